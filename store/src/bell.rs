@@ -1,0 +1,201 @@
+//! Wake-ups: how a committed change reaches those who wait for one, in this and other processes.
+//!
+//! A wake-up is a hint and may be lost or spurious; the log is the truth. There are three, each a
+//! net under the one before: an eventfd for listeners in the writing process, a datagram to each
+//! socket in `<data>/bells/` for listeners in other processes, and, for writers that ring nothing
+//! (a `sqlite3` shell), `PRAGMA data_version` on a connection kept idle for it.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::Connection;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use crate::error::{Context, Result};
+
+/// How often an idle listener looks for a writer that rings no bell: 0.07 % of a core.
+const FALLBACK: Duration = Duration::from_millis(100);
+
+/// A change of the folder within this time of its reading may not show in its time stamp.
+const STAMP_GRAIN: Duration = Duration::from_millis(50);
+
+/// The listeners of this process.
+#[derive(Debug, Default)]
+pub(crate) struct Local(Mutex<Vec<Weak<OwnedFd>>>);
+
+impl Local {
+    fn add(&self, wake: &Arc<OwnedFd>) {
+        let mut listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(Arc::downgrade(wake));
+    }
+
+    /// Wakes every listener of this process.
+    pub(crate) fn ring(&self) {
+        let listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for wake in listeners.iter().filter_map(Weak::upgrade) {
+            // Fails only when the counter is full: then the listener is awake anyway.
+            let _ = rustix::io::write(&*wake, &1_u64.to_ne_bytes());
+        }
+    }
+}
+
+fn folder(database: &Path) -> PathBuf {
+    database.with_file_name("bells")
+}
+
+/// The writer's end: rings the bells of other processes.
+#[derive(Debug)]
+pub(crate) struct Ringer {
+    folder: PathBuf,
+    socket: Option<UnixDatagram>,
+    bells: Vec<PathBuf>,
+    stamp: Option<SystemTime>,
+    read_at: Option<Instant>,
+}
+
+impl Ringer {
+    pub(crate) fn new(database: &Path) -> Ringer {
+        let socket = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        });
+        let folder = folder(database);
+        Ringer { folder, socket: socket.ok(), bells: Vec::new(), stamp: None, read_at: None }
+    }
+
+    /// Sends one datagram to every bell; a bell that nobody listens to any more is removed.
+    pub(crate) fn ring(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        let stamp = fs::metadata(&self.folder).and_then(|folder| folder.modified()).ok();
+        let Some(stamp) = stamp else { return };
+        let settled = self.read_at.is_some_and(|at| at.elapsed() > STAMP_GRAIN);
+        if self.stamp != Some(stamp) || !settled {
+            self.bells = list(&self.folder);
+            self.read_at.get_or_insert_with(Instant::now);
+            if self.stamp != Some(stamp) {
+                self.read_at = Some(Instant::now());
+            }
+            self.stamp = Some(stamp);
+        }
+        self.bells.retain(|bell| match socket.send_to(&[1], bell) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                let _ = fs::remove_file(bell);
+                false
+            }
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+            Ok(_) => true,
+        });
+    }
+}
+
+/// The bells of other processes.
+fn list(folder: &Path) -> Vec<PathBuf> {
+    let own = format!("{}-", std::process::id());
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| !entry.file_name().to_string_lossy().starts_with(&own))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// Waits for changes of one store. Make it before the first read of the log, then read after
+/// every wake-up: no change can fall between.
+#[derive(Debug)]
+pub struct Listener {
+    wake: Arc<OwnedFd>,
+    socket: Option<UnixDatagram>,
+    path: PathBuf,
+    watch: Connection,
+    version: i64,
+}
+
+impl Listener {
+    pub(crate) fn new(local: &Local, database: &Path, watch: Connection) -> Result<Listener> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
+        let wake = eventfd(0, flags).map_err(io::Error::from).map_err(|source| {
+            crate::Error::File { action: "make an eventfd for", path: database.to_owned(), source }
+        })?;
+        let wake = Arc::new(wake);
+        local.add(&wake);
+        let folder = folder(database);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{}-{number}", std::process::id()));
+        // Without a bell (read-only folder, path too long) the fallback still wakes.
+        let socket = fs::create_dir_all(&folder).and_then(|()| bind(&path));
+        if let Err(error) = &socket {
+            tracing::debug!(%error, path = %path.display(), "no doorbell, polling instead");
+        }
+        let version = data_version(&watch)?;
+        Ok(Listener { wake, socket: socket.ok(), path, watch, version })
+    }
+
+    /// Waits until something may have changed or the time is over; says whether it was woken.
+    ///
+    /// # Errors
+    /// When the database can no longer be read.
+    pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.poll_bells(left.min(FALLBACK)) {
+                return Ok(true);
+            }
+            let version = data_version(&self.watch)?;
+            if version != self.version {
+                self.version = version;
+                return Ok(true);
+            }
+            if left <= FALLBACK {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn poll_bells(&self, timeout: Duration) -> bool {
+        let mut fds = vec![PollFd::new(&*self.wake, PollFlags::IN)];
+        fds.extend(self.socket.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
+        let timeout = Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        // An interrupted poll counts as woken: the caller looks for itself.
+        let woken = poll(&mut fds, Some(&timeout)).map_or(true, |ready| ready > 0);
+        if woken {
+            let _ = rustix::io::read(&*self.wake, &mut [0_u8; 8]);
+            if let Some(socket) = &self.socket {
+                while socket.recv(&mut [0_u8; 8]).is_ok() {}
+            }
+        }
+        woken
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if self.socket.is_some() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn bind(path: &Path) -> io::Result<UnixDatagram> {
+    // Left over by a process of the same id that was killed.
+    let _ = fs::remove_file(path);
+    let socket = UnixDatagram::bind(path)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn data_version(conn: &Connection) -> Result<i64> {
+    let step = "read data_version";
+    let mut statement = conn.prepare_cached("PRAGMA data_version").context(step)?;
+    statement.query_row([], |row| row.get(0)).context(step)
+}

@@ -1,0 +1,83 @@
+//! Checkpoints: the writer's work, between its transactions, never automatic.
+//!
+//! An automatic checkpoint under a reader that holds a snapshot runs at every commit and makes
+//! commits eight times slower. So a PASSIVE one runs when the queue is empty and the backlog is
+//! worth it, or at a distance in time when the queue never empties; the file is cut back when
+//! nothing was written for a second. None of them waits for a reader.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+/// Pages in the WAL that make a checkpoint worth it when the queue is empty: 4 MiB.
+const BACKLOG: i64 = 1000;
+/// Pages that force one while jobs wait: 16 MiB.
+const BACKLOG_FORCED: i64 = 4000;
+/// The distance of forced checkpoints.
+const FORCED_EVERY: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    last: Instant,
+    is_clean: bool,
+}
+
+impl Checkpointer {
+    pub(crate) fn new() -> Checkpointer {
+        Checkpointer { last: Instant::now(), is_clean: false }
+    }
+
+    pub(crate) fn after_commit(&mut self, conn: &Connection, is_queue_empty: bool) {
+        self.is_clean = false;
+        let due = is_queue_empty || self.last.elapsed() >= FORCED_EVERY;
+        if !due {
+            return;
+        }
+        let backlog = backlog(conn);
+        let bound = if is_queue_empty { BACKLOG } else { BACKLOG_FORCED };
+        if backlog > bound {
+            run(conn, "PRAGMA wal_checkpoint(PASSIVE)");
+            self.last = Instant::now();
+        }
+    }
+
+    /// Nothing was written for a while: move everything and cut the file back to nothing, unless a
+    /// reader is in the way.
+    pub(crate) fn idle(&mut self, conn: &Connection) {
+        if self.is_clean {
+            return;
+        }
+        let busy = conn.busy_timeout(Duration::ZERO);
+        let blocked = run(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
+        if busy.and_then(|()| conn.busy_timeout(Duration::from_secs(5))).is_err() {
+            tracing::warn!("the busy timeout could not be set");
+        }
+        self.is_clean = blocked == Some(0);
+    }
+
+    /// The process leaves: a WAL that other processes keep open must not grow for ever.
+    pub(crate) fn finish(&self, conn: &Connection) {
+        if !self.is_clean && backlog(conn) > BACKLOG {
+            run(conn, "PRAGMA wal_checkpoint(PASSIVE)");
+        }
+    }
+}
+
+/// Pages in the WAL that are not in the database file yet.
+fn backlog(conn: &Connection) -> i64 {
+    let pages = conn.prepare_cached("PRAGMA wal_checkpoint(NOOP)").and_then(|mut statement| {
+        statement.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
+    });
+    pages.unwrap_or(0)
+}
+
+/// Runs a checkpoint; the value is 0 when nobody was in the way.
+fn run(conn: &Connection, sql: &str) -> Option<i64> {
+    match conn.query_row(sql, [], |row| row.get(0)) {
+        Ok(blocked) => Some(blocked),
+        Err(error) => {
+            tracing::warn!(%error, "a checkpoint failed");
+            None
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The registry of error codes: one row a code, from which `docs/errors.md` is generated.
+//!
+//! Every error of every crate has exactly one [`Code`]; what the code means to a shell (exit
+//! status), to HTTP (status) and to a retry loop is written here and nowhere else.
+
+/// What the caller can do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The request itself is wrong; sending it again cannot help.
+    Invalid,
+    /// The thing named does not exist.
+    NotFound,
+    /// The state of the store forbids the request.
+    Conflict,
+    /// A cursor can no longer be resumed; take a new snapshot or start.
+    Cursor,
+    /// Somebody else holds what is needed; try again later.
+    Busy,
+    /// The stop condition was not met in time.
+    TimedOut,
+    /// The store, or the machine under it, is not sound.
+    Unsound,
+    /// A program or service beside the store failed.
+    External,
+    /// A defect of this program.
+    Internal,
+}
+
+macro_rules! codes {
+    ($($variant:ident $name:literal $kind:ident $http:literal $exit:literal $meaning:literal;)*) => {
+        /// A stable, machine-readable name of a failure.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the registry.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+
+            /// The name on the wire, such as `PROJECT_NOT_FOUND`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Code::$variant => $name,)* }
+            }
+
+            /// What the caller can do about it.
+            #[must_use]
+            pub const fn kind(self) -> Kind {
+                match self { $(Code::$variant => Kind::$kind,)* }
+            }
+
+            /// The HTTP status.
+            #[must_use]
+            pub const fn http_status(self) -> u16 {
+                match self { $(Code::$variant => $http,)* }
+            }
+
+            /// The exit status of the command line.
+            #[must_use]
+            pub const fn exit_code(self) -> u8 {
+                match self { $(Code::$variant => $exit,)* }
+            }
+
+            /// What happened, as a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Code::$variant => $meaning,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    Usage "USAGE" Invalid 400 2 "The command line is wrong.";
+    InvalidId "INVALID_ID" Invalid 400 2 "An id, name or branch has a form that is not allowed.";
+    InvalidPath "INVALID_PATH" Invalid 400 2 "A path does not exist or cannot be used.";
+    NotAGitRepo "NOT_A_GIT_REPO" Invalid 400 2 "The path is not the work tree of a git repository.";
+    InvalidPrRef "INVALID_PR_REF" Invalid 400 2 "A pull request reference is neither a URL nor owner/repo#number.";
+    InvalidCursor "INVALID_CURSOR" Invalid 400 2 "A cursor does not have the form <epoch>-<seq>.";
+    InvalidEventType "INVALID_EVENT_TYPE" Invalid 400 2 "No change has this type.";
+    InvalidDelivery "INVALID_DELIVERY" Invalid 400 2 "The name of a webhook delivery is not one that is understood.";
+    InvalidJson "INVALID_JSON" Invalid 400 2 "The input is not JSON, is cut off, or has a field of the wrong type.";
+    InvalidObservation "INVALID_OBSERVATION" Invalid 400 2 "An observation is JSON but contradicts itself.";
+    InputTooLarge "INPUT_TOO_LARGE" Invalid 413 2 "One document of the input is larger than its bound.";
+    StoreNotFound "STORE_NOT_FOUND" NotFound 404 3 "There is no database in the data directory.";
+    ProjectNotFound "PROJECT_NOT_FOUND" NotFound 404 3 "No project has this id.";
+    SessionNotFound "SESSION_NOT_FOUND" NotFound 404 3 "No session has this id.";
+    PrNotFound "PR_NOT_FOUND" NotFound 404 3 "No tracked pull request has this reference.";
+    IdAlreadyRegistered "ID_ALREADY_REGISTERED" Conflict 409 5 "Another project has this id.";
+    PathAlreadyRegistered "PATH_ALREADY_REGISTERED" Conflict 409 5 "Another active project has this path.";
+    ProjectArchived "PROJECT_ARCHIVED" Conflict 409 5 "The project is archived.";
+    ProjectHasLiveSessions "PROJECT_HAS_LIVE_SESSIONS" Conflict 409 5 "The project has sessions that are not terminated.";
+    OrchestratorActive "ORCHESTRATOR_ALREADY_ACTIVE" Conflict 409 5 "The project has an active orchestrator already.";
+    SessionNotSeed "SESSION_NOT_SEED" Conflict 409 5 "The session produced something, so its row is kept.";
+    SessionTerminated "SESSION_TERMINATED" Conflict 409 5 "The session is terminated.";
+    SessionNotClaimable "SESSION_NOT_CLAIMABLE" Conflict 422 5 "An orchestrator cannot own a pull request.";
+    PrClaimed "PR_CLAIMED_BY_ACTIVE_SESSION" Conflict 409 5 "An active session owns the pull request and takeover was not allowed.";
+    PrNotOpen "PR_NOT_OPEN" Conflict 409 5 "The pull request is merged or closed.";
+    PrProjectMismatch "PR_PROJECT_MISMATCH" Conflict 422 5 "The pull request belongs to another project than the session.";
+    PrOwnedByOther "PR_OWNED_BY_OTHER_SESSION" Conflict 409 5 "The observation names another session than the owner of the pull request.";
+    PrIdentity "PR_IDENTITY_MISMATCH" Conflict 409 5 "The stored pull request at this place has another node id.";
+    NotAStore "NOT_A_STORE" Conflict 409 5 "The file is not a database of ao-store.";
+    SchemaTooNew "SCHEMA_TOO_NEW" Conflict 409 5 "The database was written by a newer program.";
+    SchemaOutdated "SCHEMA_OUTDATED" Conflict 409 5 "The database needs a migration.";
+    MigrationPending "MIGRATION_PENDING" Unsound 409 6 "A check found migrations that are not applied.";
+    SchemaMismatch "SCHEMA_MISMATCH" Unsound 500 6 "The live schema is not the one that the migrations make.";
+    Corrupt "CORRUPT" Unsound 500 6 "The database file is damaged.";
+    LogHole "LOG_HOLE" Unsound 500 6 "The change log misses a seq that was not pruned.";
+    CursorExpired "CURSOR_EXPIRED" Cursor 410 7 "The changes after the cursor were pruned.";
+    CursorEpoch "CURSOR_EPOCH_MISMATCH" Cursor 409 7 "The cursor belongs to another epoch of the log.";
+    CursorFuture "CURSOR_IN_FUTURE" Invalid 400 2 "The cursor is beyond the head of the log.";
+    TimedOut "TIMED_OUT" TimedOut 504 8 "The stop condition was not met in time.";
+    Busy "BUSY" Busy 503 9 "Another writer held the database longer than the bound.";
+    ReadOnly "READ_ONLY_STORE" Unsound 403 1 "The database or its directory cannot be written.";
+    DiskFull "DISK_FULL" Unsound 507 1 "The disk is full; nothing was written.";
+    Io "IO_ERROR" Unsound 500 1 "Reading or writing a file failed.";
+    GitFailed "GIT_FAILED" External 502 1 "The program git is missing or failed.";
+    Internal "INTERNAL_ERROR" Internal 500 1 "A defect of ao-store.";
+}
+
+impl Code {
+    /// Whether the same request can succeed later without a change.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        matches!(self, Code::Busy | Code::TimedOut | Code::DiskFull)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_upper_snake() {
+        let names: HashSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+        for name in names {
+            assert!(name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'), "{name}");
+        }
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_the_design() {
+        for code in Code::ALL {
+            assert!(matches!(code.exit_code(), 1..=3 | 5..=9), "{}", code.name());
+        }
+    }
+}

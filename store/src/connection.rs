@@ -1,0 +1,145 @@
+//! Opening connections: the one place where the database file is named and pragmas are set.
+//!
+//! Every setting that the promises rest on is set explicitly on every connection; nothing is left
+//! to the defaults that SQLite was compiled with.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::error::{Context, Error, Result};
+
+/// "aost" in the header of the file: what tells our database from anybody else's.
+pub(crate) const APPLICATION_ID: i32 = 0x616f_7374;
+
+/// How many prepared statements a connection keeps: more than the program has.
+const STATEMENT_CACHE: usize = 256;
+
+/// When a commit counts as durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// An acknowledged commit survives power loss (`synchronous=FULL`).
+    #[default]
+    Full,
+    /// Power loss may take the last commits, never consistency (`synchronous=NORMAL`); the next
+    /// writer then begins a new epoch.
+    Relaxed,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Reader,
+    Writer,
+}
+
+/// Creates the data directory (0700) and an empty database file (0600) where they are missing.
+pub(crate) fn create_file(path: &Path) -> Result<()> {
+    if let Some(dir) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|source| {
+            Error::File { action: "create", path: dir.to_owned(), source }
+        })?;
+    }
+    // create_new never opens an existing database: closing a second descriptor on it would drop
+    // the POSIX locks that SQLite holds in this process.
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(Error::File { action: "create", path: path.to_owned(), source }),
+    }
+}
+
+/// Opens the database file, which must exist, and sets every pragma.
+pub(crate) fn open(
+    path: &Path,
+    role: Role,
+    durability: Durability,
+    busy: Duration,
+) -> Result<Connection> {
+    if !path.exists() {
+        return Err(Error::StoreNotFound(path.to_owned()));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).context("open the database")?;
+    conn.busy_timeout(busy).context("set the busy timeout")?;
+    configure(&conn, role, durability, busy).map_err(|error| match error {
+        Error::Sqlite(_, ref source)
+            if source.sqlite_error_code() == Some(ErrorCode::NotADatabase) =>
+        {
+            Error::NotAStore(path.to_owned())
+        }
+        other => other,
+    })?;
+    refuse_foreign(&conn, path)?;
+    Ok(conn)
+}
+
+fn configure(conn: &Connection, role: Role, durability: Durability, busy: Duration) -> Result<()> {
+    conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    for (setting, on) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        // Without it a cached statement with a bound LIMIT is prepared again on every run.
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+    ] {
+        conn.set_db_config(setting, on).context("configure the connection")?;
+    }
+    if role == Role::Writer {
+        // Only has an effect before the first table; VACUUM would be needed afterwards.
+        conn.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").context("set auto_vacuum")?;
+        enter_wal(conn, busy)?;
+    }
+    let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
+    let query_only = role == Role::Reader;
+    conn.execute_batch(&format!(
+        "PRAGMA synchronous = {synchronous};
+         PRAGMA query_only = {query_only};
+         PRAGMA foreign_keys = ON;
+         PRAGMA recursive_triggers = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -16000;
+         PRAGMA mmap_size = 0;
+         PRAGMA wal_autocheckpoint = 0;
+         PRAGMA journal_size_limit = 67108864;"
+    ))
+    .context("set pragmas")
+}
+
+/// Turns WAL mode on. The change of mode needs the file alone and does not wait for other openers
+/// by itself, so two first openers would make one of them fail.
+fn enter_wal(conn: &Connection, busy: Duration) -> Result<()> {
+    let deadline = Instant::now() + busy;
+    loop {
+        match conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0)) {
+            Ok(_) => return Ok(()),
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < deadline =>
+            {
+                thread::sleep(Duration::from_millis(2));
+            }
+            Err(error) => return Err(error).context("turn on WAL"),
+        }
+    }
+}
+
+/// Refuses a database that another application made.
+fn refuse_foreign(conn: &Connection, path: &Path) -> Result<()> {
+    let id: i32 = conn
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .context("read application_id")?;
+    if id == APPLICATION_ID {
+        return Ok(());
+    }
+    let tables: i64 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .context("read the schema")?;
+    if id == 0 && tables == 0 { Ok(()) } else { Err(Error::NotAStore(path.to_owned())) }
+}

@@ -1,0 +1,317 @@
+//! One error type, grouped by what the caller can do; every variant has one [`Code`].
+//!
+//! `Display` says what happened as a lower-case fragment and leaves the cause to `source()`. SQLite's
+//! result codes are translated here and nowhere else.
+
+use std::path::PathBuf;
+
+use crate::code::Code;
+use crate::cursor::{Cursor, Epoch, Seq};
+use crate::id::{ProjectId, SessionId};
+
+/// The result of every fallible function of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why the store refused or failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An id, name or branch has a form that is not allowed.
+    #[error("{what} {value:?} is not allowed: {reason}")]
+    InvalidId {
+        /// What was being parsed, such as "project id".
+        what: &'static str,
+        /// The text given, shortened.
+        value: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// Not a pull request URL nor `owner/repo#number`.
+    #[error("{0:?} is not a pull request reference")]
+    InvalidPrRef(String),
+    /// Not `<epoch>-<seq>`.
+    #[error("{0:?} is not a cursor")]
+    InvalidCursor(String),
+    /// An observation contradicts itself.
+    #[error("the observation is not usable: {0}")]
+    InvalidObservation(String),
+    /// There is no database file.
+    #[error("there is no store at {}", .0.display())]
+    StoreNotFound(PathBuf),
+    /// No project has this id.
+    #[error("there is no project {0}")]
+    ProjectNotFound(ProjectId),
+    /// No session has this id.
+    #[error("there is no session {0}")]
+    SessionNotFound(SessionId),
+    /// No tracked pull request has this reference.
+    #[error("there is no tracked pull request {0}")]
+    PrNotFound(String),
+    /// Another project has this id.
+    #[error("project {0} is registered already")]
+    IdAlreadyRegistered(ProjectId),
+    /// Another active project has this path.
+    #[error("{path} is registered already, as project {owner}")]
+    PathAlreadyRegistered {
+        /// The canonical path.
+        path: String,
+        /// The project that has it.
+        owner: ProjectId,
+    },
+    /// The project is archived.
+    #[error("project {0} is archived")]
+    ProjectArchived(ProjectId),
+    /// The project has sessions that are not terminated.
+    #[error("project {id} has {live} live session(s)")]
+    ProjectHasLiveSessions {
+        /// The project.
+        id: ProjectId,
+        /// How many sessions are not terminated.
+        live: u64,
+    },
+    /// The project has an active orchestrator already.
+    #[error("project {project} has an active orchestrator already: {session}")]
+    OrchestratorActive {
+        /// The project.
+        project: ProjectId,
+        /// Its active orchestrator.
+        session: SessionId,
+    },
+    /// The session is not a seed row, so it is kept.
+    #[error("session {0} has produced something, so it is kept")]
+    SessionNotSeed(SessionId),
+    /// The session is terminated.
+    #[error("session {0} is terminated")]
+    SessionTerminated(SessionId),
+    /// Orchestrators own no pull requests.
+    #[error("session {0} is an orchestrator and cannot own a pull request")]
+    SessionNotClaimable(SessionId),
+    /// An active session owns the pull request.
+    #[error("{pr} is claimed by the active session {owner}")]
+    PrClaimed {
+        /// The pull request.
+        pr: String,
+        /// Its owner.
+        owner: SessionId,
+    },
+    /// The pull request is merged or closed.
+    #[error("{pr} is {state}")]
+    PrNotOpen {
+        /// The pull request.
+        pr: String,
+        /// Its state.
+        state: &'static str,
+    },
+    /// The pull request is of another repository or project than the session.
+    #[error("{pr} does not belong to project {project}")]
+    PrProjectMismatch {
+        /// The pull request.
+        pr: String,
+        /// The project of the session.
+        project: ProjectId,
+    },
+    /// The ownership guard: an observation never moves a pull request.
+    #[error("{pr} is owned by session {owner}, not by {named}")]
+    PrOwnedByOther {
+        /// The pull request.
+        pr: String,
+        /// Its owner.
+        owner: SessionId,
+        /// The session that the observation names.
+        named: SessionId,
+    },
+    /// The stored row at this place is another pull request.
+    #[error("{pr} is stored with node id {stored}, not {observed}")]
+    PrIdentity {
+        /// The pull request.
+        pr: String,
+        /// The node id that is stored.
+        stored: String,
+        /// The node id that was observed.
+        observed: String,
+    },
+    /// The file is not a database, or one of another application.
+    #[error("{} is not a database of ao-store", .0.display())]
+    NotAStore(PathBuf),
+    /// The database was written by a newer program.
+    #[error("the database has schema {found}, this program knows {known}")]
+    SchemaTooNew {
+        /// The version of the database.
+        found: u32,
+        /// The newest version of this program.
+        known: u32,
+    },
+    /// The database needs a migration.
+    #[error("the database has schema {found} and needs {known}")]
+    SchemaOutdated {
+        /// The version of the database.
+        found: u32,
+        /// The version of this program.
+        known: u32,
+    },
+    /// The live schema is not the one that the migrations make.
+    #[error("the schema is not as migrated: {0}")]
+    SchemaMismatch(String),
+    /// A seq is missing that was not pruned.
+    #[error("the change log misses seq {missing}")]
+    LogHole {
+        /// The first seq that is missing.
+        missing: Seq,
+    },
+    /// The changes after the cursor were pruned.
+    #[error("cursor {asked} has expired: the oldest change is {oldest}, the head {head}")]
+    CursorExpired {
+        /// The cursor given.
+        asked: Cursor,
+        /// The oldest cursor that can be resumed.
+        oldest: Cursor,
+        /// The newest change.
+        head: Cursor,
+    },
+    /// The cursor belongs to another epoch.
+    #[error("cursor {asked} is of another epoch than the log, which is in epoch {epoch}")]
+    CursorEpoch {
+        /// The cursor given.
+        asked: Cursor,
+        /// The epoch of the log.
+        epoch: Epoch,
+        /// The newest change.
+        head: Cursor,
+    },
+    /// The cursor is beyond the head.
+    #[error("cursor {asked} is beyond the head {head}")]
+    CursorFuture {
+        /// The cursor given.
+        asked: Cursor,
+        /// The newest change.
+        head: Cursor,
+    },
+    /// Another writer held the database longer than the bound.
+    #[error("the database was busy for {waited_ms} ms")]
+    Busy {
+        /// How long the caller waited.
+        waited_ms: u64,
+    },
+    /// The writer halted after a failed write to the file; nothing is acknowledged any more.
+    #[error("the writer has halted after: {0}")]
+    Halted(String),
+    /// A job of the writer panicked and was rolled back.
+    #[error("a write panicked and was rolled back: {0}")]
+    Panicked(String),
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// A file operation beside SQLite failed.
+    #[error("cannot {action} {}", .path.display())]
+    File {
+        /// What was tried, such as "create".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// SQLite failed; [`Error::code`] says of what kind the failure is.
+    #[error("{0}")]
+    Sqlite(&'static str, #[source] rusqlite::Error),
+    /// The migration runner failed.
+    #[error("migrating failed")]
+    Migration(#[source] Box<refinery_core::Error>),
+}
+
+impl Error {
+    /// The code of this error in the registry.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Error::InvalidId { .. } => Code::InvalidId,
+            Error::InvalidPrRef(_) => Code::InvalidPrRef,
+            Error::InvalidCursor(_) => Code::InvalidCursor,
+            Error::InvalidObservation(_) => Code::InvalidObservation,
+            Error::StoreNotFound(_) => Code::StoreNotFound,
+            Error::ProjectNotFound(_) => Code::ProjectNotFound,
+            Error::SessionNotFound(_) => Code::SessionNotFound,
+            Error::PrNotFound(_) => Code::PrNotFound,
+            Error::IdAlreadyRegistered(_) => Code::IdAlreadyRegistered,
+            Error::PathAlreadyRegistered { .. } => Code::PathAlreadyRegistered,
+            Error::ProjectArchived(_) => Code::ProjectArchived,
+            Error::ProjectHasLiveSessions { .. } => Code::ProjectHasLiveSessions,
+            Error::OrchestratorActive { .. } => Code::OrchestratorActive,
+            Error::SessionNotSeed(_) => Code::SessionNotSeed,
+            Error::SessionTerminated(_) => Code::SessionTerminated,
+            Error::SessionNotClaimable(_) => Code::SessionNotClaimable,
+            Error::PrClaimed { .. } => Code::PrClaimed,
+            Error::PrNotOpen { .. } => Code::PrNotOpen,
+            Error::PrProjectMismatch { .. } => Code::PrProjectMismatch,
+            Error::PrOwnedByOther { .. } => Code::PrOwnedByOther,
+            Error::PrIdentity { .. } => Code::PrIdentity,
+            Error::NotAStore(_) => Code::NotAStore,
+            Error::SchemaTooNew { .. } => Code::SchemaTooNew,
+            Error::SchemaOutdated { .. } => Code::SchemaOutdated,
+            Error::SchemaMismatch(_) => Code::SchemaMismatch,
+            Error::LogHole { .. } => Code::LogHole,
+            Error::CursorExpired { .. } => Code::CursorExpired,
+            Error::CursorEpoch { .. } => Code::CursorEpoch,
+            Error::CursorFuture { .. } => Code::CursorFuture,
+            Error::Busy { .. } => Code::Busy,
+            Error::Halted(_) => Code::Io,
+            Error::Panicked(_) | Error::Closed => Code::Internal,
+            Error::File { source, .. } => io_code(source),
+            Error::Sqlite(_, source) => sqlite_code(source),
+            Error::Migration(source) => migration_code(source),
+        }
+    }
+}
+
+/// Names the statement or step that failed: `.context("read project")`.
+pub(crate) trait Context<T> {
+    fn context(self, step: &'static str) -> Result<T>;
+}
+
+impl<T> Context<T> for rusqlite::Result<T> {
+    fn context(self, step: &'static str) -> Result<T> {
+        self.map_err(|source| Error::Sqlite(step, source))
+    }
+}
+
+/// Whether an I/O error means a full disk, a read-only place, or something else.
+#[must_use]
+pub fn io_code(error: &std::io::Error) -> Code {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Code::DiskFull,
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Code::ReadOnly,
+        _ => Code::Io,
+    }
+}
+
+fn sqlite_code(error: &rusqlite::Error) -> Code {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Code::Busy,
+        Some(ErrorCode::DiskFull) => Code::DiskFull,
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            Code::ReadOnly
+        }
+        Some(ErrorCode::SystemIoFailure) => Code::Io,
+        Some(ErrorCode::DatabaseCorrupt) => Code::Corrupt,
+        Some(ErrorCode::NotADatabase) => Code::NotAStore,
+        _ => Code::Internal,
+    }
+}
+
+fn migration_code(error: &refinery_core::Error) -> Code {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if let Some(sqlite) = cause.downcast_ref::<rusqlite::Error>() {
+            match sqlite_code(sqlite) {
+                // A statement of a migration failed: the schema is not what its history says.
+                Code::Internal => return Code::SchemaMismatch,
+                code => return code,
+            }
+        }
+        source = cause.source();
+    }
+    // Divergent or missing migrations.
+    Code::SchemaMismatch
+}

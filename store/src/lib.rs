@@ -1,0 +1,71 @@
+//! Every fact about coding-agent sessions in one SQLite file.
+//!
+//! What this crate guarantees:
+//!
+//! * A write that returned `Ok` is durable (`synchronous=FULL`), with the changes it made.
+//! * Every committed change of a captured table leaves exactly one row in the change log, written
+//!   by a trigger in the same transaction, whoever made it.
+//! * The log is dense: seq follows seq within an epoch, in commit order, and is never used again.
+//!
+//! It is the only crate that opens the database or holds SQL. It is synchronous, reads no clock,
+//! and keeps nothing in memory that is not in the file.
+//!
+//! ```
+//! use ao_store::row::{project, session};
+//! use ao_store::{Cause, Options, Store, Timestamp};
+//!
+//! let dir = tempfile::tempdir()?;
+//! let (store, _) = Store::create(&dir.path().join("ao.db"), Options::default())?;
+//! let new = project::NewProject {
+//!     id: "demo".parse()?,
+//!     path: "/src/demo".to_owned(),
+//!     name: "demo".to_owned(),
+//!     origin_url: String::new(),
+//!     host: String::new(),
+//!     repo: String::new(),
+//!     default_branch: "main".to_owned(),
+//! };
+//! let cause = Cause::new("example", Timestamp::now());
+//! let added = store.write(cause, move |tx| project::add(tx, &new))?;
+//! assert_eq!(added.changes, 1);
+//! assert_eq!(added.cursor.to_string(), "1-1");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod bell;
+mod capture;
+mod checkpoint;
+mod claim;
+mod code;
+mod connection;
+mod cursor;
+mod epoch;
+mod error;
+pub mod id;
+mod migrate;
+pub mod observation;
+mod observe;
+pub mod row;
+mod set;
+mod store;
+mod text_enum;
+mod time;
+mod tx;
+pub mod verdict;
+mod writer;
+
+pub use bell::Listener;
+pub use capture::CHANGE_TYPES;
+pub use claim::{Claim, Takeover, claim_pr};
+pub use code::{Code, Kind};
+pub use connection::Durability;
+pub use cursor::{Cursor, Epoch, Seq};
+pub use error::{Error, Result, io_code};
+pub use id::{PrId, PrRef, ProjectId, SessionId};
+pub use migrate::{GOLDEN, Migrated, SCHEMA_VERSION};
+pub use observe::{Applied, Outcome, apply_observation};
+pub use set::Delta;
+pub use store::{Options, Reader, Store};
+pub use time::Timestamp;
+pub use tx::{Cause, Snapshot, Tx};
+pub use writer::Committed;

@@ -1,0 +1,230 @@
+//! Reading the change log: in seq order, in bounded pieces, without copying what is not used.
+
+use std::borrow::Cow;
+
+use rusqlite::Row;
+
+use crate::cursor::Seq;
+use crate::error::{Context, Error, Result};
+use crate::time::Timestamp;
+use crate::tx::Snapshot;
+
+/// One change, borrowed from the row under the read cursor; images are fetched when asked for.
+pub struct ChangeRef<'r> {
+    row: &'r Row<'r>,
+    seq: Seq,
+}
+
+/// What `SELECT_AFTER` reads, by position.
+mod column {
+    pub(super) const TX: usize = 1;
+    pub(super) const AT: usize = 2;
+    pub(super) const ACTOR: usize = 3;
+    pub(super) const TYPE: usize = 4;
+    pub(super) const ENTITY: usize = 5;
+    pub(super) const OP: usize = 6;
+    pub(super) const KEY: usize = 7;
+    pub(super) const PROJECT: usize = 8;
+    pub(super) const SESSION: usize = 9;
+    pub(super) const BEFORE: usize = 10;
+    pub(super) const AFTER: usize = 11;
+}
+
+const SELECT_AFTER: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project, session,
+    before, after FROM change_log WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+
+impl<'r> ChangeRef<'r> {
+    /// Its position.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// The seq of the first change of its transaction; `None` for a foreign writer.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn tx(&self) -> Result<Option<Seq>> {
+        let tx: Option<i64> = self.row.get(column::TX).context("read a change")?;
+        Ok(tx.map(Seq))
+    }
+
+    /// The time of its transaction.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn at(&self) -> Result<Timestamp> {
+        self.row.get(column::AT).map(Timestamp).context("read a change")
+    }
+
+    /// Who made it; `None` for a foreign writer.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn actor(&self) -> Result<Option<Cow<'r, str>>> {
+        self.text(column::ACTOR)
+    }
+
+    /// The fact in the domain's words, such as `pr_review_thread_resolved`.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn kind(&self) -> Result<Cow<'r, str>> {
+        self.required(column::TYPE)
+    }
+
+    /// The captured table.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn entity(&self) -> Result<Cow<'r, str>> {
+        self.required(column::ENTITY)
+    }
+
+    /// `insert`, `update` or `delete`.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn op(&self) -> Result<Cow<'r, str>> {
+        self.required(column::OP)
+    }
+
+    /// The primary key as a JSON array.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn key(&self) -> Result<Cow<'r, str>> {
+        self.required(column::KEY)
+    }
+
+    /// The project it belongs to.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn project(&self) -> Result<Option<Cow<'r, str>>> {
+        self.text(column::PROJECT)
+    }
+
+    /// The session it belongs to.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn session(&self) -> Result<Option<Cow<'r, str>>> {
+        self.text(column::SESSION)
+    }
+
+    /// The full row before, as a JSON object; `None` for an insert.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn before(&self) -> Result<Option<Cow<'r, str>>> {
+        self.text(column::BEFORE)
+    }
+
+    /// The full row after, as a JSON object; `None` for a delete.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn after(&self) -> Result<Option<Cow<'r, str>>> {
+        self.text(column::AFTER)
+    }
+
+    /// A copy that outlives the read.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn to_owned(&self) -> Result<Change> {
+        Ok(Change {
+            seq: self.seq,
+            tx: self.tx()?,
+            at: self.at()?,
+            actor: self.actor()?.map(Cow::into_owned),
+            kind: self.kind()?.into_owned(),
+            entity: self.entity()?.into_owned(),
+            op: self.op()?.into_owned(),
+            key: self.key()?.into_owned(),
+            project: self.project()?.map(Cow::into_owned),
+            session: self.session()?.map(Cow::into_owned),
+            before: self.before()?.map(Cow::into_owned),
+            after: self.after()?.map(Cow::into_owned),
+        })
+    }
+
+    /// Bytes that are no UTF-8, which a foreign writer can store, become replacement characters.
+    fn text(&self, column: usize) -> Result<Option<Cow<'r, str>>> {
+        let step = "read a change";
+        let value = self.row.get_ref(column).context(step)?;
+        let bytes = value.as_bytes_or_null().map_err(rusqlite::Error::from).context(step)?;
+        Ok(bytes.map(String::from_utf8_lossy))
+    }
+
+    fn required(&self, column: usize) -> Result<Cow<'r, str>> {
+        Ok(self.text(column)?.unwrap_or_default())
+    }
+}
+
+/// One change, owned. The fields are those of [`ChangeRef`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "documented at the accessors of ChangeRef")]
+pub struct Change {
+    pub seq: Seq,
+    pub tx: Option<Seq>,
+    pub at: Timestamp,
+    pub actor: Option<String>,
+    pub kind: String,
+    pub entity: String,
+    pub op: String,
+    pub key: String,
+    pub project: Option<String>,
+    pub session: Option<String>,
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+/// Visits at most `limit` changes after `after`, in order, and returns the seq of the last one
+/// (`after` itself when there was none). A seq that is missing is an error, never skipped.
+///
+/// # Errors
+/// [`Error::LogHole`]; what `visit` returns; when the database cannot be read.
+pub fn scan(
+    snapshot: &Snapshot<'_>,
+    after: Seq,
+    limit: usize,
+    mut visit: impl FnMut(&ChangeRef<'_>) -> Result<()>,
+) -> Result<Seq> {
+    let step = "read the change log";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = snapshot.conn().prepare_cached(SELECT_AFTER).context(step)?;
+    let mut rows = statement.query((after.0, limit)).context(step)?;
+    let mut last = after;
+    while let Some(row) = rows.next().context(step)? {
+        let seq = Seq(row.get(0).context(step)?);
+        if seq != last.next() {
+            return Err(Error::LogHole { missing: last.next() });
+        }
+        visit(&ChangeRef { row, seq })?;
+        last = seq;
+    }
+    Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    /// A statement that is prepared again at every run costs twice the read itself.
+    #[test]
+    fn the_read_statement_is_prepared_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) =
+            crate::Store::create(&dir.path().join("ao.db"), crate::Options::default()).unwrap();
+        let reprepared = store
+            .read(|snapshot| {
+                for _ in 0..10 {
+                    super::scan(snapshot, crate::Seq(0), 512, |_| Ok(()))?;
+                }
+                let statement = snapshot.conn().prepare_cached(super::SELECT_AFTER).unwrap();
+                Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
+            })
+            .unwrap();
+        assert_eq!(reprepared, 0);
+    }
+}

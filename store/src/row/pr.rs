@@ -1,0 +1,330 @@
+//! Pull requests: where each is, whose it is, and its metadata.
+
+use rusqlite::Row;
+
+use crate::error::{Error, Result};
+use crate::id::{PrId, PrRef, ProjectId, SessionId};
+use crate::observation::{
+    Ci, Completeness, Mergeability, Mergeable, PrState, ReviewDecision,
+};
+use crate::time::Timestamp;
+use crate::tx::{Snapshot, Tx};
+
+/// A tracked pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "columns of the table pr")]
+pub struct Pr {
+    pub id: PrId,
+    pub node_id: String,
+    pub session: SessionId,
+    pub project: ProjectId,
+    pub host: String,
+    pub repo: String,
+    pub number: i64,
+    pub url: String,
+    pub title: String,
+    pub author: String,
+    pub is_author_bot: bool,
+    pub state: PrState,
+    pub head_ref: String,
+    pub head_repo: String,
+    pub head_sha: String,
+    pub base_ref: String,
+    pub base_sha: String,
+    pub is_cross_repo: bool,
+    pub additions: Option<i64>,
+    pub deletions: Option<i64>,
+    pub changed_files: Option<i64>,
+    pub ci: Ci,
+    pub review_decision: ReviewDecision,
+    pub mergeable: Mergeable,
+    pub is_mergeable_stale: bool,
+    pub merge_state: String,
+    pub mergeability: Mergeability,
+    pub is_in_merge_queue: bool,
+    pub is_auto_merge: bool,
+    pub merge_commit_sha: String,
+    pub checks_state: Completeness,
+    pub threads_state: Completeness,
+    pub reviews_state: Completeness,
+    pub comments_state: Completeness,
+    pub provider_created_at: Option<Timestamp>,
+    pub merged_at: Option<Timestamp>,
+    pub closed_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl Pr {
+    /// A row about which nothing is known but where it is and whose.
+    #[must_use]
+    pub fn unobserved(
+        id: PrId,
+        at: &PrRef,
+        session: SessionId,
+        project: ProjectId,
+        now: Timestamp,
+    ) -> Pr {
+        Pr {
+            id,
+            node_id: String::new(),
+            session,
+            project,
+            host: at.host.clone(),
+            repo: at.repo.clone(),
+            number: at.number,
+            url: at.url(),
+            title: String::new(),
+            author: String::new(),
+            is_author_bot: false,
+            state: PrState::Unknown,
+            head_ref: String::new(),
+            head_repo: String::new(),
+            head_sha: String::new(),
+            base_ref: String::new(),
+            base_sha: String::new(),
+            is_cross_repo: false,
+            additions: None,
+            deletions: None,
+            changed_files: None,
+            ci: Ci::Unknown,
+            review_decision: ReviewDecision::Unknown,
+            mergeable: Mergeable::Unknown,
+            is_mergeable_stale: false,
+            merge_state: String::new(),
+            mergeability: Mergeability::Unknown,
+            is_in_merge_queue: false,
+            is_auto_merge: false,
+            merge_commit_sha: String::new(),
+            checks_state: Completeness::Unknown,
+            threads_state: Completeness::Unknown,
+            reviews_state: Completeness::Unknown,
+            comments_state: Completeness::Unknown,
+            provider_created_at: None,
+            merged_at: None,
+            closed_at: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Where it is, in the form `host/owner/repo#number`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{}/{}#{}", self.host, self.repo, self.number)
+    }
+}
+
+const COLUMNS: &str = "id, node_id, session_id, project_id, host, repo, number, url, title, author,
+    is_author_bot, state, head_ref, head_repo, head_sha, base_ref, base_sha, is_cross_repo,
+    additions, deletions, changed_files, ci, review_decision, provider_mergeable,
+    is_mergeable_stale, provider_merge_state, mergeability, is_in_merge_queue, is_auto_merge,
+    merge_commit_sha, checks_state, threads_state, reviews_state, comments_state,
+    provider_created_at, merged_at, closed_at, created_at, updated_at";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Pr> {
+    let time = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
+    let completeness =
+        |column| Ok::<_, rusqlite::Error>(Completeness::parse(row.get_ref(column)?.as_str()?));
+    Ok(Pr {
+        id: PrId::stored(row.get(0)?),
+        node_id: row.get(1)?,
+        session: SessionId::stored(row.get(2)?),
+        project: ProjectId::stored(row.get(3)?),
+        host: row.get(4)?,
+        repo: row.get(5)?,
+        number: row.get(6)?,
+        url: row.get(7)?,
+        title: row.get(8)?,
+        author: row.get(9)?,
+        is_author_bot: row.get(10)?,
+        state: PrState::parse(row.get_ref(11)?.as_str()?),
+        head_ref: row.get(12)?,
+        head_repo: row.get(13)?,
+        head_sha: row.get(14)?,
+        base_ref: row.get(15)?,
+        base_sha: row.get(16)?,
+        is_cross_repo: row.get(17)?,
+        additions: row.get(18)?,
+        deletions: row.get(19)?,
+        changed_files: row.get(20)?,
+        ci: Ci::parse(row.get_ref(21)?.as_str()?),
+        review_decision: ReviewDecision::parse(row.get_ref(22)?.as_str()?),
+        mergeable: Mergeable::parse(row.get_ref(23)?.as_str()?),
+        is_mergeable_stale: row.get(24)?,
+        merge_state: row.get(25)?,
+        mergeability: Mergeability::parse(row.get_ref(26)?.as_str()?),
+        is_in_merge_queue: row.get(27)?,
+        is_auto_merge: row.get(28)?,
+        merge_commit_sha: row.get(29)?,
+        checks_state: completeness(30)?,
+        threads_state: completeness(31)?,
+        reviews_state: completeness(32)?,
+        comments_state: completeness(33)?,
+        provider_created_at: time(34)?,
+        merged_at: time(35)?,
+        closed_at: time(36)?,
+        created_at: Timestamp(row.get(37)?),
+        updated_at: Timestamp(row.get(38)?),
+    })
+}
+
+/// The pull request that is at a place now.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn at(snapshot: &Snapshot<'_>, place: &PrRef) -> Result<Option<Pr>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM pr WHERE number = ?1 AND repo = ?2 COLLATE NOCASE
+         AND host = ?3 COLLATE NOCASE"
+    );
+    snapshot.one("find a pull request", &sql, (place.number, &place.repo, &place.host), read)
+}
+
+/// The pull request of a node id, wherever it is.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn by_node(snapshot: &Snapshot<'_>, node_id: &str) -> Result<Option<Pr>> {
+    if node_id.is_empty() {
+        return Ok(None);
+    }
+    let sql = format!("SELECT {COLUMNS} FROM pr WHERE node_id = ?1 AND node_id <> ''");
+    snapshot.one("find a pull request by its node id", &sql, [node_id], read)
+}
+
+/// The pull request that is at a place now, or the error that says none is tracked.
+///
+/// # Errors
+/// `PR_NOT_FOUND`.
+pub fn require(snapshot: &Snapshot<'_>, place: &PrRef) -> Result<Pr> {
+    at(snapshot, place)?.ok_or_else(|| Error::PrNotFound(place.to_string()))
+}
+
+/// The pull requests of a repository whose head is this commit.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn with_head(snapshot: &Snapshot<'_>, host: &str, repo: &str, sha: &str) -> Result<Vec<Pr>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM pr WHERE head_sha = ?1 AND head_sha <> ''
+         AND repo = ?2 COLLATE NOCASE AND host = ?3 COLLATE NOCASE ORDER BY number"
+    );
+    snapshot.list("find the pull requests of a commit", &sql, (sha, repo, host), read)
+}
+
+/// Which pull requests to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only those of this project.
+    pub project: Option<ProjectId>,
+    /// Only those of this session.
+    pub session: Option<SessionId>,
+}
+
+/// Pull requests in the order of repository and number.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<Pr>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM pr WHERE (?1 IS NULL OR project_id = ?1)
+         AND (?2 IS NULL OR session_id = ?2) ORDER BY host, repo, number"
+    );
+    let project = filter.project.as_ref().map(ProjectId::as_str);
+    let session = filter.session.as_ref().map(SessionId::as_str);
+    snapshot.list("list pull requests", &sql, (project, session), read)
+}
+
+const ID_TAKEN: &str = "SELECT 1 FROM pr WHERE id = ?1";
+
+/// An id for a pull request seen at `place` for the first time. The plain one is taken only when
+/// the repository was renamed and another one now has its old name.
+pub(crate) fn new_id(tx: &Tx<'_>, place: &PrRef) -> Result<PrId> {
+    let slug = place.slug();
+    let mut id = slug.clone();
+    let mut copy = 1;
+    while tx.one("look for a free id", ID_TAKEN, [&id], |_| Ok(()))?.is_some() {
+        copy += 1;
+        id = format!("{slug}~{copy}");
+    }
+    Ok(PrId::stored(id))
+}
+
+const INSERT: &str = "INSERT INTO pr (id, node_id, session_id, project_id, host, repo, number,
+    created_at, url, title, author, is_author_bot, state, head_ref, head_repo, head_sha, base_ref,
+    base_sha, is_cross_repo, additions, deletions, changed_files, ci, review_decision,
+    provider_mergeable, is_mergeable_stale, provider_merge_state, mergeability, is_in_merge_queue,
+    is_auto_merge, merge_commit_sha, checks_state, threads_state, reviews_state, comments_state,
+    provider_created_at, merged_at, closed_at, updated_at)
+    VALUES (?1, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
+    ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31,
+    ?39)";
+
+const UPDATE: &str = "UPDATE pr SET url = ?2, title = ?3, author = ?4, is_author_bot = ?5,
+    state = ?6, head_ref = ?7, head_repo = ?8, head_sha = ?9, base_ref = ?10, base_sha = ?11,
+    is_cross_repo = ?12, additions = ?13, deletions = ?14, changed_files = ?15, ci = ?16,
+    review_decision = ?17, provider_mergeable = ?18, is_mergeable_stale = ?19,
+    provider_merge_state = ?20, mergeability = ?21, is_in_merge_queue = ?22, is_auto_merge = ?23,
+    merge_commit_sha = ?24, checks_state = ?25, threads_state = ?26, reviews_state = ?27,
+    comments_state = ?28, provider_created_at = ?29, merged_at = ?30, closed_at = ?31,
+    updated_at = ?32 WHERE id = ?1";
+
+/// Inserts a row that is not stored.
+pub(crate) fn insert(tx: &Tx<'_>, pr: &Pr) -> Result<()> {
+    let time = |at: Option<Timestamp>| at.map(|at| at.0);
+    let params = rusqlite::params![
+        pr.id.as_str(), pr.url, pr.title, pr.author, pr.is_author_bot, pr.state.as_str(),
+        pr.head_ref, pr.head_repo, pr.head_sha, pr.base_ref, pr.base_sha, pr.is_cross_repo,
+        pr.additions, pr.deletions, pr.changed_files, pr.ci.as_str(),
+        pr.review_decision.as_str(), pr.mergeable.as_str(), pr.is_mergeable_stale,
+        pr.merge_state, pr.mergeability.as_str(), pr.is_in_merge_queue, pr.is_auto_merge,
+        pr.merge_commit_sha, pr.checks_state.as_str(), pr.threads_state.as_str(),
+        pr.reviews_state.as_str(), pr.comments_state.as_str(), time(pr.provider_created_at),
+        time(pr.merged_at), time(pr.closed_at), pr.node_id, pr.session.as_str(),
+        pr.project.as_str(), pr.host, pr.repo, pr.number, pr.created_at.0, pr.updated_at.0,
+    ];
+    tx.change("insert a pull request", INSERT, params).map(|_| ())
+}
+
+const MOVE: &str = "UPDATE pr SET node_id = ?2, host = ?3, repo = ?4, number = ?5, url = ?6,
+    updated_at = ?7 WHERE id = ?1";
+
+/// Makes the stored metadata equal to `new`; says whether anything differed. Session and project
+/// are never changed by this. A move to another place is a change of its own.
+pub(crate) fn update(tx: &Tx<'_>, old: &Pr, new: &Pr) -> Result<bool> {
+    let mut moved = old.clone();
+    let place = |pr: &Pr| (pr.node_id.clone(), pr.host.clone(), pr.repo.clone(), pr.number);
+    if place(old) != place(new) {
+        let params = rusqlite::params![
+            new.id.as_str(), new.node_id, new.host, new.repo, new.number, new.url, tx.now().0
+        ];
+        tx.change("move a pull request", MOVE, params)?;
+        (moved.node_id, moved.host, moved.repo, moved.number) = place(new);
+        moved.url.clone_from(&new.url);
+    }
+    if moved == *new {
+        return Ok(place(old) != place(new));
+    }
+    let time = |at: Option<Timestamp>| at.map(|at| at.0);
+    let params = rusqlite::params![
+        new.id.as_str(), new.url, new.title, new.author, new.is_author_bot, new.state.as_str(),
+        new.head_ref, new.head_repo, new.head_sha, new.base_ref, new.base_sha,
+        new.is_cross_repo, new.additions, new.deletions, new.changed_files, new.ci.as_str(),
+        new.review_decision.as_str(), new.mergeable.as_str(), new.is_mergeable_stale,
+        new.merge_state, new.mergeability.as_str(), new.is_in_merge_queue, new.is_auto_merge,
+        new.merge_commit_sha, new.checks_state.as_str(), new.threads_state.as_str(),
+        new.reviews_state.as_str(), new.comments_state.as_str(), time(new.provider_created_at),
+        time(new.merged_at), time(new.closed_at), tx.now().0,
+    ];
+    tx.change("update a pull request", UPDATE, params).map(|_| true)
+}
+
+const SET_SESSION: &str = "UPDATE pr SET session_id = ?2, updated_at = ?3
+    WHERE id = ?1 AND session_id IS NOT ?2";
+
+/// Moves a pull request to another session of its project.
+pub(crate) fn set_session(tx: &Tx<'_>, pr: &PrId, session: &SessionId) -> Result<()> {
+    let params = (pr.as_str(), session.as_str(), tx.now().0);
+    tx.change("move a pull request to another session", SET_SESSION, params).map(|_| ())
+}

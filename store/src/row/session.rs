@@ -1,0 +1,255 @@
+//! Sessions: one agent run each, named `<project>-<num>` by a number that is never used again.
+
+use rusqlite::Row;
+
+use crate::error::{Error, Result};
+use crate::id::{ProjectId, SessionId, check_branch, check_label};
+use crate::row::project;
+use crate::text_enum::text_enum;
+use crate::time::Timestamp;
+use crate::tx::{Snapshot, Tx};
+
+text_enum! {
+    /// What a session is for.
+    SessionKind {
+        /// Works on one task.
+        Worker = "worker",
+        /// Directs the workers of a project; at most one is active.
+        Orchestrator = "orchestrator",
+    } else Worker
+}
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "columns of the table session")]
+pub struct Session {
+    pub id: SessionId,
+    pub project: ProjectId,
+    pub num: i64,
+    pub kind: SessionKind,
+    pub harness: String,
+    pub name: String,
+    pub issue: String,
+    pub branch: String,
+    pub workspace_path: String,
+    pub runtime_handle: String,
+    pub agent_session_id: String,
+    pub prompt: String,
+    pub activity: String,
+    pub activity_at: Timestamp,
+    pub is_terminated: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl Session {
+    /// Whether it produced nothing yet (a claimed pull request also keeps it; see [`delete`]).
+    #[must_use]
+    pub fn is_seed(&self) -> bool {
+        let produced = [
+            &self.workspace_path,
+            &self.runtime_handle,
+            &self.agent_session_id,
+            &self.prompt,
+        ];
+        !self.is_terminated && produced.iter().all(|text| text.is_empty())
+    }
+}
+
+/// What is needed to create a session row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSession {
+    /// The project it works in.
+    pub project: ProjectId,
+    /// Worker or orchestrator.
+    pub kind: SessionKind,
+    /// The agent program; may be empty.
+    pub harness: String,
+    /// Display name; may be empty.
+    pub name: String,
+    /// The issue it works on; may be empty.
+    pub issue: String,
+    /// Its branch; may be empty.
+    pub branch: String,
+}
+
+const COLUMNS: &str = "id, project_id, num, kind, harness, name, issue, branch, workspace_path,
+    runtime_handle, agent_session_id, prompt, activity, activity_at, is_terminated, created_at,
+    updated_at";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
+    Ok(Session {
+        id: SessionId::stored(row.get(0)?),
+        project: ProjectId::stored(row.get(1)?),
+        num: row.get(2)?,
+        kind: SessionKind::parse(row.get_ref(3)?.as_str()?),
+        harness: row.get(4)?,
+        name: row.get(5)?,
+        issue: row.get(6)?,
+        branch: row.get(7)?,
+        workspace_path: row.get(8)?,
+        runtime_handle: row.get(9)?,
+        agent_session_id: row.get(10)?,
+        prompt: row.get(11)?,
+        activity: row.get(12)?,
+        activity_at: Timestamp(row.get(13)?),
+        is_terminated: row.get(14)?,
+        created_at: Timestamp(row.get(15)?),
+        updated_at: Timestamp(row.get(16)?),
+    })
+}
+
+/// The session of this id.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn get(snapshot: &Snapshot<'_>, id: &SessionId) -> Result<Option<Session>> {
+    let sql = format!("SELECT {COLUMNS} FROM session WHERE id = ?1");
+    snapshot.one("read a session", &sql, [id.as_str()], read)
+}
+
+/// The session of this id, or the error that says it does not exist.
+///
+/// # Errors
+/// `SESSION_NOT_FOUND`.
+pub fn require(snapshot: &Snapshot<'_>, id: &SessionId) -> Result<Session> {
+    get(snapshot, id)?.ok_or_else(|| Error::SessionNotFound(id.clone()))
+}
+
+/// Which sessions to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only those of this project.
+    pub project: Option<ProjectId>,
+    /// Terminated ones too.
+    pub terminated: bool,
+}
+
+/// Sessions in the order of project and number.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<Session>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM session
+         WHERE (?1 IS NULL OR project_id = ?1) AND (?2 OR is_terminated = 0)
+         ORDER BY project_id, num"
+    );
+    let project = filter.project.as_ref().map(ProjectId::as_str);
+    snapshot.list("list sessions", &sql, (project, filter.terminated), read)
+}
+
+const SELECT_LAST_NUM: &str = "SELECT last_num FROM session_counter WHERE project_id = ?1";
+
+const SELECT_ORCHESTRATOR: &str = "SELECT id FROM session
+    WHERE project_id = ?1 AND kind = 'orchestrator' AND is_terminated = 0";
+
+const INSERT: &str = "INSERT INTO session
+    (id, project_id, num, kind, harness, name, issue, branch, activity_at, created_at, updated_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?9)";
+
+/// Creates a seed row under the next number of its project.
+///
+/// # Errors
+/// `PROJECT_NOT_FOUND`, `PROJECT_ARCHIVED`, `ORCHESTRATOR_ALREADY_ACTIVE`, `INVALID_ID`.
+pub fn create(tx: &Tx<'_>, new: &NewSession) -> Result<Session> {
+    project::require_active(tx, &new.project)?;
+    for (what, text) in [("harness", &new.harness), ("name", &new.name), ("issue", &new.issue)] {
+        if !text.is_empty() {
+            check_label(what, text)?;
+        }
+    }
+    if !new.branch.is_empty() {
+        check_branch(&new.branch)?;
+    }
+    let project = new.project.as_str();
+    if new.kind == SessionKind::Orchestrator {
+        let active = tx.one("find the orchestrator", SELECT_ORCHESTRATOR, [project], |row| {
+            row.get(0).map(SessionId::stored)
+        })?;
+        if let Some(session) = active {
+            return Err(Error::OrchestratorActive { project: new.project.clone(), session });
+        }
+    }
+    let last = tx.one("read the last number", SELECT_LAST_NUM, [project], |row| row.get(0))?;
+    let num = last.unwrap_or(0_i64) + 1;
+    let id = SessionId::new(&new.project, num);
+    let params = (
+        id.as_str(),
+        project,
+        num,
+        new.kind.as_str(),
+        &new.harness,
+        &new.name,
+        &new.issue,
+        &new.branch,
+        tx.now().0,
+    );
+    tx.change("create a session", INSERT, params)?;
+    require(tx, &id)
+}
+
+const RENAME: &str =
+    "UPDATE session SET name = ?2, updated_at = ?3 WHERE id = ?1 AND name IS NOT ?2";
+
+/// Gives a session another display name. The same name writes nothing.
+///
+/// # Errors
+/// `SESSION_NOT_FOUND`, `INVALID_ID`.
+pub fn rename(tx: &Tx<'_>, id: &SessionId, name: &str) -> Result<Session> {
+    check_label("name", name)?;
+    let session = require(tx, id)?;
+    if session.name == name {
+        return Ok(session);
+    }
+    tx.change("rename a session", RENAME, (id.as_str(), name, tx.now().0))?;
+    require(tx, id)
+}
+
+/// What [`delete`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// It was a seed row and is gone; the log keeps `session_deleted`.
+    Deleted,
+    /// It is no seed row; nothing was touched.
+    NotSeed,
+    /// There is no such session.
+    Absent,
+}
+
+const DELETE_SEED: &str = "DELETE FROM session WHERE id = ?1 AND is_terminated = 0
+    AND workspace_path = '' AND runtime_handle = '' AND agent_session_id = '' AND prompt = ''
+    AND NOT EXISTS (SELECT 1 FROM pr WHERE session_id = ?1)";
+
+/// Deletes a session that produced nothing: not terminated, no workspace, runtime, agent session or
+/// prompt, and no pull request. Probe and deletion are one statement, so no race can lose a session.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn delete(tx: &Tx<'_>, id: &SessionId) -> Result<Deleted> {
+    match get(tx, id)? {
+        None => return Ok(Deleted::Absent),
+        Some(session) if !session.is_seed() => return Ok(Deleted::NotSeed),
+        Some(_) => {}
+    }
+    let deleted = tx.change("delete a seed session", DELETE_SEED, [id.as_str()])?;
+    Ok(if deleted == 1 { Deleted::Deleted } else { Deleted::NotSeed })
+}
+
+const SELECT_BY_BRANCH: &str = "SELECT id FROM session
+    WHERE project_id = ?1 AND branch = ?2 AND branch <> '' ORDER BY is_terminated, num DESC";
+
+/// The session of a project that works on a branch: a live one first, then the newest.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn on_branch(
+    snapshot: &Snapshot<'_>,
+    project: &ProjectId,
+    branch: &str,
+) -> Result<Option<SessionId>> {
+    let params = (project.as_str(), branch);
+    snapshot.one("find the session of a branch", SELECT_BY_BRANCH, params, |row| {
+        row.get(0).map(SessionId::stored)
+    })
+}

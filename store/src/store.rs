@@ -1,0 +1,190 @@
+//! The handle to one store: readers on any thread, writes through the one writer of the process.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::bell::{Listener, Local};
+use crate::connection::{self, Durability, Role};
+use crate::epoch;
+use crate::error::{Context, Result};
+use crate::migrate::{self, Migrated};
+use crate::tx::{Cause, Snapshot, Tx};
+use crate::writer::{Committed, Writer};
+
+/// Idle read connections that are kept.
+const READERS: usize = 4;
+
+/// How a store is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// When a commit counts as durable.
+    pub durability: Durability,
+    /// How long to wait for a writer of another process before `BUSY`.
+    pub busy: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { durability: Durability::Full, busy: Duration::from_secs(5) }
+    }
+}
+
+/// An open store. Cheap to clone; the writer thread starts with the first write.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    options: Options,
+    local: Arc<Local>,
+    readers: Mutex<Vec<Connection>>,
+    writer: Mutex<Option<Arc<Writer>>>,
+}
+
+impl Store {
+    /// Opens the store, creating and migrating it as needed.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, the file is no store, or its schema is newer.
+    pub fn create(path: &Path, options: Options) -> Result<(Store, Migrated)> {
+        connection::create_file(path)?;
+        let migrated = Store::migrate(path, options)?;
+        Ok((Store::open(path, options)?, migrated))
+    }
+
+    /// Brings an existing database to the schema of this program and verifies it.
+    ///
+    /// # Errors
+    /// When there is no file, it is no store, its schema is newer, or its history diverges.
+    pub fn migrate(path: &Path, options: Options) -> Result<Migrated> {
+        let mut conn = connection::open(path, Role::Writer, Durability::Full, options.busy)?;
+        migrate::migrate(&mut conn)
+    }
+
+    /// The schema version of an existing database, without changing it.
+    ///
+    /// # Errors
+    /// When there is no file or it is no store.
+    pub fn schema_version(path: &Path, options: Options) -> Result<u32> {
+        let conn = connection::open(path, Role::Reader, options.durability, options.busy)?;
+        migrate::version(&conn)
+    }
+
+    /// Opens an existing store whose schema is that of this program.
+    ///
+    /// # Errors
+    /// `STORE_NOT_FOUND`, `NOT_A_STORE`, `SCHEMA_OUTDATED`, `SCHEMA_TOO_NEW`.
+    pub fn open(path: &Path, options: Options) -> Result<Store> {
+        let reader = connection::open(path, Role::Reader, options.durability, options.busy)?;
+        migrate::require_current(&reader)?;
+        let shared = Shared {
+            path: path.to_owned(),
+            options,
+            local: Arc::new(Local::default()),
+            readers: Mutex::new(vec![reader]),
+            writer: Mutex::new(None),
+        };
+        Ok(Store { shared: Arc::new(shared) })
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Runs `work` on one consistent state of the store. Do no I/O in it: as long as it runs, the
+    /// write-ahead log cannot be cut back.
+    ///
+    /// # Errors
+    /// Those of `work`, and when no connection can be opened.
+    pub fn read<T>(&self, work: impl FnOnce(&Snapshot<'_>) -> Result<T>) -> Result<T> {
+        let readers = &self.shared.readers;
+        let pooled = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let conn = match pooled {
+            Some(conn) => conn,
+            None => self.reader()?,
+        };
+        let result = read_on(&conn, work);
+        let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() < READERS && conn.is_autocommit() {
+            readers.push(conn);
+        }
+        result
+    }
+
+    /// A reader of the caller's own: for loops that keep their statements prepared.
+    ///
+    /// # Errors
+    /// When the connection cannot be opened.
+    pub fn own_reader(&self) -> Result<Reader> {
+        Ok(Reader { conn: self.reader()? })
+    }
+
+    /// Runs `work` in a write transaction and returns once it is durable. Do no I/O in it; a panic
+    /// in it is rolled back and returned as an error.
+    ///
+    /// # Errors
+    /// Those of `work`; `BUSY` after the bound; `DISK_FULL` and `IO_ERROR` of the machine.
+    pub fn write<T, F>(&self, cause: Cause, work: F) -> Result<Committed<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.writer()?.write(cause, work)
+    }
+
+    /// A listener that wakes after commits, for those who follow the log.
+    ///
+    /// # Errors
+    /// When the connection for its fallback cannot be opened.
+    pub fn listen(&self) -> Result<Listener> {
+        Listener::new(&self.shared.local, &self.shared.path, self.reader()?)
+    }
+
+    fn reader(&self) -> Result<Connection> {
+        let Options { durability, busy } = self.shared.options;
+        connection::open(&self.shared.path, Role::Reader, durability, busy)
+    }
+
+    fn writer(&self) -> Result<Arc<Writer>> {
+        let mut slot = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(writer) = slot.as_ref() {
+            return Ok(Arc::clone(writer));
+        }
+        let Options { durability, busy } = self.shared.options;
+        let conn = connection::open(&self.shared.path, Role::Writer, durability, busy)?;
+        migrate::require_current(&conn)?;
+        epoch::begin(&conn, durability)?;
+        let local = Arc::clone(&self.shared.local);
+        let writer = Arc::new(Writer::start(conn, self.shared.path.clone(), local, busy)?);
+        *slot = Some(Arc::clone(&writer));
+        Ok(writer)
+    }
+}
+
+/// A read connection that one caller keeps.
+#[derive(Debug)]
+pub struct Reader {
+    conn: Connection,
+}
+
+impl Reader {
+    /// Runs `work` on one consistent state of the store.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn read<T>(&self, work: impl FnOnce(&Snapshot<'_>) -> Result<T>) -> Result<T> {
+        read_on(&self.conn, work)
+    }
+}
+
+fn read_on<T>(conn: &Connection, work: impl FnOnce(&Snapshot<'_>) -> Result<T>) -> Result<T> {
+    let tx = conn.unchecked_transaction().context("begin a read")?;
+    work(&Snapshot::new(&tx))
+}

@@ -1,0 +1,357 @@
+//! The one writer of a process: a thread that owns the write connection and commits in groups.
+//!
+//! Jobs come over a bounded channel. The writer begins IMMEDIATE, runs each waiting job in a
+//! SAVEPOINT of its own, and commits when the queue is empty or the batch is full; a caller hears
+//! `Ok` only after the commit that holds its job is durable. A job that fails or panics is rolled
+//! back alone. After a failed write to the file the writer halts: SQLite would go on, but nothing
+//! after a failed fsync can be trusted to be on disk.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use rusqlite::{Connection, ErrorCode};
+
+use crate::bell::{Local, Ringer};
+use crate::checkpoint::Checkpointer;
+use crate::cursor::Cursor;
+use crate::error::{Context, Error, Result};
+use crate::tx::{CLOSE_CONTEXT, Cause, Snapshot, Tx};
+
+/// Jobs waiting for the writer; a caller beyond that waits for room.
+const QUEUE: usize = 1024;
+/// Jobs in one commit.
+const BATCH: usize = 512;
+/// How long a batch may collect jobs before it commits.
+const BATCH_TIME: Duration = Duration::from_millis(2);
+/// How long nothing must come before the WAL is cut back.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What a write returned, once it was durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed<T> {
+    /// The value that the job returned.
+    pub value: T,
+    /// The head of the log right after the job: a reader at this cursor has seen its changes.
+    pub cursor: Cursor,
+    /// How many changes the job made.
+    pub changes: u64,
+}
+
+/// A unit of work whose type is known to its caller only.
+pub(crate) trait Job: Send {
+    fn cause(&self) -> &Cause;
+    fn run(&mut self, tx: &Tx<'_>) -> Result<()>;
+    fn finish(self: Box<Self>, outcome: Result<Done>);
+}
+
+/// Where the log stood after a job.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Done {
+    cursor: Cursor,
+    changes: u64,
+}
+
+pub(crate) struct TypedJob<T, F> {
+    cause: Cause,
+    work: Option<F>,
+    value: Option<T>,
+    reply: Sender<Result<Committed<T>>>,
+}
+
+impl<T, F> Job for TypedJob<T, F>
+where
+    T: Send,
+    F: FnOnce(&Tx<'_>) -> Result<T> + Send,
+{
+    fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    fn run(&mut self, tx: &Tx<'_>) -> Result<()> {
+        let work = self.work.take().ok_or(Error::Closed)?;
+        self.value = Some(work(tx)?);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<Done>) {
+        let TypedJob { value, reply, .. } = *self;
+        let answer = outcome.and_then(|Done { cursor, changes }| {
+            let value = value.ok_or(Error::Closed)?;
+            Ok(Committed { value, cursor, changes })
+        });
+        // The caller may have gone away; the commit stands.
+        let _ = reply.send(answer);
+    }
+}
+
+struct Queued {
+    job: Box<dyn Job>,
+    since: Instant,
+}
+
+/// The handle: sends jobs, and joins the thread when dropped.
+pub(crate) struct Writer {
+    jobs: Option<Sender<Queued>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(crate) fn start(
+        conn: Connection,
+        path: PathBuf,
+        local: Arc<Local>,
+        busy: Duration,
+    ) -> Result<Writer> {
+        let (jobs, queue) = bounded(QUEUE);
+        let ringer = Ringer::new(&path);
+        let state = Thread { conn, queue, local, ringer, busy, halted: None, checkpointer: Checkpointer::new() };
+        let thread = thread::Builder::new()
+            .name("ao-store-writer".to_owned())
+            .spawn(move || state.run())
+            .map_err(|source| Error::File { action: "start the writer of", path, source })?;
+        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Runs `work` in a write transaction and waits until it is durable.
+    pub(crate) fn write<T, F>(&self, cause: Cause, work: F) -> Result<Committed<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let (reply, answer) = bounded(1);
+        let job = TypedJob { cause, work: Some(work), value: None, reply };
+        let queued = Queued { job: Box::new(job), since: Instant::now() };
+        let jobs = self.jobs.as_ref().ok_or(Error::Closed)?;
+        jobs.send(queued).map_err(|_| Error::Closed)?;
+        answer.recv().map_err(|_| Error::Closed)?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Thread {
+    conn: Connection,
+    queue: Receiver<Queued>,
+    local: Arc<Local>,
+    ringer: Ringer,
+    busy: Duration,
+    halted: Option<String>,
+    checkpointer: Checkpointer,
+}
+
+impl Thread {
+    fn run(mut self) {
+        loop {
+            match self.queue.recv_timeout(IDLE) {
+                Ok(first) => {
+                    let mut waiting = vec![first];
+                    while !waiting.is_empty() {
+                        waiting = self.batch(waiting);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.checkpointer.idle(&self.conn),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.checkpointer.finish(&self.conn);
+    }
+
+    /// One commit. Returns the jobs that must wait for the next attempt.
+    fn batch(&mut self, mut waiting: Vec<Queued>) -> Vec<Queued> {
+        if let Some(reason) = &self.halted {
+            for queued in waiting {
+                queued.job.finish(Err(Error::Halted(reason.clone())));
+            }
+            return Vec::new();
+        }
+        if let Err(error) = self.conn.execute_batch("BEGIN IMMEDIATE") {
+            return self.refuse(waiting, &error);
+        }
+        let head = match Snapshot::new(&self.conn).head() {
+            Ok(head) => head,
+            Err(error) => {
+                self.fail(waiting, &error);
+                return Vec::new();
+            }
+        };
+        let (done, changed, lost) = self.run_jobs(&mut waiting, head);
+        match lost {
+            Some(error) => self.fail_all(done, &error),
+            None => self.commit(done, changed),
+        }
+        waiting
+    }
+
+    /// BEGIN failed: jobs that waited for the whole bound are refused, the others try again.
+    fn refuse(&mut self, waiting: Vec<Queued>, error: &rusqlite::Error) -> Vec<Queued> {
+        if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) {
+            self.fail(waiting, &Error::Sqlite("begin a write", copy(error)));
+            return Vec::new();
+        }
+        let (old, young): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|queued| queued.since.elapsed() >= self.busy);
+        for Queued { job, since } in old {
+            let waited_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            job.finish(Err(Error::Busy { waited_ms }));
+        }
+        young
+    }
+
+    /// Runs the waiting jobs and those that come while they run. The last value is set when
+    /// SQLite gave up the whole transaction, as it does on a full disk.
+    fn run_jobs(
+        &mut self,
+        waiting: &mut Vec<Queued>,
+        mut head: Cursor,
+    ) -> (Vec<(Box<dyn Job>, Done)>, bool, Option<Error>) {
+        let started = Instant::now();
+        let mut done: Vec<(Box<dyn Job>, Done)> = Vec::new();
+        let mut changed = false;
+        let mut next = waiting.drain(..).collect::<Vec<_>>().into_iter();
+        while let Some(queued) = next.next().or_else(|| {
+            let full = done.len() >= BATCH || started.elapsed() >= BATCH_TIME;
+            if full { None } else { self.queue.try_recv().ok() }
+        }) {
+            let mut job = queued.job;
+            match self.run_job(job.as_mut(), head) {
+                Ok((outcome, has_changes)) => {
+                    head = outcome.cursor;
+                    changed |= has_changes;
+                    done.push((job, outcome));
+                }
+                Err(error) if self.conn.is_autocommit() => {
+                    let shared = error.shared();
+                    job.finish(Err(error));
+                    waiting.extend(next);
+                    return (done, changed, Some(shared));
+                }
+                Err(error) => job.finish(Err(error)),
+            }
+        }
+        (done, changed, None)
+    }
+
+    /// One job in a savepoint of its own.
+    fn run_job(&self, job: &mut dyn Job, head: Cursor) -> Result<(Done, bool)> {
+        self.execute("SAVEPOINT job")?;
+        let cause = job.cause().clone();
+        let tx = Tx::new(&self.conn, &cause);
+        let result = catch_unwind(AssertUnwindSafe(|| job.run(&tx)))
+            .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic))));
+        let outcome = result.and_then(|()| {
+            let cursor = if tx.has_changes() { tx.head()? } else { head };
+            self.execute("RELEASE job")?;
+            let changes = u64::try_from(cursor.seq.0 - head.seq.0).unwrap_or(0);
+            Ok((Done { cursor, changes }, tx.has_changes()))
+        });
+        if outcome.is_err() && !self.conn.is_autocommit() {
+            self.execute("ROLLBACK TO job")?;
+            self.execute("RELEASE job")?;
+        }
+        outcome
+    }
+
+    fn commit(&mut self, done: Vec<(Box<dyn Job>, Done)>, changed: bool) {
+        let closed = if changed { self.execute(CLOSE_CONTEXT) } else { Ok(()) };
+        if let Err(error) = closed.and_then(|()| self.execute("COMMIT")) {
+            self.fail_all(done, &error);
+            return;
+        }
+        if changed {
+            self.local.ring();
+        }
+        for (job, outcome) in done {
+            job.finish(Ok(outcome));
+        }
+        if changed {
+            self.ringer.ring();
+            self.checkpointer.after_commit(&self.conn, self.queue.is_empty());
+        }
+    }
+
+    fn execute(&self, sql: &'static str) -> Result<()> {
+        let mut statement = self.conn.prepare_cached(sql).context(sql)?;
+        statement.execute([]).map(|_| ()).context(sql)
+    }
+
+    fn fail(&mut self, waiting: Vec<Queued>, error: &Error) {
+        self.abandon(error);
+        for queued in waiting {
+            queued.job.finish(Err(error.shared()));
+        }
+    }
+
+    /// Nothing of the batch was committed.
+    fn fail_all(&mut self, done: Vec<(Box<dyn Job>, Done)>, error: &Error) {
+        self.abandon(error);
+        for (job, _) in done {
+            job.finish(Err(error.shared()));
+        }
+    }
+
+    /// Leaves the transaction, and halts after a failed write to the file.
+    fn abandon(&mut self, error: &Error) {
+        if !self.conn.is_autocommit() {
+            let _ = self.execute("ROLLBACK");
+        }
+        if error.is_failed_write() {
+            tracing::error!(%error, "the writer halts: a write to the database file failed");
+            self.halted = Some(error.chain());
+        }
+    }
+}
+
+fn copy(error: &rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(code, text) => {
+            rusqlite::Error::SqliteFailure(*code, text.clone())
+        }
+        other => rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR),
+            Some(other.to_string()),
+        ),
+    }
+}
+
+impl Error {
+    /// The same failure for another job of the same batch.
+    fn shared(&self) -> Error {
+        match self {
+            Error::Sqlite(step, source) => Error::Sqlite(step, copy(source)),
+            other => Error::Halted(other.chain()),
+        }
+    }
+
+    fn is_failed_write(&self) -> bool {
+        matches!(self, Error::Sqlite(_, source)
+            if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure))
+    }
+
+    /// The error and its causes in one line.
+    fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
