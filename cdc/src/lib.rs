@@ -1,1 +1,43 @@
-//! Placeholder.
+//! The change stream: every committed change of a fact, in order, without a gap, from any position.
+//!
+//! * [`Tail`] reads the log from a position on and waits for more.
+//! * [`Changes`] is a tail as an iterator; [`ChangeReceiver`] one as a channel; with the feature
+//!   `tokio`, `TailStream` is one as a stream.
+//! * [`Fanout`] decodes each change once for any number of subscribers. A subscriber that falls
+//!   behind reads the log at its own pace; it is never dropped and holds nobody up.
+//!
+//! Delivery is ordered by seq and gap-free within retention; a position that cannot be resumed is a
+//! typed error, never a silent skip. After a crash a consumer may see a change again: the key to
+//! recognise it is (log, epoch, seq). No read transaction is held while a consumer works.
+//!
+//! ```
+//! use ao_cdc::{Filter, Start, Tail};
+//! # use ao_store::{Options, Store};
+//! # let dir = tempfile::tempdir()?;
+//! # let (store, _) = Store::create(&dir.path().join("ao.db"), Options::default())?;
+//! let tail = Tail::open(&store, Start::Beginning, Filter::default())?;
+//! for change in tail.to_head() {
+//!     let change = change?;
+//!     println!("{} {}", change.seq, change.kind);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod changes;
+mod error;
+mod fanout;
+mod filter;
+#[cfg(feature = "tokio")]
+mod stream;
+mod subscription;
+mod tail;
+pub mod wire;
+
+pub use changes::{ChangeReceiver, Changes};
+pub use error::{Error, Result};
+pub use fanout::Fanout;
+pub use filter::Filter;
+#[cfg(feature = "tokio")]
+pub use stream::TailStream;
+pub use subscription::{Batch, Subscription};
+pub use tail::{Start, Tail, Visited};

@@ -1,0 +1,37 @@
+//! Why a tail ended; each error has one code of the store's registry.
+
+use ao_store::Code;
+
+/// The result of every fallible function of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a tail ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store failed, or refused the cursor (`CURSOR_…`).
+    #[error(transparent)]
+    Store(#[from] ao_store::Error),
+    /// A filter names a type that no change has.
+    #[error("no change has the type {0:?}")]
+    UnknownType(String),
+    /// A thread of the stream could not be started.
+    #[error("cannot start the thread of a tail")]
+    Thread(#[source] std::io::Error),
+    /// The fan-out was stopped.
+    #[error("the fan-out was stopped")]
+    Stopped,
+}
+
+impl Error {
+    /// The code of this error in the registry.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Store(error) => error.code(),
+            Error::UnknownType(_) => Code::InvalidEventType,
+            Error::Thread(_) => Code::Io,
+            Error::Stopped => Code::Internal,
+        }
+    }
+}

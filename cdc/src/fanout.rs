@@ -1,0 +1,163 @@
+//! One reader of the log for any number of subscribers.
+//!
+//! The reader copies each change once and hands the same batch to every subscriber's bounded
+//! channel. It never waits: a subscriber whose channel is full is demoted, which means taken off
+//! the list; it finds out when it has emptied its channel, reads the log by itself, and comes back.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use ao_store::row::change::Change;
+use ao_store::{Cursor, Store};
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::subscription::Subscription;
+use crate::tail::{Start, Tail};
+
+/// Changes in one batch. Batches, not single changes, keep the cost of a delivery at 20 ns.
+const BATCH: usize = 64;
+/// How often the reader looks whether it should stop.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A batch as it goes to every subscriber.
+pub(crate) type Shared = Arc<[Change]>;
+
+/// The subscribers that take part, and the position up to which they were served.
+#[derive(Debug)]
+pub(crate) struct Audience {
+    live: Mutex<Live>,
+    is_stopped: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Live {
+    channels: Vec<Sender<Shared>>,
+    position: Option<Cursor>,
+}
+
+impl Audience {
+    /// Takes part from the next batch on. The cursor is that of the last batch before it; `None`
+    /// while the reader is not reading.
+    pub(crate) fn join(&self, capacity: usize) -> Option<(Receiver<Shared>, Cursor)> {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let position = live.position?;
+        let (sender, receiver) = bounded(capacity.max(1));
+        live.channels.push(sender);
+        Some((receiver, position))
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    fn deliver(&self, batch: &Shared, position: Cursor) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.channels.retain(|channel| channel.try_send(Arc::clone(batch)).is_ok());
+        live.position = Some(position);
+    }
+
+    /// Sends everybody to the log: the reader cannot read just now.
+    fn dismiss(&self, position: Option<Cursor>) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.channels.clear();
+        live.position = position;
+    }
+}
+
+/// A running fan-out; dropping it stops the reader.
+#[derive(Debug)]
+pub struct Fanout {
+    store: StoreHandle,
+    audience: Arc<Audience>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// `Store` without its fields in `Debug`.
+#[derive(Clone)]
+pub(crate) struct StoreHandle(pub(crate) Store);
+
+impl std::fmt::Debug for StoreHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Store").field(&self.0.path()).finish()
+    }
+}
+
+impl Fanout {
+    /// Starts reading at the head of the log.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the thread cannot be started.
+    pub fn start(store: &Store) -> Result<Fanout> {
+        let tail = Tail::open(store, Start::End, Filter::default())?;
+        let live = Live { channels: Vec::new(), position: Some(tail.cursor()) };
+        let audience =
+            Arc::new(Audience { live: Mutex::new(live), is_stopped: AtomicBool::new(false) });
+        let store = StoreHandle(store.clone());
+        let reader = (store.clone(), Arc::clone(&audience));
+        let thread = thread::Builder::new()
+            .name("ao-cdc-fanout".to_owned())
+            .spawn(move || run(&reader.0.0, tail, &reader.1))
+            .map_err(Error::Thread)?;
+        Ok(Fanout { store, audience, thread: Some(thread) })
+    }
+
+    /// Subscribes from a position on; at most `capacity` batches wait for the subscriber before it
+    /// is demoted.
+    ///
+    /// # Errors
+    /// Those of [`Tail::open`].
+    pub fn subscribe(&self, start: Start, filter: Filter, capacity: usize) -> Result<Subscription> {
+        Subscription::open(&self.store, Arc::clone(&self.audience), start, filter, capacity)
+    }
+}
+
+impl Drop for Fanout {
+    fn drop(&mut self) {
+        self.audience.is_stopped.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        self.audience.dismiss(None);
+    }
+}
+
+fn run(store: &Store, mut tail: Tail, audience: &Audience) {
+    while !audience.is_stopped() {
+        if let Err(error) = serve(&mut tail, audience) {
+            // The subscribers meet the same error when they read for themselves.
+            tracing::warn!(%error, "the fan-out lost its place and begins anew at the head");
+            audience.dismiss(None);
+            while !audience.is_stopped() {
+                thread::sleep(TICK);
+                if let Ok(fresh) = Tail::open(store, Start::End, Filter::default()) {
+                    audience.dismiss(Some(fresh.cursor()));
+                    tail = fresh;
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn serve(tail: &mut Tail, audience: &Audience) -> Result<()> {
+    loop {
+        let mut batch = Vec::with_capacity(BATCH);
+        let visited = tail.visit(BATCH, |change| {
+            batch.push(change.to_owned()?);
+            Ok(())
+        })?;
+        if !batch.is_empty() {
+            audience.deliver(&batch.into(), tail.cursor());
+        }
+        if visited.is_at_head {
+            tail.wait(TICK)?;
+            if audience.is_stopped() {
+                return Ok(());
+            }
+        }
+    }
+}

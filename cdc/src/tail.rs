@@ -1,0 +1,145 @@
+//! Reading the log from a position on, in short reads, and waiting for what comes.
+
+use std::time::Duration;
+
+use ao_store::row::change::{self, ChangeRef};
+use ao_store::row::log::{self, LogInfo};
+use ao_store::{Cursor, Epoch, Listener, Reader, Seq, Store};
+
+use crate::changes::{ChangeReceiver, Changes, Limit};
+use crate::error::Result;
+use crate::filter::Filter;
+
+/// Where a tail begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest change that is kept.
+    Beginning,
+    /// With the next change to come.
+    End,
+    /// After a cursor.
+    Cursor(Cursor),
+    /// With the last so many changes that pass the filter.
+    Last(u64),
+}
+
+/// What one visit found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visited {
+    /// Changes that passed the filter.
+    pub matched: usize,
+    /// Whether the position is the head of the log: nothing more was there.
+    pub is_at_head: bool,
+}
+
+/// A position in the log that moves forward. Every read checks that the epoch is still the same,
+/// that nothing before the position was pruned away unseen, and that no seq is missing.
+#[derive(Debug)]
+pub struct Tail {
+    listener: Listener,
+    reader: Reader,
+    filter: Filter,
+    epoch: Epoch,
+    position: Seq,
+    log_id: String,
+}
+
+impl Tail {
+    /// Begins a tail.
+    ///
+    /// # Errors
+    /// `CURSOR_EXPIRED`, `CURSOR_EPOCH_MISMATCH`, `CURSOR_IN_FUTURE`; when the store cannot be read.
+    pub fn open(store: &Store, start: Start, filter: Filter) -> Result<Tail> {
+        // The listener first: what is committed after it was made wakes it, the rest is read.
+        let listener = store.listen()?;
+        let reader = store.own_reader()?;
+        let (info, position) = reader.read(|snapshot| {
+            let info = log::info(snapshot)?;
+            let position = match start {
+                Start::Beginning => info.floor,
+                Start::End => info.head,
+                Start::Cursor(cursor) => log::check_cursor(&info, cursor).map(|()| cursor.seq)?,
+                Start::Last(count) if filter.is_empty() => {
+                    let count = i64::try_from(count).unwrap_or(i64::MAX);
+                    info.floor.max(Seq(info.head.0.saturating_sub(count)))
+                }
+                Start::Last(count) => {
+                    let matches = |change: &ChangeRef<'_>| filter.matches_ref(change);
+                    change::position_before_last(snapshot, info.floor, count, matches)?
+                }
+            };
+            Ok((info, position))
+        })?;
+        let LogInfo { log_id, epoch, .. } = info;
+        Ok(Tail { listener, reader, filter, epoch, position, log_id })
+    }
+
+    /// Everything up to here was visited.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        Cursor { epoch: self.epoch, seq: self.position }
+    }
+
+    /// The identity of the log.
+    #[must_use]
+    pub fn log_id(&self) -> &str {
+        &self.log_id
+    }
+
+    /// Reads at most `limit` changes after the position and visits those that pass the filter.
+    /// `visit` runs inside the read: let it copy or render, not wait.
+    ///
+    /// # Errors
+    /// The cursor errors, when the log moved on without this tail; `LOG_HOLE`; those of `visit`.
+    /// The position stays then, so the same changes are visited again.
+    pub fn visit(
+        &mut self,
+        limit: usize,
+        mut visit: impl FnMut(&ChangeRef<'_>) -> Result<(), ao_store::Error>,
+    ) -> Result<Visited> {
+        let (cursor, filter) = (self.cursor(), &self.filter);
+        let mut matched = 0;
+        let (last, head) = self.reader.read(|snapshot| {
+            let info = log::info(snapshot)?;
+            log::check_cursor(&info, cursor)?;
+            let last = change::scan(snapshot, cursor.seq, limit, |change| {
+                if filter.matches_ref(change)? {
+                    matched += 1;
+                    visit(change)?;
+                }
+                Ok(())
+            })?;
+            Ok((last, info.head))
+        })?;
+        self.position = last;
+        Ok(Visited { matched, is_at_head: last >= head })
+    }
+
+    /// Waits until there may be more, or the time is over; says whether it was woken.
+    ///
+    /// # Errors
+    /// When the store can no longer be read.
+    pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
+        Ok(self.listener.wait(timeout)?)
+    }
+
+    /// The changes up to the head of the log as it is when reached; then the iterator ends.
+    #[must_use]
+    pub fn to_head(self) -> Changes {
+        Changes::new(self, Limit::Head)
+    }
+
+    /// The changes, for ever: the iterator blocks until the next one comes.
+    #[must_use]
+    pub fn follow(self) -> Changes {
+        Changes::new(self, Limit::Never)
+    }
+
+    /// The changes as a channel of at most `capacity`, filled by a thread of its own.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn into_receiver(self, capacity: usize) -> Result<ChangeReceiver> {
+        ChangeReceiver::start(self, capacity)
+    }
+}

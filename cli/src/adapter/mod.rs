@@ -1,0 +1,3 @@
+//! Programs beside the store. Only here is a process started.
+
+pub(crate) mod git;

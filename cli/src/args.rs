@@ -1,0 +1,382 @@
+//! The grammar of the command line. Parsing only: nothing is opened or resolved here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Every fact about your coding-agent sessions in one SQLite file, and every change of a fact as an
+/// ordered, gap-free, resumable stream.
+#[derive(Debug, Parser)]
+#[command(name = "ao-store", version, max_term_width = 100, after_help = ROOT_HELP)]
+pub(crate) struct Args {
+    /// Where the store lives; the database is ao.db in it [default: the XDG data directory]
+    #[arg(long, global = true, value_name = "DIR", env = "AO_DATA_DIR", help_heading = GLOBAL)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Print one JSON document instead of text; errors become one JSON line on stderr
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub(crate) json: bool,
+    /// When a commit counts: full survives power loss, relaxed does not
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "full", help_heading = GLOBAL)]
+    pub(crate) durability: Durability,
+    /// How long to wait for another writer before giving up, such as 5s
+    #[arg(long, global = true, value_name = "D", default_value = "5s", value_parser = humantime::parse_duration, help_heading = GLOBAL)]
+    pub(crate) busy_timeout: Duration,
+    /// Whether to colour text for people
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = GLOBAL)]
+    pub(crate) color: Color,
+    /// Say more on stderr (-v, -vv)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const GLOBAL: &str = "Global options";
+
+const ROOT_HELP: &str = "Examples:
+  ao-store up                              create the store, register this repository, follow it
+  ao-store project add ~/src/demo          register a repository
+  ao-store session new --project demo --branch fix-1
+  ao-store observe apply observation.json  apply what was learned about a pull request
+  ao-store tail --from beginning           every change so far, then those to come
+
+Exit codes: 0 ok, 1 other failure, 2 usage, 3 not found, 4 credentials, 5 conflict,
+6 findings, 7 cursor expired or of another epoch, 8 timed out, 9 busy, 130/141/143 signals";
+
+/// When a commit counts as durable.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Durability {
+    Full,
+    Relaxed,
+}
+
+/// Whether to colour.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// Sets the choice for every stream of this process. `auto` heeds `NO_COLOR` and the terminal.
+    pub(crate) fn apply(self) {
+        match self {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+impl Args {
+    /// How much of the log goes to stderr.
+    pub(crate) fn log_level(&self) -> tracing_subscriber::filter::LevelFilter {
+        use tracing_subscriber::filter::LevelFilter;
+        match self.verbose {
+            0 => LevelFilter::WARN,
+            1 => LevelFilter::INFO,
+            _ => LevelFilter::DEBUG,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create the store if needed, register a repository, and follow the stream until Ctrl-C
+    #[command(after_help = "Examples:
+  ao-store up
+  ao-store up ~/src/demo")]
+    Up {
+        /// The repository to register
+        #[arg(default_value = ".")]
+        path: PathBuf,
+    },
+    /// Create the store
+    #[command(after_help = "Examples:
+  ao-store init
+  ao-store --data-dir /tmp/try init")]
+    Init,
+    /// Bring the database to the schema of this program and verify it
+    #[command(after_help = "Examples:
+  ao-store migrate --check    exit code 6 when a migration is pending
+  ao-store migrate")]
+    Migrate {
+        /// Only say whether something is pending
+        #[arg(long)]
+        check: bool,
+    },
+    /// Show where the store is and what it holds
+    #[command(after_help = "Examples:
+  ao-store status
+  ao-store status --json | jq .data.head")]
+    Status,
+    /// Projects: the repositories that agents work in
+    #[command(subcommand)]
+    Project(Project),
+    /// Sessions: one agent run each
+    #[command(subcommand)]
+    Session(Session),
+    /// Tracked pull requests
+    #[command(subcommand)]
+    Pr(Pr),
+    /// Apply what was learned about pull requests
+    #[command(subcommand)]
+    Observe(Observe),
+    /// Print changes as they are committed
+    #[command(after_help = TAIL_HELP)]
+    Tail(Tail),
+    /// Print the JSON Schema of the observation document
+    #[command(after_help = "Examples:
+  ao-store schema > observation.schema.json")]
+    Schema,
+    /// Print a completion script
+    #[command(after_help = "Examples:
+  ao-store completion bash > ~/.local/share/bash-completion/completions/ao-store")]
+    Completion {
+        /// The shell to complete in
+        shell: Shell,
+    },
+    /// Write the man pages
+    #[command(after_help = "Examples:
+  ao-store man --out ~/.local/share/man/man1")]
+    Man {
+        /// The folder to write them to
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Project {
+    /// Register the git work tree at PATH
+    #[command(after_help = "Examples:
+  ao-store project add .
+  ao-store project add ~/src/demo --id demo --name 'The demo'")]
+    Add {
+        /// A directory inside a git work tree
+        path: PathBuf,
+        /// Its id [default: the name of the directory]
+        #[arg(long)]
+        id: Option<String>,
+        /// Its display name [default: the id]
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List projects
+    #[command(visible_alias = "list", after_help = "Examples:
+  ao-store project ls
+  ao-store project ls --all --json")]
+    Ls {
+        /// Archived ones too
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// Show one project
+    #[command(after_help = "Examples:
+  ao-store project get demo")]
+    Get {
+        /// The project
+        id: String,
+    },
+    /// Archive a project; refused while it has live sessions
+    #[command(after_help = "Examples:
+  ao-store project rm demo --dry-run
+  ao-store project rm demo --yes")]
+    Rm {
+        /// The project
+        id: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+/// How a command that takes something away is agreed to.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub(crate) struct Consent {
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask; needed where no terminal is attached
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SessionKind {
+    Worker,
+    Orchestrator,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Session {
+    /// Create a session row under the next number of its project
+    #[command(after_help = "Examples:
+  ao-store session new --project demo --branch fix-1 --issue 12
+  ao-store session new --project demo --kind orchestrator")]
+    New {
+        /// The project it works in
+        #[arg(short, long)]
+        project: String,
+        /// What it is for
+        #[arg(long, default_value = "worker")]
+        kind: SessionKind,
+        /// The agent program
+        #[arg(long, default_value = "")]
+        harness: String,
+        /// The branch it works on; its pull request is found by it
+        #[arg(long, default_value = "")]
+        branch: String,
+        /// The issue it works on
+        #[arg(long, default_value = "")]
+        issue: String,
+        /// Its display name
+        #[arg(long, default_value = "")]
+        name: String,
+    },
+    /// List sessions
+    #[command(visible_alias = "list", after_help = "Examples:
+  ao-store session ls
+  ao-store session ls --project demo --all")]
+    Ls {
+        /// Only those of this project
+        #[arg(short, long)]
+        project: Option<String>,
+        /// Terminated ones too
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// Show one session and its pull requests
+    #[command(after_help = "Examples:
+  ao-store session get demo-1")]
+    Get {
+        /// The session
+        id: String,
+    },
+    /// Give a session another display name
+    #[command(after_help = "Examples:
+  ao-store session rename demo-1 'Fix the parser'")]
+    Rename {
+        /// The session
+        id: String,
+        /// Its new name
+        name: String,
+    },
+    /// Delete a session that produced nothing; any other is kept (exit code 5)
+    #[command(after_help = "Examples:
+  ao-store session rm demo-1 --dry-run
+  ao-store session rm demo-1 --yes")]
+    Rm {
+        /// The session
+        id: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Pr {
+    /// List tracked pull requests
+    #[command(visible_alias = "list", after_help = "Examples:
+  ao-store pr ls --project demo")]
+    Ls {
+        /// Only those of this project
+        #[arg(short, long)]
+        project: Option<String>,
+        /// Only those of this session
+        #[arg(short, long)]
+        session: Option<String>,
+    },
+    /// Show one pull request with its checks, threads, reviews and comments
+    #[command(after_help = "Examples:
+  ao-store pr get octo/hello#7
+  ao-store pr get https://github.com/octo/hello/pull/7 --json")]
+    Get {
+        /// URL or owner/repo#number
+        pr: String,
+    },
+    /// Make a session the owner of a pull request
+    #[command(after_help = "Examples:
+  ao-store pr claim demo-1 https://github.com/octo/hello/pull/7
+  ao-store pr claim demo-1 octo/hello#7 --no-takeover")]
+    Claim {
+        /// The session
+        session: String,
+        /// URL or owner/repo#number
+        pr: String,
+        /// Do not take it from a session that is active
+        #[arg(long)]
+        no_takeover: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Observe {
+    /// Apply observation documents (JSON or NDJSON; see docs/json.md)
+    #[command(after_help = "Examples:
+  ao-store observe apply observation.json
+  generate-observations | ao-store observe apply -")]
+    Apply {
+        /// The file, or - for standard input
+        file: PathBuf,
+    },
+    /// Apply recorded GitHub webhook deliveries (the JSON payload, or NDJSON of many)
+    #[command(after_help = "Examples:
+  ao-store observe deliver --event pull_request payload.json
+  ao-store observe deliver --event check_run --session demo-1 -")]
+    Deliver {
+        /// The value of the X-GitHub-Event header
+        #[arg(long, value_name = "NAME")]
+        event: String,
+        /// The session it belongs to [default: by repository and head branch]
+        #[arg(long)]
+        session: Option<String>,
+        /// The file, or - for standard input
+        file: PathBuf,
+    },
+}
+
+const TAIL_HELP: &str = "Examples:
+  ao-store tail                                  the last 10 changes, then those to come
+  ao-store tail --from beginning --no-follow     the whole log
+  ao-store tail --from 1-412                     everything after a cursor
+  ao-store tail --type pr_review_thread_resolved -c 1 --timeout 10m
+  ao-store tail --format ndjson | jq -c .after";
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Tail {
+    /// Where to begin: beginning, end, a cursor, or -N for the last N
+    #[arg(long, value_name = "START", default_value = "-10", allow_hyphen_values = true)]
+    pub(crate) from: String,
+    /// Stop at the head instead of waiting for more
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+    /// Stop after so many changes
+    #[arg(short = 'c', long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// Only changes of this type (repeat for several)
+    #[arg(long = "type", value_name = "T")]
+    pub(crate) types: Vec<String>,
+    /// Only changes of this project (repeat for several)
+    #[arg(long = "project", value_name = "P")]
+    pub(crate) projects: Vec<String>,
+    /// Only changes of this session (repeat for several)
+    #[arg(long = "session", value_name = "S")]
+    pub(crate) sessions: Vec<String>,
+    /// How to print [default: pretty on a terminal, else ndjson]
+    #[arg(long, value_name = "F")]
+    pub(crate) format: Option<Format>,
+    /// Give up after this time: exit code 8 when -c was not reached
+    #[arg(long, value_name = "D", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Pretty,
+    Ndjson,
+    Cloudevents,
+}

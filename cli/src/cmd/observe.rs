@@ -1,0 +1,205 @@
+//! Applying what was learned elsewhere: observation documents and recorded webhook deliveries.
+//!
+//! Each document is one transaction. The ones before a document that is refused stay applied, and
+//! the error says which one it was.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use ao_observer::{CommitFacts, Delivery, Numbered};
+use ao_store::observation::Observation;
+use ao_store::row::pr;
+use ao_store::{Applied, Delta, Outcome, SessionId, Store, Timestamp, apply_observation};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::args::Observe as Command;
+use crate::context::{Context, cause};
+use crate::error::{Error, Result};
+use crate::{output, view};
+
+/// The most that one file of deliveries may hold; GitHub bounds a payload at 25 MiB.
+const DELIVERIES_MAX: u64 = 256 << 20;
+
+pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
+    match command {
+        Command::Apply { file } => apply(context, &file),
+        Command::Deliver { event, session, file } => {
+            let session = session.map(|id| id.parse()).transpose()?;
+            deliver(context, &event, session, &file)
+        }
+    }
+}
+
+fn apply(context: &Context, file: &Path) -> Result<()> {
+    let store = context.open()?;
+    let mut report = Report { is_json: context.is_json, outcomes: Vec::new() };
+    for document in ao_observer::documents(BufReader::new(open(file)?)) {
+        let result = document.map_err(Error::from).and_then(|Numbered { value, .. }| {
+            let observation = value.into_observation(Timestamp::now())?;
+            write(&store, observation)
+        });
+        match result {
+            Ok(outcome) => report.add_outcome(&outcome),
+            Err(error) => return report.fail(error),
+        }
+    }
+    report.finish("observe.apply")
+}
+
+fn deliver(
+    context: &Context,
+    event: &str,
+    session: Option<SessionId>,
+    file: &Path,
+) -> Result<()> {
+    let store = context.open()?;
+    let mut report = Report { is_json: context.is_json, outcomes: Vec::new() };
+    let bytes = read_all(file)?;
+    let mut payloads = serde_json::Deserializer::from_slice(&bytes).into_iter::<&RawValue>();
+    let mut count = 0;
+    while let Some(payload) = payloads.next() {
+        // What cannot even be split is given whole, so that its error is that of a payload.
+        let rest = &bytes[payloads.byte_offset().min(bytes.len())..];
+        let payload = payload.map_or(rest, |payload| payload.get().as_bytes());
+        count += 1;
+        if let Err(error) = deliver_one(&store, event, payload, session.clone(), &mut report) {
+            return report.fail(error);
+        }
+    }
+    if count == 0 {
+        return report.fail(ao_observer::Error::NoDocument.into());
+    }
+    report.finish("observe.deliver")
+}
+
+fn deliver_one(
+    store: &Store,
+    event: &str,
+    payload: &[u8],
+    session: Option<SessionId>,
+    report: &mut Report,
+) -> Result<()> {
+    match ao_observer::deliver(event, payload, session, Timestamp::now())? {
+        Delivery::Ignored(reason) => {
+            report.add(json!({"outcome": "ignored", "reason": reason}), format!("ignored: {reason}"));
+        }
+        Delivery::Prs(observations) => {
+            for observation in observations {
+                report.add_outcome(&write(store, observation)?);
+            }
+        }
+        Delivery::Commit(facts) => deliver_commit(store, &facts, report)?,
+    }
+    Ok(())
+}
+
+/// Facts of a commit go to every stored pull request that has it as its head.
+fn deliver_commit(store: &Store, facts: &CommitFacts, report: &mut Report) -> Result<()> {
+    let (host, repo, sha) = (&facts.host, &facts.repo, &facts.sha);
+    let prs = store.read(|snapshot| pr::with_head(snapshot, host, repo, sha))?;
+    if prs.is_empty() {
+        let reason = format!("no tracked pull request of {host}/{repo} has the head {sha}");
+        let text = format!("unattributed: {reason}");
+        report.add(json!({"outcome": "unattributed", "pr": null, "reason": reason}), text);
+    }
+    for pr in prs {
+        report.add_outcome(&write(store, facts.for_pr(&pr))?);
+    }
+    Ok(())
+}
+
+fn write(store: &Store, observation: Observation) -> Result<Outcome> {
+    Ok(store.write(cause(), move |tx| apply_observation(tx, &observation))?.value)
+}
+
+fn open(file: &Path) -> Result<Box<dyn Read>> {
+    if file == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let opened = File::open(file).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            Error::InvalidPath { path: file.to_owned(), reason: "there is no such file".to_owned() }
+        }
+        _ => Error::file("open", file, error),
+    })?;
+    Ok(Box::new(opened))
+}
+
+fn read_all(file: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = open(file)?.take(DELIVERIES_MAX + 1).read_to_end(&mut bytes);
+    let read = read.map_err(|source| Error::file("read", file, source))?;
+    if read as u64 > DELIVERIES_MAX {
+        let too_large = ao_observer::Error::TooLarge { document: 1, line: 1, limit: DELIVERIES_MAX };
+        return Err(too_large.into());
+    }
+    Ok(bytes)
+}
+
+/// The outcomes so far.
+struct Report {
+    is_json: bool,
+    outcomes: Vec<Value>,
+}
+
+impl Report {
+    /// Text goes out at once; JSON is one document at the end.
+    fn add(&mut self, outcome: Value, text: String) {
+        self.outcomes.push(outcome);
+        if !self.is_json {
+            output::say(&text);
+        }
+    }
+
+    fn add_outcome(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Applied(applied) => self.add(view::applied(applied), describe(applied)),
+            Outcome::Unattributed { pr, reason } => {
+                let data = json!({"outcome": "unattributed", "pr": pr.to_string(), "reason": reason});
+                self.add(data, format!("unattributed: {pr}: {reason}"));
+            }
+        }
+    }
+
+    fn finish(self, kind: &str) -> Result<()> {
+        if self.is_json {
+            return output::document(kind, &Value::Array(self.outcomes));
+        }
+        Ok(())
+    }
+
+    /// Says what was applied before the failure: those changes stand.
+    fn fail(self, error: Error) -> Result<()> {
+        if !self.outcomes.is_empty() && !self.is_json {
+            output::say(&format!("{} document(s) before the error were applied", self.outcomes.len()));
+        }
+        Err(error)
+    }
+}
+
+fn describe(applied: &Applied) -> String {
+    let mut parts = Vec::new();
+    if applied.is_new {
+        parts.push("new".to_owned());
+    }
+    if applied.is_updated {
+        parts.push("metadata changed".to_owned());
+    }
+    let facets = [
+        ("checks", &applied.checks),
+        ("threads", &applied.threads),
+        ("reviews", &applied.reviews),
+        ("comments", &applied.comments),
+    ];
+    for (name, delta) in facets.into_iter().filter(|(_, delta)| delta.is_change()) {
+        let Delta { inserted, updated, deleted, .. } = delta;
+        parts.push(format!("{name} +{inserted} ~{updated} -{deleted}"));
+    }
+    if !applied.stale.is_empty() {
+        parts.push(format!("older than stored: {}", applied.stale.join(", ")));
+    }
+    let what = if parts.is_empty() { "nothing changed".to_owned() } else { parts.join(", ") };
+    format!("{} ({}): {what}", applied.pr, applied.session)
+}

@@ -1,0 +1,87 @@
+//! Pull requests: list, show with everything that hangs on them, claim.
+
+use ao_store::row::facet;
+use ao_store::row::pr::{self, Filter};
+use ao_store::{PrRef, SessionId, Takeover, claim_pr};
+use serde_json::{Value, json};
+
+use crate::args::Pr as Command;
+use crate::context::{Context, cause};
+use crate::error::Result;
+use crate::{output, view};
+
+pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
+    match command {
+        Command::Ls { project, session } => {
+            let project = project.map(|id| id.parse()).transpose()?;
+            let session = session.map(|id| id.parse()).transpose()?;
+            list(context, &Filter { project, session })
+        }
+        Command::Get { pr } => get(context, &pr.parse()?),
+        Command::Claim { session, pr, no_takeover } => {
+            let takeover = if no_takeover { Takeover::Refuse } else { Takeover::Allow };
+            claim(context, session.parse()?, pr.parse()?, takeover)
+        }
+    }
+}
+
+fn list(context: &Context, filter: &Filter) -> Result<()> {
+    let prs = context.open()?.read(|snapshot| pr::list(snapshot, filter))?;
+    if context.is_json {
+        let data: Vec<_> = prs.iter().map(view::pr).collect();
+        return output::document("pr.list", &Value::Array(data));
+    }
+    if prs.is_empty() {
+        output::say("no tracked pull requests; they come with `ao-store observe` or `pr claim`");
+        return Ok(());
+    }
+    let rows = prs.into_iter().map(|pr| {
+        vec![
+            format!("{}#{}", pr.repo, pr.number),
+            pr.session.to_string(),
+            pr.state.to_string(),
+            pr.ci.to_string(),
+            pr.review_decision.to_string(),
+            pr.mergeability.to_string(),
+            pr.title,
+        ]
+    });
+    output::table(&["PR", "SESSION", "STATE", "CI", "REVIEW", "MERGE", "TITLE"], rows.collect())
+}
+
+fn get(context: &Context, place: &PrRef) -> Result<()> {
+    let data = context.open()?.read(|snapshot| {
+        let pr = pr::require(snapshot, place)?;
+        let mut data = view::pr(&pr);
+        data["checks"] = facet::checks(snapshot, &pr.id)?.iter().map(view::check).collect();
+        data["threads"] = facet::threads(snapshot, &pr.id)?.iter().map(view::thread).collect();
+        data["reviews"] = facet::reviews(snapshot, &pr.id)?.iter().map(view::review).collect();
+        data["comments"] = facet::comments(snapshot, &pr.id)?.iter().map(view::comment).collect();
+        Ok(data)
+    })?;
+    if context.is_json {
+        return output::document("pr.get", &data);
+    }
+    output::bytes(view::fields(&data).as_bytes())
+}
+
+fn claim(context: &Context, session: SessionId, place: PrRef, takeover: Takeover) -> Result<()> {
+    let shown = place.to_string();
+    let write = move |tx: &ao_store::Tx<'_>| claim_pr(tx, &session, &place, takeover);
+    let claim = context.open()?.write(cause(), write)?.value;
+    if context.is_json {
+        return output::document("pr.claim", &json!({
+            "pr": claim.pr.as_str(),
+            "session": claim.session.as_str(),
+            "previous": claim.previous.as_ref().map(SessionId::as_str),
+            "was_previous_terminated": claim.was_previous_terminated,
+        }));
+    }
+    let session = &claim.session;
+    output::say(&match claim.previous {
+        None => format!("{shown} is tracked now, owned by {session}"),
+        Some(previous) if previous == *session => format!("{shown} is owned by {session} already"),
+        Some(previous) => format!("{shown} moved from {previous} to {session}"),
+    });
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Projects: register a git work tree, list, show, archive.
+
+use std::path::Path;
+
+use ao_store::id::parse_remote;
+use ao_store::row::project::{self, NewProject, Project};
+use ao_store::{ProjectId, Store};
+use serde_json::Value;
+
+use crate::adapter::git::{self, WorkTree};
+use crate::args::Project as Command;
+use crate::confirm::{self, Answer};
+use crate::context::{Context, cause};
+use crate::error::{Error, Result};
+use crate::{output, view};
+
+pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
+    match command {
+        Command::Add { path, id, name } => add(context, &path, id.as_deref(), name),
+        Command::Ls { all } => list(context, all),
+        Command::Get { id } => get(context, &id),
+        Command::Rm { id, consent } => {
+            let store = context.open()?;
+            let id: ProjectId = id.parse()?;
+            store.read(|snapshot| project::require_active(snapshot, &id))?;
+            match confirm::ask(&format!("archive project {id}"), consent)? {
+                Answer::No => Ok(()),
+                Answer::Yes => archive(context, &store, id),
+            }
+        }
+    }
+}
+
+fn add(context: &Context, path: &Path, id: Option<&str>, name: Option<String>) -> Result<()> {
+    let store = context.open()?;
+    let tree = git::work_tree(path)?;
+    let project = match id {
+        Some(id) => register(&store, &tree, id.parse()?, name)?,
+        None => register_under_free_id(&store, &tree, name)?,
+    };
+    show(context, "project.add", &project, "registered")
+}
+
+/// Registers under the name of the directory, or with a number behind it when another project has
+/// that id.
+pub(crate) fn register_under_free_id(
+    store: &Store,
+    tree: &WorkTree,
+    name: Option<String>,
+) -> Result<Project> {
+    let base = id_from_directory(&tree.root);
+    for number in 1..100 {
+        let id = if number == 1 { base.clone() } else { format!("{base}-{number}") };
+        let is_other = |known: &Project| known.path != tree.root.to_string_lossy();
+        let id: ProjectId = id.parse()?;
+        if store.read(|snapshot| project::get(snapshot, &id))?.as_ref().is_some_and(is_other) {
+            continue;
+        }
+        return register(store, tree, id, name);
+    }
+    Err(Error::Usage(format!("a hundred projects are called {base}; give one with --id")))
+}
+
+fn register(
+    store: &Store,
+    tree: &WorkTree,
+    id: ProjectId,
+    name: Option<String>,
+) -> Result<Project> {
+    let (host, repo) = parse_remote(&tree.origin_url).unwrap_or_default();
+    let new = NewProject {
+        name: name.unwrap_or_else(|| id.to_string()),
+        id,
+        path: tree.root.to_string_lossy().into_owned(),
+        origin_url: tree.origin_url.clone(),
+        host,
+        repo,
+        default_branch: tree.default_branch.clone(),
+    };
+    Ok(store.write(cause(), move |tx| project::add(tx, &new))?.value)
+}
+
+/// What of a directory's name can stand in an id.
+fn id_from_directory(root: &Path) -> String {
+    let name = root.file_name().map(|name| name.to_string_lossy().into_owned());
+    let mut id: String = name
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
+        .skip_while(|c| !c.is_ascii_alphanumeric())
+        .take(64)
+        .collect();
+    while id.contains("..") {
+        id = id.replace("..", ".");
+    }
+    let id = id.trim_end_matches(['.', '-']).trim_end_matches(".lock");
+    if id.is_empty() { "project".to_owned() } else { id.to_owned() }
+}
+
+fn list(context: &Context, all: bool) -> Result<()> {
+    let projects = context.open()?.read(|snapshot| project::list(snapshot, all))?;
+    if context.is_json {
+        let data: Vec<_> = projects.iter().map(view::project).collect();
+        return output::document("project.list", &Value::Array(data));
+    }
+    if projects.is_empty() {
+        output::say("no projects yet; register one: `ao-store project add PATH`");
+        return Ok(());
+    }
+    let rows = projects.into_iter().map(|project| {
+        let state = if project.archived_at.is_some() { "archived" } else { "active" };
+        let repo = if project.repo.is_empty() { "-".to_owned() } else { project.repo };
+        vec![project.id.to_string(), state.to_owned(), repo, project.default_branch, project.path]
+    });
+    output::table(&["ID", "STATE", "REPOSITORY", "BRANCH", "PATH"], rows.collect())
+}
+
+fn get(context: &Context, id: &str) -> Result<()> {
+    let id: ProjectId = id.parse()?;
+    let found = context.open()?.read(|snapshot| project::get(snapshot, &id))?;
+    let project = found.ok_or(ao_store::Error::ProjectNotFound(id))?;
+    if context.is_json {
+        return output::document("project.get", &view::project(&project));
+    }
+    output::bytes(view::fields(&view::project(&project)).as_bytes())
+}
+
+fn archive(context: &Context, store: &Store, id: ProjectId) -> Result<()> {
+    let project = store.write(cause(), move |tx| project::archive(tx, &id))?.value;
+    show(context, "project.rm", &project, "archived")
+}
+
+fn show(context: &Context, kind: &str, project: &Project, what: &str) -> Result<()> {
+    if context.is_json {
+        return output::document(kind, &view::project(project));
+    }
+    let repo = if project.repo.is_empty() { "no remote repository" } else { &project.repo };
+    output::say(&format!("project {} {what}: {} ({repo})", project.id, project.path));
+    output::line(project.id.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_directory_name_gives_an_id_that_is_allowed() {
+        for name in ["demo", "my app", "..x", "ä", "-rf", "a..b", "x.lock", "#(id)", "a\nb", "."] {
+            let id = id_from_directory(&Path::new("/src").join(name));
+            assert!(id.parse::<ProjectId>().is_ok(), "{name:?} gave {id:?}");
+        }
+        assert_eq!(id_from_directory(Path::new("/")), "project");
+        assert_eq!(id_from_directory(Path::new("/src/My_App.v2")), "My_App.v2");
+    }
+}

@@ -1,0 +1,130 @@
+//! Sessions: create a seed row, list, show, rename, remove a seed row.
+
+use ao_store::row::pr;
+use ao_store::row::session::{self, Deleted, Filter, NewSession, Session, SessionKind};
+use ao_store::{ProjectId, SessionId};
+use serde_json::{Value, json};
+
+use crate::args::{self, Session as Command};
+use crate::confirm::{self, Answer};
+use crate::context::{Context, cause};
+use crate::error::Result;
+use crate::{output, view};
+
+pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
+    match command {
+        Command::New { project, kind, harness, branch, issue, name } => {
+            let kind = match kind {
+                args::SessionKind::Worker => SessionKind::Worker,
+                args::SessionKind::Orchestrator => SessionKind::Orchestrator,
+            };
+            let project = project.parse()?;
+            create(context, NewSession { project, kind, harness, name, issue, branch })
+        }
+        Command::Ls { project, all } => {
+            let project = project.map(|id| id.parse()).transpose()?;
+            list(context, &Filter { project, terminated: all })
+        }
+        Command::Get { id } => get(context, &id.parse()?),
+        Command::Rename { id, name } => {
+            let id: SessionId = id.parse()?;
+            let store = context.open()?;
+            let renamed = store.write(cause(), move |tx| session::rename(tx, &id, &name))?;
+            show(context, "session.rename", &renamed.value, "renamed")
+        }
+        Command::Rm { id, consent } => {
+            let id: SessionId = id.parse()?;
+            context.open()?.read(|snapshot| session::require(snapshot, &id))?;
+            match confirm::ask(&format!("delete session {id}"), consent)? {
+                Answer::No => Ok(()),
+                Answer::Yes => remove(context, id),
+            }
+        }
+    }
+}
+
+fn create(context: &Context, new: NewSession) -> Result<()> {
+    let created = context.open()?.write(cause(), move |tx| session::create(tx, &new))?;
+    show(context, "session.new", &created.value, "created")
+}
+
+fn list(context: &Context, filter: &Filter) -> Result<()> {
+    if let Some(project) = &filter.project {
+        require_project(context, project)?;
+    }
+    let sessions = context.open()?.read(|snapshot| session::list(snapshot, filter))?;
+    if context.is_json {
+        let data: Vec<_> = sessions.iter().map(view::session).collect();
+        return output::document("session.list", &Value::Array(data));
+    }
+    if sessions.is_empty() {
+        output::say("no sessions; create one: `ao-store session new --project ID`");
+        return Ok(());
+    }
+    let rows = sessions.into_iter().map(|session| {
+        let state = if session.is_terminated { "terminated" } else { session.activity.as_str() };
+        vec![
+            session.id.to_string(),
+            session.kind.to_string(),
+            state.to_owned(),
+            or_dash(&session.branch),
+            or_dash(&session.issue),
+            or_dash(&session.name),
+        ]
+    });
+    output::table(&["ID", "KIND", "STATE", "BRANCH", "ISSUE", "NAME"], rows.collect())
+}
+
+fn require_project(context: &Context, id: &ProjectId) -> Result<()> {
+    let found = context.open()?.read(|snapshot| ao_store::row::project::get(snapshot, id))?;
+    match found {
+        Some(_) => Ok(()),
+        None => Err(ao_store::Error::ProjectNotFound(id.clone()).into()),
+    }
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
+}
+
+fn get(context: &Context, id: &SessionId) -> Result<()> {
+    let (session, prs) = context.open()?.read(|snapshot| {
+        let session = session::require(snapshot, id)?;
+        let of_session = pr::Filter { session: Some(id.clone()), ..pr::Filter::default() };
+        Ok((session, pr::list(snapshot, &of_session)?))
+    })?;
+    let mut data = view::session(&session);
+    if context.is_json {
+        data["prs"] = Value::Array(prs.iter().map(view::pr).collect());
+        return output::document("session.get", &data);
+    }
+    let mut text = view::fields(&data);
+    for pr in prs {
+        text += &format!("pr {} {} {}\n", pr.place(), pr.state, output::printable(&pr.title));
+    }
+    output::bytes(text.as_bytes())
+}
+
+fn remove(context: &Context, id: SessionId) -> Result<()> {
+    let wanted = id.clone();
+    let deleted = context.open()?.write(cause(), move |tx| session::delete(tx, &id))?.value;
+    match deleted {
+        Deleted::Absent => Err(ao_store::Error::SessionNotFound(wanted).into()),
+        Deleted::NotSeed => Err(ao_store::Error::SessionNotSeed(wanted).into()),
+        Deleted::Deleted if context.is_json => {
+            output::document("session.rm", &json!({"id": wanted.as_str(), "deleted": true}))
+        }
+        Deleted::Deleted => {
+            output::say(&format!("session {wanted} deleted; its number is not used again"));
+            Ok(())
+        }
+    }
+}
+
+fn show(context: &Context, kind: &str, session: &Session, what: &str) -> Result<()> {
+    if context.is_json {
+        return output::document(kind, &view::session(session));
+    }
+    output::say(&format!("session {} {what}", session.id));
+    output::line(session.id.as_str())
+}

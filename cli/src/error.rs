@@ -1,0 +1,108 @@
+//! Everything that can end a command, with its code, details and causes.
+
+use std::path::{Path, PathBuf};
+
+use ao_store::{Code, io_code};
+use serde_json::{Value, json};
+
+/// The result of a command or a part of it.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a command ended without doing what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Store(#[from] ao_store::Error),
+    #[error(transparent)]
+    Cdc(#[from] ao_cdc::Error),
+    #[error(transparent)]
+    Observer(#[from] ao_observer::Error),
+    #[error("{0}")]
+    Usage(String),
+    #[error("{} cannot be used: {reason}", path.display())]
+    InvalidPath { path: PathBuf, reason: String },
+    #[error("{} is not inside the work tree of a git repository", .0.display())]
+    NotAGitRepo(PathBuf),
+    #[error("git failed: {0}")]
+    GitFailed(String),
+    #[error("{} migration(s) pending: the database has schema {found}, this program {known}", known - found)]
+    MigrationPending { found: u32, known: u32 },
+    #[error("only {seen} of {wanted} changes came in time")]
+    TimedOut { seen: u64, wanted: u64 },
+    #[error("cannot {action} {}", path.display())]
+    File { action: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("cannot write to standard output")]
+    Stdout(#[source] std::io::Error),
+    /// The reader of our output went away: not an error, but the end.
+    #[error("the output was closed")]
+    BrokenPipe,
+}
+
+impl Error {
+    pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Error {
+        Error::File { action, path: path.to_owned(), source }
+    }
+
+    /// The code in the registry.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Error::Store(error) => error.code(),
+            Error::Cdc(error) => error.code(),
+            Error::Observer(error) => error.code(),
+            Error::Usage(_) => Code::Usage,
+            Error::InvalidPath { .. } => Code::InvalidPath,
+            Error::NotAGitRepo(_) => Code::NotAGitRepo,
+            Error::GitFailed(_) => Code::GitFailed,
+            Error::MigrationPending { .. } => Code::MigrationPending,
+            Error::TimedOut { .. } => Code::TimedOut,
+            Error::File { source, .. } | Error::Stdout(source) => io_code(source),
+            Error::BrokenPipe => Code::Io,
+        }
+    }
+
+    /// The causes under the error, outermost first.
+    pub(crate) fn causes(&self) -> Vec<String> {
+        let mut causes = Vec::new();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        causes
+    }
+
+    /// Machine-readable fields of the error.
+    pub(crate) fn details(&self) -> Value {
+        match self {
+            Error::Store(error) | Error::Cdc(ao_cdc::Error::Store(error)) => store_details(error),
+            Error::TimedOut { seen, wanted } => json!({"seen": seen, "wanted": wanted}),
+            Error::MigrationPending { found, known } => json!({"found": found, "known": known}),
+            _ => json!({}),
+        }
+    }
+}
+
+fn store_details(error: &ao_store::Error) -> Value {
+    use ao_store::Error as E;
+    match error {
+        E::CursorExpired { asked, oldest, head } => json!({
+            "asked": asked.to_string(), "oldest": oldest.to_string(), "head": head.to_string(),
+        }),
+        E::CursorEpoch { asked, epoch, head } => json!({
+            "asked": asked.to_string(), "epoch": epoch.0, "head": head.to_string(),
+        }),
+        E::CursorFuture { asked, head } => {
+            json!({"asked": asked.to_string(), "head": head.to_string()})
+        }
+        E::PrClaimed { owner, .. } => json!({"ownerSessionId": owner.as_str()}),
+        E::PrOwnedByOther { owner, .. } => json!({"ownerSessionId": owner.as_str()}),
+        E::PathAlreadyRegistered { owner, .. } => json!({"projectId": owner.as_str()}),
+        E::OrchestratorActive { session, .. } => json!({"sessionId": session.as_str()}),
+        E::SchemaTooNew { found, known } | E::SchemaOutdated { found, known } => {
+            json!({"found": found, "known": known})
+        }
+        E::LogHole { missing } => json!({"missing": missing.0}),
+        E::Busy { waited_ms } => json!({"waited_ms": waited_ms}),
+        _ => json!({}),
+    }
+}

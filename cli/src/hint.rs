@@ -1,0 +1,96 @@
+//! What to do about an error: one hint a code, with the exact next command where there is one.
+
+use ao_store::{CHANGE_TYPES, Code};
+
+use crate::error::Error;
+
+/// The hint for an error.
+pub(crate) fn of(error: &Error) -> String {
+    match error {
+        Error::Cdc(ao_cdc::Error::UnknownType(typed)) => match nearest(typed, CHANGE_TYPES) {
+            Some(known) => format!("did you mean {known}?"),
+            None => format!("the types are: {}", CHANGE_TYPES.join(", ")),
+        },
+        Error::Store(ao_store::Error::PrClaimed { owner, .. }) => {
+            format!("`ao-store session get {owner}` shows the owner; leave --no-takeover out to take it over")
+        }
+        Error::Store(ao_store::Error::PrOwnedByOther { owner, .. }) => {
+            format!("observe it for {owner}, or claim it first: `ao-store pr claim SESSION PR`")
+        }
+        Error::Store(ao_store::Error::OrchestratorActive { session, .. }) => {
+            format!("`ao-store session get {session}` shows it")
+        }
+        Error::Store(ao_store::Error::PathAlreadyRegistered { owner, .. }) => {
+            format!("`ao-store project get {owner}` shows it")
+        }
+        Error::Store(ao_store::Error::CursorExpired { oldest, .. })
+        | Error::Cdc(ao_cdc::Error::Store(ao_store::Error::CursorExpired { oldest, .. })) => {
+            format!("begin with what is kept: `ao-store tail --from {oldest}`")
+        }
+        other => of_code(other.code()).to_owned(),
+    }
+}
+
+/// The nearest of the known words, when it is near enough to be meant.
+pub(crate) fn nearest<'a>(typed: &str, known: &[&'a str]) -> Option<&'a str> {
+    let scored = known.iter().map(|word| (strsim::jaro_winkler(typed, word), *word));
+    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (best.0 > 0.8).then_some(best.1)
+}
+
+fn of_code(code: Code) -> &'static str {
+    match code {
+        Code::Usage => "run the command with --help",
+        Code::InvalidId => "use letters, digits, '.', '_' and '-', beginning with a letter or digit",
+        Code::InvalidPath => "name a directory that exists",
+        Code::NotAGitRepo => "run `git init` there, or name another path",
+        Code::InvalidPrRef => "write https://HOST/OWNER/REPO/pull/N or OWNER/REPO#N",
+        Code::InvalidCursor => {
+            "write beginning, end, -N, or a cursor as an event carries it, such as 1-412"
+        }
+        Code::InvalidEventType => "the types are listed in docs/json.md",
+        Code::InvalidDelivery => "give the value of the X-GitHub-Event header, such as pull_request",
+        Code::InvalidJson | Code::InvalidObservation => {
+            "the document is described in docs/json.md; `ao-store schema` prints its JSON Schema"
+        }
+        Code::InputTooLarge => "split the input into several documents, one a line",
+        Code::StoreNotFound => "create it: `ao-store init`",
+        Code::ProjectNotFound => "list the projects: `ao-store project ls --all`",
+        Code::SessionNotFound => "list the sessions: `ao-store session ls --all`",
+        Code::PrNotFound => "list the tracked pull requests: `ao-store pr ls`",
+        Code::IdAlreadyRegistered => "choose another one: `ao-store project add PATH --id ID`",
+        Code::PathAlreadyRegistered => "list the projects: `ao-store project ls`",
+        Code::ProjectArchived => "register it again: `ao-store project add PATH --id ID`",
+        Code::ProjectHasLiveSessions => "list them: `ao-store session ls --project ID`",
+        Code::OrchestratorActive => "list the sessions: `ao-store session ls`",
+        Code::SessionNotSeed => "only a session without workspace, runtime, agent session, prompt and pull request can be removed",
+        Code::SessionTerminated => "claim it for a live session: `ao-store session ls`",
+        Code::SessionNotClaimable => "claim it for a worker: `ao-store session new --project ID`",
+        Code::PrClaimed => "leave --no-takeover out to take it over",
+        Code::PrNotOpen => "only a pull request that is open or a draft can be claimed",
+        Code::PrProjectMismatch => "claim it for a session of its own project: `ao-store session ls`",
+        Code::PrOwnedByOther => "claim it first: `ao-store pr claim SESSION PR`",
+        Code::PrIdentity => "the repository was made anew under an old name; `ao-store pr get PR` shows what is stored",
+        Code::NotAStore => "name another directory with --data-dir, or move the file away",
+        Code::SchemaTooNew => "run the newer version of ao-store that wrote it",
+        Code::SchemaOutdated | Code::MigrationPending => "run `ao-store migrate`",
+        Code::SchemaMismatch => "something else changed the schema; keep a copy of the file and restore a backup",
+        Code::Corrupt | Code::LogHole => "keep a copy of the file and restore a backup",
+        Code::CursorExpired | Code::CursorEpoch => {
+            "take a new start: `ao-store tail --from beginning`"
+        }
+        Code::CursorFuture => "the cursor is of another store; `ao-store status` shows the head",
+        Code::TimedOut => "give it more time with --timeout",
+        Code::Busy => "try again, or wait longer with --busy-timeout 30s",
+        Code::ReadOnly => "check the owner and mode of the data directory",
+        Code::DiskFull => "free some space and try again; nothing was lost",
+        Code::Io => "check the disk and the path, then try again",
+        Code::GitFailed => "see that git is installed and the repository is sound: `git status`",
+        Code::Internal => "this is a defect: please report it with the output of -vv",
+    }
+}
+
+/// The hint for a command line that cannot be parsed.
+pub(crate) fn of_usage() -> &'static str {
+    of_code(Code::Usage)
+}

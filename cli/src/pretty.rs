@@ -1,0 +1,88 @@
+//! A change as a line for people: when, what, whose, and which fields moved.
+
+use std::io::Write;
+
+use ao_store::row::change::ChangeRef;
+use ao_store::{Error, Timestamp};
+use anstyle::{AnsiColor, Style};
+use serde_json::{Map, Value};
+
+use crate::output::printable;
+
+/// How long a value may be before it is cut.
+const VALUE_MAX: usize = 40;
+/// How many fields of a change are shown.
+const FIELDS_MAX: usize = 4;
+
+/// Appends the change as one line.
+pub(crate) fn write(change: &ChangeRef<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+    let kind = change.kind()?;
+    let session = change.session()?;
+    let owner = session.or(change.project()?).unwrap_or_default();
+    let style = style(&change.op()?);
+    let dim = Style::new().dimmed();
+    let what = what(change)?;
+    // Writing to a Vec cannot fail.
+    let _ = writeln!(
+        out,
+        "{dim}{:>6} {}{dim:#} {style}{kind:<26}{style:#} {:<16} {what}",
+        change.seq(),
+        clock(change.at()?),
+        printable(&owner),
+    );
+    Ok(())
+}
+
+fn style(op: &str) -> Style {
+    match op {
+        "insert" => AnsiColor::Green.on_default(),
+        "delete" => AnsiColor::Red.on_default(),
+        _ => AnsiColor::Yellow.on_default(),
+    }
+}
+
+fn clock(at: Timestamp) -> String {
+    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
+    instant.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// The key that is not the owner's, and the fields that moved.
+fn what(change: &ChangeRef<'_>) -> Result<String, Error> {
+    let parse = |image: Option<std::borrow::Cow<'_, str>>| -> Map<String, Value> {
+        image.and_then(|image| serde_json::from_str(&image).ok()).unwrap_or_default()
+    };
+    let (before, after) = (parse(change.before()?), parse(change.after()?));
+    let key: Vec<Value> = serde_json::from_str(&change.key()?).unwrap_or_default();
+    let mut parts = vec![key.iter().map(short).collect::<Vec<_>>().join(" ")];
+    if !before.is_empty() && !after.is_empty() {
+        let moved = after.iter().filter(|(name, value)| {
+            before.get(*name) != Some(*value) && *name != "updated_at"
+        });
+        let moved: Vec<_> = moved
+            .map(|(name, value)| {
+                format!("{name} {} → {}", short(before.get(name).unwrap_or(&Value::Null)), short(value))
+            })
+            .collect();
+        parts.extend(moved.iter().take(FIELDS_MAX).cloned());
+        if moved.len() > FIELDS_MAX {
+            parts.push(format!("and {} more", moved.len() - FIELDS_MAX));
+        }
+    } else {
+        let image = if after.is_empty() { &before } else { &after };
+        let named = ["title", "path", "status", "state", "name", "branch", "body"];
+        let values = named.iter().filter_map(|name| image.get(*name));
+        parts.extend(values.map(short).filter(|text| !text.is_empty()).take(2));
+    }
+    Ok(parts.join("  "))
+}
+
+fn short(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => printable(text),
+        other => other.to_string(),
+    };
+    if text.chars().count() <= VALUE_MAX {
+        return text;
+    }
+    text.chars().take(VALUE_MAX - 1).chain(['…']).collect()
+}
