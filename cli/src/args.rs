@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// Every fact about your coding-agent sessions in one SQLite file, and every change of a fact as an
@@ -72,7 +72,26 @@ impl Color {
     }
 }
 
+/// Examples before the options: they are what is looked for.
+const HELP: &str = "{about}{after-help}\n\n{usage-heading} {usage}\n\n{all-args}";
+
+/// The whole grammar.
+pub(crate) fn command() -> clap::Command {
+    fn with_template(command: clap::Command) -> clap::Command {
+        command.help_template(HELP).mut_subcommands(with_template)
+    }
+    let mut command = Args::command();
+    command.build();
+    with_template(command)
+}
+
 impl Args {
+    /// Parses the arguments of this process.
+    pub(crate) fn read() -> Result<Args, clap::Error> {
+        let matches = command().try_get_matches()?;
+        Args::from_arg_matches(&matches)
+    }
+
     /// How much of the log goes to stderr.
     pub(crate) fn log_level(&self) -> tracing_subscriber::filter::LevelFilter {
         use tracing_subscriber::filter::LevelFilter;

@@ -70,7 +70,6 @@ fn of_code(code: Code) -> &'static str {
         Code::PrNotOpen => "only a pull request that is open or a draft can be claimed",
         Code::PrProjectMismatch => "claim it for a session of its own project: `ao-store session ls`",
         Code::PrOwnedByOther => "claim it first: `ao-store pr claim SESSION PR`",
-        Code::PrIdentity => "the repository was made anew under an old name; `ao-store pr get PR` shows what is stored",
         Code::NotAStore => "name another directory with --data-dir, or move the file away",
         Code::SchemaTooNew => "run the newer version of ao-store that wrote it",
         Code::SchemaOutdated | Code::MigrationPending => "run `ao-store migrate`",

@@ -14,14 +14,12 @@ mod view;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::args::Args;
 use crate::context::Context;
 
 fn main() -> ExitCode {
     let wants_json = std::env::args_os().any(|arg| arg == "--json");
-    let args = match Args::try_parse() {
+    let args = match Args::read() {
         Ok(args) => args,
         Err(error) => return output::usage(&error, wants_json),
     };

@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::args::Args;
+use crate::args;
 use crate::error::{Error, Result};
 use crate::output;
 
@@ -18,14 +17,14 @@ pub(crate) fn schema() -> Result<()> {
 /// Prints a completion script.
 pub(crate) fn completion(shell: Shell) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "ao-store", &mut script);
+    clap_complete::generate(shell, &mut args::command(), "ao-store", &mut script);
     output::raw_bytes(&script)
 }
 
 /// Writes one man page a command.
 pub(crate) fn man(out: &Path) -> Result<()> {
     fs::create_dir_all(out).map_err(|source| Error::file("create", out, source))?;
-    clap_mangen::generate_to(Args::command(), out)
+    clap_mangen::generate_to(args::command(), out)
         .map_err(|source| Error::file("write man pages to", out, source))?;
     output::say(&format!("man pages written to {}", out.display()));
     Ok(())

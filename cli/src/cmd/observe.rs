@@ -160,6 +160,16 @@ impl Report {
                 let data = json!({"outcome": "unattributed", "pr": pr.to_string(), "reason": reason});
                 self.add(data, format!("unattributed: {pr}: {reason}"));
             }
+            Outcome::Mismatched { pr, stored, observed } => {
+                let data = json!({
+                    "outcome": "mismatched",
+                    "pr": pr.to_string(),
+                    "stored_node_id": stored,
+                    "observed_node_id": observed,
+                });
+                let text = format!("mismatched: {pr} is stored as {stored}, this is {observed}");
+                self.add(data, text);
+            }
         }
     }
 
