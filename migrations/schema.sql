@@ -11,7 +11,8 @@ CREATE TABLE change_context (
   id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
   tx INTEGER,
   at INTEGER NOT NULL,
-  actor TEXT
+  actor TEXT,
+  foreign_writes INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE change_log (
@@ -154,6 +155,9 @@ CREATE TABLE pr_item_as_of (
 CREATE TABLE pr_observed (
   pr_id TEXT NOT NULL PRIMARY KEY REFERENCES pr (id) ON DELETE CASCADE,
   seed INTEGER NOT NULL DEFAULT (random()),
+  foreign_writes INTEGER NOT NULL DEFAULT -1,
+  last_as_of INTEGER,
+  last_digest BLOB,
   meta_as_of INTEGER,
   meta_provider_at INTEGER,
   checks_as_of INTEGER,
@@ -249,7 +253,7 @@ CREATE TABLE session (
 ) STRICT;
 
 CREATE TABLE session_counter (
-  project_id TEXT NOT NULL PRIMARY KEY REFERENCES project (id) ON DELETE CASCADE,
+  project_id TEXT NOT NULL PRIMARY KEY,
   last_num INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -272,15 +276,12 @@ WHERE kind = 'orchestrator' AND is_terminated = 0;
 
 CREATE INDEX session_branch ON session (project_id, branch) WHERE branch <> '';
 
-CREATE VIEW capture AS
-SELECT type, entity, op, key, project, session, before, after FROM change_log;
-
 CREATE VIEW capture_pr AS
 SELECT t.host, t.id, t.node_id, t.number, t.repo,
   json_array(t.id) AS change_key,
   t.project_id AS change_project,
   t.session_id AS change_session,
-  json_object('id', t.id, 'node_id', t.node_id, 'session_id', t.session_id, 'project_id', t.project_id, 'provider', t.provider, 'host', t.host, 'repo', t.repo, 'number', t.number, 'url', t.url, 'title', t.title, 'author', t.author, 'is_author_bot', iif(t.is_author_bot, json('true'), json('false')), 'state', t.state, 'head_ref', t.head_ref, 'head_repo', t.head_repo, 'head_sha', t.head_sha, 'base_ref', t.base_ref, 'base_sha', t.base_sha, 'is_cross_repo', iif(t.is_cross_repo, json('true'), json('false')), 'additions', t.additions, 'deletions', t.deletions, 'changed_files', t.changed_files, 'ci', t.ci, 'review_decision', t.review_decision, 'provider_mergeable', t.provider_mergeable, 'is_mergeable_stale', iif(t.is_mergeable_stale, json('true'), json('false')), 'provider_merge_state', t.provider_merge_state, 'mergeability', t.mergeability, 'is_in_merge_queue', iif(t.is_in_merge_queue, json('true'), json('false')), 'is_auto_merge', iif(t.is_auto_merge, json('true'), json('false')), 'merge_commit_sha', t.merge_commit_sha, 'checks_state', t.checks_state, 'threads_state', t.threads_state, 'reviews_state', t.reviews_state, 'comments_state', t.comments_state, 'provider_created_at', t.provider_created_at, 'merged_at', t.merged_at, 'closed_at', t.closed_at, 'created_at', t.created_at, 'updated_at', t.updated_at) AS image
+  printf('{"id":%s,"node_id":%s,"session_id":%s,"project_id":%s,"provider":%s,"host":%s,"repo":%s,"number":%s,"url":%s,"title":%s,"author":%s,"is_author_bot":%s,"state":%s,"head_ref":%s,"head_repo":%s,"head_sha":%s,"base_ref":%s,"base_sha":%s,"is_cross_repo":%s,"additions":%s,"deletions":%s,"changed_files":%s,"ci":%s,"review_decision":%s,"provider_mergeable":%s,"is_mergeable_stale":%s,"provider_merge_state":%s,"mergeability":%s,"is_in_merge_queue":%s,"is_auto_merge":%s,"merge_commit_sha":%s,"checks_state":%s,"threads_state":%s,"reviews_state":%s,"comments_state":%s,"provider_created_at":%s,"merged_at":%s,"closed_at":%s,"created_at":%s,"updated_at":%s}', json_quote(t.id), json_quote(t.node_id), json_quote(t.session_id), json_quote(t.project_id), json_quote(t.provider), json_quote(t.host), json_quote(t.repo), json_quote(t.number), json_quote(t.url), json_quote(t.title), json_quote(t.author), iif(t.is_author_bot, 'true', 'false'), json_quote(t.state), json_quote(t.head_ref), json_quote(t.head_repo), json_quote(t.head_sha), json_quote(t.base_ref), json_quote(t.base_sha), iif(t.is_cross_repo, 'true', 'false'), json_quote(t.additions), json_quote(t.deletions), json_quote(t.changed_files), json_quote(t.ci), json_quote(t.review_decision), json_quote(t.provider_mergeable), iif(t.is_mergeable_stale, 'true', 'false'), json_quote(t.provider_merge_state), json_quote(t.mergeability), iif(t.is_in_merge_queue, 'true', 'false'), iif(t.is_auto_merge, 'true', 'false'), json_quote(t.merge_commit_sha), json_quote(t.checks_state), json_quote(t.threads_state), json_quote(t.reviews_state), json_quote(t.comments_state), json_quote(t.provider_created_at), json_quote(t.merged_at), json_quote(t.closed_at), json_quote(t.created_at), json_quote(t.updated_at)) AS image
 FROM pr t;
 
 CREATE VIEW capture_pr_check AS
@@ -288,7 +289,7 @@ SELECT t.app, t.event, t.head_sha, t.kind, t.name, t.pr_id, t.workflow,
   json_array(t.pr_id, t.head_sha, t.kind, t.app, t.workflow, t.event, t.name) AS change_key,
   coalesce(p.project_id, (SELECT project FROM capture_displaced WHERE entity = 'pr' AND key = json_array(t.pr_id))) AS change_project,
   coalesce(p.session_id, (SELECT session FROM capture_displaced WHERE entity = 'pr' AND key = json_array(t.pr_id))) AS change_session,
-  json_object('pr_id', t.pr_id, 'head_sha', t.head_sha, 'kind', t.kind, 'app', t.app, 'workflow', t.workflow, 'event', t.event, 'name', t.name, 'external_id', t.external_id, 'status', t.status, 'conclusion', t.conclusion, 'is_required', iif(t.is_required IS NULL, NULL, iif(t.is_required, json('true'), json('false'))), 'url', t.url, 'started_at', t.started_at, 'completed_at', t.completed_at) AS image
+  printf('{"pr_id":%s,"head_sha":%s,"kind":%s,"app":%s,"workflow":%s,"event":%s,"name":%s,"external_id":%s,"status":%s,"conclusion":%s,"is_required":%s,"url":%s,"started_at":%s,"completed_at":%s}', json_quote(t.pr_id), json_quote(t.head_sha), json_quote(t.kind), json_quote(t.app), json_quote(t.workflow), json_quote(t.event), json_quote(t.name), json_quote(t.external_id), json_quote(t.status), json_quote(t.conclusion), CASE t.is_required WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, json_quote(t.url), json_quote(t.started_at), json_quote(t.completed_at)) AS image
 FROM pr_check t LEFT JOIN pr p ON p.id = t.pr_id;
 
 CREATE VIEW capture_pr_comment AS
@@ -296,7 +297,7 @@ SELECT t.id, t.pr_id,
   json_array(t.pr_id, t.id) AS change_key,
   coalesce(p.project_id, (SELECT project FROM capture_displaced WHERE entity = 'pr' AND key = json_array(t.pr_id))) AS change_project,
   coalesce(p.session_id, (SELECT session FROM capture_displaced WHERE entity = 'pr' AND key = json_array(t.pr_id))) AS change_session,
-  json_object('pr_id', t.pr_id, 'id', t.id, 'kind', t.kind, 'thread_id', t.thread_id, 'reply_to', t.reply_to, 'author', t.author, 'is_bot', iif(t.is_bot, json('true'), json('false')), 'path', t.path, 'line', t.line, 'body', t.body, 'url', t.url, 'is_minimized', iif(t.is_minimized, json('true'), json('false')), 'created_at', t.created_at, 'edited_at', t.edited_at) AS image
+  printf('{"pr_id":%s,"id":%s,"kind":%s,"thread_id":%s,"reply_to":%s,"author":%s,"is_bot":%s,"path":%s,"line":%s,"body":%s,"url":%s,"is_minimized":%s,"created_at":%s,"edited_at":%s}', json_quote(t.pr_id), json_quote(t.id), json_quote(t.kind), json_quote(t.thread_id), json_quote(t.reply_to), json_quote(t.author), iif(t.is_bot, 'true', 'false'), json_quote(t.path), json_quote(t.line), json_quote(t.body), json_quote(t.url), iif(t.is_minimized, 'true', 'false'), json_quote(t.created_at), json_quote(t.edited_at)) AS image
 FROM pr_comment t LEFT JOIN pr p ON p.id = t.pr_id;
 
 CREATE VIEW capture_pr_review AS
@@ -304,7 +305,7 @@ SELECT t.id, t.pr_id,
   json_array(t.pr_id, t.id) AS change_key,
   coalesce(p.project_id, (SELECT project FROM capture_displaced WHERE entity = 'pr' AND key = json_array(t.pr_id))) AS change_project,
   coalesce(p.session_id, (SELECT session FROM capture_displaced WHERE entity = 'pr' AND key = json_array(t.pr_id))) AS change_session,
-  json_object('pr_id', t.pr_id, 'id', t.id, 'author', t.author, 'is_bot', iif(t.is_bot, json('true'), json('false')), 'state', t.state, 'body', t.body, 'commit_sha', t.commit_sha, 'url', t.url, 'submitted_at', t.submitted_at) AS image
+  printf('{"pr_id":%s,"id":%s,"author":%s,"is_bot":%s,"state":%s,"body":%s,"commit_sha":%s,"url":%s,"submitted_at":%s}', json_quote(t.pr_id), json_quote(t.id), json_quote(t.author), iif(t.is_bot, 'true', 'false'), json_quote(t.state), json_quote(t.body), json_quote(t.commit_sha), json_quote(t.url), json_quote(t.submitted_at)) AS image
 FROM pr_review t LEFT JOIN pr p ON p.id = t.pr_id;
 
 CREATE VIEW capture_pr_review_thread AS
@@ -312,7 +313,7 @@ SELECT t.id, t.pr_id,
   json_array(t.pr_id, t.id) AS change_key,
   coalesce(p.project_id, (SELECT project FROM capture_displaced WHERE entity = 'pr' AND key = json_array(t.pr_id))) AS change_project,
   coalesce(p.session_id, (SELECT session FROM capture_displaced WHERE entity = 'pr' AND key = json_array(t.pr_id))) AS change_session,
-  json_object('pr_id', t.pr_id, 'id', t.id, 'path', t.path, 'line', t.line, 'original_line', t.original_line, 'side', t.side, 'is_resolved', iif(t.is_resolved, json('true'), json('false')), 'is_outdated', iif(t.is_outdated, json('true'), json('false')), 'is_bot', iif(t.is_bot, json('true'), json('false')), 'resolved_by', t.resolved_by, 'comments_total', t.comments_total) AS image
+  printf('{"pr_id":%s,"id":%s,"path":%s,"line":%s,"original_line":%s,"side":%s,"is_resolved":%s,"is_outdated":%s,"is_bot":%s,"resolved_by":%s,"comments_total":%s}', json_quote(t.pr_id), json_quote(t.id), json_quote(t.path), json_quote(t.line), json_quote(t.original_line), json_quote(t.side), iif(t.is_resolved, 'true', 'false'), iif(t.is_outdated, 'true', 'false'), iif(t.is_bot, 'true', 'false'), json_quote(t.resolved_by), json_quote(t.comments_total)) AS image
 FROM pr_review_thread t LEFT JOIN pr p ON p.id = t.pr_id;
 
 CREATE VIEW capture_project AS
@@ -320,7 +321,7 @@ SELECT t.archived_at, t.id, t.path,
   json_array(t.id) AS change_key,
   t.id AS change_project,
   NULL AS change_session,
-  json_object('id', t.id, 'path', t.path, 'name', t.name, 'kind', t.kind, 'origin_url', t.origin_url, 'host', t.host, 'repo', t.repo, 'default_branch', t.default_branch, 'config', t.config, 'created_at', t.created_at, 'updated_at', t.updated_at, 'archived_at', t.archived_at) AS image
+  printf('{"id":%s,"path":%s,"name":%s,"kind":%s,"origin_url":%s,"host":%s,"repo":%s,"default_branch":%s,"config":%s,"created_at":%s,"updated_at":%s,"archived_at":%s}', json_quote(t.id), json_quote(t.path), json_quote(t.name), json_quote(t.kind), json_quote(t.origin_url), json_quote(t.host), json_quote(t.repo), json_quote(t.default_branch), json_quote(t.config), json_quote(t.created_at), json_quote(t.updated_at), json_quote(t.archived_at)) AS image
 FROM project t;
 
 CREATE VIEW capture_session AS
@@ -328,28 +329,17 @@ SELECT t.id, t.is_terminated, t.kind, t.num, t.project_id,
   json_array(t.id) AS change_key,
   t.project_id AS change_project,
   t.id AS change_session,
-  json_object('id', t.id, 'project_id', t.project_id, 'num', t.num, 'kind', t.kind, 'harness', t.harness, 'name', t.name, 'issue', t.issue, 'branch', t.branch, 'mode', t.mode, 'workspace_path', t.workspace_path, 'workspace_repo_path', t.workspace_repo_path, 'runtime_handle', t.runtime_handle, 'runtime_launch_id', t.runtime_launch_id, 'agent_session_id', t.agent_session_id, 'provider_conversation_id', t.provider_conversation_id, 'controller_generation', t.controller_generation, 'cleanup_generation', t.cleanup_generation, 'prompt', t.prompt, 'activity', t.activity, 'activity_at', t.activity_at, 'first_signal_at', t.first_signal_at, 'is_terminated', iif(t.is_terminated, json('true'), json('false')), 'is_terminated_on_pr_merge', iif(t.is_terminated_on_pr_merge, json('true'), json('false')), 'diff_base_sha', t.diff_base_sha, 'diff_base_ref', t.diff_base_ref, 'reviewer_harness', t.reviewer_harness, 'preview_url', t.preview_url, 'preview_revision', t.preview_revision, 'pinned_at', t.pinned_at, 'created_at', t.created_at, 'updated_at', t.updated_at) AS image
+  printf('{"id":%s,"project_id":%s,"num":%s,"kind":%s,"harness":%s,"name":%s,"issue":%s,"branch":%s,"mode":%s,"workspace_path":%s,"workspace_repo_path":%s,"runtime_handle":%s,"runtime_launch_id":%s,"agent_session_id":%s,"provider_conversation_id":%s,"controller_generation":%s,"cleanup_generation":%s,"prompt":%s,"activity":%s,"activity_at":%s,"first_signal_at":%s,"is_terminated":%s,"is_terminated_on_pr_merge":%s,"diff_base_sha":%s,"diff_base_ref":%s,"reviewer_harness":%s,"preview_url":%s,"preview_revision":%s,"pinned_at":%s,"created_at":%s,"updated_at":%s}', json_quote(t.id), json_quote(t.project_id), json_quote(t.num), json_quote(t.kind), json_quote(t.harness), json_quote(t.name), json_quote(t.issue), json_quote(t.branch), json_quote(t.mode), json_quote(t.workspace_path), json_quote(t.workspace_repo_path), json_quote(t.runtime_handle), json_quote(t.runtime_launch_id), json_quote(t.agent_session_id), json_quote(t.provider_conversation_id), json_quote(t.controller_generation), json_quote(t.cleanup_generation), json_quote(t.prompt), json_quote(t.activity), json_quote(t.activity_at), json_quote(t.first_signal_at), iif(t.is_terminated, 'true', 'false'), iif(t.is_terminated_on_pr_merge, 'true', 'false'), json_quote(t.diff_base_sha), json_quote(t.diff_base_ref), json_quote(t.reviewer_harness), json_quote(t.preview_url), json_quote(t.preview_revision), json_quote(t.pinned_at), json_quote(t.created_at), json_quote(t.updated_at)) AS image
 FROM session t;
-
-CREATE TRIGGER capture_append INSTEAD OF INSERT ON capture
-BEGIN
-  INSERT INTO change_log (tx, at, actor, type, entity, op, key, project, session, before, after)
-  SELECT c.tx, CASE WHEN c.tx IS NULL THEN max(c.at,
-      coalesce((SELECT at FROM change_log ORDER BY seq DESC LIMIT 1), 0),
-      CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)) ELSE c.at END,
-    c.actor, NEW.type, NEW.entity, NEW.op, NEW.key, NEW.project, NEW.session, NEW.before, NEW.after
-  FROM change_context c;
-  UPDATE pr_observed SET checks_digest = NULL, threads_digest = NULL, reviews_digest = NULL,
-    comments_digest = NULL
-  WHERE (SELECT tx FROM change_context) IS NULL AND NEW.entity LIKE 'pr_%'
-    AND pr_id = json_extract(NEW.key, '$[0]');
-END;
 
 CREATE TRIGGER capture_pr_check_delete BEFORE DELETE ON pr_check
 BEGIN
-  INSERT INTO capture SELECT 'pr_check_removed', 'pr_check', 'delete', change_key,
-    change_project, change_session, image, NULL
-  FROM capture_pr_check WHERE pr_id = OLD.pr_id AND head_sha = OLD.head_sha AND kind = OLD.kind AND app = OLD.app AND workflow = OLD.workflow AND event = OLD.event AND name = OLD.name;
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_check_removed', 'pr_check', 'delete',
+    change_key, change_project, change_session, image, NULL
+  FROM change_context c, capture_pr_check v WHERE v.pr_id = OLD.pr_id AND v.head_sha = OLD.head_sha AND v.kind = OLD.kind AND v.app = OLD.app AND v.workflow = OLD.workflow AND v.event = OLD.event AND v.name = OLD.name;
   DELETE FROM capture_displaced WHERE entity = 'pr_check' AND key = json_array(OLD.pr_id, OLD.head_sha, OLD.kind, OLD.app, OLD.workflow, OLD.event, OLD.name);
 END;
 
@@ -364,29 +354,46 @@ END;
 
 CREATE TRIGGER capture_pr_check_insert AFTER INSERT ON pr_check
 BEGIN
-  INSERT INTO capture SELECT 'pr_check_removed', 'pr_check', 'delete', key, project, session, image, NULL
-  FROM capture_displaced d WHERE entity = 'pr_check' AND (key = json_array(NEW.pr_id, NEW.head_sha, NEW.kind, NEW.app, NEW.workflow, NEW.event, NEW.name)
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_check_removed', 'pr_check', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'pr_check' AND (key = json_array(NEW.pr_id, NEW.head_sha, NEW.kind, NEW.app, NEW.workflow, NEW.event, NEW.name)
     OR NOT EXISTS (SELECT 1 FROM pr_check WHERE pr_id = json_extract(d.key, '$[0]') AND head_sha = json_extract(d.key, '$[1]') AND kind = json_extract(d.key, '$[2]') AND app = json_extract(d.key, '$[3]') AND workflow = json_extract(d.key, '$[4]') AND event = json_extract(d.key, '$[5]') AND name = json_extract(d.key, '$[6]')));
-  INSERT INTO capture SELECT 'pr_check_recorded', 'pr_check', 'insert', change_key,
-    change_project, change_session, NULL, image
-  FROM capture_pr_check WHERE pr_id = NEW.pr_id AND head_sha = NEW.head_sha AND kind = NEW.kind AND app = NEW.app AND workflow = NEW.workflow AND event = NEW.event AND name = NEW.name;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_check_recorded', 'pr_check', 'insert',
+    change_key, change_project, change_session, NULL, image
+  FROM change_context c, capture_pr_check v WHERE v.pr_id = NEW.pr_id AND v.head_sha = NEW.head_sha AND v.kind = NEW.kind AND v.app = NEW.app AND v.workflow = NEW.workflow AND v.event = NEW.event AND v.name = NEW.name;
   DELETE FROM capture_displaced WHERE entity = 'pr_check';
 END;
 
-CREATE TRIGGER capture_pr_check_update AFTER UPDATE ON pr_check
+CREATE TRIGGER capture_pr_check_key BEFORE UPDATE OF pr_id, head_sha, kind, app, workflow, event, name ON pr_check
+WHEN OLD.pr_id IS NOT NEW.pr_id OR OLD.head_sha IS NOT NEW.head_sha OR OLD.kind IS NOT NEW.kind OR OLD.app IS NOT NEW.app OR OLD.workflow IS NOT NEW.workflow OR OLD.event IS NOT NEW.event OR OLD.name IS NOT NEW.name
 BEGIN
-  SELECT RAISE(ABORT, 'the key of pr_check never changes') WHERE OLD.pr_id IS NOT NEW.pr_id OR OLD.head_sha IS NOT NEW.head_sha OR OLD.kind IS NOT NEW.kind OR OLD.app IS NOT NEW.app OR OLD.workflow IS NOT NEW.workflow OR OLD.event IS NOT NEW.event OR OLD.name IS NOT NEW.name;
-  INSERT INTO capture SELECT 'pr_check_recorded', 'pr_check', 'update', change_key,
-    change_project, change_session, before, image
-  FROM capture_pr_check, (SELECT json_object('pr_id', OLD.pr_id, 'head_sha', OLD.head_sha, 'kind', OLD.kind, 'app', OLD.app, 'workflow', OLD.workflow, 'event', OLD.event, 'name', OLD.name, 'external_id', OLD.external_id, 'status', OLD.status, 'conclusion', OLD.conclusion, 'is_required', iif(OLD.is_required IS NULL, NULL, iif(OLD.is_required, json('true'), json('false'))), 'url', OLD.url, 'started_at', OLD.started_at, 'completed_at', OLD.completed_at) AS before)
-  WHERE pr_id = NEW.pr_id AND head_sha = NEW.head_sha AND kind = NEW.kind AND app = NEW.app AND workflow = NEW.workflow AND event = NEW.event AND name = NEW.name AND before IS NOT image;
+  SELECT RAISE(ABORT, 'the key of pr_check never changes');
+END;
+
+CREATE TRIGGER capture_pr_check_update AFTER UPDATE ON pr_check
+WHEN OLD.pr_id IS NOT NEW.pr_id OR OLD.head_sha IS NOT NEW.head_sha OR OLD.kind IS NOT NEW.kind OR OLD.app IS NOT NEW.app OR OLD.workflow IS NOT NEW.workflow OR OLD.event IS NOT NEW.event OR OLD.name IS NOT NEW.name OR OLD.external_id IS NOT NEW.external_id OR OLD.status IS NOT NEW.status OR OLD.conclusion IS NOT NEW.conclusion OR OLD.is_required IS NOT NEW.is_required OR OLD.url IS NOT NEW.url OR OLD.started_at IS NOT NEW.started_at OR OLD.completed_at IS NOT NEW.completed_at
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_check_recorded', 'pr_check', 'update',
+    json_array(NEW.pr_id, NEW.head_sha, NEW.kind, NEW.app, NEW.workflow, NEW.event, NEW.name), p.project_id, p.session_id,
+    printf('{"pr_id":%s,"head_sha":%s,"kind":%s,"app":%s,"workflow":%s,"event":%s,"name":%s,"external_id":%s,"status":%s,"conclusion":%s,"is_required":%s,"url":%s,"started_at":%s,"completed_at":%s}', json_quote(OLD.pr_id), json_quote(OLD.head_sha), json_quote(OLD.kind), json_quote(OLD.app), json_quote(OLD.workflow), json_quote(OLD.event), json_quote(OLD.name), json_quote(OLD.external_id), json_quote(OLD.status), json_quote(OLD.conclusion), CASE OLD.is_required WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, json_quote(OLD.url), json_quote(OLD.started_at), json_quote(OLD.completed_at)),
+    printf('{"pr_id":%s,"head_sha":%s,"kind":%s,"app":%s,"workflow":%s,"event":%s,"name":%s,"external_id":%s,"status":%s,"conclusion":%s,"is_required":%s,"url":%s,"started_at":%s,"completed_at":%s}', json_quote(NEW.pr_id), json_quote(NEW.head_sha), json_quote(NEW.kind), json_quote(NEW.app), json_quote(NEW.workflow), json_quote(NEW.event), json_quote(NEW.name), json_quote(NEW.external_id), json_quote(NEW.status), json_quote(NEW.conclusion), CASE NEW.is_required WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, json_quote(NEW.url), json_quote(NEW.started_at), json_quote(NEW.completed_at))
+  FROM change_context c LEFT JOIN pr p ON p.id = NEW.pr_id;
 END;
 
 CREATE TRIGGER capture_pr_comment_delete BEFORE DELETE ON pr_comment
 BEGIN
-  INSERT INTO capture SELECT 'pr_comment_removed', 'pr_comment', 'delete', change_key,
-    change_project, change_session, image, NULL
-  FROM capture_pr_comment WHERE pr_id = OLD.pr_id AND id = OLD.id;
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_comment_removed', 'pr_comment', 'delete',
+    change_key, change_project, change_session, image, NULL
+  FROM change_context c, capture_pr_comment v WHERE v.pr_id = OLD.pr_id AND v.id = OLD.id;
   DELETE FROM capture_displaced WHERE entity = 'pr_comment' AND key = json_array(OLD.pr_id, OLD.id);
 END;
 
@@ -401,29 +408,46 @@ END;
 
 CREATE TRIGGER capture_pr_comment_insert AFTER INSERT ON pr_comment
 BEGIN
-  INSERT INTO capture SELECT 'pr_comment_removed', 'pr_comment', 'delete', key, project, session, image, NULL
-  FROM capture_displaced d WHERE entity = 'pr_comment' AND (key = json_array(NEW.pr_id, NEW.id)
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_comment_removed', 'pr_comment', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'pr_comment' AND (key = json_array(NEW.pr_id, NEW.id)
     OR NOT EXISTS (SELECT 1 FROM pr_comment WHERE pr_id = json_extract(d.key, '$[0]') AND id = json_extract(d.key, '$[1]')));
-  INSERT INTO capture SELECT 'pr_comment_added', 'pr_comment', 'insert', change_key,
-    change_project, change_session, NULL, image
-  FROM capture_pr_comment WHERE pr_id = NEW.pr_id AND id = NEW.id;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_comment_added', 'pr_comment', 'insert',
+    change_key, change_project, change_session, NULL, image
+  FROM change_context c, capture_pr_comment v WHERE v.pr_id = NEW.pr_id AND v.id = NEW.id;
   DELETE FROM capture_displaced WHERE entity = 'pr_comment';
 END;
 
-CREATE TRIGGER capture_pr_comment_update AFTER UPDATE ON pr_comment
+CREATE TRIGGER capture_pr_comment_key BEFORE UPDATE OF pr_id, id ON pr_comment
+WHEN OLD.pr_id IS NOT NEW.pr_id OR OLD.id IS NOT NEW.id
 BEGIN
-  SELECT RAISE(ABORT, 'the key of pr_comment never changes') WHERE OLD.pr_id IS NOT NEW.pr_id OR OLD.id IS NOT NEW.id;
-  INSERT INTO capture SELECT 'pr_comment_updated', 'pr_comment', 'update', change_key,
-    change_project, change_session, before, image
-  FROM capture_pr_comment, (SELECT json_object('pr_id', OLD.pr_id, 'id', OLD.id, 'kind', OLD.kind, 'thread_id', OLD.thread_id, 'reply_to', OLD.reply_to, 'author', OLD.author, 'is_bot', iif(OLD.is_bot, json('true'), json('false')), 'path', OLD.path, 'line', OLD.line, 'body', OLD.body, 'url', OLD.url, 'is_minimized', iif(OLD.is_minimized, json('true'), json('false')), 'created_at', OLD.created_at, 'edited_at', OLD.edited_at) AS before)
-  WHERE pr_id = NEW.pr_id AND id = NEW.id AND before IS NOT image;
+  SELECT RAISE(ABORT, 'the key of pr_comment never changes');
+END;
+
+CREATE TRIGGER capture_pr_comment_update AFTER UPDATE ON pr_comment
+WHEN OLD.pr_id IS NOT NEW.pr_id OR OLD.id IS NOT NEW.id OR OLD.kind IS NOT NEW.kind OR OLD.thread_id IS NOT NEW.thread_id OR OLD.reply_to IS NOT NEW.reply_to OR OLD.author IS NOT NEW.author OR OLD.is_bot IS NOT NEW.is_bot OR OLD.path IS NOT NEW.path OR OLD.line IS NOT NEW.line OR OLD.body IS NOT NEW.body OR OLD.url IS NOT NEW.url OR OLD.is_minimized IS NOT NEW.is_minimized OR OLD.created_at IS NOT NEW.created_at OR OLD.edited_at IS NOT NEW.edited_at
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_comment_updated', 'pr_comment', 'update',
+    json_array(NEW.pr_id, NEW.id), p.project_id, p.session_id,
+    printf('{"pr_id":%s,"id":%s,"kind":%s,"thread_id":%s,"reply_to":%s,"author":%s,"is_bot":%s,"path":%s,"line":%s,"body":%s,"url":%s,"is_minimized":%s,"created_at":%s,"edited_at":%s}', json_quote(OLD.pr_id), json_quote(OLD.id), json_quote(OLD.kind), json_quote(OLD.thread_id), json_quote(OLD.reply_to), json_quote(OLD.author), iif(OLD.is_bot, 'true', 'false'), json_quote(OLD.path), json_quote(OLD.line), json_quote(OLD.body), json_quote(OLD.url), iif(OLD.is_minimized, 'true', 'false'), json_quote(OLD.created_at), json_quote(OLD.edited_at)),
+    printf('{"pr_id":%s,"id":%s,"kind":%s,"thread_id":%s,"reply_to":%s,"author":%s,"is_bot":%s,"path":%s,"line":%s,"body":%s,"url":%s,"is_minimized":%s,"created_at":%s,"edited_at":%s}', json_quote(NEW.pr_id), json_quote(NEW.id), json_quote(NEW.kind), json_quote(NEW.thread_id), json_quote(NEW.reply_to), json_quote(NEW.author), iif(NEW.is_bot, 'true', 'false'), json_quote(NEW.path), json_quote(NEW.line), json_quote(NEW.body), json_quote(NEW.url), iif(NEW.is_minimized, 'true', 'false'), json_quote(NEW.created_at), json_quote(NEW.edited_at))
+  FROM change_context c LEFT JOIN pr p ON p.id = NEW.pr_id;
 END;
 
 CREATE TRIGGER capture_pr_delete BEFORE DELETE ON pr
 BEGIN
-  INSERT INTO capture SELECT 'pr_deleted', 'pr', 'delete', change_key,
-    change_project, change_session, image, NULL
-  FROM capture_pr WHERE id = OLD.id;
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_deleted', 'pr', 'delete',
+    change_key, change_project, change_session, image, NULL
+  FROM change_context c, capture_pr v WHERE v.id = OLD.id;
   DELETE FROM capture_displaced WHERE entity = 'pr' AND key = json_array(OLD.id);
 END;
 
@@ -447,20 +471,33 @@ END;
 
 CREATE TRIGGER capture_pr_insert AFTER INSERT ON pr
 BEGIN
-  INSERT INTO capture SELECT 'pr_deleted', 'pr', 'delete', key, project, session, image, NULL
-  FROM capture_displaced d WHERE entity = 'pr' AND (key = json_array(NEW.id)
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_deleted', 'pr', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'pr' AND (key = json_array(NEW.id)
     OR NOT EXISTS (SELECT 1 FROM pr WHERE id = json_extract(d.key, '$[0]')));
-  INSERT INTO capture SELECT 'pr_created', 'pr', 'insert', change_key,
-    change_project, change_session, NULL, image
-  FROM capture_pr WHERE id = NEW.id;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_created', 'pr', 'insert',
+    change_key, change_project, change_session, NULL, image
+  FROM change_context c, capture_pr v WHERE v.id = NEW.id;
   DELETE FROM capture_displaced WHERE entity = 'pr';
+END;
+
+CREATE TRIGGER capture_pr_key BEFORE UPDATE OF id ON pr
+WHEN OLD.id IS NOT NEW.id
+BEGIN
+  SELECT RAISE(ABORT, 'the key of pr never changes');
 END;
 
 CREATE TRIGGER capture_pr_review_delete BEFORE DELETE ON pr_review
 BEGIN
-  INSERT INTO capture SELECT 'pr_review_removed', 'pr_review', 'delete', change_key,
-    change_project, change_session, image, NULL
-  FROM capture_pr_review WHERE pr_id = OLD.pr_id AND id = OLD.id;
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_review_removed', 'pr_review', 'delete',
+    change_key, change_project, change_session, image, NULL
+  FROM change_context c, capture_pr_review v WHERE v.pr_id = OLD.pr_id AND v.id = OLD.id;
   DELETE FROM capture_displaced WHERE entity = 'pr_review' AND key = json_array(OLD.pr_id, OLD.id);
 END;
 
@@ -475,20 +512,33 @@ END;
 
 CREATE TRIGGER capture_pr_review_insert AFTER INSERT ON pr_review
 BEGIN
-  INSERT INTO capture SELECT 'pr_review_removed', 'pr_review', 'delete', key, project, session, image, NULL
-  FROM capture_displaced d WHERE entity = 'pr_review' AND (key = json_array(NEW.pr_id, NEW.id)
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_review_removed', 'pr_review', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'pr_review' AND (key = json_array(NEW.pr_id, NEW.id)
     OR NOT EXISTS (SELECT 1 FROM pr_review WHERE pr_id = json_extract(d.key, '$[0]') AND id = json_extract(d.key, '$[1]')));
-  INSERT INTO capture SELECT 'pr_review_added', 'pr_review', 'insert', change_key,
-    change_project, change_session, NULL, image
-  FROM capture_pr_review WHERE pr_id = NEW.pr_id AND id = NEW.id;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_review_added', 'pr_review', 'insert',
+    change_key, change_project, change_session, NULL, image
+  FROM change_context c, capture_pr_review v WHERE v.pr_id = NEW.pr_id AND v.id = NEW.id;
   DELETE FROM capture_displaced WHERE entity = 'pr_review';
+END;
+
+CREATE TRIGGER capture_pr_review_key BEFORE UPDATE OF pr_id, id ON pr_review
+WHEN OLD.pr_id IS NOT NEW.pr_id OR OLD.id IS NOT NEW.id
+BEGIN
+  SELECT RAISE(ABORT, 'the key of pr_review never changes');
 END;
 
 CREATE TRIGGER capture_pr_review_thread_delete BEFORE DELETE ON pr_review_thread
 BEGIN
-  INSERT INTO capture SELECT 'pr_review_thread_removed', 'pr_review_thread', 'delete', change_key,
-    change_project, change_session, image, NULL
-  FROM capture_pr_review_thread WHERE pr_id = OLD.pr_id AND id = OLD.id;
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_review_thread_removed', 'pr_review_thread', 'delete',
+    change_key, change_project, change_session, image, NULL
+  FROM change_context c, capture_pr_review_thread v WHERE v.pr_id = OLD.pr_id AND v.id = OLD.id;
   DELETE FROM capture_displaced WHERE entity = 'pr_review_thread' AND key = json_array(OLD.pr_id, OLD.id);
 END;
 
@@ -503,51 +553,76 @@ END;
 
 CREATE TRIGGER capture_pr_review_thread_insert AFTER INSERT ON pr_review_thread
 BEGIN
-  INSERT INTO capture SELECT 'pr_review_thread_removed', 'pr_review_thread', 'delete', key, project, session, image, NULL
-  FROM capture_displaced d WHERE entity = 'pr_review_thread' AND (key = json_array(NEW.pr_id, NEW.id)
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_review_thread_removed', 'pr_review_thread', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'pr_review_thread' AND (key = json_array(NEW.pr_id, NEW.id)
     OR NOT EXISTS (SELECT 1 FROM pr_review_thread WHERE pr_id = json_extract(d.key, '$[0]') AND id = json_extract(d.key, '$[1]')));
-  INSERT INTO capture SELECT 'pr_review_thread_added', 'pr_review_thread', 'insert', change_key,
-    change_project, change_session, NULL, image
-  FROM capture_pr_review_thread WHERE pr_id = NEW.pr_id AND id = NEW.id;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_review_thread_added', 'pr_review_thread', 'insert',
+    change_key, change_project, change_session, NULL, image
+  FROM change_context c, capture_pr_review_thread v WHERE v.pr_id = NEW.pr_id AND v.id = NEW.id;
   DELETE FROM capture_displaced WHERE entity = 'pr_review_thread';
 END;
 
-CREATE TRIGGER capture_pr_review_thread_update AFTER UPDATE ON pr_review_thread
+CREATE TRIGGER capture_pr_review_thread_key BEFORE UPDATE OF pr_id, id ON pr_review_thread
+WHEN OLD.pr_id IS NOT NEW.pr_id OR OLD.id IS NOT NEW.id
 BEGIN
-  SELECT RAISE(ABORT, 'the key of pr_review_thread never changes') WHERE OLD.pr_id IS NOT NEW.pr_id OR OLD.id IS NOT NEW.id;
-  INSERT INTO capture SELECT CASE WHEN OLD.is_resolved < NEW.is_resolved THEN 'pr_review_thread_resolved' WHEN OLD.is_resolved > NEW.is_resolved THEN 'pr_review_thread_reopened' ELSE 'pr_review_thread_updated' END, 'pr_review_thread', 'update', change_key,
-    change_project, change_session, before, image
-  FROM capture_pr_review_thread, (SELECT json_object('pr_id', OLD.pr_id, 'id', OLD.id, 'path', OLD.path, 'line', OLD.line, 'original_line', OLD.original_line, 'side', OLD.side, 'is_resolved', iif(OLD.is_resolved, json('true'), json('false')), 'is_outdated', iif(OLD.is_outdated, json('true'), json('false')), 'is_bot', iif(OLD.is_bot, json('true'), json('false')), 'resolved_by', OLD.resolved_by, 'comments_total', OLD.comments_total) AS before)
-  WHERE pr_id = NEW.pr_id AND id = NEW.id AND before IS NOT image;
+  SELECT RAISE(ABORT, 'the key of pr_review_thread never changes');
+END;
+
+CREATE TRIGGER capture_pr_review_thread_update AFTER UPDATE ON pr_review_thread
+WHEN OLD.pr_id IS NOT NEW.pr_id OR OLD.id IS NOT NEW.id OR OLD.path IS NOT NEW.path OR OLD.line IS NOT NEW.line OR OLD.original_line IS NOT NEW.original_line OR OLD.side IS NOT NEW.side OR OLD.is_resolved IS NOT NEW.is_resolved OR OLD.is_outdated IS NOT NEW.is_outdated OR OLD.is_bot IS NOT NEW.is_bot OR OLD.resolved_by IS NOT NEW.resolved_by OR OLD.comments_total IS NOT NEW.comments_total
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.is_resolved < NEW.is_resolved THEN 'pr_review_thread_resolved' WHEN OLD.is_resolved > NEW.is_resolved THEN 'pr_review_thread_reopened' ELSE 'pr_review_thread_updated' END, 'pr_review_thread', 'update',
+    json_array(NEW.pr_id, NEW.id), p.project_id, p.session_id,
+    printf('{"pr_id":%s,"id":%s,"path":%s,"line":%s,"original_line":%s,"side":%s,"is_resolved":%s,"is_outdated":%s,"is_bot":%s,"resolved_by":%s,"comments_total":%s}', json_quote(OLD.pr_id), json_quote(OLD.id), json_quote(OLD.path), json_quote(OLD.line), json_quote(OLD.original_line), json_quote(OLD.side), iif(OLD.is_resolved, 'true', 'false'), iif(OLD.is_outdated, 'true', 'false'), iif(OLD.is_bot, 'true', 'false'), json_quote(OLD.resolved_by), json_quote(OLD.comments_total)),
+    printf('{"pr_id":%s,"id":%s,"path":%s,"line":%s,"original_line":%s,"side":%s,"is_resolved":%s,"is_outdated":%s,"is_bot":%s,"resolved_by":%s,"comments_total":%s}', json_quote(NEW.pr_id), json_quote(NEW.id), json_quote(NEW.path), json_quote(NEW.line), json_quote(NEW.original_line), json_quote(NEW.side), iif(NEW.is_resolved, 'true', 'false'), iif(NEW.is_outdated, 'true', 'false'), iif(NEW.is_bot, 'true', 'false'), json_quote(NEW.resolved_by), json_quote(NEW.comments_total))
+  FROM change_context c LEFT JOIN pr p ON p.id = NEW.pr_id;
 END;
 
 CREATE TRIGGER capture_pr_review_update AFTER UPDATE ON pr_review
+WHEN OLD.pr_id IS NOT NEW.pr_id OR OLD.id IS NOT NEW.id OR OLD.author IS NOT NEW.author OR OLD.is_bot IS NOT NEW.is_bot OR OLD.state IS NOT NEW.state OR OLD.body IS NOT NEW.body OR OLD.commit_sha IS NOT NEW.commit_sha OR OLD.url IS NOT NEW.url OR OLD.submitted_at IS NOT NEW.submitted_at
 BEGIN
-  SELECT RAISE(ABORT, 'the key of pr_review never changes') WHERE OLD.pr_id IS NOT NEW.pr_id OR OLD.id IS NOT NEW.id;
-  INSERT INTO capture SELECT 'pr_review_updated', 'pr_review', 'update', change_key,
-    change_project, change_session, before, image
-  FROM capture_pr_review, (SELECT json_object('pr_id', OLD.pr_id, 'id', OLD.id, 'author', OLD.author, 'is_bot', iif(OLD.is_bot, json('true'), json('false')), 'state', OLD.state, 'body', OLD.body, 'commit_sha', OLD.commit_sha, 'url', OLD.url, 'submitted_at', OLD.submitted_at) AS before)
-  WHERE pr_id = NEW.pr_id AND id = NEW.id AND before IS NOT image;
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_review_updated', 'pr_review', 'update',
+    json_array(NEW.pr_id, NEW.id), p.project_id, p.session_id,
+    printf('{"pr_id":%s,"id":%s,"author":%s,"is_bot":%s,"state":%s,"body":%s,"commit_sha":%s,"url":%s,"submitted_at":%s}', json_quote(OLD.pr_id), json_quote(OLD.id), json_quote(OLD.author), iif(OLD.is_bot, 'true', 'false'), json_quote(OLD.state), json_quote(OLD.body), json_quote(OLD.commit_sha), json_quote(OLD.url), json_quote(OLD.submitted_at)),
+    printf('{"pr_id":%s,"id":%s,"author":%s,"is_bot":%s,"state":%s,"body":%s,"commit_sha":%s,"url":%s,"submitted_at":%s}', json_quote(NEW.pr_id), json_quote(NEW.id), json_quote(NEW.author), iif(NEW.is_bot, 'true', 'false'), json_quote(NEW.state), json_quote(NEW.body), json_quote(NEW.commit_sha), json_quote(NEW.url), json_quote(NEW.submitted_at))
+  FROM change_context c LEFT JOIN pr p ON p.id = NEW.pr_id;
 END;
 
 CREATE TRIGGER capture_pr_update AFTER UPDATE ON pr
+WHEN OLD.id IS NOT NEW.id OR OLD.node_id IS NOT NEW.node_id OR OLD.session_id IS NOT NEW.session_id OR OLD.project_id IS NOT NEW.project_id OR OLD.provider IS NOT NEW.provider OR OLD.host IS NOT NEW.host OR OLD.repo IS NOT NEW.repo OR OLD.number IS NOT NEW.number OR OLD.url IS NOT NEW.url OR OLD.title IS NOT NEW.title OR OLD.author IS NOT NEW.author OR OLD.is_author_bot IS NOT NEW.is_author_bot OR OLD.state IS NOT NEW.state OR OLD.head_ref IS NOT NEW.head_ref OR OLD.head_repo IS NOT NEW.head_repo OR OLD.head_sha IS NOT NEW.head_sha OR OLD.base_ref IS NOT NEW.base_ref OR OLD.base_sha IS NOT NEW.base_sha OR OLD.is_cross_repo IS NOT NEW.is_cross_repo OR OLD.additions IS NOT NEW.additions OR OLD.deletions IS NOT NEW.deletions OR OLD.changed_files IS NOT NEW.changed_files OR OLD.ci IS NOT NEW.ci OR OLD.review_decision IS NOT NEW.review_decision OR OLD.provider_mergeable IS NOT NEW.provider_mergeable OR OLD.is_mergeable_stale IS NOT NEW.is_mergeable_stale OR OLD.provider_merge_state IS NOT NEW.provider_merge_state OR OLD.mergeability IS NOT NEW.mergeability OR OLD.is_in_merge_queue IS NOT NEW.is_in_merge_queue OR OLD.is_auto_merge IS NOT NEW.is_auto_merge OR OLD.merge_commit_sha IS NOT NEW.merge_commit_sha OR OLD.checks_state IS NOT NEW.checks_state OR OLD.threads_state IS NOT NEW.threads_state OR OLD.reviews_state IS NOT NEW.reviews_state OR OLD.comments_state IS NOT NEW.comments_state OR OLD.provider_created_at IS NOT NEW.provider_created_at OR OLD.merged_at IS NOT NEW.merged_at OR OLD.closed_at IS NOT NEW.closed_at OR OLD.created_at IS NOT NEW.created_at OR OLD.updated_at IS NOT NEW.updated_at
 BEGIN
-  SELECT RAISE(ABORT, 'the key of pr never changes') WHERE OLD.id IS NOT NEW.id;
-  INSERT INTO capture SELECT 'pr_deleted', 'pr', 'delete', key, project, session, image, NULL
-  FROM capture_displaced d WHERE entity = 'pr' AND (key = json_array(NEW.id)
-    OR NOT EXISTS (SELECT 1 FROM pr WHERE id = json_extract(d.key, '$[0]')));
-  INSERT INTO capture SELECT CASE WHEN OLD.session_id IS NOT NEW.session_id THEN 'pr_session_changed' ELSE 'pr_updated' END, 'pr', 'update', change_key,
-    change_project, change_session, before, image
-  FROM capture_pr, (SELECT json_object('id', OLD.id, 'node_id', OLD.node_id, 'session_id', OLD.session_id, 'project_id', OLD.project_id, 'provider', OLD.provider, 'host', OLD.host, 'repo', OLD.repo, 'number', OLD.number, 'url', OLD.url, 'title', OLD.title, 'author', OLD.author, 'is_author_bot', iif(OLD.is_author_bot, json('true'), json('false')), 'state', OLD.state, 'head_ref', OLD.head_ref, 'head_repo', OLD.head_repo, 'head_sha', OLD.head_sha, 'base_ref', OLD.base_ref, 'base_sha', OLD.base_sha, 'is_cross_repo', iif(OLD.is_cross_repo, json('true'), json('false')), 'additions', OLD.additions, 'deletions', OLD.deletions, 'changed_files', OLD.changed_files, 'ci', OLD.ci, 'review_decision', OLD.review_decision, 'provider_mergeable', OLD.provider_mergeable, 'is_mergeable_stale', iif(OLD.is_mergeable_stale, json('true'), json('false')), 'provider_merge_state', OLD.provider_merge_state, 'mergeability', OLD.mergeability, 'is_in_merge_queue', iif(OLD.is_in_merge_queue, json('true'), json('false')), 'is_auto_merge', iif(OLD.is_auto_merge, json('true'), json('false')), 'merge_commit_sha', OLD.merge_commit_sha, 'checks_state', OLD.checks_state, 'threads_state', OLD.threads_state, 'reviews_state', OLD.reviews_state, 'comments_state', OLD.comments_state, 'provider_created_at', OLD.provider_created_at, 'merged_at', OLD.merged_at, 'closed_at', OLD.closed_at, 'created_at', OLD.created_at, 'updated_at', OLD.updated_at) AS before)
-  WHERE id = NEW.id AND before IS NOT image;
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_deleted', 'pr', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'pr' AND (NOT EXISTS (SELECT 1 FROM pr WHERE id = json_extract(d.key, '$[0]')));
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.session_id IS NOT NEW.session_id THEN 'pr_session_changed' ELSE 'pr_updated' END, 'pr', 'update',
+    json_array(NEW.id), NEW.project_id, NEW.session_id,
+    printf('{"id":%s,"node_id":%s,"session_id":%s,"project_id":%s,"provider":%s,"host":%s,"repo":%s,"number":%s,"url":%s,"title":%s,"author":%s,"is_author_bot":%s,"state":%s,"head_ref":%s,"head_repo":%s,"head_sha":%s,"base_ref":%s,"base_sha":%s,"is_cross_repo":%s,"additions":%s,"deletions":%s,"changed_files":%s,"ci":%s,"review_decision":%s,"provider_mergeable":%s,"is_mergeable_stale":%s,"provider_merge_state":%s,"mergeability":%s,"is_in_merge_queue":%s,"is_auto_merge":%s,"merge_commit_sha":%s,"checks_state":%s,"threads_state":%s,"reviews_state":%s,"comments_state":%s,"provider_created_at":%s,"merged_at":%s,"closed_at":%s,"created_at":%s,"updated_at":%s}', json_quote(OLD.id), json_quote(OLD.node_id), json_quote(OLD.session_id), json_quote(OLD.project_id), json_quote(OLD.provider), json_quote(OLD.host), json_quote(OLD.repo), json_quote(OLD.number), json_quote(OLD.url), json_quote(OLD.title), json_quote(OLD.author), iif(OLD.is_author_bot, 'true', 'false'), json_quote(OLD.state), json_quote(OLD.head_ref), json_quote(OLD.head_repo), json_quote(OLD.head_sha), json_quote(OLD.base_ref), json_quote(OLD.base_sha), iif(OLD.is_cross_repo, 'true', 'false'), json_quote(OLD.additions), json_quote(OLD.deletions), json_quote(OLD.changed_files), json_quote(OLD.ci), json_quote(OLD.review_decision), json_quote(OLD.provider_mergeable), iif(OLD.is_mergeable_stale, 'true', 'false'), json_quote(OLD.provider_merge_state), json_quote(OLD.mergeability), iif(OLD.is_in_merge_queue, 'true', 'false'), iif(OLD.is_auto_merge, 'true', 'false'), json_quote(OLD.merge_commit_sha), json_quote(OLD.checks_state), json_quote(OLD.threads_state), json_quote(OLD.reviews_state), json_quote(OLD.comments_state), json_quote(OLD.provider_created_at), json_quote(OLD.merged_at), json_quote(OLD.closed_at), json_quote(OLD.created_at), json_quote(OLD.updated_at)),
+    printf('{"id":%s,"node_id":%s,"session_id":%s,"project_id":%s,"provider":%s,"host":%s,"repo":%s,"number":%s,"url":%s,"title":%s,"author":%s,"is_author_bot":%s,"state":%s,"head_ref":%s,"head_repo":%s,"head_sha":%s,"base_ref":%s,"base_sha":%s,"is_cross_repo":%s,"additions":%s,"deletions":%s,"changed_files":%s,"ci":%s,"review_decision":%s,"provider_mergeable":%s,"is_mergeable_stale":%s,"provider_merge_state":%s,"mergeability":%s,"is_in_merge_queue":%s,"is_auto_merge":%s,"merge_commit_sha":%s,"checks_state":%s,"threads_state":%s,"reviews_state":%s,"comments_state":%s,"provider_created_at":%s,"merged_at":%s,"closed_at":%s,"created_at":%s,"updated_at":%s}', json_quote(NEW.id), json_quote(NEW.node_id), json_quote(NEW.session_id), json_quote(NEW.project_id), json_quote(NEW.provider), json_quote(NEW.host), json_quote(NEW.repo), json_quote(NEW.number), json_quote(NEW.url), json_quote(NEW.title), json_quote(NEW.author), iif(NEW.is_author_bot, 'true', 'false'), json_quote(NEW.state), json_quote(NEW.head_ref), json_quote(NEW.head_repo), json_quote(NEW.head_sha), json_quote(NEW.base_ref), json_quote(NEW.base_sha), iif(NEW.is_cross_repo, 'true', 'false'), json_quote(NEW.additions), json_quote(NEW.deletions), json_quote(NEW.changed_files), json_quote(NEW.ci), json_quote(NEW.review_decision), json_quote(NEW.provider_mergeable), iif(NEW.is_mergeable_stale, 'true', 'false'), json_quote(NEW.provider_merge_state), json_quote(NEW.mergeability), iif(NEW.is_in_merge_queue, 'true', 'false'), iif(NEW.is_auto_merge, 'true', 'false'), json_quote(NEW.merge_commit_sha), json_quote(NEW.checks_state), json_quote(NEW.threads_state), json_quote(NEW.reviews_state), json_quote(NEW.comments_state), json_quote(NEW.provider_created_at), json_quote(NEW.merged_at), json_quote(NEW.closed_at), json_quote(NEW.created_at), json_quote(NEW.updated_at))
+  FROM change_context c;
   DELETE FROM capture_displaced WHERE entity = 'pr';
 END;
 
 CREATE TRIGGER capture_project_delete BEFORE DELETE ON project
 BEGIN
-  INSERT INTO capture SELECT 'project_deleted', 'project', 'delete', change_key,
-    change_project, change_session, image, NULL
-  FROM capture_project WHERE id = OLD.id;
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'project_deleted', 'project', 'delete',
+    change_key, change_project, change_session, image, NULL
+  FROM change_context c, capture_project v WHERE v.id = OLD.id;
   DELETE FROM capture_displaced WHERE entity = 'project' AND key = json_array(OLD.id);
 END;
 
@@ -571,33 +646,50 @@ END;
 
 CREATE TRIGGER capture_project_insert AFTER INSERT ON project
 BEGIN
-  INSERT INTO capture SELECT 'project_deleted', 'project', 'delete', key, project, session, image, NULL
-  FROM capture_displaced d WHERE entity = 'project' AND (key = json_array(NEW.id)
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'project_deleted', 'project', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'project' AND (key = json_array(NEW.id)
     OR NOT EXISTS (SELECT 1 FROM project WHERE id = json_extract(d.key, '$[0]')));
-  INSERT INTO capture SELECT 'project_created', 'project', 'insert', change_key,
-    change_project, change_session, NULL, image
-  FROM capture_project WHERE id = NEW.id;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'project_created', 'project', 'insert',
+    change_key, change_project, change_session, NULL, image
+  FROM change_context c, capture_project v WHERE v.id = NEW.id;
   DELETE FROM capture_displaced WHERE entity = 'project';
 END;
 
-CREATE TRIGGER capture_project_update AFTER UPDATE ON project
+CREATE TRIGGER capture_project_key BEFORE UPDATE OF id ON project
+WHEN OLD.id IS NOT NEW.id
 BEGIN
-  SELECT RAISE(ABORT, 'the key of project never changes') WHERE OLD.id IS NOT NEW.id;
-  INSERT INTO capture SELECT 'project_deleted', 'project', 'delete', key, project, session, image, NULL
-  FROM capture_displaced d WHERE entity = 'project' AND (key = json_array(NEW.id)
-    OR NOT EXISTS (SELECT 1 FROM project WHERE id = json_extract(d.key, '$[0]')));
-  INSERT INTO capture SELECT CASE WHEN OLD.archived_at IS NULL AND NEW.archived_at IS NOT NULL THEN 'project_archived' WHEN OLD.archived_at IS NOT NULL AND NEW.archived_at IS NULL THEN 'project_restored' ELSE 'project_updated' END, 'project', 'update', change_key,
-    change_project, change_session, before, image
-  FROM capture_project, (SELECT json_object('id', OLD.id, 'path', OLD.path, 'name', OLD.name, 'kind', OLD.kind, 'origin_url', OLD.origin_url, 'host', OLD.host, 'repo', OLD.repo, 'default_branch', OLD.default_branch, 'config', OLD.config, 'created_at', OLD.created_at, 'updated_at', OLD.updated_at, 'archived_at', OLD.archived_at) AS before)
-  WHERE id = NEW.id AND before IS NOT image;
+  SELECT RAISE(ABORT, 'the key of project never changes');
+END;
+
+CREATE TRIGGER capture_project_update AFTER UPDATE ON project
+WHEN OLD.id IS NOT NEW.id OR OLD.path IS NOT NEW.path OR OLD.name IS NOT NEW.name OR OLD.kind IS NOT NEW.kind OR OLD.origin_url IS NOT NEW.origin_url OR OLD.host IS NOT NEW.host OR OLD.repo IS NOT NEW.repo OR OLD.default_branch IS NOT NEW.default_branch OR OLD.config IS NOT NEW.config OR OLD.created_at IS NOT NEW.created_at OR OLD.updated_at IS NOT NEW.updated_at OR OLD.archived_at IS NOT NEW.archived_at
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'project_deleted', 'project', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'project' AND (NOT EXISTS (SELECT 1 FROM project WHERE id = json_extract(d.key, '$[0]')));
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.archived_at IS NULL AND NEW.archived_at IS NOT NULL THEN 'project_archived' WHEN OLD.archived_at IS NOT NULL AND NEW.archived_at IS NULL THEN 'project_restored' ELSE 'project_updated' END, 'project', 'update',
+    json_array(NEW.id), NEW.id, NULL,
+    printf('{"id":%s,"path":%s,"name":%s,"kind":%s,"origin_url":%s,"host":%s,"repo":%s,"default_branch":%s,"config":%s,"created_at":%s,"updated_at":%s,"archived_at":%s}', json_quote(OLD.id), json_quote(OLD.path), json_quote(OLD.name), json_quote(OLD.kind), json_quote(OLD.origin_url), json_quote(OLD.host), json_quote(OLD.repo), json_quote(OLD.default_branch), json_quote(OLD.config), json_quote(OLD.created_at), json_quote(OLD.updated_at), json_quote(OLD.archived_at)),
+    printf('{"id":%s,"path":%s,"name":%s,"kind":%s,"origin_url":%s,"host":%s,"repo":%s,"default_branch":%s,"config":%s,"created_at":%s,"updated_at":%s,"archived_at":%s}', json_quote(NEW.id), json_quote(NEW.path), json_quote(NEW.name), json_quote(NEW.kind), json_quote(NEW.origin_url), json_quote(NEW.host), json_quote(NEW.repo), json_quote(NEW.default_branch), json_quote(NEW.config), json_quote(NEW.created_at), json_quote(NEW.updated_at), json_quote(NEW.archived_at))
+  FROM change_context c;
   DELETE FROM capture_displaced WHERE entity = 'project';
 END;
 
 CREATE TRIGGER capture_session_delete BEFORE DELETE ON session
 BEGIN
-  INSERT INTO capture SELECT 'session_deleted', 'session', 'delete', change_key,
-    change_project, change_session, image, NULL
-  FROM capture_session WHERE id = OLD.id;
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'session_deleted', 'session', 'delete',
+    change_key, change_project, change_session, image, NULL
+  FROM change_context c, capture_session v WHERE v.id = OLD.id;
   DELETE FROM capture_displaced WHERE entity = 'session' AND key = json_array(OLD.id);
 END;
 
@@ -621,25 +713,39 @@ END;
 
 CREATE TRIGGER capture_session_insert AFTER INSERT ON session
 BEGIN
-  INSERT INTO capture SELECT 'session_deleted', 'session', 'delete', key, project, session, image, NULL
-  FROM capture_displaced d WHERE entity = 'session' AND (key = json_array(NEW.id)
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'session_deleted', 'session', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'session' AND (key = json_array(NEW.id)
     OR NOT EXISTS (SELECT 1 FROM session WHERE id = json_extract(d.key, '$[0]')));
-  INSERT INTO capture SELECT 'session_created', 'session', 'insert', change_key,
-    change_project, change_session, NULL, image
-  FROM capture_session WHERE id = NEW.id;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'session_created', 'session', 'insert',
+    change_key, change_project, change_session, NULL, image
+  FROM change_context c, capture_session v WHERE v.id = NEW.id;
   DELETE FROM capture_displaced WHERE entity = 'session';
 END;
 
-CREATE TRIGGER capture_session_update AFTER UPDATE ON session
+CREATE TRIGGER capture_session_key BEFORE UPDATE OF id ON session
+WHEN OLD.id IS NOT NEW.id
 BEGIN
-  SELECT RAISE(ABORT, 'the key of session never changes') WHERE OLD.id IS NOT NEW.id;
-  INSERT INTO capture SELECT 'session_deleted', 'session', 'delete', key, project, session, image, NULL
-  FROM capture_displaced d WHERE entity = 'session' AND (key = json_array(NEW.id)
-    OR NOT EXISTS (SELECT 1 FROM session WHERE id = json_extract(d.key, '$[0]')));
-  INSERT INTO capture SELECT CASE WHEN OLD.is_terminated < NEW.is_terminated THEN 'session_terminated' WHEN OLD.is_terminated > NEW.is_terminated THEN 'session_restored' ELSE 'session_updated' END, 'session', 'update', change_key,
-    change_project, change_session, before, image
-  FROM capture_session, (SELECT json_object('id', OLD.id, 'project_id', OLD.project_id, 'num', OLD.num, 'kind', OLD.kind, 'harness', OLD.harness, 'name', OLD.name, 'issue', OLD.issue, 'branch', OLD.branch, 'mode', OLD.mode, 'workspace_path', OLD.workspace_path, 'workspace_repo_path', OLD.workspace_repo_path, 'runtime_handle', OLD.runtime_handle, 'runtime_launch_id', OLD.runtime_launch_id, 'agent_session_id', OLD.agent_session_id, 'provider_conversation_id', OLD.provider_conversation_id, 'controller_generation', OLD.controller_generation, 'cleanup_generation', OLD.cleanup_generation, 'prompt', OLD.prompt, 'activity', OLD.activity, 'activity_at', OLD.activity_at, 'first_signal_at', OLD.first_signal_at, 'is_terminated', iif(OLD.is_terminated, json('true'), json('false')), 'is_terminated_on_pr_merge', iif(OLD.is_terminated_on_pr_merge, json('true'), json('false')), 'diff_base_sha', OLD.diff_base_sha, 'diff_base_ref', OLD.diff_base_ref, 'reviewer_harness', OLD.reviewer_harness, 'preview_url', OLD.preview_url, 'preview_revision', OLD.preview_revision, 'pinned_at', OLD.pinned_at, 'created_at', OLD.created_at, 'updated_at', OLD.updated_at) AS before)
-  WHERE id = NEW.id AND before IS NOT image;
+  SELECT RAISE(ABORT, 'the key of session never changes');
+END;
+
+CREATE TRIGGER capture_session_update AFTER UPDATE ON session
+WHEN OLD.id IS NOT NEW.id OR OLD.project_id IS NOT NEW.project_id OR OLD.num IS NOT NEW.num OR OLD.kind IS NOT NEW.kind OR OLD.harness IS NOT NEW.harness OR OLD.name IS NOT NEW.name OR OLD.issue IS NOT NEW.issue OR OLD.branch IS NOT NEW.branch OR OLD.mode IS NOT NEW.mode OR OLD.workspace_path IS NOT NEW.workspace_path OR OLD.workspace_repo_path IS NOT NEW.workspace_repo_path OR OLD.runtime_handle IS NOT NEW.runtime_handle OR OLD.runtime_launch_id IS NOT NEW.runtime_launch_id OR OLD.agent_session_id IS NOT NEW.agent_session_id OR OLD.provider_conversation_id IS NOT NEW.provider_conversation_id OR OLD.controller_generation IS NOT NEW.controller_generation OR OLD.cleanup_generation IS NOT NEW.cleanup_generation OR OLD.prompt IS NOT NEW.prompt OR OLD.activity IS NOT NEW.activity OR OLD.activity_at IS NOT NEW.activity_at OR OLD.first_signal_at IS NOT NEW.first_signal_at OR OLD.is_terminated IS NOT NEW.is_terminated OR OLD.is_terminated_on_pr_merge IS NOT NEW.is_terminated_on_pr_merge OR OLD.diff_base_sha IS NOT NEW.diff_base_sha OR OLD.diff_base_ref IS NOT NEW.diff_base_ref OR OLD.reviewer_harness IS NOT NEW.reviewer_harness OR OLD.preview_url IS NOT NEW.preview_url OR OLD.preview_revision IS NOT NEW.preview_revision OR OLD.pinned_at IS NOT NEW.pinned_at OR OLD.created_at IS NOT NEW.created_at OR OLD.updated_at IS NOT NEW.updated_at
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'session_deleted', 'session', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'session' AND (NOT EXISTS (SELECT 1 FROM session WHERE id = json_extract(d.key, '$[0]')));
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.is_terminated < NEW.is_terminated THEN 'session_terminated' WHEN OLD.is_terminated > NEW.is_terminated THEN 'session_restored' ELSE 'session_updated' END, 'session', 'update',
+    json_array(NEW.id), NEW.project_id, NEW.id,
+    printf('{"id":%s,"project_id":%s,"num":%s,"kind":%s,"harness":%s,"name":%s,"issue":%s,"branch":%s,"mode":%s,"workspace_path":%s,"workspace_repo_path":%s,"runtime_handle":%s,"runtime_launch_id":%s,"agent_session_id":%s,"provider_conversation_id":%s,"controller_generation":%s,"cleanup_generation":%s,"prompt":%s,"activity":%s,"activity_at":%s,"first_signal_at":%s,"is_terminated":%s,"is_terminated_on_pr_merge":%s,"diff_base_sha":%s,"diff_base_ref":%s,"reviewer_harness":%s,"preview_url":%s,"preview_revision":%s,"pinned_at":%s,"created_at":%s,"updated_at":%s}', json_quote(OLD.id), json_quote(OLD.project_id), json_quote(OLD.num), json_quote(OLD.kind), json_quote(OLD.harness), json_quote(OLD.name), json_quote(OLD.issue), json_quote(OLD.branch), json_quote(OLD.mode), json_quote(OLD.workspace_path), json_quote(OLD.workspace_repo_path), json_quote(OLD.runtime_handle), json_quote(OLD.runtime_launch_id), json_quote(OLD.agent_session_id), json_quote(OLD.provider_conversation_id), json_quote(OLD.controller_generation), json_quote(OLD.cleanup_generation), json_quote(OLD.prompt), json_quote(OLD.activity), json_quote(OLD.activity_at), json_quote(OLD.first_signal_at), iif(OLD.is_terminated, 'true', 'false'), iif(OLD.is_terminated_on_pr_merge, 'true', 'false'), json_quote(OLD.diff_base_sha), json_quote(OLD.diff_base_ref), json_quote(OLD.reviewer_harness), json_quote(OLD.preview_url), json_quote(OLD.preview_revision), json_quote(OLD.pinned_at), json_quote(OLD.created_at), json_quote(OLD.updated_at)),
+    printf('{"id":%s,"project_id":%s,"num":%s,"kind":%s,"harness":%s,"name":%s,"issue":%s,"branch":%s,"mode":%s,"workspace_path":%s,"workspace_repo_path":%s,"runtime_handle":%s,"runtime_launch_id":%s,"agent_session_id":%s,"provider_conversation_id":%s,"controller_generation":%s,"cleanup_generation":%s,"prompt":%s,"activity":%s,"activity_at":%s,"first_signal_at":%s,"is_terminated":%s,"is_terminated_on_pr_merge":%s,"diff_base_sha":%s,"diff_base_ref":%s,"reviewer_harness":%s,"preview_url":%s,"preview_revision":%s,"pinned_at":%s,"created_at":%s,"updated_at":%s}', json_quote(NEW.id), json_quote(NEW.project_id), json_quote(NEW.num), json_quote(NEW.kind), json_quote(NEW.harness), json_quote(NEW.name), json_quote(NEW.issue), json_quote(NEW.branch), json_quote(NEW.mode), json_quote(NEW.workspace_path), json_quote(NEW.workspace_repo_path), json_quote(NEW.runtime_handle), json_quote(NEW.runtime_launch_id), json_quote(NEW.agent_session_id), json_quote(NEW.provider_conversation_id), json_quote(NEW.controller_generation), json_quote(NEW.cleanup_generation), json_quote(NEW.prompt), json_quote(NEW.activity), json_quote(NEW.activity_at), json_quote(NEW.first_signal_at), iif(NEW.is_terminated, 'true', 'false'), iif(NEW.is_terminated_on_pr_merge, 'true', 'false'), json_quote(NEW.diff_base_sha), json_quote(NEW.diff_base_ref), json_quote(NEW.reviewer_harness), json_quote(NEW.preview_url), json_quote(NEW.preview_revision), json_quote(NEW.pinned_at), json_quote(NEW.created_at), json_quote(NEW.updated_at))
+  FROM change_context c;
   DELETE FROM capture_displaced WHERE entity = 'session';
 END;
 

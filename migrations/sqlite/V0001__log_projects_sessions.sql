@@ -18,11 +18,14 @@ VALUES (1, lower(hex(randomblob(16))), 1, 0, 1);
 -- One row: the transaction that is writing now. Our writer opens it (tx = seq of the first
 -- change) and closes it (tx NULL) before COMMIT, so a committed row is always closed and a writer
 -- that is not ours is seen as such. "at" survives closing: no later change may be older.
+-- foreign_writes counts what foreign writers changed, so that what we remember of a row can be known
+-- to be out of date.
 CREATE TABLE change_context (
   id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
   tx INTEGER,
   at INTEGER NOT NULL,
-  actor TEXT
+  actor TEXT,
+  foreign_writes INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 INSERT INTO change_context (id, at) VALUES (1, 0);
 
@@ -82,9 +85,10 @@ CREATE TABLE project (
 CREATE UNIQUE INDEX project_active_path ON project (path) WHERE archived_at IS NULL;
 CREATE INDEX project_repo ON project (repo COLLATE NOCASE, host COLLATE NOCASE);
 
--- The highest session number ever given out in a project; never decreases.
+-- The highest session number ever given out in a project; never decreases, and outlives the row of
+-- the project, which a foreign writer may replace.
 CREATE TABLE session_counter (
-  project_id TEXT NOT NULL PRIMARY KEY REFERENCES project (id) ON DELETE CASCADE,
+  project_id TEXT NOT NULL PRIMARY KEY,
   last_num INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 

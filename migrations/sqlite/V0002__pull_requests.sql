@@ -61,11 +61,16 @@ CREATE INDEX pr_project ON pr (project_id);
 CREATE INDEX pr_head ON pr (head_sha) WHERE head_sha <> '';
 
 -- Poll bookkeeping, not captured: as_of is when the complete set of a facet was asked for,
--- provider_at the provider's own time of the metadata, digest the observed set (NULL: unknown).
--- The seed makes a digest unforeseeable to who writes the texts that go into it.
+-- provider_at the provider's own time of the metadata, digest the observed set (NULL: unknown);
+-- last_digest and last_as_of are the observation applied last, as a whole. Digests hold while
+-- foreign_writes is that of change_context. The seed makes them unforeseeable to who writes the
+-- texts that go into them.
 CREATE TABLE pr_observed (
   pr_id TEXT NOT NULL PRIMARY KEY REFERENCES pr (id) ON DELETE CASCADE,
   seed INTEGER NOT NULL DEFAULT (random()),
+  foreign_writes INTEGER NOT NULL DEFAULT -1,
+  last_as_of INTEGER,
+  last_digest BLOB,
   meta_as_of INTEGER,
   meta_provider_at INTEGER,
   checks_as_of INTEGER,

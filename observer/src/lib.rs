@@ -1,1 +1,40 @@
-//! Placeholder.
+//! Facts about pull requests, turned from JSON into observations that the store applies.
+//!
+//! What this crate guarantees:
+//!
+//! * It is pure: no I/O but the reader it is given, no clock, no state. The same input gives the
+//!   same observations.
+//! * No input makes it panic or use memory without bound; bad input is a typed [`Error`].
+//! * An incomplete listing never becomes an observation that deletes.
+//!
+//! Two inputs are understood: the *observation document* ([`Document`], the published contract of
+//! `ao-store observe apply`, described by [`schema`]) and recorded deliveries of GitHub webhooks
+//! ([`deliver`]).
+//!
+//! ```
+//! use ao_observer::{Document, Numbered, documents};
+//! use ao_store::Timestamp;
+//! use ao_store::observation::{Mode, PrState};
+//!
+//! let input = br#"{"pr": "octo/hello#7", "facts": {"state": "open"},
+//!                  "threads": {"completeness": "partial", "items": [{"id": "T_1"}]}}"#;
+//! for document in documents(&input[..]) {
+//!     let Numbered { value, .. } = document?;
+//!     let observation = value.into_observation(Timestamp(1_000))?;
+//!     assert_eq!(observation.facts.state, Some(PrState::Open));
+//!     assert_eq!(observation.threads.mode, Mode::Merge);
+//!     assert_eq!(observation.checks.mode, Mode::Preserve);
+//! }
+//! # Ok::<(), ao_observer::Error>(())
+//! ```
+
+pub mod document;
+mod error;
+mod json;
+mod time;
+pub mod webhook;
+
+pub use document::{DOCUMENT_MAX, Document, Numbered, documents, schema};
+pub use error::{Error, Result};
+pub use time::Time;
+pub use webhook::{CommitFacts, Delivery, deliver};

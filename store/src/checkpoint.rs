@@ -42,14 +42,14 @@ impl Checkpointer {
     }
 
     /// Nothing was written for a while: move everything and cut the file back to nothing, unless a
-    /// reader is in the way.
-    pub(crate) fn idle(&mut self, conn: &Connection) {
+    /// reader is in the way. `timeout` is the busy timeout of the connection, which is lifted for this.
+    pub(crate) fn idle(&mut self, conn: &Connection, timeout: Duration) {
         if self.is_clean {
             return;
         }
         let busy = conn.busy_timeout(Duration::ZERO);
         let blocked = run(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
-        if busy.and_then(|()| conn.busy_timeout(Duration::from_secs(5))).is_err() {
+        if busy.and_then(|()| conn.busy_timeout(timeout)).is_err() {
             tracing::warn!("the busy timeout could not be set");
         }
         self.is_clean = blocked == Some(0);

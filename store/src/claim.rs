@@ -51,10 +51,9 @@ pub fn claim_pr(tx: &Tx<'_>, session: &SessionId, place: &PrRef, takeover: Takeo
 
 fn claim_new(tx: &Tx<'_>, claimant: Session, place: &PrRef) -> Result<Claim> {
     let project = project::require_active(tx, &claimant.project)?;
-    let is_elsewhere = !project.repo.is_empty()
-        && !(project.repo.eq_ignore_ascii_case(&place.repo)
-            && project.host.eq_ignore_ascii_case(&place.host));
-    if is_elsewhere {
+    let is_here = project.repo.eq_ignore_ascii_case(&place.repo)
+        && project.host.eq_ignore_ascii_case(&place.host);
+    if !project.repo.is_empty() && !is_here {
         return Err(Error::PrProjectMismatch { pr: place.to_string(), project: project.id });
     }
     let id = pr::new_id(tx, place)?;

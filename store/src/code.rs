@@ -99,7 +99,6 @@ codes! {
     PrNotOpen "PR_NOT_OPEN" Conflict 409 5 "The pull request is merged or closed.";
     PrProjectMismatch "PR_PROJECT_MISMATCH" Conflict 422 5 "The pull request belongs to another project than the session.";
     PrOwnedByOther "PR_OWNED_BY_OTHER_SESSION" Conflict 409 5 "The observation names another session than the owner of the pull request.";
-    PrIdentity "PR_IDENTITY_MISMATCH" Conflict 409 5 "The stored pull request at this place has another node id.";
     NotAStore "NOT_A_STORE" Conflict 409 5 "The file is not a database of ao-store.";
     SchemaTooNew "SCHEMA_TOO_NEW" Conflict 409 5 "The database was written by a newer program.";
     SchemaOutdated "SCHEMA_OUTDATED" Conflict 409 5 "The database needs a migration.";

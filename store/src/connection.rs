@@ -67,7 +67,9 @@ pub(crate) fn open(
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).context("open the database")?;
     conn.busy_timeout(busy).context("set the busy timeout")?;
-    configure(&conn, role, durability, busy).map_err(|error| match error {
+    // Before anything is set: turning WAL on would change the file of another application.
+    let made = refuse_foreign(&conn, path).and_then(|()| configure(&conn, role, durability, busy));
+    made.map_err(|error| match error {
         Error::Sqlite(_, ref source)
             if source.sqlite_error_code() == Some(ErrorCode::NotADatabase) =>
         {
@@ -75,7 +77,6 @@ pub(crate) fn open(
         }
         other => other,
     })?;
-    refuse_foreign(&conn, path)?;
     Ok(conn)
 }
 
@@ -90,8 +91,13 @@ fn configure(conn: &Connection, role: Role, durability: Durability, busy: Durati
         conn.set_db_config(setting, on).context("configure the connection")?;
     }
     if role == Role::Writer {
-        // Only has an effect before the first table; VACUUM would be needed afterwards.
-        conn.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").context("set auto_vacuum")?;
+        // Only has an effect before the first table (VACUUM would be needed afterwards), but would
+        // be a write to the file at any time.
+        let step = "set auto_vacuum";
+        let pages: i64 = conn.query_row("PRAGMA page_count", [], |row| row.get(0)).context(step)?;
+        if pages == 0 {
+            conn.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").context(step)?;
+        }
         enter_wal(conn, busy)?;
     }
     let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };

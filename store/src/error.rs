@@ -120,16 +120,6 @@ pub enum Error {
         /// The session that the observation names.
         named: SessionId,
     },
-    /// The stored row at this place is another pull request.
-    #[error("{pr} is stored with node id {stored}, not {observed}")]
-    PrIdentity {
-        /// The pull request.
-        pr: String,
-        /// The node id that is stored.
-        stored: String,
-        /// The node id that was observed.
-        observed: String,
-    },
     /// The file is not a database, or one of another application.
     #[error("{} is not a database of ao-store", .0.display())]
     NotAStore(PathBuf),
@@ -244,7 +234,6 @@ impl Error {
             Error::PrNotOpen { .. } => Code::PrNotOpen,
             Error::PrProjectMismatch { .. } => Code::PrProjectMismatch,
             Error::PrOwnedByOther { .. } => Code::PrOwnedByOther,
-            Error::PrIdentity { .. } => Code::PrIdentity,
             Error::NotAStore(_) => Code::NotAStore,
             Error::SchemaTooNew { .. } => Code::SchemaTooNew,
             Error::SchemaOutdated { .. } => Code::SchemaOutdated,

@@ -145,7 +145,7 @@ pub fn check_branch(text: &str) -> Result<()> {
 
 /// Where a pull request lives: host, `owner/repo` and number. The store finds host and repository
 /// without regard to letter case, as GitHub does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PrRef {
     /// Host name, such as `github.com`.
     pub host: String,

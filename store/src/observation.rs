@@ -174,7 +174,7 @@ text_enum! {
 }
 
 /// The metadata of a pull request; `None` means not learned.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each field is the provider's fact of the same name")]
 pub struct PrFacts {
     pub url: Option<String>,
@@ -204,7 +204,7 @@ pub struct PrFacts {
 }
 
 /// One check of one commit. Its identity is everything up to and including `name`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Check {
     /// The commit it ran on.
     pub head_sha: String,
@@ -237,7 +237,7 @@ pub struct Check {
 }
 
 /// One review thread; its identity is `id`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Thread {
     /// The provider's node id.
     pub id: String,
@@ -262,7 +262,7 @@ pub struct Thread {
 }
 
 /// One review; its identity is `id`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Review {
     /// The provider's node id.
     pub id: String,
@@ -283,7 +283,7 @@ pub struct Review {
 }
 
 /// One comment; its identity is `id`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Comment {
     /// The provider's node id.
     pub id: String,
@@ -314,11 +314,12 @@ pub struct Comment {
 }
 
 /// The observed items of one facet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Facet<T> {
     /// How the items relate to the stored set.
     pub mode: Mode,
-    /// How complete the set is; `None` follows from the mode (replace: complete, else unchanged).
+    /// How complete the set is. `None`: complete in mode replace; in mode merge, single items as a
+    /// delivery brings them, which say nothing of the set.
     pub completeness: Option<Completeness>,
     /// The items; several with one identity count as the last of them.
     pub items: Vec<T>,
@@ -347,7 +348,7 @@ impl<T> Facet<T> {
 }
 
 /// What was learned about one pull request in one look.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Observation {
     /// Where it is now.
     pub pr: PrRef,

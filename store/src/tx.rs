@@ -83,12 +83,23 @@ impl<'c> Snapshot<'c> {
     }
 }
 
-const SELECT_HEAD: &str = "SELECT epoch,
-    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change_log'), 0) FROM log_meta";
+/// The newest seq ever given out, in SQL. The log may be pruned to nothing, and a statement of a
+/// foreign writer that stops halfway (`OR FAIL`) leaves `sqlite_sequence` behind the rows it made.
+macro_rules! head_seq {
+    () => {
+        "max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change_log'), 0),
+         coalesce((SELECT seq FROM change_log ORDER BY seq DESC LIMIT 1), 0))"
+    };
+}
+pub(crate) use head_seq;
 
-const OPEN_CONTEXT: &str = "UPDATE change_context SET
-    tx = 1 + coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change_log'), 0),
-    at = max(at, ?1), actor = ?2";
+const SELECT_HEAD: &str = concat!("SELECT epoch, ", head_seq!(), " FROM log_meta");
+
+const OPEN_CONTEXT: &str = concat!(
+    "UPDATE change_context SET tx = 1 + ",
+    head_seq!(),
+    ", at = max(at, ?1), actor = ?2"
+);
 
 /// Closes the change context, so that it is closed in every committed state.
 pub(crate) const CLOSE_CONTEXT: &str =

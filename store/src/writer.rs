@@ -1,7 +1,7 @@
 //! The one writer of a process: a thread that owns the write connection and commits in groups.
 //!
-//! Jobs come over a bounded channel. The writer begins IMMEDIATE, runs each waiting job in a
-//! SAVEPOINT of its own, and commits when the queue is empty or the batch is full; a caller hears
+//! Jobs come over a bounded channel. The writer begins IMMEDIATE, runs the waiting jobs, each that
+//! joins another in a SAVEPOINT of its own, and commits when the queue is empty or the batch is full; a caller hears
 //! `Ok` only after the commit that holds its job is durable. A job that fails or panics is rolled
 //! back alone. After a failed write to the file the writer halts: SQLite would go on, but nothing
 //! after a failed fsync can be trusted to be on disk.
@@ -141,6 +141,18 @@ impl Drop for Writer {
     }
 }
 
+/// A job that ran and waits for the commit.
+type Ran = (Box<dyn Job>, Done);
+
+/// The jobs of one transaction.
+#[derive(Default)]
+struct Batch {
+    done: Vec<Ran>,
+    has_changes: bool,
+    /// Why the whole transaction is given up: its first job failed, or the disk is full.
+    lost: Option<Error>,
+}
+
 struct Thread {
     conn: Connection,
     queue: Receiver<Queued>,
@@ -161,7 +173,7 @@ impl Thread {
                         waiting = self.batch(waiting);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => self.checkpointer.idle(&self.conn),
+                Err(RecvTimeoutError::Timeout) => self.checkpointer.idle(&self.conn, self.busy),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -186,20 +198,22 @@ impl Thread {
                 return Vec::new();
             }
         };
-        let (done, changed, lost) = self.run_jobs(&mut waiting, head);
-        match lost {
-            Some(error) => self.fail_all(done, &error),
-            None => self.commit(done, changed),
+        let batch = self.run_jobs(&mut waiting, head);
+        match &batch.lost {
+            Some(error) => self.fail_all(batch.done, error),
+            None => self.commit(batch),
         }
         waiting
     }
 
-    /// BEGIN failed: jobs that waited for the whole bound are refused, the others try again.
-    fn refuse(&mut self, waiting: Vec<Queued>, error: &rusqlite::Error) -> Vec<Queued> {
+    /// BEGIN failed: jobs that waited for the whole bound are refused, the others try again. Those
+    /// that queued up meanwhile waited as well.
+    fn refuse(&mut self, mut waiting: Vec<Queued>, error: &rusqlite::Error) -> Vec<Queued> {
         if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) {
             self.fail(waiting, &Error::Sqlite("begin a write", copy(error)));
             return Vec::new();
         }
+        waiting.extend(self.queue.try_iter());
         let (old, young): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|queued| queued.since.elapsed() >= self.busy);
         for Queued { job, since } in old {
@@ -209,73 +223,82 @@ impl Thread {
         young
     }
 
-    /// Runs the waiting jobs and those that come while they run. The last value is set when
-    /// SQLite gave up the whole transaction, as it does on a full disk.
-    fn run_jobs(
-        &mut self,
-        waiting: &mut Vec<Queued>,
-        mut head: Cursor,
-    ) -> (Vec<(Box<dyn Job>, Done)>, bool, Option<Error>) {
+    /// Runs the waiting jobs and those that come while they run. The first needs no savepoint, which
+    /// is what a large job would suffer from; if it fails, the others begin anew.
+    fn run_jobs(&mut self, waiting: &mut Vec<Queued>, mut head: Cursor) -> Batch {
         let started = Instant::now();
-        let mut done: Vec<(Box<dyn Job>, Done)> = Vec::new();
-        let mut changed = false;
-        let mut next = waiting.drain(..).collect::<Vec<_>>().into_iter();
+        let mut batch = Batch::default();
+        let mut next = std::mem::take(waiting).into_iter();
         while let Some(queued) = next.next().or_else(|| {
-            let full = done.len() >= BATCH || started.elapsed() >= BATCH_TIME;
-            if full { None } else { self.queue.try_recv().ok() }
+            let is_full = batch.done.len() >= BATCH || started.elapsed() >= BATCH_TIME;
+            if is_full { None } else { self.queue.try_recv().ok() }
         }) {
             let mut job = queued.job;
-            match self.run_job(job.as_mut(), head) {
+            let is_first = batch.done.is_empty();
+            let ran = if is_first {
+                self.run_job(job.as_mut(), head)
+            } else {
+                self.run_in_savepoint(job.as_mut(), head)
+            };
+            match ran {
                 Ok((outcome, has_changes)) => {
                     head = outcome.cursor;
-                    changed |= has_changes;
-                    done.push((job, outcome));
+                    batch.has_changes |= has_changes;
+                    batch.done.push((job, outcome));
                 }
-                Err(error) if self.conn.is_autocommit() => {
-                    let shared = error.shared();
+                Err(error) if is_first || self.conn.is_autocommit() => {
+                    batch.lost = Some(error.shared());
                     job.finish(Err(error));
                     waiting.extend(next);
-                    return (done, changed, Some(shared));
+                    return batch;
                 }
                 Err(error) => job.finish(Err(error)),
             }
         }
-        (done, changed, None)
+        batch
     }
 
-    /// One job in a savepoint of its own.
-    fn run_job(&self, job: &mut dyn Job, head: Cursor) -> Result<(Done, bool)> {
+    /// A job that joins others: it is undone alone.
+    fn run_in_savepoint(&self, job: &mut dyn Job, head: Cursor) -> Result<(Done, bool)> {
         self.execute("SAVEPOINT job")?;
-        let cause = job.cause().clone();
-        let tx = Tx::new(&self.conn, &cause);
-        let result = catch_unwind(AssertUnwindSafe(|| job.run(&tx)))
-            .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic))));
-        let outcome = result.and_then(|()| {
-            let cursor = if tx.has_changes() { tx.head()? } else { head };
-            self.execute("RELEASE job")?;
-            let changes = u64::try_from(cursor.seq.0 - head.seq.0).unwrap_or(0);
-            Ok((Done { cursor, changes }, tx.has_changes()))
-        });
+        let outcome = self.run_job(job, head);
         if outcome.is_err() && !self.conn.is_autocommit() {
             self.execute("ROLLBACK TO job")?;
+        }
+        if !self.conn.is_autocommit() {
             self.execute("RELEASE job")?;
         }
         outcome
     }
 
-    fn commit(&mut self, done: Vec<(Box<dyn Job>, Done)>, changed: bool) {
-        let closed = if changed { self.execute(CLOSE_CONTEXT) } else { Ok(()) };
+    fn run_job(&self, job: &mut dyn Job, head: Cursor) -> Result<(Done, bool)> {
+        let cause = job.cause().clone();
+        let tx = Tx::new(&self.conn, &cause);
+        catch_unwind(AssertUnwindSafe(|| job.run(&tx)))
+            .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic))))?;
+        let cursor = if tx.has_changes() { tx.head()? } else { head };
+        let changes = u64::try_from(cursor.seq.0 - head.seq.0).unwrap_or(0);
+        Ok((Done { cursor, changes }, tx.has_changes()))
+    }
+
+    fn commit(&mut self, Batch { done, has_changes, .. }: Batch) {
+        if done.is_empty() {
+            // Every job was refused: nothing is worth a write to the file.
+            let _ = self.execute("ROLLBACK");
+            return;
+        }
+        let closed = if has_changes { self.execute(CLOSE_CONTEXT) } else { Ok(()) };
         if let Err(error) = closed.and_then(|()| self.execute("COMMIT")) {
             self.fail_all(done, &error);
             return;
         }
-        if changed {
+        if has_changes {
             self.local.ring();
         }
         for (job, outcome) in done {
             job.finish(Ok(outcome));
         }
-        if changed {
+        if has_changes {
             self.ringer.ring();
             self.checkpointer.after_commit(&self.conn, self.queue.is_empty());
         }
@@ -294,7 +317,7 @@ impl Thread {
     }
 
     /// Nothing of the batch was committed.
-    fn fail_all(&mut self, done: Vec<(Box<dyn Job>, Done)>, error: &Error) {
+    fn fail_all(&mut self, done: Vec<Ran>, error: &Error) {
         self.abandon(error);
         for (job, _) in done {
             job.finish(Err(error.shared()));

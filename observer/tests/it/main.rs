@@ -1,1 +1,11 @@
-//! Placeholder.
+//! What the crate promises, shown on documents, on recorded deliveries, and through a real store.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
+mod document;
+mod property;
+mod schema;
+mod store;
+mod stream;
+mod support;
+mod webhook;

@@ -208,6 +208,36 @@ pub fn scan(
     Ok(last)
 }
 
+const SELECT_BACK: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project, session,
+    before, after FROM change_log ORDER BY seq DESC";
+
+/// The position after which the last `count` changes that `matches` lie: the floor when there are
+/// fewer.
+///
+/// # Errors
+/// What `matches` returns; when the database cannot be read.
+pub fn position_before_last(
+    snapshot: &Snapshot<'_>,
+    floor: Seq,
+    count: u64,
+    mut matches: impl FnMut(&ChangeRef<'_>) -> Result<bool>,
+) -> Result<Seq> {
+    let step = "read the change log backwards";
+    let mut statement = snapshot.conn().prepare_cached(SELECT_BACK).context(step)?;
+    let mut rows = statement.query([]).context(step)?;
+    let mut left = count;
+    while let Some(row) = rows.next().context(step)? {
+        let seq = Seq(row.get(0).context(step)?);
+        if left == 0 {
+            return Ok(seq);
+        }
+        if matches(&ChangeRef { row, seq })? {
+            left -= 1;
+        }
+    }
+    Ok(floor)
+}
+
 #[cfg(test)]
 mod tests {
     /// A statement that is prepared again at every run costs twice the read itself.

@@ -2,7 +2,7 @@
 
 use crate::cursor::{Cursor, Epoch, Seq};
 use crate::error::{Context, Error, Result};
-use crate::tx::Snapshot;
+use crate::tx::{Snapshot, head_seq};
 
 /// The log as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +25,8 @@ impl LogInfo {
     }
 }
 
-const SELECT_INFO: &str = "SELECT log_id, epoch, floor,
-    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change_log'), 0) FROM log_meta";
+const SELECT_INFO: &str =
+    concat!("SELECT log_id, epoch, floor, ", head_seq!(), " FROM log_meta");
 
 /// Reads identity and bounds.
 ///

@@ -1,9 +1,10 @@
 //! Bookkeeping of observations: how new each facet is, and the digest of its set. Not captured.
 
+use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
 use crate::error::Result;
-use crate::id::PrId;
+use crate::id::{PrId, PrRef, SessionId};
 use crate::time::Timestamp;
 use crate::tx::{Snapshot, Tx};
 
@@ -38,6 +39,7 @@ pub(crate) struct Seen {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
     pub(crate) seed: u64,
+    pub(crate) last: Seen,
     pub(crate) meta_as_of: Option<Timestamp>,
     pub(crate) meta_provider_at: Option<Timestamp>,
     facets: [Seen; 4],
@@ -53,29 +55,80 @@ impl Observed {
     }
 }
 
-const SELECT: &str = "SELECT seed, meta_as_of, meta_provider_at, checks_as_of, checks_digest,
+const SELECT: &str = "SELECT seed, foreign_writes IS (SELECT foreign_writes FROM change_context),
+    meta_as_of, meta_provider_at, last_as_of, last_digest, checks_as_of, checks_digest,
     threads_as_of, threads_digest, reviews_as_of, reviews_digest, comments_as_of, comments_digest
     FROM pr_observed WHERE pr_id = ?1";
 
-/// Reads it; a pull request that was never observed has the default.
+/// Reads it; `None` for a pull request that was never observed. Digests are left out when a foreign
+/// writer may have changed what they name.
 pub(crate) fn get(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Option<Observed>> {
     snapshot.one("read observation times", SELECT, [pr.as_str()], |row| {
-        let time = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
-        let mut facets = [Seen::default(); 4];
-        for (i, seen) in facets.iter_mut().enumerate() {
-            seen.as_of = time(3 + 2 * i)?;
-            seen.digest = match row.get_ref(4 + 2 * i)? {
-                ValueRef::Blob(bytes) => bytes.try_into().ok(),
-                _ => None,
-            };
-        }
+        let is_trusted: bool = row.get(1)?;
+        let seen = |column| {
+            let mut seen = read_seen(row, column)?;
+            seen.digest = seen.digest.filter(|_| is_trusted);
+            Ok::<_, rusqlite::Error>(seen)
+        };
         Ok(Observed {
             seed: row.get::<_, i64>(0)?.cast_unsigned(),
-            meta_as_of: time(1)?,
-            meta_provider_at: time(2)?,
-            facets,
+            meta_as_of: row.get::<_, Option<i64>>(2)?.map(Timestamp),
+            meta_provider_at: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+            last: seen(4)?,
+            facets: [seen(6)?, seen(8)?, seen(10)?, seen(12)?],
         })
     })
+}
+
+fn read_seen(row: &Row<'_>, column: usize) -> rusqlite::Result<Seen> {
+    let digest = match row.get_ref(column + 1)? {
+        ValueRef::Blob(bytes) => bytes.try_into().ok(),
+        _ => None,
+    };
+    Ok(Seen { as_of: row.get::<_, Option<i64>>(column)?.map(Timestamp), digest })
+}
+
+/// The pull request that an observation may repeat, and what was observed of it last.
+#[derive(Debug)]
+pub(crate) struct Last {
+    pub(crate) pr: PrId,
+    pub(crate) session: SessionId,
+    pub(crate) seed: u64,
+    pub(crate) seen: Seen,
+}
+
+macro_rules! select_last {
+    ($by:literal) => {
+        concat!(
+            "SELECT p.id, p.session_id, o.seed, o.last_as_of, o.last_digest
+             FROM pr p, pr_observed o, change_context c WHERE ",
+            $by,
+            " AND o.pr_id = p.id AND o.foreign_writes = c.foreign_writes"
+        )
+    };
+}
+
+const SELECT_LAST_BY_NODE: &str = select_last!("p.node_id = ?1 AND p.node_id <> ''");
+
+const SELECT_LAST_AT: &str =
+    select_last!("p.number = ?1 AND p.repo = ?2 COLLATE NOCASE AND p.host = ?3 COLLATE NOCASE");
+
+/// What was observed last of the pull request with this node id, or else at this place.
+pub(crate) fn last(snapshot: &Snapshot<'_>, node_id: &str, at: &PrRef) -> Result<Option<Last>> {
+    let step = "read the last observation";
+    let read = |row: &Row<'_>| {
+        Ok(Last {
+            pr: PrId::stored(row.get(0)?),
+            session: SessionId::stored(row.get(1)?),
+            seed: row.get::<_, i64>(2)?.cast_unsigned(),
+            seen: read_seen(row, 3)?,
+        })
+    };
+    if node_id.is_empty() {
+        snapshot.one(step, SELECT_LAST_AT, (at.number, &at.repo, &at.host), read)
+    } else {
+        snapshot.one(step, SELECT_LAST_BY_NODE, [node_id], read)
+    }
 }
 
 const CREATE: &str = "INSERT INTO pr_observed (pr_id) VALUES (?1)";
@@ -86,10 +139,11 @@ pub(crate) fn create(tx: &Tx<'_>, pr: &PrId) -> Result<Observed> {
     Ok(get(tx, pr)?.unwrap_or_default())
 }
 
-const UPDATE: &str = "UPDATE pr_observed SET meta_as_of = ?2, meta_provider_at = ?3,
-    checks_as_of = ?4, checks_digest = ?5, threads_as_of = ?6, threads_digest = ?7,
-    reviews_as_of = ?8, reviews_digest = ?9, comments_as_of = ?10, comments_digest = ?11
-    WHERE pr_id = ?1";
+const UPDATE: &str = "UPDATE pr_observed SET
+    foreign_writes = (SELECT foreign_writes FROM change_context), meta_as_of = ?2,
+    meta_provider_at = ?3, last_as_of = ?4, last_digest = ?5, checks_as_of = ?6, checks_digest = ?7,
+    threads_as_of = ?8, threads_digest = ?9, reviews_as_of = ?10, reviews_digest = ?11,
+    comments_as_of = ?12, comments_digest = ?13 WHERE pr_id = ?1";
 
 /// Stores it.
 pub(crate) fn set(tx: &Tx<'_>, pr: &PrId, observed: &Observed) -> Result<()> {
@@ -99,6 +153,8 @@ pub(crate) fn set(tx: &Tx<'_>, pr: &PrId, observed: &Observed) -> Result<()> {
         pr.as_str(),
         time(observed.meta_as_of),
         time(observed.meta_provider_at),
+        time(observed.last.as_of),
+        observed.last.digest,
         time(checks.as_of),
         checks.digest,
         time(threads.as_of),
@@ -123,6 +179,19 @@ pub(crate) fn item(
 ) -> Result<Option<Timestamp>> {
     let params = (pr.as_str(), facet.as_str(), item);
     snapshot.one("read an item's time", SELECT_ITEM, params, |row| row.get(0).map(Timestamp))
+}
+
+const SELECT_ITEMS: &str = "SELECT item, as_of FROM pr_item_as_of WHERE pr_id = ?1 AND facet = ?2";
+
+/// The items that a partial observation changed since the last complete one, and how new each is.
+pub(crate) fn items(
+    snapshot: &Snapshot<'_>,
+    pr: &PrId,
+    facet: FacetName,
+) -> Result<Vec<(String, Timestamp)>> {
+    snapshot.list("read item times", SELECT_ITEMS, (pr.as_str(), facet.as_str()), |row| {
+        Ok((row.get(0)?, Timestamp(row.get(1)?)))
+    })
 }
 
 const UPSERT_ITEM: &str = "INSERT INTO pr_item_as_of (pr_id, facet, item, as_of)

@@ -115,12 +115,19 @@ impl Pr {
     }
 }
 
-const COLUMNS: &str = "id, node_id, session_id, project_id, host, repo, number, url, title, author,
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, node_id, session_id, project_id, host, repo, number, url, title, author,
     is_author_bot, state, head_ref, head_repo, head_sha, base_ref, base_sha, is_cross_repo,
     additions, deletions, changed_files, ci, review_decision, provider_mergeable,
     is_mergeable_stale, provider_merge_state, mergeability, is_in_merge_queue, is_auto_merge,
     merge_commit_sha, checks_state, threads_state, reviews_state, comments_state,
-    provider_created_at, merged_at, closed_at, created_at, updated_at";
+    provider_created_at, merged_at, closed_at, created_at, updated_at FROM pr ",
+            $tail
+        )
+    };
+}
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Pr> {
     let time = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
@@ -174,11 +181,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Pr> {
 /// # Errors
 /// When the database cannot be read.
 pub fn at(snapshot: &Snapshot<'_>, place: &PrRef) -> Result<Option<Pr>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM pr WHERE number = ?1 AND repo = ?2 COLLATE NOCASE
-         AND host = ?3 COLLATE NOCASE"
+    let sql = select!(
+        "WHERE number = ?1 AND repo = ?2 COLLATE NOCASE AND host = ?3 COLLATE NOCASE"
     );
-    snapshot.one("find a pull request", &sql, (place.number, &place.repo, &place.host), read)
+    snapshot.one("find a pull request", sql, (place.number, &place.repo, &place.host), read)
 }
 
 /// The pull request of a node id, wherever it is.
@@ -189,8 +195,8 @@ pub fn by_node(snapshot: &Snapshot<'_>, node_id: &str) -> Result<Option<Pr>> {
     if node_id.is_empty() {
         return Ok(None);
     }
-    let sql = format!("SELECT {COLUMNS} FROM pr WHERE node_id = ?1 AND node_id <> ''");
-    snapshot.one("find a pull request by its node id", &sql, [node_id], read)
+    let sql = select!("WHERE node_id = ?1 AND node_id <> ''");
+    snapshot.one("find a pull request by its node id", sql, [node_id], read)
 }
 
 /// The pull request that is at a place now, or the error that says none is tracked.
@@ -206,11 +212,11 @@ pub fn require(snapshot: &Snapshot<'_>, place: &PrRef) -> Result<Pr> {
 /// # Errors
 /// When the database cannot be read.
 pub fn with_head(snapshot: &Snapshot<'_>, host: &str, repo: &str, sha: &str) -> Result<Vec<Pr>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM pr WHERE head_sha = ?1 AND head_sha <> ''
-         AND repo = ?2 COLLATE NOCASE AND host = ?3 COLLATE NOCASE ORDER BY number"
+    let sql = select!(
+        "WHERE head_sha = ?1 AND head_sha <> '' AND repo = ?2 COLLATE NOCASE
+         AND host = ?3 COLLATE NOCASE ORDER BY number"
     );
-    snapshot.list("find the pull requests of a commit", &sql, (sha, repo, host), read)
+    snapshot.list("find the pull requests of a commit", sql, (sha, repo, host), read)
 }
 
 /// Which pull requests to list.
@@ -227,13 +233,13 @@ pub struct Filter {
 /// # Errors
 /// When the database cannot be read.
 pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<Pr>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM pr WHERE (?1 IS NULL OR project_id = ?1)
-         AND (?2 IS NULL OR session_id = ?2) ORDER BY host, repo, number"
+    let sql = select!(
+        "WHERE (?1 IS NULL OR project_id = ?1) AND (?2 IS NULL OR session_id = ?2)
+         ORDER BY host, repo, number"
     );
     let project = filter.project.as_ref().map(ProjectId::as_str);
     let session = filter.session.as_ref().map(SessionId::as_str);
-    snapshot.list("list pull requests", &sql, (project, session), read)
+    snapshot.list("list pull requests", sql, (project, session), read)
 }
 
 const ID_TAKEN: &str = "SELECT 1 FROM pr WHERE id = ?1";
@@ -293,18 +299,21 @@ const MOVE: &str = "UPDATE pr SET node_id = ?2, host = ?3, repo = ?4, number = ?
 /// Makes the stored metadata equal to `new`; says whether anything differed. Session and project
 /// are never changed by this. A move to another place is a change of its own.
 pub(crate) fn update(tx: &Tx<'_>, old: &Pr, new: &Pr) -> Result<bool> {
-    let mut moved = old.clone();
+    if old == new {
+        return Ok(false);
+    }
     let place = |pr: &Pr| (pr.node_id.clone(), pr.host.clone(), pr.repo.clone(), pr.number);
     if place(old) != place(new) {
         let params = rusqlite::params![
             new.id.as_str(), new.node_id, new.host, new.repo, new.number, new.url, tx.now().0
         ];
         tx.change("move a pull request", MOVE, params)?;
+        let mut moved = old.clone();
         (moved.node_id, moved.host, moved.repo, moved.number) = place(new);
         moved.url.clone_from(&new.url);
-    }
-    if moved == *new {
-        return Ok(place(old) != place(new));
+        if moved == *new {
+            return Ok(true);
+        }
     }
     let time = |at: Option<Timestamp>| at.map(|at| at.0);
     let params = rusqlite::params![

@@ -1,0 +1,100 @@
+//! Why an input was refused; every variant has one [`Code`] of the registry.
+//!
+//! `Display` is a lower-case fragment and leaves the cause to `source()`. Text of the input that
+//! stands in a message is shortened and has no control characters.
+
+use ao_store::{Code, io_code};
+
+/// The longest piece of the input that stands in a message, in characters.
+const QUOTED_MAX: usize = 200;
+
+/// The result of every fallible function of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an input was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The input is not JSON, is cut off, or has a field of the wrong type.
+    #[error("document {document}, line {line}: {reason}")]
+    InvalidJson {
+        /// Which document of the input, from 1.
+        document: u64,
+        /// The line of the input, from 1.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The input ended before the first document.
+    #[error("the input has no document")]
+    NoDocument,
+    /// A document is larger than its bound.
+    #[error("document {document}, line {line}: it is larger than {limit} bytes")]
+    TooLarge {
+        /// Which document of the input, from 1.
+        document: u64,
+        /// The line at which the bound was reached.
+        line: u64,
+        /// The bound.
+        limit: u64,
+    },
+    /// The reader failed.
+    #[error("cannot read the input")]
+    Read(#[source] std::io::Error),
+    /// A document contradicts itself.
+    #[error("the observation is not usable: {0}")]
+    InvalidObservation(String),
+    /// A reference or id in the input does not have its form.
+    #[error(transparent)]
+    Store(#[from] ao_store::Error),
+    /// No delivery has this name.
+    #[error("{name:?} is not a webhook event that is understood ({known})")]
+    UnknownEvent {
+        /// The name given, shortened.
+        name: String,
+        /// The names that are understood.
+        known: String,
+    },
+    /// The payload of a delivery is not the JSON of its event.
+    #[error("line {line} of the {event} payload: {reason}")]
+    InvalidPayload {
+        /// The event.
+        event: &'static str,
+        /// The line of the payload, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// The code of this error in the registry.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Error::InvalidJson { .. } | Error::NoDocument | Error::InvalidPayload { .. } => {
+                Code::InvalidJson
+            }
+            Error::TooLarge { .. } => Code::InputTooLarge,
+            Error::Read(source) => io_code(source),
+            Error::InvalidObservation(_) => Code::InvalidObservation,
+            Error::Store(source) => source.code(),
+            Error::UnknownEvent { .. } => Code::InvalidDelivery,
+        }
+    }
+}
+
+/// Makes text of the input fit to stand in a message.
+pub(crate) fn quoted(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
+    };
+    text.chars().take(QUOTED_MAX).map(shown).collect()
+}
+
+/// What is wrong with some JSON, without the position: that is counted by the caller.
+pub(crate) fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    quoted(text.strip_suffix(&position).unwrap_or(&text))
+}

@@ -1,0 +1,80 @@
+//! Which stored pull request an observation is about, and which session owns a new one.
+
+use crate::error::{Error, Result};
+use crate::id::{ProjectId, SessionId};
+use crate::observation::Observation;
+use crate::row::pr::{self, Pr};
+use crate::row::{project, session};
+use crate::tx::{Snapshot, Tx};
+
+/// The stored pull request: by node id first, so that a rename or transfer keeps the row.
+pub(super) fn stored(tx: &Tx<'_>, observation: &Observation) -> Result<Option<Pr>> {
+    let by_node = pr::by_node(tx, &observation.node_id)?;
+    let found = match by_node {
+        Some(pr) => Some(pr),
+        None => pr::at(tx, &observation.pr)?,
+    };
+    let Some(pr) = found else { return Ok(None) };
+    match &observation.session {
+        Some(named) if *named != pr.session => Err(Error::PrOwnedByOther {
+            pr: pr.place(),
+            owner: pr.session,
+            named: named.clone(),
+        }),
+        _ => Ok(Some(pr)),
+    }
+}
+
+/// The node id of the other pull request that stands in the way: the one stored at the place when it
+/// is not the observed one, or when the observed one, known by its node id, has come to its place.
+pub(super) fn another(
+    tx: &Tx<'_>,
+    stored: &Pr,
+    observation: &Observation,
+) -> Result<Option<String>> {
+    let is_observed = |pr: &Pr| {
+        pr.node_id.is_empty() || observation.node_id.is_empty() || pr.node_id == observation.node_id
+    };
+    if !is_observed(stored) {
+        return Ok(Some(stored.node_id.clone()));
+    }
+    let is_moved = !(stored.repo.eq_ignore_ascii_case(&observation.pr.repo)
+        && stored.host.eq_ignore_ascii_case(&observation.pr.host)
+        && stored.number == observation.pr.number);
+    let there = if is_moved { pr::at(tx, &observation.pr)? } else { None };
+    Ok(there.map(|there| there.node_id))
+}
+
+/// The session that a pull request not stored yet belongs to, or why none does. A session pushes to
+/// the origin of its project, so the head must lie there: a branch of the same name in a stranger's
+/// fork is a stranger's.
+pub(super) fn owner(
+    snapshot: &Snapshot<'_>,
+    observation: &Observation,
+) -> Result<std::result::Result<(SessionId, ProjectId), String>> {
+    if let Some(id) = &observation.session {
+        let session = session::require(snapshot, id)?;
+        return Ok(Ok((session.id, session.project)));
+    }
+    let (host, facts) = (&observation.pr.host, &observation.facts);
+    let head_repo = match facts.head_repo.as_deref().filter(|repo| !repo.is_empty()) {
+        Some(repo) => repo,
+        None if facts.is_cross_repo == Some(true) => {
+            return Ok(Err("its head lies in a fork that is not known".to_owned()));
+        }
+        None => &observation.pr.repo,
+    };
+    let projects = project::of_repo(snapshot, host, head_repo)?;
+    if projects.is_empty() {
+        return Ok(Err(format!("no project has the origin {host}/{head_repo}")));
+    }
+    let Some(branch) = facts.head_ref.as_deref().filter(|branch| !branch.is_empty()) else {
+        return Ok(Err("its head branch is not known".to_owned()));
+    };
+    for project in projects {
+        if let Some(session) = session::on_branch(snapshot, &project, branch)? {
+            return Ok(Ok((session, project)));
+        }
+    }
+    Ok(Err(format!("no session works on the branch {branch}")))
+}

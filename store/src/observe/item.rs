@@ -1,0 +1,150 @@
+//! What the four kinds of item need beyond the set-diff: a name in the bookkeeping, and what a
+//! delivery does not say completed from what is stored.
+
+use std::hash::Hash;
+
+use crate::error::Result;
+use crate::id::PrId;
+use crate::observation::{Check, Comment, Review, Thread};
+use crate::row::facet;
+use crate::row::observed::FacetName;
+use crate::set::SetRow;
+use crate::tx::{Snapshot, Tx};
+
+/// An element of one of the four sets.
+pub(super) trait Item: SetRow + Clone + Hash {
+    /// The set.
+    const NAME: FacetName;
+
+    /// Names the item in the bookkeeping.
+    fn key(&self) -> String;
+
+    /// The stored set.
+    fn stored(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Self>>;
+
+    /// The item with what it leaves out taken from what is stored.
+    fn complete(&self, _tx: &Tx<'_>, _pr: &PrId) -> Result<Self> {
+        Ok(self.clone())
+    }
+
+    /// Stores what is kept beside the facts.
+    fn keep_extras(_tx: &Tx<'_>, _pr: &PrId, _items: &[Self]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The stored check that a delivery means: the one of the same id, else, as when it was run again,
+/// the only one of the same name.
+const SELECT_CHECK: &str = "SELECT app, workflow, event, name, is_required FROM pr_check
+    WHERE pr_id = ?1 AND head_sha = ?2 AND kind = ?3
+      AND ((external_id = ?4 AND external_id <> '') OR (app = ?5 AND name = ?6
+        AND 1 = (SELECT count(*) FROM pr_check
+          WHERE pr_id = ?1 AND head_sha = ?2 AND kind = ?3 AND app = ?5 AND name = ?6)))
+    ORDER BY external_id <> ?4 LIMIT 1";
+
+const UPSERT_LOG: &str = "INSERT INTO pr_check_log (pr_id, external_id, tail) VALUES (?1, ?2, ?3)
+    ON CONFLICT DO UPDATE SET tail = excluded.tail WHERE tail <> excluded.tail";
+
+impl Item for Check {
+    const NAME: FacetName = FacetName::Checks;
+
+    fn key(&self) -> String {
+        let Check { head_sha, app, workflow, event, name, .. } = self;
+        format!("{head_sha} {} {app} {workflow} {event} {name}", self.kind)
+    }
+
+    fn stored(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Check>> {
+        facet::checks(snapshot, pr)
+    }
+
+    /// A delivery knows neither workflow nor event, nor whether the check is required.
+    fn complete(&self, tx: &Tx<'_>, pr: &PrId) -> Result<Check> {
+        let mut check = self.clone();
+        if !(check.workflow.is_empty() && check.event.is_empty()) {
+            return Ok(check);
+        }
+        let Check { head_sha, external_id, app, name, .. } = self;
+        let params = (pr.as_str(), head_sha, self.kind.as_str(), external_id, app, name);
+        let known = tx.one("find a check", SELECT_CHECK, params, |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        })?;
+        if let Some((app, workflow, event, name, is_required)) = known {
+            (check.app, check.workflow, check.event, check.name) = (app, workflow, event, name);
+            check.is_required = check.is_required.or(is_required);
+        }
+        Ok(check)
+    }
+
+    fn keep_extras(tx: &Tx<'_>, pr: &PrId, checks: &[Check]) -> Result<()> {
+        for check in checks {
+            if let Some(tail) = &check.log_tail {
+                tx.note("store a log tail", UPSERT_LOG, (pr.as_str(), &check.external_id, tail))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Item for Thread {
+    const NAME: FacetName = FacetName::Threads;
+
+    fn key(&self) -> String {
+        self.id.clone()
+    }
+
+    fn stored(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Thread>> {
+        facet::threads(snapshot, pr)
+    }
+}
+
+impl Item for Review {
+    const NAME: FacetName = FacetName::Reviews;
+
+    fn key(&self) -> String {
+        self.id.clone()
+    }
+
+    fn stored(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Review>> {
+        facet::reviews(snapshot, pr)
+    }
+}
+
+/// The stored comment itself first, then the one it answers.
+const SELECT_COMMENT: &str = "SELECT id, thread_id, reply_to, is_minimized, edited_at
+    FROM pr_comment WHERE pr_id = ?1 AND id IN (?2, ?3) ORDER BY id <> ?2";
+
+impl Item for Comment {
+    const NAME: FacetName = FacetName::Comments;
+
+    fn key(&self) -> String {
+        self.id.clone()
+    }
+
+    fn stored(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Comment>> {
+        facet::comments(snapshot, pr)
+    }
+
+    /// A delivery of a comment names neither its thread nor the comment it answers, nor whether it
+    /// is hidden.
+    fn complete(&self, tx: &Tx<'_>, pr: &PrId) -> Result<Comment> {
+        let mut comment = self.clone();
+        let params = (pr.as_str(), &self.id, &self.reply_to);
+        let known = tx.list("find a comment", SELECT_COMMENT, params, |row| {
+            let edited_at: Option<i64> = row.get(4)?;
+            Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get::<_, bool>(3)?, edited_at))
+        })?;
+        for (id, thread_id, reply_to, is_minimized, edited_at) in known {
+            if comment.thread_id.is_empty() {
+                comment.thread_id = thread_id;
+            }
+            if id == self.id {
+                if comment.reply_to.is_empty() {
+                    comment.reply_to = reply_to;
+                }
+                comment.is_minimized |= is_minimized;
+                comment.edited_at = comment.edited_at.or(edited_at.map(crate::Timestamp));
+            }
+        }
+        Ok(comment)
+    }
+}

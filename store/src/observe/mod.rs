@@ -1,0 +1,253 @@
+//! Applying an observation: one transaction, by set-diff, with every guard inside it.
+//!
+//! An observation never moves a pull request to another session, never lets an older fact win over
+//! a newer one, never deletes on the word of an incomplete listing, and writes nothing at all when
+//! it repeats what is stored.
+
+mod find;
+mod item;
+mod metadata;
+mod sets;
+
+use crate::error::{Error, Result};
+use crate::id::{PrId, PrRef, SessionId};
+use crate::observation::{Check, CheckKind, CheckStatus, Facet, Mode, Observation};
+use crate::row::facet;
+use crate::row::observed::{self, Observed, Seen};
+use crate::row::pr::{self, Pr};
+use crate::set::{self, Delta};
+use crate::time::Timestamp;
+use crate::tx::{Snapshot, Tx};
+use crate::verdict::{self, MergeFacts};
+
+use item::Item;
+
+/// What is unchanged is not written at all while its stored time is at most this old, so that a poll
+/// that finds nothing new costs no write.
+const FRESHNESS_STEP_MS: i64 = 60_000;
+
+/// What became of an observation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was applied (and may have changed nothing).
+    Applied(Applied),
+    /// No session is known to own the pull request; nothing was stored.
+    Unattributed {
+        /// The pull request.
+        pr: PrRef,
+        /// Why no session was found.
+        reason: String,
+    },
+    /// Another pull request is stored at this place, as when a repository was made anew under an
+    /// old name; nothing was stored.
+    Mismatched {
+        /// The pull request.
+        pr: PrRef,
+        /// The node id that is stored.
+        stored: String,
+        /// The node id that was observed.
+        observed: String,
+    },
+}
+
+/// What applying an observation did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The pull request.
+    pub pr: PrId,
+    /// Its owner.
+    pub session: SessionId,
+    /// Whether it was not stored before.
+    pub is_new: bool,
+    /// Whether its metadata changed.
+    pub is_updated: bool,
+    /// What happened to the checks.
+    pub checks: Delta,
+    /// What happened to the review threads.
+    pub threads: Delta,
+    /// What happened to the reviews.
+    pub reviews: Delta,
+    /// What happened to the comments.
+    pub comments: Delta,
+    /// The facets that were ignored because what is stored is newer.
+    pub stale: Vec<&'static str>,
+}
+
+/// Applies one observation.
+///
+/// # Errors
+/// `PR_OWNED_BY_OTHER_SESSION`, `SESSION_NOT_FOUND`, `INVALID_OBSERVATION`.
+/// The transaction is then rolled back by the writer.
+pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outcome> {
+    if let Some(applied) = repeated(tx, observation)? {
+        return Ok(Outcome::Applied(applied));
+    }
+    check(observation)?;
+    let stored = find::stored(tx, observation)?;
+    if let Some(stored) = &stored
+        && let Some(another) = find::another(tx, stored, observation)?
+    {
+        return Ok(Outcome::Mismatched {
+            pr: observation.pr.clone(),
+            stored: another,
+            observed: observation.node_id.clone(),
+        });
+    }
+    let (mut pr, is_new) = match &stored {
+        Some(stored) => (stored.clone(), false),
+        None => match find::owner(tx, observation)? {
+            Ok((session, project)) => {
+                let id = pr::new_id(tx, &observation.pr)?;
+                (Pr::unobserved(id, &observation.pr, session, project, tx.now()), true)
+            }
+            Err(reason) => {
+                return Ok(Outcome::Unattributed { pr: observation.pr.clone(), reason });
+            }
+        },
+    };
+    let before = observed::get(tx, &pr.id)?;
+    let mut state = State { after: before.clone().unwrap_or_default(), stale: Vec::new(), is_partial: false };
+    state.merge_metadata(&mut pr, observation);
+    let mut before = before.unwrap_or_default();
+    if is_new {
+        state.insert(tx, &mut pr, observation)?;
+    }
+    if state.after.seed == 0 {
+        before = observed::create(tx, &pr.id)?;
+        state.after.seed = before.seed;
+    }
+    let mut applied = state.apply_sets(tx, &mut pr, observation)?;
+    applied.is_new = is_new;
+    if let Some(stored) = &stored {
+        let is_rolled_up = observation.facts.ci.is_some();
+        if !is_rolled_up && (applied.checks.is_change() || pr.head_sha != stored.head_sha) {
+            let checks = facet::checks(tx, &pr.id)?;
+            pr.ci = verdict::ci(&statuses(&checks.iter().collect::<Vec<_>>(), &pr.head_sha));
+        }
+        judge(&mut pr);
+        applied.is_updated = pr::update(tx, stored, &pr)?;
+    }
+    // What was older than the stored facts may count when it comes again with a newer time.
+    let is_whole = state.stale.is_empty() && !state.is_partial;
+    let last = is_whole.then(|| digest(observation, state.after.seed));
+    state.after.last = Seen { as_of: Some(observation.as_of), digest: last };
+    if before != state.after {
+        observed::set(tx, &pr.id, &state.after)?;
+    }
+    applied.stale = state.stale;
+    Ok(Outcome::Applied(applied))
+}
+
+/// Tells an observation that repeats the one applied last, by one short read.
+fn repeated(snapshot: &Snapshot<'_>, observation: &Observation) -> Result<Option<Applied>> {
+    let Some(last) = observed::last(snapshot, &observation.node_id, &observation.pr)? else {
+        return Ok(None);
+    };
+    let is_owner = observation.session.as_ref().is_none_or(|session| *session == last.session);
+    // The time of a delivery counts even when it says the same again: an older one may still come.
+    let is_newer = last.seen.as_of.is_none_or(|stored| stored < observation.as_of);
+    let is_same = is_owner
+        && !is_due(last.seen.as_of, observation.as_of)
+        && !(is_newer && has_delivery(observation))
+        && last.seen.digest == Some(digest(observation, last.seed));
+    let unchanged = |count: usize| Delta { unchanged: count as u64, ..Delta::default() };
+    Ok(is_same.then(|| Applied {
+        pr: last.pr,
+        session: last.session,
+        is_new: false,
+        is_updated: false,
+        checks: unchanged(observation.checks.items.len()),
+        threads: unchanged(observation.threads.items.len()),
+        reviews: unchanged(observation.reviews.items.len()),
+        comments: unchanged(observation.comments.items.len()),
+        stale: Vec::new(),
+    }))
+}
+
+fn has_delivery(observation: &Observation) -> bool {
+    fn is_delivery<R>(facet: &Facet<R>) -> bool {
+        facet.mode == Mode::Merge && facet.completeness.is_none()
+    }
+    is_delivery(&observation.checks)
+        || is_delivery(&observation.threads)
+        || is_delivery(&observation.reviews)
+        || is_delivery(&observation.comments)
+}
+
+/// Names an observation by everything but the time it was asked for.
+fn digest(observation: &Observation, seed: u64) -> [u8; 16] {
+    let Observation { pr, node_id, session, as_of: _, provider_at, facts, .. } = observation;
+    let Observation { checks, threads, reviews, comments, .. } = observation;
+    let facets = (checks, threads, reviews, comments);
+    set::digest_of(&(pr, node_id, session, provider_at, facts, facets), seed)
+}
+
+/// Refuses what could not be stored or found again.
+fn check(observation: &Observation) -> Result<()> {
+    let refuse = |why: &str| Err(Error::InvalidObservation(why.to_owned()));
+    if observation.threads.items.iter().any(|thread| thread.id.is_empty()) {
+        return refuse("a review thread has an empty id");
+    }
+    if observation.reviews.items.iter().any(|review| review.id.is_empty()) {
+        return refuse("a review has an empty id");
+    }
+    if observation.comments.items.iter().any(|comment| comment.id.is_empty()) {
+        return refuse("a comment has an empty id");
+    }
+    let checks = &observation.checks;
+    if checks.items.iter().any(|check| check.name.is_empty() || check.head_sha.is_empty()) {
+        return refuse("a check has no name or no head_sha");
+    }
+    if !checks.removed.is_empty() {
+        return refuse("a check has no id by which it could be removed");
+    }
+    let is_sound = is_removal_sound(&observation.threads)
+        && is_removal_sound(&observation.reviews)
+        && is_removal_sound(&observation.comments);
+    if is_sound { Ok(()) } else { refuse("what is removed has no id, or is among the items") }
+}
+
+fn is_removal_sound<R: Item>(facet: &Facet<R>) -> bool {
+    let is_there = |id: &String| facet.items.iter().any(|item| item.key() == *id);
+    !facet.removed.iter().any(|id| id.is_empty() || is_there(id))
+}
+
+/// The statuses of a commit that count. Suites and workflows repeat what their runs say, and apps
+/// leave suites queued for ever, so they count only where there is nothing else.
+fn statuses(checks: &[&Check], head_sha: &str) -> Vec<CheckStatus> {
+    let of_head = || checks.iter().filter(|check| check.head_sha == head_sha);
+    let is_single = |check: &&&Check| matches!(check.kind, CheckKind::Run | CheckKind::Status);
+    let single: Vec<_> = of_head().filter(is_single).map(|check| check.status).collect();
+    if single.is_empty() { of_head().map(|check| check.status).collect() } else { single }
+}
+
+/// Sets what follows from the other facts.
+fn judge(pr: &mut Pr) {
+    pr.mergeability = verdict::mergeability(MergeFacts {
+        mergeable: pr.mergeable,
+        merge_state: &pr.merge_state,
+        ci: pr.ci,
+        review: pr.review_decision,
+        state: pr.state,
+    });
+}
+
+/// Takes a learned value over.
+fn learn<T: Clone>(field: &mut T, learned: Option<&T>) {
+    if let Some(learned) = learned {
+        field.clone_from(learned);
+    }
+}
+
+/// Whether the time of something unchanged is so old that it is written anew.
+fn is_due(stored: Option<Timestamp>, as_of: Timestamp) -> bool {
+    stored.is_none_or(|stored| as_of.0.saturating_sub(stored.0) >= FRESHNESS_STEP_MS)
+}
+
+/// The bookkeeping of one application.
+struct State {
+    after: Observed,
+    stale: Vec<&'static str>,
+    /// Something newer stood against a part of it.
+    is_partial: bool,
+}

@@ -1,0 +1,177 @@
+//! The four sets of a pull request under the three modes, and the rules of freshness.
+
+use crate::error::Result;
+use crate::id::PrId;
+use crate::observation::{Completeness, Facet, Mode, Observation};
+use crate::row::observed::{self, FacetName, Seen};
+use crate::row::pr::{self, Pr};
+use crate::set::{self, Delta};
+use crate::time::Timestamp;
+use crate::tx::Tx;
+use crate::verdict;
+
+use super::item::Item;
+use super::{Applied, State, is_due, judge, learn, statuses};
+
+impl State {
+    /// Stores a pull request that was not, with all that is known of it, so that it is one change.
+    pub(super) fn insert(&self, tx: &Tx<'_>, pr: &mut Pr, observation: &Observation) -> Result<()> {
+        learn(&mut pr.checks_state, learned(&observation.checks).as_ref());
+        learn(&mut pr.threads_state, learned(&observation.threads).as_ref());
+        learn(&mut pr.reviews_state, learned(&observation.reviews).as_ref());
+        learn(&mut pr.comments_state, learned(&observation.comments).as_ref());
+        let checks = &observation.checks;
+        if observation.facts.ci.is_none() && checks.mode != Mode::Preserve {
+            pr.ci = verdict::ci(&statuses(&set::distinct(&checks.items), &pr.head_sha));
+        }
+        judge(pr);
+        pr::insert(tx, pr)
+    }
+
+    pub(super) fn apply_sets(
+        &mut self,
+        tx: &Tx<'_>,
+        pr: &mut Pr,
+        observation: &Observation,
+    ) -> Result<Applied> {
+        let as_of = observation.as_of;
+        let id = pr.id.clone();
+        Ok(Applied {
+            session: pr.session.clone(),
+            is_new: false,
+            is_updated: false,
+            checks: self.apply(tx, &id, &observation.checks, as_of, &mut pr.checks_state)?,
+            threads: self.apply(tx, &id, &observation.threads, as_of, &mut pr.threads_state)?,
+            reviews: self.apply(tx, &id, &observation.reviews, as_of, &mut pr.reviews_state)?,
+            comments: self.apply(tx, &id, &observation.comments, as_of, &mut pr.comments_state)?,
+            stale: Vec::new(),
+            pr: id,
+        })
+    }
+
+    /// One facet, unless what is stored of it is newer.
+    fn apply<R: Item>(
+        &mut self,
+        tx: &Tx<'_>,
+        pr: &PrId,
+        facet: &Facet<R>,
+        as_of: Timestamp,
+        completeness: &mut Completeness,
+    ) -> Result<Delta> {
+        let seen = self.after.facet(R::NAME);
+        if facet.mode != Mode::Preserve && seen.as_of.is_some_and(|stored| as_of < stored) {
+            self.stale.push(R::NAME.as_str());
+            return Ok(Delta::default());
+        }
+        learn(completeness, learned(facet).as_ref());
+        match facet.mode {
+            Mode::Preserve => Ok(Delta::default()),
+            Mode::Merge => self.merge(tx, pr, facet, as_of),
+            Mode::Replace => self.replace(tx, pr, facet, as_of),
+        }
+    }
+
+    /// The complete set; its digest tells an unchanged one without reading it.
+    fn replace<R: Item>(
+        &mut self,
+        tx: &Tx<'_>,
+        pr: &PrId,
+        facet: &Facet<R>,
+        as_of: Timestamp,
+    ) -> Result<Delta> {
+        let seen = self.after.facet(R::NAME);
+        let mut digest = Some(set::digest(&facet.items, self.after.seed));
+        let is_same = seen.digest == digest;
+        if !is_same && set::distinct(&facet.items).len() < facet.items.len() {
+            // It knows no order, so it cannot name a list in which the last of equals counts.
+            digest = None;
+        }
+        if seen.digest != digest || is_due(seen.as_of, as_of) {
+            self.after.set_facet(R::NAME, Seen { as_of: Some(as_of), digest });
+        }
+        if is_same {
+            return Ok(Delta { unchanged: facet.items.len() as u64, ..Delta::default() });
+        }
+        let known = observed::items(tx, pr, R::NAME)?;
+        let delta = if known.iter().all(|(_, stored)| *stored <= as_of) {
+            set::make_equal(tx, pr, &facet.items)?
+        } else {
+            // What a delivery said later than this listing was asked for stands.
+            self.stale.push(R::NAME.as_str());
+            self.is_partial = true;
+            self.after.set_facet(R::NAME, Seen { as_of: Some(as_of), digest: None });
+            let is_newer = |item: &R| {
+                let key = item.key();
+                known.iter().any(|(known, stored)| *stored > as_of && *known == key)
+            };
+            let mut items = facet.items.clone();
+            items.retain(|item| !is_newer(item));
+            items.extend(R::stored(tx, pr)?.into_iter().filter(is_newer));
+            set::make_equal(tx, pr, &items)?
+        };
+        R::keep_extras(tx, pr, &facet.items)?;
+        if !known.is_empty() {
+            observed::forget_items(tx, pr, R::NAME, as_of)?;
+        }
+        Ok(delta)
+    }
+
+    /// A window or single items: each only when it is not older than what is known of it.
+    fn merge<R: Item>(
+        &mut self,
+        tx: &Tx<'_>,
+        pr: &PrId,
+        facet: &Facet<R>,
+        as_of: Timestamp,
+    ) -> Result<Delta> {
+        let is_fresh = |key: &str| is_item_fresh(tx, pr, R::NAME, key, as_of);
+        let mut fresh = Vec::new();
+        for item in &facet.items {
+            let item = item.complete(tx, pr)?;
+            if is_fresh(&item.key())? {
+                fresh.push(item);
+            }
+        }
+        let mut gone = Vec::new();
+        for id in &facet.removed {
+            if is_fresh(id)? {
+                gone.push(id.clone());
+            }
+        }
+        if fresh.len() < facet.items.len() || gone.len() < facet.removed.len() {
+            self.stale.push(R::NAME.as_str());
+        }
+        let keys: Vec<_> = gone.iter().map(String::as_str).collect();
+        let delta = set::merge(tx, pr, &fresh, &keys)?;
+        R::keep_extras(tx, pr, &fresh)?;
+        // A delivery is about its items only; of a listing, which comes again and again, the times
+        // are worth a write only when it found something.
+        let is_delivery = facet.completeness.is_none();
+        if delta.is_change() || is_delivery {
+            for key in fresh.iter().map(Item::key).chain(gone) {
+                observed::set_item(tx, pr, R::NAME, &key, as_of)?;
+            }
+        }
+        if delta.is_change() {
+            let seen = self.after.facet(R::NAME);
+            self.after.set_facet(R::NAME, Seen { digest: None, ..seen });
+        }
+        Ok(delta)
+    }
+}
+
+/// How complete a facet is after this observation of it, when that was learned.
+fn learned<R>(facet: &Facet<R>) -> Option<Completeness> {
+    let implied = (facet.mode == Mode::Replace).then_some(Completeness::Complete);
+    facet.completeness.or(implied)
+}
+
+fn is_item_fresh(
+    tx: &Tx<'_>,
+    pr: &PrId,
+    facet: FacetName,
+    key: &str,
+    as_of: Timestamp,
+) -> Result<bool> {
+    Ok(observed::item(tx, pr, facet, key)?.is_none_or(|stored| as_of >= stored))
+}

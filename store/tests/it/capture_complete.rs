@@ -1,0 +1,206 @@
+//! Capture is complete: every column of every captured table stands in the images, every other
+//! table is known to be bookkeeping, and every change type can be produced.
+
+use std::collections::BTreeSet;
+
+use ao_store::{CHANGE_TYPES, Seq};
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::support::{Fixture, captured_tables, changes, changes_after, columns, fixture, head, raw, strings};
+
+/// Tables whose changes are not facts about sessions.
+const BOOKKEEPING: &[&str] = &[
+    "capture_displaced", "change_context", "change_log", "consumer", "log_meta", "pr_check_log",
+    "pr_item_as_of", "pr_observed", "refinery_schema_history", "session_counter",
+];
+
+/// What a column of a row holds: distinctive, within its constraints, and another one per `round`.
+fn distinctive(table: &str, column: &str, kind: &str, round: i64) -> String {
+    let fixed = match (table, column) {
+        ("project", "id") => "'new'",
+        ("session", "id") => "'demo-900'",
+        ("session", "num") => "900",
+        ("session", "project_id") | ("pr", "project_id") => "'demo'",
+        ("session", "kind") => ["'worker'", "'orchestrator'"][round as usize],
+        ("session", "mode") => ["'tui'", "'chat'"][round as usize],
+        ("session", "activity") => ["'active'", "'blocked'"][round as usize],
+        ("pr", "id") => "'new-pr'",
+        ("pr", "session_id") => ["'demo-1'", "'demo-2'"][round as usize],
+        ("pr", "state") => ["'open'", "'merged'"][round as usize],
+        ("pr", "ci") => ["'passing'", "'failing'"][round as usize],
+        ("pr", "review_decision") => ["'approved'", "'none'"][round as usize],
+        ("pr", "provider_mergeable" | "mergeability") => {
+            ["'mergeable'", "'conflicting'"][round as usize]
+        }
+        ("pr", "checks_state" | "threads_state" | "reviews_state" | "comments_state") => {
+            ["'complete'", "'partial'"][round as usize]
+        }
+        ("pr_check", "kind") => "'run'",
+        ("pr_check", "status") => ["'queued'", "'passed'"][round as usize],
+        ("pr_review", "state") => ["'approved'", "'dismissed'"][round as usize],
+        ("pr_comment", "kind") => ["'review'", "'issue'"][round as usize],
+        (_, "pr_id") => "(SELECT id FROM pr LIMIT 1)",
+        ("pr_check", "head_sha" | "app" | "workflow" | "event" | "name") => "'key'",
+        (_, "id") => "'key'",
+        _ => "",
+    };
+    let number: usize = column.bytes().map(usize::from).sum();
+    match kind {
+        _ if !fixed.is_empty() => fixed.to_owned(),
+        "INTEGER" if column.starts_with("is_") => (1 - round).to_string(),
+        "INTEGER" => (1_000_000 * (round + 1) + number as i64).to_string(),
+        _ => format!("'{column} {round} \"quoted\" é\u{1F600}'"),
+    }
+}
+
+fn kinds(conn: &Connection, table: &str) -> Vec<(String, String)> {
+    let sql = "SELECT name, type FROM pragma_table_info(?1)";
+    let mut statement = conn.prepare(sql).unwrap();
+    let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+fn row_of(conn: &Connection, table: &str, key: &[String], filter: &str) -> Value {
+    let rows = crate::support::live_rows(conn);
+    let found = rows.into_iter().find(|((t, k), _)| t == table && k.contains(filter));
+    found.unwrap_or_else(|| panic!("no row of {table} {key:?}")).1
+}
+
+#[test]
+fn every_column_of_every_captured_table_stands_in_the_images() {
+    let Fixture { store, dir } = fixture();
+    let conn = raw(&dir.path().join("ao.db"));
+    for table in captured_tables(&conn) {
+        let (names, key) = columns(&conn, &table);
+        let values = |round| -> Vec<String> {
+            let kinds = kinds(&conn, &table);
+            kinds.iter().map(|(name, kind)| distinctive(&table, name, kind, round)).collect()
+        };
+        let filter = match table.as_str() {
+            "project" => "\"new\"",
+            "session" => "demo-900",
+            "pr" => "new-pr",
+            _ => "key",
+        };
+        let found = key.iter().zip(0..).map(|(name, _)| {
+            let at = names.iter().position(|n| n == name).unwrap();
+            format!("{name} = {}", values(0)[at])
+        });
+        let found = found.collect::<Vec<_>>().join(" AND ");
+        let start = head(&store);
+        let (first, second) = (values(0).join(", "), values(1));
+        conn.execute(&format!("INSERT INTO {table} ({}) VALUES ({first})", names.join(", ")), [])
+            .unwrap();
+        let inserted = row_of(&conn, &table, &key, filter);
+        let changed = names.iter().zip(second).filter(|(name, _)| !key.contains(name));
+        let set: Vec<_> = changed.filter(|(n, _)| !["num", "project_id"].contains(&n.as_str()))
+            .map(|(name, value)| format!("{name} = {value}")).collect();
+        conn.execute(&format!("UPDATE {table} SET {} WHERE {found}", set.join(", ")), []).unwrap();
+        let updated = row_of(&conn, &table, &key, filter);
+        conn.execute(&format!("DELETE FROM {table} WHERE {found}"), []).unwrap();
+        let made = changes_after(&store, start);
+        let parse = |text: &Option<String>| text.as_ref().map(|t| serde_json::from_str::<Value>(t).unwrap());
+        let images: Vec<_> = made.iter().map(|c| (c.op.as_str(), parse(&c.before), parse(&c.after))).collect();
+        assert_eq!(images, [
+            ("insert", None, Some(inserted.clone())),
+            ("update", Some(inserted.clone()), Some(updated.clone())),
+            ("delete", Some(updated.clone()), None),
+        ]);
+        assert_image_is_whole(&table, &names, &key, &inserted, &updated);
+    }
+}
+
+/// The image names every column, in order of nothing but with distinct values, and booleans are so.
+fn assert_image_is_whole(table: &str, names: &[String], key: &[String], first: &Value, second: &Value) {
+    let held: BTreeSet<_> = first.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(held, names.iter().cloned().collect(), "{table}");
+    for name in names {
+        assert_eq!(name.starts_with("is_"), first[name].is_boolean(), "{table}.{name}: {first}");
+        let kept = key.contains(name) || ["num", "project_id"].contains(&name.as_str());
+        assert_eq!(first[name] == second[name], kept, "{table}.{name} was not varied");
+    }
+}
+
+#[test]
+fn a_nullable_boolean_is_null_in_the_image_when_it_is_null() {
+    let Fixture { store, dir } = fixture();
+    let conn = raw(&dir.path().join("ao.db"));
+    conn.execute_batch(
+        "INSERT INTO pr_check SELECT id, 's', 'run', '', '', '', 'n', '', 'queued', '', NULL, '', NULL, NULL
+         FROM pr; UPDATE pr_check SET is_required = 0; UPDATE pr_check SET is_required = 1;",
+    )
+    .unwrap();
+    let made = changes(&store);
+    let last: Vec<_> = made.iter().rev().take(3).map(|change| {
+        serde_json::from_str::<Value>(change.after.as_ref().unwrap()).unwrap()["is_required"].clone()
+    }).collect();
+    assert_eq!(last, [Value::Bool(true), Value::Bool(false), Value::Null]);
+}
+
+#[test]
+fn a_table_is_captured_or_listed_as_bookkeeping() {
+    let Fixture { store: _store, dir } = fixture();
+    let conn = raw(&dir.path().join("ao.db"));
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+    let captured: BTreeSet<_> = captured_tables(&conn).into_iter().collect();
+    for table in strings(&conn, sql) {
+        let listed = BOOKKEEPING.contains(&table.as_str());
+        assert_ne!(captured.contains(&table), listed, "{table} is either captured or bookkeeping");
+        if captured.contains(&table) {
+            let (_, key) = columns(&conn, &table);
+            assert!(!key.is_empty(), "{table} has no key");
+        }
+    }
+    assert_eq!(captured.len(), 7);
+}
+
+#[test]
+fn every_change_type_can_be_produced_and_no_other() {
+    let Fixture { store, dir } = fixture();
+    let conn = raw(&dir.path().join("ao.db"));
+    let child = |table: &str, values: &str| format!("INSERT INTO {table} SELECT id, {values} FROM pr;");
+    let script = [
+        "UPDATE project SET name = 'x'; UPDATE project SET archived_at = 1;
+         UPDATE project SET archived_at = NULL;
+         UPDATE session SET name = 'x' WHERE num = 1; UPDATE session SET is_terminated = 1 WHERE num = 1;
+         UPDATE session SET is_terminated = 0 WHERE num = 1;
+         UPDATE pr SET title = 'x'; UPDATE pr SET session_id = 'demo-2';",
+        &child("pr_check", "'s', 'run', '', '', '', 'n', '', 'queued', '', NULL, '', NULL, NULL"),
+        &child("pr_review_thread", "'t', '', NULL, NULL, '', 0, 0, 0, '', NULL"),
+        &child("pr_review", "'r', '', 0, 'approved', '', '', '', NULL"),
+        &child("pr_comment", "'c', 'issue', '', '', '', 0, '', NULL, '', '', 0, NULL, NULL"),
+        "UPDATE pr_check SET status = 'failed';
+         UPDATE pr_review_thread SET line = 3; UPDATE pr_review_thread SET is_resolved = 1;
+         UPDATE pr_review_thread SET is_resolved = 0;
+         UPDATE pr_review SET body = 'x'; UPDATE pr_comment SET body = 'x';
+         DELETE FROM pr; DELETE FROM session; DELETE FROM project;",
+    ];
+    conn.execute_batch(&script.concat()).unwrap();
+    let made: BTreeSet<_> = changes_after(&store, Seq(0)).into_iter().map(|c| c.kind).collect();
+    let known: BTreeSet<_> = CHANGE_TYPES.iter().map(ToString::to_string).collect();
+    assert_eq!(made, known);
+    assert_eq!(known.len(), CHANGE_TYPES.len(), "a type is listed twice");
+}
+
+#[test]
+fn the_most_specific_type_wins_when_several_facts_change_at_once() {
+    let Fixture { store, dir } = fixture();
+    let conn = raw(&dir.path().join("ao.db"));
+    conn.execute_batch(
+        "INSERT INTO pr_review_thread SELECT id, 't', '', NULL, NULL, '', 0, 0, 0, '', NULL FROM pr;",
+    )
+    .unwrap();
+    let start = head(&store);
+    conn.execute_batch(
+        "UPDATE pr_review_thread SET is_resolved = 1, line = 9, resolved_by = 'ann';
+         UPDATE pr SET session_id = 'demo-2', title = 'x';
+         UPDATE session SET is_terminated = 1, name = 'x' WHERE num = 1;
+         UPDATE project SET archived_at = 7, name = 'x';
+         UPDATE project SET archived_at = 8;",
+    )
+    .unwrap();
+    let kinds: Vec<_> = changes_after(&store, start).into_iter().map(|c| c.kind).collect();
+    assert_eq!(kinds, ["pr_review_thread_resolved", "pr_session_changed", "session_terminated",
+        "project_archived", "project_updated"]);
+}

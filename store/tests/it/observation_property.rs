@@ -1,0 +1,313 @@
+//! Any snapshot after any other, in any mode: the events are exactly the difference, the stored sets
+//! are as the modes say, and a repetition writes nothing (`AO_CASES` for more cases).
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use ao_store::observation::{
+    Check, CheckStatus, Ci, Comment, Completeness, Facet, Mode, Observation, Review, ReviewState,
+    Thread,
+};
+use ao_store::row::pr::{self, Pr};
+use ao_store::row::facet;
+use ao_store::{Applied, Delta, Store};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
+use serde_json::json;
+
+use crate::support::{
+    Fixture, SHA, T0, assert_log_equals_tables, assert_writes_nothing, changes_after, check,
+    comment, fixture, from_env, head, observation, observe, place, raw, thread,
+};
+
+/// What the test knows of an item, apart from the store.
+trait Item: Clone + PartialEq + Debug {
+    fn key(&self) -> Vec<String>;
+    fn added() -> &'static str;
+    fn updated(&self, old: &Self) -> &'static str;
+    fn removed() -> &'static str;
+}
+
+impl Item for Thread {
+    fn key(&self) -> Vec<String> {
+        vec![self.id.clone()]
+    }
+    fn added() -> &'static str {
+        "pr_review_thread_added"
+    }
+    fn updated(&self, old: &Self) -> &'static str {
+        match (old.is_resolved, self.is_resolved) {
+            (false, true) => "pr_review_thread_resolved",
+            (true, false) => "pr_review_thread_reopened",
+            _ => "pr_review_thread_updated",
+        }
+    }
+    fn removed() -> &'static str {
+        "pr_review_thread_removed"
+    }
+}
+
+impl Item for Review {
+    fn key(&self) -> Vec<String> {
+        vec![self.id.clone()]
+    }
+    fn added() -> &'static str {
+        "pr_review_added"
+    }
+    fn updated(&self, _: &Self) -> &'static str {
+        "pr_review_updated"
+    }
+    fn removed() -> &'static str {
+        "pr_review_removed"
+    }
+}
+
+impl Item for Comment {
+    fn key(&self) -> Vec<String> {
+        vec![self.id.clone()]
+    }
+    fn added() -> &'static str {
+        "pr_comment_added"
+    }
+    fn updated(&self, _: &Self) -> &'static str {
+        "pr_comment_updated"
+    }
+    fn removed() -> &'static str {
+        "pr_comment_removed"
+    }
+}
+
+impl Item for Check {
+    fn key(&self) -> Vec<String> {
+        let kind = self.kind.as_str().to_owned();
+        let key = [&self.head_sha, &kind, &self.app, &self.workflow, &self.event, &self.name];
+        key.map(Clone::clone).to_vec()
+    }
+    fn added() -> &'static str {
+        "pr_check_recorded"
+    }
+    fn updated(&self, _: &Self) -> &'static str {
+        "pr_check_recorded"
+    }
+    fn removed() -> &'static str {
+        "pr_check_removed"
+    }
+}
+
+/// One facet as the test believes it to be stored.
+#[derive(Debug, Clone)]
+struct Model<T> {
+    rows: BTreeMap<Vec<String>, T>,
+    state: Completeness,
+}
+
+impl<T> Default for Model<T> {
+    fn default() -> Self {
+        Model { rows: BTreeMap::new(), state: Completeness::Unknown }
+    }
+}
+
+impl<T: Item> Model<T> {
+    /// Applies a facet; the events are (type, key) and the delta counts them.
+    fn apply(&mut self, facet: &Facet<T>, events: &mut Vec<(String, String)>) -> Delta {
+        let mut delta = Delta::default();
+        if facet.mode == Mode::Preserve {
+            return delta;
+        }
+        let before = self.rows.clone();
+        let named: BTreeMap<_, _> = facet.items.iter().map(|item| (item.key(), item)).collect();
+        if facet.mode == Mode::Replace {
+            self.rows.retain(|key, _| named.contains_key(key));
+            self.state = Completeness::Complete;
+        }
+        self.rows.retain(|key, _| !facet.removed.contains(&key[0]));
+        self.rows.extend(named.into_iter().map(|(key, item)| (key, item.clone())));
+        let mut event = |kind: &str, key: &[String]| {
+            let key: Vec<_> = std::iter::once("github.com/octo/hello#7".to_owned())
+                .chain(key.iter().cloned()).collect();
+            events.push((kind.to_owned(), json!(key).to_string()));
+        };
+        for (key, old) in &before {
+            match self.rows.get(key) {
+                None => {
+                    delta.deleted += 1;
+                    event(T::removed(), key);
+                }
+                Some(new) if new != old => {
+                    delta.updated += 1;
+                    event(new.updated(old), key);
+                }
+                Some(_) => delta.unchanged += 1,
+            }
+        }
+        for key in self.rows.keys().filter(|key| !before.contains_key(*key)) {
+            delta.inserted += 1;
+            event(T::added(), key);
+        }
+        delta
+    }
+
+    fn rows(&self) -> Vec<T> {
+        self.rows.values().cloned().collect()
+    }
+}
+
+#[derive(Debug, Default, Clone)]
+struct World {
+    checks: Model<Check>,
+    threads: Model<Thread>,
+    reviews: Model<Review>,
+    comments: Model<Comment>,
+    ci: Ci,
+}
+
+impl World {
+    fn ci(&self) -> Ci {
+        let checks = self.checks.rows.values().filter(|check| check.head_sha == SHA);
+        let statuses: Vec<_> = checks.map(|check| check.status).collect();
+        if statuses.contains(&CheckStatus::Failed) {
+            Ci::Failing
+        } else if statuses.contains(&CheckStatus::Queued) {
+            Ci::Pending
+        } else if statuses.contains(&CheckStatus::Passed) {
+            Ci::Passing
+        } else {
+            Ci::Unknown
+        }
+    }
+
+    fn states(&self) -> [Completeness; 4] {
+        [self.checks.state, self.threads.state, self.reviews.state, self.comments.state]
+    }
+
+    /// Applies an observation here and in the store, and compares all that can be seen of it.
+    fn assert_applies(&mut self, store: &Store, seen: &Observation) {
+        let (mut events, start) = (Vec::new(), head(store));
+        let old = (self.states(), self.ci);
+        let applied = observe(store, seen);
+        let checks = self.checks.apply(&seen.checks, &mut events);
+        let threads = self.threads.apply(&seen.threads, &mut events);
+        let reviews = self.reviews.apply(&seen.reviews, &mut events);
+        let comments = self.comments.apply(&seen.comments, &mut events);
+        self.ci = self.ci();
+        let is_updated = old != (self.states(), self.ci);
+        if is_updated {
+            events.push(("pr_updated".to_owned(), json!(["github.com/octo/hello#7"]).to_string()));
+        }
+        let Applied { pr, session, .. } = applied.value.clone();
+        let expected = Applied { pr, session, is_new: false, is_updated, checks, threads, reviews,
+            comments, stale: Vec::new() };
+        assert_eq!(applied.value, expected);
+        let made = changes_after(store, start);
+        let mut made: Vec<_> = made.into_iter().map(|change| (change.kind, change.key)).collect();
+        made.sort();
+        events.sort();
+        assert_eq!(made, events, "the events are the difference");
+        assert_eq!(applied.changes, events.len() as u64);
+        self.assert_stored(store);
+    }
+
+    fn assert_stored(&self, store: &Store) {
+        let stored: Pr = store.read(|snapshot| pr::require(snapshot, &place())).unwrap();
+        let states = [stored.checks_state, stored.threads_state, stored.reviews_state, stored.comments_state];
+        assert_eq!((states, stored.ci), (self.states(), self.ci));
+        let read = store.read(|snapshot| {
+            let (checks, threads) = (facet::checks(snapshot, &stored.id)?, facet::threads(snapshot, &stored.id)?);
+            Ok((checks, threads, facet::reviews(snapshot, &stored.id)?, facet::comments(snapshot, &stored.id)?))
+        });
+        let expected = (self.checks.rows(), self.threads.rows(), self.reviews.rows(), self.comments.rows());
+        assert_eq!(read.unwrap(), expected);
+    }
+}
+
+/// Ids that sort differently as bytes, as text in a locale, and with a prefix of each other.
+const IDS: [&str; 6] = ["a", "a ", "aa", "B", "é", "\u{1F600}"];
+
+fn id() -> impl Strategy<Value = &'static str> {
+    (0..IDS.len()).prop_map(|i| IDS[i])
+}
+
+fn facet_of<T: Item>(item: impl Strategy<Value = T>, can_remove: bool) -> impl Strategy<Value = Facet<T>> {
+    let removed = prop::collection::vec(id(), 0..3);
+    (0_u8..5, prop::collection::vec(item, 0..7), removed).prop_map(move |(mode, items, removed)| {
+        let mode = [Mode::Preserve, Mode::Merge, Mode::Merge, Mode::Replace, Mode::Replace][usize::from(mode)];
+        let removed = removed.into_iter().filter(|id| {
+            let is_named = items.iter().any(|item: &T| item.key()[0] == **id);
+            can_remove && mode == Mode::Merge && !is_named
+        });
+        Facet { mode, completeness: None, removed: removed.map(str::to_owned).collect(), items }
+    })
+}
+
+fn a_thread() -> impl Strategy<Value = Thread> {
+    (id(), any::<bool>(), prop::option::of(0_i64..2), any::<bool>()).prop_map(
+        |(id, is_resolved, line, is_bot)| Thread { line, is_bot, ..thread(id, is_resolved) },
+    )
+}
+
+fn a_review() -> impl Strategy<Value = Review> {
+    (id(), any::<bool>(), prop::option::of(0_i64..2)).prop_map(|(id, approved, at)| Review {
+        id: id.to_owned(),
+        state: if approved { ReviewState::Approved } else { ReviewState::Dismissed },
+        submitted_at: at.map(ao_store::Timestamp),
+        ..Review::default()
+    })
+}
+
+fn a_comment() -> impl Strategy<Value = Comment> {
+    (id(), 0_u8..3, any::<bool>()).prop_map(|(id, body, is_bot)| Comment {
+        thread_id: "t".to_owned(),
+        is_bot,
+        ..comment(id, ["", "x", "x\0y"][usize::from(body)])
+    })
+}
+
+fn a_check() -> impl Strategy<Value = Check> {
+    let status = prop::sample::select(vec![CheckStatus::Failed, CheckStatus::Queued, CheckStatus::Passed,
+        CheckStatus::Skipped]);
+    (0_u8..3, any::<bool>(), any::<bool>(), status).prop_map(|(name, old, app, status)| Check {
+        head_sha: if old { "old".to_owned() } else { SHA.to_owned() },
+        // The fields of the key must not flow into each other.
+        app: if app { "a".to_owned() } else { "a b".to_owned() },
+        workflow: if app { "b w".to_owned() } else { "w".to_owned() },
+        is_required: (name > 0).then_some(name > 1),
+        ..check(["x", "y", "z"][usize::from(name)], status)
+    })
+}
+
+fn a_look() -> impl Strategy<Value = Observation> {
+    (facet_of(a_check(), false), facet_of(a_thread(), true), facet_of(a_review(), true), facet_of(a_comment(), true))
+        .prop_map(|(checks, threads, reviews, comments)| Observation {
+            checks, threads, reviews, comments, ..observation(0)
+        })
+}
+
+#[test]
+fn the_events_are_the_difference_and_a_repetition_writes_nothing() {
+    let seed = u64::from(from_env("AO_SEED", 20_261_121));
+    println!("AO_SEED={seed}");
+    let config = Config {
+        cases: from_env("AO_CASES", 100),
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(seed),
+        ..Config::default()
+    };
+    let looks = prop::collection::vec(a_look(), 1..5);
+    TestRunner::new(config).run(&looks, |looks| {
+        let Fixture { store, dir } = fixture();
+        let path = dir.path().join("ao.db");
+        let mut world = World::default();
+        for (look, as_of) in looks.into_iter().zip(1..) {
+            let look = Observation { as_of: ao_store::Timestamp(T0 + as_of * 61_000), ..look };
+            world.assert_applies(&store, &look);
+            assert_writes_nothing(&path, || {
+                let again = observe(&store, &look);
+                assert_eq!((again.changes, again.value.is_updated), (0, false));
+                let deltas = [again.value.checks, again.value.threads, again.value.reviews, again.value.comments];
+                assert!(deltas.iter().all(|delta| !delta.is_change()), "{deltas:?}");
+            });
+        }
+        assert_log_equals_tables(&store, &raw(&path));
+        Ok(())
+    }).unwrap_or_else(|error| panic!("{error}"));
+}
