@@ -11,7 +11,7 @@ use ao_store::row::change::Change;
 use crossbeam_channel::{Receiver, SendTimeoutError, bounded};
 
 use crate::error::{Error, Result};
-use crate::tail::Tail;
+use crate::tail::{LONGEST_WAIT, Tail};
 
 /// Changes copied out of the log in one read.
 const BATCH: usize = 512;
@@ -52,7 +52,7 @@ impl Changes {
     /// # Errors
     /// Those of [`Tail::visit`].
     pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Change>> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         loop {
             if let Some(change) = self.take()? {
                 return Ok(Some(change));

@@ -5,12 +5,12 @@
 //! the list; it finds out when it has emptied its channel, reads the log by itself, and comes back.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ao_store::row::change::Change;
-use ao_store::{Cursor, Store};
+use ao_store::{Cursor, Epoch, Store};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::error::{Error, Result};
@@ -26,6 +26,13 @@ const TICK: Duration = Duration::from_millis(100);
 /// A batch as it goes to every subscriber.
 pub(crate) type Shared = Arc<[Change]>;
 
+/// A subscriber's end of its channel. A channel does not say whether its other end is gone.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) channel: Receiver<Shared>,
+    _is_taken: Arc<()>,
+}
+
 /// The subscribers that take part, and the position up to which they were served.
 #[derive(Debug)]
 pub(crate) struct Audience {
@@ -35,19 +42,22 @@ pub(crate) struct Audience {
 
 #[derive(Debug)]
 struct Live {
-    channels: Vec<Sender<Shared>>,
+    channels: Vec<(Sender<Shared>, Weak<()>)>,
     position: Option<Cursor>,
 }
 
 impl Audience {
     /// Takes part from the next batch on. The cursor is that of the last batch before it; `None`
-    /// while the reader is not reading.
-    pub(crate) fn join(&self, capacity: usize) -> Option<(Receiver<Shared>, Cursor)> {
+    /// while the reader is not reading, or has yet to notice that the log is in this epoch.
+    pub(crate) fn join(&self, capacity: usize, epoch: Epoch) -> Option<(Seat, Cursor)> {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let position = live.position?;
-        let (sender, receiver) = bounded(capacity.max(1));
-        live.channels.push(sender);
-        Some((receiver, position))
+        let position = live.position.filter(|position| position.epoch == epoch)?;
+        // Those who left while nothing was written, when no delivery finds out.
+        live.channels.retain(|(_, seat)| seat.strong_count() > 0);
+        let (sender, channel) = bounded(capacity.max(1));
+        let taken = Arc::new(());
+        live.channels.push((sender, Arc::downgrade(&taken)));
+        Some((Seat { channel, _is_taken: taken }, position))
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -56,7 +66,7 @@ impl Audience {
 
     fn deliver(&self, batch: &Shared, position: Cursor) {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.channels.retain(|channel| channel.try_send(Arc::clone(batch)).is_ok());
+        live.channels.retain(|(channel, _)| channel.try_send(Arc::clone(batch)).is_ok());
         live.position = Some(position);
     }
 
@@ -121,11 +131,21 @@ impl Drop for Fanout {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        self.audience.dismiss(None);
+    }
+}
+
+/// When the reader ends, also by a panic, nobody is left waiting for it.
+struct Ending<'a>(&'a Audience);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.is_stopped.store(true, Ordering::Relaxed);
+        self.0.dismiss(None);
     }
 }
 
 fn run(store: &Store, mut tail: Tail, audience: &Audience) {
+    let _ending = Ending(audience);
     while !audience.is_stopped() {
         if let Err(error) = serve(&mut tail, audience) {
             // The subscribers meet the same error when they read for themselves.
@@ -144,7 +164,7 @@ fn run(store: &Store, mut tail: Tail, audience: &Audience) {
 }
 
 fn serve(tail: &mut Tail, audience: &Audience) -> Result<()> {
-    loop {
+    while !audience.is_stopped() {
         let mut batch = Vec::with_capacity(BATCH);
         let visited = tail.visit(BATCH, |change| {
             batch.push(change.to_owned()?);
@@ -155,9 +175,7 @@ fn serve(tail: &mut Tail, audience: &Audience) -> Result<()> {
         }
         if visited.is_at_head {
             tail.wait(TICK)?;
-            if audience.is_stopped() {
-                return Ok(());
-            }
         }
     }
+    Ok(())
 }

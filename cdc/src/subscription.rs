@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use ao_store::Cursor;
 use ao_store::row::change::Change;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::RecvTimeoutError;
 
 use crate::error::{Error, Result};
-use crate::fanout::{Audience, Shared, StoreHandle};
+use crate::fanout::{Audience, Seat, Shared, StoreHandle};
 use crate::filter::Filter;
-use crate::tail::{Start, Tail};
+use crate::tail::{LONGEST_WAIT, Start, Tail};
 
 /// Changes copied out of the log in one read while catching up.
 const CATCH_UP: usize = 512;
@@ -34,12 +34,12 @@ impl Batch {
 #[derive(Debug)]
 enum Source {
     /// The fan-out's channel.
-    Live(Receiver<Shared>),
+    Live(Seat),
     /// The log, at its own pace.
     Log {
         tail: Box<Tail>,
         /// Joined already: live once the cursor has reached this position.
-        joined: Option<(Receiver<Shared>, Cursor)>,
+        joined: Option<(Seat, Cursor)>,
     },
 }
 
@@ -64,8 +64,10 @@ impl Subscription {
         filter: Filter,
         capacity: usize,
     ) -> Result<Subscription> {
-        let position = Tail::open(&store.0, start, filter.clone())?.cursor();
-        let source = Source::Log { tail: log_tail(store, position)?, joined: audience.join(capacity) };
+        let tail = Tail::open(&store.0, start, filter.clone())?.without_filter();
+        let position = tail.cursor();
+        let joined = audience.join(capacity, position.epoch);
+        let source = Source::Log { tail: Box::new(tail), joined };
         let mut subscription = Subscription {
             store: store.clone(),
             audience,
@@ -97,11 +99,11 @@ impl Subscription {
     /// The cursor errors when the log was pruned past this subscriber or began a new epoch;
     /// [`Error::Stopped`] when the fan-out is gone.
     pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Batch>> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let found = match &self.source {
-                Source::Live(channel) => match channel.recv_timeout(left) {
+                Source::Live(seat) => match seat.channel.recv_timeout(left) {
                     Ok(changes) => self.accept(changes)?,
                     Err(RecvTimeoutError::Timeout) => return Ok(None),
                     Err(RecvTimeoutError::Disconnected) => {
@@ -111,7 +113,7 @@ impl Subscription {
                 },
                 Source::Log { .. } => self.read_log(left)?,
             };
-            if found.is_some() || (left.is_zero() && matches!(self.source, Source::Log { .. })) {
+            if found.is_some() || left.is_zero() {
                 return Ok(found);
             }
         }
@@ -151,7 +153,7 @@ impl Subscription {
             Ok(())
         })?;
         if visited.is_at_head && joined.is_none() {
-            *joined = self.audience.join(self.capacity);
+            *joined = self.audience.join(self.capacity, self.cursor.epoch);
         }
         if changes.is_empty() && joined.is_none() {
             if self.audience.is_stopped() {
@@ -168,11 +170,10 @@ impl Subscription {
     fn go_live(&mut self) {
         let Source::Log { joined, .. } = &mut self.source else { return };
         let cursor = self.cursor;
-        let is_level = |position: &Cursor| {
-            position.epoch == cursor.epoch && position.seq <= cursor.seq
-        };
-        if let Some((channel, _)) = joined.take_if(|(_, position)| is_level(position)) {
-            self.source = Source::Live(channel);
+        let is_level =
+            |position: &Cursor| position.epoch == cursor.epoch && position.seq <= cursor.seq;
+        if let Some((seat, _)) = joined.take_if(|(_, position)| is_level(position)) {
+            self.source = Source::Live(seat);
         }
     }
 }

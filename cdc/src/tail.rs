@@ -10,6 +10,9 @@ use crate::changes::{ChangeReceiver, Changes, Limit};
 use crate::error::Result;
 use crate::filter::Filter;
 
+/// Longer waits end after this: a deadline beyond what the clock can say would be a panic.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Where a tail begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -74,6 +77,11 @@ impl Tail {
         Ok(Tail { listener, reader, filter, epoch, position, log_id })
     }
 
+    /// The same position, with everything let through.
+    pub(crate) fn without_filter(self) -> Tail {
+        Tail { filter: Filter::default(), ..self }
+    }
+
     /// Everything up to here was visited.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
@@ -102,13 +110,19 @@ impl Tail {
         let (last, head) = self.reader.read(|snapshot| {
             let info = log::info(snapshot)?;
             log::check_cursor(&info, cursor)?;
+            let mut scanned = 0;
             let last = change::scan(snapshot, cursor.seq, limit, |change| {
+                scanned += 1;
                 if filter.matches_ref(change)? {
                     matched += 1;
                     visit(change)?;
                 }
                 Ok(())
             })?;
+            if scanned < limit && last < info.head {
+                // The newest changes are gone: without this the head would never be reached.
+                return Err(ao_store::Error::LogHole { missing: last.next() });
+            }
             Ok((last, info.head))
         })?;
         self.position = last;

@@ -12,7 +12,8 @@ use jiff::Timestamp as Instant;
 /// Renders changes of one log into a buffer.
 #[derive(Debug)]
 pub struct Encoder {
-    log_id: String,
+    /// The `source` of CloudEvents, as JSON.
+    source: String,
     epoch: Epoch,
     second: i64,
     date: String,
@@ -22,8 +23,8 @@ impl Encoder {
     /// An encoder for a log in an epoch.
     #[must_use]
     pub fn new(log_id: &str, epoch: Epoch) -> Encoder {
-        let mut encoder =
-            Encoder { log_id: log_id.to_owned(), epoch, second: i64::MIN, date: String::new() };
+        let source = serde_json::Value::from(format!("/ao-store/{log_id}")).to_string();
+        let mut encoder = Encoder { source, epoch, second: i64::MIN, date: String::new() };
         encoder.set_second(0);
         encoder
     }
@@ -63,11 +64,11 @@ impl Encoder {
     /// # Errors
     /// When the row is damaged.
     pub fn cloudevents(&mut self, change: &ChangeRef<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
-        let (seq, epoch, log_id) = (change.seq(), self.epoch, &self.log_id);
+        let (seq, epoch, source) = (change.seq(), self.epoch, &self.source);
         splice(
             out,
             format_args!(
-                "{{\"specversion\":\"1.0\",\"id\":\"{epoch}-{seq}\",\"source\":\"/ao-store/{log_id}\",\
+                "{{\"specversion\":\"1.0\",\"id\":\"{epoch}-{seq}\",\"source\":{source},\
                  \"sequence\":\"{:020}\",\"type\":",
                 seq.0
             ),
@@ -77,7 +78,10 @@ impl Encoder {
         string(out, &format!("{}{}", change.entity()?, change.key()?));
         splice(out, format_args!(",\"time\":\""));
         self.time(change.at()?, out);
-        splice(out, format_args!("\",\"datacontenttype\":\"application/json\",\"data\":{{\"entity\":"));
+        splice(
+            out,
+            format_args!("\",\"datacontenttype\":\"application/json\",\"data\":{{\"entity\":"),
+        );
         string(out, &change.entity()?);
         splice(out, format_args!(",\"op\":"));
         string(out, &change.op()?);
@@ -87,6 +91,10 @@ impl Encoder {
         optional(out, change.session()?.as_deref());
         splice(out, format_args!(",\"actor\":"));
         optional(out, change.actor()?.as_deref());
+        match change.tx()? {
+            Some(tx) => splice(out, format_args!(",\"tx\":{tx}")),
+            None => splice(out, format_args!(",\"tx\":null")),
+        }
         images(change, out)?;
         out.extend_from_slice(b"}}\n");
         Ok(())
@@ -103,9 +111,8 @@ impl Encoder {
 
     fn set_second(&mut self, second: i64) {
         // A foreign writer cannot choose a time, so one out of range is damage: show the nearest.
-        let instant = Instant::from_second(second).unwrap_or_else(|_| {
-            if second < 0 { Instant::MIN } else { Instant::MAX }
-        });
+        let nearest = if second < 0 { Instant::MIN } else { Instant::MAX };
+        let instant = Instant::from_second(second).unwrap_or(nearest);
         self.date = instant.strftime("%Y-%m-%dT%H:%M:%S").to_string();
         self.second = second;
     }

@@ -5,9 +5,11 @@
 //! socket in `<data>/bells/` for listeners in other processes, and, for writers that ring nothing
 //! (a `sqlite3` shell), `PRAGMA data_version` on a connection kept idle for it.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,23 +24,39 @@ use crate::error::{Context, Result};
 /// How often an idle listener looks for a writer that rings no bell: 0.07 % of a core.
 const FALLBACK: Duration = Duration::from_millis(100);
 
-/// A change of the folder within this time of its reading may not show in its time stamp.
+/// The time stamp of a folder may not tell apart two changes that are nearer than this.
 const STAMP_GRAIN: Duration = Duration::from_millis(50);
 
-/// The listeners of this process.
-#[derive(Debug, Default)]
-pub(crate) struct Local(Mutex<Vec<Weak<OwnedFd>>>);
+/// The longest single wait: longer ones would overflow an instant.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400 * 365);
+
+/// The listeners of one open store. Their bells have its token in their names, so that its own
+/// writer, which wakes them directly, passes them over.
+#[derive(Debug)]
+pub(crate) struct Local {
+    token: String,
+    listeners: Mutex<Vec<Weak<OwnedFd>>>,
+}
 
 impl Local {
+    /// A process id is not enough to tell two stores apart: containers may share a folder.
+    pub(crate) fn new() -> Local {
+        let random = RandomState::new().hash_one(std::process::id());
+        Local {
+            token: format!("{}-{random:016x}", std::process::id()),
+            listeners: Mutex::default(),
+        }
+    }
+
     fn add(&self, wake: &Arc<OwnedFd>) {
-        let mut listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.retain(|listener| listener.strong_count() > 0);
         listeners.push(Arc::downgrade(wake));
     }
 
     /// Wakes every listener of this process.
     pub(crate) fn ring(&self) {
-        let listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         for wake in listeners.iter().filter_map(Weak::upgrade) {
             // Fails only when the counter is full: then the listener is awake anyway.
             let _ = rustix::io::write(&*wake, &1_u64.to_ne_bytes());
@@ -54,36 +72,32 @@ fn folder(database: &Path) -> PathBuf {
 #[derive(Debug)]
 pub(crate) struct Ringer {
     folder: PathBuf,
+    own: String,
     socket: Option<UnixDatagram>,
     bells: Vec<PathBuf>,
+    /// The time stamp of the folder when it was listed, when that can be relied on.
     stamp: Option<SystemTime>,
-    read_at: Option<Instant>,
 }
 
 impl Ringer {
-    pub(crate) fn new(database: &Path) -> Ringer {
+    pub(crate) fn new(database: &Path, local: &Local) -> Ringer {
         let socket = UnixDatagram::unbound().and_then(|socket| {
             socket.set_nonblocking(true)?;
             Ok(socket)
         });
-        let folder = folder(database);
-        Ringer { folder, socket: socket.ok(), bells: Vec::new(), stamp: None, read_at: None }
+        let (folder, own) = (folder(database), local.token.clone());
+        Ringer { folder, own, socket: socket.ok(), bells: Vec::new(), stamp: None }
     }
 
     /// Sends one datagram to every bell; a bell that nobody listens to any more is removed.
     pub(crate) fn ring(&mut self) {
-        let Some(socket) = &self.socket else { return };
         let stamp = fs::metadata(&self.folder).and_then(|folder| folder.modified()).ok();
-        let Some(stamp) = stamp else { return };
-        let settled = self.read_at.is_some_and(|at| at.elapsed() > STAMP_GRAIN);
-        if self.stamp != Some(stamp) || !settled {
-            self.bells = list(&self.folder);
-            self.read_at.get_or_insert_with(Instant::now);
-            if self.stamp != Some(stamp) {
-                self.read_at = Some(Instant::now());
-            }
-            self.stamp = Some(stamp);
+        if stamp.is_none() || self.stamp != stamp {
+            self.bells = self.list();
+            // A bell made right after this listing could leave the time stamp as it is.
+            self.stamp = stamp.filter(|stamp| stamp.elapsed().is_ok_and(|age| age > STAMP_GRAIN));
         }
+        let Some(socket) = &self.socket else { return };
         self.bells.retain(|bell| match socket.send_to(&[1], bell) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 let _ = fs::remove_file(bell);
@@ -93,16 +107,16 @@ impl Ringer {
             Ok(_) => true,
         });
     }
-}
 
-/// The bells of other processes.
-fn list(folder: &Path) -> Vec<PathBuf> {
-    let own = format!("{}-", std::process::id());
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| !entry.file_name().to_string_lossy().starts_with(&own))
-        .map(|entry| entry.path())
-        .collect()
+    /// The bells that are not of the same store handle.
+    fn list(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()))
+            .filter(|entry| !entry.file_name().to_string_lossy().starts_with(&self.own))
+            .map(|entry| entry.path())
+            .collect()
+    }
 }
 
 /// Waits for changes of one store. Make it before the first read of the log, then read after
@@ -127,9 +141,10 @@ impl Listener {
         local.add(&wake);
         let folder = folder(database);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("{}-{number}", std::process::id()));
+        let path = folder.join(format!("{}-{number}", local.token));
         // Without a bell (read-only folder, path too long) the fallback still wakes.
-        let socket = fs::create_dir_all(&folder).and_then(|()| bind(&path));
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        let socket = made.and_then(|()| bind(&path));
         if let Err(error) = &socket {
             tracing::debug!(%error, path = %path.display(), "no doorbell, polling instead");
         }
@@ -142,7 +157,7 @@ impl Listener {
     /// # Errors
     /// When the database can no longer be read.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if self.poll_bells(left.min(FALLBACK)) {
@@ -187,8 +202,6 @@ impl Drop for Listener {
 }
 
 fn bind(path: &Path) -> io::Result<UnixDatagram> {
-    // Left over by a process of the same id that was killed.
-    let _ = fs::remove_file(path);
     let socket = UnixDatagram::bind(path)?;
     socket.set_nonblocking(true)?;
     Ok(socket)

@@ -98,13 +98,33 @@ const CAPTURED: &[Captured] = &[
 
 /// The types that capture can give a change, in the order of the tables.
 pub const CHANGE_TYPES: &[&str] = &[
-    "project_created", "project_updated", "project_archived", "project_restored", "project_deleted",
-    "session_created", "session_updated", "session_terminated", "session_restored",
-    "session_deleted", "pr_created", "pr_updated", "pr_session_changed", "pr_deleted",
-    "pr_check_recorded", "pr_check_removed", "pr_review_thread_added",
-    "pr_review_thread_updated", "pr_review_thread_resolved", "pr_review_thread_reopened",
-    "pr_review_thread_removed", "pr_review_added", "pr_review_updated", "pr_review_removed",
-    "pr_comment_added", "pr_comment_updated", "pr_comment_removed",
+    "project_created",
+    "project_updated",
+    "project_archived",
+    "project_restored",
+    "project_deleted",
+    "session_created",
+    "session_updated",
+    "session_terminated",
+    "session_restored",
+    "session_deleted",
+    "pr_created",
+    "pr_updated",
+    "pr_session_changed",
+    "pr_deleted",
+    "pr_check_recorded",
+    "pr_check_removed",
+    "pr_review_thread_added",
+    "pr_review_thread_updated",
+    "pr_review_thread_resolved",
+    "pr_review_thread_reopened",
+    "pr_review_thread_removed",
+    "pr_review_added",
+    "pr_review_updated",
+    "pr_review_removed",
+    "pr_comment_added",
+    "pr_comment_updated",
+    "pr_comment_removed",
 ];
 
 /// The names of the captured tables.
@@ -257,23 +277,41 @@ impl<'a> Table<'a> {
         } else {
             (format!("\n{}", self.log_displaced("")), format!("\n{}", self.forget_displaced()))
         };
-        let (project, session, join) = match self.captured.owner {
-            Owner::Project => ("NEW.id", "NULL", ""),
-            Owner::Session => ("NEW.project_id", "NEW.id", ""),
-            Owner::Pr => ("NEW.project_id", "NEW.session_id", ""),
-            Owner::OfPr => ("p.project_id", "p.session_id", " LEFT JOIN pr p ON p.id = NEW.pr_id"),
+        let (when, values) = match self.captured.owner {
+            Owner::OfPr => self.update_by_columns(),
+            Owner::Project | Owner::Session | Owner::Pr => self.update_by_image(),
         };
-        let columns: Vec<_> = self.columns.iter().map(|column| column.name.clone()).collect();
         format!(
-            "CREATE TRIGGER capture_{table}_update AFTER UPDATE ON {table}\nWHEN {differs}\nBEGIN\n\
+            "CREATE TRIGGER capture_{table}_update AFTER UPDATE ON {table}{when}\nBEGIN\n\
              {CLOCK}{displaced}\n  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, \
-             {updated}, '{table}', 'update',\n    {key}, {project}, {session},\n    {before},\n    \
-             {after}\n  FROM change_context c{join};{forget}\nEND",
-            differs = differs(&columns),
+             {updated}, '{table}', 'update',\n    {values};{forget}\nEND"
+        )
+    }
+
+    /// Fast, for the rows that change most: every column is named four times.
+    fn update_by_columns(&self) -> (String, String) {
+        let columns: Vec<_> = self.columns.iter().map(|column| column.name.clone()).collect();
+        let values = format!(
+            "{key}, p.project_id, p.session_id,\n    {before},\n    {after}\n  \
+             FROM change_context c LEFT JOIN pr p ON p.id = NEW.pr_id",
             key = self.key_array("NEW"),
             before = self.image("OLD"),
             after = self.image("NEW"),
-        )
+        );
+        (format!("\nWHEN {}", differs(&columns)), values)
+    }
+
+    /// Short, for the wide rows that change less: the images are compared.
+    fn update_by_image(&self) -> (String, String) {
+        let values = format!(
+            "change_key, change_project, change_session, before, image\n  \
+             FROM change_context c, capture_{table} v, (SELECT {before} AS before)\n  \
+             WHERE {here} AND before IS NOT image",
+            table = self.captured.table,
+            before = self.image("OLD"),
+            here = self.same_key("v.", "NEW"),
+        );
+        (String::new(), values)
     }
 
     /// Not in the update trigger, where it would make every update one that may be aborted, and so
@@ -385,7 +423,9 @@ impl<'a> Table<'a> {
             .columns
             .iter()
             .map(|Column { name, is_nullable }| match (name.starts_with("is_"), is_nullable) {
-                (true, true) => format!("CASE {row}.{name} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END"),
+                (true, true) => format!(
+                    "CASE {row}.{name} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END"
+                ),
                 (true, false) => format!("iif({row}.{name}, 'true', 'false')"),
                 (false, _) => format!("json_quote({row}.{name})"),
             })
@@ -440,7 +480,8 @@ fn unique_index(
     if let Some((_, predicate)) = sql.and_then(|sql| sql.split_once("WHERE ")) {
         let predicate = predicate.split_whitespace().collect::<Vec<_>>().join(" ");
         let words = |c: char| !(c.is_alphanumeric() || c == '_');
-        let named = predicate.split(words).filter(|word| all.iter().any(|column| column.name == *word));
+        let named =
+            predicate.split(words).filter(|word| all.iter().any(|column| column.name == *word));
         columns.extend(named.map(str::to_owned));
         terms.push(predicate);
     }

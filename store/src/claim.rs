@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::id::{PrId, PrRef, SessionId};
 use crate::observation::PrState;
 use crate::row::pr::{self, Pr};
-use crate::row::session::{self, Session, SessionKind};
 use crate::row::project;
+use crate::row::session::{self, Session, SessionKind};
 use crate::tx::Tx;
 
 /// Whether a pull request may be taken from an active session.
@@ -35,7 +35,12 @@ pub struct Claim {
 /// # Errors
 /// `SESSION_NOT_FOUND`, `SESSION_TERMINATED`, `SESSION_NOT_CLAIMABLE`, `PR_PROJECT_MISMATCH`,
 /// `PR_NOT_OPEN`, `PR_CLAIMED_BY_ACTIVE_SESSION`. Nothing is written then.
-pub fn claim_pr(tx: &Tx<'_>, session: &SessionId, place: &PrRef, takeover: Takeover) -> Result<Claim> {
+pub fn claim_pr(
+    tx: &Tx<'_>,
+    session: &SessionId,
+    place: &PrRef,
+    takeover: Takeover,
+) -> Result<Claim> {
     let claimant = session::require(tx, session)?;
     if claimant.is_terminated {
         return Err(Error::SessionTerminated(claimant.id));

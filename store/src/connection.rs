@@ -41,9 +41,11 @@ pub(crate) enum Role {
 /// Creates the data directory (0700) and an empty database file (0600) where they are missing.
 pub(crate) fn create_file(path: &Path) -> Result<()> {
     if let Some(dir) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|source| {
-            Error::File { action: "create", path: dir.to_owned(), source }
-        })?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|source| Error::File { action: "create", path: dir.to_owned(), source })?;
     }
     // create_new never opens an existing database: closing a second descriptor on it would drop
     // the POSIX locks that SQLite holds in this process.
@@ -100,23 +102,28 @@ fn configure(conn: &Connection, role: Role, durability: Durability, busy: Durati
         }
         enter_wal(conn, busy)?;
     }
+    conn.execute_batch(COMMON).context("set pragmas")?;
+    if role == Role::Reader {
+        return conn.execute_batch("PRAGMA query_only = ON").context("set pragmas");
+    }
     let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
-    let query_only = role == Role::Reader;
-    conn.execute_batch(&format!(
-        "PRAGMA synchronous = {synchronous};
-         PRAGMA query_only = {query_only};
-         PRAGMA foreign_keys = ON;
-         PRAGMA recursive_triggers = ON;
-         PRAGMA trusted_schema = OFF;
-         PRAGMA cell_size_check = ON;
-         PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -16000;
-         PRAGMA mmap_size = 0;
-         PRAGMA wal_autocheckpoint = 0;
-         PRAGMA journal_size_limit = 67108864;"
-    ))
-    .context("set pragmas")
+    let writer = format!("PRAGMA synchronous = {synchronous}; {WRITER}");
+    conn.execute_batch(&writer).context("set pragmas")
 }
+
+/// None of these makes SQLite read the schema, which takes most of the time of opening: a connection
+/// that only watches `data_version` never needs it.
+const COMMON: &str = "PRAGMA foreign_keys = ON;
+    PRAGMA recursive_triggers = ON;
+    PRAGMA trusted_schema = OFF;
+    PRAGMA cell_size_check = ON;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA mmap_size = 0;";
+
+const WRITER: &str = "PRAGMA query_only = OFF;
+    PRAGMA cache_size = -16000;
+    PRAGMA wal_autocheckpoint = 0;
+    PRAGMA journal_size_limit = 67108864;";
 
 /// Turns WAL mode on. The change of mode needs the file alone and does not wait for other openers
 /// by itself, so two first openers would make one of them fail.

@@ -17,9 +17,8 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Called by a writer before its first job.
 pub(crate) fn begin(conn: &Connection, durability: Durability) -> Result<()> {
     let step = "read the epoch";
-    let marked: String = conn
-        .query_row("SELECT relaxed_boot FROM log_meta", [], |row| row.get(0))
-        .context(step)?;
+    let marked: String =
+        conn.query_row("SELECT relaxed_boot FROM log_meta", [], |row| row.get(0)).context(step)?;
     if marked.is_empty() && durability == Durability::Full {
         return Ok(());
     }

@@ -188,6 +188,12 @@ pub enum Error {
     /// A job of the writer panicked and was rolled back.
     #[error("a write panicked and was rolled back: {0}")]
     Panicked(String),
+    /// A job went on after an error had ended its transaction.
+    #[error("the transaction was given up after an error that the write passed over")]
+    GivenUp,
+    /// A job asked for another write and would have waited for itself.
+    #[error("a write was asked for inside a write")]
+    Nested,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -244,7 +250,7 @@ impl Error {
             Error::CursorFuture { .. } => Code::CursorFuture,
             Error::Busy { .. } => Code::Busy,
             Error::Halted(_) => Code::Io,
-            Error::Panicked(_) | Error::Closed => Code::Internal,
+            Error::Panicked(_) | Error::GivenUp | Error::Nested | Error::Closed => Code::Internal,
             Error::File { source, .. } => io_code(source),
             Error::Sqlite(_, source) => sqlite_code(source),
             Error::Migration(source) => migration_code(source),

@@ -252,7 +252,9 @@ mod tests {
 
     #[test]
     fn hostile_project_ids_are_refused() {
-        for bad in ["", "-x", ".x", "a/b", "a..b", "a b", "a\0", "a;b", "é", "#(id)", "x.lock", "x."] {
+        for bad in
+            ["", "-x", ".x", "a/b", "a..b", "a b", "a\0", "a;b", "é", "#(id)", "x.lock", "x."]
+        {
             assert!(bad.parse::<ProjectId>().is_err(), "{bad:?}");
         }
         assert!("a".repeat(201).parse::<ProjectId>().is_err());
@@ -261,7 +263,9 @@ mod tests {
 
     #[test]
     fn a_session_id_ends_in_its_number() {
-        for bad in ["", "x", "x-", "x-0", "x-01", "x--", "-1", "x-1 ", "x-+1", "x-99999999999999999999"] {
+        for bad in
+            ["", "x", "x-", "x-0", "x-01", "x--", "-1", "x-1 ", "x-+1", "x-99999999999999999999"]
+        {
             assert!(bad.parse::<SessionId>().is_err(), "{bad:?}");
         }
         assert!("my-app-12".parse::<SessionId>().is_ok());
@@ -269,24 +273,49 @@ mod tests {
 
     #[test]
     fn branches_that_could_act_are_refused() {
-        for bad in ["", "-x", "a b", "$(id)", "a;b", "a..b", "a//b", "@{-1}", "HEAD", "x.lock",
-            "a/.b", "a/", "a\nb", "a:b", "a~1", "a^", "a?"] {
+        for bad in [
+            "", "-x", "a b", "$(id)", "a;b", "a..b", "a//b", "@{-1}", "HEAD", "x.lock", "a/.b",
+            "a/", "a\nb", "a:b", "a~1", "a^", "a?",
+        ] {
             assert!(check_branch(bad).is_err(), "{bad:?}");
         }
-        for good in ["main", "ao/demo-1/root", "fix/#12", "feature_x+y", "dependabot/npm_and_yarn/@types/node-1.2"] {
+        for good in [
+            "main",
+            "ao/demo-1/root",
+            "fix/#12",
+            "feature_x+y",
+            "dependabot/npm_and_yarn/@types/node-1.2",
+        ] {
             assert!(check_branch(good).is_ok(), "{good:?}");
         }
     }
 
     #[test]
     fn pull_request_references_have_three_forms() {
-        for text in ["https://github.com/octo/hello/pull/7", "https://github.com/octo/hello/pull/7/files#r1",
-            "octo/hello#7", "github.com/octo/hello#7"] {
+        for text in [
+            "https://github.com/octo/hello/pull/7",
+            "https://github.com/octo/hello/pull/7/files#r1",
+            "octo/hello#7",
+            "github.com/octo/hello#7",
+        ] {
             assert_eq!(text.parse::<PrRef>().unwrap().slug(), "github.com/octo/hello#7", "{text}");
         }
-        for bad in ["", "7", "#7", "octo#7", "octo/hello", "octo/hello#", "octo/hello#0", "octo/hello#-7",
-            "octo/../x#7", "https://github.com/octo/hello/issues/7", "a/b/c/d#1", "octo/he llo#7",
-            "https://u:p@github.com/octo/hello/pull/7", "octo/hello#99999999999999999999"] {
+        for bad in [
+            "",
+            "7",
+            "#7",
+            "octo#7",
+            "octo/hello",
+            "octo/hello#",
+            "octo/hello#0",
+            "octo/hello#-7",
+            "octo/../x#7",
+            "https://github.com/octo/hello/issues/7",
+            "a/b/c/d#1",
+            "octo/he llo#7",
+            "https://u:p@github.com/octo/hello/pull/7",
+            "octo/hello#99999999999999999999",
+        ] {
             assert!(bad.parse::<PrRef>().is_err(), "{bad:?}");
         }
     }
@@ -294,11 +323,23 @@ mod tests {
     #[test]
     fn remotes_name_a_place_or_nothing() {
         let place = Some(("github.com".to_owned(), "Octo/hello".to_owned()));
-        for url in ["https://github.com/Octo/hello.git", "https://tok@GitHub.com/Octo/hello",
-            "git@github.com:Octo/hello.git", "ssh://git@github.com:22/Octo/hello"] {
+        for url in [
+            "https://github.com/Octo/hello.git",
+            "https://tok@GitHub.com/Octo/hello",
+            "git@github.com:Octo/hello.git",
+            "ssh://git@github.com:22/Octo/hello",
+        ] {
             assert_eq!(parse_remote(url), place, "{url}");
         }
-        for url in ["", "/srv/git/x.git", "../x", "file:///x/y", "ext::sh -c id", "C:\\x", "https://github.com/x"] {
+        for url in [
+            "",
+            "/srv/git/x.git",
+            "../x",
+            "file:///x/y",
+            "ext::sh -c id",
+            "C:\\x",
+            "https://github.com/x",
+        ] {
             assert_eq!(parse_remote(url), None, "{url}");
         }
     }

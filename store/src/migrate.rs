@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn the_schema_version_is_that_of_the_newest_migration() {
-        let newest = embedded::migrations::runner().get_migrations().iter().map(|m| m.version()).max();
+        let newest =
+            embedded::migrations::runner().get_migrations().iter().map(|m| m.version()).max();
         assert_eq!(newest, i32::try_from(SCHEMA_VERSION).ok());
     }
 

@@ -85,7 +85,7 @@ impl Store {
         let shared = Shared {
             path: path.to_owned(),
             options,
-            local: Arc::new(Local::default()),
+            local: Arc::new(Local::new()),
             readers: Mutex::new(vec![reader]),
             writer: Mutex::new(None),
         };
@@ -104,14 +104,9 @@ impl Store {
     /// # Errors
     /// Those of `work`, and when no connection can be opened.
     pub fn read<T>(&self, work: impl FnOnce(&Snapshot<'_>) -> Result<T>) -> Result<T> {
-        let readers = &self.shared.readers;
-        let pooled = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let conn = match pooled {
-            Some(conn) => conn,
-            None => self.reader()?,
-        };
+        let conn = self.pooled_reader()?;
         let result = read_on(&conn, work);
-        let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readers = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if readers.len() < READERS && conn.is_autocommit() {
             readers.push(conn);
         }
@@ -123,7 +118,7 @@ impl Store {
     /// # Errors
     /// When the connection cannot be opened.
     pub fn own_reader(&self) -> Result<Reader> {
-        Ok(Reader { conn: self.reader()? })
+        Ok(Reader { conn: self.pooled_reader()? })
     }
 
     /// Runs `work` in a write transaction and returns once it is durable. Do no I/O in it; a panic
@@ -145,6 +140,12 @@ impl Store {
     /// When the connection for its fallback cannot be opened.
     pub fn listen(&self) -> Result<Listener> {
         Listener::new(&self.shared.local, &self.shared.path, self.reader()?)
+    }
+
+    /// An idle connection, which has read the schema already, or a new one.
+    fn pooled_reader(&self) -> Result<Connection> {
+        let idle = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| self.reader(), Ok)
     }
 
     fn reader(&self) -> Result<Connection> {

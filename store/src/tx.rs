@@ -9,7 +9,7 @@ use std::ops::Deref;
 use rusqlite::{Connection, Params, Row};
 
 use crate::cursor::{Cursor, Epoch, Seq};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::time::Timestamp;
 
 /// Who makes a change, and when by the clock of the caller.
@@ -95,11 +95,8 @@ pub(crate) use head_seq;
 
 const SELECT_HEAD: &str = concat!("SELECT epoch, ", head_seq!(), " FROM log_meta");
 
-const OPEN_CONTEXT: &str = concat!(
-    "UPDATE change_context SET tx = 1 + ",
-    head_seq!(),
-    ", at = max(at, ?1), actor = ?2"
-);
+const OPEN_CONTEXT: &str =
+    concat!("UPDATE change_context SET tx = 1 + ", head_seq!(), ", at = max(at, ?1), actor = ?2");
 
 /// Closes the change context, so that it is closed in every committed state.
 pub(crate) const CLOSE_CONTEXT: &str =
@@ -138,7 +135,12 @@ impl<'c> Tx<'c> {
     }
 
     /// Runs a statement that changes a captured table; returns the rows changed.
-    pub(crate) fn change(&self, step: &'static str, sql: &str, params: impl Params) -> Result<usize> {
+    pub(crate) fn change(
+        &self,
+        step: &'static str,
+        sql: &str,
+        params: impl Params,
+    ) -> Result<usize> {
         if !self.opened.get() {
             self.note(step, OPEN_CONTEXT, (self.cause.at.0, &self.cause.actor))?;
             self.opened.set(true);
@@ -148,6 +150,10 @@ impl<'c> Tx<'c> {
 
     /// Runs a statement that changes bookkeeping, which is not captured.
     pub(crate) fn note(&self, step: &'static str, sql: &str, params: impl Params) -> Result<usize> {
+        if self.conn().is_autocommit() {
+            // An error before, as on a full disk, ended the transaction: this would commit alone.
+            return Err(Error::GivenUp);
+        }
         let mut statement = self.conn().prepare_cached(sql).context(step)?;
         statement.execute(params).context(step)
     }

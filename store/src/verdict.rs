@@ -84,10 +84,16 @@ mod tests {
         };
         let cases = [
             (clean, Mergeability::Mergeable),
-            (MergeFacts { merge_state: "dirty", ci: Ci::Failing, ..clean }, Mergeability::Conflicting),
+            (
+                MergeFacts { merge_state: "dirty", ci: Ci::Failing, ..clean },
+                Mergeability::Conflicting,
+            ),
             (MergeFacts { mergeable: Mergeable::Conflicting, ..clean }, Mergeability::Conflicting),
             (MergeFacts { state: PrState::Draft, ..clean }, Mergeability::Blocked),
-            (MergeFacts { ci: Ci::Failing, merge_state: "unstable", ..clean }, Mergeability::Blocked),
+            (
+                MergeFacts { ci: Ci::Failing, merge_state: "unstable", ..clean },
+                Mergeability::Blocked,
+            ),
             (MergeFacts { review: ReviewDecision::ReviewRequired, ..clean }, Mergeability::Blocked),
             (MergeFacts { merge_state: "unstable", ..clean }, Mergeability::Unstable),
             (MergeFacts { merge_state: "behind", ..clean }, Mergeability::Unknown),

@@ -108,8 +108,16 @@ impl Writer {
         busy: Duration,
     ) -> Result<Writer> {
         let (jobs, queue) = bounded(QUEUE);
-        let ringer = Ringer::new(&path);
-        let state = Thread { conn, queue, local, ringer, busy, halted: None, checkpointer: Checkpointer::new() };
+        let ringer = Ringer::new(&path, &local);
+        let state = Thread {
+            conn,
+            queue,
+            local,
+            ringer,
+            busy,
+            halted: None,
+            checkpointer: Checkpointer::new(),
+        };
         let thread = thread::Builder::new()
             .name("ao-store-writer".to_owned())
             .spawn(move || state.run())
@@ -123,6 +131,10 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     {
+        let own = self.thread.as_ref().map(|writer| writer.thread().id());
+        if own == Some(thread::current().id()) {
+            return Err(Error::Nested);
+        }
         let (reply, answer) = bounded(1);
         let job = TypedJob { cause, work: Some(work), value: None, reply };
         let queued = Queued { job: Box::new(job), since: Instant::now() };
@@ -276,6 +288,9 @@ impl Thread {
         let tx = Tx::new(&self.conn, &cause);
         catch_unwind(AssertUnwindSafe(|| job.run(&tx)))
             .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic))))?;
+        if self.conn.is_autocommit() {
+            return Err(Error::GivenUp);
+        }
         let cursor = if tx.has_changes() { tx.head()? } else { head };
         let changes = u64::try_from(cursor.seq.0 - head.seq.0).unwrap_or(0);
         Ok((Done { cursor, changes }, tx.has_changes()))

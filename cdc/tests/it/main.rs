@@ -1,1 +1,18 @@
-//! Placeholder.
+//! What the change stream promises, shown on real database files, threads and processes.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
+
+mod fanout;
+mod fanout_epoch;
+mod filter;
+mod model;
+mod process;
+mod race;
+mod receiver;
+mod refusal;
+mod standing;
+mod start;
+#[cfg(feature = "tokio")]
+mod stream;
+mod support;
+mod wake;
+mod wire;

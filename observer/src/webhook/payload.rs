@@ -71,9 +71,10 @@ pub(super) struct User {
 }
 
 impl User {
-    /// The login, or empty.
+    /// The login, or empty; of a bot without `[bot]`, which REST and webhooks have and GraphQL has not.
     pub(super) fn login(&self) -> String {
-        self.login.clone().unwrap_or_default()
+        let login = self.login.as_deref().unwrap_or_default();
+        login.strip_suffix("[bot]").unwrap_or(login).to_owned()
     }
 
     pub(super) fn is_bot(&self) -> bool {

@@ -16,11 +16,9 @@ pub(super) fn stored(tx: &Tx<'_>, observation: &Observation) -> Result<Option<Pr
     };
     let Some(pr) = found else { return Ok(None) };
     match &observation.session {
-        Some(named) if *named != pr.session => Err(Error::PrOwnedByOther {
-            pr: pr.place(),
-            owner: pr.session,
-            named: named.clone(),
-        }),
+        Some(named) if *named != pr.session => {
+            Err(Error::PrOwnedByOther { pr: pr.place(), owner: pr.session, named: named.clone() })
+        }
         _ => Ok(Some(pr)),
     }
 }

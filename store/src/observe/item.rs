@@ -131,7 +131,13 @@ impl Item for Comment {
         let params = (pr.as_str(), &self.id, &self.reply_to);
         let known = tx.list("find a comment", SELECT_COMMENT, params, |row| {
             let edited_at: Option<i64> = row.get(4)?;
-            Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get::<_, bool>(3)?, edited_at))
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get::<_, bool>(3)?,
+                edited_at,
+            ))
         })?;
         for (id, thread_id, reply_to, is_minimized, edited_at) in known {
             if comment.thread_id.is_empty() {

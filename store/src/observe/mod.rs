@@ -106,7 +106,8 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
         },
     };
     let before = observed::get(tx, &pr.id)?;
-    let mut state = State { after: before.clone().unwrap_or_default(), stale: Vec::new(), is_partial: false };
+    let mut state =
+        State { after: before.clone().unwrap_or_default(), stale: Vec::new(), is_partial: false };
     state.merge_metadata(&mut pr, observation);
     let mut before = before.unwrap_or_default();
     if is_new {

@@ -31,8 +31,15 @@ impl SetRow for Check {
             SetSql::new(
                 "pr_check",
                 &["head_sha", "kind", "app", "workflow", "event", "name"],
-                &["external_id", "status", "conclusion", "is_required", "url", "started_at",
-                    "completed_at"],
+                &[
+                    "external_id",
+                    "status",
+                    "conclusion",
+                    "is_required",
+                    "url",
+                    "started_at",
+                    "completed_at",
+                ],
             )
         });
         &SQL
@@ -91,8 +98,17 @@ impl SetRow for Thread {
             SetSql::new(
                 "pr_review_thread",
                 &["id"],
-                &["path", "line", "original_line", "side", "is_resolved", "is_outdated", "is_bot",
-                    "resolved_by", "comments_total"],
+                &[
+                    "path",
+                    "line",
+                    "original_line",
+                    "side",
+                    "is_resolved",
+                    "is_outdated",
+                    "is_bot",
+                    "resolved_by",
+                    "comments_total",
+                ],
             )
         });
         &SQL
@@ -192,8 +208,20 @@ impl SetRow for Comment {
             SetSql::new(
                 "pr_comment",
                 &["id"],
-                &["kind", "thread_id", "reply_to", "author", "is_bot", "path", "line", "body",
-                    "url", "is_minimized", "created_at", "edited_at"],
+                &[
+                    "kind",
+                    "thread_id",
+                    "reply_to",
+                    "author",
+                    "is_bot",
+                    "path",
+                    "line",
+                    "body",
+                    "url",
+                    "is_minimized",
+                    "created_at",
+                    "edited_at",
+                ],
             )
         });
         &SQL

@@ -25,8 +25,7 @@ impl LogInfo {
     }
 }
 
-const SELECT_INFO: &str =
-    concat!("SELECT log_id, epoch, floor, ", head_seq!(), " FROM log_meta");
+const SELECT_INFO: &str = concat!("SELECT log_id, epoch, floor, ", head_seq!(), " FROM log_meta");
 
 /// Reads identity and bounds.
 ///
@@ -88,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_cursor_is_resumable_between_floor_and_head() {
-        let info = LogInfo { log_id: String::new(), epoch: Epoch(2), floor: Seq(10), head: Seq(20) };
+        let info =
+            LogInfo { log_id: String::new(), epoch: Epoch(2), floor: Seq(10), head: Seq(20) };
         for seq in [10, 11, 20] {
             assert!(check_cursor(&info, at(2, seq)).is_ok(), "{seq}");
         }

@@ -210,7 +210,8 @@ pub(crate) fn set_item(
     tx.note("store an item's time", UPSERT_ITEM, params).map(|_| ())
 }
 
-const FORGET_ITEMS: &str = "DELETE FROM pr_item_as_of WHERE pr_id = ?1 AND facet = ?2 AND as_of <= ?3";
+const FORGET_ITEMS: &str =
+    "DELETE FROM pr_item_as_of WHERE pr_id = ?1 AND facet = ?2 AND as_of <= ?3";
 
 /// A complete observation is newer than every item before it.
 pub(crate) fn forget_items(

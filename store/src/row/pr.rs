@@ -4,9 +4,7 @@ use rusqlite::Row;
 
 use crate::error::{Error, Result};
 use crate::id::{PrId, PrRef, ProjectId, SessionId};
-use crate::observation::{
-    Ci, Completeness, Mergeability, Mergeable, PrState, ReviewDecision,
-};
+use crate::observation::{Ci, Completeness, Mergeability, Mergeable, PrState, ReviewDecision};
 use crate::time::Timestamp;
 use crate::tx::{Snapshot, Tx};
 
@@ -181,9 +179,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Pr> {
 /// # Errors
 /// When the database cannot be read.
 pub fn at(snapshot: &Snapshot<'_>, place: &PrRef) -> Result<Option<Pr>> {
-    let sql = select!(
-        "WHERE number = ?1 AND repo = ?2 COLLATE NOCASE AND host = ?3 COLLATE NOCASE"
-    );
+    let sql =
+        select!("WHERE number = ?1 AND repo = ?2 COLLATE NOCASE AND host = ?3 COLLATE NOCASE");
     snapshot.one("find a pull request", sql, (place.number, &place.repo, &place.host), read)
 }
 
@@ -280,15 +277,45 @@ const UPDATE: &str = "UPDATE pr SET url = ?2, title = ?3, author = ?4, is_author
 pub(crate) fn insert(tx: &Tx<'_>, pr: &Pr) -> Result<()> {
     let time = |at: Option<Timestamp>| at.map(|at| at.0);
     let params = rusqlite::params![
-        pr.id.as_str(), pr.url, pr.title, pr.author, pr.is_author_bot, pr.state.as_str(),
-        pr.head_ref, pr.head_repo, pr.head_sha, pr.base_ref, pr.base_sha, pr.is_cross_repo,
-        pr.additions, pr.deletions, pr.changed_files, pr.ci.as_str(),
-        pr.review_decision.as_str(), pr.mergeable.as_str(), pr.is_mergeable_stale,
-        pr.merge_state, pr.mergeability.as_str(), pr.is_in_merge_queue, pr.is_auto_merge,
-        pr.merge_commit_sha, pr.checks_state.as_str(), pr.threads_state.as_str(),
-        pr.reviews_state.as_str(), pr.comments_state.as_str(), time(pr.provider_created_at),
-        time(pr.merged_at), time(pr.closed_at), pr.node_id, pr.session.as_str(),
-        pr.project.as_str(), pr.host, pr.repo, pr.number, pr.created_at.0, pr.updated_at.0,
+        pr.id.as_str(),
+        pr.url,
+        pr.title,
+        pr.author,
+        pr.is_author_bot,
+        pr.state.as_str(),
+        pr.head_ref,
+        pr.head_repo,
+        pr.head_sha,
+        pr.base_ref,
+        pr.base_sha,
+        pr.is_cross_repo,
+        pr.additions,
+        pr.deletions,
+        pr.changed_files,
+        pr.ci.as_str(),
+        pr.review_decision.as_str(),
+        pr.mergeable.as_str(),
+        pr.is_mergeable_stale,
+        pr.merge_state,
+        pr.mergeability.as_str(),
+        pr.is_in_merge_queue,
+        pr.is_auto_merge,
+        pr.merge_commit_sha,
+        pr.checks_state.as_str(),
+        pr.threads_state.as_str(),
+        pr.reviews_state.as_str(),
+        pr.comments_state.as_str(),
+        time(pr.provider_created_at),
+        time(pr.merged_at),
+        time(pr.closed_at),
+        pr.node_id,
+        pr.session.as_str(),
+        pr.project.as_str(),
+        pr.host,
+        pr.repo,
+        pr.number,
+        pr.created_at.0,
+        pr.updated_at.0,
     ];
     tx.change("insert a pull request", INSERT, params).map(|_| ())
 }
@@ -305,7 +332,13 @@ pub(crate) fn update(tx: &Tx<'_>, old: &Pr, new: &Pr) -> Result<bool> {
     let place = |pr: &Pr| (pr.node_id.clone(), pr.host.clone(), pr.repo.clone(), pr.number);
     if place(old) != place(new) {
         let params = rusqlite::params![
-            new.id.as_str(), new.node_id, new.host, new.repo, new.number, new.url, tx.now().0
+            new.id.as_str(),
+            new.node_id,
+            new.host,
+            new.repo,
+            new.number,
+            new.url,
+            tx.now().0
         ];
         tx.change("move a pull request", MOVE, params)?;
         let mut moved = old.clone();
@@ -317,14 +350,38 @@ pub(crate) fn update(tx: &Tx<'_>, old: &Pr, new: &Pr) -> Result<bool> {
     }
     let time = |at: Option<Timestamp>| at.map(|at| at.0);
     let params = rusqlite::params![
-        new.id.as_str(), new.url, new.title, new.author, new.is_author_bot, new.state.as_str(),
-        new.head_ref, new.head_repo, new.head_sha, new.base_ref, new.base_sha,
-        new.is_cross_repo, new.additions, new.deletions, new.changed_files, new.ci.as_str(),
-        new.review_decision.as_str(), new.mergeable.as_str(), new.is_mergeable_stale,
-        new.merge_state, new.mergeability.as_str(), new.is_in_merge_queue, new.is_auto_merge,
-        new.merge_commit_sha, new.checks_state.as_str(), new.threads_state.as_str(),
-        new.reviews_state.as_str(), new.comments_state.as_str(), time(new.provider_created_at),
-        time(new.merged_at), time(new.closed_at), tx.now().0,
+        new.id.as_str(),
+        new.url,
+        new.title,
+        new.author,
+        new.is_author_bot,
+        new.state.as_str(),
+        new.head_ref,
+        new.head_repo,
+        new.head_sha,
+        new.base_ref,
+        new.base_sha,
+        new.is_cross_repo,
+        new.additions,
+        new.deletions,
+        new.changed_files,
+        new.ci.as_str(),
+        new.review_decision.as_str(),
+        new.mergeable.as_str(),
+        new.is_mergeable_stale,
+        new.merge_state,
+        new.mergeability.as_str(),
+        new.is_in_merge_queue,
+        new.is_auto_merge,
+        new.merge_commit_sha,
+        new.checks_state.as_str(),
+        new.threads_state.as_str(),
+        new.reviews_state.as_str(),
+        new.comments_state.as_str(),
+        time(new.provider_created_at),
+        time(new.merged_at),
+        time(new.closed_at),
+        tx.now().0,
     ];
     tx.change("update a pull request", UPDATE, params).map(|_| true)
 }

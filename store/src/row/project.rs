@@ -148,9 +148,8 @@ const ARCHIVE: &str =
 /// `PROJECT_NOT_FOUND`, `PROJECT_ARCHIVED`, `PROJECT_HAS_LIVE_SESSIONS`.
 pub fn archive(tx: &Tx<'_>, id: &ProjectId) -> Result<Project> {
     require_active(tx, id)?;
-    let live = tx.one("count live sessions", COUNT_LIVE, [id.as_str()], |row| {
-        row.get::<_, i64>(0)
-    })?;
+    let live =
+        tx.one("count live sessions", COUNT_LIVE, [id.as_str()], |row| row.get::<_, i64>(0))?;
     match live.unwrap_or(0).unsigned_abs() {
         0 => {}
         live => return Err(Error::ProjectHasLiveSessions { id: id.clone(), live }),

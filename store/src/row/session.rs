@@ -46,12 +46,8 @@ impl Session {
     /// Whether it produced nothing yet (a claimed pull request also keeps it; see [`delete`]).
     #[must_use]
     pub fn is_seed(&self) -> bool {
-        let produced = [
-            &self.workspace_path,
-            &self.runtime_handle,
-            &self.agent_session_id,
-            &self.prompt,
-        ];
+        let produced =
+            [&self.workspace_path, &self.runtime_handle, &self.agent_session_id, &self.prompt];
         !self.is_terminated && produced.iter().all(|text| text.is_empty())
     }
 }

@@ -3,8 +3,8 @@
 
 use ao_store::observation::{Facet, Observation, PrFacts};
 use ao_store::row::pr::{self, Pr};
-use ao_store::row::session::{self, SessionKind};
 use ao_store::row::project;
+use ao_store::row::session::{self, SessionKind};
 use ao_store::{Code, Outcome, Store, apply_observation};
 
 use crate::support::{
@@ -54,7 +54,10 @@ fn an_observation_that_names_another_session_changes_nothing() {
 #[test]
 fn a_new_pull_request_of_a_session_that_does_not_exist_is_refused() {
     let Fixture { store, dir } = fixture();
-    let seen = Observation { session: Some("ghost-1".parse().unwrap()), ..on_branch("octo/hello", Some("fix")) };
+    let seen = Observation {
+        session: Some("ghost-1".parse().unwrap()),
+        ..on_branch("octo/hello", Some("fix"))
+    };
     assert_writes_nothing(&dir.path().join("ao.db"), || {
         assert_eq!(code(try_observe(&store, &seen)), Code::SessionNotFound);
     });
@@ -105,7 +108,10 @@ fn an_archived_project_gets_no_new_pull_request() {
     store.write(cause(), move |tx| project::add(tx, &new)).unwrap();
     let new = new_session("second", SessionKind::Worker, "fix");
     store.write(cause(), move |tx| session::create(tx, &new)).unwrap();
-    assert_eq!(observe(&store, &on_branch("octo/hello", Some("fix"))).value.session.as_str(), "second-1");
+    assert_eq!(
+        observe(&store, &on_branch("octo/hello", Some("fix"))).value.session.as_str(),
+        "second-1"
+    );
 }
 
 #[test]
@@ -125,20 +131,31 @@ fn a_renamed_or_transferred_pull_request_keeps_its_row_and_its_owner() {
     assert_eq!((row.id, row.repo.as_str(), row.number), (id, "new-owner/Renamed", 70));
     assert_eq!(row.url, "https://github.com/new-owner/Renamed/pull/70");
     assert!(store.read(|snapshot| pr::at(snapshot, &place())).unwrap().is_none());
-    assert_eq!(kinds_of(&store, || {
-        observe(&store, &moved);
-    }), [""; 0]);
+    assert_eq!(
+        kinds_of(&store, || {
+            observe(&store, &moved);
+        }),
+        [""; 0]
+    );
     let case_only = Observation { pr: "NEW-owner/renamed#70".parse().unwrap(), ..moved };
-    assert_eq!(kinds_of(&store, || {
-        observe(&store, &case_only);
-    }), [""; 0], "letter case is no move");
+    assert_eq!(
+        kinds_of(&store, || {
+            observe(&store, &case_only);
+        }),
+        [""; 0],
+        "letter case is no move"
+    );
 }
 
 #[test]
 fn a_place_that_was_left_can_hold_another_pull_request() {
     let Fixture { store, dir: _dir } = fixture();
-    let moved = Observation { pr: "octo/away#7".parse().unwrap(), node_id: "PR_7".to_owned(),
-        facts: PrFacts { title: Some("t".to_owned()), ..PrFacts::default() }, ..observation(T1) };
+    let moved = Observation {
+        pr: "octo/away#7".parse().unwrap(),
+        node_id: "PR_7".to_owned(),
+        facts: PrFacts { title: Some("t".to_owned()), ..PrFacts::default() },
+        ..observation(T1)
+    };
     observe(&store, &moved);
     let new = Observation {
         node_id: "PR_other".to_owned(),
@@ -148,17 +165,25 @@ fn a_place_that_was_left_can_hold_another_pull_request() {
     let applied = observe(&store, &new).value;
     assert!(applied.is_new);
     assert_ne!(applied.pr, by_node(&store, "PR_7").id);
-    assert_eq!(store.read(|snapshot| pr::require(snapshot, &place())).unwrap().session.as_str(), "demo-2");
+    assert_eq!(
+        store.read(|snapshot| pr::require(snapshot, &place())).unwrap().session.as_str(),
+        "demo-2"
+    );
 }
 
 #[test]
 fn another_pull_request_at_a_stored_place_is_told_and_not_stored() {
     let Fixture { store, dir } = fixture();
-    let second = Observation { pr: "octo/hello#8".parse().unwrap(), node_id: "PR_8".to_owned(),
-        session: Some("demo-1".parse().unwrap()), ..observation(T1) };
+    let second = Observation {
+        pr: "octo/hello#8".parse().unwrap(),
+        node_id: "PR_8".to_owned(),
+        session: Some("demo-1".parse().unwrap()),
+        ..observation(T1)
+    };
     observe(&store, &second);
     let facts = PrFacts { title: Some("x".to_owned()), ..PrFacts::default() };
-    let unknown = Observation { node_id: "PR_new".to_owned(), facts: facts.clone(), ..observation(T1 + 1) };
+    let unknown =
+        Observation { node_id: "PR_new".to_owned(), facts: facts.clone(), ..observation(T1 + 1) };
     // Two repositories that swapped their names.
     let swapped = Observation { node_id: "PR_8".to_owned(), facts, ..observation(T1 + 1) };
     assert_writes_nothing(&dir.path().join("ao.db"), || {

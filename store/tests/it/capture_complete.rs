@@ -7,12 +7,22 @@ use ao_store::{CHANGE_TYPES, Seq};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::support::{Fixture, captured_tables, changes, changes_after, columns, fixture, head, raw, strings};
+use crate::support::{
+    Fixture, captured_tables, changes, changes_after, columns, fixture, head, raw, strings,
+};
 
 /// Tables whose changes are not facts about sessions.
 const BOOKKEEPING: &[&str] = &[
-    "capture_displaced", "change_context", "change_log", "consumer", "log_meta", "pr_check_log",
-    "pr_item_as_of", "pr_observed", "refinery_schema_history", "session_counter",
+    "capture_displaced",
+    "change_context",
+    "change_log",
+    "consumer",
+    "log_meta",
+    "pr_check_log",
+    "pr_item_as_of",
+    "pr_observed",
+    "refinery_schema_history",
+    "session_counter",
 ];
 
 /// What a column of a row holds: distinctive, within its constraints, and another one per `round`.
@@ -94,25 +104,39 @@ fn every_column_of_every_captured_table_stands_in_the_images() {
             .unwrap();
         let inserted = row_of(&conn, &table, &key, filter);
         let changed = names.iter().zip(second).filter(|(name, _)| !key.contains(name));
-        let set: Vec<_> = changed.filter(|(n, _)| !["num", "project_id"].contains(&n.as_str()))
-            .map(|(name, value)| format!("{name} = {value}")).collect();
+        let set: Vec<_> = changed
+            .filter(|(n, _)| !["num", "project_id"].contains(&n.as_str()))
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect();
         conn.execute(&format!("UPDATE {table} SET {} WHERE {found}", set.join(", ")), []).unwrap();
         let updated = row_of(&conn, &table, &key, filter);
         conn.execute(&format!("DELETE FROM {table} WHERE {found}"), []).unwrap();
         let made = changes_after(&store, start);
-        let parse = |text: &Option<String>| text.as_ref().map(|t| serde_json::from_str::<Value>(t).unwrap());
-        let images: Vec<_> = made.iter().map(|c| (c.op.as_str(), parse(&c.before), parse(&c.after))).collect();
-        assert_eq!(images, [
-            ("insert", None, Some(inserted.clone())),
-            ("update", Some(inserted.clone()), Some(updated.clone())),
-            ("delete", Some(updated.clone()), None),
-        ]);
+        let parse = |text: &Option<String>| {
+            text.as_ref().map(|t| serde_json::from_str::<Value>(t).unwrap())
+        };
+        let images: Vec<_> =
+            made.iter().map(|c| (c.op.as_str(), parse(&c.before), parse(&c.after))).collect();
+        assert_eq!(
+            images,
+            [
+                ("insert", None, Some(inserted.clone())),
+                ("update", Some(inserted.clone()), Some(updated.clone())),
+                ("delete", Some(updated.clone()), None),
+            ]
+        );
         assert_image_is_whole(&table, &names, &key, &inserted, &updated);
     }
 }
 
 /// The image names every column, in order of nothing but with distinct values, and booleans are so.
-fn assert_image_is_whole(table: &str, names: &[String], key: &[String], first: &Value, second: &Value) {
+fn assert_image_is_whole(
+    table: &str,
+    names: &[String],
+    key: &[String],
+    first: &Value,
+    second: &Value,
+) {
     let held: BTreeSet<_> = first.as_object().unwrap().keys().cloned().collect();
     assert_eq!(held, names.iter().cloned().collect(), "{table}");
     for name in names {
@@ -132,9 +156,15 @@ fn a_nullable_boolean_is_null_in_the_image_when_it_is_null() {
     )
     .unwrap();
     let made = changes(&store);
-    let last: Vec<_> = made.iter().rev().take(3).map(|change| {
-        serde_json::from_str::<Value>(change.after.as_ref().unwrap()).unwrap()["is_required"].clone()
-    }).collect();
+    let last: Vec<_> = made
+        .iter()
+        .rev()
+        .take(3)
+        .map(|change| {
+            serde_json::from_str::<Value>(change.after.as_ref().unwrap()).unwrap()["is_required"]
+                .clone()
+        })
+        .collect();
     assert_eq!(last, [Value::Bool(true), Value::Bool(false), Value::Null]);
 }
 
@@ -159,7 +189,8 @@ fn a_table_is_captured_or_listed_as_bookkeeping() {
 fn every_change_type_can_be_produced_and_no_other() {
     let Fixture { store, dir } = fixture();
     let conn = raw(&dir.path().join("ao.db"));
-    let child = |table: &str, values: &str| format!("INSERT INTO {table} SELECT id, {values} FROM pr;");
+    let child =
+        |table: &str, values: &str| format!("INSERT INTO {table} SELECT id, {values} FROM pr;");
     let script = [
         "UPDATE project SET name = 'x'; UPDATE project SET archived_at = 1;
          UPDATE project SET archived_at = NULL;
@@ -201,6 +232,14 @@ fn the_most_specific_type_wins_when_several_facts_change_at_once() {
     )
     .unwrap();
     let kinds: Vec<_> = changes_after(&store, start).into_iter().map(|c| c.kind).collect();
-    assert_eq!(kinds, ["pr_review_thread_resolved", "pr_session_changed", "session_terminated",
-        "project_archived", "project_updated"]);
+    assert_eq!(
+        kinds,
+        [
+            "pr_review_thread_resolved",
+            "pr_session_changed",
+            "session_terminated",
+            "project_archived",
+            "project_updated"
+        ]
+    );
 }

@@ -25,8 +25,13 @@ fn assert_refused(fixture: &Fixture, session: &str, pr: &str, takeover: Takeover
 fn a_pull_request_that_is_not_stored_is_created_for_its_claimant() {
     let Fixture { store, dir: _dir } = fixture();
     let start = head(&store);
-    let done = claim(&store, "demo-2", "https://github.com/octo/hello/pull/8/files", Takeover::Refuse).unwrap();
-    assert_eq!((done.session.as_str(), done.previous, done.was_previous_terminated), ("demo-2", None, false));
+    let done =
+        claim(&store, "demo-2", "https://github.com/octo/hello/pull/8/files", Takeover::Refuse)
+            .unwrap();
+    assert_eq!(
+        (done.session.as_str(), done.previous, done.was_previous_terminated),
+        ("demo-2", None, false)
+    );
     let made = changes_after(&store, start);
     assert_eq!(made.iter().map(|c| c.kind.as_str()).collect::<Vec<_>>(), ["pr_created"]);
     assert_eq!(made[0].session.as_deref(), Some("demo-2"));
@@ -93,12 +98,18 @@ fn those_who_cannot_own_a_pull_request_are_refused() {
 #[test]
 fn a_pull_request_of_another_project_is_refused() {
     let fixture = fixture();
-    let new = ao_store::row::project::NewProject { repo: "octo/second".to_owned(), ..new_project("second") };
+    let new = ao_store::row::project::NewProject {
+        repo: "octo/second".to_owned(),
+        ..new_project("second")
+    };
     let create = new_session("second", SessionKind::Worker, "");
-    fixture.store.write(cause(), move |tx| {
-        ao_store::row::project::add(tx, &new)?;
-        session::create(tx, &create)
-    }).unwrap();
+    fixture
+        .store
+        .write(cause(), move |tx| {
+            ao_store::row::project::add(tx, &new)?;
+            session::create(tx, &create)
+        })
+        .unwrap();
     for pr in ["octo/hello#7", "octo/hello#8", "ghe.corp/octo/second#1"] {
         assert_refused(&fixture, "second-1", pr, Takeover::Allow, Code::PrProjectMismatch);
     }

@@ -4,13 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ao_store::row::session::{self, SessionKind};
 use ao_store::row::project;
+use ao_store::row::session::{self, SessionKind};
 use ao_store::{Code, Error, Options, Store};
 
-use crate::support::{
-    assert_log_equals_tables, cause, head, new_project, new_session, raw,
-};
+use crate::support::{assert_log_equals_tables, cause, head, new_project, new_session, raw};
 
 /// A mounted file system, which is unmounted in any case.
 pub(crate) struct Mount(PathBuf);
@@ -18,7 +16,8 @@ pub(crate) struct Mount(PathBuf);
 impl Mount {
     pub(crate) fn new(path: &Path, options: &str) -> Option<Mount> {
         std::fs::create_dir_all(path).unwrap();
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path).output();
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path).output();
         match mount {
             Ok(output) if output.status.success() => Some(Mount(path.to_owned())),
             other => {
@@ -29,7 +28,8 @@ impl Mount {
     }
 
     pub(crate) fn remount(&self, options: &str) {
-        let status = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status();
+        let status =
+            Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status();
         assert!(status.unwrap().success());
     }
 }
@@ -41,7 +41,10 @@ impl Drop for Mount {
 }
 
 fn spawn(store: &Store) -> Result<String, Error> {
-    let new = session::NewSession { issue: "x".repeat(200), ..new_session("demo", SessionKind::Worker, "b") };
+    let new = session::NewSession {
+        issue: "x".repeat(200),
+        ..new_session("demo", SessionKind::Worker, "b")
+    };
     store.write(cause(), move |tx| session::create(tx, &new)).map(|done| done.value.id.to_string())
 }
 
@@ -68,7 +71,8 @@ fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
     let full = head(&store);
     for _ in 0..3 {
         assert_eq!(spawn(&store).unwrap_err().code(), Code::DiskFull);
-        let stored = store.read(|snapshot| session::list(snapshot, &session::Filter::default())).unwrap();
+        let stored =
+            store.read(|snapshot| session::list(snapshot, &session::Filter::default())).unwrap();
         let stored: Vec<_> = stored.into_iter().map(|session| session.id.to_string()).collect();
         assert_eq!(stored, acknowledged, "reads go on");
         assert_eq!(head(&store), full);
@@ -83,8 +87,10 @@ fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
     let store = Store::open(&path, Options::default()).unwrap();
     let expected: Vec<_> = (1..=acknowledged.len()).map(|num| format!("demo-{num}")).collect();
     assert_eq!(acknowledged, expected, "no number was used up");
-    let stored = store.read(|snapshot| session::list(snapshot, &session::Filter::default())).unwrap();
+    let stored =
+        store.read(|snapshot| session::list(snapshot, &session::Filter::default())).unwrap();
     assert_eq!(stored.len(), acknowledged.len());
-    let check: String = raw(&path).query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    let check: String =
+        raw(&path).query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(check, "ok");
 }

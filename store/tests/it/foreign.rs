@@ -84,7 +84,10 @@ fn time_never_goes_back_when_the_whole_log_was_pruned_in_between() {
     shell(&path, "UPDATE project SET name = 'foreign';");
     let last = changes(&store).pop().unwrap();
     // What retention does: the prefix goes, the floor moves.
-    shell(&path, "DELETE FROM change_log; UPDATE log_meta SET floor = (SELECT seq FROM sqlite_sequence);");
+    shell(
+        &path,
+        "DELETE FROM change_log; UPDATE log_meta SET floor = (SELECT seq FROM sqlite_sequence);",
+    );
     let id = "demo-1".parse().unwrap();
     store.write(at(5), move |tx| session::rename(tx, &id, "late")).unwrap();
     let next = changes_after(&store, last.seq).pop().unwrap();
@@ -99,12 +102,16 @@ fn what_a_foreign_writer_rolls_back_leaves_nothing_and_no_hole() {
     let Fixture { store, dir } = fixture();
     let path = dir.path().join("ao.db");
     let start = head(&store);
-    shell(&path, "BEGIN; UPDATE project SET name = 'a'; SAVEPOINT s; DELETE FROM pr;
+    shell(
+        &path,
+        "BEGIN; UPDATE project SET name = 'a'; SAVEPOINT s; DELETE FROM pr;
         UPDATE session SET name = 'b'; ROLLBACK TO s; RELEASE s;
         UPDATE session SET name = 'c' WHERE num = 1; COMMIT;
         BEGIN; DELETE FROM pr; ROLLBACK;
-        UPDATE session SET name = 'd' WHERE num = 1;");
-    let made: Vec<_> = changes_after(&store, start).iter().map(|c| (c.seq.0 - start.0, c.kind.clone())).collect();
+        UPDATE session SET name = 'd' WHERE num = 1;",
+    );
+    let made: Vec<_> =
+        changes_after(&store, start).iter().map(|c| (c.seq.0 - start.0, c.kind.clone())).collect();
     let expected = ["project_updated", "session_updated", "session_updated"];
     assert_eq!(made, (1..).zip(expected.map(str::to_owned)).collect::<Vec<_>>());
     assert_log_equals_tables(&store, &raw(&path));
@@ -118,16 +125,22 @@ fn an_update_that_changes_nothing_makes_no_event() {
     let Fixture { store, dir } = fixture();
     observe(&store, &threads(T1, Facet::replace(vec![thread("t1", false)])));
     let kinds = kinds_of(&store, || {
-        shell(&dir.path().join("ao.db"), "UPDATE pr_review_thread SET is_resolved = is_resolved, line = line;
+        shell(
+            &dir.path().join("ao.db"),
+            "UPDATE pr_review_thread SET is_resolved = is_resolved, line = line;
             UPDATE pr SET title = title, repo = repo, node_id = node_id;
             UPDATE session SET name = ''; UPDATE project SET archived_at = NULL;
             INSERT INTO pr_review_thread SELECT * FROM pr_review_thread WHERE 1
-              ON CONFLICT DO UPDATE SET path = excluded.path;");
+              ON CONFLICT DO UPDATE SET path = excluded.path;",
+        );
     });
     assert_eq!(kinds, [""; 0]);
     let kinds = kinds_of(&store, || {
-        shell(&dir.path().join("ao.db"), "UPDATE pr SET repo = upper(repo), title = 'A';
-            UPDATE pr SET title = 'a';");
+        shell(
+            &dir.path().join("ao.db"),
+            "UPDATE pr SET repo = upper(repo), title = 'A';
+            UPDATE pr SET title = 'a';",
+        );
     });
     assert_eq!(kinds, ["pr_updated"; 2], "letter case is a change");
 }
@@ -140,22 +153,39 @@ fn a_pull_request_takes_its_facts_along_and_each_removal_names_session_and_proje
     for foreign_keys in ["ON", "OFF"] {
         let Fixture { store, dir } = fixture();
         let path = dir.path().join("ao.db");
-        observe(&store, &threads(T1, Facet::replace(vec![thread("t1", false), thread("t2", true)])));
+        observe(
+            &store,
+            &threads(T1, Facet::replace(vec![thread("t1", false), thread("t2", true)])),
+        );
         let start = head(&store);
-        shell(&path, &format!("PRAGMA foreign_keys = {foreign_keys};
+        shell(
+            &path,
+            &format!(
+                "PRAGMA foreign_keys = {foreign_keys};
             INSERT INTO pr_review SELECT id, 'r', '', 0, 'approved', '', '', '', NULL FROM pr;
-            INSERT INTO pr_check_log SELECT id, 'x', 'tail' FROM pr; DELETE FROM pr;"));
+            INSERT INTO pr_check_log SELECT id, 'x', 'tail' FROM pr; DELETE FROM pr;"
+            ),
+        );
         let made = changes_after(&store, Seq(start.0 + 1));
         let mut kinds: Vec<_> = made.iter().map(|change| change.kind.as_str()).collect();
         kinds.sort_unstable();
-        assert_eq!(kinds, ["pr_deleted", "pr_review_removed", "pr_review_thread_removed",
-            "pr_review_thread_removed"]);
+        assert_eq!(
+            kinds,
+            [
+                "pr_deleted",
+                "pr_review_removed",
+                "pr_review_thread_removed",
+                "pr_review_thread_removed"
+            ]
+        );
         for change in &made {
             assert_eq!(change.session.as_deref(), Some("demo-1"), "{change:?}");
             assert_eq!(change.project.as_deref(), Some("demo"), "{change:?}");
         }
         let conn = raw(&path);
-        for table in ["pr_review_thread", "pr_review", "pr_observed", "pr_check_log", "pr_item_as_of"] {
+        for table in
+            ["pr_review_thread", "pr_review", "pr_observed", "pr_check_log", "pr_item_as_of"]
+        {
             let left = crate::support::number(&conn, &format!("SELECT count(*) FROM {table}"));
             assert_eq!(left, 0, "{table}, foreign keys {foreign_keys}");
         }
@@ -172,8 +202,13 @@ fn changing_a_key_is_refused() {
     let path = dir.path().join("ao.db");
     observe(&store, &threads(T1, Facet::replace(vec![thread("t1", false)])));
     let start = head(&store);
-    for update in ["project SET id = 'x'", "session SET id = 'demo-9', num = 9 WHERE num = 2",
-        "pr SET id = 'x'", "pr_review_thread SET id = 'x'", "OR REPLACE pr_review_thread SET pr_id = 'x'"] {
+    for update in [
+        "project SET id = 'x'",
+        "session SET id = 'demo-9', num = 9 WHERE num = 2",
+        "pr SET id = 'x'",
+        "pr_review_thread SET id = 'x'",
+        "OR REPLACE pr_review_thread SET pr_id = 'x'",
+    ] {
         let error = try_shell(&path, &format!("UPDATE {update}")).unwrap_err();
         assert!(error.contains("never changes"), "{update}: {error}");
     }
@@ -191,8 +226,10 @@ fn the_next_identical_observation_repairs_a_foreign_write() {
     for (damage, repair) in [
         ("UPDATE pr_review_thread SET is_resolved = 0", "pr_review_thread_resolved"),
         ("DELETE FROM pr_review_thread WHERE id = 't2'", "pr_review_thread_added"),
-        ("INSERT INTO pr_review_thread SELECT pr_id, 't3', '', 1, 1, '', 0, 0, 0, '', 1 FROM pr_review_thread LIMIT 1",
-            "pr_review_thread_removed"),
+        (
+            "INSERT INTO pr_review_thread SELECT pr_id, 't3', '', 1, 1, '', 0, 0, 0, '', 1 FROM pr_review_thread LIMIT 1",
+            "pr_review_thread_removed",
+        ),
         ("UPDATE pr_review_thread SET path = 'x' WHERE id = 't2'", "pr_review_thread_updated"),
     ] {
         shell(&dir.path().join("ao.db"), damage);
@@ -260,7 +297,10 @@ fn text_that_json_must_escape_survives_in_the_images() {
     }
     let Fixture { store, dir } = fixture();
     let path = dir.path().join("ao.db");
-    shell(&path, "UPDATE session SET name = char(0, 1, 10, 13, 34, 92, 127, 233, 128512, 8232) || '''';");
+    shell(
+        &path,
+        "UPDATE session SET name = char(0, 1, 10, 13, 34, 92, 127, 233, 128512, 8232) || '''';",
+    );
     assert_log_equals_tables(&store, &raw(&path));
     let huge = i64::MAX;
     shell(&path, &format!("UPDATE session SET pinned_at = {huge}, activity_at = {};", i64::MIN));

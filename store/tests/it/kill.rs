@@ -80,8 +80,11 @@ fn a_writer_that_is_killed_loses_nothing_that_it_acknowledged() {
         let store = Store::open(&path, Options::default()).unwrap();
         let made = changes_after(&store, start);
         assert_eq!(made.len() % 2, 0, "half a transaction is there");
-        let created: Vec<_> = made.iter().filter(|c| c.kind == "session_created")
-            .map(|c| c.session.clone().unwrap()).collect();
+        let created: Vec<_> = made
+            .iter()
+            .filter(|c| c.kind == "session_created")
+            .map(|c| c.session.clone().unwrap())
+            .collect();
         assert!(created.starts_with(&acknowledged), "round {round}: {acknowledged:?} {created:?}");
         assert!(created.len() - acknowledged.len() <= 1, "one write at a time was under way");
         for id in &created {

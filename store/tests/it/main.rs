@@ -1,5 +1,11 @@
 //! What the store promises, shown on real database files.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test ends at the first surprise, and says why it was skipped"
+)]
+
 mod attribution;
 mod capture_complete;
 mod claims;

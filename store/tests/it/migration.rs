@@ -42,13 +42,22 @@ fn two_processes_that_create_one_store_both_succeed() {
     for round in 0..20 {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data/ao.db");
-        let children: Vec<_> = (0..2).map(|_| {
-            child("migration::a_child_creates_a_store", path.to_str().unwrap())
-                .stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
-        }).collect();
+        let children: Vec<_> = (0..2)
+            .map(|_| {
+                child("migration::a_child_creates_a_store", path.to_str().unwrap())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
         for child in children {
             let output = child.wait_with_output().unwrap();
-            assert!(output.status.success(), "round {round}: {}", String::from_utf8_lossy(&output.stderr));
+            assert!(
+                output.status.success(),
+                "round {round}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         open(&path).unwrap();
         assert_eq!(Store::migrate(&path, Options::default()).unwrap().applied, [""; 0]);
@@ -65,7 +74,8 @@ fn threads_that_create_one_store_all_succeed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ao.db");
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| create(&path).map(|_| ()))).collect();
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| create(&path).map(|_| ()))).collect();
             for thread in threads {
                 thread.join().unwrap().unwrap();
             }
@@ -83,7 +93,9 @@ fn a_kill_leaves_the_old_schema_or_the_new_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ao.db");
         let mut child = child("migration::a_child_creates_a_store", path.to_str().unwrap())
-            .stdout(Stdio::piped()).spawn().unwrap();
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         assert!(lines.any(|line| line == "ready"), "the child did not come up");
         std::thread::sleep(Duration::from_micros(random.below(10_000)));
@@ -178,12 +190,20 @@ fn an_empty_or_missing_file_can_be_made_a_store() {
 
 #[test]
 fn a_schema_that_somebody_changed_is_told() {
-    for change in ["DROP TRIGGER capture_pr_delete", "DROP INDEX pr_location", "ALTER TABLE pr ADD COLUMN x TEXT",
-        "CREATE TRIGGER x AFTER INSERT ON pr BEGIN DELETE FROM change_log; END"] {
+    for change in [
+        "DROP TRIGGER capture_pr_delete",
+        "DROP INDEX pr_location",
+        "ALTER TABLE pr ADD COLUMN x TEXT",
+        "CREATE TRIGGER x AFTER INSERT ON pr BEGIN DELETE FROM change_log; END",
+    ] {
         let Fixture { store: _store, dir } = empty();
         let path = dir.path().join("ao.db");
         raw(&path).execute_batch(change).unwrap();
-        assert_eq!(code(Store::migrate(&path, Options::default())), Code::SchemaMismatch, "{change}");
+        assert_eq!(
+            code(Store::migrate(&path, Options::default())),
+            Code::SchemaMismatch,
+            "{change}"
+        );
     }
 }
 
@@ -220,7 +240,11 @@ fn a_place_that_cannot_be_written_is_a_typed_error() {
     store.write(cause(), move |tx| project::add(tx, &new)).unwrap();
     drop(store);
     mount.remount("ro");
-    for refused in [open(&path).map(|_| ()), create(&path).map(|_| ()), create(&root.join("new.db")).map(|_| ())] {
+    for refused in [
+        open(&path).map(|_| ()),
+        create(&path).map(|_| ()),
+        create(&root.join("new.db")).map(|_| ()),
+    ] {
         if let Err(error) = refused {
             assert!(matches!(error.code(), Code::ReadOnly | Code::Io), "{error:?}");
         }

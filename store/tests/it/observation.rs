@@ -45,17 +45,33 @@ fn a_thread_that_is_resolved_makes_one_event_in_every_mode_that_can_bring_it() {
         for first in [Facet::replace as Bring, Facet::merge as Bring] {
             let Fixture { store, dir: _dir } = fixture();
             let both = |resolved| vec![thread("t1", resolved), thread("t2", false)];
-            assert_eq!(kinds(&store, &threads(T1, first(both(false)))), ["pr_review_thread_added"; 2]);
+            assert_eq!(
+                kinds(&store, &threads(T1, first(both(false)))),
+                ["pr_review_thread_added"; 2]
+            );
             let start = head(&store);
-            assert_eq!(kinds(&store, &threads(T1 + 1, bring(both(true)))), ["pr_review_thread_resolved"]);
-            let event = changes_after(&store, start).into_iter().find(|c| c.entity == "pr_review_thread").unwrap();
-            let image = |text: Option<String>| serde_json::from_str::<Value>(&text.unwrap()).unwrap();
+            assert_eq!(
+                kinds(&store, &threads(T1 + 1, bring(both(true)))),
+                ["pr_review_thread_resolved"]
+            );
+            let event = changes_after(&store, start)
+                .into_iter()
+                .find(|c| c.entity == "pr_review_thread")
+                .unwrap();
+            let image =
+                |text: Option<String>| serde_json::from_str::<Value>(&text.unwrap()).unwrap();
             assert_eq!(image(event.before)["is_resolved"], Value::Bool(false));
             assert_eq!(image(event.after)["is_resolved"], Value::Bool(true));
             assert_eq!(event.key, r#"["github.com/octo/hello#7","t1"]"#);
-            assert_eq!((event.project.as_deref(), event.session.as_deref()), (Some("demo"), Some("demo-1")));
+            assert_eq!(
+                (event.project.as_deref(), event.session.as_deref()),
+                (Some("demo"), Some("demo-1"))
+            );
             assert_eq!(kinds(&store, &threads(T1 + 2, bring(both(true)))), [""; 0]);
-            assert_eq!(kinds(&store, &threads(T1 + 3, bring(both(false)))), ["pr_review_thread_reopened"]);
+            assert_eq!(
+                kinds(&store, &threads(T1 + 3, bring(both(false)))),
+                ["pr_review_thread_reopened"]
+            );
         }
     }
 }
@@ -63,11 +79,20 @@ fn a_thread_that_is_resolved_makes_one_event_in_every_mode_that_can_bring_it() {
 #[test]
 fn a_thread_that_vanished_makes_one_event() {
     let Fixture { store, dir: _dir } = fixture();
-    observe(&store, &threads(T1, Facet::replace(vec![thread("t1", true), thread("t2", false), thread("t3", false)])));
+    observe(
+        &store,
+        &threads(
+            T1,
+            Facet::replace(vec![thread("t1", true), thread("t2", false), thread("t3", false)]),
+        ),
+    );
     let complete = threads(T1 + 1, Facet::replace(vec![thread("t1", true), thread("t2", false)]));
     assert_eq!(kinds(&store, &complete), ["pr_review_thread_removed"]);
     let removed = observe(&store, &gone(T1 + 2, "t2"));
-    assert_eq!((removed.changes, removed.value.threads.deleted, removed.value.threads.unchanged), (1, 1, 1));
+    assert_eq!(
+        (removed.changes, removed.value.threads.deleted, removed.value.threads.unchanged),
+        (1, 1, 1)
+    );
     assert_eq!(changes(&store).pop().unwrap().kind, "pr_review_thread_removed");
     assert_eq!(stored_threads(&store), [("t1".to_owned(), true)]);
 }
@@ -75,8 +100,14 @@ fn a_thread_that_vanished_makes_one_event() {
 #[test]
 fn a_thread_first_seen_resolved_is_only_added() {
     let Fixture { store, dir: _dir } = fixture();
-    assert_eq!(kinds(&store, &threads(T1, Facet::replace(vec![thread("t1", true)]))), ["pr_review_thread_added"]);
-    assert_eq!(kinds(&store, &threads(T1, Facet::merge(vec![thread("t2", true)]))), ["pr_review_thread_added"]);
+    assert_eq!(
+        kinds(&store, &threads(T1, Facet::replace(vec![thread("t1", true)]))),
+        ["pr_review_thread_added"]
+    );
+    assert_eq!(
+        kinds(&store, &threads(T1, Facet::merge(vec![thread("t2", true)]))),
+        ["pr_review_thread_added"]
+    );
 }
 
 #[test]
@@ -93,7 +124,10 @@ fn a_window_or_no_look_at_all_deletes_nothing() {
     let preserve = Facet { mode: Mode::Preserve, ..Facet::replace(vec![thread("t9", true)]) };
     assert_eq!(kinds(&store, &threads(T1 + 3, preserve)), [""; 0]);
     assert_eq!(stored_threads(&store).len(), 2);
-    assert_eq!(kinds(&store, &threads(T1 + 4, Facet::replace(vec![]))), ["pr_review_thread_removed"; 2]);
+    assert_eq!(
+        kinds(&store, &threads(T1 + 4, Facet::replace(vec![]))),
+        ["pr_review_thread_removed"; 2]
+    );
 }
 
 #[test]
@@ -126,8 +160,11 @@ fn unknown_mergeable_keeps_the_known_value_and_marks_it() {
 fn an_older_look_at_a_facet_is_ignored() {
     let Fixture { store, dir: _dir } = fixture();
     observe(&store, &threads(T1, Facet::replace(vec![thread("t1", true)])));
-    for facet in [Facet::replace(vec![]), Facet::merge(vec![thread("t1", false)]),
-        Facet { removed: vec!["t1".to_owned()], ..Facet::merge(vec![]) }] {
+    for facet in [
+        Facet::replace(vec![]),
+        Facet::merge(vec![thread("t1", false)]),
+        Facet { removed: vec!["t1".to_owned()], ..Facet::merge(vec![]) },
+    ] {
         let late = observe(&store, &threads(T1 - 1, facet));
         assert_eq!((late.changes, late.value.stale.contains(&"threads")), (0, true));
     }
@@ -160,7 +197,11 @@ fn deliveries_out_of_order_end_in_the_newest_fact_of_each_item() {
     let item = |as_of, id: &str, resolved| threads(as_of, Facet::merge(vec![thread(id, resolved)]));
     assert_eq!(kinds(&store, &item(T1 + 20, "t1", true)), ["pr_review_thread_added"]);
     assert_eq!(kinds(&store, &item(T1 + 10, "t1", false)), [""; 0], "an older fact");
-    assert_eq!(kinds(&store, &item(T1 + 10, "t2", false)), ["pr_review_thread_added"], "another item");
+    assert_eq!(
+        kinds(&store, &item(T1 + 10, "t2", false)),
+        ["pr_review_thread_added"],
+        "another item"
+    );
     assert_eq!(kinds(&store, &item(T1 + 22, "t1", true)), [""; 0], "the same again, later");
     assert_eq!(kinds(&store, &item(T1 + 21, "t1", false)), [""; 0], "between the two");
     assert_eq!(kinds(&store, &gone(T1 + 30, "t1")), ["pr_review_thread_removed"]);
@@ -179,7 +220,11 @@ fn a_look_that_was_asked_for_before_a_delivery_does_not_undo_it() {
     observe(&store, &threads(T1 + 20, Facet::merge(vec![thread("t1", true), thread("t4", false)])));
     observe(&store, &gone(T1 + 20, "t2"));
     let late = threads(T1 + 10, Facet::replace(vec![thread("t1", false), thread("t2", false)]));
-    assert_eq!(kinds(&store, &late), ["pr_review_thread_removed"], "only t3, of which nothing newer is known");
+    assert_eq!(
+        kinds(&store, &late),
+        ["pr_review_thread_removed"],
+        "only t3, of which nothing newer is known"
+    );
     let expected = [("t1".to_owned(), true), ("t4".to_owned(), false)];
     assert_eq!(stored_threads(&store), expected);
     let newer = threads(T1 + 30, Facet::replace(vec![thread("t1", false), thread("t2", false)]));
@@ -230,11 +275,21 @@ fn a_failure_after_an_observation_in_the_same_job_leaves_nothing() {
 fn of_several_items_of_one_identity_the_last_counts() {
     let Fixture { store, dir: _dir } = fixture();
     let twice = |first, last| vec![thread("t1", first), thread("t2", false), thread("t1", last)];
-    assert_eq!(kinds(&store, &threads(T1, Facet::replace(twice(false, true)))), ["pr_review_thread_added"; 2]);
+    assert_eq!(
+        kinds(&store, &threads(T1, Facet::replace(twice(false, true)))),
+        ["pr_review_thread_added"; 2]
+    );
     assert_eq!(stored_threads(&store), [("t1".to_owned(), true), ("t2".to_owned(), false)]);
     let other = threads(T1 + 1, Facet::replace(twice(true, false)));
-    assert_eq!(kinds(&store, &other), ["pr_review_thread_reopened"], "the same items in another order");
-    assert_eq!(kinds(&store, &threads(T1 + 2, Facet::merge(twice(false, true)))), ["pr_review_thread_resolved"]);
+    assert_eq!(
+        kinds(&store, &other),
+        ["pr_review_thread_reopened"],
+        "the same items in another order"
+    );
+    assert_eq!(
+        kinds(&store, &threads(T1 + 2, Facet::merge(twice(false, true)))),
+        ["pr_review_thread_resolved"]
+    );
 }
 
 #[test]
@@ -252,8 +307,11 @@ fn a_new_pull_request_is_one_event_with_all_that_is_known() {
         merge_state: Some("clean".to_owned()),
         ..PrFacts::default()
     };
-    seen.checks = Facet::replace(vec![check("a", CheckStatus::Failed), check("b", CheckStatus::Passed),
-        check("a", CheckStatus::Passed)]);
+    seen.checks = Facet::replace(vec![
+        check("a", CheckStatus::Failed),
+        check("b", CheckStatus::Passed),
+        check("a", CheckStatus::Passed),
+    ]);
     seen.comments = Facet::replace(vec![comment("c", "x")]);
     let start = head(&store);
     assert!(observe(&store, &seen).value.is_new);
@@ -261,13 +319,22 @@ fn a_new_pull_request_is_one_event_with_all_that_is_known() {
     let kinds: Vec<_> = made.iter().map(|change| change.kind.as_str()).collect();
     assert_eq!(kinds, ["pr_created", "pr_check_recorded", "pr_check_recorded", "pr_comment_added"]);
     let image: Value = serde_json::from_str(made[0].after.as_ref().unwrap()).unwrap();
-    for (column, value) in [("ci", "passing"), ("mergeability", "mergeable"), ("checks_state", "complete"),
-        ("comments_state", "complete"), ("threads_state", "unknown"), ("state", "open")] {
+    for (column, value) in [
+        ("ci", "passing"),
+        ("mergeability", "mergeable"),
+        ("checks_state", "complete"),
+        ("comments_state", "complete"),
+        ("threads_state", "unknown"),
+        ("state", "open"),
+    ] {
         assert_eq!(image[column], value, "{column}: of the checks named a the last counts");
     }
-    assert_eq!(kinds_of(&store, || {
-        observe(&store, &seen);
-    }), [""; 0]);
+    assert_eq!(
+        kinds_of(&store, || {
+            observe(&store, &seen);
+        }),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -276,7 +343,8 @@ fn checks_that_are_not_stored_do_not_count_for_a_new_pull_request() {
     let mut seen = Observation { pr: "octo/hello#8".parse().unwrap(), ..observation(T1) };
     seen.session = Some("demo-1".parse().unwrap());
     seen.facts.head_sha = Some(SHA.to_owned());
-    seen.checks = Facet { mode: Mode::Preserve, ..Facet::replace(vec![check("a", CheckStatus::Failed)]) };
+    seen.checks =
+        Facet { mode: Mode::Preserve, ..Facet::replace(vec![check("a", CheckStatus::Failed)]) };
     observe(&store, &seen);
     let pr = store.read(|snapshot| pr::require(snapshot, &seen.pr)).unwrap();
     assert_eq!(pr.ci, Ci::Unknown);
@@ -289,12 +357,24 @@ fn what_could_not_be_stored_or_found_again_is_refused() {
         let mut bad = vec![
             threads(T1, Facet::merge(vec![thread("t1", false), thread("", false)])),
             Observation { comments: Facet::replace(vec![comment("", "x")]), ..observation(T1) },
-            Observation { reviews: Facet::merge(vec![ao_store::observation::Review::default()]), ..observation(T1) },
-            Observation { checks: Facet::merge(vec![check("", CheckStatus::Passed)]), ..observation(T1) },
+            Observation {
+                reviews: Facet::merge(vec![ao_store::observation::Review::default()]),
+                ..observation(T1)
+            },
+            Observation {
+                checks: Facet::merge(vec![check("", CheckStatus::Passed)]),
+                ..observation(T1)
+            },
             // A check is known by six fields, so one id cannot say which is gone.
-            Observation { checks: Facet { removed: vec!["x".to_owned()], ..Facet::merge(vec![]) }, ..observation(T1) },
+            Observation {
+                checks: Facet { removed: vec!["x".to_owned()], ..Facet::merge(vec![]) },
+                ..observation(T1)
+            },
             // Both there and gone.
-            threads(T1, Facet { removed: vec!["t1".to_owned()], ..Facet::merge(vec![thread("t1", false)]) }),
+            threads(
+                T1,
+                Facet { removed: vec!["t1".to_owned()], ..Facet::merge(vec![thread("t1", false)]) },
+            ),
         ];
         bad.push(threads(T1, Facet { removed: vec![String::new()], ..Facet::merge(vec![]) }));
         for seen in bad {

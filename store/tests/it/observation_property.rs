@@ -8,8 +8,8 @@ use ao_store::observation::{
     Check, CheckStatus, Ci, Comment, Completeness, Facet, Mode, Observation, Review, ReviewState,
     Thread,
 };
-use ao_store::row::pr::{self, Pr};
 use ao_store::row::facet;
+use ao_store::row::pr::{self, Pr};
 use ao_store::{Applied, Delta, Store};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -124,7 +124,8 @@ impl<T: Item> Model<T> {
         self.rows.extend(named.into_iter().map(|(key, item)| (key, item.clone())));
         let mut event = |kind: &str, key: &[String]| {
             let key: Vec<_> = std::iter::once("github.com/octo/hello#7".to_owned())
-                .chain(key.iter().cloned()).collect();
+                .chain(key.iter().cloned())
+                .collect();
             events.push((kind.to_owned(), json!(key).to_string()));
         };
         for (key, old) in &before {
@@ -195,8 +196,17 @@ impl World {
             events.push(("pr_updated".to_owned(), json!(["github.com/octo/hello#7"]).to_string()));
         }
         let Applied { pr, session, .. } = applied.value.clone();
-        let expected = Applied { pr, session, is_new: false, is_updated, checks, threads, reviews,
-            comments, stale: Vec::new() };
+        let expected = Applied {
+            pr,
+            session,
+            is_new: false,
+            is_updated,
+            checks,
+            threads,
+            reviews,
+            comments,
+            stale: Vec::new(),
+        };
         assert_eq!(applied.value, expected);
         let made = changes_after(store, start);
         let mut made: Vec<_> = made.into_iter().map(|change| (change.kind, change.key)).collect();
@@ -209,13 +219,25 @@ impl World {
 
     fn assert_stored(&self, store: &Store) {
         let stored: Pr = store.read(|snapshot| pr::require(snapshot, &place())).unwrap();
-        let states = [stored.checks_state, stored.threads_state, stored.reviews_state, stored.comments_state];
+        let states = [
+            stored.checks_state,
+            stored.threads_state,
+            stored.reviews_state,
+            stored.comments_state,
+        ];
         assert_eq!((states, stored.ci), (self.states(), self.ci));
         let read = store.read(|snapshot| {
-            let (checks, threads) = (facet::checks(snapshot, &stored.id)?, facet::threads(snapshot, &stored.id)?);
-            Ok((checks, threads, facet::reviews(snapshot, &stored.id)?, facet::comments(snapshot, &stored.id)?))
+            let (checks, threads) =
+                (facet::checks(snapshot, &stored.id)?, facet::threads(snapshot, &stored.id)?);
+            Ok((
+                checks,
+                threads,
+                facet::reviews(snapshot, &stored.id)?,
+                facet::comments(snapshot, &stored.id)?,
+            ))
         });
-        let expected = (self.checks.rows(), self.threads.rows(), self.reviews.rows(), self.comments.rows());
+        let expected =
+            (self.checks.rows(), self.threads.rows(), self.reviews.rows(), self.comments.rows());
         assert_eq!(read.unwrap(), expected);
     }
 }
@@ -227,10 +249,14 @@ fn id() -> impl Strategy<Value = &'static str> {
     (0..IDS.len()).prop_map(|i| IDS[i])
 }
 
-fn facet_of<T: Item>(item: impl Strategy<Value = T>, can_remove: bool) -> impl Strategy<Value = Facet<T>> {
+fn facet_of<T: Item>(
+    item: impl Strategy<Value = T>,
+    can_remove: bool,
+) -> impl Strategy<Value = Facet<T>> {
     let removed = prop::collection::vec(id(), 0..3);
     (0_u8..5, prop::collection::vec(item, 0..7), removed).prop_map(move |(mode, items, removed)| {
-        let mode = [Mode::Preserve, Mode::Merge, Mode::Merge, Mode::Replace, Mode::Replace][usize::from(mode)];
+        let mode = [Mode::Preserve, Mode::Merge, Mode::Merge, Mode::Replace, Mode::Replace]
+            [usize::from(mode)];
         let removed = removed.into_iter().filter(|id| {
             let is_named = items.iter().any(|item: &T| item.key()[0] == **id);
             can_remove && mode == Mode::Merge && !is_named
@@ -263,8 +289,12 @@ fn a_comment() -> impl Strategy<Value = Comment> {
 }
 
 fn a_check() -> impl Strategy<Value = Check> {
-    let status = prop::sample::select(vec![CheckStatus::Failed, CheckStatus::Queued, CheckStatus::Passed,
-        CheckStatus::Skipped]);
+    let status = prop::sample::select(vec![
+        CheckStatus::Failed,
+        CheckStatus::Queued,
+        CheckStatus::Passed,
+        CheckStatus::Skipped,
+    ]);
     (0_u8..3, any::<bool>(), any::<bool>(), status).prop_map(|(name, old, app, status)| Check {
         head_sha: if old { "old".to_owned() } else { SHA.to_owned() },
         // The fields of the key must not flow into each other.
@@ -276,9 +306,18 @@ fn a_check() -> impl Strategy<Value = Check> {
 }
 
 fn a_look() -> impl Strategy<Value = Observation> {
-    (facet_of(a_check(), false), facet_of(a_thread(), true), facet_of(a_review(), true), facet_of(a_comment(), true))
+    (
+        facet_of(a_check(), false),
+        facet_of(a_thread(), true),
+        facet_of(a_review(), true),
+        facet_of(a_comment(), true),
+    )
         .prop_map(|(checks, threads, reviews, comments)| Observation {
-            checks, threads, reviews, comments, ..observation(0)
+            checks,
+            threads,
+            reviews,
+            comments,
+            ..observation(0)
         })
 }
 
@@ -293,21 +332,28 @@ fn the_events_are_the_difference_and_a_repetition_writes_nothing() {
         ..Config::default()
     };
     let looks = prop::collection::vec(a_look(), 1..5);
-    TestRunner::new(config).run(&looks, |looks| {
-        let Fixture { store, dir } = fixture();
-        let path = dir.path().join("ao.db");
-        let mut world = World::default();
-        for (look, as_of) in looks.into_iter().zip(1..) {
-            let look = Observation { as_of: ao_store::Timestamp(T0 + as_of * 61_000), ..look };
-            world.assert_applies(&store, &look);
-            assert_writes_nothing(&path, || {
-                let again = observe(&store, &look);
-                assert_eq!((again.changes, again.value.is_updated), (0, false));
-                let deltas = [again.value.checks, again.value.threads, again.value.reviews, again.value.comments];
-                assert!(deltas.iter().all(|delta| !delta.is_change()), "{deltas:?}");
-            });
-        }
-        assert_log_equals_tables(&store, &raw(&path));
-        Ok(())
-    }).unwrap_or_else(|error| panic!("{error}"));
+    TestRunner::new(config)
+        .run(&looks, |looks| {
+            let Fixture { store, dir } = fixture();
+            let path = dir.path().join("ao.db");
+            let mut world = World::default();
+            for (look, as_of) in looks.into_iter().zip(1..) {
+                let look = Observation { as_of: ao_store::Timestamp(T0 + as_of * 61_000), ..look };
+                world.assert_applies(&store, &look);
+                assert_writes_nothing(&path, || {
+                    let again = observe(&store, &look);
+                    assert_eq!((again.changes, again.value.is_updated), (0, false));
+                    let deltas = [
+                        again.value.checks,
+                        again.value.threads,
+                        again.value.reviews,
+                        again.value.comments,
+                    ];
+                    assert!(deltas.iter().all(|delta| !delta.is_change()), "{deltas:?}");
+                });
+            }
+            assert_log_equals_tables(&store, &raw(&path));
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
 }

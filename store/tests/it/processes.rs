@@ -38,10 +38,16 @@ fn processes_that_write_at_once_lose_nothing() {
     let path = dir.path().join("ao.db");
     let ids: Vec<_> = (0..CHILDREN).map(|_| add_session(&store, "demo", "")).collect();
     let start = head(&store);
-    let children: Vec<_> = ids.iter().map(|id| {
-        let argument = format!("{}|{id}", path.display());
-        child("processes::a_child_writes_its_share", &argument).stdout(std::process::Stdio::null()).spawn().unwrap()
-    }).collect();
+    let children: Vec<_> = ids
+        .iter()
+        .map(|id| {
+            let argument = format!("{}|{id}", path.display());
+            child("processes::a_child_writes_its_share", &argument)
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
@@ -54,13 +60,19 @@ fn processes_that_write_at_once_lose_nothing() {
         assert_eq!((two[0].tx, two[1].tx), (Some(two[0].seq), Some(two[0].seq)), "{two:?}");
         assert_eq!(two[0].actor, two[1].actor);
         for change in two {
-            let image: serde_json::Value = serde_json::from_str(change.after.as_ref().unwrap()).unwrap();
+            let image: serde_json::Value =
+                serde_json::from_str(change.after.as_ref().unwrap()).unwrap();
             assert_eq!(change.actor, change.session);
-            of_child.entry(change.actor.clone().unwrap()).or_default().push(image["name"].to_string());
+            of_child
+                .entry(change.actor.clone().unwrap())
+                .or_default()
+                .push(image["name"].to_string());
         }
     }
-    let expected: Vec<_> = (0..JOBS).filter(|i| i % 4 != 3)
-        .flat_map(|i| [format!("\"{i} a\""), format!("\"{i} b\"")]).collect();
+    let expected: Vec<_> = (0..JOBS)
+        .filter(|i| i % 4 != 3)
+        .flat_map(|i| [format!("\"{i} a\""), format!("\"{i} b\"")])
+        .collect();
     assert_eq!(of_child.len(), CHILDREN);
     for (child, names) in of_child {
         assert_eq!(names, expected, "{child}");

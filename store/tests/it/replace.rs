@@ -47,8 +47,10 @@ fn lines(changes: &[ao_store::row::change::Change]) -> Vec<String> {
 }
 
 fn project(clause: &str, id: &str, path: &str) -> String {
-    format!("INSERT {clause} INTO project (id, path, name, created_at, updated_at)
-        VALUES ('{id}', '{path}', 'n', 1, 1)")
+    format!(
+        "INSERT {clause} INTO project (id, path, name, created_at, updated_at)
+        VALUES ('{id}', '{path}', 'n', 1, 1)"
+    )
 }
 
 fn pr(clause: &str, id: &str, node: &str, place: (&str, i64)) -> String {
@@ -78,7 +80,8 @@ fn replacing_a_row_by_its_path_logs_its_deletion() {
 
 #[test]
 fn an_archived_project_does_not_conflict_by_its_path() {
-    let setup = format!("{}; UPDATE project SET archived_at = 5 WHERE id = 'p'", project("", "p", "/p"));
+    let setup =
+        format!("{}; UPDATE project SET archived_at = 5 WHERE id = 'p'", project("", "p", "/p"));
     let script = project("OR REPLACE", "q", "/p");
     assert_changes(&setup, &script, &["project_created q"]);
 }
@@ -94,12 +97,24 @@ fn one_insertion_can_replace_two_rows() {
 #[test]
 fn one_statement_can_replace_many_rows_and_its_own() {
     let setup = format!("{}; {}", project("", "p", "/p"), project("", "q", "/q"));
-    let script = format!("{}, ('s', '/q', 'n', 1, 1), ('t', '/p', 'n', 1, 1), ('s', '/new', 'n', 1, 1)",
-        project("OR REPLACE", "r", "/p"));
-    assert_changes(&setup, &script, &[
-        "project_created r", "project_created s", "project_created s", "project_created t",
-        "project_deleted p", "project_deleted q", "project_deleted r", "project_deleted s",
-    ]);
+    let script = format!(
+        "{}, ('s', '/q', 'n', 1, 1), ('t', '/p', 'n', 1, 1), ('s', '/new', 'n', 1, 1)",
+        project("OR REPLACE", "r", "/p")
+    );
+    assert_changes(
+        &setup,
+        &script,
+        &[
+            "project_created r",
+            "project_created s",
+            "project_created s",
+            "project_created t",
+            "project_deleted p",
+            "project_deleted q",
+            "project_deleted r",
+            "project_deleted s",
+        ],
+    );
 }
 
 #[test]
@@ -109,8 +124,12 @@ fn a_session_is_replaced_by_its_number_and_by_being_the_orchestrator() {
     assert_changes(&setup, &other, &["session_created demo-6", "session_deleted demo-5"]);
     let same = session("OR REPLACE", 5, "worker");
     assert_changes(&setup, &same, &["session_created demo-5", "session_deleted demo-5"]);
-    let two = format!("{}; {}; UPDATE session SET is_terminated = 1 WHERE num = 5; {}", setup,
-        session("", 6, "worker"), session("", 7, "orchestrator"));
+    let two = format!(
+        "{}; {}; UPDATE session SET is_terminated = 1 WHERE num = 5; {}",
+        setup,
+        session("", 6, "worker"),
+        session("", 7, "orchestrator")
+    );
     let both = "UPDATE OR REPLACE session SET is_terminated = 0 WHERE num = 5";
     assert_changes(&two, both, &["session_deleted demo-7", "session_restored demo-5"]);
 }
@@ -132,22 +151,33 @@ fn a_pull_request_is_replaced_by_place_in_any_letter_case_and_by_node_id() {
 
 #[test]
 fn an_update_can_replace_several_rows() {
-    let setup = format!("{}; {}; {}", pr("", "a", "N1", ("o/r", 1)), pr("", "b", "N2", ("o/r", 2)),
-        pr("", "c", "N3", ("o/r", 3)));
+    let setup = format!(
+        "{}; {}; {}",
+        pr("", "a", "N1", ("o/r", 1)),
+        pr("", "b", "N2", ("o/r", 2)),
+        pr("", "c", "N3", ("o/r", 3))
+    );
     let script = "UPDATE OR REPLACE pr SET number = 2, node_id = 'N3' WHERE id = 'a'";
     assert_changes(&setup, script, &["pr_deleted b", "pr_deleted c", "pr_updated a"]);
     let case_only = "UPDATE OR REPLACE pr SET repo = 'O/R' WHERE id = 'a'";
     assert_changes(&setup, case_only, &["pr_updated a"]);
-    let archived = format!("{}; UPDATE project SET archived_at = 5 WHERE id = 'p'; {}",
-        project("", "p", "/p"), project("", "q", "/p"));
+    let archived = format!(
+        "{}; UPDATE project SET archived_at = 5 WHERE id = 'p'; {}",
+        project("", "p", "/p"),
+        project("", "q", "/p")
+    );
     let restore = "UPDATE OR REPLACE project SET archived_at = NULL WHERE id = 'p'";
     assert_changes(&archived, restore, &["project_deleted q", "project_restored p"]);
 }
 
 #[test]
 fn an_update_of_many_rows_can_replace_rows_that_it_updated() {
-    let setup = format!("{}; {}; {}", pr("", "a", "N1", ("o/r", 1)), pr("", "b", "N2", ("o/r", 2)),
-        pr("", "c", "N3", ("o/r", 3)));
+    let setup = format!(
+        "{}; {}; {}",
+        pr("", "a", "N1", ("o/r", 1)),
+        pr("", "b", "N2", ("o/r", 2)),
+        pr("", "c", "N3", ("o/r", 3))
+    );
     if !has_shell() {
         return;
     }
@@ -173,10 +203,13 @@ fn a_conflict_that_was_ignored_makes_no_event_then_or_later() {
     ] {
         let script = format!("{ignored}; {}; {}", project("", "r", "/r"), project("", "s", "/s"));
         assert_changes(&setup, &script, &["project_created r", "project_created s"]);
-        let moved = format!("{ignored}; UPDATE project SET path = '/moved' WHERE id = 'p'; {}",
-            project("", "r", "/p"));
+        let moved = format!(
+            "{ignored}; UPDATE project SET path = '/moved' WHERE id = 'p'; {}",
+            project("", "r", "/p")
+        );
         assert_changes(&setup, &moved, &["project_created r", "project_updated p"]);
-        let gone = format!("{ignored}; DELETE FROM project WHERE id = 'p'; {}", project("", "p", "/p"));
+        let gone =
+            format!("{ignored}; DELETE FROM project WHERE id = 'p'; {}", project("", "p", "/p"));
         assert_changes(&setup, &gone, &["project_created p", "project_deleted p"]);
     }
 }
@@ -184,14 +217,23 @@ fn a_conflict_that_was_ignored_makes_no_event_then_or_later() {
 #[test]
 fn an_upsert_that_updates_is_an_update_and_nothing_later() {
     let setup = format!("{}; {}", project("", "p", "/p"), project("", "q", "/q"));
-    let script = format!("{} ON CONFLICT (id) DO UPDATE SET name = 'upserted'; {}",
-        project("", "p", "/p2"), project("", "r", "/r"));
+    let script = format!(
+        "{} ON CONFLICT (id) DO UPDATE SET name = 'upserted'; {}",
+        project("", "p", "/p2"),
+        project("", "r", "/r")
+    );
     assert_changes(&setup, &script, &["project_created r", "project_updated p"]);
-    let same = format!("{} ON CONFLICT (id) DO UPDATE SET name = excluded.name; {}",
-        project("", "p", "/p2"), project("", "r", "/r"));
+    let same = format!(
+        "{} ON CONFLICT (id) DO UPDATE SET name = excluded.name; {}",
+        project("", "p", "/p2"),
+        project("", "r", "/r")
+    );
     assert_changes(&setup, &same, &["project_created r"]);
-    let mixed = format!("{} ON CONFLICT (id) DO UPDATE SET name = 'upserted'; {}",
-        project("OR REPLACE", "p", "/fresh"), project("", "r", "/r"));
+    let mixed = format!(
+        "{} ON CONFLICT (id) DO UPDATE SET name = 'upserted'; {}",
+        project("OR REPLACE", "p", "/fresh"),
+        project("", "r", "/r")
+    );
     assert_changes(&setup, &mixed, &["project_created r", "project_updated p"]);
 }
 
@@ -219,8 +261,12 @@ fn a_statement_that_fails_midway_leaves_only_what_it_kept() {
 #[test]
 fn a_savepoint_that_is_rolled_back_takes_its_replacement_back() {
     let setup = project("", "p", "/p");
-    let script = format!("BEGIN; SAVEPOINT s; {}; ROLLBACK TO s; {}; COMMIT; {}",
-        project("OR REPLACE", "q", "/p"), project("", "r", "/r"), project("", "t", "/t"));
+    let script = format!(
+        "BEGIN; SAVEPOINT s; {}; ROLLBACK TO s; {}; COMMIT; {}",
+        project("OR REPLACE", "q", "/p"),
+        project("", "r", "/r"),
+        project("", "t", "/t")
+    );
     assert_changes(&setup, &script, &["project_created r", "project_created t"]);
 }
 
@@ -232,14 +278,30 @@ fn rows_without_rowid_are_replaced_too() {
     for pragmas in PRAGMAS {
         let Fixture { store, dir } = fixture();
         let path = dir.path().join("ao.db");
-        observe(&store, &threads(T1, Facet::replace(vec![thread("t1", false), thread("t2", false)])));
+        observe(
+            &store,
+            &threads(T1, Facet::replace(vec![thread("t1", false), thread("t2", false)])),
+        );
         let start = head(&store);
-        shell(&path, &format!("{pragmas} INSERT OR REPLACE INTO pr_review_thread
-            SELECT pr_id, id, 'new', 1, 1, '', 1, 0, 0, '', 1 FROM pr_review_thread;"));
+        shell(
+            &path,
+            &format!(
+                "{pragmas} INSERT OR REPLACE INTO pr_review_thread
+            SELECT pr_id, id, 'new', 1, 1, '', 1, 0, 0, '', 1 FROM pr_review_thread;"
+            ),
+        );
         let mut made = lines(&changes_after(&store, start));
         made.sort();
-        assert_eq!(made, ["pr_review_thread_added t1", "pr_review_thread_added t2",
-            "pr_review_thread_removed t1", "pr_review_thread_removed t2"], "{pragmas}");
+        assert_eq!(
+            made,
+            [
+                "pr_review_thread_added t1",
+                "pr_review_thread_added t2",
+                "pr_review_thread_removed t1",
+                "pr_review_thread_removed t2"
+            ],
+            "{pragmas}"
+        );
         assert_log_equals_tables(&store, &raw(&path));
     }
 }
@@ -252,7 +314,10 @@ fn the_facts_of_a_replaced_pull_request_are_removed_in_the_name_of_its_owner() {
     for pragmas in PRAGMAS {
         let Fixture { store, dir } = fixture();
         let path = dir.path().join("ao.db");
-        observe(&store, &threads(T1, Facet::replace(vec![thread("t1", false), thread("t2", false)])));
+        observe(
+            &store,
+            &threads(T1, Facet::replace(vec![thread("t1", false), thread("t2", false)])),
+        );
         let start = head(&store);
         let other = pr("OR REPLACE", "other", "PR_7", ("o/r", 1)).replace("demo-1", "demo-2");
         shell(&path, &format!("{pragmas} {other}"));
@@ -261,7 +326,8 @@ fn the_facts_of_a_replaced_pull_request_are_removed_in_the_name_of_its_owner() {
         // With both pragmas off SQLite fires nothing for the deleted row: its facts stay, as rows
         // and in the log alike.
         let stay = pragmas == PRAGMAS[0];
-        let removed = made.iter().filter(|change| change.kind == "pr_review_thread_removed").count();
+        let removed =
+            made.iter().filter(|change| change.kind == "pr_review_thread_removed").count();
         assert_eq!(removed, if stay { 0 } else { 2 }, "{pragmas}");
         for change in made.iter().filter(|change| change.op == "delete") {
             assert_eq!(change.session.as_deref(), Some("demo-1"), "{pragmas} {change:?}");

@@ -69,20 +69,45 @@ impl Step {
     fn set(&self) -> String {
         let [_, _, a, b, c, d, ..] = self.pick;
         match self.table {
-            0 => [format!("path = '/{}'", b % 3), format!("archived_at = nullif({}, 0)", b % 3),
-                format!("name = 'n{b}'"), format!("id = 'p{}'", b % 4)][usize::from(a % 4)].clone(),
-            1 => [format!("is_terminated = {}", b % 2), format!("name = 'n{}'", b % 3),
-                "kind = 'orchestrator'".to_owned(), format!("is_terminated = {}, kind = 'orchestrator'", b % 2)]
-                [usize::from(a % 4)].clone(),
-            2 => [format!("number = {}", 1 + b % 3), format!("node_id = 'n{}'", b % 3),
+            0 => [
+                format!("path = '/{}'", b % 3),
+                format!("archived_at = nullif({}, 0)", b % 3),
+                format!("name = 'n{b}'"),
+                format!("id = 'p{}'", b % 4),
+            ][usize::from(a % 4)]
+            .clone(),
+            1 => [
+                format!("is_terminated = {}", b % 2),
+                format!("name = 'n{}'", b % 3),
+                "kind = 'orchestrator'".to_owned(),
+                format!("is_terminated = {}, kind = 'orchestrator'", b % 2),
+            ][usize::from(a % 4)]
+            .clone(),
+            2 => [
+                format!("number = {}", 1 + b % 3),
+                format!("node_id = 'n{}'", b % 3),
                 format!("repo = '{}'", ["o/r", "O/R", "o/s"][usize::from(b % 3)]),
-                format!("number = {}, node_id = '{}', title = 't{d}'", 1 + b % 3, ["", "n1", "n2"][usize::from(c % 3)]),
-                format!("id = 'r{}'", b % 4), format!("title = '{b}'")][usize::from(a % 6)].clone(),
+                format!(
+                    "number = {}, node_id = '{}', title = 't{d}'",
+                    1 + b % 3,
+                    ["", "n1", "n2"][usize::from(c % 3)]
+                ),
+                format!("id = 'r{}'", b % 4),
+                format!("title = '{b}'"),
+            ][usize::from(a % 6)]
+            .clone(),
             3 => ["status = 'failed'", "is_required = 1", "is_required = NULL", "name = 'i0'"]
-                [usize::from(a % 4)].to_owned(),
-            4 => ["is_resolved = 1", "is_resolved = 0", "line = 4", "pr_id = 'r0'"][usize::from(a % 4)].to_owned(),
-            5 => ["body = 'x'", "body = 'y'", "state = 'dismissed'", "id = 'i0'"][usize::from(a % 4)].to_owned(),
-            _ => ["body = 'x'", "is_bot = 1", "line = 4", "id = 'i1'"][usize::from(a % 4)].to_owned(),
+                [usize::from(a % 4)]
+            .to_owned(),
+            4 => ["is_resolved = 1", "is_resolved = 0", "line = 4", "pr_id = 'r0'"]
+                [usize::from(a % 4)]
+            .to_owned(),
+            5 => ["body = 'x'", "body = 'y'", "state = 'dismissed'", "id = 'i0'"]
+                [usize::from(a % 4)]
+            .to_owned(),
+            _ => {
+                ["body = 'x'", "is_bot = 1", "line = 4", "id = 'i1'"][usize::from(a % 4)].to_owned()
+            }
         }
     }
 
@@ -107,10 +132,16 @@ impl Step {
         let columns = match self.table {
             0 => " (id, path, archived_at, name, created_at, updated_at)",
             1 => " (id, project_id, num, kind, is_terminated, activity_at, created_at, updated_at)",
-            2 => " (id, node_id, session_id, project_id, host, repo, number, url, created_at, updated_at)",
+            2 => {
+                " (id, node_id, session_id, project_id, host, repo, number, url, created_at, updated_at)"
+            }
             _ => "",
         };
-        format!("INSERT {} INTO {table}{columns} VALUES {}{upsert}", CLAUSES[self.clause], rows.join(", "))
+        format!(
+            "INSERT {} INTO {table}{columns} VALUES {}{upsert}",
+            CLAUSES[self.clause],
+            rows.join(", ")
+        )
     }
 
     fn row(&self, i: u8) -> String {
@@ -121,19 +152,37 @@ impl Step {
             1 => {
                 let (project, kind) = (a % 2, ["worker", "orchestrator"][usize::from(c % 2)]);
                 // Most numbers are new, so that the guard of numbers lets them pass.
-                let num = if b < 3 { format!("{}", 1 + b) } else {
-                    format!("(1 + coalesce((SELECT last_num FROM session_counter WHERE project_id = 'p{project}'), 0) + {i})")
+                let num = if b < 3 {
+                    format!("{}", 1 + b)
+                } else {
+                    format!(
+                        "(1 + coalesce((SELECT last_num FROM session_counter WHERE project_id = 'p{project}'), 0) + {i})"
+                    )
                 };
                 format!("('p{project}-' || {num}, 'p{project}', {num}, '{kind}', {flag}, 1, 1, 1)")
             }
-            2 => format!("('r{}', '{}', 'p0-1', 'p0', 'h', '{}', {}, 'u', 1, 1)", a % 3,
-                ["", "n0", "n1", "n2"][usize::from(b % 4)], ["o/r", "O/R", "o/s"][usize::from(c % 3)], 1 + d % 3),
-            3 => format!("('r{}', 's', 'run', '', '', '', 'i{}', '', '{}', '', NULL, '', NULL, NULL)", a % 3,
-                b % 2, ["queued", "passed", "wrong"][usize::from(c % 11 / 5)]),
+            2 => format!(
+                "('r{}', '{}', 'p0-1', 'p0', 'h', '{}', {}, 'u', 1, 1)",
+                a % 3,
+                ["", "n0", "n1", "n2"][usize::from(b % 4)],
+                ["o/r", "O/R", "o/s"][usize::from(c % 3)],
+                1 + d % 3
+            ),
+            3 => format!(
+                "('r{}', 's', 'run', '', '', '', 'i{}', '', '{}', '', NULL, '', NULL, NULL)",
+                a % 3,
+                b % 2,
+                ["queued", "passed", "wrong"][usize::from(c % 11 / 5)]
+            ),
             4 => format!("('r{}', 'i{}', '', {f}, NULL, '', {flag}, 0, 0, '', NULL)", a % 3, b % 2),
-            5 => format!("('r{}', 'i{}', '', {flag}, 'approved', '{g}', '', '', NULL)", a % 3, b % 2),
-            _ => format!("('r{}', 'i{}', 'issue', '', '', '', {flag}, '', NULL, '{g}', '', 0, NULL, NULL)",
-                a % 3, b % 2),
+            5 => {
+                format!("('r{}', 'i{}', '', {flag}, 'approved', '{g}', '', '', NULL)", a % 3, b % 2)
+            }
+            _ => format!(
+                "('r{}', 'i{}', 'issue', '', '', '', {flag}, '', NULL, '{g}', '', 0, NULL, NULL)",
+                a % 3,
+                b % 2
+            ),
         }
     }
 }
@@ -178,24 +227,30 @@ fn the_log_replayed_from_nothing_is_the_tables_whatever_is_done_to_them() {
     let steps = prop::collection::vec(step(), 1..60);
     let case = (steps, any::<bool>(), any::<bool>());
     let made = std::cell::Cell::new(0);
-    TestRunner::new(config).run(&case, |(steps, foreign_keys, recursive)| {
-        let Fixture { store, dir } = empty();
-        let path = dir.path().join("ao.db");
-        let conn = raw(&path);
-        conn.execute_batch("PRAGMA synchronous = OFF").unwrap();
-        conn.execute_batch(&format!("PRAGMA foreign_keys = {foreign_keys};
-            PRAGMA recursive_triggers = {recursive}; {SEED}")).unwrap();
-        run(&conn, &steps);
-        assert_log_equals_tables(&store, &conn);
-        let changes = changes(&store);
-        made.set(made.get() + changes.len());
-        for change in &changes {
-            // With foreign keys off a fact can outlive its pull request by OR REPLACE.
-            let owned = change.entity == "project" || change.session.is_some() && change.project.is_some();
-            assert!(owned || !foreign_keys, "{change:?}");
-        }
-        Ok(())
-    }).unwrap_or_else(|error| panic!("{error}"));
+    TestRunner::new(config)
+        .run(&case, |(steps, foreign_keys, recursive)| {
+            let Fixture { store, dir } = empty();
+            let path = dir.path().join("ao.db");
+            let conn = raw(&path);
+            conn.execute_batch("PRAGMA synchronous = OFF").unwrap();
+            conn.execute_batch(&format!(
+                "PRAGMA foreign_keys = {foreign_keys};
+            PRAGMA recursive_triggers = {recursive}; {SEED}"
+            ))
+            .unwrap();
+            run(&conn, &steps);
+            assert_log_equals_tables(&store, &conn);
+            let changes = changes(&store);
+            made.set(made.get() + changes.len());
+            for change in &changes {
+                // With foreign keys off a fact can outlive its pull request by OR REPLACE.
+                let owned = change.entity == "project"
+                    || change.session.is_some() && change.project.is_some();
+                assert!(owned || !foreign_keys, "{change:?}");
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
     println!("{} changes replayed", made.get());
     assert!(made.get() > 1_000, "the statements hardly did anything");
 }

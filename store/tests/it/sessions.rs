@@ -42,7 +42,9 @@ fn a_session_that_produced_anything_is_kept() {
     let conn = raw(&path);
     for column in ["workspace_path", "runtime_handle", "agent_session_id", "prompt"] {
         conn.execute(&format!("UPDATE session SET {column} = 'x' WHERE num = 2"), []).unwrap();
-        assert_writes_nothing(&path, || assert_eq!(delete(&store, "demo-2"), Deleted::NotSeed, "{column}"));
+        assert_writes_nothing(&path, || {
+            assert_eq!(delete(&store, "demo-2"), Deleted::NotSeed, "{column}")
+        });
         conn.execute(&format!("UPDATE session SET {column} = '' WHERE num = 2"), []).unwrap();
     }
     conn.execute("UPDATE session SET is_terminated = 1 WHERE num = 2", []).unwrap();
@@ -52,7 +54,11 @@ fn a_session_that_produced_anything_is_kept() {
     let start = head(&store);
     assert_eq!(delete(&store, "demo-1"), Deleted::NotSeed, "it owns a pull request");
     assert_eq!(head(&store), start);
-    assert_eq!(delete(&store, "demo-2"), Deleted::Deleted, "name, branch and signals are nothing produced");
+    assert_eq!(
+        delete(&store, "demo-2"),
+        Deleted::Deleted,
+        "name, branch and signals are nothing produced"
+    );
     assert_eq!(delete(&store, "ghost-1"), Deleted::Absent);
 }
 
@@ -72,7 +78,11 @@ fn sessions_that_are_created_at_once_get_dense_numbers() {
     let Fixture { store, dir } = fixture();
     let ids: BTreeSet<String> = thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| (0..5).map(|_| add_session(&store, "demo", "").to_string()).collect::<Vec<_>>()))
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..5).map(|_| add_session(&store, "demo", "").to_string()).collect::<Vec<_>>()
+                })
+            })
             .collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
@@ -85,11 +95,13 @@ fn of_orchestrators_that_are_created_at_once_one_wins() {
     let Fixture { store, dir } = fixture();
     let second = Store::open(&dir.path().join("ao.db"), ao_store::Options::default()).unwrap();
     let results: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|i| {
-            // Through the writers of two stores, as of two processes.
-            let store = if i % 2 == 0 { &store } else { &second };
-            scope.spawn(|| create(store, new_session("demo", SessionKind::Orchestrator, "")))
-        }).collect();
+        let threads: Vec<_> = (0..8)
+            .map(|i| {
+                // Through the writers of two stores, as of two processes.
+                let store = if i % 2 == 0 { &store } else { &second };
+                scope.spawn(|| create(store, new_session("demo", SessionKind::Orchestrator, "")))
+            })
+            .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
@@ -102,8 +114,13 @@ fn of_orchestrators_that_are_created_at_once_one_wins() {
 fn a_terminated_orchestrator_makes_room_for_the_next() {
     let Fixture { store, dir } = fixture();
     create(&store, new_session("demo", SessionKind::Orchestrator, "")).unwrap();
-    raw(&dir.path().join("ao.db")).execute("UPDATE session SET is_terminated = 1 WHERE num = 3", []).unwrap();
-    assert_eq!(create(&store, new_session("demo", SessionKind::Orchestrator, "")).unwrap(), "demo-4");
+    raw(&dir.path().join("ao.db"))
+        .execute("UPDATE session SET is_terminated = 1 WHERE num = 3", [])
+        .unwrap();
+    assert_eq!(
+        create(&store, new_session("demo", SessionKind::Orchestrator, "")).unwrap(),
+        "demo-4"
+    );
 }
 
 #[test]
@@ -147,10 +164,15 @@ fn the_same_name_again_writes_nothing() {
     };
     let renamed = rename("new").unwrap();
     assert_eq!((renamed.changes, renamed.value.updated_at), (1, Timestamp(T0 + 5)));
-    assert_writes_nothing(&dir.path().join("ao.db"), || assert_eq!(rename("new").unwrap().changes, 0));
+    assert_writes_nothing(&dir.path().join("ao.db"), || {
+        assert_eq!(rename("new").unwrap().changes, 0)
+    });
     assert_eq!(code(rename(" ")), Code::InvalidId);
     let ghost = "demo-99".parse().unwrap();
-    assert_eq!(code(store.write(cause(), move |tx| session::rename(tx, &ghost, "x"))), Code::SessionNotFound);
+    assert_eq!(
+        code(store.write(cause(), move |tx| session::rename(tx, &ghost, "x"))),
+        Code::SessionNotFound
+    );
 }
 
 #[test]
@@ -159,7 +181,9 @@ fn sessions_are_listed_by_project_and_number_without_the_terminated() {
     for _ in 0..9 {
         add_session(&store, "demo", "");
     }
-    raw(&dir.path().join("ao.db")).execute("UPDATE session SET is_terminated = 1 WHERE num = 4", []).unwrap();
+    raw(&dir.path().join("ao.db"))
+        .execute("UPDATE session SET is_terminated = 1 WHERE num = 4", [])
+        .unwrap();
     let list = |filter: session::Filter| -> Vec<i64> {
         let found = store.read(|snapshot| session::list(snapshot, &filter)).unwrap();
         found.into_iter().map(|session| session.num).collect()
@@ -167,7 +191,10 @@ fn sessions_are_listed_by_project_and_number_without_the_terminated() {
     let all = session::Filter { project: Some("demo".parse().unwrap()), terminated: true };
     assert_eq!(list(all), (1..=11).collect::<Vec<_>>(), "by number, not by text");
     assert_eq!(list(session::Filter::default()).len(), 10);
-    assert_eq!(list(session::Filter { project: Some("other".parse().unwrap()), terminated: true }), [0; 0]);
+    assert_eq!(
+        list(session::Filter { project: Some("other".parse().unwrap()), terminated: true }),
+        [0; 0]
+    );
 }
 
 #[test]
@@ -198,7 +225,8 @@ fn a_project_is_archived_when_no_session_is_live_and_restored_by_adding_it_again
     let kinds = kinds_of(&store, || {
         assert_eq!(archive().unwrap().value.archived_at, Some(Timestamp(T0 + 9)));
         assert_eq!(code(archive()), Code::ProjectArchived);
-        let elsewhere = project::NewProject { path: "/elsewhere".to_owned(), ..new_project("demo") };
+        let elsewhere =
+            project::NewProject { path: "/elsewhere".to_owned(), ..new_project("demo") };
         assert_eq!(code(add(elsewhere)), Code::IdAlreadyRegistered);
         let renamed = project::NewProject { name: "again".to_owned(), ..new_project("demo") };
         let restored = add(renamed).unwrap().value;
@@ -207,7 +235,10 @@ fn a_project_is_archived_when_no_session_is_live_and_restored_by_adding_it_again
     assert_eq!(kinds, ["project_archived", "project_restored"]);
     assert_eq!(add_session(&store, "demo", "").as_str(), "demo-3", "its numbers go on");
     let ghost = "ghost".parse().unwrap();
-    assert_eq!(code(store.write(cause(), move |tx| project::archive(tx, &ghost))), Code::ProjectNotFound);
+    assert_eq!(
+        code(store.write(cause(), move |tx| project::archive(tx, &ghost))),
+        Code::ProjectNotFound
+    );
 }
 
 #[test]

@@ -39,28 +39,34 @@ fn jobs_that_fail_or_panic_leave_their_neighbours_alone() {
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let ready = Barrier::new(13);
     thread::scope(|scope| {
-        let jobs: Vec<_> = ids.iter().enumerate().map(|(i, id)| {
-            let (store, ready) = (&store, &ready);
-            scope.spawn(move || {
-                ready.wait();
-                let id = id.clone();
-                store.write(cause(), move |tx| {
-                    session::rename(tx, &id, "first")?;
-                    let done = session::rename(tx, &id, &format!("name {i}"))?;
-                    match i % 3 {
-                        0 => Ok(done),
-                        1 => session::require(tx, &"ghost-1".parse()?),
-                        _ => panic!("a job panics on purpose"),
-                    }
+        let jobs: Vec<_> = ids
+            .iter()
+            .enumerate()
+            .map(|(i, id)| {
+                let (store, ready) = (&store, &ready);
+                scope.spawn(move || {
+                    ready.wait();
+                    let id = id.clone();
+                    store.write(cause(), move |tx| {
+                        session::rename(tx, &id, "first")?;
+                        let done = session::rename(tx, &id, &format!("name {i}"))?;
+                        match i % 3 {
+                            0 => Ok(done),
+                            1 => session::require(tx, &"ghost-1".parse()?),
+                            _ => panic!("a job panics on purpose"),
+                        }
+                    })
                 })
             })
-        }).collect();
+            .collect();
         ready.wait();
         thread::sleep(Duration::from_millis(100));
         lock.execute_batch("ROLLBACK").unwrap();
         for (i, job) in jobs.into_iter().enumerate() {
             match (i % 3, job.join().unwrap()) {
-                (0, Ok(done)) => assert_eq!((done.value.name, done.changes), (format!("name {i}"), 2)),
+                (0, Ok(done)) => {
+                    assert_eq!((done.value.name, done.changes), (format!("name {i}"), 2))
+                }
                 (1, Err(error)) => assert_eq!(error.code(), Code::SessionNotFound),
                 (2, Err(error)) => assert!(error.to_string().contains("on purpose"), "{error}"),
                 (_, other) => panic!("{i}: {other:?}"),
@@ -90,15 +96,19 @@ fn a_value_is_returned_after_its_commit_with_the_cursor_of_its_changes() {
                 let other = raw(path);
                 for i in 0..15 {
                     let (job, name) = (id.clone(), format!("{id} {i}"));
-                    let done = store.write(cause(), {
-                        let name = name.clone();
-                        move |tx| session::rename(tx, &job, &name)
-                    }).unwrap();
+                    let done = store
+                        .write(cause(), {
+                            let name = name.clone();
+                            move |tx| session::rename(tx, &job, &name)
+                        })
+                        .unwrap();
                     let sql = "SELECT name FROM session WHERE id = ?1";
-                    let seen: String = other.query_row(sql, [id.as_str()], |row| row.get(0)).unwrap();
+                    let seen: String =
+                        other.query_row(sql, [id.as_str()], |row| row.get(0)).unwrap();
                     assert_eq!((seen, done.changes), (name.clone(), 1));
                     let sql = "SELECT json_extract(after, '$.name') FROM change_log WHERE seq = ?1";
-                    let seen: String = other.query_row(sql, [done.cursor.seq.0], |row| row.get(0)).unwrap();
+                    let seen: String =
+                        other.query_row(sql, [done.cursor.seq.0], |row| row.get(0)).unwrap();
                     assert_eq!(seen, name, "the cursor is that of the job's own last change");
                 }
             });
@@ -127,17 +137,22 @@ fn the_change_context_is_closed_in_every_committed_state() {
             let conn = raw(&path);
             let mut looks = 0;
             while !stop.load(Ordering::Relaxed) {
-                let open = number(&conn, "SELECT count(*) FROM change_context WHERE tx IS NOT NULL OR actor IS NOT NULL");
+                let open = number(
+                    &conn,
+                    "SELECT count(*) FROM change_context WHERE tx IS NOT NULL OR actor IS NOT NULL",
+                );
                 assert_eq!(open, 0);
                 looks += 1;
             }
             looks
         });
         for i in 0..100 {
-            store.write(cause(), move |tx| {
-                session::rename(tx, &"demo-1".parse()?, &format!("name {i}"))?;
-                if i % 3 == 0 { Err(ao_store::Error::Closed) } else { Ok(()) }
-            }).ok();
+            store
+                .write(cause(), move |tx| {
+                    session::rename(tx, &"demo-1".parse()?, &format!("name {i}"))?;
+                    if i % 3 == 0 { Err(ao_store::Error::Closed) } else { Ok(()) }
+                })
+                .ok();
         }
         stop.store(true, Ordering::Relaxed);
         watch.join().unwrap()
@@ -167,17 +182,24 @@ fn every_waiting_job_is_told_busy_after_the_bound_and_later_ones_work() {
         lock.execute_batch("BEGIN IMMEDIATE").unwrap();
         let since = Instant::now();
         thread::scope(|scope| {
-            let jobs: Vec<_> = (0..12).map(|i| scope.spawn({
-                let second = &second;
-                move || rename(second, i)
-            })).collect();
+            let jobs: Vec<_> = (0..12)
+                .map(|i| {
+                    scope.spawn({
+                        let second = &second;
+                        move || rename(second, i)
+                    })
+                })
+                .collect();
             for job in jobs {
                 assert_eq!(code(job.join().unwrap()), Code::Busy);
             }
         });
         let waited = since.elapsed();
         assert!(waited >= Duration::from_millis(190), "{waited:?}");
-        assert!(waited < Duration::from_millis(1500), "each job waited for those before it: {waited:?}");
+        assert!(
+            waited < Duration::from_millis(1500),
+            "each job waited for those before it: {waited:?}"
+        );
         assert_eq!(head(&store), start, "first round {is_first}");
         assert!(second.read(|snapshot| snapshot.head()).is_ok(), "readers do not wait");
         lock.execute_batch("ROLLBACK").unwrap();
@@ -222,10 +244,12 @@ fn a_job_waits_for_a_lock_that_is_released_in_time() {
 #[test]
 fn what_was_queued_when_the_store_is_dropped_is_written() {
     let Fixture { store, dir } = fixture();
-    let jobs: Vec<_> = (0..20).map(|i| {
-        let store = store.clone();
-        thread::spawn(move || rename(&store, i))
-    }).collect();
+    let jobs: Vec<_> = (0..20)
+        .map(|i| {
+            let store = store.clone();
+            thread::spawn(move || rename(&store, i))
+        })
+        .collect();
     drop(store);
     for job in jobs {
         job.join().unwrap().unwrap();

@@ -1,0 +1,78 @@
+//! Consumers in processes of their own, killed and stopped at any moment, lose nothing.
+
+use std::process::Command;
+use std::time::Duration;
+
+use ao_cdc::{Filter, Start, Tail};
+use ao_store::{Cursor, Store};
+
+use crate::support::{Fixture, Player, Random, SOON, at, part, rename, say};
+
+/// Says the cursor after every change, for ever.
+fn follow(store: &Store, from: &str) {
+    let start = Start::Cursor(from.parse().unwrap());
+    let mut changes = Tail::open(store, start, Filter::default()).unwrap().follow();
+    loop {
+        let change = changes.next_within(SOON * 3).unwrap().expect("a change in time");
+        let cursor = changes.cursor();
+        assert!(cursor.seq == change.seq, "{cursor}");
+        say(&cursor.to_string());
+    }
+}
+
+fn seq(line: &str) -> i64 {
+    line.parse::<Cursor>().unwrap().seq.0
+}
+
+#[test]
+fn a_consumer_that_is_killed_again_and_again_resumes_where_it_was() {
+    if let Some((from, store)) = part() {
+        return follow(&store, &from);
+    }
+    let name = "process::a_consumer_that_is_killed_again_and_again_resumes_where_it_was";
+    let fixture = Fixture::with_changes(2);
+    let mut random = Random(0x9E37);
+    let mut found = Vec::new();
+    for _ in 0..8 {
+        let from = found.last().copied().unwrap_or(0);
+        let mut player = Player::start(name, &at(1, from).to_string(), fixture.path());
+        let enough = 1 + random.below(20);
+        for _ in 0..enough {
+            rename(&fixture.store, "test", "demo-1", 3);
+            found.push(seq(&player.line()));
+        }
+        player.kill();
+        found.extend(player.said().iter().map(|line| seq(line)));
+    }
+    assert_eq!(found, (1..=found.len() as i64).collect::<Vec<_>>());
+    let rest = fixture.tail(Start::Cursor(at(1, found.len() as i64)));
+    found.extend(crate::support::seqs(&crate::support::drain(rest)));
+    assert_eq!(found, crate::support::seqs(&fixture.truth()));
+}
+
+#[test]
+fn a_consumer_that_was_stopped_goes_on_and_holds_nobody_up() {
+    if let Some((from, store)) = part() {
+        return follow(&store, &from);
+    }
+    let name = "process::a_consumer_that_was_stopped_goes_on_and_holds_nobody_up";
+    let fixture = Fixture::with_changes(2);
+    let player = Player::start(name, "1-0", fixture.path());
+    let mut found = vec![seq(&player.line()), seq(&player.line())];
+    let signal = |name: &str| {
+        let id = player.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    };
+    for _ in 0..3 {
+        signal("-STOP");
+        std::thread::sleep(Duration::from_millis(20));
+        for _ in 0..40 {
+            fixture.commit();
+        }
+        signal("-CONT");
+        while found.len() < fixture.truth().len() {
+            found.push(seq(&player.line()));
+        }
+    }
+    assert_eq!(found, (1..=122).collect::<Vec<_>>());
+}

@@ -1,0 +1,318 @@
+//! Fixtures: a store in a temporary folder, writers of every kind, and waits that end in a failure.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ao_cdc::{Changes, Filter, Start, Tail};
+use ao_store::row::change::{self, Change};
+use ao_store::row::session::{NewSession, SessionKind};
+use ao_store::row::{log, project, session};
+use ao_store::{Cause, Cursor, Options, Seq, SessionId, Store, Timestamp};
+use tempfile::TempDir;
+
+/// The bound of every wait: it is only reached by a test that fails.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// A store in a folder that goes away with it.
+pub(crate) struct Fixture {
+    pub(crate) store: Store,
+    _dir: TempDir,
+}
+
+impl Fixture {
+    /// A store with an empty log.
+    pub(crate) fn empty() -> Fixture {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::create(&dir.path().join("ao.db"), Options::default()).unwrap();
+        Fixture { store, _dir: dir }
+    }
+
+    /// A store with project `demo`, session `demo-1` and renames of it: `count` changes in all, in
+    /// transactions of one to three.
+    pub(crate) fn with_changes(count: i64) -> Fixture {
+        let fixture = Fixture::empty();
+        add_project(&fixture.store, "demo");
+        add_sessions(&fixture.store, "demo", 1);
+        while fixture.head().seq.0 < count {
+            let left = count - fixture.head().seq.0;
+            rename(&fixture.store, "test", "demo-1", left.min(1 + left % 3));
+        }
+        assert_eq!(fixture.head().seq.0, count);
+        fixture
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.store.path()
+    }
+
+    pub(crate) fn head(&self) -> Cursor {
+        self.store.read(|snapshot| snapshot.head()).unwrap()
+    }
+
+    /// One change in a transaction of its own.
+    pub(crate) fn commit(&self) -> Seq {
+        rename(&self.store, "test", "demo-1", 1)
+    }
+
+    pub(crate) fn tail(&self, start: Start) -> Tail {
+        Tail::open(&self.store, start, Filter::default()).unwrap()
+    }
+
+    /// What is in the log, read without this crate.
+    pub(crate) fn truth(&self) -> Vec<Change> {
+        let read = self.store.read(|snapshot| {
+            let floor = log::info(snapshot)?.floor;
+            let mut changes = Vec::new();
+            change::scan(snapshot, floor, usize::MAX, |change| {
+                changes.push(change.to_owned()?);
+                Ok(())
+            })?;
+            Ok(changes)
+        });
+        read.unwrap()
+    }
+
+    /// The bells of this process.
+    pub(crate) fn bells(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path().with_file_name("bells")).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+pub(crate) fn at(epoch: i64, seq: i64) -> Cursor {
+    format!("{epoch}-{seq}").parse().unwrap()
+}
+
+pub(crate) fn cause(actor: &str) -> Cause {
+    Cause::new(actor, Timestamp::now())
+}
+
+pub(crate) fn add_project(store: &Store, id: &str) {
+    add_named_project(store, id, id);
+}
+
+pub(crate) fn add_named_project(store: &Store, id: &str, name: &str) {
+    let new = project::NewProject {
+        id: id.parse().unwrap(),
+        path: format!("/src/{id}"),
+        name: name.to_owned(),
+        origin_url: String::new(),
+        host: String::new(),
+        repo: String::new(),
+        default_branch: "main".to_owned(),
+    };
+    store.write(cause("test"), move |tx| project::add(tx, &new)).unwrap();
+}
+
+/// Adds sessions in one transaction.
+pub(crate) fn add_sessions(store: &Store, project: &str, count: usize) {
+    let new = NewSession {
+        project: project.parse().unwrap(),
+        kind: SessionKind::Worker,
+        harness: "none".to_owned(),
+        name: String::new(),
+        issue: String::new(),
+        branch: String::new(),
+    };
+    let add = move |tx: &ao_store::Tx<'_>| {
+        for _ in 0..count {
+            session::create(tx, &new)?;
+        }
+        Ok(())
+    };
+    store.write(cause("test"), add).unwrap();
+}
+
+/// A name that was never given before, long enough that a thousand of them fill some pages.
+pub(crate) fn fresh_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("name-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// `times` changes in one transaction; returns the seq of the last.
+pub(crate) fn rename(store: &Store, actor: &str, session: &str, times: i64) -> Seq {
+    let id: SessionId = session.parse().unwrap();
+    let work = move |tx: &ao_store::Tx<'_>| {
+        for _ in 0..times {
+            session::rename(tx, &id, &fresh_name())?;
+        }
+        Ok(())
+    };
+    let committed = store.write(cause(actor), work).unwrap();
+    assert_eq!(committed.changes, times.unsigned_abs());
+    committed.cursor.seq
+}
+
+pub(crate) fn seqs<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Vec<i64> {
+    changes.into_iter().map(|change| change.seq.0).collect()
+}
+
+/// Everything that is in the log after the position of the tail.
+pub(crate) fn drain(tail: Tail) -> Vec<Change> {
+    tail.to_head().collect::<Result<_, _>>().unwrap()
+}
+
+/// The next `count` changes, each in time.
+pub(crate) fn take(changes: &mut Changes, count: usize) -> Vec<Change> {
+    (0..count).map(|_| changes.next_within(SOON).unwrap().expect("a change in time")).collect()
+}
+
+/// Runs `work` in a thread and fails when it takes too long (the thread is then left behind).
+pub(crate) fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(work()));
+    receiver.recv_timeout(SOON).expect("the work ends in time")
+}
+
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether there is a stock `sqlite3` shell; a test that needs one ends without it.
+#[expect(clippy::print_stdout, reason = "says why a test was skipped")]
+pub(crate) fn has_shell() -> bool {
+    let found = Command::new("sqlite3").arg("--version").output().is_ok();
+    if !found {
+        println!("skipped: there is no sqlite3 shell");
+    }
+    found
+}
+
+/// Runs SQL as a foreign writer: a stock shell with none of our settings.
+pub(crate) fn shell(path: &Path, sql: &str) {
+    let output = Command::new("sqlite3")
+        .args(["-bail", "-cmd", ".timeout 10000"])
+        .arg(path)
+        .arg(sql)
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && complaint.is_empty(), "{sql}: {complaint}");
+}
+
+/// Retention, as a later version of the store will do it.
+pub(crate) fn prune(path: &Path, up_to: i64) {
+    shell(
+        path,
+        &format!(
+            "BEGIN; DELETE FROM change_log WHERE seq <= {up_to}; UPDATE log_meta SET floor = {up_to}; COMMIT;"
+        ),
+    );
+}
+
+pub(crate) fn next_epoch(path: &Path) {
+    shell(path, "UPDATE log_meta SET epoch = epoch + 1");
+}
+
+/// A small generator of numbers: the same seed gives the same run.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % bound
+    }
+}
+
+const PART: &str = "AO_CDC_TEST_PART";
+
+/// The database of the part that this process plays in the test of another process.
+pub(crate) fn part() -> Option<(String, Store)> {
+    let value = std::env::var(PART).ok()?;
+    let (part, path) = value.split_once('@').unwrap();
+    Some((part.to_owned(), Store::open(Path::new(path), Options::default()).unwrap()))
+}
+
+/// Another process of this binary that plays a part of a test; killed when dropped.
+pub(crate) struct Player {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Player {
+    /// Runs `test` (its full name) in a process of its own.
+    pub(crate) fn start(test: &str, part: &str, path: &Path) -> Player {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(PART, format!("{part}@{}", path.display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                // The harness prints too; what a part says begins with a mark.
+                if let Some((_, said)) = line.split_once('@') {
+                    let _ = sender.send(said.to_owned());
+                }
+            }
+        });
+        let stdin = child.stdin.take();
+        Player { child, stdin, lines }
+    }
+
+    pub(crate) fn line(&self) -> String {
+        self.lines.recv_timeout(SOON).expect("the other process says something in time")
+    }
+
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.lines.iter().collect()
+    }
+
+    pub(crate) fn tell(&mut self, word: &str) {
+        writeln!(self.stdin.as_mut().unwrap(), "{word}").unwrap();
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a part says to the test that started it.
+#[expect(clippy::print_stdout, reason = "the pipe to the test")]
+pub(crate) fn say(line: &str) {
+    println!("@{line}");
+}
+
+/// A part that commits once for every line it is told.
+pub(crate) fn commit_when_told(store: &Store) {
+    say("ready");
+    for line in std::io::stdin().lines() {
+        let seq = rename(store, &line.unwrap(), "demo-1", 1);
+        say(&seq.to_string());
+    }
+}
+
+/// The processor time of this thread.
+pub(crate) fn thread_cpu() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split_whitespace().next().unwrap().parse().unwrap())
+}
