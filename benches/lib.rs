@@ -1,1 +1,19 @@
-//! Placeholder.
+//! What the benches share: the ratio harness and the fixtures.
+//!
+//! A claim is a ratio of two measurements of one run, never an absolute time: machines and their
+//! load differ by more than any change of the code. See [`Run::compare`] for the method.
+//!
+//! `cargo bench -p ao-benches` prints the ratios and criterion's statistics of both sides;
+//! `AO_RATIOS_ONLY=1` only the ratios. A word on the command line selects by name.
+
+mod fixture;
+mod harness;
+
+pub use fixture::{
+    AS_OF, Fixture, NewFixture, apply_all, cause, close_context, observation, open_context,
+    session_of, threads,
+};
+pub use harness::{
+    Budget, Run, Sample, at_least, at_most, child_role, cpu, median, monotonic, percentile,
+    process_cpu, respawn, wall,
+};

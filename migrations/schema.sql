@@ -743,6 +743,16 @@ BEGIN
   DELETE FROM capture_displaced WHERE entity = 'session';
 END;
 
+CREATE TRIGGER change_context_stays BEFORE DELETE ON change_context
+BEGIN
+  SELECT RAISE(ABORT, 'the row of change_context is never deleted');
+END;
+
+CREATE TRIGGER log_meta_stays BEFORE DELETE ON log_meta
+BEGIN
+  SELECT RAISE(ABORT, 'the row of log_meta is never deleted');
+END;
+
 CREATE TRIGGER pr_takes_children_along BEFORE DELETE ON pr
 BEGIN
   DELETE FROM pr_comment WHERE pr_id = OLD.id;

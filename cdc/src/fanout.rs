@@ -18,7 +18,9 @@ use crate::filter::Filter;
 use crate::subscription::Subscription;
 use crate::tail::{Start, Tail};
 
-/// Changes in one batch. Batches, not single changes, keep the cost of a delivery at 20 ns.
+/// Changes copied in one read.
+const READ: usize = 512;
+/// Changes in one delivery. Batches, not single changes, keep its cost at 20 ns a subscriber.
 const BATCH: usize = 64;
 /// How often the reader looks whether it should stop.
 const TICK: Duration = Duration::from_millis(100);
@@ -165,13 +167,19 @@ fn run(store: &Store, mut tail: Tail, audience: &Audience) {
 
 fn serve(tail: &mut Tail, audience: &Audience) -> Result<()> {
     while !audience.is_stopped() {
-        let mut batch = Vec::with_capacity(BATCH);
-        let visited = tail.visit(BATCH, |change| {
-            batch.push(change.to_owned()?);
+        let mut batches: Vec<Vec<Change>> = Vec::new();
+        let epoch = tail.cursor().epoch;
+        let visited = tail.visit(READ, |change| {
+            let change = change.to_owned()?;
+            match batches.last_mut().filter(|batch| batch.len() < BATCH) {
+                Some(batch) => batch.push(change),
+                None => batches.push(vec![change]),
+            }
             Ok(())
         })?;
-        if !batch.is_empty() {
-            audience.deliver(&batch.into(), tail.cursor());
+        for batch in batches {
+            let seq = batch[batch.len() - 1].seq;
+            audience.deliver(&batch.into(), Cursor { epoch, seq });
         }
         if visited.is_at_head {
             tail.wait(TICK)?;

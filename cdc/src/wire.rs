@@ -3,8 +3,6 @@
 //! One object a line. The images are valid JSON by construction (SQLite made them), so they are
 //! copied as they are; everything else is escaped. Formats only grow: readers ignore unknown fields.
 
-use std::io::Write;
-
 use ao_store::row::change::ChangeRef;
 use ao_store::{Epoch, Error, Timestamp};
 use jiff::Timestamp as Instant;
@@ -34,27 +32,19 @@ impl Encoder {
     /// # Errors
     /// When the row is damaged.
     pub fn ndjson(&mut self, change: &ChangeRef<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
-        let (seq, epoch) = (change.seq(), self.epoch);
-        splice(out, format_args!("{{\"v\":1,\"seq\":{seq},\"cursor\":\"{epoch}-{seq}\",\"type\":"));
+        raw(out, "{\"v\":1,\"seq\":");
+        integer(out, change.seq().0);
+        raw(out, ",\"cursor\":\"");
+        self.cursor(change, out);
+        raw(out, "\",\"type\":");
         string(out, &change.kind()?);
-        splice(out, format_args!(",\"entity\":"));
-        string(out, &change.entity()?);
-        splice(out, format_args!(",\"op\":"));
-        string(out, &change.op()?);
-        splice(out, format_args!(",\"key\":{},\"project\":", change.key()?));
-        optional(out, change.project()?.as_deref());
-        splice(out, format_args!(",\"session\":"));
-        optional(out, change.session()?.as_deref());
-        splice(out, format_args!(",\"at\":\""));
+        raw(out, ",\"entity\":");
+        subject(change, out)?;
+        raw(out, ",\"at\":\"");
         self.time(change.at()?, out);
-        splice(out, format_args!("\",\"actor\":"));
-        optional(out, change.actor()?.as_deref());
-        match change.tx()? {
-            Some(tx) => splice(out, format_args!(",\"tx\":{tx}")),
-            None => splice(out, format_args!(",\"tx\":null")),
-        }
-        images(change, out)?;
-        out.extend_from_slice(b"}\n");
+        raw(out, "\"");
+        facts(change, out)?;
+        raw(out, "}\n");
         Ok(())
     }
 
@@ -64,40 +54,29 @@ impl Encoder {
     /// # Errors
     /// When the row is damaged.
     pub fn cloudevents(&mut self, change: &ChangeRef<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
-        let (seq, epoch, source) = (change.seq(), self.epoch, &self.source);
-        splice(
-            out,
-            format_args!(
-                "{{\"specversion\":\"1.0\",\"id\":\"{epoch}-{seq}\",\"source\":{source},\
-                 \"sequence\":\"{:020}\",\"type\":",
-                seq.0
-            ),
-        );
+        raw(out, "{\"specversion\":\"1.0\",\"id\":\"");
+        self.cursor(change, out);
+        raw(out, "\",\"source\":");
+        raw(out, &self.source);
+        raw(out, ",\"sequence\":\"");
+        raw(out, &format!("{:020}", change.seq().0));
+        raw(out, "\",\"type\":");
         string(out, &change.kind()?);
-        splice(out, format_args!(",\"subject\":"));
+        raw(out, ",\"subject\":");
         string(out, &format!("{}{}", change.entity()?, change.key()?));
-        splice(out, format_args!(",\"time\":\""));
+        raw(out, ",\"time\":\"");
         self.time(change.at()?, out);
-        splice(
-            out,
-            format_args!("\",\"datacontenttype\":\"application/json\",\"data\":{{\"entity\":"),
-        );
-        string(out, &change.entity()?);
-        splice(out, format_args!(",\"op\":"));
-        string(out, &change.op()?);
-        splice(out, format_args!(",\"key\":{},\"project\":", change.key()?));
-        optional(out, change.project()?.as_deref());
-        splice(out, format_args!(",\"session\":"));
-        optional(out, change.session()?.as_deref());
-        splice(out, format_args!(",\"actor\":"));
-        optional(out, change.actor()?.as_deref());
-        match change.tx()? {
-            Some(tx) => splice(out, format_args!(",\"tx\":{tx}")),
-            None => splice(out, format_args!(",\"tx\":null")),
-        }
-        images(change, out)?;
-        out.extend_from_slice(b"}}\n");
+        raw(out, "\",\"datacontenttype\":\"application/json\",\"data\":{\"entity\":");
+        subject(change, out)?;
+        facts(change, out)?;
+        raw(out, "}}\n");
         Ok(())
+    }
+
+    fn cursor(&self, change: &ChangeRef<'_>, out: &mut Vec<u8>) {
+        integer(out, self.epoch.0);
+        raw(out, "-");
+        integer(out, change.seq().0);
     }
 
     /// Appends RFC 3339 UTC with milliseconds. The changes of a second share its rendering.
@@ -106,7 +85,11 @@ impl Encoder {
         if second != self.second {
             self.set_second(second);
         }
-        splice(out, format_args!("{}.{ms:03}Z", self.date));
+        raw(out, &self.date);
+        // Three digits: of 1007 the last ones are 007.
+        raw(out, ".");
+        raw(out, &itoa::Buffer::new().format(ms + 1000)[1..]);
+        raw(out, "Z");
     }
 
     fn set_second(&mut self, second: i64) {
@@ -118,26 +101,61 @@ impl Encoder {
     }
 }
 
-fn images(change: &ChangeRef<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
-    for (name, image) in [("before", change.before()?), ("after", change.after()?)] {
-        splice(out, format_args!(",\"{name}\":{}", image.as_deref().unwrap_or("null")));
-    }
+/// What the change is about, from the value of `entity` on.
+fn subject(change: &ChangeRef<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+    string(out, &change.entity()?);
+    raw(out, ",\"op\":");
+    string(out, &change.op()?);
+    raw(out, ",\"key\":");
+    raw(out, &change.key()?);
+    raw(out, ",\"project\":");
+    optional(out, change.project()?.as_deref());
+    raw(out, ",\"session\":");
+    optional(out, change.session()?.as_deref());
     Ok(())
 }
 
-/// Writing to a `Vec` cannot fail.
-fn splice(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    let _ = out.write_fmt(text);
+/// Who made the change, in which transaction, and the images.
+fn facts(change: &ChangeRef<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+    raw(out, ",\"actor\":");
+    optional(out, change.actor()?.as_deref());
+    raw(out, ",\"tx\":");
+    match change.tx()? {
+        Some(tx) => integer(out, tx.0),
+        None => raw(out, "null"),
+    }
+    raw(out, ",\"before\":");
+    raw(out, change.before()?.as_deref().unwrap_or("null"));
+    raw(out, ",\"after\":");
+    raw(out, change.after()?.as_deref().unwrap_or("null"));
+    Ok(())
 }
 
+fn raw(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn integer(out: &mut Vec<u8>, number: i64) {
+    raw(out, itoa::Buffer::new().format(number));
+}
+
+/// A JSON string. Almost every one needs no escape, and looking for one is faster than looking up
+/// each byte.
 fn string(out: &mut Vec<u8>, text: &str) {
-    let _ = serde_json::to_writer(out, text);
+    if text.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\') {
+        // Writing to a `Vec` cannot fail.
+        let _ = serde_json::to_writer(out, text);
+        return;
+    }
+    out.push(b'"');
+    raw(out, text);
+    out.push(b'"');
 }
 
 fn optional(out: &mut Vec<u8>, text: Option<&str>) {
     match text {
         Some(text) => string(out, text),
-        None => out.extend_from_slice(b"null"),
+        None => raw(out, "null"),
     }
 }
 

@@ -11,8 +11,9 @@ use clap_complete::Shell;
 #[derive(Debug, Parser)]
 #[command(name = "ao-store", version, max_term_width = 100, after_help = ROOT_HELP)]
 pub(crate) struct Args {
-    /// Where the store lives; the database is ao.db in it [default: the XDG data directory]
-    #[arg(long, global = true, value_name = "DIR", env = "AO_DATA_DIR", help_heading = GLOBAL)]
+    /// Where the store lives; the database is ao.db in it [default: $AO_DATA_DIR, else the XDG data
+    /// directory]
+    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL)]
     pub(crate) data_dir: Option<PathBuf>,
     /// Print one JSON document instead of text; errors become one JSON line on stderr
     #[arg(long, global = true, help_heading = GLOBAL)]
@@ -134,16 +135,36 @@ pub(crate) enum Command {
   ao-store status --json | jq .data.head")]
     Status,
     /// Projects: the repositories that agents work in
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store project add ~/src/demo
+  ao-store project ls"
+    )]
     Project(Project),
     /// Sessions: one agent run each
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store session new --project demo --branch fix-1
+  ao-store session ls"
+    )]
     Session(Session),
     /// Tracked pull requests
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store pr ls --project demo
+  ao-store pr get octo/hello#7"
+    )]
     Pr(Pr),
     /// Apply what was learned about pull requests
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store observe apply observation.json
+  ao-store observe deliver --event pull_request payload.json"
+    )]
     Observe(Observe),
     /// Print changes as they are committed
     #[command(after_help = TAIL_HELP)]
@@ -186,9 +207,12 @@ pub(crate) enum Project {
         name: Option<String>,
     },
     /// List projects
-    #[command(visible_alias = "list", after_help = "Examples:
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:
   ao-store project ls
-  ao-store project ls --all --json")]
+  ao-store project ls --all --json"
+    )]
     Ls {
         /// Archived ones too
         #[arg(short, long)]
@@ -244,22 +268,25 @@ pub(crate) enum Session {
         #[arg(long, default_value = "worker")]
         kind: SessionKind,
         /// The agent program
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         harness: String,
         /// The branch it works on; its pull request is found by it
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         branch: String,
         /// The issue it works on
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         issue: String,
         /// Its display name
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         name: String,
     },
     /// List sessions
-    #[command(visible_alias = "list", after_help = "Examples:
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:
   ao-store session ls
-  ao-store session ls --project demo --all")]
+  ao-store session ls --project demo --all"
+    )]
     Ls {
         /// Only those of this project
         #[arg(short, long)]
@@ -299,8 +326,11 @@ pub(crate) enum Session {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Pr {
     /// List tracked pull requests
-    #[command(visible_alias = "list", after_help = "Examples:
-  ao-store pr ls --project demo")]
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:
+  ao-store pr ls --project demo"
+    )]
     Ls {
         /// Only those of this project
         #[arg(short, long)]

@@ -1,15 +1,20 @@
 //! What a command works with: where the store is, how to open it, and the time.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ao_store::{Cause, Durability, Options, Store, Timestamp};
 use etcetera::BaseStrategy;
 
 use crate::args::{self, Args};
 use crate::error::{Error, Result};
+use crate::output;
 
 /// The name that stands as actor on the changes of this program.
 const ACTOR: &str = "cli";
+
+/// SQLite counts milliseconds in 32 bits.
+const LONGEST_BUSY: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// The settings that every command shares.
 #[derive(Debug)]
@@ -21,14 +26,16 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(args: &Args) -> Result<Context> {
-        let dir = match &args.data_dir {
-            Some(dir) if dir.as_os_str().is_empty() => {
-                return Err(Error::Usage("the data directory is empty".to_owned()));
+        // An empty variable counts as none, as XDG has it.
+        let variable = std::env::var_os("AO_DATA_DIR").filter(|dir| !dir.is_empty());
+        let dir = match &args.data_dir.clone().or(variable.map(PathBuf::from)) {
+            Some(dir) => {
+                std::path::absolute(dir).map_err(|source| Error::file("find", dir, source))?
             }
-            Some(dir) => std::path::absolute(dir)
-                .map_err(|source| Error::file("find", dir, source))?,
             None => etcetera::choose_base_strategy()
-                .map_err(|_| Error::Usage("there is no home directory; name one with --data-dir".to_owned()))?
+                .map_err(|_| {
+                    Error::Usage("there is no home directory; name one with --data-dir".to_owned())
+                })?
                 .data_dir()
                 .join("ao-store"),
         };
@@ -36,7 +43,7 @@ impl Context {
             args::Durability::Full => Durability::Full,
             args::Durability::Relaxed => Durability::Relaxed,
         };
-        let options = Options { durability, busy: args.busy_timeout };
+        let options = Options { durability, busy: args.busy_timeout.min(LONGEST_BUSY) };
         Ok(Context { database: dir.join("ao.db"), options, is_json: args.json })
     }
 
@@ -54,6 +61,12 @@ impl Context {
         Ok(Store::open(&self.database, self.options)?)
     }
 
+    /// Tells a person how it goes. A program that asked for JSON reads errors only on stderr.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.is_json {
+            output::say(text);
+        }
+    }
 }
 
 /// The cause of a change that is made now by this program.

@@ -17,6 +17,9 @@ pub(crate) enum Error {
     Cdc(#[from] ao_cdc::Error),
     #[error(transparent)]
     Observer(#[from] ao_observer::Error),
+    /// The documents before this one stay applied.
+    #[error("{source}")]
+    Document { applied: u64, source: Box<Error> },
     #[error("{0}")]
     Usage(String),
     #[error("{} cannot be used: {reason}", path.display())]
@@ -49,6 +52,7 @@ impl Error {
             Error::Store(error) => error.code(),
             Error::Cdc(error) => error.code(),
             Error::Observer(error) => error.code(),
+            Error::Document { source, .. } => source.code(),
             Error::Usage(_) => Code::Usage,
             Error::InvalidPath { .. } => Code::InvalidPath,
             Error::NotAGitRepo(_) => Code::NotAGitRepo,
@@ -63,6 +67,9 @@ impl Error {
     /// The causes under the error, outermost first.
     pub(crate) fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();
+        if let Error::Document { source, .. } = self {
+            return source.causes();
+        }
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
             causes.push(cause.to_string());
@@ -75,6 +82,11 @@ impl Error {
     pub(crate) fn details(&self) -> Value {
         match self {
             Error::Store(error) | Error::Cdc(ao_cdc::Error::Store(error)) => store_details(error),
+            Error::Document { applied, source } => {
+                let mut details = source.details();
+                details["applied"] = json!(applied);
+                details
+            }
             Error::TimedOut { seen, wanted } => json!({"seen": seen, "wanted": wanted}),
             Error::MigrationPending { found, known } => json!({"found": found, "known": known}),
             _ => json!({}),

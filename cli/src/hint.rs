@@ -12,7 +12,9 @@ pub(crate) fn of(error: &Error) -> String {
             None => format!("the types are: {}", CHANGE_TYPES.join(", ")),
         },
         Error::Store(ao_store::Error::PrClaimed { owner, .. }) => {
-            format!("`ao-store session get {owner}` shows the owner; leave --no-takeover out to take it over")
+            format!(
+                "`ao-store session get {owner}` shows the owner; leave --no-takeover out to take it over"
+            )
         }
         Error::Store(ao_store::Error::PrOwnedByOther { owner, .. }) => {
             format!("observe it for {owner}, or claim it first: `ao-store pr claim SESSION PR`")
@@ -27,6 +29,14 @@ pub(crate) fn of(error: &Error) -> String {
         | Error::Cdc(ao_cdc::Error::Store(ao_store::Error::CursorExpired { oldest, .. })) => {
             format!("begin with what is kept: `ao-store tail --from {oldest}`")
         }
+        Error::Store(ao_store::Error::IdAlreadyRegistered(id)) => format!(
+            "`ao-store project get {id}` shows it; for another repository choose another --id"
+        ),
+        Error::Store(ao_store::Error::ProjectHasLiveSessions { id, .. }) => {
+            format!("list them: `ao-store session ls --project {id}`")
+        }
+        Error::Store(ao_store::Error::InvalidId { what, .. }) => of_id(what).to_owned(),
+        Error::Document { source, .. } => of(source),
         other => of_code(other.code()).to_owned(),
     }
 }
@@ -38,18 +48,34 @@ pub(crate) fn nearest<'a>(typed: &str, known: &[&'a str]) -> Option<&'a str> {
     (best.0 > 0.8).then_some(best.1)
 }
 
+/// The form of an id, name or branch.
+fn of_id(what: &str) -> &'static str {
+    match what {
+        "project id" => of_code(Code::InvalidId),
+        "session id" => "list the sessions: `ao-store session ls --all`",
+        "branch" => "use a plain branch name such as feature/fix-1",
+        _ => "use one line of text of at most 200 bytes",
+    }
+}
+
 fn of_code(code: Code) -> &'static str {
     match code {
         Code::Usage => "run the command with --help",
-        Code::InvalidId => "use letters, digits, '.', '_' and '-', beginning with a letter or digit",
-        Code::InvalidPath => "name a directory that exists",
+        Code::InvalidId => {
+            "use letters, digits, '.', '_' and '-', beginning with a letter or digit"
+        }
+        Code::InvalidPath => {
+            "check the path: a project is a directory, the input of `observe` a file"
+        }
         Code::NotAGitRepo => "run `git init` there, or name another path",
         Code::InvalidPrRef => "write https://HOST/OWNER/REPO/pull/N or OWNER/REPO#N",
         Code::InvalidCursor => {
             "write beginning, end, -N, or a cursor as an event carries it, such as 1-412"
         }
         Code::InvalidEventType => "the types are listed in docs/json.md",
-        Code::InvalidDelivery => "give the value of the X-GitHub-Event header, such as pull_request",
+        Code::InvalidDelivery => {
+            "give the value of the X-GitHub-Event header, such as pull_request"
+        }
         Code::InvalidJson | Code::InvalidObservation => {
             "the document is described in docs/json.md; `ao-store schema` prints its JSON Schema"
         }
@@ -63,17 +89,23 @@ fn of_code(code: Code) -> &'static str {
         Code::ProjectArchived => "register it again: `ao-store project add PATH --id ID`",
         Code::ProjectHasLiveSessions => "list them: `ao-store session ls --project ID`",
         Code::OrchestratorActive => "list the sessions: `ao-store session ls`",
-        Code::SessionNotSeed => "only a session without workspace, runtime, agent session, prompt and pull request can be removed",
+        Code::SessionNotSeed => {
+            "only a session without workspace, runtime, agent session, prompt and pull request can be removed"
+        }
         Code::SessionTerminated => "claim it for a live session: `ao-store session ls`",
         Code::SessionNotClaimable => "claim it for a worker: `ao-store session new --project ID`",
         Code::PrClaimed => "leave --no-takeover out to take it over",
         Code::PrNotOpen => "only a pull request that is open or a draft can be claimed",
-        Code::PrProjectMismatch => "claim it for a session of its own project: `ao-store session ls`",
+        Code::PrProjectMismatch => {
+            "claim it for a session of its own project: `ao-store session ls`"
+        }
         Code::PrOwnedByOther => "claim it first: `ao-store pr claim SESSION PR`",
         Code::NotAStore => "name another directory with --data-dir, or move the file away",
         Code::SchemaTooNew => "run the newer version of ao-store that wrote it",
         Code::SchemaOutdated | Code::MigrationPending => "run `ao-store migrate`",
-        Code::SchemaMismatch => "something else changed the schema; keep a copy of the file and restore a backup",
+        Code::SchemaMismatch => {
+            "something else changed the schema; keep a copy of the file and restore a backup"
+        }
         Code::Corrupt | Code::LogHole => "keep a copy of the file and restore a backup",
         Code::CursorExpired | Code::CursorEpoch => {
             "take a new start: `ao-store tail --from beginning`"

@@ -1,6 +1,7 @@
 //! How results and errors reach the terminal, a pipe or a script.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use ao_store::Code;
@@ -78,6 +79,11 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// A path for people.
+pub(crate) fn path(path: &Path) -> String {
+    printable(&path.to_string_lossy())
+}
+
 /// Ends the program.
 pub(crate) fn exit(result: Result<Ended>, is_json: bool) -> ExitCode {
     match result {
@@ -102,12 +108,16 @@ fn report(error: &Error, is_json: bool) {
         return;
     }
     let red = anstyle::AnsiColor::Red.on_default().bold();
-    let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
     let what = printable(&error.to_string());
     say(&format!("{red}error[{}]{red:#}: {what}", error.code().name()));
     for cause in error.causes() {
         say(&format!("  caused by: {}", printable(&cause)));
     }
+    say_hint(&hint);
+}
+
+fn say_hint(hint: &str) {
+    let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
     say(&format!("{cyan}hint{cyan:#}: {hint}"));
 }
 
@@ -135,7 +145,12 @@ pub(crate) fn usage(error: &clap::Error, is_json: bool) -> ExitCode {
         say(&json_error(Code::Usage, message, hint::of_usage(), &json!({})));
     } else {
         let text = error.render().ansi().to_string();
-        say(text.replacen("error:", "error[USAGE]:", 1).trim_end());
+        // Its last paragraph names --help, and so does our hint.
+        let what = text.rsplit_once("\n\nFor more information").map_or(text.as_str(), |cut| cut.0);
+        say(what.replacen("error:", "error[USAGE]:", 1).trim_end());
+        if error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            say_hint(hint::of_usage());
+        }
     }
     ExitCode::from(Code::Usage.exit_code())
 }

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
+use anstyle::{AnsiColor, Style};
 use ao_store::row::change::ChangeRef;
 use ao_store::{Error, Timestamp};
-use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value};
 
 use crate::output::printable;
@@ -55,12 +55,16 @@ fn what(change: &ChangeRef<'_>) -> Result<String, Error> {
     let key: Vec<Value> = serde_json::from_str(&change.key()?).unwrap_or_default();
     let mut parts = vec![key.iter().map(short).collect::<Vec<_>>().join(" ")];
     if !before.is_empty() && !after.is_empty() {
-        let moved = after.iter().filter(|(name, value)| {
-            before.get(*name) != Some(*value) && *name != "updated_at"
-        });
+        let moved = after
+            .iter()
+            .filter(|(name, value)| before.get(*name) != Some(*value) && *name != "updated_at");
         let moved: Vec<_> = moved
             .map(|(name, value)| {
-                format!("{name} {} → {}", short(before.get(name).unwrap_or(&Value::Null)), short(value))
+                format!(
+                    "{name} {} → {}",
+                    short(before.get(name).unwrap_or(&Value::Null)),
+                    short(value)
+                )
             })
             .collect();
         parts.extend(moved.iter().take(FIELDS_MAX).cloned());

@@ -29,6 +29,16 @@ CREATE TABLE change_context (
 ) STRICT;
 INSERT INTO change_context (id, at) VALUES (1, 0);
 
+-- Without its one row a table like these would make capture silent.
+CREATE TRIGGER log_meta_stays BEFORE DELETE ON log_meta
+BEGIN
+  SELECT RAISE(ABORT, 'the row of log_meta is never deleted');
+END;
+CREATE TRIGGER change_context_stays BEFORE DELETE ON change_context
+BEGIN
+  SELECT RAISE(ABORT, 'the row of change_context is never deleted');
+END;
+
 -- One row a committed change of a captured table, written by triggers only. AUTOINCREMENT keeps
 -- a seq from being used again after the log was pruned. tx and actor are NULL for a change by a
 -- foreign writer. key is a JSON array; before and after are full row images.

@@ -282,6 +282,10 @@ pub fn io_code(error: &std::io::Error) -> Code {
 
 fn sqlite_code(error: &rusqlite::Error) -> Code {
     use rusqlite::ErrorCode;
+    if matches!(error, rusqlite::Error::QueryReturnedNoRows) {
+        // A row that every store has is gone.
+        return Code::Corrupt;
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Code::Busy,
         Some(ErrorCode::DiskFull) => Code::DiskFull,
@@ -291,6 +295,8 @@ fn sqlite_code(error: &rusqlite::Error) -> Code {
         Some(ErrorCode::SystemIoFailure) => Code::Io,
         Some(ErrorCode::DatabaseCorrupt) => Code::Corrupt,
         Some(ErrorCode::NotADatabase) => Code::NotAStore,
+        // Our statements are sound, so a table or column that they name is gone.
+        Some(ErrorCode::Unknown) => Code::SchemaMismatch,
         _ => Code::Internal,
     }
 }

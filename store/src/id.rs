@@ -234,8 +234,11 @@ impl FromStr for PrRef {
 /// is of another form, such as a local path.
 #[must_use]
 pub fn parse_remote(url: &str) -> Option<(String, String)> {
+    let is_known = |scheme: &str| {
+        ["https", "http", "ssh", "git"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+    };
     let (host, path) = match url.split_once("://") {
-        Some(("https" | "http" | "ssh" | "git", rest)) => rest.split_once('/')?,
+        Some((scheme, rest)) if is_known(scheme) => rest.split_once('/')?,
         Some(_) => return None,
         None => url.split_once(':').filter(|(host, _)| !host.contains('/'))?,
     };
@@ -326,6 +329,7 @@ mod tests {
         for url in [
             "https://github.com/Octo/hello.git",
             "https://tok@GitHub.com/Octo/hello",
+            "HTTPS://github.com/Octo/hello",
             "git@github.com:Octo/hello.git",
             "ssh://git@github.com:22/Octo/hello",
         ] {

@@ -21,18 +21,17 @@ pub(crate) struct WorkTree {
 
 /// Reads the work tree that `path` lies in.
 pub(crate) fn work_tree(path: &Path) -> Result<WorkTree> {
-    let invalid =
-        |reason: String| Error::InvalidPath { path: path.to_owned(), reason };
+    let invalid = |reason: String| Error::InvalidPath { path: path.to_owned(), reason };
     let dir = path.canonicalize().map_err(|error| invalid(error.to_string()))?;
     if !dir.is_dir() {
         return Err(invalid("it is not a directory".to_owned()));
     }
+    if dir.to_str().is_none() {
+        return Err(invalid("it is not UTF-8".to_owned()));
+    }
     let root = git(&dir, &["rev-parse", "--show-toplevel"])?
         .ok_or_else(|| Error::NotAGitRepo(path.to_owned()))?;
     let root = PathBuf::from(root);
-    if root.to_str().is_none() || root.as_os_str().is_empty() {
-        return Err(invalid("its path is not UTF-8".to_owned()));
-    }
     let origin_url = git(&root, &["config", "--get", "remote.origin.url"])?.unwrap_or_default();
     let remote_head = git(&root, &["symbolic-ref", "--quiet", "refs/remotes/origin/HEAD"])?;
     let default_branch = match remote_head {
@@ -45,14 +44,22 @@ pub(crate) fn work_tree(path: &Path) -> Result<WorkTree> {
 /// A token in a remote URL is a secret: it does not belong into the store.
 fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    let end = if is("https") || is("http") { rest.find(['?', '#']) } else { None };
+    let rest = &rest[..end.unwrap_or(rest.len())];
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     match authority.rsplit_once('@') {
-        Some((_, host)) if scheme.starts_with("http") => format!("{scheme}://{host}/{path}"),
-        _ => url.to_owned(),
+        None => format!("{scheme}://{rest}"),
+        // The user of ssh is part of the address, a password is not.
+        Some((user, host)) if is("ssh") => {
+            let user = user.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}@{host}{path}")
+        }
+        Some((_, host)) => format!("{scheme}://{host}{path}"),
     }
 }
 
-/// The first line that git prints; `None` when it says no.
+/// What git prints, without the end of its last line; `None` when it says no.
 fn git(dir: &Path, args: &[&str]) -> Result<Option<String>> {
     let mut command = Command::new("git");
     command
@@ -60,7 +67,9 @@ fn git(dir: &Path, args: &[&str]) -> Result<Option<String>> {
         .args(args)
         .current_dir(dir)
         .stdin(Stdio::null());
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_"))
+    {
         command.env_remove(name);
     }
     command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
@@ -69,7 +78,7 @@ fn git(dir: &Path, args: &[&str]) -> Result<Option<String>> {
         Some(0) => {
             let text = String::from_utf8(output.stdout)
                 .map_err(|_| Error::GitFailed("its answer is not UTF-8".to_owned()))?;
-            Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
+            Ok(Some(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
         }
         Some(1 | 128) => refused(&output.stderr),
         _ => Err(Error::GitFailed(format!("{}", output.status))),
@@ -96,7 +105,12 @@ mod tests {
             ("https://user:token@github.com/o/r.git", "https://github.com/o/r.git"),
             ("https://token@github.com/o/r", "https://github.com/o/r"),
             ("https://github.com/o/r", "https://github.com/o/r"),
+            ("HTTPS://token@github.com", "HTTPS://github.com"),
+            ("https://github.com/o/r?token=t#t", "https://github.com/o/r"),
+            ("git://user:token@github.com/o/r", "git://github.com/o/r"),
             ("ssh://git@github.com/o/r", "ssh://git@github.com/o/r"),
+            ("ssh://git:token@github.com:22/o/r", "ssh://git@github.com:22/o/r"),
+            ("file:///srv/a#b?c", "file:///srv/a#b?c"),
             ("git@github.com:o/r.git", "git@github.com:o/r.git"),
             ("", ""),
         ] {

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::args;
+use crate::args::{self, Args};
 use crate::error::{Error, Result};
 use crate::output;
 
@@ -24,8 +25,9 @@ pub(crate) fn completion(shell: Shell) -> Result<()> {
 /// Writes one man page a command.
 pub(crate) fn man(out: &Path) -> Result<()> {
     fs::create_dir_all(out).map_err(|source| Error::file("create", out, source))?;
-    clap_mangen::generate_to(args::command(), out)
+    // Not built yet: a built grammar has a page for each `help` of a command.
+    clap_mangen::generate_to(Args::command(), out)
         .map_err(|source| Error::file("write man pages to", out, source))?;
-    output::say(&format!("man pages written to {}", out.display()));
+    output::say(&format!("man pages written to {}", output::path(out)));
     Ok(())
 }

@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
 
 fn apply(context: &Context, file: &Path) -> Result<()> {
     let store = context.open()?;
-    let mut report = Report { is_json: context.is_json, outcomes: Vec::new() };
+    let mut report = Report { is_json: context.is_json, documents: 0, outcomes: Vec::new() };
     for document in ao_observer::documents(BufReader::new(open(file)?)) {
         let result = document.map_err(Error::from).and_then(|Numbered { value, .. }| {
             let observation = value.into_observation(Timestamp::now())?;
@@ -44,31 +44,26 @@ fn apply(context: &Context, file: &Path) -> Result<()> {
             Ok(outcome) => report.add_outcome(&outcome),
             Err(error) => return report.fail(error),
         }
+        report.documents += 1;
     }
     report.finish("observe.apply")
 }
 
-fn deliver(
-    context: &Context,
-    event: &str,
-    session: Option<SessionId>,
-    file: &Path,
-) -> Result<()> {
+fn deliver(context: &Context, event: &str, session: Option<SessionId>, file: &Path) -> Result<()> {
     let store = context.open()?;
-    let mut report = Report { is_json: context.is_json, outcomes: Vec::new() };
+    let mut report = Report { is_json: context.is_json, documents: 0, outcomes: Vec::new() };
     let bytes = read_all(file)?;
     let mut payloads = serde_json::Deserializer::from_slice(&bytes).into_iter::<&RawValue>();
-    let mut count = 0;
     while let Some(payload) = payloads.next() {
         // What cannot even be split is given whole, so that its error is that of a payload.
         let rest = &bytes[payloads.byte_offset().min(bytes.len())..];
         let payload = payload.map_or(rest, |payload| payload.get().as_bytes());
-        count += 1;
         if let Err(error) = deliver_one(&store, event, payload, session.clone(), &mut report) {
             return report.fail(error);
         }
+        report.documents += 1;
     }
-    if count == 0 {
+    if report.documents == 0 {
         return report.fail(ao_observer::Error::NoDocument.into());
     }
     report.finish("observe.deliver")
@@ -83,7 +78,8 @@ fn deliver_one(
 ) -> Result<()> {
     match ao_observer::deliver(event, payload, session, Timestamp::now())? {
         Delivery::Ignored(reason) => {
-            report.add(json!({"outcome": "ignored", "reason": reason}), format!("ignored: {reason}"));
+            report
+                .add(json!({"outcome": "ignored", "reason": reason}), format!("ignored: {reason}"));
         }
         Delivery::Prs(observations) => {
             for observation in observations {
@@ -132,7 +128,8 @@ fn read_all(file: &Path) -> Result<Vec<u8>> {
     let read = open(file)?.take(DELIVERIES_MAX + 1).read_to_end(&mut bytes);
     let read = read.map_err(|source| Error::file("read", file, source))?;
     if read as u64 > DELIVERIES_MAX {
-        let too_large = ao_observer::Error::TooLarge { document: 1, line: 1, limit: DELIVERIES_MAX };
+        let too_large =
+            ao_observer::Error::TooLarge { document: 1, line: 1, limit: DELIVERIES_MAX };
         return Err(too_large.into());
     }
     Ok(bytes)
@@ -141,6 +138,7 @@ fn read_all(file: &Path) -> Result<Vec<u8>> {
 /// The outcomes so far.
 struct Report {
     is_json: bool,
+    documents: u64,
     outcomes: Vec<Value>,
 }
 
@@ -157,7 +155,8 @@ impl Report {
         match outcome {
             Outcome::Applied(applied) => self.add(view::applied(applied), describe(applied)),
             Outcome::Unattributed { pr, reason } => {
-                let data = json!({"outcome": "unattributed", "pr": pr.to_string(), "reason": reason});
+                let data =
+                    json!({"outcome": "unattributed", "pr": pr.to_string(), "reason": reason});
                 self.add(data, format!("unattributed: {pr}: {reason}"));
             }
             Outcome::Mismatched { pr, stored, observed } => {
@@ -182,10 +181,11 @@ impl Report {
 
     /// Says what was applied before the failure: those changes stand.
     fn fail(self, error: Error) -> Result<()> {
-        if !self.outcomes.is_empty() && !self.is_json {
-            output::say(&format!("{} document(s) before the error were applied", self.outcomes.len()));
+        let applied = self.documents;
+        if applied > 0 && !self.is_json {
+            output::say(&format!("{applied} document(s) before the error were applied"));
         }
-        Err(error)
+        Err(Error::Document { applied, source: Box::new(error) })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Pull requests: list, show with everything that hangs on them, claim.
 
-use ao_store::row::facet;
 use ao_store::row::pr::{self, Filter};
+use ao_store::row::{facet, project, session};
 use ao_store::{PrRef, SessionId, Takeover, claim_pr};
 use serde_json::{Value, json};
 
@@ -26,7 +26,16 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
 }
 
 fn list(context: &Context, filter: &Filter) -> Result<()> {
-    let prs = context.open()?.read(|snapshot| pr::list(snapshot, filter))?;
+    let prs = context.open()?.read(|snapshot| {
+        if let Some(id) = &filter.project {
+            let found = project::get(snapshot, id)?;
+            found.ok_or_else(|| ao_store::Error::ProjectNotFound(id.clone()))?;
+        }
+        if let Some(id) = &filter.session {
+            session::require(snapshot, id)?;
+        }
+        pr::list(snapshot, filter)
+    })?;
     if context.is_json {
         let data: Vec<_> = prs.iter().map(view::pr).collect();
         return output::document("pr.list", &Value::Array(data));
@@ -70,12 +79,15 @@ fn claim(context: &Context, session: SessionId, place: PrRef, takeover: Takeover
     let write = move |tx: &ao_store::Tx<'_>| claim_pr(tx, &session, &place, takeover);
     let claim = context.open()?.write(cause(), write)?.value;
     if context.is_json {
-        return output::document("pr.claim", &json!({
-            "pr": claim.pr.as_str(),
-            "session": claim.session.as_str(),
-            "previous": claim.previous.as_ref().map(SessionId::as_str),
-            "was_previous_terminated": claim.was_previous_terminated,
-        }));
+        return output::document(
+            "pr.claim",
+            &json!({
+                "pr": claim.pr.as_str(),
+                "session": claim.session.as_str(),
+                "previous": claim.previous.as_ref().map(SessionId::as_str),
+                "was_previous_terminated": claim.was_previous_terminated,
+            }),
+        );
     }
     let session = &claim.session;
     output::say(&match claim.previous {

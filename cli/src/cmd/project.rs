@@ -4,7 +4,8 @@ use std::path::Path;
 
 use ao_store::id::parse_remote;
 use ao_store::row::project::{self, NewProject, Project};
-use ao_store::{ProjectId, Store};
+use ao_store::row::session;
+use ao_store::{ProjectId, Snapshot, Store};
 use serde_json::Value;
 
 use crate::adapter::git::{self, WorkTree};
@@ -22,7 +23,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         Command::Rm { id, consent } => {
             let store = context.open()?;
             let id: ProjectId = id.parse()?;
-            store.read(|snapshot| project::require_active(snapshot, &id))?;
+            store.read(|snapshot| require_archivable(snapshot, &id))?;
             match confirm::ask(&format!("archive project {id}"), consent)? {
                 Answer::No => Ok(()),
                 Answer::Yes => archive(context, &store, id),
@@ -125,6 +126,16 @@ fn get(context: &Context, id: &str) -> Result<()> {
     output::bytes(view::fields(&view::project(&project)).as_bytes())
 }
 
+/// Refuses before anybody is asked what the archiving itself would refuse.
+fn require_archivable(snapshot: &Snapshot<'_>, id: &ProjectId) -> ao_store::Result<()> {
+    project::require_active(snapshot, id)?;
+    let of_project = session::Filter { project: Some(id.clone()), terminated: false };
+    match session::list(snapshot, &of_project)?.len() as u64 {
+        0 => Ok(()),
+        live => Err(ao_store::Error::ProjectHasLiveSessions { id: id.clone(), live }),
+    }
+}
+
 fn archive(context: &Context, store: &Store, id: ProjectId) -> Result<()> {
     let project = store.write(cause(), move |tx| project::archive(tx, &id))?.value;
     show(context, "project.rm", &project, "archived")
@@ -135,7 +146,8 @@ fn show(context: &Context, kind: &str, project: &Project, what: &str) -> Result<
         return output::document(kind, &view::project(project));
     }
     let repo = if project.repo.is_empty() { "no remote repository" } else { &project.repo };
-    output::say(&format!("project {} {what}: {} ({repo})", project.id, project.path));
+    let path = output::printable(&project.path);
+    output::say(&format!("project {} {what}: {path} ({repo})", project.id));
     output::line(project.id.as_str())
 }
 

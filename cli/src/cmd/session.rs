@@ -2,7 +2,7 @@
 
 use ao_store::row::pr;
 use ao_store::row::session::{self, Deleted, Filter, NewSession, Session, SessionKind};
-use ao_store::{ProjectId, SessionId};
+use ao_store::{ProjectId, SessionId, Snapshot};
 use serde_json::{Value, json};
 
 use crate::args::{self, Session as Command};
@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         }
         Command::Rm { id, consent } => {
             let id: SessionId = id.parse()?;
-            context.open()?.read(|snapshot| session::require(snapshot, &id))?;
+            context.open()?.read(|snapshot| require_seed(snapshot, &id))?;
             match confirm::ask(&format!("delete session {id}"), consent)? {
                 Answer::No => Ok(()),
                 Answer::Yes => remove(context, id),
@@ -103,6 +103,16 @@ fn get(context: &Context, id: &SessionId) -> Result<()> {
         text += &format!("pr {} {} {}\n", pr.place(), pr.state, output::printable(&pr.title));
     }
     output::bytes(text.as_bytes())
+}
+
+/// Refuses before anybody is asked what the removal itself would refuse.
+fn require_seed(snapshot: &Snapshot<'_>, id: &SessionId) -> ao_store::Result<()> {
+    let of_session = pr::Filter { session: Some(id.clone()), ..pr::Filter::default() };
+    let is_seed = session::require(snapshot, id)?.is_seed();
+    if is_seed && pr::list(snapshot, &of_session)?.is_empty() {
+        return Ok(());
+    }
+    Err(ao_store::Error::SessionNotSeed(id.clone()))
 }
 
 fn remove(context: &Context, id: SessionId) -> Result<()> {

@@ -17,15 +17,19 @@ pub(crate) fn init(context: &Context) -> Result<()> {
     let info = store.read(log::info)?;
     let is_new = migrated.from == 0;
     if context.is_json {
-        return output::document("store.init", &json!({
-            "path": context.database(),
-            "log_id": info.log_id,
-            "schema": migrated.to,
-            "is_new": is_new,
-        }));
+        return output::document(
+            "store.init",
+            &json!({
+                "path": context.database().to_string_lossy(),
+                "log_id": info.log_id,
+                "schema": migrated.to,
+                "is_new": is_new,
+            }),
+        );
     }
     let what = if is_new { "created" } else { "exists already" };
-    output::say(&format!("store {} {what}; next: `ao-store up`", context.database().display()));
+    let database = output::path(context.database());
+    output::say(&format!("store {database} {what}; next: `ao-store up`"));
     Ok(())
 }
 
@@ -60,29 +64,33 @@ fn say_migrated(context: &Context, from: u32, applied: &[String]) -> Result<()> 
 /// Shows where the store is and what it holds.
 pub(crate) fn status(context: &Context) -> Result<()> {
     let store = context.open()?;
-    let (info, counts) = store.read(|snapshot| Ok((log::info(snapshot)?, log::counts(snapshot)?)))?;
+    let (info, counts) =
+        store.read(|snapshot| Ok((log::info(snapshot)?, log::counts(snapshot)?)))?;
     let changes = info.head.0 - info.floor.0;
     let (database, wal) = (size(context.database()), size(&wal(context.database())));
     if context.is_json {
         let rows: Map<_, _> =
             counts.iter().map(|(table, count)| ((*table).to_owned(), json!(count))).collect();
-        return output::document("store.status", &json!({
-            "path": context.database(),
-            "schema": SCHEMA_VERSION,
-            "log_id": info.log_id,
-            "epoch": info.epoch.0,
-            "head": info.cursor(info.head).to_string(),
-            "floor": info.cursor(info.floor).to_string(),
-            "changes": changes,
-            "database_bytes": database,
-            "wal_bytes": wal,
-            "rows": Value::Object(rows),
-        }));
+        return output::document(
+            "store.status",
+            &json!({
+                "path": context.database().to_string_lossy(),
+                "schema": SCHEMA_VERSION,
+                "log_id": info.log_id,
+                "epoch": info.epoch.0,
+                "head": info.cursor(info.head).to_string(),
+                "floor": info.cursor(info.floor).to_string(),
+                "changes": changes,
+                "database_bytes": database,
+                "wal_bytes": wal,
+                "rows": Value::Object(rows),
+            }),
+        );
     }
     let mut text = format!(
         "store     {}\nschema    {SCHEMA_VERSION}\nlog       {}, epoch {}\n\
          head      {}\nfloor     {}\nchanges   {changes}\nsize      {} database, {} write-ahead log\n",
-        context.database().display(),
+        output::path(context.database()),
         info.log_id,
         info.epoch,
         info.cursor(info.head),

@@ -29,10 +29,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
     let stop = Stop {
         at_head: args.no_follow,
         after: args.count,
-        by: args.timeout.map(|timeout| Instant::now() + timeout),
+        // A time beyond what the clock can say never comes.
+        by: args.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
     };
     let format = args.format.unwrap_or_else(|| default_format(context));
-    follow(&context.open()?, start, filter, format, stop)
+    follow(context, &context.open()?, start, filter, format, stop)
 }
 
 /// Pretty for a person at a terminal, NDJSON for everything else.
@@ -62,6 +63,7 @@ pub(crate) struct Stop {
 
 /// Prints changes from a position on until it is told to stop.
 pub(crate) fn follow(
+    context: &Context,
     store: &Store,
     start: Start,
     filter: Filter,
@@ -79,7 +81,7 @@ pub(crate) fn follow(
         let is_at_head = printer.print(stop.after)?;
         let is_over = stop.by.is_some_and(|by| Instant::now() >= by);
         if let Some(signal) = signals.came() {
-            return Ok(printer.interrupted(signal));
+            return Ok(printer.interrupted(context, signal));
         }
         match stop.after {
             Some(wanted) if printer.seen >= wanted => return Ok(Ended::Done),
@@ -91,7 +93,7 @@ pub(crate) fn follow(
             _ => {}
         }
         if is_at_head {
-            printer.say_ready();
+            printer.say_ready(context);
             let left = stop.by.map_or(TICK, |by| by.saturating_duration_since(Instant::now()));
             if !printer.tail.wait(left.min(TICK))? && is_output_closed() {
                 return Err(Error::BrokenPipe);
@@ -137,15 +139,15 @@ impl Printer {
     }
 
     /// Tells once that everything so far was printed and new changes come as they are committed.
-    fn say_ready(&mut self) {
+    fn say_ready(&mut self, context: &Context) {
         if !self.is_ready {
             self.is_ready = true;
-            output::say(&format!("ready: cursor {}", self.tail.cursor()));
+            context.say(&format!("ready: cursor {}", self.tail.cursor()));
         }
     }
 
-    fn interrupted(&self, signal: Signal) -> Ended {
-        output::say(&format!("stopped: cursor {}", self.tail.cursor()));
+    fn interrupted(&self, context: &Context, signal: Signal) -> Ended {
+        context.say(&format!("stopped: cursor {}", self.tail.cursor()));
         Ended::BySignal(signal)
     }
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use ao_cdc::{Filter, Start};
-use ao_store::row::project;
 use ao_store::Store;
+use ao_store::row::project;
 
 use crate::adapter::git;
 use crate::cmd::{project as projects, tail};
@@ -15,26 +15,38 @@ use crate::output::{self, Ended};
 pub(crate) fn run(context: &Context, path: &Path) -> Result<Ended> {
     let (store, migrated) = Store::create(context.database(), context.options())?;
     let what = if migrated.from == 0 { "created" } else { "opened" };
-    output::say(&format!("store {} {what}", context.database().display()));
-    match register(&store, path) {
+    context.say(&format!("store {} {what}", output::path(context.database())));
+    // From here on, so that the registration is the first change that is seen.
+    let start = Start::Cursor(store.read(|snapshot| snapshot.head())?);
+    match register(context, &store, path) {
         Err(Error::NotAGitRepo(_)) => {
-            output::say(&format!("{} is no git repository; going on without it", path.display()));
+            let path = output::path(path);
+            context.say(&format!("{path} is no git repository; going on without it"));
         }
         other => other?,
     }
     let format = tail::default_format(context);
-    tail::follow(&store, Start::End, Filter::default(), format, tail::Stop::default())
+    tail::follow(context, &store, start, Filter::default(), format, tail::Stop::default())
 }
 
-fn register(store: &Store, path: &Path) -> Result<()> {
+fn register(context: &Context, store: &Store, path: &Path) -> Result<()> {
     let tree = git::work_tree(path)?;
     let root = tree.root.to_string_lossy().into_owned();
-    if let Some(known) = store.read(|snapshot| project::at_path(snapshot, &root))? {
-        output::say(&format!("project {} is registered: {root}", known.id));
-        return Ok(());
-    }
-    let added = projects::register_under_free_id(store, &tree, None)?;
-    output::say(&format!("project {} registered: {root}", added.id));
-    output::say(&format!("next: `ao-store session new --project {} --branch BRANCH`", added.id));
+    let registered = || store.read(|snapshot| project::at_path(snapshot, &root));
+    let known = match registered()? {
+        Some(known) => known,
+        None => match projects::register_under_free_id(store, &tree, None) {
+            Ok(added) => {
+                let (id, root) = (&added.id, output::printable(&root));
+                context.say(&format!("project {id} registered: {root}"));
+                context
+                    .say(&format!("next: `ao-store session new --project {id} --branch BRANCH`"));
+                return Ok(());
+            }
+            // Another `up` was faster.
+            Err(error) => registered()?.ok_or(error)?,
+        },
+    };
+    context.say(&format!("project {} is registered: {}", known.id, output::printable(&root)));
     Ok(())
 }

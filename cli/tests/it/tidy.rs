@@ -39,7 +39,8 @@ const CRATES: &[&str] = &["store", "cdc", "observer", "cli", "benches"];
 /// Source that ships: no tests, no benches, and of each file what is before its unit tests.
 fn shipped(crates: &[&str]) -> Vec<(String, String)> {
     let is_shipped = |name: &str| !name.contains("/tests/") && !name.starts_with("benches/");
-    let without_tests = |text: &str| text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+    let without_tests =
+        |text: &str| text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
     sources(crates)
         .into_iter()
         .filter(|(name, _)| is_shipped(name))
@@ -66,7 +67,15 @@ fn only_the_store_names_rusqlite_and_holds_sql() {
     let others = || shipped(&["cdc", "observer", "cli"]);
     let rule = "only `store` opens the database";
     forbid(others(), &["rusqlite", "libsqlite3"], rule);
-    let sql = ["\"SELECT ", "\"INSERT ", "\"UPDATE ", "\"DELETE ", "\"PRAGMA ", "\"CREATE TABLE", "\"BEGIN"];
+    let sql = [
+        "\"SELECT ",
+        "\"INSERT ",
+        "\"UPDATE ",
+        "\"DELETE ",
+        "\"PRAGMA ",
+        "\"CREATE TABLE",
+        "\"BEGIN",
+    ];
     forbid(others(), &sql, "SQL stays in `store`");
     for name in ["cdc", "observer", "cli"] {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
@@ -108,12 +117,17 @@ fn processes_are_started_by_adapters_only() {
 fn the_wall_clock_is_read_in_one_place() {
     let files = shipped(&["store", "cdc", "observer", "cli"]);
     let files = files.into_iter().filter(|(name, _)| name != "store/src/time.rs").collect();
-    forbid(files, &["SystemTime::now", "Timestamp::now_utc", "Zoned::now"], "time comes in as an argument");
+    forbid(
+        files,
+        &["SystemTime::now", "Timestamp::now_utc", "Zoned::now"],
+        "time comes in as an argument",
+    );
 }
 
 #[test]
 fn nothing_is_left_for_later() {
-    let marks: Vec<_> = ["TO", "FIX", "XX"].iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}")).collect();
+    let marks: Vec<_> =
+        ["TO", "FIX", "XX"].iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}")).collect();
     let mut found = Vec::new();
     for (name, text) in sources(CRATES) {
         let hit = |line: &&str| marks.iter().any(|mark| line.contains(mark.as_str()));
@@ -138,9 +152,16 @@ fn every_function_fits_a_screen() {
         for (start, line) in lines.iter().enumerate() {
             let code = line.trim_start();
             let indent = &line[..line.len() - code.len()];
-            let is_function = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "const fn ", "pub const fn "]
-                .iter()
-                .any(|head| code.starts_with(head));
+            let is_function = [
+                "fn ",
+                "pub fn ",
+                "pub(crate) fn ",
+                "pub(super) fn ",
+                "const fn ",
+                "pub const fn ",
+            ]
+            .iter()
+            .any(|head| code.starts_with(head));
             if !is_function || code.ends_with(';') || code.ends_with('}') {
                 continue;
             }

@@ -155,7 +155,10 @@ impl<'r> ChangeRef<'r> {
         let step = "read a change";
         let value = self.row.get_ref(column).context(step)?;
         let bytes = value.as_bytes_or_null().map_err(rusqlite::Error::from).context(step)?;
-        Ok(bytes.map(String::from_utf8_lossy))
+        // Checking first is several times faster than the lossy conversion.
+        Ok(bytes.map(|bytes| {
+            str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+        }))
     }
 
     fn required(&self, column: usize) -> Result<Cow<'r, str>> {

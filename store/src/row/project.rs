@@ -113,9 +113,6 @@ const RESTORE: &str = "UPDATE project SET name = ?3, origin_url = ?4, host = ?5,
 pub fn add(tx: &Tx<'_>, new: &NewProject) -> Result<Project> {
     check_label("project name", &new.name)?;
     if let Some(owner) = at_path(tx, &new.path)? {
-        if owner.id == new.id {
-            return Err(Error::IdAlreadyRegistered(new.id.clone()));
-        }
         return Err(Error::PathAlreadyRegistered { path: new.path.clone(), owner: owner.id });
     }
     let sql = match get(tx, &new.id)? {

@@ -168,7 +168,7 @@ pub fn create(tx: &Tx<'_>, new: &NewSession) -> Result<Session> {
         }
     }
     let last = tx.one("read the last number", SELECT_LAST_NUM, [project], |row| row.get(0))?;
-    let num = last.unwrap_or(0_i64) + 1;
+    let num = last.unwrap_or(0_i64).saturating_add(1);
     let id = SessionId::new(&new.project, num);
     let params = (
         id.as_str(),

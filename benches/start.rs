@@ -1,0 +1,104 @@
+//! Claim: the command line answers at once. Budget row 12: from the start of the process `ao-store
+//! tail -c 1 --no-follow` to its first line, at most 2.1 times a process that does nothing.
+//!
+//! The baseline is this executable, started anew to write one line and leave: what the kernel, the
+//! loader and the runtime of Rust take. The second line is this executable doing what `tail` needs
+//! of the libraries and nothing else, so that the price of the command line itself shows. Wall time
+//! from spawn to the first line over a pipe; warm file cache, a log of 2,000 changes.
+//!
+//! Needs the program: `cargo build --release` first.
+//!
+//! Last recorded: the libraries alone 3.9x (3.8 ms : 0.9 ms), most of it the parsing of the schema
+//! by two connections; the program was not built then; 2 shared vCPU, load 4 to 6.
+#![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
+
+use std::ffi::OsStr;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use ao_benches::{Budget, NewFixture, Run, Sample, at_most, child_role, monotonic, respawn};
+use ao_cdc::wire::Encoder;
+use ao_cdc::{Filter, Start, Tail};
+use ao_store::{Options, Store};
+
+const ROUNDS: usize = 9;
+/// Starts in one round.
+const STARTS: u64 = 20;
+
+/// The time from spawn to the first line.
+fn first_line(command: &mut Command) -> Sample {
+    let mut nanos = 0;
+    for _ in 0..STARTS {
+        let start = monotonic();
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("start a process");
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().expect("its output"));
+        output.read_line(&mut line).expect("read a line");
+        nanos += monotonic() - start;
+        drop(output);
+        assert!(child.wait().expect("wait for the process").success());
+        assert!(line.ends_with('\n'), "no line from {command:?}");
+    }
+    Sample { units: STARTS, nanos }
+}
+
+/// The program in the folder above that of this executable (`target/release/deps`).
+fn program() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    let program = own.parent()?.parent()?.join("ao-store");
+    program.is_file().then_some(program)
+}
+
+/// What a tail needs of the libraries: the newest change as a line.
+fn print_newest(path: &OsStr) {
+    let store = Store::open(Path::new(path), Options::default()).expect("open the store");
+    let mut tail = Tail::open(&store, Start::Last(1), Filter::default()).expect("open a tail");
+    let mut encoder = Encoder::new(tail.log_id(), tail.cursor().epoch);
+    let mut line = Vec::new();
+    tail.visit(1, |change| encoder.ndjson(change, &mut line)).expect("read the log");
+    io::stdout().write_all(&line).expect("write a line");
+}
+
+fn main() -> ExitCode {
+    match child_role().as_deref() {
+        Some("nothing") => {
+            io::stdout().write_all(b"\n").expect("write a line");
+            return ExitCode::SUCCESS;
+        }
+        Some("library") => {
+            print_newest(&std::env::args_os().nth(1).expect("the database"));
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
+    let mut run = Run::new("start");
+    let fixture = NewFixture { prs: 100, ..NewFixture::default() }.create();
+    let nothing = || respawn("nothing").expect("this executable");
+    run.compare(
+        "the libraries alone",
+        Budget::None,
+        ROUNDS,
+        || first_line(&mut nothing()),
+        || first_line(respawn("library").expect("this executable").arg(&fixture.path)),
+    );
+    let Some(program) = program() else {
+        let hint =
+            "start: there is no ao-store beside this bench: run `cargo build --release` first";
+        let _ = writeln!(io::stderr(), "{hint}");
+        return ExitCode::FAILURE;
+    };
+    let dir = fixture.path.parent().expect("a folder");
+    run.compare(
+        "tail -c 1 --no-follow",
+        at_most(2.1),
+        ROUNDS,
+        || first_line(&mut nothing()),
+        || {
+            let mut command = Command::new(&program);
+            command.args(["tail", "-c", "1", "--no-follow"]).env("AO_DATA_DIR", dir);
+            first_line(&mut command)
+        },
+    );
+    ExitCode::SUCCESS
+}
