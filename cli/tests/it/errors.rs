@@ -334,7 +334,12 @@ fn a_hint_fits_what_was_wrong() {
         (&["session", "get", "demo"], 2, "INVALID_ID", "ao-store session ls --all"),
         (&["session", "new", "--project", "demo", "--branch", "a b"], 2, "INVALID_ID", "feature/"),
         (&["observe", "apply", "nothing.json"], 2, "INVALID_PATH", "file"),
-        (&["project", "add", text(&demo)], 5, "ID_ALREADY_REGISTERED", "ao-store project get demo"),
+        (
+            &["project", "add", text(&demo)],
+            5,
+            "PATH_ALREADY_REGISTERED",
+            "ao-store project get demo",
+        ),
         (&["project", "rm", "demo", "--yes"], 5, "PROJECT_HAS_LIVE_SESSIONS", "--project demo"),
     ] {
         let stderr = env.refused(args, exit, code);

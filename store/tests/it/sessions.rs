@@ -204,7 +204,7 @@ fn a_project_is_unique_by_id_and_by_active_path() {
     let other = project::NewProject { id: "other".parse().unwrap(), ..new_project("demo") };
     let elsewhere = project::NewProject { path: "/elsewhere".to_owned(), ..new_project("demo") };
     assert_writes_nothing(&dir.path().join("ao.db"), || {
-        assert_eq!(code(add(new_project("demo"))), Code::IdAlreadyRegistered);
+        assert_eq!(code(add(new_project("demo"))), Code::PathAlreadyRegistered);
         assert_eq!(code(add(other.clone())), Code::PathAlreadyRegistered);
         assert_eq!(code(add(elsewhere.clone())), Code::IdAlreadyRegistered);
         let unnamed = project::NewProject { name: "\t".to_owned(), ..new_project("x") };

@@ -80,7 +80,7 @@ fn neither_id_nor_path_is_registered_twice() {
     let env = TestEnv::with_demo();
     let other = env.repo("other", "");
     let head = env.head();
-    env.refused(&["project", "add", "demo"], 5, "ID_ALREADY_REGISTERED");
+    env.refused(&["project", "add", "demo"], 5, "PATH_ALREADY_REGISTERED");
     env.refused(&["project", "add", "demo", "--id", "again"], 5, "PATH_ALREADY_REGISTERED");
     env.refused(&["project", "add", text(&other), "--id", "demo"], 5, "ID_ALREADY_REGISTERED");
     assert_eq!(env.head(), head, "nothing was written");
