@@ -81,9 +81,7 @@ pub(crate) fn command() -> clap::Command {
     fn with_template(command: clap::Command) -> clap::Command {
         command.help_template(HELP).mut_subcommands(with_template)
     }
-    let mut command = Args::command();
-    command.build();
-    with_template(command)
+    with_template(Args::command())
 }
 
 impl Args {

@@ -15,24 +15,32 @@ const BACKLOG: i64 = 1000;
 const BACKLOG_FORCED: i64 = 4000;
 /// The distance of forced checkpoints.
 const FORCED_EVERY: Duration = Duration::from_millis(250);
+/// How often an empty queue is worth a look at the backlog.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
     last: Instant,
+    looked: Instant,
     is_clean: bool,
 }
 
 impl Checkpointer {
     pub(crate) fn new() -> Checkpointer {
-        Checkpointer { last: Instant::now(), is_clean: false }
+        Checkpointer { last: Instant::now(), looked: Instant::now(), is_clean: false }
     }
 
     pub(crate) fn after_commit(&mut self, conn: &Connection, is_queue_empty: bool) {
         self.is_clean = false;
-        let due = is_queue_empty || self.last.elapsed() >= FORCED_EVERY;
-        if !due {
+        let is_due = if is_queue_empty {
+            self.looked.elapsed() >= LOOK_EVERY
+        } else {
+            self.last.elapsed() >= FORCED_EVERY
+        };
+        if !is_due {
             return;
         }
+        self.looked = Instant::now();
         let backlog = backlog(conn);
         let bound = if is_queue_empty { BACKLOG } else { BACKLOG_FORCED };
         if backlog > bound {

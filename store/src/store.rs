@@ -186,6 +186,28 @@ impl Reader {
 }
 
 fn read_on<T>(conn: &Connection, work: impl FnOnce(&Snapshot<'_>) -> Result<T>) -> Result<T> {
-    let tx = conn.unchecked_transaction().context("begin a read")?;
-    work(&Snapshot::new(&tx))
+    let _read = Read::begin(conn)?;
+    work(&Snapshot::new(conn))
+}
+
+/// A read transaction, begun and ended by statements that stay prepared: preparing them would take
+/// longer than a short read.
+struct Read<'c>(&'c Connection);
+
+impl<'c> Read<'c> {
+    fn begin(conn: &'c Connection) -> Result<Read<'c>> {
+        let step = "begin a read";
+        conn.prepare_cached("BEGIN").context(step)?.execute([]).context(step)?;
+        Ok(Read(conn))
+    }
+}
+
+impl Drop for Read<'_> {
+    fn drop(&mut self) {
+        let end = |sql| self.0.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        if let Err(error) = end("COMMIT").or_else(|_| end("ROLLBACK")) {
+            // What made it fail, such as a damaged file, has been told; the connection is not kept.
+            tracing::debug!(%error, "a read could not be ended");
+        }
+    }
 }

@@ -200,7 +200,8 @@ impl Thread {
             }
             return Vec::new();
         }
-        if let Err(error) = self.conn.execute_batch("BEGIN IMMEDIATE") {
+        let begun = self.conn.prepare_cached("BEGIN IMMEDIATE");
+        if let Err(error) = begun.and_then(|mut begin| begin.execute([])) {
             return self.refuse(waiting, &error);
         }
         let head = match Snapshot::new(&self.conn).head() {

@@ -42,8 +42,15 @@ pub struct NewProject {
     pub default_branch: String,
 }
 
-const COLUMNS: &str = "id, path, name, origin_url, host, repo, default_branch, created_at,
-    updated_at, archived_at";
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, path, name, origin_url, host, repo, default_branch, created_at,
+    updated_at, archived_at FROM project ",
+            $tail
+        )
+    };
+}
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Project> {
     Ok(Project {
@@ -65,8 +72,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Project> {
 /// # Errors
 /// When the database cannot be read.
 pub fn get(snapshot: &Snapshot<'_>, id: &ProjectId) -> Result<Option<Project>> {
-    let sql = format!("SELECT {COLUMNS} FROM project WHERE id = ?1");
-    snapshot.one("read a project", &sql, [id.as_str()], read)
+    let sql = select!("WHERE id = ?1");
+    snapshot.one("read a project", sql, [id.as_str()], read)
 }
 
 /// The active project at a canonical path.
@@ -74,8 +81,8 @@ pub fn get(snapshot: &Snapshot<'_>, id: &ProjectId) -> Result<Option<Project>> {
 /// # Errors
 /// When the database cannot be read.
 pub fn at_path(snapshot: &Snapshot<'_>, path: &str) -> Result<Option<Project>> {
-    let sql = format!("SELECT {COLUMNS} FROM project WHERE path = ?1 AND archived_at IS NULL");
-    snapshot.one("find a project", &sql, [path], read)
+    let sql = select!("WHERE path = ?1 AND archived_at IS NULL");
+    snapshot.one("find a project", sql, [path], read)
 }
 
 /// The active projects, and with `archived` those too, in the order of their ids.
@@ -83,8 +90,8 @@ pub fn at_path(snapshot: &Snapshot<'_>, path: &str) -> Result<Option<Project>> {
 /// # Errors
 /// When the database cannot be read.
 pub fn list(snapshot: &Snapshot<'_>, archived: bool) -> Result<Vec<Project>> {
-    let sql = format!("SELECT {COLUMNS} FROM project WHERE ?1 OR archived_at IS NULL ORDER BY id");
-    snapshot.list("list projects", &sql, [archived], read)
+    let sql = select!("WHERE ?1 OR archived_at IS NULL ORDER BY id");
+    snapshot.list("list projects", sql, [archived], read)
 }
 
 /// The project of this id when it can be worked with.

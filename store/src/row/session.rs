@@ -69,9 +69,16 @@ pub struct NewSession {
     pub branch: String,
 }
 
-const COLUMNS: &str = "id, project_id, num, kind, harness, name, issue, branch, workspace_path,
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, project_id, num, kind, harness, name, issue, branch, workspace_path,
     runtime_handle, agent_session_id, prompt, activity, activity_at, is_terminated, created_at,
-    updated_at";
+    updated_at FROM session ",
+            $tail
+        )
+    };
+}
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
     Ok(Session {
@@ -100,8 +107,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
 /// # Errors
 /// When the database cannot be read.
 pub fn get(snapshot: &Snapshot<'_>, id: &SessionId) -> Result<Option<Session>> {
-    let sql = format!("SELECT {COLUMNS} FROM session WHERE id = ?1");
-    snapshot.one("read a session", &sql, [id.as_str()], read)
+    let sql = select!("WHERE id = ?1");
+    snapshot.one("read a session", sql, [id.as_str()], read)
 }
 
 /// The session of this id, or the error that says it does not exist.
@@ -126,13 +133,12 @@ pub struct Filter {
 /// # Errors
 /// When the database cannot be read.
 pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<Session>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM session
-         WHERE (?1 IS NULL OR project_id = ?1) AND (?2 OR is_terminated = 0)
+    let sql = select!(
+        "WHERE (?1 IS NULL OR project_id = ?1) AND (?2 OR is_terminated = 0)
          ORDER BY project_id, num"
     );
     let project = filter.project.as_ref().map(ProjectId::as_str);
-    snapshot.list("list sessions", &sql, (project, filter.terminated), read)
+    snapshot.list("list sessions", sql, (project, filter.terminated), read)
 }
 
 const SELECT_LAST_NUM: &str = "SELECT last_num FROM session_counter WHERE project_id = ?1";
