@@ -116,7 +116,8 @@ CREATE TABLE pr_check (
   url TEXT NOT NULL,
   started_at INTEGER,
   completed_at INTEGER,
-  PRIMARY KEY (pr_id, head_sha, kind, app, workflow, event, name)
+  PRIMARY KEY (pr_id, head_sha, kind, app, workflow, event, name),
+  CHECK (instr(head_sha || app || workflow || event || name, char(0)) = 0)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE pr_check_log (
@@ -141,7 +142,8 @@ CREATE TABLE pr_comment (
   is_minimized INTEGER NOT NULL CHECK (is_minimized IN (0, 1)),
   created_at INTEGER,
   edited_at INTEGER,
-  PRIMARY KEY (pr_id, id)
+  PRIMARY KEY (pr_id, id),
+  CHECK (instr(id, char(0)) = 0)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE pr_item_as_of (
@@ -181,7 +183,8 @@ CREATE TABLE pr_review (
   commit_sha TEXT NOT NULL,
   url TEXT NOT NULL,
   submitted_at INTEGER,
-  PRIMARY KEY (pr_id, id)
+  PRIMARY KEY (pr_id, id),
+  CHECK (instr(id, char(0)) = 0)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE pr_review_thread (
@@ -196,7 +199,8 @@ CREATE TABLE pr_review_thread (
   is_bot INTEGER NOT NULL CHECK (is_bot IN (0, 1)),
   resolved_by TEXT NOT NULL,
   comments_total INTEGER,
-  PRIMARY KEY (pr_id, id)
+  PRIMARY KEY (pr_id, id),
+  CHECK (instr(id, char(0)) = 0)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE project (
@@ -751,6 +755,18 @@ END;
 CREATE TRIGGER log_meta_stays BEFORE DELETE ON log_meta
 BEGIN
   SELECT RAISE(ABORT, 'the row of log_meta is never deleted');
+END;
+
+CREATE TRIGGER pr_displaced_takes_children_along BEFORE DELETE ON capture_displaced
+WHEN OLD.entity = 'pr' AND NOT EXISTS (SELECT 1 FROM pr WHERE id = json_extract(OLD.key, '$[0]'))
+BEGIN
+  DELETE FROM pr_comment WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_review WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_review_thread WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_check WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_check_log WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_observed WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_item_as_of WHERE pr_id = json_extract(OLD.key, '$[0]');
 END;
 
 CREATE TRIGGER pr_takes_children_along BEFORE DELETE ON pr

@@ -54,7 +54,7 @@ impl Changes {
     pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Change>> {
         let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         loop {
-            if let Some(change) = self.take()? {
+            if let Some(change) = self.take(Some(deadline))? {
                 return Ok(Some(change));
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -65,8 +65,9 @@ impl Changes {
         }
     }
 
-    /// The next change that is in the log now.
-    fn take(&mut self) -> Result<Option<Change>> {
+    /// The next change that is in the log now. A filter may let so little through that the time is
+    /// over before the head is reached.
+    fn take(&mut self, by: Option<Instant>) -> Result<Option<Change>> {
         while self.ready.is_empty() {
             let ready = &mut self.ready;
             let visited = self.tail.visit(BATCH, |change| {
@@ -81,7 +82,8 @@ impl Changes {
                     return Err(error);
                 }
             };
-            if self.ready.is_empty() && visited.is_at_head {
+            let is_over = by.is_some_and(|by| Instant::now() >= by);
+            if self.ready.is_empty() && (visited.is_at_head || is_over) {
                 break;
             }
         }
@@ -103,7 +105,7 @@ impl Iterator for Changes {
             return None;
         }
         let next = match self.limit {
-            Limit::Head => self.take().transpose(),
+            Limit::Head => self.take(None).transpose(),
             Limit::Never => loop {
                 match self.next_within(Duration::from_secs(3600)).transpose() {
                     None => {}

@@ -13,6 +13,9 @@ use crate::filter::Filter;
 /// Longer waits end after this: a deadline beyond what the clock can say would be a panic.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// Changes looked at in one read while the last ones that pass are sought.
+const BACK: usize = 4096;
+
 /// Where a tail begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -62,17 +65,19 @@ impl Tail {
                 Start::Beginning => info.floor,
                 Start::End => info.head,
                 Start::Cursor(cursor) => log::check_cursor(&info, cursor).map(|()| cursor.seq)?,
-                Start::Last(count) if filter.is_empty() => {
+                Start::Last(count) => {
                     let count = i64::try_from(count).unwrap_or(i64::MAX);
                     info.floor.max(Seq(info.head.0.saturating_sub(count)))
-                }
-                Start::Last(count) => {
-                    let matches = |change: &ChangeRef<'_>| filter.matches_ref(change);
-                    change::position_before_last(snapshot, info.floor, count, matches)?
                 }
             };
             Ok((info, position))
         })?;
+        let position = match start {
+            Start::Last(count) if !filter.is_empty() => {
+                before_last(&reader, &info, &filter, count)?
+            }
+            _ => position,
+        };
         let LogInfo { log_id, epoch, .. } = info;
         Ok(Tail { listener, reader, filter, epoch, position, log_id })
     }
@@ -156,4 +161,18 @@ impl Tail {
     pub fn into_receiver(self, capacity: usize) -> Result<ChangeReceiver> {
         ChangeReceiver::start(self, capacity)
     }
+}
+
+/// The position after which the last `count` changes that pass lie, found in short reads.
+fn before_last(reader: &Reader, info: &LogInfo, filter: &Filter, count: u64) -> Result<Seq> {
+    let (mut left, mut position) = (count, info.head);
+    while left > 0 && position > info.floor {
+        position = reader.read(|snapshot| {
+            change::scan_back(snapshot, position, BACK, |change| {
+                left -= u64::from(filter.matches_ref(change)?);
+                Ok(left > 0)
+            })
+        })?;
+    }
+    Ok(position)
 }

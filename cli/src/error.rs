@@ -22,6 +22,10 @@ pub(crate) enum Error {
     Document { applied: u64, source: Box<Error> },
     #[error("{0}")]
     Usage(String),
+    #[error("cannot ask whether to {what}: no terminal is attached")]
+    Unconfirmed { what: String, command: String },
+    #[error("delivery {number}: {source}")]
+    Delivery { number: u64, source: ao_observer::Error },
     #[error("{} cannot be used: {reason}", path.display())]
     InvalidPath { path: PathBuf, reason: String },
     #[error("{} is not inside the work tree of a git repository", .0.display())]
@@ -53,7 +57,8 @@ impl Error {
             Error::Cdc(error) => error.code(),
             Error::Observer(error) => error.code(),
             Error::Document { source, .. } => source.code(),
-            Error::Usage(_) => Code::Usage,
+            Error::Usage(_) | Error::Unconfirmed { .. } => Code::Usage,
+            Error::Delivery { source, .. } => source.code(),
             Error::InvalidPath { .. } => Code::InvalidPath,
             Error::NotAGitRepo(_) => Code::NotAGitRepo,
             Error::GitFailed(_) => Code::GitFailed,
@@ -72,7 +77,11 @@ impl Error {
         }
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
-            causes.push(cause.to_string());
+            let text = cause.to_string();
+            // SQLite says the same again with its number.
+            if !causes.last().is_some_and(|last: &String| text.ends_with(last.as_str())) {
+                causes.push(text);
+            }
             source = cause.source();
         }
         causes

@@ -16,8 +16,8 @@ pub(crate) fn of(error: &Error) -> String {
                 "`ao-store session get {owner}` shows the owner; leave --no-takeover out to take it over"
             )
         }
-        Error::Store(ao_store::Error::PrOwnedByOther { owner, .. }) => {
-            format!("observe it for {owner}, or claim it first: `ao-store pr claim SESSION PR`")
+        Error::Store(ao_store::Error::PrOwnedByOther { pr, owner, named }) => {
+            format!("observe it for {owner}, or move it: `ao-store pr claim {named} {pr}`")
         }
         Error::Store(ao_store::Error::OrchestratorActive { session, .. }) => {
             format!("`ao-store session get {session}` shows it")
@@ -37,6 +37,11 @@ pub(crate) fn of(error: &Error) -> String {
         }
         Error::Store(ao_store::Error::InvalidId { what, .. }) => of_id(what).to_owned(),
         Error::Document { source, .. } => of(source),
+        Error::Unconfirmed { command, .. } => format!("`{command} --yes`"),
+        Error::Delivery { source: ao_observer::Error::InvalidPayload { .. }, .. } => {
+            "give the whole JSON body that GitHub sent; --event must name its X-GitHub-Event header"
+                .to_owned()
+        }
         other => of_code(other.code()).to_owned(),
     }
 }

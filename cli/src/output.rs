@@ -24,7 +24,19 @@ pub(crate) enum Ended {
 
 /// Prints one JSON document.
 pub(crate) fn document(kind: &str, data: &Value) -> Result<()> {
-    line(&json!({"schema_version": SCHEMA_VERSION, "kind": kind, "data": data}).to_string())
+    let document = json!({"schema_version": SCHEMA_VERSION, "kind": kind, "data": data});
+    raw_bytes(format!("{}\n", unstyled(&document.to_string())).as_bytes())
+}
+
+/// JSON leaves DEL and the C1 controls as they are; a terminal need not.
+fn unstyled(json: &str) -> String {
+    json.chars().fold(String::with_capacity(json.len()), |mut text, c| {
+        match c {
+            '\u{7f}'..='\u{9f}' => text += &format!("\\u{:04x}", u32::from(c)),
+            _ => text.push(c),
+        }
+        text
+    })
 }
 
 /// Prints one line of data.
@@ -74,9 +86,14 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
     line(&table.trim_fmt())
 }
 
-/// The text with control characters made visible, so that no title can drive the terminal.
+/// The text with control characters made visible, so that no title can drive the terminal, and those
+/// that reorder or hide text with them.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// A path for people.
@@ -141,8 +158,9 @@ pub(crate) fn usage(error: &clap::Error, is_json: bool) -> ExitCode {
     }
     if is_json {
         let text = error.render().to_string();
-        let message = text.trim_start_matches("error: ").lines().next().unwrap_or_default();
-        say(&json_error(Code::Usage, message, hint::of_usage(), &json!({})));
+        let what = text.split("\n\nUsage:").next().unwrap_or_default();
+        let words: Vec<_> = what.trim_start_matches("error: ").split_whitespace().collect();
+        say(&json_error(Code::Usage, &words.join(" "), hint::of_usage(), &json!({})));
     } else {
         let text = error.render().ansi().to_string();
         // Its last paragraph names --help, and so does our hint.

@@ -2,7 +2,7 @@
 //! serialised, so that a column can change without changing the contract.
 
 use ao_store::observation::{Check, Comment, Review, Thread};
-use ao_store::row::pr::Pr;
+use ao_store::row::pr::{Freshness, Pr};
 use ao_store::row::project::Project;
 use ao_store::row::session::Session;
 use ao_store::{Applied, Delta, Timestamp};
@@ -51,7 +51,6 @@ pub(crate) fn session(session: &Session) -> Value {
         "activity": session.activity,
         "activity_at": time(session.activity_at),
         "is_terminated": session.is_terminated,
-        "is_seed": session.is_seed(),
         "created_at": time(session.created_at),
         "updated_at": time(session.updated_at),
     })
@@ -98,6 +97,16 @@ pub(crate) fn pr(pr: &Pr) -> Value {
         "closed_at": optional(pr.closed_at),
         "created_at": time(pr.created_at),
         "updated_at": time(pr.updated_at),
+    })
+}
+
+pub(crate) fn freshness(freshness: &Freshness) -> Value {
+    json!({
+        "metadata": optional(freshness.metadata),
+        "checks": optional(freshness.checks),
+        "threads": optional(freshness.threads),
+        "reviews": optional(freshness.reviews),
+        "comments": optional(freshness.comments),
     })
 }
 
@@ -201,6 +210,12 @@ pub(crate) fn fields(object: &Value) -> String {
             Value::Array(items) => {
                 for item in items {
                     text += &format!("{:<20}{}\n", name.trim_end_matches('s'), summary(item));
+                }
+            }
+            Value::Object(parts) => {
+                let known = parts.iter().filter_map(|(part, value)| Some((part, value.as_str()?)));
+                for (part, value) in known {
+                    text += &format!("{:<20}{value}\n", format!("{name} {part}"));
                 }
             }
             other => text += &format!("{name:<20}{other}\n"),

@@ -2,7 +2,7 @@
 -- Capture triggers are not here: store/src/capture.rs generates them from the live schema.
 
 -- One row. log_id names this log for ever; a cursor is <epoch>-<seq>; floor is the newest pruned
--- seq (0: nothing pruned); relaxed_boot is the boot id of the machine while a writer runs with
+-- seq (0: nothing pruned); format is the schema version; relaxed_boot is the boot id of the machine while a writer runs with
 -- durability=relaxed, '' otherwise: a crash of the machine in between starts a new epoch.
 CREATE TABLE log_meta (
   id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),

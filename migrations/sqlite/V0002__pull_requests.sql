@@ -1,5 +1,5 @@
 -- Pull requests and the four sets of facts that hang on each: checks, review threads, reviews and
--- comments. Provider ids are node ids. Closed enums carry 'unknown': a value that this program
+-- comments. Provider ids are node ids. No key holds a NUL character, at which SQL functions stop. Closed enums carry 'unknown': a value that this program
 -- does not know is kept as that, never guessed.
 
 -- id is host/owner/repo#number as first seen and never changes; a rename or transfer moves host,
@@ -110,7 +110,8 @@ CREATE TABLE pr_check (
   url TEXT NOT NULL,
   started_at INTEGER,
   completed_at INTEGER,
-  PRIMARY KEY (pr_id, head_sha, kind, app, workflow, event, name)
+  PRIMARY KEY (pr_id, head_sha, kind, app, workflow, event, name),
+  CHECK (instr(head_sha || app || workflow || event || name, char(0)) = 0)
 ) STRICT, WITHOUT ROWID;
 
 -- The last lines of a failed check's log: raw text, so neither captured nor part of pr_check.
@@ -133,7 +134,8 @@ CREATE TABLE pr_review_thread (
   is_bot INTEGER NOT NULL CHECK (is_bot IN (0, 1)),
   resolved_by TEXT NOT NULL,
   comments_total INTEGER,
-  PRIMARY KEY (pr_id, id)
+  PRIMARY KEY (pr_id, id),
+  CHECK (instr(id, char(0)) = 0)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE pr_review (
@@ -147,7 +149,8 @@ CREATE TABLE pr_review (
   commit_sha TEXT NOT NULL,
   url TEXT NOT NULL,
   submitted_at INTEGER,
-  PRIMARY KEY (pr_id, id)
+  PRIMARY KEY (pr_id, id),
+  CHECK (instr(id, char(0)) = 0)
 ) STRICT, WITHOUT ROWID;
 
 -- created_at and edited_at are the provider's times, not ours.
@@ -166,7 +169,8 @@ CREATE TABLE pr_comment (
   is_minimized INTEGER NOT NULL CHECK (is_minimized IN (0, 1)),
   created_at INTEGER,
   edited_at INTEGER,
-  PRIMARY KEY (pr_id, id)
+  PRIMARY KEY (pr_id, id),
+  CHECK (instr(id, char(0)) = 0)
 ) STRICT, WITHOUT ROWID;
 
 -- Children leave before their pull request, so that each removal is still logged with the session
@@ -180,4 +184,17 @@ BEGIN
   DELETE FROM pr_check_log WHERE pr_id = OLD.id;
   DELETE FROM pr_observed WHERE pr_id = OLD.id;
   DELETE FROM pr_item_as_of WHERE pr_id = OLD.id;
+END;
+
+-- The same for a pull request that OR REPLACE displaced by a writer with foreign keys off.
+CREATE TRIGGER pr_displaced_takes_children_along BEFORE DELETE ON capture_displaced
+WHEN OLD.entity = 'pr' AND NOT EXISTS (SELECT 1 FROM pr WHERE id = json_extract(OLD.key, '$[0]'))
+BEGIN
+  DELETE FROM pr_comment WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_review WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_review_thread WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_check WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_check_log WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_observed WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_item_as_of WHERE pr_id = json_extract(OLD.key, '$[0]');
 END;

@@ -7,7 +7,9 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
+
+use crate::error::{Context, Result};
 
 /// Pages in the WAL that make a checkpoint worth it when the queue is empty: 4 MiB.
 const BACKLOG: i64 = 1000;
@@ -30,7 +32,7 @@ impl Checkpointer {
         Checkpointer { last: Instant::now(), looked: Instant::now(), is_clean: false }
     }
 
-    pub(crate) fn after_commit(&mut self, conn: &Connection, is_queue_empty: bool) {
+    pub(crate) fn after_commit(&mut self, conn: &Connection, is_queue_empty: bool) -> Result<()> {
         self.is_clean = false;
         let is_due = if is_queue_empty {
             self.looked.elapsed() >= LOOK_EVERY
@@ -38,35 +40,37 @@ impl Checkpointer {
             self.last.elapsed() >= FORCED_EVERY
         };
         if !is_due {
-            return;
+            return Ok(());
         }
         self.looked = Instant::now();
-        let backlog = backlog(conn);
         let bound = if is_queue_empty { BACKLOG } else { BACKLOG_FORCED };
-        if backlog > bound {
-            run(conn, "PRAGMA wal_checkpoint(PASSIVE)");
+        if backlog(conn) > bound {
             self.last = Instant::now();
+            run(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;
         }
+        Ok(())
     }
 
     /// Nothing was written for a while: move everything and cut the file back to nothing, unless a
     /// reader is in the way. `timeout` is the busy timeout of the connection, which is lifted for this.
-    pub(crate) fn idle(&mut self, conn: &Connection, timeout: Duration) {
+    pub(crate) fn idle(&mut self, conn: &Connection, timeout: Duration) -> Result<()> {
         if self.is_clean {
-            return;
+            return Ok(());
         }
         let busy = conn.busy_timeout(Duration::ZERO);
         let blocked = run(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
         if busy.and_then(|()| conn.busy_timeout(timeout)).is_err() {
             tracing::warn!("the busy timeout could not be set");
         }
-        self.is_clean = blocked == Some(0);
+        self.is_clean = blocked? == Some(0);
+        Ok(())
     }
 
     /// The process leaves: a WAL that other processes keep open must not grow for ever.
     pub(crate) fn finish(&self, conn: &Connection) {
         if !self.is_clean && backlog(conn) > BACKLOG {
-            run(conn, "PRAGMA wal_checkpoint(PASSIVE)");
+            // Nobody is left to be told; the next writer finds what is wrong.
+            let _ = run(conn, "PRAGMA wal_checkpoint(PASSIVE)");
         }
     }
 }
@@ -79,13 +83,17 @@ fn backlog(conn: &Connection) -> i64 {
     pages.unwrap_or(0)
 }
 
-/// Runs a checkpoint; the value is 0 when nobody was in the way.
-fn run(conn: &Connection, sql: &str) -> Option<i64> {
+/// Runs a checkpoint; the value is 0 when nobody was in the way. A failed write to the file is the
+/// only failure that matters: after it a second try could look like a success.
+fn run(conn: &Connection, sql: &'static str) -> Result<Option<i64>> {
     match conn.query_row(sql, [], |row| row.get(0)) {
-        Ok(blocked) => Some(blocked),
+        Ok(blocked) => Ok(Some(blocked)),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+            Err(error).context(sql)
+        }
         Err(error) => {
-            tracing::warn!(%error, "a checkpoint failed");
-            None
+            tracing::warn!(%error, "a checkpoint did not run");
+            Ok(None)
         }
     }
 }

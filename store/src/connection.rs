@@ -20,6 +20,9 @@ pub(crate) const APPLICATION_ID: i32 = 0x616f_7374;
 /// How many prepared statements a connection keeps: more than the program has.
 const STATEMENT_CACHE: usize = 256;
 
+/// SQLite counts milliseconds in 32 bits.
+const LONGEST_BUSY: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// When a commit counts as durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
@@ -68,6 +71,7 @@ pub(crate) fn open(
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).context("open the database")?;
+    let busy = busy.min(LONGEST_BUSY);
     conn.busy_timeout(busy).context("set the busy timeout")?;
     // Before anything is set: turning WAL on would change the file of another application.
     let made = refuse_foreign(&conn, path).and_then(|()| configure(&conn, role, durability, busy));

@@ -11,8 +11,10 @@ use rusqlite::Connection;
 use crate::connection::Durability;
 use crate::error::{Context, Result};
 
-/// Identifies the running kernel; empty where the system has none.
+/// Identifies the running kernel.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// The mark where the system has none.
+const UNKNOWN: &str = "unknown";
 
 /// Called by a writer before its first job.
 pub(crate) fn begin(conn: &Connection, durability: Durability) -> Result<()> {
@@ -22,13 +24,30 @@ pub(crate) fn begin(conn: &Connection, durability: Durability) -> Result<()> {
     if marked.is_empty() && durability == Durability::Full {
         return Ok(());
     }
+    mark(conn, &marked, &boot_id(), durability)
+}
+
+/// Whether the machine went down under relaxed durability and no writer has begun an epoch since.
+/// Until then no cursor can be trusted.
+pub(crate) fn is_lost(conn: &Connection) -> Result<bool> {
+    let sql = "SELECT relaxed_boot FROM log_meta";
+    let marked: String = conn.query_row(sql, [], |row| row.get(0)).context("read the epoch")?;
+    Ok(!marked.is_empty() && is_other(&marked, &boot_id()))
+}
+
+/// Without a boot id every start counts as one of the machine: rather an epoch too many.
+fn is_other(marked: &str, boot: &str) -> bool {
+    marked != boot || boot == UNKNOWN
+}
+
+fn boot_id() -> String {
     let boot = fs::read_to_string(BOOT_ID).unwrap_or_default();
-    mark(conn, &marked, boot.trim(), durability)
+    if boot.trim().is_empty() { UNKNOWN.to_owned() } else { boot.trim().to_owned() }
 }
 
 fn mark(conn: &Connection, marked: &str, boot: &str, durability: Durability) -> Result<()> {
     let step = "begin an epoch";
-    let lost = i64::from(!marked.is_empty() && marked != boot);
+    let lost = i64::from(!marked.is_empty() && is_other(marked, boot));
     // A full writer in the same boot keeps the mark: relaxed commits may still be in the cache.
     let mark = if durability == Durability::Relaxed || lost == 0 { boot } else { "" };
     if lost == 0 && mark == marked {
@@ -75,6 +94,14 @@ mod tests {
         assert_eq!(state(&conn), (2, "boot-b".to_owned()));
         mark(&conn, "boot-b", "boot-c", Durability::Full).unwrap();
         assert_eq!(state(&conn), (3, String::new()));
+    }
+
+    #[test]
+    fn without_a_boot_id_every_relaxed_start_begins_an_epoch() {
+        let conn = meta();
+        mark(&conn, "", UNKNOWN, Durability::Relaxed).unwrap();
+        mark(&conn, UNKNOWN, UNKNOWN, Durability::Relaxed).unwrap();
+        assert_eq!(state(&conn), (2, UNKNOWN.to_owned()));
     }
 
     #[test]

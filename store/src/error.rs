@@ -185,14 +185,23 @@ pub enum Error {
     /// The writer halted after a failed write to the file; nothing is acknowledged any more.
     #[error("the writer has halted after: {0}")]
     Halted(String),
+    /// The transaction that this write was part of was given up because of another write in it.
+    #[error("the batch of this write was given up: {reason}")]
+    BatchLost {
+        /// The code of what happened.
+        code: Code,
+        /// What happened.
+        reason: String,
+    },
     /// A job of the writer panicked and was rolled back.
     #[error("a write panicked and was rolled back: {0}")]
     Panicked(String),
     /// A job went on after an error had ended its transaction.
     #[error("the transaction was given up after an error that the write passed over")]
     GivenUp,
-    /// A job asked for another write and would have waited for itself.
-    #[error("a write was asked for inside a write")]
+    /// A write was asked for inside a write, which would wait for itself, or a read inside a read of
+    /// the same reader.
+    #[error("a read or write was asked for inside another")]
     Nested,
     /// The store was closed.
     #[error("the store is closed")]
@@ -208,7 +217,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// SQLite failed; [`Error::code`] says of what kind the failure is.
-    #[error("{0}")]
+    #[error("cannot {0}")]
     Sqlite(&'static str, #[source] rusqlite::Error),
     /// The migration runner failed.
     #[error("migrating failed")]
@@ -250,6 +259,7 @@ impl Error {
             Error::CursorFuture { .. } => Code::CursorFuture,
             Error::Busy { .. } => Code::Busy,
             Error::Halted(_) => Code::Io,
+            Error::BatchLost { code, .. } => *code,
             Error::Panicked(_) | Error::GivenUp | Error::Nested | Error::Closed => Code::Internal,
             Error::File { source, .. } => io_code(source),
             Error::Sqlite(_, source) => sqlite_code(source),
@@ -281,9 +291,18 @@ pub fn io_code(error: &std::io::Error) -> Code {
 }
 
 fn sqlite_code(error: &rusqlite::Error) -> Code {
+    use rusqlite::Error as E;
     use rusqlite::ErrorCode;
-    if matches!(error, rusqlite::Error::QueryReturnedNoRows) {
-        // A row that every store has is gone.
+    let is_damage = matches!(
+        error,
+        E::QueryReturnedNoRows
+            | E::FromSqlConversionFailure(..)
+            | E::InvalidColumnType(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::Utf8Error(..)
+    );
+    if is_damage {
+        // A row that every store has is gone, or a foreign writer stored what is no value.
         return Code::Corrupt;
     }
     match error.sqlite_error_code() {
@@ -296,7 +315,7 @@ fn sqlite_code(error: &rusqlite::Error) -> Code {
         Some(ErrorCode::DatabaseCorrupt) => Code::Corrupt,
         Some(ErrorCode::NotADatabase) => Code::NotAStore,
         // Our statements are sound, so a table or column that they name is gone.
-        Some(ErrorCode::Unknown) => Code::SchemaMismatch,
+        Some(ErrorCode::Unknown) if error.to_string().contains("no such") => Code::SchemaMismatch,
         _ => Code::Internal,
     }
 }

@@ -7,8 +7,8 @@
 //!   by a trigger in the same transaction, whoever made it.
 //! * The log is dense: seq follows seq within an epoch, in commit order, and is never used again.
 //!
-//! It is the only crate that opens the database or holds SQL. It is synchronous, reads no clock,
-//! and keeps nothing in memory that is not in the file.
+//! It is the only crate that opens the database or holds SQL. It is synchronous, takes the time of a
+//! fact from its caller, and keeps nothing in memory that is not in the file.
 //!
 //! ```
 //! use ao_store::row::{project, session};

@@ -44,7 +44,12 @@ pub(crate) fn version(conn: &Connection) -> Result<u32> {
 
 /// Refuses a schema that this program does not speak.
 pub(crate) fn require_current(conn: &Connection) -> Result<()> {
-    match version(conn)? {
+    check_current(version(conn)?)
+}
+
+/// The same for a version that was read.
+pub(crate) fn check_current(version: u32) -> Result<()> {
+    match version {
         SCHEMA_VERSION => Ok(()),
         found if found > SCHEMA_VERSION => {
             Err(Error::SchemaTooNew { found, known: SCHEMA_VERSION })
@@ -69,7 +74,8 @@ pub(crate) fn migrate(conn: &mut Connection) -> Result<Migrated> {
         applied = apply_pending(&tx)?;
         capture::install(&tx)?;
         tx.execute_batch(&format!(
-            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};
+             UPDATE log_meta SET format = {SCHEMA_VERSION};"
         ))
         .context("stamp the schema version")?;
     }

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::bell::{Listener, Local};
 use crate::connection::{self, Durability, Role};
 use crate::epoch;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::migrate::{self, Migrated};
 use crate::tx::{Cause, Snapshot, Tx};
 use crate::writer::{Committed, Writer};
@@ -89,7 +89,12 @@ impl Store {
             readers: Mutex::new(vec![reader]),
             writer: Mutex::new(None),
         };
-        Ok(Store { shared: Arc::new(shared) })
+        let store = Store { shared: Arc::new(shared) };
+        if store.read(|snapshot| epoch::is_lost(snapshot.conn()))? {
+            // The writer begins the epoch; nobody may resume before that.
+            store.writer()?;
+        }
+        Ok(store)
     }
 
     /// The database file.
@@ -125,7 +130,8 @@ impl Store {
     /// in it is rolled back and returned as an error.
     ///
     /// # Errors
-    /// Those of `work`; `BUSY` after the bound; `DISK_FULL` and `IO_ERROR` of the machine.
+    /// Those of `work`; `BUSY` after the bound; `DISK_FULL`, with nothing written; `IO_ERROR`, after
+    /// which it is not known whether the write will be found there.
     pub fn write<T, F>(&self, cause: Cause, work: F) -> Result<Committed<T>>
     where
         T: Send + 'static,
@@ -197,6 +203,9 @@ struct Read<'c>(&'c Connection);
 impl<'c> Read<'c> {
     fn begin(conn: &'c Connection) -> Result<Read<'c>> {
         let step = "begin a read";
+        if !conn.is_autocommit() {
+            return Err(Error::Nested);
+        }
         conn.prepare_cached("BEGIN").context(step)?.execute([]).context(step)?;
         Ok(Read(conn))
     }

@@ -10,6 +10,7 @@ use rusqlite::{Connection, Params, Row};
 
 use crate::cursor::{Cursor, Epoch, Seq};
 use crate::error::{Context, Error, Result};
+use crate::migrate;
 use crate::time::Timestamp;
 
 /// Who makes a change, and when by the clock of the caller.
@@ -77,9 +78,12 @@ impl<'c> Snapshot<'c> {
     pub fn head(&self) -> Result<Cursor> {
         let step = "read the head";
         let head = self.one(step, SELECT_HEAD, [], |row| {
-            Ok(Cursor { epoch: Epoch(row.get(0)?), seq: Seq(row.get(1)?) })
+            Ok((Cursor { epoch: Epoch(row.get(0)?), seq: Seq(row.get(1)?) }, row.get(2)?))
         })?;
-        head.ok_or(rusqlite::Error::QueryReturnedNoRows).context(step)
+        let (head, format) = head.ok_or(rusqlite::Error::QueryReturnedNoRows).context(step)?;
+        // A newer program may have migrated the store since it was opened.
+        migrate::check_current(format)?;
+        Ok(head)
     }
 }
 
@@ -88,12 +92,13 @@ impl<'c> Snapshot<'c> {
 macro_rules! head_seq {
     () => {
         "max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change_log'), 0),
-         coalesce((SELECT seq FROM change_log ORDER BY seq DESC LIMIT 1), 0))"
+         coalesce((SELECT seq FROM change_log ORDER BY seq DESC LIMIT 1), 0),
+         (SELECT floor FROM log_meta))"
     };
 }
 pub(crate) use head_seq;
 
-const SELECT_HEAD: &str = concat!("SELECT epoch, ", head_seq!(), " FROM log_meta");
+const SELECT_HEAD: &str = concat!("SELECT epoch, ", head_seq!(), ", format FROM log_meta");
 
 const OPEN_CONTEXT: &str =
     concat!("UPDATE change_context SET tx = 1 + ", head_seq!(), ", at = max(at, ?1), actor = ?2");

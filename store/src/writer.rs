@@ -185,7 +185,10 @@ impl Thread {
                         waiting = self.batch(waiting);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => self.checkpointer.idle(&self.conn, self.busy),
+                Err(RecvTimeoutError::Timeout) => {
+                    let checkpointed = self.checkpointer.idle(&self.conn, self.busy);
+                    self.heed(checkpointed);
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -275,11 +278,11 @@ impl Thread {
     fn run_in_savepoint(&self, job: &mut dyn Job, head: Cursor) -> Result<(Done, bool)> {
         self.execute("SAVEPOINT job")?;
         let outcome = self.run_job(job, head);
-        if outcome.is_err() && !self.conn.is_autocommit() {
-            self.execute("ROLLBACK TO job")?;
-        }
-        if !self.conn.is_autocommit() {
-            self.execute("RELEASE job")?;
+        let undone = if outcome.is_err() { self.execute_in_tx("ROLLBACK TO job") } else { Ok(()) };
+        if let Err(error) = undone.and_then(|()| self.execute_in_tx("RELEASE job")) {
+            // Half a job must not be committed with the others.
+            self.execute_in_tx("ROLLBACK")?;
+            return Err(error);
         }
         outcome
     }
@@ -316,13 +319,20 @@ impl Thread {
         }
         if has_changes {
             self.ringer.ring();
-            self.checkpointer.after_commit(&self.conn, self.queue.is_empty());
+            let is_empty = self.queue.is_empty();
+            let checkpointed = self.checkpointer.after_commit(&self.conn, is_empty);
+            self.heed(checkpointed);
         }
     }
 
     fn execute(&self, sql: &'static str) -> Result<()> {
         let mut statement = self.conn.prepare_cached(sql).context(sql)?;
         statement.execute([]).map(|_| ()).context(sql)
+    }
+
+    /// The same, unless SQLite has ended the transaction already.
+    fn execute_in_tx(&self, sql: &'static str) -> Result<()> {
+        if self.conn.is_autocommit() { Ok(()) } else { self.execute(sql) }
     }
 
     fn fail(&mut self, waiting: Vec<Queued>, error: &Error) {
@@ -345,6 +355,16 @@ impl Thread {
         if !self.conn.is_autocommit() {
             let _ = self.execute("ROLLBACK");
         }
+        self.halt_on(error);
+    }
+
+    fn heed(&mut self, checkpointed: Result<()>) {
+        if let Err(error) = checkpointed {
+            self.halt_on(&error);
+        }
+    }
+
+    fn halt_on(&mut self, error: &Error) {
         if error.is_failed_write() {
             tracing::error!(%error, "the writer halts: a write to the database file failed");
             self.halted = Some(error.chain());
@@ -369,7 +389,7 @@ impl Error {
     fn shared(&self) -> Error {
         match self {
             Error::Sqlite(step, source) => Error::Sqlite(step, copy(source)),
-            other => Error::Halted(other.chain()),
+            other => Error::BatchLost { code: other.code(), reason: other.chain() },
         }
     }
 

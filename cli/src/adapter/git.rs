@@ -85,14 +85,15 @@ fn git(dir: &Path, args: &[&str]) -> Result<Option<String>> {
     }
 }
 
-/// "No" is an answer; that git does not trust the owner of the directory is not.
+/// "No" is an answer; a repository that is broken, or that git does not trust, is not.
 fn refused(stderr: &[u8]) -> Result<Option<String>> {
     let text = String::from_utf8_lossy(stderr);
-    if text.contains("dubious ownership") {
-        let line = text.lines().next().unwrap_or_default();
-        return Err(Error::GitFailed(line.trim_start_matches("fatal: ").to_owned()));
+    let is_no = ["not a git repository", "must be run in a work tree"];
+    if text.is_empty() || is_no.iter().any(|no| text.contains(no)) {
+        return Ok(None);
     }
-    Ok(None)
+    let line = text.lines().next().unwrap_or_default();
+    Err(Error::GitFailed(line.trim_start_matches("fatal: ").to_owned()))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use ao_observer::{CommitFacts, Delivery, Numbered};
 use ao_store::observation::Observation;
-use ao_store::row::pr;
+use ao_store::row::{pr, session};
 use ao_store::{Applied, Delta, Outcome, SessionId, Store, Timestamp, apply_observation};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -51,6 +51,9 @@ fn apply(context: &Context, file: &Path) -> Result<()> {
 
 fn deliver(context: &Context, event: &str, session: Option<SessionId>, file: &Path) -> Result<()> {
     let store = context.open()?;
+    if let Some(session) = &session {
+        store.read(|snapshot| session::require(snapshot, session))?;
+    }
     let mut report = Report { is_json: context.is_json, documents: 0, outcomes: Vec::new() };
     let bytes = read_all(file)?;
     let mut payloads = serde_json::Deserializer::from_slice(&bytes).into_iter::<&RawValue>();
@@ -76,7 +79,10 @@ fn deliver_one(
     session: Option<SessionId>,
     report: &mut Report,
 ) -> Result<()> {
-    match ao_observer::deliver(event, payload, session, Timestamp::now())? {
+    let number = report.documents + 1;
+    let delivery = ao_observer::deliver(event, payload, session, Timestamp::now())
+        .map_err(|source| Error::Delivery { number, source })?;
+    match delivery {
         Delivery::Ignored(reason) => {
             report
                 .add(json!({"outcome": "ignored", "reason": reason}), format!("ignored: {reason}"));
@@ -120,6 +126,10 @@ fn open(file: &Path) -> Result<Box<dyn Read>> {
         }
         _ => Error::file("open", file, error),
     })?;
+    if opened.metadata().is_ok_and(|found| found.is_dir()) {
+        let reason = "it is a directory".to_owned();
+        return Err(Error::InvalidPath { path: file.to_owned(), reason });
+    }
     Ok(Box::new(opened))
 }
 
@@ -147,7 +157,8 @@ impl Report {
     fn add(&mut self, outcome: Value, text: String) {
         self.outcomes.push(outcome);
         if !self.is_json {
-            output::say(&text);
+            // It may quote what the payload says.
+            output::say(&output::printable(&text));
         }
     }
 
@@ -183,7 +194,7 @@ impl Report {
     fn fail(self, error: Error) -> Result<()> {
         let applied = self.documents;
         if applied > 0 && !self.is_json {
-            output::say(&format!("{applied} document(s) before the error were applied"));
+            output::say(&format!("{applied} document(s) before the error were taken; they stand"));
         }
         Err(Error::Document { applied, source: Box::new(error) })
     }

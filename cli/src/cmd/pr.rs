@@ -62,7 +62,14 @@ fn get(context: &Context, place: &PrRef) -> Result<()> {
     let data = context.open()?.read(|snapshot| {
         let pr = pr::require(snapshot, place)?;
         let mut data = view::pr(&pr);
-        data["checks"] = facet::checks(snapshot, &pr.id)?.iter().map(view::check).collect();
+        data["as_of"] = view::freshness(&pr::freshness(snapshot, &pr.id)?);
+        let mut checks = Vec::new();
+        for check in facet::checks(snapshot, &pr.id)? {
+            let mut shown = view::check(&check);
+            shown["log_tail"] = facet::log_tail(snapshot, &pr.id, &check.external_id)?.into();
+            checks.push(shown);
+        }
+        data["checks"] = Value::Array(checks);
         data["threads"] = facet::threads(snapshot, &pr.id)?.iter().map(view::thread).collect();
         data["reviews"] = facet::reviews(snapshot, &pr.id)?.iter().map(view::review).collect();
         data["comments"] = facet::comments(snapshot, &pr.id)?.iter().map(view::comment).collect();

@@ -24,7 +24,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
             let store = context.open()?;
             let id: ProjectId = id.parse()?;
             store.read(|snapshot| require_archivable(snapshot, &id))?;
-            match confirm::ask(&format!("archive project {id}"), consent)? {
+            let command = format!("ao-store project rm {id}");
+            match confirm::ask(context, &format!("archive project {id}"), &command, consent)? {
                 Answer::No => Ok(()),
                 Answer::Yes => archive(context, &store, id),
             }
@@ -50,7 +51,7 @@ pub(crate) fn register_under_free_id(
     name: Option<String>,
 ) -> Result<Project> {
     let base = id_from_directory(&tree.root);
-    for number in 1..100 {
+    for number in 1..=100 {
         let id = if number == 1 { base.clone() } else { format!("{base}-{number}") };
         let is_other = |known: &Project| known.path != tree.root.to_string_lossy();
         let id: ProjectId = id.parse()?;

@@ -35,7 +35,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         Command::Rm { id, consent } => {
             let id: SessionId = id.parse()?;
             context.open()?.read(|snapshot| require_seed(snapshot, &id))?;
-            match confirm::ask(&format!("delete session {id}"), consent)? {
+            let command = format!("ao-store session rm {id}");
+            match confirm::ask(context, &format!("delete session {id}"), &command, consent)? {
                 Answer::No => Ok(()),
                 Answer::Yes => remove(context, id),
             }
@@ -88,31 +89,32 @@ fn or_dash(text: &str) -> String {
 }
 
 fn get(context: &Context, id: &SessionId) -> Result<()> {
-    let (session, prs) = context.open()?.read(|snapshot| {
+    let (session, is_seed, prs) = context.open()?.read(|snapshot| {
         let session = session::require(snapshot, id)?;
         let of_session = pr::Filter { session: Some(id.clone()), ..pr::Filter::default() };
-        Ok((session, pr::list(snapshot, &of_session)?))
+        let is_seed = session::is_seed(snapshot, &session)?;
+        Ok((session, is_seed, pr::list(snapshot, &of_session)?))
     })?;
     let mut data = view::session(&session);
+    data["is_seed"] = is_seed.into();
     if context.is_json {
         data["prs"] = Value::Array(prs.iter().map(view::pr).collect());
         return output::document("session.get", &data);
     }
     let mut text = view::fields(&data);
     for pr in prs {
-        text += &format!("pr {} {} {}\n", pr.place(), pr.state, output::printable(&pr.title));
+        text +=
+            &format!("{:<20}{} {} {}\n", "pr", pr.place(), pr.state, output::printable(&pr.title));
     }
     output::bytes(text.as_bytes())
 }
 
 /// Refuses before anybody is asked what the removal itself would refuse.
 fn require_seed(snapshot: &Snapshot<'_>, id: &SessionId) -> ao_store::Result<()> {
-    let of_session = pr::Filter { session: Some(id.clone()), ..pr::Filter::default() };
-    let is_seed = session::require(snapshot, id)?.is_seed();
-    if is_seed && pr::list(snapshot, &of_session)?.is_empty() {
-        return Ok(());
+    match session::is_seed(snapshot, &session::require(snapshot, id)?)? {
+        true => Ok(()),
+        false => Err(ao_store::Error::SessionNotSeed(id.clone())),
     }
-    Err(ao_store::Error::SessionNotSeed(id.clone()))
 }
 
 fn remove(context: &Context, id: SessionId) -> Result<()> {

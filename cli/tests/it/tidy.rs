@@ -166,7 +166,8 @@ fn every_function_fits_a_screen() {
                 continue;
             }
             let close = format!("{indent}}}");
-            let length = lines[start..].iter().position(|line| *line == close).map_or(0, |n| n + 1);
+            let end = lines[start..].iter().position(|line| *line == close);
+            let length = 1 + end.unwrap_or_else(|| panic!("{name}:{}: no end", start + 1));
             assert!(length <= FUNCTION_MAX, "{name}:{}: a function of {length} lines", start + 1);
         }
     }

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::id::{ProjectId, SessionId};
 use crate::observation::Observation;
 use crate::row::pr::{self, Pr};
+use crate::row::session::SessionKind;
 use crate::row::{project, session};
 use crate::tx::{Snapshot, Tx};
 
@@ -17,7 +18,8 @@ pub(super) fn stored(tx: &Tx<'_>, observation: &Observation) -> Result<Option<Pr
     let Some(pr) = found else { return Ok(None) };
     match &observation.session {
         Some(named) if *named != pr.session => {
-            Err(Error::PrOwnedByOther { pr: pr.place(), owner: pr.session, named: named.clone() })
+            let named = session::require(tx, named)?.id;
+            Err(Error::PrOwnedByOther { pr: pr.place(), owner: pr.session, named })
         }
         _ => Ok(Some(pr)),
     }
@@ -51,8 +53,7 @@ pub(super) fn owner(
     observation: &Observation,
 ) -> Result<std::result::Result<(SessionId, ProjectId), String>> {
     if let Some(id) = &observation.session {
-        let session = session::require(snapshot, id)?;
-        return Ok(Ok((session.id, session.project)));
+        return named_owner(snapshot, observation, id).map(Ok);
     }
     let (host, facts) = (&observation.pr.host, &observation.facts);
     let head_repo = match facts.head_repo.as_deref().filter(|repo| !repo.is_empty()) {
@@ -75,4 +76,24 @@ pub(super) fn owner(
         }
     }
     Ok(Err(format!("no session works on the branch {branch}")))
+}
+
+/// The session that the observer names, under the rules of a claim.
+fn named_owner(
+    snapshot: &Snapshot<'_>,
+    observation: &Observation,
+    id: &SessionId,
+) -> Result<(SessionId, ProjectId)> {
+    let session = session::require(snapshot, id)?;
+    if session.kind == SessionKind::Orchestrator {
+        return Err(Error::SessionNotClaimable(session.id));
+    }
+    let project = project::require_active(snapshot, &session.project)?;
+    let (place, head_repo) = (&observation.pr, observation.facts.head_repo.as_deref());
+    let is_origin = |repo: &str| project.repo.eq_ignore_ascii_case(repo);
+    let is_ours = is_origin(&place.repo) || head_repo.is_some_and(is_origin);
+    if !project.repo.is_empty() && !is_ours {
+        return Err(Error::PrProjectMismatch { pr: place.to_string(), project: project.id });
+    }
+    Ok((session.id, session.project))
 }

@@ -45,12 +45,19 @@ const SELECT_CHECK: &str = "SELECT app, workflow, event, name, is_required FROM 
 const UPSERT_LOG: &str = "INSERT INTO pr_check_log (pr_id, external_id, tail) VALUES (?1, ?2, ?3)
     ON CONFLICT DO UPDATE SET tail = excluded.tail WHERE tail <> excluded.tail";
 
+const DELETE_LOGS: &str = "DELETE FROM pr_check_log WHERE pr_id = ?1 AND external_id NOT IN
+    (SELECT external_id FROM pr_check WHERE pr_id = ?1)";
+
+/// The most of a log that is kept, in bytes: its end.
+const LOG_MAX: usize = 64 << 10;
+
 impl Item for Check {
     const NAME: FacetName = FacetName::Checks;
 
     fn key(&self) -> String {
         let Check { head_sha, app, workflow, event, name, .. } = self;
-        format!("{head_sha} {} {app} {workflow} {event} {name}", self.kind)
+        // Debug quotes each part, so no two checks have one key.
+        format!("{:?}", (head_sha, self.kind.as_str(), app, workflow, event, name))
     }
 
     fn stored(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Check>> {
@@ -75,11 +82,18 @@ impl Item for Check {
         Ok(check)
     }
 
+    /// The last lines of a log, as far as they are bounded and their check is stored.
     fn keep_extras(tx: &Tx<'_>, pr: &PrId, checks: &[Check]) -> Result<()> {
-        for check in checks {
+        let mut has_tails = false;
+        for check in checks.iter().filter(|check| !check.external_id.is_empty()) {
             if let Some(tail) = &check.log_tail {
+                let tail = &tail[tail.floor_char_boundary(tail.len().saturating_sub(LOG_MAX))..];
                 tx.note("store a log tail", UPSERT_LOG, (pr.as_str(), &check.external_id, tail))?;
+                has_tails = true;
             }
+        }
+        if has_tails {
+            tx.note("drop old log tails", DELETE_LOGS, [pr.as_str()])?;
         }
         Ok(())
     }

@@ -4,12 +4,13 @@
 //! a newer one, never deletes on the word of an incomplete listing, and writes nothing at all when
 //! it repeats what is stored.
 
+mod check;
 mod find;
 mod item;
 mod metadata;
 mod sets;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::id::{PrId, PrRef, SessionId};
 use crate::observation::{Check, CheckKind, CheckStatus, Facet, Mode, Observation};
 use crate::row::facet;
@@ -19,8 +20,6 @@ use crate::set::{self, Delta};
 use crate::time::Timestamp;
 use crate::tx::{Snapshot, Tx};
 use crate::verdict::{self, MergeFacts};
-
-use item::Item;
 
 /// What is unchanged is not written at all while its stored time is at most this old, so that a poll
 /// that finds nothing new costs no write.
@@ -82,7 +81,7 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
     if let Some(applied) = repeated(tx, observation)? {
         return Ok(Outcome::Applied(applied));
     }
-    check(observation)?;
+    check::check(observation, tx.now())?;
     let stored = find::stored(tx, observation)?;
     if let Some(stored) = &stored
         && let Some(another) = find::another(tx, stored, observation)?
@@ -120,7 +119,7 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
     let mut applied = state.apply_sets(tx, &mut pr, observation)?;
     applied.is_new = is_new;
     if let Some(stored) = &stored {
-        let is_rolled_up = observation.facts.ci.is_some();
+        let is_rolled_up = observation.facts.ci.is_some() && !state.stale.contains(&"metadata");
         if !is_rolled_up && (applied.checks.is_change() || pr.head_sha != stored.head_sha) {
             let checks = facet::checks(tx, &pr.id)?;
             pr.ci = verdict::ci(&statuses(&checks.iter().collect::<Vec<_>>(), &pr.head_sha));
@@ -181,36 +180,6 @@ fn digest(observation: &Observation, seed: u64) -> [u8; 16] {
     let Observation { checks, threads, reviews, comments, .. } = observation;
     let facets = (checks, threads, reviews, comments);
     set::digest_of(&(pr, node_id, session, provider_at, facts, facets), seed)
-}
-
-/// Refuses what could not be stored or found again.
-fn check(observation: &Observation) -> Result<()> {
-    let refuse = |why: &str| Err(Error::InvalidObservation(why.to_owned()));
-    if observation.threads.items.iter().any(|thread| thread.id.is_empty()) {
-        return refuse("a review thread has an empty id");
-    }
-    if observation.reviews.items.iter().any(|review| review.id.is_empty()) {
-        return refuse("a review has an empty id");
-    }
-    if observation.comments.items.iter().any(|comment| comment.id.is_empty()) {
-        return refuse("a comment has an empty id");
-    }
-    let checks = &observation.checks;
-    if checks.items.iter().any(|check| check.name.is_empty() || check.head_sha.is_empty()) {
-        return refuse("a check has no name or no head_sha");
-    }
-    if !checks.removed.is_empty() {
-        return refuse("a check has no id by which it could be removed");
-    }
-    let is_sound = is_removal_sound(&observation.threads)
-        && is_removal_sound(&observation.reviews)
-        && is_removal_sound(&observation.comments);
-    if is_sound { Ok(()) } else { refuse("what is removed has no id, or is among the items") }
-}
-
-fn is_removal_sound<R: Item>(facet: &Facet<R>) -> bool {
-    let is_there = |id: &String| facet.items.iter().any(|item| item.key() == *id);
-    !facet.removed.iter().any(|id| id.is_empty() || is_there(id))
 }
 
 /// The statuses of a commit that count. Suites and workflows repeat what their runs say, and apps

@@ -59,8 +59,10 @@ impl State {
         completeness: &mut Completeness,
     ) -> Result<Delta> {
         let seen = self.after.facet(R::NAME);
-        if facet.mode != Mode::Preserve && seen.as_of.is_some_and(|stored| as_of < stored) {
-            self.stale.push(R::NAME.as_str());
+        if seen.as_of.is_some_and(|stored| as_of < stored) {
+            if facet.mode != Mode::Preserve {
+                self.stale.push(R::NAME.as_str());
+            }
             return Ok(Delta::default());
         }
         learn(completeness, learned(facet).as_ref());

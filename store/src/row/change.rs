@@ -212,33 +212,32 @@ pub fn scan(
 }
 
 const SELECT_BACK: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project, session,
-    before, after FROM change_log ORDER BY seq DESC";
+    before, after FROM change_log WHERE seq <= ?1 ORDER BY seq DESC LIMIT ?2";
 
-/// The position after which the last `count` changes that `matches` lie: the floor when there are
-/// fewer.
+/// Visits at most `limit` changes from `from` backwards until `visit` says no. Returns the position
+/// before the last one visited: where to go on, or where it said no.
 ///
 /// # Errors
-/// What `matches` returns; when the database cannot be read.
-pub fn position_before_last(
+/// What `visit` returns; when the database cannot be read.
+pub fn scan_back(
     snapshot: &Snapshot<'_>,
-    floor: Seq,
-    count: u64,
-    mut matches: impl FnMut(&ChangeRef<'_>) -> Result<bool>,
+    from: Seq,
+    limit: usize,
+    mut visit: impl FnMut(&ChangeRef<'_>) -> Result<bool>,
 ) -> Result<Seq> {
     let step = "read the change log backwards";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = snapshot.conn().prepare_cached(SELECT_BACK).context(step)?;
-    let mut rows = statement.query([]).context(step)?;
-    let mut left = count;
+    let mut rows = statement.query((from.0, limit)).context(step)?;
+    let mut position = from;
     while let Some(row) = rows.next().context(step)? {
         let seq = Seq(row.get(0).context(step)?);
-        if left == 0 {
-            return Ok(seq);
-        }
-        if matches(&ChangeRef { row, seq })? {
-            left -= 1;
+        position = Seq(seq.0 - 1);
+        if !visit(&ChangeRef { row, seq })? {
+            break;
         }
     }
-    Ok(floor)
+    Ok(position)
 }
 
 #[cfg(test)]

@@ -64,7 +64,17 @@ impl SetRow for Check {
     }
 }
 
-/// The checks of a pull request, in key order.
+const SELECT_LOG: &str = "SELECT tail FROM pr_check_log WHERE pr_id = ?1 AND external_id = ?2";
+
+/// The last lines of the log of a check, when an observation brought them.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn log_tail(snapshot: &Snapshot<'_>, pr: &PrId, external_id: &str) -> Result<Option<String>> {
+    snapshot.one("read a log tail", SELECT_LOG, (pr.as_str(), external_id), |row| row.get(0))
+}
+
+/// The checks of a pull request, in key order, without their log tails.
 ///
 /// # Errors
 /// When the database cannot be read.

@@ -63,7 +63,7 @@ pub fn check_cursor(info: &LogInfo, cursor: Cursor) -> Result<()> {
     Ok(())
 }
 
-/// How many changes the log holds, and how many rows each captured table has.
+/// How many rows each captured table has.
 ///
 /// # Errors
 /// When the database cannot be read.

@@ -394,3 +394,30 @@ pub(crate) fn set_session(tx: &Tx<'_>, pr: &PrId, session: &SessionId) -> Result
     let params = (pr.as_str(), session.as_str(), tx.now().0);
     tx.change("move a pull request to another session", SET_SESSION, params).map(|_| ())
 }
+
+/// How new each facet of a pull request is: when the complete set was asked for last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "one time a facet")]
+pub struct Freshness {
+    pub metadata: Option<Timestamp>,
+    pub checks: Option<Timestamp>,
+    pub threads: Option<Timestamp>,
+    pub reviews: Option<Timestamp>,
+    pub comments: Option<Timestamp>,
+}
+
+/// How new the facts about a pull request are; what is unchanged moves on once a minute at most.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn freshness(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Freshness> {
+    use crate::row::observed::FacetName::{Checks, Comments, Reviews, Threads};
+    let observed = crate::row::observed::get(snapshot, pr)?.unwrap_or_default();
+    Ok(Freshness {
+        metadata: observed.meta_as_of,
+        checks: observed.facet(Checks).as_of,
+        threads: observed.facet(Threads).as_of,
+        reviews: observed.facet(Reviews).as_of,
+        comments: observed.facet(Comments).as_of,
+    })
+}

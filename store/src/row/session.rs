@@ -43,9 +43,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether it produced nothing yet (a claimed pull request also keeps it; see [`delete`]).
+    /// Whether it produced nothing yet. A claimed pull request keeps it all the same: see [`is_seed`].
     #[must_use]
-    pub fn is_seed(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         let produced =
             [&self.workspace_path, &self.runtime_handle, &self.agent_session_id, &self.prompt];
         !self.is_terminated && produced.iter().all(|text| text.is_empty())
@@ -208,6 +208,18 @@ pub fn rename(tx: &Tx<'_>, id: &SessionId, name: &str) -> Result<Session> {
     require(tx, id)
 }
 
+/// Whether [`delete`] would delete it: it produced nothing and owns no pull request.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn is_seed(snapshot: &Snapshot<'_>, session: &Session) -> Result<bool> {
+    let owned =
+        snapshot.one("find its pull requests", SELECT_OWNED, [session.id.as_str()], |_| Ok(()));
+    Ok(session.is_empty() && owned?.is_none())
+}
+
+const SELECT_OWNED: &str = "SELECT 1 FROM pr WHERE session_id = ?1 LIMIT 1";
+
 /// What [`delete`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deleted {
@@ -231,7 +243,7 @@ const DELETE_SEED: &str = "DELETE FROM session WHERE id = ?1 AND is_terminated =
 pub fn delete(tx: &Tx<'_>, id: &SessionId) -> Result<Deleted> {
     match get(tx, id)? {
         None => return Ok(Deleted::Absent),
-        Some(session) if !session.is_seed() => return Ok(Deleted::NotSeed),
+        Some(session) if !is_seed(tx, &session)? => return Ok(Deleted::NotSeed),
         Some(_) => {}
     }
     let deleted = tx.change("delete a seed session", DELETE_SEED, [id.as_str()])?;
@@ -239,7 +251,7 @@ pub fn delete(tx: &Tx<'_>, id: &SessionId) -> Result<Deleted> {
 }
 
 const SELECT_BY_BRANCH: &str = "SELECT id FROM session
-    WHERE project_id = ?1 AND branch = ?2 AND branch <> '' ORDER BY is_terminated, num DESC";
+    WHERE project_id = ?1 AND branch = ?2 AND branch <> '' AND kind = 'worker' ORDER BY is_terminated, num DESC";
 
 /// The session of a project that works on a branch: a live one first, then the newest.
 ///

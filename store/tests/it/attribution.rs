@@ -38,12 +38,13 @@ fn by_node(store: &Store, node: &str) -> Pr {
 #[test]
 fn an_observation_that_names_another_session_changes_nothing() {
     let Fixture { store, dir } = fixture();
-    for session in ["demo-2", "ghost-1"] {
+    for (session, refused) in [("demo-2", Code::PrOwnedByOther), ("ghost-1", Code::SessionNotFound)]
+    {
         let mut seen = threads(T1, Facet::replace(vec![thread("t1", false)]));
         seen.session = Some(session.parse().unwrap());
         seen.facts.title = Some("stolen".to_owned());
         assert_writes_nothing(&dir.path().join("ao.db"), || {
-            assert_eq!(code(try_observe(&store, &seen)), Code::PrOwnedByOther);
+            assert_eq!(code(try_observe(&store, &seen)), refused);
         });
     }
     let mut seen = threads(T1, Facet::replace(vec![thread("t1", false)]));
@@ -230,4 +231,29 @@ fn two_observations_in_one_job_are_one_transaction() {
     assert!(made.iter().all(|change| change.tx == Some(start.next())));
     let resolved = made.iter().filter(|change| change.kind == "pr_review_thread_resolved").count();
     assert_eq!(resolved, 1);
+}
+
+#[test]
+fn a_named_session_is_bound_by_the_rules_of_a_claim() {
+    let Fixture { store, dir } = fixture();
+    let path = dir.path().join("ao.db");
+    raw(&path)
+        .execute_batch(
+            "UPDATE project SET host = 'github.com', repo = 'octo/hello' WHERE id = 'demo';
+             UPDATE session SET kind = 'orchestrator' WHERE id = 'demo-2';",
+        )
+        .unwrap();
+    let named = |repo: &str, session: &str| Observation {
+        session: Some(session.parse().unwrap()),
+        ..on_branch(repo, Some("fix"))
+    };
+    for (seen, refused) in [
+        (named("octo/hello", "demo-2"), Code::SessionNotClaimable),
+        (named("stranger/thing", "demo-1"), Code::PrProjectMismatch),
+    ] {
+        assert_writes_nothing(&path, || assert_eq!(code(try_observe(&store, &seen)), refused));
+    }
+    let mut upstream = named("upstream/hello", "demo-1");
+    upstream.facts.head_repo = Some("octo/hello".to_owned());
+    assert!(matches!(try_observe(&store, &upstream).unwrap().value, Outcome::Applied(_)));
 }

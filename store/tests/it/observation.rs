@@ -377,6 +377,16 @@ fn what_could_not_be_stored_or_found_again_is_refused() {
             ),
         ];
         bad.push(threads(T1, Facet { removed: vec![String::new()], ..Facet::merge(vec![]) }));
+        bad.push(threads(T1, Facet::replace(vec![thread("a\0b", false)])));
+        bad.push(threads(T1, Facet { removed: vec!["t9".to_owned()], ..Facet::replace(vec![]) }));
+        let incomplete = [Completeness::Partial, Completeness::Failed];
+        bad.extend(incomplete.map(|completeness| {
+            let completeness = Some(completeness);
+            threads(T1, Facet { completeness, ..Facet::replace(vec![thread("t1", false)]) })
+        }));
+        // A time far ahead would make every later fact look old.
+        bad.push(threads(T1 + 400 * 86_400_000, Facet::replace(vec![thread("t1", false)])));
+        bad.push(Observation { provider_at: Some(Timestamp(i64::MAX)), ..observation(T1) });
         for seen in bad {
             assert_eq!(code(try_observe(&store, &seen)), Code::InvalidObservation, "{seen:?}");
         }

@@ -323,12 +323,9 @@ fn the_facts_of_a_replaced_pull_request_are_removed_in_the_name_of_its_owner() {
         shell(&path, &format!("{pragmas} {other}"));
         let made = changes_after(&store, start);
         assert_log_equals_tables(&store, &raw(&path));
-        // With both pragmas off SQLite fires nothing for the deleted row: its facts stay, as rows
-        // and in the log alike.
-        let stay = pragmas == PRAGMAS[0];
         let removed =
             made.iter().filter(|change| change.kind == "pr_review_thread_removed").count();
-        assert_eq!(removed, if stay { 0 } else { 2 }, "{pragmas}");
+        assert_eq!(removed, 2, "{pragmas}");
         for change in made.iter().filter(|change| change.op == "delete") {
             assert_eq!(change.session.as_deref(), Some("demo-1"), "{pragmas} {change:?}");
             assert_eq!(change.project.as_deref(), Some("demo"), "{pragmas} {change:?}");
