@@ -69,22 +69,22 @@ impl Error {
         }
     }
 
-    /// The causes under the error, outermost first.
+    /// The causes under the error, outermost first, without those that only repeat what was said.
     pub(crate) fn causes(&self) -> Vec<String> {
-        let mut causes = Vec::new();
         if let Error::Document { source, .. } = self {
             return source.causes();
         }
+        let mut said = vec![self.to_string()];
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
             let text = cause.to_string();
-            // SQLite says the same again with its number.
-            if !causes.last().is_some_and(|last: &String| text.ends_with(last.as_str())) {
-                causes.push(text);
+            let repeats = said.iter().any(|said| text.ends_with(said) || said.ends_with(&text));
+            if !repeats {
+                said.push(text);
             }
             source = cause.source();
         }
-        causes
+        said.split_off(1)
     }
 
     /// Machine-readable fields of the error.

@@ -356,6 +356,9 @@ pub struct Observation {
     pub node_id: String,
     /// The session it belongs to; `None` lets the store attribute it.
     pub session: Option<SessionId>,
+    /// The branch of its own repository that its head is on, when only that is known of it. It finds
+    /// the session of a pull request that is not stored, and is no fact about one that is.
+    pub branch: Option<String>,
     /// When it was asked for; a fact older than the stored one is ignored.
     pub as_of: Timestamp,
     /// The provider's own time of the metadata (`updated_at`).
@@ -380,6 +383,7 @@ impl Observation {
             pr,
             node_id: String::new(),
             session: None,
+            branch: None,
             as_of,
             provider_at: None,
             facts: PrFacts::default(),

@@ -155,7 +155,7 @@ fn request(code: Code, world: &World, env: &TestEnv) -> Option<Result<Provoked, 
             r#"{"pr": "octo/hello#1", "threads": {"mode": "replace", "completeness": "partial"}}"#,
         ),
         Code::InputTooLarge => apply(&format!(r#"{{"pr": "{}"}}"#, "x".repeat(17 << 20))),
-        Code::Io => Provoked::by(&["observe", "apply", "home"]),
+        Code::Io => Provoked::by(&["observe", "apply", "/proc/self/mem"]),
         Code::GitFailed => Provoked {
             path: Some(env.path("home")),
             ..Provoked::by(&["project", "add", &world.demo])

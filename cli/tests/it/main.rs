@@ -8,3 +8,4 @@ mod observe;
 mod support;
 mod tail;
 mod tidy;
+mod tour;

@@ -96,7 +96,7 @@ fn what_stands_before_a_bad_document_stays_applied_and_is_said() {
         (r#"{"pr": "octo/hello#9", "facts": {"title": 7}}"#, "INVALID_JSON", 2),
         (r#"{"pr": "nowhere"}"#, "INVALID_PR_REF", 2),
         (r#"{"pr": "octo/hello#9", "threads": {"mode": "replace"}}"#, "INVALID_OBSERVATION", 2),
-        (other, "PR_OWNED_BY_OTHER_SESSION", 5),
+        (other, "SESSION_NOT_FOUND", 3),
     ]
     .into_iter()
     .enumerate()
@@ -109,7 +109,10 @@ fn what_stands_before_a_bad_document_stays_applied_and_is_said() {
         assert_eq!(output.code, exit, "{bad}: {}", output.stderr);
         if is_plain {
             let stderr = &output.stderr;
-            assert!(stderr.contains("2 document(s) before the error were applied"), "{stderr}");
+            assert!(
+                stderr.contains("2 document(s) before the error were taken; they stand"),
+                "{stderr}"
+            );
             assert!(stderr.contains(&format!("error[{code}]: ")), "{stderr}");
         } else {
             let error = error(&output);
@@ -139,7 +142,8 @@ fn an_input_without_a_document_is_refused() {
         }
     }
     env.refused(&["observe", "apply", "missing.json"], 2, "INVALID_PATH");
-    env.refused(&["observe", "deliver", "--event", "push", "home"], 1, "IO_ERROR");
+    env.refused(&["observe", "deliver", "--event", "push", "home"], 2, "INVALID_PATH");
+    env.refused(&["observe", "apply", "/proc/self/mem"], 1, "IO_ERROR");
 }
 
 #[test]
@@ -249,7 +253,7 @@ fn the_session_given_with_a_delivery_owns_what_it_names() {
     let given = deliver(&env, &["pull_request", "--session", "demo-1"], OPENED);
     assert_eq!((&given[0]["outcome"], &given[0]["session"]), (&json!("applied"), &json!("demo-1")));
     let args = ["observe", "deliver", "--event", "pull_request", "-", "--json", "--session"];
-    for (session, code) in [("demo-9", "PR_OWNED_BY_OTHER_SESSION"), ("demo", "INVALID_ID")] {
+    for (session, code) in [("demo-9", "SESSION_NOT_FOUND"), ("demo", "INVALID_ID")] {
         let output = env.feed(&[&args[..], &[session]].concat(), OPENED);
         assert_eq!(error(&output)["code"], code);
     }
@@ -275,7 +279,7 @@ fn an_unknown_event_or_a_payload_of_another_shape_is_refused() {
     let output = env.feed(&["observe", "deliver", "-", "--event=pull_request"], two);
     assert_eq!(output.code, 2);
     assert!(
-        output.stderr.contains("1 document(s) before the error were applied"),
+        output.stderr.contains("1 document(s) before the error were taken; they stand"),
         "{}",
         output.stderr
     );

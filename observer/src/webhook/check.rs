@@ -17,11 +17,15 @@ use crate::time::{Time, newest};
 #[derive(Debug, Deserialize)]
 struct Named {
     number: i64,
-    base: Option<NamedBase>,
+    base: Option<NamedEnd>,
+    head: Option<NamedEnd>,
 }
 
+/// Where it comes from or goes to.
 #[derive(Debug, Deserialize)]
-struct NamedBase {
+struct NamedEnd {
+    #[serde(rename = "ref")]
+    branch: Option<String>,
     repo: Option<NamedRepository>,
 }
 
@@ -29,6 +33,13 @@ impl Named {
     fn is_of(&self, repository: &Repository) -> bool {
         let base = self.base.as_ref().and_then(|base| base.repo.as_ref());
         base.is_some_and(|base| repository.is(base))
+    }
+
+    /// The branch of its head, when that lies in the repository itself.
+    fn branch_of(&self, repository: &Repository) -> Option<String> {
+        let head = self.head.as_ref()?;
+        let is_own = head.repo.as_ref().is_some_and(|repo| repository.is(repo));
+        head.branch.clone().filter(|_| is_own)
     }
 }
 
@@ -258,11 +269,10 @@ fn address(
     let as_of = time.unwrap_or(receipt.now).0.saturating_add(stage(check.status));
     let as_of = Timestamp(as_of);
     let named = named.unwrap_or_default();
-    let mut numbers: Vec<i64> =
-        named.iter().filter(|pr| pr.is_of(repository)).map(|pr| pr.number).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    if numbers.is_empty() {
+    let mut named: Vec<Named> = named.into_iter().filter(|pr| pr.is_of(repository)).collect();
+    named.sort_by_key(|pr| pr.number);
+    named.dedup_by_key(|pr| pr.number);
+    if named.is_empty() {
         let (host, repo) = repository.place()?;
         return Ok(Delivery::Commit(CommitFacts {
             host,
@@ -273,10 +283,11 @@ fn address(
             checks: vec![check],
         }));
     }
-    let observe = |number| {
-        let mut observation = receipt.observation(repository.pr(number)?, Some(as_of));
+    let observe = |pr: &Named| {
+        let mut observation = receipt.observation(repository.pr(pr.number)?, Some(as_of));
+        observation.branch = pr.branch_of(repository);
         observation.checks = Facet::merge(vec![check.clone()]);
         Ok(observation)
     };
-    numbers.into_iter().map(observe).collect::<Result<_>>().map(Delivery::Prs)
+    named.iter().map(observe).collect::<Result<_>>().map(Delivery::Prs)
 }

@@ -67,7 +67,8 @@ pub(super) fn owner(
     if projects.is_empty() {
         return Ok(Err(format!("no project has the origin {host}/{head_repo}")));
     }
-    let Some(branch) = facts.head_ref.as_deref().filter(|branch| !branch.is_empty()) else {
+    let branch = facts.head_ref.as_deref().or(observation.branch.as_deref());
+    let Some(branch) = branch.filter(|branch| !branch.is_empty()) else {
         return Ok(Err("its head branch is not known".to_owned()));
     };
     for project in projects {

@@ -97,7 +97,9 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
         None => match find::owner(tx, observation)? {
             Ok((session, project)) => {
                 let id = pr::new_id(tx, &observation.pr)?;
-                (Pr::unobserved(id, &observation.pr, session, project, tx.now()), true)
+                let mut pr = Pr::unobserved(id, &observation.pr, session, project, tx.now());
+                learn(&mut pr.head_ref, observation.branch.as_ref());
+                (pr, true)
             }
             Err(reason) => {
                 return Ok(Outcome::Unattributed { pr: observation.pr.clone(), reason });

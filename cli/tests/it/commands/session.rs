@@ -26,13 +26,13 @@ fn a_session_is_created_listed_shown_renamed_and_removed() {
         ("issue", json!("12")),
         ("name", json!("Fix")),
         ("harness", json!("codex")),
-        ("is_seed", json!(true)),
         ("is_terminated", json!(false)),
     ] {
         assert_eq!(created[field], value, "{field}");
     }
     assert_eq!(env.json("session.list", &["session", "ls"]), json!([created]));
     let mut shown = env.json("session.get", &["session", "get", "demo-1"]);
+    assert_eq!(shown["is_seed"].take(), json!(true));
     assert_eq!(shown["prs"].take(), json!([]));
     let renamed = env.json("session.rename", &["session", "rename", "demo-1", "Now #(x) $(x); --"]);
     assert_eq!(renamed["name"], "Now #(x) $(x); --");
@@ -247,7 +247,9 @@ fn pull_requests_are_listed_and_shown_with_what_hangs_on_them() {
         assert_eq!(shown[facet].as_array().unwrap().len(), 1, "{facet}");
     }
     let mut fields = shown.as_object().unwrap().clone();
-    fields.retain(|name, _| !["checks", "threads", "reviews", "comments"].contains(&name.as_str()));
+    fields.retain(|name, _| {
+        !["as_of", "checks", "threads", "reviews", "comments"].contains(&name.as_str())
+    });
     assert_eq!(Value::Object(fields), of_one[0], "a list has the fields of a single one");
     let text = env.ok(&["pr", "get", "octo/hello#1"]);
     for part in ["build failed", "src/a.rs", "approved ann", "bob hm"] {
@@ -256,6 +258,7 @@ fn pull_requests_are_listed_and_shown_with_what_hangs_on_them() {
     let session = env.json("session.get", &["session", "get", "demo-1"]);
     assert_eq!(session["prs"], of_one);
     assert!(
-        env.ok(&["session", "get", "demo-1"]).contains("pr github.com/octo/hello#1 open Parse it")
+        env.ok(&["session", "get", "demo-1"])
+            .contains("pr                  github.com/octo/hello#1 open Parse it")
     );
 }
