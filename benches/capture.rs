@@ -8,10 +8,9 @@
 //! counts on neither side. The second line is the same change through the public API, so with the
 //! set-diff and the thread hop: no tighter than row 4 times row 3.
 //!
-//! Last recorded: 4.7x (12.0 us : 1.8 us a row) by the statement, 6.0x through the store; 2 shared
-//! vCPU, load 4 to 6. A trigger that logs constants alone was 2.6x, one without images 3.7x: most
-//! of it is the row of the log and the statement journal that SQLite keeps for a program with
-//! triggers.
+//! Last recorded: 4.6x (6.2 us : 1.3 us a row) by the statement, 4.3x to 5.0x through the store; 2 shared vCPU, quiet, 2026-11-21.
+//! A trigger that logs constants alone was 2.6x, one without images 3.7x: most of it is the row of
+//! the log and the statement journal that SQLite keeps for a program with triggers.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::cell::Cell;

@@ -9,8 +9,8 @@
 //! asserted to be none), and a subscriber looks at the first change of a batch only, so it is not
 //! that of the work of subscribers.
 //!
-//! Last recorded: burst to 1, 10, 100, 1,000 subscribers 2.7x, 3.8x, 3.5x, 5.9x the scan (3.2 us :
-//! 1.2 us a change for one); rate to 100 against 1 0.73x to 1.47x; 2 shared vCPU, load 4 to 6.
+//! Last recorded: burst to 1, 10, 100, 1,000 subscribers 1.6x, 2.0x, 2.6x, 5.6x the scan (1.1 us :
+//! 0.7 us a change for one); rate to 100 against 1 0.65x; 2 shared vCPU, quiet, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::cell::Cell;

@@ -11,10 +11,9 @@
 //! the end of the job, and the median time of the baseline's commit (savepoint, change context and
 //! all) is subtracted, from the p99 too. Commits do not wait for the disk here.
 //!
-//! Last recorded: same process p50 42 us to 69 us against 6 us to 7 us (7x to 12x), p99 0.2 ms;
-//! other process p50 67 us to 103 us against 6 us to 8 us (8x to 13x), p99 0.2 ms, idle 0.033 %; 2
-//! shared vCPU, load 4 to 6, which makes the bare wake cheap (the cores do not sleep) and the rest
-//! dear.
+//! Last recorded: same process p50 47 us to 57 us against 2 us to 4.5 us (11x to 26x), p99 0.1 ms;
+//! other process p50 57 us to 64 us against 2 us to 4 us (20x to 31x), p99 0.13 ms, idle 0.02 % of a
+//! core; 2 shared vCPU, quiet, 2026-11-21. The bare wake is that of a core that did not sleep.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::cell::{Cell, RefCell};

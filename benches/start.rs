@@ -8,8 +8,8 @@
 //!
 //! Needs the program: `cargo build --release` first.
 //!
-//! Last recorded: the libraries alone 3.9x (3.8 ms : 0.9 ms), most of it the parsing of the schema
-//! by two connections; the program was not built then; 2 shared vCPU, load 4 to 6.
+//! Last recorded: 3.6x (2.6 ms : 0.7 ms), the libraries alone 3.3x, most of it the parsing of the
+//! schema with its triggers; 2 shared vCPU, quiet, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::ffi::OsStr;

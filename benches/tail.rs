@@ -8,8 +8,7 @@
 //! begin with an empty page cache. CPU time of the reading thread: the writes into the pipe count,
 //! the thread that empties it does not. The log holds updates of review threads with both images.
 //!
-//! Last recorded: owned changes 0.58x to 0.60x (1.5 us : 0.9 us a change), NDJSON 0.60x to 0.62x; 2
-//! shared vCPU, load 4 to 6.
+//! Last recorded: owned changes 0.71x (1.0 us : 0.7 us a change), NDJSON 0.77x; 2 shared vCPU, quiet, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::hint::black_box;
