@@ -77,7 +77,7 @@ codes! {
     InvalidPath "INVALID_PATH" Invalid 400 2 "A path does not exist or cannot be used.";
     NotAGitRepo "NOT_A_GIT_REPO" Invalid 400 2 "The path is not the work tree of a git repository.";
     InvalidPrRef "INVALID_PR_REF" Invalid 400 2 "A pull request reference is neither a URL nor owner/repo#number.";
-    InvalidCursor "INVALID_CURSOR" Invalid 400 2 "A cursor does not have the form <epoch>-<seq>.";
+    InvalidCursor "INVALID_CURSOR" Invalid 400 2 "A cursor does not have the form EPOCH-SEQ.";
     InvalidEventType "INVALID_EVENT_TYPE" Invalid 400 2 "No change has this type.";
     InvalidDelivery "INVALID_DELIVERY" Invalid 400 2 "The name of a webhook delivery is not one that is understood.";
     InvalidJson "INVALID_JSON" Invalid 400 2 "The input is not JSON, is cut off, or has a field of the wrong type.";

@@ -16,7 +16,7 @@ use crate::error::{Context, Result};
 use crate::id::PrId;
 use crate::tx::Tx;
 
-/// What [`make_equal`] or [`merge`] did, in rows.
+/// What making a stored set follow an observed one did, in rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delta {
     /// Rows that were not stored.
