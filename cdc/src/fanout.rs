@@ -23,7 +23,7 @@ const READ: usize = 512;
 /// Changes in one delivery. Batches, not single changes, keep its cost at 20 ns a subscriber.
 const BATCH: usize = 64;
 /// How often the reader looks whether it should stop.
-const TICK: Duration = Duration::from_millis(100);
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// A batch as it goes to every subscriber.
 pub(crate) type Shared = Arc<[Change]>;

@@ -1,6 +1,7 @@
 //! One subscriber of a fan-out: live while it keeps up, reading the log by itself when it does not.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ao_store::Cursor;
@@ -8,9 +9,9 @@ use ao_store::row::change::Change;
 use crossbeam_channel::RecvTimeoutError;
 
 use crate::error::{Error, Result};
-use crate::fanout::{Audience, Seat, Shared, StoreHandle};
+use crate::fanout::{Audience, Seat, Shared, StoreHandle, TICK};
 use crate::filter::Filter;
-use crate::tail::{LONGEST_WAIT, Start, Tail};
+use crate::tail::{LONGEST_WAIT, Start, Tail, read_after};
 
 /// Changes copied out of the log in one read while catching up.
 const CATCH_UP: usize = 512;
@@ -35,12 +36,10 @@ impl Batch {
 enum Source {
     /// The fan-out's channel.
     Live(Seat),
-    /// The log, at its own pace.
-    Log {
-        tail: Box<Tail>,
-        /// Joined already: live once the cursor has reached this position.
-        joined: Option<(Seat, Cursor)>,
-    },
+    /// The log, at its own pace, by the store's pooled readers: any number of subscribers that fell
+    /// behind need no connection each. The seat is one taken already: live once the cursor has
+    /// reached its position.
+    Log(Option<(Seat, Cursor)>),
 }
 
 /// A subscriber. Every change after its start comes exactly once, in order, whether it keeps up or
@@ -64,10 +63,8 @@ impl Subscription {
         filter: Filter,
         capacity: usize,
     ) -> Result<Subscription> {
-        let tail = Tail::open(&store.0, start, filter.clone())?.without_filter();
-        let position = tail.cursor();
-        let joined = audience.join(capacity, position.epoch);
-        let source = Source::Log { tail: Box::new(tail), joined };
+        let position = Tail::open(&store.0, start, filter.clone())?.cursor();
+        let source = Source::Log(audience.join(capacity, position.epoch));
         let mut subscription = Subscription {
             store: store.clone(),
             audience,
@@ -111,7 +108,7 @@ impl Subscription {
                         None
                     }
                 },
-                Source::Log { .. } => self.read_log(left)?,
+                Source::Log(_) => self.read_log(left)?,
             };
             if found.is_some() || left.is_zero() {
                 return Ok(found);
@@ -139,28 +136,30 @@ impl Subscription {
             return Err(Error::Stopped);
         }
         self.demotions += 1;
-        self.source = Source::Log { tail: log_tail(&self.store, self.cursor)?, joined: None };
+        self.source = Source::Log(None);
         Ok(())
     }
 
     /// One read of the log. At its head the subscriber joins the audience, and what is delivered
     /// from then on waits in the channel; it goes live once it has read up to where it joined.
     fn read_log(&mut self, wait: Duration) -> Result<Option<Batch>> {
-        let Source::Log { tail, joined } = &mut self.source else { return Ok(None) };
-        let mut changes = Vec::new();
-        let visited = tail.visit(CATCH_UP, |change| {
-            changes.push(change.to_owned()?);
-            Ok(())
+        let Source::Log(joined) = &mut self.source else { return Ok(None) };
+        let (cursor, mut changes) = (self.cursor, Vec::new());
+        let (_, is_at_head) = self.store.0.read(|snapshot| {
+            read_after(snapshot, cursor, CATCH_UP, |change| {
+                changes.push(change.to_owned()?);
+                Ok(())
+            })
         })?;
-        if visited.is_at_head && joined.is_none() {
-            *joined = self.audience.join(self.capacity, self.cursor.epoch);
+        if is_at_head && joined.is_none() {
+            *joined = self.audience.join(self.capacity, cursor.epoch);
         }
         if changes.is_empty() && joined.is_none() {
             if self.audience.is_stopped() {
                 return Err(Error::Stopped);
             }
-            // The fan-out is between two places; the log goes on without it.
-            tail.wait(wait)?;
+            // The fan-out is between two places and soon has one again.
+            thread::sleep(wait.min(TICK));
         }
         let batch = self.accept(changes.into())?;
         self.go_live();
@@ -168,7 +167,7 @@ impl Subscription {
     }
 
     fn go_live(&mut self) {
-        let Source::Log { joined, .. } = &mut self.source else { return };
+        let Source::Log(joined) = &mut self.source else { return };
         let cursor = self.cursor;
         let is_level =
             |position: &Cursor| position.epoch == cursor.epoch && position.seq <= cursor.seq;
@@ -176,9 +175,4 @@ impl Subscription {
             self.source = Source::Live(seat);
         }
     }
-}
-
-/// Reads everything: the filter is applied when changes are returned.
-fn log_tail(store: &StoreHandle, cursor: Cursor) -> Result<Box<Tail>> {
-    Tail::open(&store.0, Start::Cursor(cursor), Filter::default()).map(Box::new)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ao_store::row::change::{self, ChangeRef};
 use ao_store::row::log::{self, LogInfo};
-use ao_store::{Cursor, Epoch, Listener, Reader, Seq, Store};
+use ao_store::{Cursor, Epoch, Listener, Reader, Seq, Snapshot, Store};
 
 use crate::changes::{ChangeReceiver, Changes, Limit};
 use crate::error::Result;
@@ -82,11 +82,6 @@ impl Tail {
         Ok(Tail { listener, reader, filter, epoch, position, log_id })
     }
 
-    /// The same position, with everything let through.
-    pub(crate) fn without_filter(self) -> Tail {
-        Tail { filter: Filter::default(), ..self }
-    }
-
     /// Everything up to here was visited.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
@@ -112,26 +107,17 @@ impl Tail {
     ) -> Result<Visited> {
         let (cursor, filter) = (self.cursor(), &self.filter);
         let mut matched = 0;
-        let (last, head) = self.reader.read(|snapshot| {
-            let info = log::info(snapshot)?;
-            log::check_cursor(&info, cursor)?;
-            let mut scanned = 0;
-            let last = change::scan(snapshot, cursor.seq, limit, |change| {
-                scanned += 1;
+        let (last, is_at_head) = self.reader.read(|snapshot| {
+            read_after(snapshot, cursor, limit, |change| {
                 if filter.matches_ref(change)? {
                     matched += 1;
                     visit(change)?;
                 }
                 Ok(())
-            })?;
-            if scanned < limit && last < info.head {
-                // The newest changes are gone: without this the head would never be reached.
-                return Err(ao_store::Error::LogHole { missing: last.next() });
-            }
-            Ok((last, info.head))
+            })
         })?;
         self.position = last;
-        Ok(Visited { matched, is_at_head: last >= head })
+        Ok(Visited { matched, is_at_head })
     }
 
     /// Waits until there may be more, or the time is over; says whether it was woken.
@@ -161,6 +147,28 @@ impl Tail {
     pub fn into_receiver(self, capacity: usize) -> Result<ChangeReceiver> {
         ChangeReceiver::start(self, capacity)
     }
+}
+
+/// One read of the log: visits at most `limit` changes after the cursor, and says where it ended and
+/// whether that is the head. Every read checks that nothing was lost before it.
+pub(crate) fn read_after(
+    snapshot: &Snapshot<'_>,
+    cursor: Cursor,
+    limit: usize,
+    mut visit: impl FnMut(&ChangeRef<'_>) -> Result<(), ao_store::Error>,
+) -> Result<(Seq, bool), ao_store::Error> {
+    let info = log::info(snapshot)?;
+    log::check_cursor(&info, cursor)?;
+    let mut scanned = 0;
+    let last = change::scan(snapshot, cursor.seq, limit, |change| {
+        scanned += 1;
+        visit(change)
+    })?;
+    if scanned < limit && last < info.head {
+        // The newest changes are gone: without this the head would never be reached.
+        return Err(ao_store::Error::LogHole { missing: last.next() });
+    }
+    Ok((last, last >= info.head))
 }
 
 /// The position after which the last `count` changes that pass lie, found in short reads.
