@@ -95,6 +95,8 @@ impl Args {
     pub(crate) fn log_level(&self) -> tracing_subscriber::filter::LevelFilter {
         use tracing_subscriber::filter::LevelFilter;
         match self.verbose {
+            // The error is one line of JSON then, and nothing beside it.
+            0 if self.json => LevelFilter::OFF,
             0 => LevelFilter::WARN,
             1 => LevelFilter::INFO,
             _ => LevelFilter::DEBUG,
