@@ -314,8 +314,7 @@ impl<'a> Table<'a> {
         (String::new(), values)
     }
 
-    /// Not in the update trigger, where it would make every update one that may be aborted, and so
-    /// copy each page before it is touched.
+    /// Apart from the update trigger, so that an update which names no key column never compiles it.
     fn before_update_of_key(&self) -> String {
         let table = self.captured.table;
         format!(

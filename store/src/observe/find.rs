@@ -38,10 +38,7 @@ pub(super) fn another(
     if !is_observed(stored) {
         return Ok(Some(stored.node_id.clone()));
     }
-    let is_moved = !(stored.repo.eq_ignore_ascii_case(&observation.pr.repo)
-        && stored.host.eq_ignore_ascii_case(&observation.pr.host)
-        && stored.number == observation.pr.number);
-    let there = if is_moved { pr::at(tx, &observation.pr)? } else { None };
+    let there = if stored.is_at(&observation.pr) { None } else { pr::at(tx, &observation.pr)? };
     Ok(there.map(|there| there.node_id))
 }
 

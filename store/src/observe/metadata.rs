@@ -40,10 +40,7 @@ impl State {
 /// The repository was renamed or transferred.
 fn relocate(pr: &mut Pr, observation: &Observation) {
     let place = &observation.pr;
-    let is_here = pr.host.eq_ignore_ascii_case(&place.host)
-        && pr.repo.eq_ignore_ascii_case(&place.repo)
-        && pr.number == place.number;
-    if !is_here {
+    if !pr.is_at(place) {
         pr.host.clone_from(&place.host);
         pr.repo.clone_from(&place.repo);
         pr.number = place.number;

@@ -107,8 +107,7 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
         },
     };
     let before = observed::get(tx, &pr.id)?;
-    let mut state =
-        State { after: before.clone().unwrap_or_default(), stale: Vec::new(), is_partial: false };
+    let mut state = State { after: before.clone().unwrap_or_default(), stale: Vec::new() };
     state.merge_metadata(&mut pr, observation);
     let mut before = before.unwrap_or_default();
     if is_new {
@@ -130,8 +129,7 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
         applied.is_updated = pr::update(tx, stored, &pr)?;
     }
     // What was older than the stored facts may count when it comes again with a newer time.
-    let is_whole = state.stale.is_empty() && !state.is_partial;
-    let last = is_whole.then(|| digest(observation, state.after.seed));
+    let last = state.stale.is_empty().then(|| digest(observation, state.after.seed));
     state.after.last = Seen { as_of: Some(observation.as_of), digest: last };
     if before != state.after {
         observed::set(tx, &pr.id, &state.after)?;
@@ -219,7 +217,6 @@ fn is_due(stored: Option<Timestamp>, as_of: Timestamp) -> bool {
 /// The bookkeeping of one application.
 struct State {
     after: Observed,
+    /// What something newer stood against, in whole or in part.
     stale: Vec<&'static str>,
-    /// Something newer stood against a part of it.
-    is_partial: bool,
 }

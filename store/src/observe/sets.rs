@@ -100,7 +100,6 @@ impl State {
         } else {
             // What a delivery said later than this listing was asked for stands.
             self.stale.push(R::NAME.as_str());
-            self.is_partial = true;
             self.after.set_facet(R::NAME, Seen { as_of: Some(as_of), digest: None });
             let is_newer = |item: &R| {
                 let key = item.key();

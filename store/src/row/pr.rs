@@ -111,6 +111,13 @@ impl Pr {
     pub fn place(&self) -> String {
         format!("{}/{}#{}", self.host, self.repo, self.number)
     }
+
+    /// Whether it is at a place; case does not tell two hosts or repositories apart.
+    pub(crate) fn is_at(&self, place: &PrRef) -> bool {
+        self.number == place.number
+            && self.repo.eq_ignore_ascii_case(&place.repo)
+            && self.host.eq_ignore_ascii_case(&place.host)
+    }
 }
 
 macro_rules! select {
