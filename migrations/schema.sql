@@ -13,7 +13,7 @@ CREATE TABLE change_context (
   at INTEGER NOT NULL,
   actor TEXT,
   foreign_writes INTEGER NOT NULL DEFAULT 0
-) STRICT;
+, sealed INTEGER NOT NULL DEFAULT 0, seal BLOB NOT NULL DEFAULT x'00000000000000000000000000000000', logged_bytes INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TABLE change_log (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -31,13 +31,27 @@ CREATE TABLE change_log (
 ) STRICT;
 
 CREATE TABLE consumer (
-  name TEXT NOT NULL PRIMARY KEY,
+  name TEXT NOT NULL PRIMARY KEY CHECK (name <> ''),
   epoch INTEGER NOT NULL,
-  acked INTEGER NOT NULL,
-  filter TEXT NOT NULL DEFAULT '{}',
+  acked INTEGER NOT NULL CHECK (acked >= 0),
+  filter TEXT NOT NULL,
   policy TEXT NOT NULL CHECK (policy IN ('block', 'bounded', 'none')),
+  max_events INTEGER CHECK (max_events >= 0),
+  max_bytes INTEGER CHECK (max_bytes >= 0),
+  max_age_ms INTEGER CHECK (max_age_ms >= 0),
   created_at INTEGER NOT NULL,
-  acked_at INTEGER
+  acked_at INTEGER,
+  generation INTEGER NOT NULL DEFAULT 0,
+  lease_owner TEXT,
+  lease_until INTEGER,
+  CHECK ((lease_owner IS NULL) = (lease_until IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE log_base (
+  entity TEXT NOT NULL PRIMARY KEY,
+  digest BLOB NOT NULL,
+  columns TEXT NOT NULL,
+  since INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE log_meta (
@@ -47,6 +61,12 @@ CREATE TABLE log_meta (
   floor INTEGER NOT NULL CHECK (floor >= 0),
   format INTEGER NOT NULL,
   relaxed_boot TEXT NOT NULL DEFAULT ''
+, pruned_bytes INTEGER NOT NULL DEFAULT 0) STRICT;
+
+CREATE TABLE log_seal (
+  block INTEGER NOT NULL PRIMARY KEY,
+  digest BLOB NOT NULL,
+  bytes INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE pr (
@@ -218,6 +238,20 @@ CREATE TABLE project (
   archived_at INTEGER
 ) STRICT;
 
+CREATE TABLE reservation (
+  id INTEGER NOT NULL PRIMARY KEY,
+  seq INTEGER NOT NULL,
+  holder TEXT NOT NULL,
+  until INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE retention (
+  id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+  keep_ms INTEGER CHECK (keep_ms >= 0),
+  keep_events INTEGER CHECK (keep_events >= 0),
+  max_bytes INTEGER CHECK (max_bytes >= 0)
+) STRICT;
+
 CREATE TABLE session (
   id TEXT NOT NULL PRIMARY KEY,
   project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
@@ -260,6 +294,13 @@ CREATE TABLE session_counter (
   project_id TEXT NOT NULL PRIMARY KEY,
   last_num INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE upkeep (
+  id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+  backup_at INTEGER,
+  backup_seq INTEGER,
+  verified_at INTEGER
+) STRICT;
 
 CREATE INDEX pr_head ON pr (head_sha) WHERE head_sha <> '';
 

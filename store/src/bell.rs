@@ -20,6 +20,7 @@ use rusqlite::Connection;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use crate::error::{Context, Result};
+use crate::identity::Identity;
 
 /// How often an idle listener looks for a writer that rings no bell: 0.07 % of a core.
 const FALLBACK: Duration = Duration::from_millis(100);
@@ -123,6 +124,7 @@ impl Ringer {
 /// every wake-up: no change can fall between.
 #[derive(Debug)]
 pub struct Listener {
+    identity: Identity,
     wake: Arc<OwnedFd>,
     socket: Option<UnixDatagram>,
     path: PathBuf,
@@ -131,15 +133,16 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(local: &Local, database: &Path, watch: Connection) -> Result<Listener> {
+    pub(crate) fn new(local: &Local, identity: Identity, watch: Connection) -> Result<Listener> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
         let wake = eventfd(0, flags).map_err(io::Error::from).map_err(|source| {
-            crate::Error::File { action: "make an eventfd for", path: database.to_owned(), source }
+            let path = identity.path().to_owned();
+            crate::Error::File { action: "make an eventfd for", path, source }
         })?;
         let wake = Arc::new(wake);
         local.add(&wake);
-        let folder = folder(database);
+        let folder = folder(identity.path());
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{}-{number}", local.token));
         // Without a bell (read-only folder, path too long) the fallback still wakes.
@@ -149,13 +152,13 @@ impl Listener {
             tracing::debug!(%error, path = %path.display(), "no doorbell, polling instead");
         }
         let version = data_version(&watch)?;
-        Ok(Listener { wake, socket: socket.ok(), path, watch, version })
+        Ok(Listener { identity, wake, socket: socket.ok(), path, watch, version })
     }
 
     /// Waits until something may have changed or the time is over; says whether it was woken.
     ///
     /// # Errors
-    /// When the database can no longer be read.
+    /// When the database can no longer be read; `STORE_REPLACED` when its path names another file.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
         let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         loop {
@@ -163,6 +166,7 @@ impl Listener {
             if self.poll_bells(left.min(FALLBACK)) {
                 return Ok(true);
             }
+            self.identity.check()?;
             let version = data_version(&self.watch)?;
             if version != self.version {
                 self.version = version;

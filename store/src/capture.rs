@@ -132,6 +132,24 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static str> {
     CAPTURED.iter().map(|captured| captured.table)
 }
 
+/// The columns of a captured table, in their order: the shape of its images.
+pub(crate) fn columns(conn: &Connection, table: &str) -> Result<Vec<String>> {
+    let step = "read columns";
+    let sql = "SELECT name FROM pragma_table_xinfo(?1) ORDER BY cid";
+    let mut statement = conn.prepare_cached(sql).context(step)?;
+    let names = statement.query_map([table], |row| row.get(0)).context(step)?;
+    names.collect::<rusqlite::Result<_>>().context(step)
+}
+
+/// The columns of its primary key, in their order. All of them are text.
+pub(crate) fn key_columns(conn: &Connection, table: &str) -> Result<Vec<String>> {
+    let step = "read a key";
+    let sql = "SELECT name FROM pragma_table_xinfo(?1) WHERE pk > 0 ORDER BY pk";
+    let mut statement = conn.prepare_cached(sql).context(step)?;
+    let names = statement.query_map([table], |row| row.get(0)).context(step)?;
+    names.collect::<rusqlite::Result<_>>().context(step)
+}
+
 /// A transaction of ours gives its time. A foreign writer moves the time of the context on to that of
 /// its statement, never back, and is counted.
 const CLOCK: &str = "  UPDATE change_context SET foreign_writes = foreign_writes + 1,

@@ -82,11 +82,13 @@ codes! {
     InvalidDelivery "INVALID_DELIVERY" Invalid 400 2 "The name of a webhook delivery is not one that is understood.";
     InvalidJson "INVALID_JSON" Invalid 400 2 "The input is not JSON, is cut off, or has a field of the wrong type.";
     InvalidObservation "INVALID_OBSERVATION" Invalid 400 2 "An observation is JSON but contradicts itself.";
+    InvalidExport "INVALID_EXPORT" Invalid 400 2 "A line of an export is damaged, missing, or contradicts the others.";
     InputTooLarge "INPUT_TOO_LARGE" Invalid 413 2 "One document of the input is larger than its bound.";
     StoreNotFound "STORE_NOT_FOUND" NotFound 404 3 "There is no database in the data directory.";
     ProjectNotFound "PROJECT_NOT_FOUND" NotFound 404 3 "No project has this id.";
     SessionNotFound "SESSION_NOT_FOUND" NotFound 404 3 "No session has this id.";
     PrNotFound "PR_NOT_FOUND" NotFound 404 3 "No tracked pull request has this reference.";
+    ConsumerNotFound "CONSUMER_NOT_FOUND" NotFound 404 3 "No consumer has this name.";
     IdAlreadyRegistered "ID_ALREADY_REGISTERED" Conflict 409 5 "Another project has this id.";
     PathAlreadyRegistered "PATH_ALREADY_REGISTERED" Conflict 409 5 "Another active project has this path.";
     ProjectArchived "PROJECT_ARCHIVED" Conflict 409 5 "The project is archived.";
@@ -99,6 +101,13 @@ codes! {
     PrNotOpen "PR_NOT_OPEN" Conflict 409 5 "The pull request is merged or closed.";
     PrProjectMismatch "PR_PROJECT_MISMATCH" Conflict 422 5 "The pull request belongs to another project than the session.";
     PrOwnedByOther "PR_OWNED_BY_OTHER_SESSION" Conflict 409 5 "The observation names another session than the owner of the pull request.";
+    ConsumerExists "CONSUMER_EXISTS" Conflict 409 5 "A consumer of this name exists already.";
+    ConsumerFilter "CONSUMER_FILTER_MISMATCH" Conflict 409 5 "The filter given is not the one that the consumer was created with.";
+    LeaseLost "LEASE_LOST" Conflict 409 5 "Another owner has the consumer now; nothing was acknowledged.";
+    LeaseHeld "LEASE_HELD" Busy 409 9 "Another owner reads this consumer.";
+    TargetExists "TARGET_EXISTS" Conflict 409 5 "The file to write exists already.";
+    StoreInUse "STORE_IN_USE" Busy 409 9 "Another process has the store open.";
+    StoreReplaced "STORE_REPLACED" Conflict 409 5 "The database file was replaced while it was open.";
     NotAStore "NOT_A_STORE" Conflict 409 5 "The file is not a database of ao-store.";
     SchemaTooNew "SCHEMA_TOO_NEW" Conflict 409 5 "The database was written by a newer program.";
     SchemaOutdated "SCHEMA_OUTDATED" Conflict 409 5 "The database needs a migration.";
@@ -122,7 +131,10 @@ impl Code {
     /// Whether the same request can succeed later without a change.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        matches!(self, Code::Busy | Code::TimedOut | Code::DiskFull)
+        matches!(
+            self,
+            Code::Busy | Code::LeaseHeld | Code::StoreInUse | Code::TimedOut | Code::DiskFull
+        )
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::code::Code;
 use crate::cursor::{Cursor, Epoch, Seq};
-use crate::id::{ProjectId, SessionId};
+use crate::id::{ConsumerName, ProjectId, SessionId};
 
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -119,6 +119,66 @@ pub enum Error {
         owner: SessionId,
         /// The session that the observation names.
         named: SessionId,
+    },
+    /// No consumer has this name.
+    #[error("there is no consumer {name}")]
+    ConsumerNotFound {
+        /// The name given.
+        name: String,
+        /// The names that there are, at most a hundred.
+        known: Vec<String>,
+    },
+    /// A consumer of this name exists already.
+    #[error("consumer {0} exists already")]
+    ConsumerExists(ConsumerName),
+    /// The filter of a consumer is fixed.
+    #[error("consumer {name} was created with another filter: {stored}")]
+    ConsumerFilter {
+        /// The consumer.
+        name: ConsumerName,
+        /// Its filter.
+        stored: String,
+    },
+    /// Another owner reads the consumer.
+    #[error("consumer {name} is leased to {owner} for {left_ms} ms more")]
+    LeaseHeld {
+        /// The consumer.
+        name: ConsumerName,
+        /// Who has the lease.
+        owner: String,
+        /// For how long, if it is not renewed.
+        left_ms: i64,
+    },
+    /// The lease went to another owner.
+    #[error("the lease on consumer {name} was lost: another owner has it, or it was moved")]
+    LeaseLost {
+        /// The consumer.
+        name: ConsumerName,
+    },
+    /// The file to write exists already.
+    #[error("{} exists already", .0.display())]
+    TargetExists(PathBuf),
+    /// Another process has the store open.
+    #[error("another process has {} open", .0.display())]
+    StoreInUse(PathBuf),
+    /// The database file was replaced, as by a restore.
+    #[error("{} was replaced while it was open", .0.display())]
+    StoreReplaced(PathBuf),
+    /// A database that was read for a purpose is damaged.
+    #[error("{} is damaged: {finding}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The first thing that was found.
+        finding: String,
+    },
+    /// A line of an export is damaged, missing, or contradicts the others.
+    #[error("line {line} of the export: {reason}")]
+    InvalidExport {
+        /// Counted from 1; 0 for the export as a whole.
+        line: u64,
+        /// What is wrong.
+        reason: String,
     },
     /// The file is not a database, or one of another application.
     #[error("{} is not a database of ao-store", .0.display())]
@@ -249,6 +309,16 @@ impl Error {
             Error::PrNotOpen { .. } => Code::PrNotOpen,
             Error::PrProjectMismatch { .. } => Code::PrProjectMismatch,
             Error::PrOwnedByOther { .. } => Code::PrOwnedByOther,
+            Error::ConsumerNotFound { .. } => Code::ConsumerNotFound,
+            Error::ConsumerExists(_) => Code::ConsumerExists,
+            Error::ConsumerFilter { .. } => Code::ConsumerFilter,
+            Error::LeaseHeld { .. } => Code::LeaseHeld,
+            Error::LeaseLost { .. } => Code::LeaseLost,
+            Error::TargetExists(_) => Code::TargetExists,
+            Error::StoreInUse(_) => Code::StoreInUse,
+            Error::StoreReplaced(_) => Code::StoreReplaced,
+            Error::Damaged { .. } => Code::Corrupt,
+            Error::InvalidExport { .. } => Code::InvalidExport,
             Error::NotAStore(_) => Code::NotAStore,
             Error::SchemaTooNew { .. } => Code::SchemaTooNew,
             Error::SchemaOutdated { .. } => Code::SchemaOutdated,

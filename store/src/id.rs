@@ -60,6 +60,12 @@ id!(
     check_pr_id
 );
 
+id!(
+    /// The name of a durable consumer: `[A-Za-z0-9][A-Za-z0-9._-]*`, at most 200 bytes.
+    ConsumerName,
+    check_consumer_name
+);
+
 impl SessionId {
     /// The id of session `num` of `project`.
     #[must_use]
@@ -96,6 +102,19 @@ fn check_session_id(text: &str) -> Result<()> {
             && num.parse::<i64>().is_ok_and(|n| n > 0 && n.to_string() == num)
     });
     if sound { Ok(()) } else { Err(invalid("session id", text, "the form is <project>-<number>")) }
+}
+
+fn check_consumer_name(text: &str) -> Result<()> {
+    let reason = if text.len() > ID_MAX {
+        "it is longer than 200 bytes"
+    } else if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        "it must begin with a letter or digit"
+    } else if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        "only letters, digits, '.', '_' and '-' may stand in it"
+    } else {
+        return Ok(());
+    };
+    Err(invalid("consumer name", text, reason))
 }
 
 fn check_pr_id(text: &str) -> Result<()> {

@@ -32,6 +32,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ballast;
+mod base;
 mod bell;
 mod capture;
 mod checkpoint;
@@ -39,31 +41,41 @@ mod claim;
 mod code;
 mod connection;
 mod cursor;
+mod digest;
 mod epoch;
 mod error;
 pub mod id;
+mod identity;
 mod migrate;
 pub mod observation;
 mod observe;
+mod prune;
+pub mod retention;
 pub mod row;
+mod seal;
 mod set;
+pub mod state;
 mod store;
 mod text_enum;
 mod time;
 mod tx;
 pub mod verdict;
+pub mod verify;
 mod writer;
 
+pub use ballast::{BALLAST_BYTES, ballast_path};
 pub use bell::Listener;
 pub use capture::CHANGE_TYPES;
 pub use claim::{Claim, Takeover, claim_pr};
 pub use code::{Code, Kind};
 pub use connection::Durability;
 pub use cursor::{Cursor, Epoch, Seq};
+pub use digest::Digest;
 pub use error::{Error, Result, io_code};
-pub use id::{PrId, PrRef, ProjectId, SessionId};
+pub use id::{ConsumerName, PrId, PrRef, ProjectId, SessionId};
 pub use migrate::{GOLDEN, Migrated, SCHEMA_VERSION};
 pub use observe::{Applied, Outcome, apply_observation};
+pub use prune::{Pruned, Step};
 pub use set::Delta;
 pub use store::{Options, Reader, Store};
 pub use time::Timestamp;

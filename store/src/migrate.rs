@@ -11,9 +11,14 @@ use rusqlite::{Connection, TransactionBehavior};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::base::{self, History};
 use crate::capture;
 use crate::connection::APPLICATION_ID;
+use crate::cursor::Seq;
 use crate::error::{Context, Error, Result};
+use crate::row::log;
+use crate::seal;
+use crate::tx::Snapshot;
 
 mod embedded {
     refinery::embed_migrations!("../migrations/sqlite");
@@ -21,7 +26,7 @@ mod embedded {
 
 /// The number of the newest migration, kept in `user_version`. A change of the generated capture
 /// triggers also needs a migration, so that equal numbers always mean equal schemas.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// The text of the schema that all migrations together make.
 pub const GOLDEN: &str = include_str!("../../migrations/schema.sql");
@@ -78,6 +83,10 @@ pub(crate) fn migrate(conn: &mut Connection) -> Result<Migrated> {
              UPDATE log_meta SET format = {SCHEMA_VERSION};"
         ))
         .context("stamp the schema version")?;
+        let info = log::info(&Snapshot::new(&tx))?;
+        let history = if info.floor == Seq(0) { History::Whole } else { History::Pruned };
+        base::settle(&tx, info.head, history)?;
+        seal::seal_all(&tx)?;
     }
     verify(&tx)?;
     tx.commit().context("commit the migration")?;
@@ -142,17 +151,37 @@ fn live_schema(conn: &Connection) -> Result<Vec<(String, String)>> {
 
 /// Compares the live schema with the golden one and names the first object that differs.
 pub(crate) fn verify(conn: &Connection) -> Result<()> {
+    match differences(conn)?.into_iter().next() {
+        Some(difference) => Err(Error::SchemaMismatch(difference)),
+        None => Ok(()),
+    }
+}
+
+/// Every table, index, view and trigger that is not as the migrations make it.
+pub(crate) fn differences(conn: &Connection) -> Result<Vec<String>> {
     let live = live_schema(conn)?;
-    for (name, sql) in &live {
-        if !GOLDEN.contains(sql.as_str()) {
-            return Err(Error::SchemaMismatch(format!("{name} is not as the migrations make it")));
+    let golden: Vec<_> =
+        GOLDEN.trim_end().split(";\n\n").map(|sql| sql.trim_end_matches(';')).collect();
+    let is_golden = |sql: &str| golden.contains(&sql.trim_end_matches(';'));
+    let mut found: Vec<_> = live
+        .iter()
+        .filter(|(_, sql)| !is_golden(sql))
+        .map(|(name, _)| format!("{name} is not as the migrations make it"))
+        .collect();
+    for sql in golden {
+        let name = name_of(sql);
+        if !live.iter().any(|(live, _)| live == name) {
+            found.push(format!("{name} is missing"));
         }
     }
-    let size: usize = live.iter().map(|(_, sql)| sql.len() + 2).sum();
-    if size != GOLDEN.len() + 1 {
-        return Err(Error::SchemaMismatch("a table, index or trigger is missing".to_owned()));
-    }
-    Ok(())
+    Ok(found)
+}
+
+/// The name in the text of an object: CREATE, what it is, and then the name.
+fn name_of(sql: &str) -> &str {
+    let words = sql.split([' ', '\n', '(']);
+    let kinds = ["CREATE", "UNIQUE", "TABLE", "INDEX", "VIEW", "TRIGGER"];
+    words.skip_while(|word| kinds.contains(word)).next().unwrap_or_default().trim_matches('"')
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! The handle to one store: readers on any thread, writes through the one writer of the process.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
+use crate::ballast;
 use crate::bell::{Listener, Local};
 use crate::connection::{self, Durability, Role};
 use crate::epoch;
 use crate::error::{Context, Error, Result};
+use crate::identity::Identity;
 use crate::migrate::{self, Migrated};
 use crate::tx::{Cause, Snapshot, Tx};
 use crate::writer::{Committed, Writer};
@@ -39,7 +41,7 @@ pub struct Store {
 }
 
 struct Shared {
-    path: PathBuf,
+    identity: Identity,
     options: Options,
     local: Arc<Local>,
     readers: Mutex<Vec<Connection>>,
@@ -47,13 +49,15 @@ struct Shared {
 }
 
 impl Store {
-    /// Opens the store, creating and migrating it as needed.
+    /// Opens the store, creating and migrating it as needed, with a [ballast](crate::BALLAST_BYTES)
+    /// where there is room for one.
     ///
     /// # Errors
     /// When the folder cannot be written, the file is no store, or its schema is newer.
     pub fn create(path: &Path, options: Options) -> Result<(Store, Migrated)> {
         connection::create_file(path)?;
         let migrated = Store::migrate(path, options)?;
+        ballast::ensure(path);
         Ok((Store::open(path, options)?, migrated))
     }
 
@@ -80,10 +84,11 @@ impl Store {
     /// # Errors
     /// `STORE_NOT_FOUND`, `NOT_A_STORE`, `SCHEMA_OUTDATED`, `SCHEMA_TOO_NEW`.
     pub fn open(path: &Path, options: Options) -> Result<Store> {
+        let identity = Identity::of(path)?;
         let reader = connection::open(path, Role::Reader, options.durability, options.busy)?;
         migrate::require_current(&reader)?;
         let shared = Shared {
-            path: path.to_owned(),
+            identity,
             options,
             local: Arc::new(Local::new()),
             readers: Mutex::new(vec![reader]),
@@ -100,7 +105,7 @@ impl Store {
     /// The database file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.shared.path
+        self.shared.identity.path()
     }
 
     /// Runs `work` on one consistent state of the store. Do no I/O in it: as long as it runs, the
@@ -145,18 +150,19 @@ impl Store {
     /// # Errors
     /// When the connection for its fallback cannot be opened.
     pub fn listen(&self) -> Result<Listener> {
-        Listener::new(&self.shared.local, &self.shared.path, self.reader()?)
+        Listener::new(&self.shared.local, self.shared.identity.clone(), self.reader()?)
     }
 
     /// An idle connection, which has read the schema already, or a new one.
     fn pooled_reader(&self) -> Result<Connection> {
+        self.shared.identity.check()?;
         let idle = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.map_or_else(|| self.reader(), Ok)
     }
 
     fn reader(&self) -> Result<Connection> {
         let Options { durability, busy } = self.shared.options;
-        connection::open(&self.shared.path, Role::Reader, durability, busy)
+        connection::open(self.path(), Role::Reader, durability, busy)
     }
 
     fn writer(&self) -> Result<Arc<Writer>> {
@@ -165,11 +171,16 @@ impl Store {
             return Ok(Arc::clone(writer));
         }
         let Options { durability, busy } = self.shared.options;
-        let conn = connection::open(&self.shared.path, Role::Writer, durability, busy)?;
+        let conn = connection::open(self.path(), Role::Writer, durability, busy)?;
         migrate::require_current(&conn)?;
         epoch::begin(&conn, durability)?;
         let local = Arc::clone(&self.shared.local);
-        let writer = Arc::new(Writer::start(conn, self.shared.path.clone(), local, busy)?);
+        let writer = Arc::new(Writer::start(
+            conn,
+            self.shared.identity.clone(),
+            local,
+            self.shared.options,
+        )?);
         *slot = Some(Arc::clone(&writer));
         Ok(writer)
     }

@@ -103,9 +103,10 @@ const SELECT_HEAD: &str = concat!("SELECT epoch, ", head_seq!(), ", format FROM 
 const OPEN_CONTEXT: &str =
     concat!("UPDATE change_context SET tx = 1 + ", head_seq!(), ", at = max(at, ?1), actor = ?2");
 
-/// Closes the change context, so that it is closed in every committed state.
-pub(crate) const CLOSE_CONTEXT: &str =
-    "UPDATE change_context SET tx = NULL, actor = NULL WHERE tx IS NOT NULL";
+/// Closes the change context, so that it is closed in every committed state, and stores how far the
+/// log is sealed.
+pub(crate) const CLOSE_CONTEXT: &str = "UPDATE change_context SET tx = NULL, actor = NULL,
+    sealed = ?1, seal = ?2, logged_bytes = ?3";
 
 /// A write transaction: everything a [`Snapshot`] does, and changes. Made by `Store::write` only.
 #[derive(Debug)]

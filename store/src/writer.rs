@@ -8,7 +8,6 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -20,7 +19,12 @@ use crate::bell::{Local, Ringer};
 use crate::checkpoint::Checkpointer;
 use crate::cursor::Cursor;
 use crate::error::{Context, Error, Result};
-use crate::tx::{CLOSE_CONTEXT, Cause, Snapshot, Tx};
+use crate::identity::Identity;
+use crate::prune::Housekeeping;
+use crate::seal;
+use crate::store::Options;
+use crate::time::Timestamp;
+use crate::tx::{Cause, Snapshot, Tx};
 
 /// Jobs waiting for the writer; a caller beyond that waits for room.
 const QUEUE: usize = 1024;
@@ -28,6 +32,10 @@ const QUEUE: usize = 1024;
 const BATCH: usize = 512;
 /// How long a batch may collect jobs before it commits.
 const BATCH_TIME: Duration = Duration::from_millis(2);
+/// How often the retention rules are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Batches after which a busy writer does one step of idle work all the same.
+const BUSY_BATCHES: u32 = 64;
 /// How long nothing must come before the WAL is cut back.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -103,20 +111,25 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn start(
         conn: Connection,
-        path: PathBuf,
+        identity: Identity,
         local: Arc<Local>,
-        busy: Duration,
+        options: Options,
     ) -> Result<Writer> {
+        let Options { durability, busy } = options;
         let (jobs, queue) = bounded(QUEUE);
+        let path = identity.path().to_owned();
         let ringer = Ringer::new(&path, &local);
         let state = Thread {
             conn,
+            identity,
             queue,
             local,
             ringer,
             busy,
             halted: None,
             checkpointer: Checkpointer::new(),
+            housekeeping: Housekeeping::new(durability),
+            looked: None,
         };
         let thread = thread::Builder::new()
             .name("ao-store-writer".to_owned())
@@ -167,32 +180,73 @@ struct Batch {
 
 struct Thread {
     conn: Connection,
+    identity: Identity,
     queue: Receiver<Queued>,
     local: Arc<Local>,
     ringer: Ringer,
     busy: Duration,
     halted: Option<String>,
     checkpointer: Checkpointer,
+    housekeeping: Housekeeping,
+    /// When the retention rules were looked at.
+    looked: Option<Instant>,
 }
 
 impl Thread {
     fn run(mut self) {
+        let mut batches: u32 = 0;
         loop {
-            match self.queue.recv_timeout(IDLE) {
+            let patience = if self.housekeeping.is_pending() { Duration::ZERO } else { IDLE };
+            match self.queue.recv_timeout(patience) {
                 Ok(first) => {
                     let mut waiting = vec![first];
                     while !waiting.is_empty() {
                         waiting = self.batch(waiting);
                     }
+                    batches = batches.wrapping_add(1);
+                    // A queue that is never empty must not let the log grow for ever.
+                    if batches.is_multiple_of(BUSY_BATCHES) {
+                        self.keep_house();
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let checkpointed = self.checkpointer.idle(&self.conn, self.busy);
-                    self.heed(checkpointed);
+                    if !self.keep_house() {
+                        let checkpointed = self.checkpointer.idle(&self.conn, self.busy);
+                        self.heed(checkpointed);
+                    }
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         self.checkpointer.finish(&self.conn);
+    }
+
+    /// One step of idle work; says whether there was any to do.
+    fn keep_house(&mut self) -> bool {
+        if self.halted.is_some() {
+            return false;
+        }
+        let is_due = self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY);
+        let was_pending = self.housekeeping.is_pending();
+        let done = if was_pending {
+            self.housekeeping.work(&self.conn, Timestamp::now())
+        } else if is_due {
+            self.looked = Some(Instant::now());
+            self.housekeeping.look(&self.conn, Timestamp::now())
+        } else {
+            return false;
+        };
+        if let Err(error) = done {
+            tracing::debug!(%error, "idle work was put off");
+            self.housekeeping.put_off();
+            self.halt_on(&error);
+            return false;
+        }
+        if was_pending {
+            let checkpointed = self.checkpointer.after_commit(&self.conn, self.queue.is_empty());
+            self.heed(checkpointed);
+        }
+        self.housekeeping.is_pending()
     }
 
     /// One commit. Returns the jobs that must wait for the next attempt.
@@ -201,6 +255,11 @@ impl Thread {
             for queued in waiting {
                 queued.job.finish(Err(Error::Halted(reason.clone())));
             }
+            return Vec::new();
+        }
+        // A commit into a file that nobody will open again would be lost.
+        if let Err(error) = self.identity.check() {
+            self.fail(waiting, &error);
             return Vec::new();
         }
         let begun = self.conn.prepare_cached("BEGIN IMMEDIATE");
@@ -262,7 +321,7 @@ impl Thread {
                     batch.has_changes |= has_changes;
                     batch.done.push((job, outcome));
                 }
-                Err(error) if is_first || self.conn.is_autocommit() => {
+                Err(error) if is_first || self.conn.is_autocommit() || self.halted.is_some() => {
                     batch.lost = Some(error.shared());
                     job.finish(Err(error));
                     waiting.extend(next);
@@ -275,13 +334,15 @@ impl Thread {
     }
 
     /// A job that joins others: it is undone alone.
-    fn run_in_savepoint(&self, job: &mut dyn Job, head: Cursor) -> Result<(Done, bool)> {
+    fn run_in_savepoint(&mut self, job: &mut dyn Job, head: Cursor) -> Result<(Done, bool)> {
         self.execute("SAVEPOINT job")?;
         let outcome = self.run_job(job, head);
         let undone = if outcome.is_err() { self.execute_in_tx("ROLLBACK TO job") } else { Ok(()) };
         if let Err(error) = undone.and_then(|()| self.execute_in_tx("RELEASE job")) {
             // Half a job must not be committed with the others.
-            self.execute_in_tx("ROLLBACK")?;
+            if let Err(stuck) = self.execute_in_tx("ROLLBACK") {
+                self.halted = Some(stuck.chain());
+            }
             return Err(error);
         }
         outcome
@@ -306,7 +367,7 @@ impl Thread {
             let _ = self.execute("ROLLBACK");
             return;
         }
-        let closed = if has_changes { self.execute(CLOSE_CONTEXT) } else { Ok(()) };
+        let closed = if has_changes { seal::close(&self.conn).map(|_| ()) } else { Ok(()) };
         if let Err(error) = closed.and_then(|()| self.execute("COMMIT")) {
             self.fail_all(done, &error);
             return;
@@ -389,6 +450,7 @@ impl Error {
     fn shared(&self) -> Error {
         match self {
             Error::Sqlite(step, source) => Error::Sqlite(step, copy(source)),
+            Error::StoreReplaced(path) => Error::StoreReplaced(path.clone()),
             other => Error::BatchLost { code: other.code(), reason: other.chain() },
         }
     }
@@ -399,7 +461,7 @@ impl Error {
     }
 
     /// The error and its causes in one line.
-    fn chain(&self) -> String {
+    pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {

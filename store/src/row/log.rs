@@ -2,6 +2,7 @@
 
 use crate::cursor::{Cursor, Epoch, Seq};
 use crate::error::{Context, Error, Result};
+use crate::time::Timestamp;
 use crate::tx::{Snapshot, head_seq};
 
 /// The log as a whole.
@@ -61,6 +62,35 @@ pub fn check_cursor(info: &LogInfo, cursor: Cursor) -> Result<()> {
         return Err(Error::CursorFuture { asked: cursor, head });
     }
     Ok(())
+}
+
+const SELECT_AT: &str = "SELECT at FROM change_log WHERE seq = ?1";
+
+/// The time of a change; `None` when it is not in the log.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn time_of(snapshot: &Snapshot<'_>, seq: Seq) -> Result<Option<Timestamp>> {
+    snapshot.one("read the time of a change", SELECT_AT, [seq.0], |row| row.get(0).map(Timestamp))
+}
+
+/// The newest change before a time: `floor` when every change that is kept is newer. Bisects, since
+/// times never decrease along seq.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn before(snapshot: &Snapshot<'_>, info: &LogInfo, time: Timestamp) -> Result<Seq> {
+    let (mut low, mut high) = (info.floor.0, info.head.0);
+    while low < high {
+        let middle = high - (high - low) / 2;
+        // A hole counts as new: what is damaged is not to be taken for old.
+        if time_of(snapshot, Seq(middle))?.is_some_and(|at| at < time) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    Ok(Seq(low))
 }
 
 /// How many rows each captured table has.

@@ -21,4 +21,5 @@ mod replace;
 mod replay_property;
 mod sessions;
 mod support;
+mod verify;
 mod writer;

@@ -1,0 +1,65 @@
+//! Ballast: a file that takes up room until the disk is full, so that pruning can still be done.
+//!
+//! On a full disk a DELETE and a checkpoint fail like any write. Giving the ballast up makes room for
+//! the few pages that pruning needs.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+
+use crate::error::{Error, Result};
+
+/// Its size: some batches of pruning with their checkpoint, several times over.
+pub const BALLAST_BYTES: u64 = 8 << 20;
+/// It is not made where it would take more than a small part of what is free.
+const SHARE: u64 = 32;
+
+/// The ballast of a database.
+#[must_use]
+pub fn ballast_path(database: &Path) -> PathBuf {
+    database.with_file_name("ballast")
+}
+
+/// Makes it where it is missing and there is room; says whether it is there. That it cannot be made
+/// is no reason to fail: `doctor` tells.
+pub(crate) fn ensure(database: &Path) -> bool {
+    let path = ballast_path(database);
+    let is_there = |file: &fs::Metadata| file.blocks() * 512 >= BALLAST_BYTES;
+    if fs::metadata(&path).is_ok_and(|file| is_there(&file)) {
+        return true;
+    }
+    match make(&path) {
+        Ok(made) => made,
+        Err(error) => {
+            tracing::debug!(%error, path = %path.display(), "no ballast");
+            let _ = fs::remove_file(&path);
+            false
+        }
+    }
+}
+
+fn make(path: &Path) -> io::Result<bool> {
+    let file: File =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let disk = fstatvfs(&file)?;
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < BALLAST_BYTES * SHARE {
+        fs::remove_file(path)?;
+        return Ok(false);
+    }
+    // Really allocated: a hole would take up no room.
+    fallocate(&file, FallocateFlags::empty(), 0, BALLAST_BYTES)?;
+    Ok(true)
+}
+
+/// Gives it up; says whether there was one.
+pub(crate) fn release(database: &Path) -> Result<bool> {
+    let path = ballast_path(database);
+    match fs::remove_file(&path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(Error::File { action: "give up", path, source }),
+    }
+}

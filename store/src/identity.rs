@@ -1,0 +1,45 @@
+//! Which file a path named when it was opened: a database that was replaced under an open store, as
+//! by a restore or a rename, is an error, never a commit into a file that nobody sees.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// A path, and the file behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    /// Of the file that the path names now.
+    pub(crate) fn of(path: &Path) -> Result<Identity> {
+        match fs::metadata(path) {
+            Ok(file) => {
+                Ok(Identity { path: path.to_owned(), device: file.dev(), inode: file.ino() })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::StoreNotFound(path.to_owned()))
+            }
+            Err(source) => Err(Error::File { action: "look at", path: path.to_owned(), source }),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Refuses when the path names another file now, or none. A file that cannot be looked at just
+    /// now may still be the same.
+    pub(crate) fn check(&self) -> Result<()> {
+        let is_other = match fs::metadata(&self.path) {
+            Ok(file) => (file.dev(), file.ino()) != (self.device, self.inode),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        if is_other { Err(Error::StoreReplaced(self.path.clone())) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,313 @@
+//! Pruning: the oldest changes go in small batches, each with its floor in the same transaction.
+//!
+//! What goes is added to the base first (see `base`), so that the log goes on to explain the tables,
+//! and taken from its seal. Kill it anywhere: the floor is where the rows end. The pages that come
+//! free are given back by small steps of incremental vacuum.
+
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::ballast;
+use crate::base::{self, Moves};
+use crate::code::Code;
+use crate::connection::Durability;
+use crate::cursor::Seq;
+use crate::digest::{Digest, Hasher};
+use crate::error::{Context, Result};
+use crate::retention::{self, Plan, Rules};
+use crate::row::{log, reservation};
+use crate::seal;
+use crate::store::Store;
+use crate::time::Timestamp;
+use crate::tx::{Cause, Snapshot, Tx};
+
+/// Changes in one transaction when pruning is asked for.
+const BATCH: i64 = 500;
+/// The pause between two, in which other processes write.
+const PAUSE: Duration = Duration::from_millis(2);
+/// Pages given back in one transaction.
+const PAGES: u32 = 256;
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The floor after it.
+    pub floor: Seq,
+    /// Changes deleted.
+    pub events: u64,
+}
+
+/// What pruning did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// What was planned.
+    pub plan: Plan,
+    /// The floor now: short of the plan when somebody came to hold changes meanwhile.
+    pub floor: Seq,
+    /// Pages of the file that were given back.
+    pub pages: u64,
+    /// Whether the ballast was used, and is gone.
+    pub used_ballast: bool,
+}
+
+impl Store {
+    /// Prunes what `rules` let go, in small transactions between which others write, then gives the
+    /// free pages back. `progress` is told of each step. On a full disk the ballast is given up.
+    ///
+    /// # Errors
+    /// `DISK_FULL` when there is no ballast; those of a write. What was pruned before stays pruned.
+    pub fn prune(
+        &self,
+        cause: &Cause,
+        rules: &Rules,
+        mut progress: impl FnMut(Step),
+    ) -> Result<Pruned> {
+        let mut used_ballast = false;
+        self.relieved(&mut used_ballast, || {
+            self.write(cause.clone(), |tx| seal::close(tx.conn()).map(|_| ()))
+        })?;
+        let plan = self.read(|snapshot| retention::plan(snapshot, rules, cause.at))?;
+        let (mut floor, target) = (plan.log.floor, plan.target);
+        while floor < target {
+            let done = self.relieved(&mut used_ballast, || {
+                self.write(cause.clone(), move |tx| step(tx, target, BATCH))
+            })?;
+            if done.value.floor == floor {
+                break;
+            }
+            floor = done.value.floor;
+            progress(done.value);
+            thread::sleep(PAUSE);
+        }
+        let pages = self.give_back(cause, &mut used_ballast)?;
+        Ok(Pruned { plan, floor, pages, used_ballast })
+    }
+
+    fn give_back(&self, cause: &Cause, used_ballast: &mut bool) -> Result<u64> {
+        let mut pages = 0;
+        loop {
+            let given = self.relieved(used_ballast, || {
+                self.write(cause.clone(), |tx| vacuum(tx.conn(), PAGES))
+            })?;
+            pages += given.value;
+            if given.value == 0 {
+                return Ok(pages);
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Runs `work`, once more without the ballast if the disk is full.
+    fn relieved<T>(&self, used: &mut bool, work: impl Fn() -> Result<T>) -> Result<T> {
+        match work() {
+            Err(error) if error.code() == Code::DiskFull && ballast::release(self.path())? => {
+                tracing::warn!("the disk is full: the ballast is given up");
+                *used = true;
+                work()
+            }
+            other => other,
+        }
+    }
+}
+
+/// Deletes at most about `limit` of the oldest changes up to `target`: whole transactions, at least
+/// one, unless somebody holds them.
+pub(crate) fn step(tx: &Tx<'_>, target: Seq, limit: i64) -> Result<Step> {
+    reservation::expire(tx)?;
+    let info = log::info(tx)?;
+    let target = retention::allowed(tx, target, tx.now())?;
+    let end = batch_end(tx, &info, target, limit)?;
+    let events = end.0.abs_diff(info.floor.0);
+    if events > 0 {
+        delete_until(tx, info.floor, end)?;
+    }
+    Ok(Step { floor: end, events })
+}
+
+const SELECT_NEXT_TX: &str =
+    "SELECT seq FROM change_log WHERE seq > ?1 AND tx IS NOT ?2 ORDER BY seq LIMIT 1";
+
+/// Where a batch ends: with a transaction, and after the first one even if it is larger.
+fn batch_end(tx: &Tx<'_>, info: &log::LogInfo, target: Seq, limit: i64) -> Result<Seq> {
+    let end = retention::align(tx, info, target.min(Seq(info.floor.0.saturating_add(limit))))?;
+    if end > info.floor || target <= info.floor {
+        return Ok(end);
+    }
+    let first = retention::tx_of(tx, info.floor.next())?.map(|first| first.0);
+    let params = (info.floor.0, first);
+    let next = tx.one("find the next transaction", SELECT_NEXT_TX, params, |row| row.get(0))?;
+    Ok(next.map_or(target, |next: i64| Seq(next - 1)).min(target))
+}
+
+const DELETE: &str = "DELETE FROM change_log WHERE seq <= ?1";
+const DELETE_SEALS: &str = "DELETE FROM log_seal WHERE block < ?1";
+const TAKE_FROM_SEAL: &str = "UPDATE log_seal SET digest = ?2 WHERE block = ?1";
+const SELECT_SEAL: &str = "SELECT digest FROM log_seal WHERE block = ?1";
+const TAKE_FROM_OPEN: &str = "UPDATE change_context SET seal = ?1";
+const MOVE_FLOOR: &str = "UPDATE log_meta SET floor = ?1, pruned_bytes = pruned_bytes + ?2";
+
+fn delete_until(tx: &Tx<'_>, floor: Seq, end: Seq) -> Result<()> {
+    let gone = add_up(tx.conn(), floor, end)?;
+    for mut base in base::all(tx.conn())? {
+        let moved = gone.moves.of(&base.entity);
+        if moved != Digest::default() {
+            base.digest += moved;
+            base::store(tx.conn(), &base)?;
+        }
+    }
+    // The seal of a block that is cut keeps the sum of what is left of it.
+    let block = seal::block_of(end.next());
+    let stored = tx.one("read a seal", SELECT_SEAL, [block], |row| row.get::<_, Digest>(0))?;
+    if let Some(mut digest) = stored {
+        digest -= gone.of_cut_block;
+        tx.note("cut a seal", TAKE_FROM_SEAL, (block, digest))?;
+    } else {
+        let mut open = seal::sealed(tx.conn())?.open;
+        open -= gone.of_cut_block;
+        tx.note("cut a seal", TAKE_FROM_OPEN, [open])?;
+    }
+    tx.note("delete changes", DELETE, [end.0])?;
+    tx.note("delete seals", DELETE_SEALS, [block])?;
+    tx.note("move the floor", MOVE_FLOOR, (end.0, gone.bytes)).map(|_| ())
+}
+
+/// What the deleted changes added up to.
+#[derive(Default)]
+struct Gone {
+    moves: Moves,
+    bytes: i64,
+    /// The sum of those in the block of the first change that stays.
+    of_cut_block: Digest,
+}
+
+const SELECT_GONE: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project, session,
+    before, after FROM change_log WHERE seq > ?1 AND seq <= ?2";
+
+fn add_up(conn: &Connection, floor: Seq, end: Seq) -> Result<Gone> {
+    let step = "read the changes to prune";
+    let cut = seal::block_of(end.next());
+    let (mut gone, mut hasher) = (Gone::default(), Hasher::default());
+    let mut statement = conn.prepare_cached(SELECT_GONE).context(step)?;
+    let mut rows = statement.query((floor.0, end.0)).context(step)?;
+    while let Some(row) = rows.next().context(step)? {
+        let seq = Seq(row.get(0).context(step)?);
+        let (digest, bytes) = hasher.change(row).context(step)?;
+        gone.bytes += bytes;
+        if seal::block_of(seq) == cut {
+            gone.of_cut_block += digest;
+        }
+        let text = |column| row.get_ref(column)?.as_bytes_or_null().map_err(rusqlite::Error::from);
+        let entity = text(5).context(step)?.unwrap_or_default();
+        let (before, after) = (text(10).context(step)?, text(11).context(step)?);
+        gone.moves.add(&String::from_utf8_lossy(entity), before, after);
+    }
+    Ok(gone)
+}
+
+/// Gives at most `pages` free pages at the end of the file back; returns how many it gave.
+pub(crate) fn vacuum(conn: &Connection, pages: u32) -> Result<u64> {
+    let step = "give pages back";
+    let free = |conn: &Connection| {
+        conn.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0)).context(step)
+    };
+    let before = free(conn)?;
+    if before == 0 {
+        return Ok(0);
+    }
+    let mut statement =
+        conn.prepare(&format!("PRAGMA incremental_vacuum({pages})")).context(step)?;
+    let mut rows = statement.query([]).context(step)?;
+    while rows.next().context(step)?.is_some() {}
+    Ok(before.saturating_sub(free(conn)?).unsigned_abs())
+}
+
+/// Applies the stored rules in the writer's idle time, a little at a time.
+#[derive(Debug)]
+pub(crate) struct Housekeeping {
+    durability: Durability,
+    rules: Rules,
+    target: Seq,
+    is_vacuuming: bool,
+}
+
+/// Changes in one transaction of idle work: a job that comes meanwhile waits 0.2 ms.
+const IDLE_BATCH: i64 = 100;
+/// Pages in one step of idle work.
+const IDLE_PAGES: u32 = 64;
+/// Free pages that are worth giving back without being asked: 4 MiB. Fewer are used again.
+const WORTH_VACUUM: i64 = 1024;
+
+impl Housekeeping {
+    pub(crate) fn new(durability: Durability) -> Housekeeping {
+        Housekeeping { durability, rules: Rules::default(), target: Seq(0), is_vacuuming: false }
+    }
+
+    /// Forgets what it was about to do.
+    pub(crate) fn put_off(&mut self) {
+        *self = Housekeeping::new(self.durability);
+    }
+
+    /// Whether [`Housekeeping::work`] has something to do.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.target > Seq(0) || self.is_vacuuming
+    }
+
+    /// Looks whether the stored rules let something go, and whether foreign changes want a seal.
+    pub(crate) fn look(&mut self, conn: &Connection, now: Timestamp) -> Result<()> {
+        let snapshot = Snapshot::new(conn);
+        if seal::sealed(conn)?.seq < snapshot.head()?.seq {
+            in_transaction(conn, || seal::close(conn).map(|_| ()))?;
+        }
+        self.rules = retention::rules(&snapshot)?;
+        if self.rules.is_empty() {
+            return Ok(());
+        }
+        let plan = retention::plan(&snapshot, &self.rules, now)?;
+        self.target = if plan.events() > 0 { plan.target } else { Seq(0) };
+        Ok(())
+    }
+
+    /// One small step, in a transaction that need not be durable by itself: when power is lost the
+    /// changes are there again.
+    pub(crate) fn work(&mut self, conn: &Connection, now: Timestamp) -> Result<()> {
+        // Not synced by itself: a later commit syncs it too, before anything of it is acknowledged.
+        conn.execute_batch("PRAGMA synchronous = NORMAL").context("begin housekeeping")?;
+        let done = self.work_unsynced(conn, now);
+        if self.durability == Durability::Full {
+            conn.execute_batch("PRAGMA synchronous = FULL").context("end housekeeping")?;
+        }
+        done
+    }
+
+    fn work_unsynced(&mut self, conn: &Connection, now: Timestamp) -> Result<()> {
+        if self.is_vacuuming {
+            self.is_vacuuming = in_transaction(conn, || vacuum(conn, IDLE_PAGES))? > 0;
+            return Ok(());
+        }
+        let cause = Cause::new("retention", now);
+        let before = log::info(&Snapshot::new(conn))?.floor;
+        let done = in_transaction(conn, || step(&Tx::new(conn, &cause), self.target, IDLE_BATCH))?;
+        if done.floor >= self.target || done.floor == before {
+            tracing::debug!(floor = done.floor.0, "retention has pruned the log");
+            self.target = Seq(0);
+            let free = "PRAGMA freelist_count";
+            let free: i64 = conn.query_row(free, [], |row| row.get(0)).context(free)?;
+            self.is_vacuuming = free >= WORTH_VACUUM;
+        }
+        Ok(())
+    }
+}
+
+fn in_transaction<T>(conn: &Connection, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    conn.execute_batch("BEGIN IMMEDIATE").context("begin housekeeping")?;
+    let done = work().and_then(|value| {
+        conn.execute_batch("COMMIT").context("commit housekeeping")?;
+        Ok(value)
+    });
+    if done.is_err() && !conn.is_autocommit() {
+        conn.execute_batch("ROLLBACK").context("give housekeeping up")?;
+    }
+    done
+}

@@ -1,0 +1,122 @@
+//! One pass over the log: that no seq is missing, that each block is what its seal says, and what
+//! the changes add up to.
+
+use rusqlite::Connection;
+
+use crate::base::Moves;
+use crate::cursor::Seq;
+use crate::digest::{Digest, Hasher};
+use crate::error::{Context, Result};
+use crate::row::log;
+use crate::seal::{self, BLOCK, Sealed};
+use crate::tx::Snapshot;
+
+use super::Findings;
+
+/// What the pass found.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) changes: u64,
+    pub(super) sum: Digest,
+    pub(super) unsealed: u64,
+    pub(super) moves: Moves,
+    /// First and last seq of each block whose sum is another.
+    pub(super) damaged: Vec<(Seq, Seq)>,
+}
+
+const SELECT: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project, session,
+    before, after FROM change_log ORDER BY seq";
+
+pub(super) fn check(conn: &Connection, findings: &mut Findings) -> Result<Read> {
+    let step = "read the change log";
+    let info = log::info(&Snapshot::new(conn))?;
+    let sealed = seal::sealed(conn)?;
+    let mut read = Read::default();
+    let mut block = Block { floor: info.floor, sealed, number: None, sum: Digest::default() };
+    let mut hasher = Hasher::default();
+    let mut last = info.floor;
+    let mut statement = conn.prepare_cached(SELECT).context(step)?;
+    let mut rows = statement.query([]).context(step)?;
+    while let Some(row) = rows.next().context(step)? {
+        let seq = Seq(row.get(0).context(step)?);
+        if seq <= info.floor {
+            findings.add("log.density", format!("change {seq} is there, but was pruned"));
+            continue;
+        }
+        tell_missing(last, seq, findings);
+        let (digest, _) = hasher.change(row).context(step)?;
+        read.changes += 1;
+        read.sum += digest;
+        if seq > sealed.seq {
+            read.unsealed += 1;
+        } else {
+            if block.number != Some(seal::block_of(seq)) {
+                block.close(conn, &mut read, findings)?;
+                block.number = Some(seal::block_of(seq));
+            }
+            block.sum += digest;
+        }
+        let text = |column| row.get_ref(column)?.as_bytes_or_null().map_err(rusqlite::Error::from);
+        let entity = text(5).context(step)?.unwrap_or_default();
+        let (before, after) = (text(10).context(step)?, text(11).context(step)?);
+        read.moves.add(&String::from_utf8_lossy(entity), before, after);
+        last = seq;
+    }
+    tell_missing(last, info.head.max(sealed.seq).next(), findings);
+    block.close(conn, &mut read, findings)?;
+    state(conn, findings)?;
+    Ok(read)
+}
+
+fn tell_missing(last: Seq, next: Seq, findings: &mut Findings) {
+    let (first, end) = (last.next(), Seq(next.0 - 1));
+    if first == end {
+        findings.add("log.density", format!("change {first} is missing"));
+    } else if first < end {
+        findings.add("log.density", format!("changes {first} to {end} are missing"));
+    }
+}
+
+/// The sealed block that is being read.
+struct Block {
+    floor: Seq,
+    sealed: Sealed,
+    number: Option<i64>,
+    sum: Digest,
+}
+
+const SELECT_SEAL: &str = "SELECT digest FROM log_seal WHERE block = ?1";
+
+impl Block {
+    fn close(&mut self, conn: &Connection, read: &mut Read, findings: &mut Findings) -> Result<()> {
+        let sum = std::mem::take(&mut self.sum);
+        let Some(block) = self.number else { return Ok(()) };
+        let stored = Snapshot::new(conn)
+            .one("read a seal", SELECT_SEAL, [block], |row| row.get::<_, Digest>(0))?;
+        let is_open = block == seal::block_of(self.sealed.seq) && stored.is_none();
+        let expected = if is_open { Some(self.sealed.open) } else { stored };
+        if expected == Some(sum) {
+            return Ok(());
+        }
+        let first = Seq(block * BLOCK).max(self.floor).next();
+        let last = Seq((block + 1) * BLOCK).min(self.sealed.seq);
+        let message = if expected.is_some() {
+            format!("a change of {first} to {last} is not what was sealed")
+        } else {
+            format!("the changes {first} to {last} have lost their seal")
+        };
+        findings.add("log.seal", message);
+        read.damaged.push((first, last));
+        Ok(())
+    }
+}
+
+/// What holds between transactions.
+fn state(conn: &Connection, findings: &mut Findings) -> Result<()> {
+    let sql = "SELECT tx IS NULL FROM change_context";
+    let is_closed: bool = conn.query_row(sql, [], |row| row.get(0)).context(sql)?;
+    if !is_closed {
+        findings.add("log.state", "a transaction was committed without being closed".to_owned());
+    }
+    Ok(())
+}
