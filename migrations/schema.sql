@@ -298,8 +298,7 @@ CREATE TABLE session_counter (
 CREATE TABLE upkeep (
   id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
   backup_at INTEGER,
-  backup_seq INTEGER,
-  verified_at INTEGER
+  backup_seq INTEGER
 ) STRICT;
 
 CREATE INDEX pr_head ON pr (head_sha) WHERE head_sha <> '';

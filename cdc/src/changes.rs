@@ -118,11 +118,21 @@ impl Iterator for Changes {
     }
 }
 
+/// What a tail in a thread of its own sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A change.
+    Change(Change),
+    /// Every change up to here was sent or does not pass the filter: to resume from here is safe. It
+    /// comes when nothing else does.
+    Bookmark(Cursor),
+}
+
 /// A tail in a thread of its own, read through a bounded channel. A full channel holds the tail up,
 /// nothing else. Dropping it stops the thread.
 #[derive(Debug)]
 pub struct ChangeReceiver {
-    receiver: Receiver<Result<Change>>,
+    receiver: Receiver<Result<Event>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -132,7 +142,7 @@ impl ChangeReceiver {
         let (sender, receiver) = bounded(capacity);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let send = move |mut item: Result<Change>| loop {
+        let send = move |mut item: Result<Event>| loop {
             match sender.send_timeout(item, TICK) {
                 Ok(()) => return true,
                 Err(SendTimeoutError::Timeout(back)) if !stopped.load(Ordering::Relaxed) => {
@@ -151,7 +161,7 @@ impl ChangeReceiver {
 
     /// The channel, for `recv`, iteration and `select!`. An error is the last item.
     #[must_use]
-    pub fn receiver(&self) -> &Receiver<Result<Change>> {
+    pub fn receiver(&self) -> &Receiver<Result<Event>> {
         &self.receiver
     }
 }
@@ -165,24 +175,30 @@ impl Drop for ChangeReceiver {
     }
 }
 
-/// Hands each change to `send` until it refuses one, an error was sent, or `is_stopped`.
+/// Hands each change to `send` until it refuses one, an error was sent, or `is_stopped`. When nothing
+/// came for a while and the position moved on all the same, a bookmark.
 pub(crate) fn pump(
     mut changes: Changes,
     is_stopped: impl Fn() -> bool,
-    send: impl Fn(Result<Change>) -> bool,
+    send: impl Fn(Result<Event>) -> bool,
 ) {
+    let mut told = changes.cursor();
     while !is_stopped() {
-        match changes.next_within(TICK) {
-            Ok(None) => {}
+        let next = match changes.next_within(TICK) {
             Ok(Some(change)) => {
-                if !send(Ok(change)) {
-                    return;
-                }
+                told.seq = change.seq;
+                Ok(Event::Change(change))
             }
-            Err(error) => {
-                send(Err(error));
-                return;
+            Ok(None) if changes.cursor() != told => {
+                told = changes.cursor();
+                Ok(Event::Bookmark(told))
             }
+            Ok(None) => continue,
+            Err(error) => Err(error),
+        };
+        let is_last = next.is_err();
+        if !send(next) || is_last {
+            return;
         }
     }
 }

@@ -15,6 +15,12 @@ pub enum Error {
     /// A filter names a type that no change has.
     #[error("no change has the type {0:?}")]
     UnknownType(String),
+    /// A filter names a kind of thing that has no changes.
+    #[error("nothing of the kind {0:?} has changes")]
+    UnknownEntity(String),
+    /// The position of a snapshot is not one that was given out, or is of another filter.
+    #[error("this is not the position of a snapshot with this filter")]
+    InvalidPosition,
     /// A thread of the stream could not be started.
     #[error("cannot start the thread of a tail")]
     Thread(#[source] std::io::Error),
@@ -29,7 +35,8 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::Store(error) => error.code(),
-            Error::UnknownType(_) => Code::InvalidEventType,
+            Error::UnknownType(_) | Error::UnknownEntity(_) => Code::InvalidEventType,
+            Error::InvalidPosition => Code::InvalidCursor,
             Error::Thread(_) => Code::Io,
             Error::Stopped => Code::Internal,
         }

@@ -1,14 +1,18 @@
 //! Which changes a consumer wants. Values of one kind are alternatives; kinds must all hold.
 
 use ao_store::row::change::{Change, ChangeRef};
+use ao_store::state::{ENTITIES, RowAt};
 use ao_store::{CHANGE_TYPES, ProjectId, SessionId};
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 
-/// A filter; an empty list lets everything through.
+/// A filter; an empty list lets everything through. The lists are sorted, so that equal filters are
+/// equal values and equal texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     types: Vec<String>,
+    entities: Vec<String>,
     projects: Vec<ProjectId>,
     sessions: Vec<SessionId>,
 }
@@ -26,13 +30,29 @@ impl Filter {
         if let Some(unknown) = types.iter().find(|kind| !CHANGE_TYPES.contains(&kind.as_str())) {
             return Err(Error::UnknownType(unknown.clone()));
         }
-        Ok(Filter { types, projects, sessions })
+        Ok(Filter {
+            types: sorted(types),
+            entities: Vec::new(),
+            projects: sorted(projects),
+            sessions: sorted(sessions),
+        })
+    }
+
+    /// The same filter, of these kinds of things only, such as `pr_comment`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownEntity`] when one of them has no changes.
+    pub fn of_entities(self, entities: Vec<String>) -> Result<Filter> {
+        if let Some(unknown) = entities.iter().find(|name| !ENTITIES.contains(&name.as_str())) {
+            return Err(Error::UnknownEntity(unknown.clone()));
+        }
+        Ok(Filter { entities: sorted(entities), ..self })
     }
 
     /// Whether everything passes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.types.is_empty() && self.projects.is_empty() && self.sessions.is_empty()
+        *self == Filter::default()
     }
 
     /// Whether a change under the read cursor passes; its images are not fetched for that.
@@ -43,23 +63,92 @@ impl Filter {
         if self.is_empty() {
             return Ok(true);
         }
-        let kind = change.kind()?;
-        Ok(self.matches_parts(&kind, change.project()?.as_deref(), change.session()?.as_deref()))
+        let (kind, entity) = (change.kind()?, change.entity()?);
+        let (project, session) = (change.project()?, change.session()?);
+        Ok(self.matches_parts(Some(&kind), &entity, project.as_deref(), session.as_deref()))
     }
 
     /// Whether a change passes.
     #[must_use]
     pub fn matches(&self, change: &Change) -> bool {
-        self.matches_parts(&change.kind, change.project.as_deref(), change.session.as_deref())
+        let (project, session) = (change.project.as_deref(), change.session.as_deref());
+        self.matches_parts(Some(&change.kind), &change.entity, project, session)
     }
 
-    fn matches_parts(&self, kind: &str, project: Option<&str>, session: Option<&str>) -> bool {
-        (self.types.is_empty() || self.types.iter().any(|wanted| wanted == kind))
+    /// Whether a row of an entity belongs into a snapshot for this filter.
+    #[must_use]
+    pub fn matches_row(&self, entity: &str, row: &RowAt) -> bool {
+        self.matches_parts(None, entity, row.project.as_deref(), row.session.as_deref())
+    }
+
+    /// The kinds of things that it can let through, owners before what they own. Types choose the
+    /// kinds that have them.
+    pub(crate) fn entities(&self) -> Vec<&'static str> {
+        let is_wanted = |entity: &&&'static str| {
+            (self.entities.is_empty() || self.entities.iter().any(|wanted| wanted == **entity))
+                && (self.types.is_empty()
+                    || self.types.iter().any(|kind| entity_of(kind) == Some(**entity)))
+        };
+        ENTITIES.iter().filter(is_wanted).copied().collect()
+    }
+
+    fn matches_parts(
+        &self,
+        kind: Option<&str>,
+        entity: &str,
+        project: Option<&str>,
+        session: Option<&str>,
+    ) -> bool {
+        let has = |wanted: &[String], given: &str| {
+            wanted.is_empty() || wanted.iter().any(|wanted| wanted == given)
+        };
+        kind.is_none_or(|kind| has(&self.types, kind))
+            && has(&self.entities, entity)
             && (self.projects.is_empty()
                 || self.projects.iter().any(|wanted| Some(wanted.as_str()) == project))
             && (self.sessions.is_empty()
                 || self.sessions.iter().any(|wanted| Some(wanted.as_str()) == session))
     }
+
+    /// The filter as JSON, the same text for the same filter.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let texts = |ids: &mut dyn Iterator<Item = &str>| ids.map(Value::from).collect::<Vec<_>>();
+        json!({
+            "types": self.types,
+            "entities": self.entities,
+            "projects": texts(&mut self.projects.iter().map(ProjectId::as_str)),
+            "sessions": texts(&mut self.sessions.iter().map(SessionId::as_str)),
+        })
+        .to_string()
+    }
+
+    /// Reads what [`Filter::to_json`] wrote.
+    ///
+    /// # Errors
+    /// When it holds a type, entity or id that this program does not know.
+    pub fn from_json(text: &str) -> Result<Filter> {
+        let read: Value = serde_json::from_str(text).unwrap_or_default();
+        let list = |name: &str| -> Vec<String> {
+            let items = read[name].as_array().into_iter().flatten();
+            items.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        let projects = list("projects").iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
+        let sessions = list("sessions").iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
+        Filter::new(list("types"), projects, sessions)?.of_entities(list("entities"))
+    }
+}
+
+fn sorted<T: Ord>(mut values: Vec<T>) -> Vec<T> {
+    values.sort();
+    values.dedup();
+    values
+}
+
+/// The entity whose changes have a type: its name is what the type begins with.
+fn entity_of(kind: &str) -> Option<&'static str> {
+    let begins = |entity: &&&str| kind.strip_prefix(**entity).is_some_and(|s| s.starts_with('_'));
+    ENTITIES.iter().filter(begins).max_by_key(|entity| entity.len()).copied()
 }
 
 #[cfg(test)]
@@ -74,17 +163,39 @@ mod tests {
             vec![],
         )
         .unwrap();
-        assert!(filter.matches_parts("pr_created", Some("demo"), None));
-        assert!(filter.matches_parts("pr_updated", Some("demo"), Some("demo-1")));
-        assert!(!filter.matches_parts("pr_deleted", Some("demo"), None));
-        assert!(!filter.matches_parts("pr_created", Some("other"), None));
-        assert!(!filter.matches_parts("pr_created", None, None));
-        assert!(Filter::default().matches_parts("anything", None, None));
+        assert!(filter.matches_parts(Some("pr_created"), "pr", Some("demo"), None));
+        assert!(filter.matches_parts(Some("pr_updated"), "pr", Some("demo"), Some("demo-1")));
+        assert!(!filter.matches_parts(Some("pr_deleted"), "pr", Some("demo"), None));
+        assert!(!filter.matches_parts(Some("pr_created"), "pr", Some("other"), None));
+        assert!(!filter.matches_parts(Some("pr_created"), "pr", None, None));
+        assert!(Filter::default().matches_parts(Some("anything"), "pr", None, None));
     }
 
     #[test]
-    fn an_unknown_type_is_refused() {
+    fn an_unknown_type_or_entity_is_refused() {
         let result = Filter::new(vec!["pr_create".to_owned()], vec![], vec![]);
         assert!(matches!(result, Err(Error::UnknownType(_))));
+        let result = Filter::default().of_entities(vec!["comment".to_owned()]);
+        assert!(matches!(result, Err(Error::UnknownEntity(_))));
+    }
+
+    #[test]
+    fn every_type_has_an_entity() {
+        for kind in CHANGE_TYPES {
+            let entity = entity_of(kind).unwrap();
+            assert!(kind.starts_with(entity), "{kind}: {entity}");
+        }
+        assert_eq!(entity_of("pr_review_thread_added"), Some("pr_review_thread"));
+        assert_eq!(entity_of("pr_session_changed"), Some("pr"));
+    }
+
+    #[test]
+    fn equal_filters_are_equal_texts() {
+        let types = |types: &[&str]| types.iter().map(|kind| (*kind).to_owned()).collect();
+        let a = Filter::new(types(&["pr_updated", "pr_created"]), vec![], vec![]).unwrap();
+        let b = Filter::new(types(&["pr_created", "pr_updated", "pr_created"]), vec![], vec![]);
+        assert_eq!(a.to_json(), b.unwrap().to_json());
+        assert_eq!(Filter::from_json(&a.to_json()).unwrap(), a);
+        assert_eq!(Filter::from_json(&Filter::default().to_json()).unwrap(), Filter::default());
     }
 }

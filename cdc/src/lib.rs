@@ -5,6 +5,8 @@
 //!   `tokio`, `TailStream` is one as a stream.
 //! * [`Fanout`] decodes each change once for any number of subscribers. A subscriber that falls
 //!   behind reads the log at its own pace; it is never dropped and holds nobody up.
+//! * [`Consumer`] is a durable named cursor under a lease; [`SnapshotReader`] gives the rows as they
+//!   were at a cursor, then the stream from there.
 //!
 //! Delivery is ordered by seq and gap-free within retention; a position that cannot be resumed is a
 //! typed error, never a silent skip. After a crash a consumer may see a change again: the key to
@@ -24,19 +26,25 @@
 //! ```
 
 mod changes;
+mod consumer;
 mod error;
 mod fanout;
 mod filter;
+mod owner;
+mod snapshot;
 #[cfg(feature = "tokio")]
 mod stream;
 mod subscription;
 mod tail;
 pub mod wire;
 
-pub use changes::{ChangeReceiver, Changes};
+pub use changes::{ChangeReceiver, Changes, Event};
+pub use consumer::{Consumer, Delivery, LEASE, Takeover};
 pub use error::{Error, Result};
 pub use fanout::Fanout;
 pub use filter::Filter;
+pub use owner::Owner;
+pub use snapshot::{RESERVATION, Reservation, Rows, SnapshotReader};
 #[cfg(feature = "tokio")]
 pub use stream::TailStream;
 pub use subscription::{Batch, Subscription};

@@ -4,19 +4,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::thread;
 
-use ao_store::row::change::Change;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::changes::pump;
+use crate::changes::{Event, pump};
 use crate::error::{Error, Result};
 use crate::tail::Tail;
 
-/// The changes of a tail as a stream; an error is the last item. Dropping it stops its thread.
+/// The changes of a tail as a stream, with bookmarks; an error is the last item. Dropping it stops its thread.
 #[derive(Debug)]
 pub struct TailStream {
-    receiver: ReceiverStream<Result<Change>>,
+    receiver: ReceiverStream<Result<Event>>,
 }
 
 impl Tail {
@@ -39,7 +38,7 @@ impl Tail {
 }
 
 impl Stream for TailStream {
-    type Item = Result<Change>;
+    type Item = Result<Event>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut self.receiver).poll_next(cx)

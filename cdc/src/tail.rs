@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ao_store::row::change::{self, ChangeRef};
 use ao_store::row::log::{self, LogInfo};
-use ao_store::{Cursor, Epoch, Listener, Reader, Seq, Snapshot, Store};
+use ao_store::{Cursor, Epoch, Listener, Reader, Seq, Snapshot, Store, Timestamp};
 
 use crate::changes::{ChangeReceiver, Changes, Limit};
 use crate::error::Result;
@@ -27,6 +27,8 @@ pub enum Start {
     Cursor(Cursor),
     /// With the last so many changes that pass the filter.
     Last(u64),
+    /// With the first change at or after a time.
+    Since(Timestamp),
 }
 
 /// What one visit found.
@@ -65,6 +67,7 @@ impl Tail {
                 Start::Beginning => info.floor,
                 Start::End => info.head,
                 Start::Cursor(cursor) => log::check_cursor(&info, cursor).map(|()| cursor.seq)?,
+                Start::Since(time) => log::before(snapshot, &info, time)?,
                 Start::Last(count) => {
                     let count = i64::try_from(count).unwrap_or(i64::MAX);
                     info.floor.max(Seq(info.head.0.saturating_sub(count)))
@@ -86,6 +89,14 @@ impl Tail {
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         Cursor { epoch: self.epoch, seq: self.position }
+    }
+
+    /// The bounds of the log now: for saying how far behind the position is.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn log(&self) -> Result<LogInfo> {
+        Ok(self.reader.read(log::info)?)
     }
 
     /// The identity of the log.

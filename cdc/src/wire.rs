@@ -4,7 +4,10 @@
 //! copied as they are; everything else is escaped. Formats only grow: readers ignore unknown fields.
 
 use ao_store::row::change::ChangeRef;
-use ao_store::{Epoch, Error, Timestamp};
+use ao_store::row::consumer::Generation;
+use ao_store::row::log::LogInfo;
+use ao_store::state::RowAt;
+use ao_store::{Cursor, Epoch, Error, Timestamp};
 use jiff::Timestamp as Instant;
 
 /// Renders changes of one log into a buffer.
@@ -73,6 +76,77 @@ impl Encoder {
         Ok(())
     }
 
+    /// Appends a control line of the native format: no event, so it has no `seq`.
+    pub fn control(&mut self, control: &Control<'_>, out: &mut Vec<u8>) {
+        raw(out, "{\"v\":1,\"control\":\"");
+        raw(out, control.name());
+        raw(out, "\",\"cursor\":\"");
+        raw(out, &control.cursor().to_string());
+        raw(out, "\"");
+        self.control_fields(control, out);
+        raw(out, "}\n");
+    }
+
+    /// Appends a control line as a CloudEvent of the type `ao_store.<control>`. Its `id` is none that
+    /// an event has.
+    pub fn control_cloudevent(&mut self, control: &Control<'_>, at: Timestamp, out: &mut Vec<u8>) {
+        raw(out, "{\"specversion\":\"1.0\",\"id\":");
+        let subject = match control {
+            Control::Row { entity, row, .. } => format!("{entity}{}", row.key),
+            _ => at.0.to_string(),
+        };
+        string(out, &format!("{}/{}/{subject}", control.name(), control.cursor()));
+        raw(out, ",\"source\":");
+        raw(out, &self.source);
+        raw(out, ",\"type\":\"ao_store.");
+        raw(out, control.name());
+        raw(out, "\",\"time\":\"");
+        self.time(at, out);
+        raw(out, "\",\"datacontenttype\":\"application/json\",\"data\":{\"cursor\":\"");
+        raw(out, &control.cursor().to_string());
+        raw(out, "\"");
+        self.control_fields(control, out);
+        raw(out, "}}\n");
+    }
+
+    /// What a control line says beside its cursor, each with a comma before it.
+    fn control_fields(&mut self, control: &Control<'_>, out: &mut Vec<u8>) {
+        match control {
+            Control::Hello { log: Hello { log, .. }, lease } => {
+                raw(out, ",\"log\":");
+                string(out, &log.log_id);
+                for (name, seq) in [("floor", log.floor), ("head", log.head)] {
+                    raw(out, &format!(",\"{name}\":\"{}\"", log.cursor(seq)));
+                }
+                raw(out, &format!(",\"schema\":{}", ao_store::SCHEMA_VERSION));
+                if let Some(lease) = lease {
+                    raw(out, &format!(",\"lease\":{}", lease.0));
+                }
+            }
+            Control::Row { entity, row, .. } => {
+                raw(out, ",\"entity\":");
+                string(out, entity);
+                raw(out, ",\"key\":");
+                raw(out, &row.key);
+                raw(out, ",\"project\":");
+                optional(out, row.project.as_deref());
+                raw(out, ",\"session\":");
+                optional(out, row.session.as_deref());
+                raw(out, ",\"row\":");
+                raw(out, &row.image);
+            }
+            Control::Position { resume, .. } => {
+                raw(out, &format!(",\"resume\":\"{resume}\""));
+            }
+            Control::Bookmark { head, at, .. } => {
+                raw(out, &format!(",\"head\":\"{head}\",\"at\":\""));
+                self.time(*at, out);
+                raw(out, "\"");
+            }
+            Control::SnapshotBegin(_) | Control::SnapshotEnd(_) | Control::Bye(_) => {}
+        }
+    }
+
     fn cursor(&self, change: &ChangeRef<'_>, out: &mut Vec<u8>) {
         integer(out, self.epoch.0);
         raw(out, "-");
@@ -98,6 +172,86 @@ impl Encoder {
         let instant = Instant::from_second(second).unwrap_or(nearest);
         self.date = instant.strftime("%Y-%m-%dT%H:%M:%S").to_string();
         self.second = second;
+    }
+}
+
+/// A line of a stream that is no event.
+#[derive(Debug, Clone, Copy)]
+pub enum Control<'a> {
+    /// The first line: which log, and where it stands; the lease of a consumer.
+    Hello {
+        /// The position and the log.
+        log: Hello<'a>,
+        /// To be given with acknowledgements from elsewhere.
+        lease: Option<Generation>,
+    },
+    /// The rows that follow are as of this cursor.
+    SnapshotBegin(Cursor),
+    /// A row of a snapshot.
+    Row {
+        /// The moment of the snapshot.
+        cursor: Cursor,
+        /// The captured table.
+        entity: &'a str,
+        /// The row.
+        row: &'a RowAt,
+    },
+    /// Every row before this line was given: `tail --snapshot --resume` goes on after them.
+    Position {
+        /// The moment of the snapshot.
+        cursor: Cursor,
+        /// The position to resume.
+        resume: &'a str,
+    },
+    /// There are no more rows; changes after this cursor follow.
+    SnapshotEnd(Cursor),
+    /// Every change up to here was given or does not pass the filter.
+    Bookmark {
+        /// The position.
+        cursor: Cursor,
+        /// The newest change, that one can tell how far behind it is.
+        head: Cursor,
+        /// When.
+        at: Timestamp,
+    },
+    /// The last line of a stream that ended in order.
+    Bye(Cursor),
+}
+
+/// What a stream begins with.
+#[derive(Debug, Clone, Copy)]
+pub struct Hello<'a> {
+    /// Where it begins.
+    pub cursor: Cursor,
+    /// The log.
+    pub log: &'a LogInfo,
+}
+
+impl Control<'_> {
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Control::Hello { .. } => "hello",
+            Control::SnapshotBegin(_) => "snapshot_begin",
+            Control::Row { .. } => "row",
+            Control::Position { .. } => "snapshot_position",
+            Control::SnapshotEnd(_) => "snapshot_end",
+            Control::Bookmark { .. } => "bookmark",
+            Control::Bye(_) => "bye",
+        }
+    }
+
+    const fn cursor(&self) -> Cursor {
+        match self {
+            Control::Hello { log, .. } => log.cursor,
+            Control::SnapshotBegin(cursor)
+            | Control::SnapshotEnd(cursor)
+            | Control::Bye(cursor)
+            | Control::Row { cursor, .. }
+            | Control::Position { cursor, .. }
+            | Control::Bookmark { cursor, .. } => *cursor,
+        }
     }
 }
 

@@ -72,7 +72,6 @@ CREATE TABLE reservation (
 CREATE TABLE upkeep (
   id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
   backup_at INTEGER,
-  backup_seq INTEGER,
-  verified_at INTEGER
+  backup_seq INTEGER
 ) STRICT;
 INSERT INTO upkeep (id) VALUES (1);

@@ -77,8 +77,8 @@ codes! {
     InvalidPath "INVALID_PATH" Invalid 400 2 "A path does not exist or cannot be used.";
     NotAGitRepo "NOT_A_GIT_REPO" Invalid 400 2 "The path is not the work tree of a git repository.";
     InvalidPrRef "INVALID_PR_REF" Invalid 400 2 "A pull request reference is neither a URL nor owner/repo#number.";
-    InvalidCursor "INVALID_CURSOR" Invalid 400 2 "A cursor does not have the form EPOCH-SEQ.";
-    InvalidEventType "INVALID_EVENT_TYPE" Invalid 400 2 "No change has this type.";
+    InvalidCursor "INVALID_CURSOR" Invalid 400 2 "A cursor or the position of a snapshot does not have its form.";
+    InvalidEventType "INVALID_EVENT_TYPE" Invalid 400 2 "No change has this type or entity.";
     InvalidDelivery "INVALID_DELIVERY" Invalid 400 2 "The name of a webhook delivery is not one that is understood.";
     InvalidJson "INVALID_JSON" Invalid 400 2 "The input is not JSON, is cut off, or has a field of the wrong type.";
     InvalidObservation "INVALID_OBSERVATION" Invalid 400 2 "An observation is JSON but contradicts itself.";

@@ -41,15 +41,16 @@ pub(crate) enum Role {
     Writer,
 }
 
-/// Creates the data directory (0700) and an empty database file (0600) where they are missing.
+/// Creates the data directory (0700) where it is missing.
+pub(crate) fn create_folder(path: &Path) -> Result<()> {
+    let Some(dir) = path.parent() else { return Ok(()) };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|source| Error::File { action: "create", path: dir.to_owned(), source })
+}
+
+/// Creates the data directory and an empty database file (0600) where they are missing.
 pub(crate) fn create_file(path: &Path) -> Result<()> {
-    if let Some(dir) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|source| Error::File { action: "create", path: dir.to_owned(), source })?;
-    }
+    create_folder(path)?;
     // create_new never opens an existing database: closing a second descriptor on it would drop
     // the POSIX locks that SQLite holds in this process.
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
@@ -75,15 +76,45 @@ pub(crate) fn open(
     conn.busy_timeout(busy).context("set the busy timeout")?;
     // Before anything is set: turning WAL on would change the file of another application.
     let made = refuse_foreign(&conn, path).and_then(|()| configure(&conn, role, durability, busy));
-    made.map_err(|error| match error {
+    made.map_err(|error| not_a_store(error, path))?;
+    Ok(conn)
+}
+
+fn not_a_store(error: Error, path: &Path) -> Error {
+    match error {
         Error::Sqlite(_, ref source)
             if source.sqlite_error_code() == Some(ErrorCode::NotADatabase) =>
         {
             Error::NotAStore(path.to_owned())
         }
         other => other,
-    })?;
-    Ok(conn)
+    }
+}
+
+/// Sets up a connection that was opened for reading only, such as on a backup.
+pub(crate) fn prepare_source(conn: &Connection, path: &Path) -> Result<()> {
+    let made = refuse_foreign(conn, path).and_then(|()| {
+        conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        conn.execute_batch(COMMON).context("set pragmas")?;
+        // An empty file is none that was ever backed up.
+        let id = "PRAGMA application_id";
+        match conn.query_row(id, [], |row| row.get::<_, i32>(0)).context(id)? {
+            APPLICATION_ID => Ok(()),
+            _ => Err(Error::NotAStore(path.to_owned())),
+        }
+    });
+    made.map_err(|error| not_a_store(error, path))
+}
+
+/// Whether a file is a sound database, of another application.
+pub(crate) fn is_foreign_database(path: &Path) -> bool {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let read = Connection::open_with_flags(path, flags).and_then(|conn| {
+        let id = conn.query_row("PRAGMA application_id", [], |row| row.get::<_, i32>(0))?;
+        let tables = "SELECT count(*) FROM sqlite_schema";
+        Ok((id, conn.query_row(tables, [], |row| row.get::<_, i64>(0))?))
+    });
+    read.is_ok_and(|(id, tables)| id != APPLICATION_ID && tables > 0)
 }
 
 fn configure(conn: &Connection, role: Role, durability: Durability, busy: Duration) -> Result<()> {

@@ -173,13 +173,21 @@ pub enum Error {
         finding: String,
     },
     /// A line of an export is damaged, missing, or contradicts the others.
-    #[error("line {line} of the export: {reason}")]
+    #[error("{}: {reason}{}", place_in_export(*line), and_more(*more))]
     InvalidExport {
         /// Counted from 1; 0 for the export as a whole.
         line: u64,
         /// What is wrong.
         reason: String,
+        /// How many more lines are bad.
+        more: u64,
     },
+    /// What was to be written to could not be.
+    #[error("cannot write the output")]
+    Output(#[source] std::io::Error),
+    /// What was to be read could not be.
+    #[error("cannot read the input")]
+    Input(#[source] std::io::Error),
     /// The file is not a database, or one of another application.
     #[error("{} is not a database of ao-store", .0.display())]
     NotAStore(PathBuf),
@@ -319,6 +327,7 @@ impl Error {
             Error::StoreReplaced(_) => Code::StoreReplaced,
             Error::Damaged { .. } => Code::Corrupt,
             Error::InvalidExport { .. } => Code::InvalidExport,
+            Error::Output(source) | Error::Input(source) => io_code(source),
             Error::NotAStore(_) => Code::NotAStore,
             Error::SchemaTooNew { .. } => Code::SchemaTooNew,
             Error::SchemaOutdated { .. } => Code::SchemaOutdated,
@@ -336,6 +345,14 @@ impl Error {
             Error::Migration(source) => migration_code(source),
         }
     }
+}
+
+fn place_in_export(line: u64) -> String {
+    if line == 0 { "the export".to_owned() } else { format!("line {line} of the export") }
+}
+
+fn and_more(more: u64) -> String {
+    if more == 0 { String::new() } else { format!(", and {more} more line(s)") }
 }
 
 /// Names the statement or step that failed: `.context("read project")`.

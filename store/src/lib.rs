@@ -32,6 +32,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod backup;
 mod ballast;
 mod base;
 mod bell;
@@ -49,20 +50,25 @@ mod identity;
 mod migrate;
 pub mod observation;
 mod observe;
+mod probe;
 mod prune;
+mod restore;
 pub mod retention;
 pub mod row;
 mod seal;
 mod set;
 pub mod state;
+mod stats;
 mod store;
 mod text_enum;
 mod time;
+pub mod transfer;
 mod tx;
 pub mod verdict;
 pub mod verify;
 mod writer;
 
+pub use backup::{Receipt, last_backup};
 pub use ballast::{BALLAST_BYTES, ballast_path};
 pub use bell::Listener;
 pub use capture::CHANGE_TYPES;
@@ -76,7 +82,9 @@ pub use id::{ConsumerName, PrId, PrRef, ProjectId, SessionId};
 pub use migrate::{GOLDEN, Migrated, SCHEMA_VERSION};
 pub use observe::{Applied, Outcome, apply_observation};
 pub use prune::{Pruned, Step};
+pub use restore::{Restored, check_source, restore};
 pub use set::Delta;
+pub use stats::Stats;
 pub use store::{Options, Reader, Store};
 pub use time::Timestamp;
 pub use tx::{Cause, Snapshot, Tx};

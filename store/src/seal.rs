@@ -121,6 +121,11 @@ pub(crate) fn bytes_until(conn: &Connection, seq: Seq) -> Result<i64> {
     if let Some(row) = rows.next().context(step)? {
         return row.get(0).context(step);
     }
-    let pruned = "SELECT pruned_bytes FROM log_meta";
-    conn.query_row(pruned, [], |row| row.get(0)).context(step)
+    pruned_bytes(conn)
+}
+
+/// The bytes of all changes that were pruned.
+pub(crate) fn pruned_bytes(conn: &Connection) -> Result<i64> {
+    let sql = "SELECT pruned_bytes FROM log_meta";
+    conn.query_row(sql, [], |row| row.get(0)).context("read what was pruned")
 }

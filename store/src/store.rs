@@ -108,6 +108,12 @@ impl Store {
         self.shared.identity.path()
     }
 
+    /// How it was opened.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        self.shared.options
+    }
+
     /// Runs `work` on one consistent state of the store. Do no I/O in it: as long as it runs, the
     /// write-ahead log cannot be cut back.
     ///

@@ -100,6 +100,13 @@ pub fn verify_file(path: &Path, depth: Depth, busy: Duration) -> Result<Report> 
     verify(&conn, depth)
 }
 
+/// Checks a file that must not be changed, such as the source of a restore.
+pub(crate) fn verify_source(path: &Path) -> Result<Report> {
+    let conn = crate::restore::open_source(path)?;
+    conn.execute_batch("BEGIN").context("begin a read")?;
+    verify(&conn, Depth::Sums)
+}
+
 /// Collects findings, a bounded number of each kind.
 #[derive(Default)]
 struct Findings {
@@ -131,7 +138,8 @@ impl Findings {
     }
 }
 
-fn verify(conn: &Connection, depth: Depth) -> Result<Report> {
+/// Checks what a connection reads, in its transaction.
+pub(crate) fn verify(conn: &Connection, depth: Depth) -> Result<Report> {
     let snapshot = Snapshot::new(conn);
     let mut findings = Findings::default();
     integrity(conn, depth, &mut findings);

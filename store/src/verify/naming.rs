@@ -3,7 +3,7 @@
 //! Each change of a row must begin with what the one before it left, and the live row must be what
 //! the last one left. Needs memory for 48 bytes a row that has changes in the log.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -25,7 +25,7 @@ struct Left {
 }
 
 /// The rows that the log knows, by the hash of entity and key.
-type Known = HashMap<Digest, Left, std::hash::RandomState>;
+type Known = HashMap<Digest, Left>;
 
 /// Adds a finding for each row and change at fault. `suspects` are the tables whose sum is not what
 /// the log adds up to, `damaged` the blocks that are not as sealed.
@@ -38,7 +38,7 @@ pub(super) fn name(
 ) -> Result<()> {
     let floor = crate::row::log::info(&Snapshot::new(conn))?.floor;
     let mut known = Known::default();
-    chain(conn, bases, floor, damaged, &mut known, findings)?;
+    let broken = chain(conn, bases, floor, damaged, &mut known, findings)?;
     for entity in crate::capture::tables() {
         let before = findings.found.len() + findings.more;
         let since =
@@ -46,7 +46,7 @@ pub(super) fn name(
         let is_whole = floor == Seq(0) && since == Seq(0);
         rows(conn, entity, is_whole, damaged, &mut known, findings)?;
         missing(conn, entity, since, &known, findings)?;
-        let is_named = findings.found.len() + findings.more > before;
+        let is_named = broken.contains(entity) || findings.found.len() + findings.more > before;
         if suspects.contains(&entity) && !is_named {
             let what = if damaged.is_empty() {
                 "the row at fault was changed last before the floor of the log"
@@ -70,6 +70,7 @@ fn text(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<Vec<u
     })
 }
 
+/// Checks that changes follow on each other; returns the entities where one does not.
 fn chain(
     conn: &Connection,
     bases: &[Base],
@@ -77,8 +78,9 @@ fn chain(
     damaged: &[(Seq, Seq)],
     known: &mut Known,
     findings: &mut Findings,
-) -> Result<()> {
+) -> Result<HashSet<String>> {
     let step = "read the change log";
+    let mut broken = HashSet::new();
     let mut hasher = Hasher::default();
     let mut statement = conn.prepare_cached(SELECT).context(step)?;
     let mut found = statement.query([floor.0]).context(step)?;
@@ -112,9 +114,10 @@ fn chain(
         if !fits || !follows {
             let key = String::from_utf8_lossy(&key).into_owned();
             findings.add("log.chain", blame(seq, earlier, &format!("{entity} {key}"), damaged));
+            broken.insert(entity);
         }
     }
-    Ok(())
+    Ok(broken)
 }
 
 /// Which of two changes that do not fit is at fault, where a seal tells.

@@ -90,7 +90,7 @@ fn every_planted_fault_is_found_and_named() {
         ),
         (
             "UPDATE change_log SET after = replace(after, 'body 3', 'body X') WHERE entity = 'pr_comment'",
-            "of pr_comment [\"github.com/octo/hello#7\",\"C1\"] is damaged",
+            "of pr_comment [\"github.com/octo/hello#7\",\"C1\"] does not begin with what",
         ),
         (
             "UPDATE log_seal SET digest = zeroblob(16) WHERE block = 0",

@@ -1,0 +1,189 @@
+//! A durable consumer as its owner holds it: a tail from where it acknowledged, under a lease.
+//!
+//! Acknowledgements are cumulative and coalesced: many become one write. What is in memory when the
+//! process is killed is delivered again, never lost. Once another owner has the lease, every
+//! acknowledgement of this one is refused.
+
+use std::time::{Duration, Instant};
+
+use ao_store::row::change::Change;
+use ao_store::row::consumer::{self, Generation};
+use ao_store::{Cause, ConsumerName, Cursor, Store, Timestamp};
+
+use crate::error::{Error, Result};
+use crate::fanout::StoreHandle;
+use crate::filter::Filter;
+use crate::owner::Owner;
+use crate::tail::{LONGEST_WAIT, Start, Tail};
+
+/// How long a lease lasts that is not renewed.
+pub const LEASE: Duration = Duration::from_secs(10);
+/// The longest that an acknowledgement waits for others.
+const ACK_EVERY: Duration = Duration::from_millis(100);
+/// Acknowledged changes that are worth a write at once.
+const ACK_EVENTS: i64 = 1000;
+/// The name that stands for writes of bookkeeping.
+const ACTOR: &str = "consumer";
+
+/// What to do about an owner that still has the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takeover {
+    /// Leave it alone, unless its process is known to have ended.
+    IfGone,
+    /// Fence it off.
+    Always,
+}
+
+/// Changes that were handed out and wait to be acknowledged by their cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "acknowledge its cursor once the changes are dealt with, or they come again"]
+pub struct Delivery {
+    /// The changes that pass the filter; none when only others came, whose position still counts.
+    pub changes: Vec<Change>,
+    /// Everything up to here is in this delivery or does not pass.
+    pub cursor: Cursor,
+}
+
+/// A consumer under lease. Dropping it writes what was acknowledged and gives the lease up.
+#[derive(Debug)]
+pub struct Consumer {
+    store: StoreHandle,
+    name: ConsumerName,
+    generation: Generation,
+    tail: Tail,
+    acked: Cursor,
+    stored: Cursor,
+    written: Instant,
+}
+
+impl Consumer {
+    /// Takes the lease and begins after the last acknowledgement. A `filter` that is given must be the
+    /// one that the consumer was created with.
+    ///
+    /// # Errors
+    /// `CONSUMER_NOT_FOUND`, `CONSUMER_FILTER_MISMATCH`, `LEASE_HELD`; the cursor errors when its
+    /// position can no longer be resumed.
+    pub fn open(
+        store: &Store,
+        name: &ConsumerName,
+        filter: Option<&Filter>,
+        owner: &Owner,
+        takeover: Takeover,
+    ) -> Result<Consumer> {
+        let found = store.read(|snapshot| consumer::require(snapshot, name))?;
+        let stored = Filter::from_json(&found.filter)?;
+        if filter.is_some_and(|filter| *filter != stored) {
+            let (name, stored) = (name.clone(), found.filter);
+            return Err(Error::Store(ao_store::Error::ConsumerFilter { name, stored }));
+        }
+        let tail = Tail::open(store, Start::Cursor(found.acked), stored)?;
+        let is_gone = found.lease.as_ref().is_some_and(|lease| Owner::is_gone(&lease.owner));
+        let displace = (is_gone || takeover == Takeover::Always).then_some(found.generation);
+        let (leased, owner) = (name.clone(), owner.to_string());
+        let leased = store
+            .write(now(), move |tx| consumer::acquire(tx, &leased, &owner, LEASE, displace))?;
+        let acked = found.acked;
+        Ok(Consumer {
+            store: StoreHandle(store.clone()),
+            name: name.clone(),
+            generation: leased.value.generation,
+            tail,
+            acked,
+            stored: acked,
+            written: Instant::now(),
+        })
+    }
+
+    /// Where it reads.
+    pub fn tail_mut(&mut self) -> &mut Tail {
+        &mut self.tail
+    }
+
+    /// Everything up to here was read.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.tail.cursor()
+    }
+
+    /// The next changes, at most `limit` looked at; `None` when nothing came in time.
+    ///
+    /// # Errors
+    /// Those of [`Tail::visit`]; `LEASE_LOST`.
+    pub fn next_within(&mut self, limit: usize, timeout: Duration) -> Result<Option<Delivery>> {
+        let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
+        loop {
+            self.keep()?;
+            let mut changes = Vec::new();
+            let before = self.tail.cursor();
+            self.tail.visit(limit, |change| {
+                changes.push(change.to_owned()?);
+                Ok(())
+            })?;
+            let cursor = self.tail.cursor();
+            if cursor != before {
+                return Ok(Some(Delivery { changes, cursor }));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            self.tail.wait(left.min(LEASE / 4))?;
+        }
+    }
+
+    /// Acknowledges everything up to `cursor`. It is written within 100 ms of the next call of
+    /// this, [`Consumer::keep`] or [`Consumer::next_within`], or at once after 1,000 changes.
+    ///
+    /// # Errors
+    /// `LEASE_LOST` when another owner has it; nothing was acknowledged then.
+    pub fn ack(&mut self, cursor: Cursor) -> Result<()> {
+        if cursor.epoch == self.acked.epoch && cursor.seq > self.acked.seq {
+            self.acked = cursor;
+        }
+        let many = self.acked.seq.0 - self.stored.seq.0 >= ACK_EVENTS;
+        if many { self.flush() } else { self.keep() }
+    }
+
+    /// Writes what is due and keeps the lease; to be called every second or so while nothing comes.
+    ///
+    /// # Errors
+    /// `LEASE_LOST`.
+    pub fn keep(&mut self) -> Result<()> {
+        let is_due = self.acked != self.stored && self.written.elapsed() >= ACK_EVERY;
+        if is_due || self.written.elapsed() >= LEASE / 3 { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes what was acknowledged and renews the lease, now.
+    ///
+    /// # Errors
+    /// `LEASE_LOST`; those of a write.
+    pub fn flush(&mut self) -> Result<()> {
+        let (name, generation, acked) = (self.name.clone(), self.generation, self.acked);
+        self.store.0.write(now(), move |tx| {
+            consumer::ack(tx, &name, acked, Some(generation))?;
+            consumer::renew(tx, &name, generation, LEASE)
+        })?;
+        self.stored = acked;
+        self.written = Instant::now();
+        Ok(())
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        // What cannot be written comes again; a lease that cannot be given up ends by itself.
+        if self.acked != self.stored && self.flush().is_err() {
+            return;
+        }
+        let (name, generation) = (self.name.clone(), self.generation);
+        let released =
+            self.store.0.write(now(), move |tx| consumer::release(tx, &name, generation));
+        if let Err(error) = released {
+            tracing::debug!(%error, "a lease was not given up");
+        }
+    }
+}
+
+fn now() -> Cause {
+    Cause::new(ACTOR, Timestamp::now())
+}

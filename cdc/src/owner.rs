@@ -1,0 +1,87 @@
+//! Who holds a lease: a process, named so that another one on the same machine can tell whether it
+//! still lives. A wrong answer costs nothing but a lease taken early: acknowledgements are fenced.
+
+use std::fmt;
+use std::fs;
+
+/// A process, told apart from every other one that ever ran on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    pid: u32,
+    /// When the process began, in ticks since the boot.
+    started: u64,
+    /// Which boot of which machine, and which name space of process ids.
+    place: String,
+}
+
+impl Owner {
+    /// The process that asks.
+    #[must_use]
+    pub fn this_process() -> Owner {
+        let pid = std::process::id();
+        Owner { pid, started: started(pid).unwrap_or(0), place: place() }
+    }
+
+    /// Whether the process that this text names is known to have ended: it ran here, and does not
+    /// any more. Of a process somewhere else nothing is known.
+    #[must_use]
+    pub fn is_gone(text: &str) -> bool {
+        let Some(owner) = Owner::parse(text) else { return false };
+        owner.place == place() && started(owner.pid) != Some(owner.started)
+    }
+
+    fn parse(text: &str) -> Option<Owner> {
+        let mut words = text.split(' ');
+        let mut word = |name: &str| words.next()?.strip_prefix(name)?.strip_prefix(':');
+        Some(Owner {
+            pid: word("pid")?.parse().ok()?,
+            started: word("started")?.parse().ok()?,
+            place: word("place")?.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pid:{} started:{} place:{}", self.pid, self.started, self.place)
+    }
+}
+
+fn place() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let space = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let space: String = space.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+    format!("{}/{space}", boot.trim().chars().take(8).collect::<String>())
+}
+
+/// The 22nd field of a process's state, counted after its name, which may hold anything. A zombie
+/// has ended.
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    match fields.next()? {
+        "Z" | "X" => None,
+        _ => fields.nth(18)?.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_ended_is_gone_and_one_elsewhere_is_not_known() {
+        let this = Owner::this_process();
+        assert_eq!(Owner::parse(&this.to_string()), Some(this.clone()));
+        assert!(!Owner::is_gone(&this.to_string()));
+        let reused = Owner { started: this.started + 1, ..this.clone() };
+        assert!(Owner::is_gone(&reused.to_string()), "another process has its number");
+        let elsewhere = Owner { place: "other/1".to_owned(), ..reused };
+        assert!(!Owner::is_gone(&elsewhere.to_string()));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let ended = Owner { pid: child.id(), started: started(child.id()).unwrap_or(1), ..this };
+        child.wait().unwrap();
+        assert!(Owner::is_gone(&ended.to_string()));
+        assert!(!Owner::is_gone("somebody"));
+    }
+}

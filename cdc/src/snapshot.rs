@@ -1,0 +1,216 @@
+//! Snapshot, then follow: the rows as they were at one cursor, in chunks, and the stream from there.
+//!
+//! Every chunk shows the same moment although each is a short read of its own, because a row that
+//! changed since is given as the log says it was (`ao_store::state`). So there is no gap and no
+//! duplicate, nothing to merge for the receiver, and a reader that was interrupted goes on where it
+//! was. A reservation holds retention back meanwhile.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use ao_store::row::reservation::{self, ReservationId};
+use ao_store::state::{self, RowAt};
+use ao_store::{Cause, Cursor, Store, Timestamp};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::fanout::StoreHandle;
+use crate::filter::Filter;
+use crate::tail::{Start, Tail};
+
+/// Rows in a chunk.
+const CHUNK: usize = 500;
+/// How long a reservation lasts that is not renewed: how long an interrupted snapshot can be resumed
+/// for certain.
+pub const RESERVATION: Duration = Duration::from_secs(600);
+
+/// Holds the changes after a cursor back from retention until it is dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    store: StoreHandle,
+    id: ReservationId,
+    renewed: Instant,
+}
+
+impl Reservation {
+    fn new(store: &Store, cursor: Cursor, holder: &str) -> Result<Reservation> {
+        let holder = holder.to_owned();
+        let made =
+            store.write(now(), move |tx| reservation::reserve(tx, cursor, &holder, RESERVATION))?;
+        let store = StoreHandle(store.clone());
+        Ok(Reservation { store, id: made.value, renewed: Instant::now() })
+    }
+
+    fn keep(&mut self) -> Result<()> {
+        if self.renewed.elapsed() < RESERVATION / 4 {
+            return Ok(());
+        }
+        let id = self.id;
+        self.store.0.write(now(), move |tx| reservation::renew(tx, id, RESERVATION))?;
+        self.renewed = Instant::now();
+        Ok(())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let id = self.id;
+        if let Err(error) = self.store.0.write(now(), move |tx| reservation::release(tx, id)) {
+            tracing::debug!(%error, "a reservation was not given up");
+        }
+    }
+}
+
+fn now() -> Cause {
+    Cause::new("snapshot", Timestamp::now())
+}
+
+/// Rows of one entity in key order, as they were at the cursor of their snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rows {
+    /// The captured table.
+    pub entity: &'static str,
+    /// The rows that pass the filter; may be none.
+    pub rows: Vec<RowAt>,
+    /// Where to go on after them: for [`SnapshotReader::resume`].
+    pub position: String,
+}
+
+/// Reads the rows of a snapshot chunk by chunk.
+#[derive(Debug)]
+pub struct SnapshotReader {
+    store: StoreHandle,
+    cursor: Cursor,
+    filter: Filter,
+    entities: Vec<&'static str>,
+    after: Option<String>,
+    reservation: Reservation,
+}
+
+impl SnapshotReader {
+    /// Begins a snapshot as of a start position. `holder` names the reader to people who wonder why
+    /// the log is not pruned.
+    ///
+    /// # Errors
+    /// The cursor errors; those of a write.
+    pub fn open(
+        store: &Store,
+        start: Start,
+        filter: Filter,
+        holder: &str,
+    ) -> Result<SnapshotReader> {
+        let cursor = Tail::open(store, start, filter.clone())?.cursor();
+        SnapshotReader::at(store, cursor, filter, holder)
+    }
+
+    fn at(store: &Store, cursor: Cursor, filter: Filter, holder: &str) -> Result<SnapshotReader> {
+        let reservation = Reservation::new(store, cursor, holder)?;
+        let entities = filter.entities();
+        let store = StoreHandle(store.clone());
+        Ok(SnapshotReader { store, cursor, filter, entities, after: None, reservation })
+    }
+
+    /// Goes on after the chunk that came with `position`, with the same filter.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPosition`]; `CURSOR_EXPIRED` when the log was pruned meanwhile.
+    pub fn resume(
+        store: &Store,
+        position: &str,
+        filter: Filter,
+        holder: &str,
+    ) -> Result<SnapshotReader> {
+        let read = unhex(position).ok_or(Error::InvalidPosition)?;
+        let read: Value = serde_json::from_str(&read).map_err(|_| Error::InvalidPosition)?;
+        let text = |name: &str| read[name].as_str().map(str::to_owned);
+        let cursor = text("cursor").ok_or(Error::InvalidPosition)?;
+        let cursor = cursor.parse().map_err(|_| Error::InvalidPosition)?;
+        if text("filter").as_deref() != Some(&filter.to_json()) {
+            return Err(Error::InvalidPosition);
+        }
+        let mut reader = SnapshotReader::at(store, cursor, filter, holder)?;
+        let entity = text("entity");
+        let left = reader.entities.iter().position(|name| Some(*name) == entity.as_deref());
+        reader.entities.drain(..left.unwrap_or(reader.entities.len()));
+        reader.after = text("after");
+        Ok(reader)
+    }
+
+    /// The moment that it shows.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// The next rows; `None` when there are no more.
+    ///
+    /// # Errors
+    /// The cursor errors, when the reservation was lost and the log pruned.
+    pub fn next_rows(&mut self) -> Result<Option<Rows>> {
+        let Some(entity) = self.entities.first().copied() else { return Ok(None) };
+        self.reservation.keep()?;
+        let (cursor, after) = (self.cursor, self.after.as_deref());
+        let chunk =
+            self.store.0.read(|snapshot| state::chunk(snapshot, entity, cursor, after, CHUNK))?;
+        let mut rows = chunk.rows;
+        rows.retain(|row| self.filter.matches_row(entity, row));
+        if chunk.next.is_none() {
+            self.entities.remove(0);
+        }
+        self.after = chunk.next;
+        Ok(Some(Rows { entity, rows, position: self.position() }))
+    }
+
+    fn position(&self) -> String {
+        let position = json!({
+            "cursor": self.cursor.to_string(),
+            "entity": self.entities.first(),
+            "after": self.after,
+            "filter": self.filter.to_json(),
+        });
+        hex(&position.to_string())
+    }
+
+    /// The stream from the moment of the snapshot on. Keep the reservation until the tail has caught
+    /// up with the head.
+    ///
+    /// # Errors
+    /// Those of [`Tail::open`].
+    pub fn follow(self) -> Result<(Tail, Reservation)> {
+        let tail = Tail::open(&self.store.0, Start::Cursor(self.cursor), self.filter)?;
+        Ok((tail, self.reservation))
+    }
+}
+
+/// One opaque word that no shell minds.
+fn hex(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(2 * text.len()), |mut word, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(word, "{byte:02x}");
+        word
+    })
+}
+
+fn unhex(word: &str) -> Option<String> {
+    let digits = word.as_bytes();
+    let bytes = digits.chunks(2).map(|pair| {
+        let pair = str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+        u8::from_str_radix(pair, 16).ok()
+    });
+    String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_survives_its_word() {
+        for text in ["", "{\"a\":\"é\u{1F600}\"}"] {
+            assert_eq!(unhex(&hex(text)).as_deref(), Some(text));
+        }
+        for bad in ["0", "zz", "+1", "ff", "é"] {
+            assert_eq!(unhex(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Figures of a store for people and monitors, read in one short read.
+
+use std::fs;
+use std::path::Path;
+
+use crate::backup::{last_backup, with_suffix};
+use crate::error::Result;
+use crate::retention::{self, Rules};
+use crate::row::consumer::{self, Consumer, Lag};
+use crate::row::log::{self, LogInfo};
+use crate::row::reservation::{self, Reservation};
+use crate::seal;
+use crate::store::Store;
+use crate::time::Timestamp;
+use crate::tx::Snapshot;
+
+/// The figures of a store at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stats {
+    /// Identity and bounds of the log.
+    pub log: LogInfo,
+    /// The time of the newest change.
+    pub newest_at: Option<Timestamp>,
+    /// Bytes of the changes that are kept, without what SQLite needs to store them.
+    pub log_bytes: u64,
+    /// Changes that no commit of ours has sealed yet.
+    pub unsealed: u64,
+    /// Size of the database file.
+    pub database_bytes: u64,
+    /// Of it, pages that are free, in bytes.
+    pub free_bytes: u64,
+    /// Size of the write-ahead log.
+    pub wal_bytes: u64,
+    /// Rows of each captured table.
+    pub rows: Vec<(&'static str, u64)>,
+    /// The consumers, and how far behind each is.
+    pub consumers: Vec<(Consumer, Lag)>,
+    /// Snapshots that hold retention back.
+    pub reservations: Vec<Reservation>,
+    /// The stored retention rules.
+    pub retention: Rules,
+    /// When the store was backed up last.
+    pub backup_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Reads the figures.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn stats(&self, now: Timestamp) -> Result<Stats> {
+        let mut stats = self.read(|snapshot| read(snapshot, now))?;
+        stats.database_bytes = size(self.path());
+        stats.wal_bytes = size(&with_suffix(self.path(), "-wal"));
+        Ok(stats)
+    }
+}
+
+fn read(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Stats> {
+    let log = log::info(snapshot)?;
+    let sealed = seal::sealed(snapshot.conn())?;
+    let pruned = seal::pruned_bytes(snapshot.conn())?;
+    let mut consumers = Vec::new();
+    for found in consumer::list(snapshot)? {
+        let lag = consumer::lag(snapshot, &log, &found, now)?;
+        consumers.push((found, lag));
+    }
+    let number = |sql| {
+        let number = snapshot.one("read the size", sql, [], |row| row.get::<_, i64>(0))?;
+        Ok::<_, crate::Error>(number.unwrap_or(0).unsigned_abs())
+    };
+    let free_bytes = number("PRAGMA freelist_count")? * number("PRAGMA page_size")?;
+    Ok(Stats {
+        newest_at: log::time_of(snapshot, log.head)?,
+        log_bytes: u64::try_from(sealed.bytes - pruned).unwrap_or(0),
+        unsealed: u64::try_from(log.head.0 - sealed.seq.0).unwrap_or(0),
+        database_bytes: 0,
+        free_bytes,
+        wal_bytes: 0,
+        rows: log::counts(snapshot)?,
+        consumers,
+        reservations: reservation::list(snapshot, now)?,
+        retention: retention::rules(snapshot)?,
+        backup_at: last_backup(snapshot)?,
+        log,
+    })
+}
+
+/// The size of a file; one that is not there has none.
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |file| file.len())
+}

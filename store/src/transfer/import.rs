@@ -1,0 +1,362 @@
+//! Reading a store in: into a new database file, in one transaction, that gets its name only when it
+//! is whole and explains itself.
+//!
+//! Without a bad line the log comes along and is the same, change by change. With bad lines that are
+//! skipped it would not explain the rows, so it is left out: the facts stand as if everything before
+//! had been pruned. Either way a new epoch begins.
+
+use std::io::BufRead;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value as Json};
+
+use crate::backup::{Partial, place_new, with_suffix};
+use crate::base::{self, History};
+use crate::connection::{self, Durability, Role};
+use crate::cursor::{Cursor, Seq};
+use crate::error::{Context, Error, Result};
+use crate::migrate;
+use crate::row::log;
+use crate::seal;
+use crate::tx::Snapshot;
+use crate::verify::{self, Depth};
+
+use super::export::{COLUMNS, is_json};
+use super::{FORMAT, TABLES, value};
+
+/// The longest line that is taken.
+const LINE_MAX: u64 = 64 << 20;
+/// Bad lines that are told one by one.
+const BAD_MAX: usize = 100;
+
+/// What to do about lines that cannot be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBad {
+    /// Take nothing at all.
+    Refuse,
+    /// Take the others, without the log.
+    Skip,
+}
+
+/// A line that could not be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLine {
+    /// Its number, from 1; 0 for the export as a whole.
+    pub line: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What was imported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// The state, in a new epoch.
+    pub cursor: Cursor,
+    /// Rows taken.
+    pub rows: u64,
+    /// Changes taken.
+    pub changes: u64,
+    /// The lines that were skipped, at most 100 of them.
+    pub bad: Vec<BadLine>,
+    /// How many there were.
+    pub bad_total: u64,
+}
+
+/// Makes a store at `target`, where nothing may be, of an export.
+///
+/// # Errors
+/// `TARGET_EXISTS`, `INVALID_EXPORT`; those of reading `input`. Nothing is left then.
+pub fn import(target: &Path, input: &mut dyn BufRead, on_bad: OnBad) -> Result<Imported> {
+    if target.symlink_metadata().is_ok() {
+        return Err(Error::TargetExists(target.to_owned()));
+    }
+    connection::create_folder(target)?;
+    let partial = Partial::claim(&with_suffix(target, ".importing"))?;
+    let mut conn = connection::open(&partial.path, Role::Writer, Durability::Full, Duration::ZERO)?;
+    migrate::migrate(&mut conn)?;
+    let mut import = Import::begin(&conn)?;
+    import.read(input)?;
+    let imported = import.finish(on_bad)?;
+    conn.execute_batch("COMMIT").context("commit the import")?;
+    // The last to close it moves everything into the one file.
+    conn.close().map_err(|(_, error)| error).context("close the import")?;
+    partial.sync()?;
+    place_new(&partial.path, target)?;
+    partial.keep();
+    Ok(imported)
+}
+
+struct Import<'c> {
+    conn: &'c Connection,
+    header: Option<Map<String, Json>>,
+    end: Option<Map<String, Json>>,
+    rows: u64,
+    changes: u64,
+    last: Option<Seq>,
+    bad: Vec<BadLine>,
+    bad_total: u64,
+}
+
+/// What is left of a line after its kind was told.
+type Outcome<T> = std::result::Result<T, String>;
+
+impl<'c> Import<'c> {
+    /// Rows come as they were, so no trigger may act on them. Foreign keys are checked at the end.
+    fn begin(conn: &'c Connection) -> Result<Import<'c>> {
+        let step = "begin the import";
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).context(step)?;
+        conn.execute_batch("PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE").context(step)?;
+        // What the migration put there comes with the export.
+        conn.execute_batch("DELETE FROM log_base; DELETE FROM retention; DELETE FROM upkeep")
+            .context(step)?;
+        Ok(Import {
+            conn,
+            header: None,
+            end: None,
+            rows: 0,
+            changes: 0,
+            last: None,
+            bad: Vec::new(),
+            bad_total: 0,
+        })
+    }
+
+    fn read(&mut self, input: &mut dyn BufRead) -> Result<()> {
+        let mut number = 0;
+        loop {
+            let mut line = Vec::new();
+            let read = std::io::Read::take(&mut *input, LINE_MAX + 1).read_until(b'\n', &mut line);
+            if read.map_err(Error::Input)? == 0 {
+                return Ok(());
+            }
+            number += 1;
+            if line.len() as u64 > LINE_MAX {
+                let reason = "it is longer than 64 MiB".to_owned();
+                return Err(Error::InvalidExport { line: number, reason, more: self.bad_total });
+            }
+            if let Err(reason) = self.take(&line) {
+                // Without its first line nothing else can be understood.
+                if number == 1 {
+                    return Err(Error::InvalidExport { line: 1, reason, more: 0 });
+                }
+                self.skip(number, reason);
+            }
+        }
+    }
+
+    fn skip(&mut self, line: u64, reason: String) {
+        self.bad_total += 1;
+        if self.bad.len() < BAD_MAX {
+            self.bad.push(BadLine { line, reason });
+        }
+    }
+
+    fn take(&mut self, line: &[u8]) -> Outcome<()> {
+        let line = str::from_utf8(line).map_err(|_| "it is not UTF-8")?;
+        let parsed: std::result::Result<Map<String, Json>, _> = serde_json::from_str(line);
+        let mut object = parsed.map_err(|error| format!("it is not a JSON object: {error}"))?;
+        if self.header.is_none() {
+            return self.take_header(object.remove("export"));
+        }
+        if self.end.is_some() {
+            return Err("it stands behind the last line".to_owned());
+        }
+        if let Some(Json::Object(end)) = object.remove("end") {
+            self.end = Some(end);
+            return Ok(());
+        }
+        match (object.remove("table"), object.remove("row"), object.contains_key("change")) {
+            (Some(Json::String(table)), Some(Json::Object(row)), false) => {
+                self.take_row(&table, &row)?;
+                self.rows += 1;
+            }
+            (None, None, true) => {
+                self.take_change(line)?;
+                self.changes += 1;
+            }
+            _ => return Err("it is neither a row nor a change".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn take_header(&mut self, header: Option<Json>) -> Outcome<()> {
+        let Some(Json::Object(header)) = header else {
+            return Err("the file does not begin like an export of ao-store".to_owned());
+        };
+        if header.get("format").and_then(Json::as_u64) != Some(FORMAT) {
+            return Err("it is of a format that this program does not know".to_owned());
+        }
+        let schema = header.get("schema").and_then(Json::as_u64).unwrap_or(u64::MAX);
+        if schema > u64::from(migrate::SCHEMA_VERSION) {
+            return Err(format!("it was written by a newer ao-store, with schema {schema}"));
+        }
+        self.header = Some(header);
+        Ok(())
+    }
+
+    fn take_row(&self, table: &str, row: &Map<String, Json>) -> Outcome<()> {
+        if !TABLES.iter().any(|known| known.name == table) {
+            return Err(format!("there is no table {table:?}"));
+        }
+        let mut values = Vec::with_capacity(row.len());
+        for (name, json) in row {
+            let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            if !is_name || name.is_empty() {
+                return Err(format!("{table} has no column {name:?}"));
+            }
+            values.push(value::read(json).ok_or(format!("the value of {name} is none"))?);
+        }
+        let columns: Vec<_> = row.keys().map(String::as_str).collect();
+        self.insert(table, &columns, values)
+    }
+
+    /// The JSON in a change is taken over byte for byte.
+    fn take_change(&mut self, line: &str) -> Outcome<()> {
+        let wrong = |error: serde_json::Error| format!("it is not a change: {error}");
+        let outer: std::collections::HashMap<&str, &RawValue> =
+            serde_json::from_str(line).map_err(wrong)?;
+        let change = outer.get("change").ok_or("it is not a change")?;
+        let fields: std::collections::HashMap<&str, &RawValue> =
+            serde_json::from_str(change.get()).map_err(wrong)?;
+        let mut values = Vec::with_capacity(COLUMNS.len());
+        for name in COLUMNS {
+            let raw = fields.get(name).ok_or(format!("{name} is missing"))?.get();
+            let json: Json = serde_json::from_str(raw).map_err(wrong)?;
+            let value = match &json {
+                Json::Null => Value::Null,
+                Json::Object(object) if object.contains_key("$text") => {
+                    value::read_hex(object).ok_or(format!("the value of {name} is none"))?
+                }
+                _ if is_json(name) => Value::Text(raw.to_owned()),
+                other => value::read(other).ok_or(format!("the value of {name} is none"))?,
+            };
+            values.push(value);
+        }
+        let Some(Value::Integer(seq)) = values.first() else {
+            return Err("it has no seq".to_owned());
+        };
+        let seq = Seq(*seq);
+        if self.last.is_some_and(|last| seq != last.next()) {
+            return Err(format!("change {seq} does not follow on the one before"));
+        }
+        self.insert("change_log", &COLUMNS, values)?;
+        self.last = Some(seq);
+        Ok(())
+    }
+
+    fn insert(&self, table: &str, columns: &[&str], values: Vec<Value>) -> Outcome<()> {
+        let places: Vec<_> = (1..=columns.len()).map(|i| format!("?{i}")).collect();
+        let (columns, places) = (columns.join(", "), places.join(", "));
+        let sql = format!("INSERT INTO {table} ({columns}) VALUES ({places})");
+        let inserted = self
+            .conn
+            .prepare_cached(&sql)
+            .and_then(|mut statement| statement.execute(params_from_iter(values)));
+        inserted.map(|_| ()).map_err(|error| format!("it does not fit into {table}: {error}"))
+    }
+
+    fn finish(mut self, on_bad: OnBad) -> Result<Imported> {
+        let header = self.header.take().unwrap_or_default();
+        self.compare_end();
+        let is_whole = self.bad_total == 0;
+        if !is_whole && on_bad == OnBad::Refuse {
+            let more = self.bad_total - 1;
+            let BadLine { line, reason } = self.bad.swap_remove(0);
+            return Err(Error::InvalidExport { line, reason, more });
+        }
+        if !is_whole {
+            self.drop_orphans()?;
+            self.changes = 0;
+        }
+        settle(self.conn, &header, is_whole)?;
+        let report = verify::verify(self.conn, Depth::Sums)?;
+        if let Some(finding) = report.findings.into_iter().next() {
+            let reason = format!("the rows and changes do not fit: {}", finding.message);
+            return Err(Error::InvalidExport { line: 0, reason, more: 0 });
+        }
+        let Import { rows, changes, bad, bad_total, .. } = self;
+        Ok(Imported { cursor: report.cursor, rows, changes, bad, bad_total })
+    }
+
+    /// What the last line counted.
+    fn compare_end(&mut self) {
+        let Some(end) = self.end.take() else {
+            return self.skip(0, "its last line is missing: the export was cut off".to_owned());
+        };
+        let count = |name: &str| end.get(name).and_then(Json::as_u64);
+        let (rows, changes) = (self.rows, self.changes);
+        // A line that was told already is not told again by its absence.
+        if self.bad_total == 0 && (count("rows"), count("changes")) != (Some(rows), Some(changes)) {
+            let told = (count("rows").unwrap_or(0), count("changes").unwrap_or(0));
+            let reason = format!(
+                "it should have {} rows and {} changes, and has {rows} and {changes}",
+                told.0, told.1
+            );
+            self.skip(0, reason);
+        }
+    }
+
+    /// Removes rows that refer to skipped ones, and says so.
+    fn drop_orphans(&mut self) -> Result<()> {
+        let step = "drop rows whose owner was skipped";
+        let sql = "SELECT DISTINCT \"table\", parent FROM pragma_foreign_key_check";
+        loop {
+            let orphans = Snapshot::new(self.conn).list(step, sql, [], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            })?;
+            if orphans.is_empty() {
+                return Ok(());
+            }
+            for (table, parent) in orphans {
+                let key = match parent.as_str() {
+                    "project" => "project_id",
+                    "session" => "session_id",
+                    _ => "pr_id",
+                };
+                let sql =
+                    format!("DELETE FROM {table} WHERE {key} NOT IN (SELECT id FROM {parent})");
+                let gone = self.conn.execute(&sql, []).context(step)?;
+                self.rows = self.rows.saturating_sub(gone as u64);
+                let reason = format!("{gone} row(s) of {table}: their {parent} was skipped");
+                self.skip(0, reason);
+            }
+        }
+    }
+}
+
+const SET_LOG: &str = "UPDATE log_meta SET log_id = ?1, epoch = ?2, floor = ?3, pruned_bytes = ?4";
+const SET_CONTEXT: &str = "UPDATE change_context SET at = ?1, foreign_writes = ?2, sealed = ?3,
+    logged_bytes = ?4";
+/// An export that lost them keeps everything, as a new store does.
+const COMPLETE: &str =
+    "INSERT INTO retention (id) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM retention);
+    INSERT INTO upkeep (id) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM upkeep);
+    UPDATE consumer SET generation = generation + 1, lease_owner = NULL, lease_until = NULL;";
+
+/// Makes the log what the first line says, or, without changes, one that was pruned to its head.
+fn settle(conn: &Connection, header: &Map<String, Json>, is_whole: bool) -> Result<()> {
+    let step = "settle the log";
+    let number = |name: &str| header.get(name).and_then(Json::as_i64).unwrap_or(0).max(0);
+    let invalid =
+        |reason: &str| Error::InvalidExport { line: 1, reason: reason.to_owned(), more: 0 };
+    let log_id = header.get("log").and_then(Json::as_str).ok_or(invalid("it names no log"))?;
+    let (floor, pruned) = if is_whole {
+        (number("floor"), number("pruned_bytes"))
+    } else {
+        conn.execute_batch("DELETE FROM change_log; DELETE FROM log_base").context(step)?;
+        (number("head"), 0)
+    };
+    let epoch = number("epoch").checked_add(1).ok_or(invalid("its epoch is too large"))?;
+    conn.execute(SET_LOG, (log_id, epoch, floor, pruned)).context(step)?;
+    let context = (number("at"), number("foreign_writes"), floor, pruned);
+    conn.execute(SET_CONTEXT, context).context(step)?;
+    conn.execute_batch(COMPLETE).context(step)?;
+    let head = log::info(&Snapshot::new(conn))?.head;
+    base::settle(conn, head, if is_whole { History::Whole } else { History::Pruned })?;
+    seal::seal_all(conn).map(|_| ())
+}

@@ -1,0 +1,103 @@
+//! Values of a database as JSON and back, exactly: what is no text in UTF-8 becomes `{"$hex":"…"}`.
+
+use std::fmt::Write;
+
+use rusqlite::types::{Value, ValueRef};
+use serde_json::Value as Json;
+
+/// Appends a value.
+pub(super) fn write(value: ValueRef<'_>, out: &mut String) {
+    match value {
+        ValueRef::Null => out.push_str("null"),
+        ValueRef::Integer(number) => push(out, format_args!("{number}")),
+        // No table has any: they are STRICT.
+        ValueRef::Real(number) => push(out, format_args!("{}", Json::from(number))),
+        ValueRef::Text(bytes) => match str::from_utf8(bytes) {
+            Ok(text) => push(out, format_args!("{}", Json::from(text))),
+            Err(_) => hex("$text", bytes, out),
+        },
+        ValueRef::Blob(bytes) => hex("$hex", bytes, out),
+    }
+}
+
+/// Appends a text that is JSON as it is, so that it comes back byte for byte.
+pub(super) fn write_json(value: ValueRef<'_>, out: &mut String) {
+    let text = value.as_bytes().ok().and_then(|bytes| str::from_utf8(bytes).ok());
+    let is_one_line = |text: &&str| !text.contains(['\n', '\r']);
+    match text
+        .filter(is_one_line)
+        .filter(|text| serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok())
+    {
+        // Spaces around it would be lost.
+        Some(text) if text.trim() == text => out.push_str(text),
+        _ => match value.as_bytes() {
+            Ok(bytes) => hex("$text", bytes, out),
+            Err(_) => out.push_str("null"),
+        },
+    }
+}
+
+fn hex(kind: &str, bytes: &[u8], out: &mut String) {
+    push(out, format_args!("{{\"{kind}\":\""));
+    for byte in bytes {
+        push(out, format_args!("{byte:02x}"));
+    }
+    out.push_str("\"}");
+}
+
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = out.write_fmt(text);
+}
+
+/// Reads a value; `None` when it is none that [`write`] makes.
+pub(super) fn read(json: &Json) -> Option<Value> {
+    Some(match json {
+        Json::Null => Value::Null,
+        Json::Number(number) => Value::Integer(number.as_i64()?),
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Object(object) => read_hex(object)?,
+        Json::Bool(_) | Json::Array(_) => return None,
+    })
+}
+
+/// Text that is not UTF-8 cannot be bound as text; as bytes a STRICT table would refuse it, so it
+/// is taken over with the characters that stand for what is none.
+pub(super) fn read_hex(object: &serde_json::Map<String, Json>) -> Option<Value> {
+    let (kind, digits) = object.iter().next().filter(|_| object.len() == 1)?;
+    let digits = digits.as_str()?.as_bytes();
+    let pairs = digits.chunks(2).map(|pair| {
+        let pair = str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+        u8::from_str_radix(pair, 16).ok()
+    });
+    let bytes = pairs.collect::<Option<Vec<u8>>>()?;
+    match kind.as_str() {
+        "$hex" => Some(Value::Blob(bytes)),
+        "$text" => Some(Value::Text(String::from_utf8_lossy(&bytes).into_owned())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for value in [
+            Value::Null,
+            Value::Integer(i64::MIN),
+            Value::Text("a\n\"é\u{1F600}\0".to_owned()),
+            Value::Blob(vec![0, 255]),
+        ] {
+            let mut text = String::new();
+            write(ValueRef::from(&value), &mut text);
+            assert!(!text.contains('\n'));
+            assert_eq!(read(&serde_json::from_str(&text).unwrap()), Some(value));
+        }
+        for bad in ["true", "1.5", "[]", "{}", "{\"$hex\":\"0\"}", "{\"$hex\":\"zz\"}", "{\"a\":1}"]
+        {
+            assert_eq!(read(&serde_json::from_str(bad).unwrap()), None, "{bad}");
+        }
+    }
+}
