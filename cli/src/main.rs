@@ -5,6 +5,7 @@ mod args;
 mod cmd;
 mod confirm;
 mod context;
+mod doctor;
 mod error;
 mod hint;
 mod output;

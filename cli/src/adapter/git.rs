@@ -67,11 +67,7 @@ fn git(dir: &Path, args: &[&str]) -> Result<Option<String>> {
         .args(args)
         .current_dir(dir)
         .stdin(Stdio::null());
-    for (name, _) in
-        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_"))
-    {
-        command.env_remove(name);
-    }
+    forget_variables(&mut command);
     command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
     let output = command.output().map_err(|error| Error::GitFailed(error.to_string()))?;
     match output.status.code() {
@@ -82,6 +78,15 @@ fn git(dir: &Path, args: &[&str]) -> Result<Option<String>> {
         }
         Some(1 | 128) => refused(&output.stderr),
         _ => Err(Error::GitFailed(format!("{}", output.status))),
+    }
+}
+
+/// Keeps the caller's `GIT_*` variables from a program.
+pub(super) fn forget_variables(command: &mut Command) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_"))
+    {
+        command.env_remove(name);
     }
 }
 
