@@ -52,7 +52,10 @@ pub(crate) fn ask(program: &Path, args: &[&str], bound: Duration) -> io::Result<
             // It may just have ended.
             let _ = kill_process_group(group, Signal::KILL);
         }
-        child.wait()?;
+        // What cannot be killed is not waited for.
+        if child.kill().is_ok() {
+            child.wait()?;
+        }
     }
     let text = said?;
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
