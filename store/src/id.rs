@@ -268,6 +268,25 @@ pub fn parse_remote(url: &str) -> Option<(String, String)> {
     Some((place.host.to_ascii_lowercase(), place.repo))
 }
 
+/// The URL of a git remote without the secrets in it: a token does not belong into the store.
+#[must_use]
+pub fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    let end = if is("https") || is("http") { rest.find(['?', '#']) } else { None };
+    let rest = &rest[..end.unwrap_or(rest.len())];
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        None => format!("{scheme}://{rest}"),
+        // The user of ssh is part of the address, a password is not.
+        Some((user, host)) if is("ssh") => {
+            let user = user.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}@{host}{path}")
+        }
+        Some((_, host)) => format!("{scheme}://{host}{path}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -364,6 +383,25 @@ mod tests {
             "https://github.com/x",
         ] {
             assert_eq!(parse_remote(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn credentials_do_not_stay_in_a_url() {
+        for (url, kept) in [
+            ("https://user:token@github.com/o/r.git", "https://github.com/o/r.git"),
+            ("https://token@github.com/o/r", "https://github.com/o/r"),
+            ("https://github.com/o/r", "https://github.com/o/r"),
+            ("HTTPS://token@github.com", "HTTPS://github.com"),
+            ("https://github.com/o/r?token=t#t", "https://github.com/o/r"),
+            ("git://user:token@github.com/o/r", "git://github.com/o/r"),
+            ("ssh://git@github.com/o/r", "ssh://git@github.com/o/r"),
+            ("ssh://git:token@github.com:22/o/r", "ssh://git@github.com:22/o/r"),
+            ("file:///srv/a#b?c", "file:///srv/a#b?c"),
+            ("git@github.com:o/r.git", "git@github.com:o/r.git"),
+            ("", ""),
+        ] {
+            assert_eq!(without_credentials(url), kept);
         }
     }
 }

@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use ao_store::id::without_credentials;
+
 use crate::error::{Error, Result};
 
 /// A git work tree.
@@ -39,24 +41,6 @@ pub(crate) fn work_tree(path: &Path) -> Result<WorkTree> {
         None => git(&root, &["symbolic-ref", "--quiet", "--short", "HEAD"])?.unwrap_or_default(),
     };
     Ok(WorkTree { root, origin_url: without_credentials(&origin_url), default_branch })
-}
-
-/// A token in a remote URL is a secret: it does not belong into the store.
-fn without_credentials(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
-    let end = if is("https") || is("http") { rest.find(['?', '#']) } else { None };
-    let rest = &rest[..end.unwrap_or(rest.len())];
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    match authority.rsplit_once('@') {
-        None => format!("{scheme}://{rest}"),
-        // The user of ssh is part of the address, a password is not.
-        Some((user, host)) if is("ssh") => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}@{host}{path}")
-        }
-        Some((_, host)) => format!("{scheme}://{host}{path}"),
-    }
 }
 
 /// What git prints, without the end of its last line; `None` when it says no.
@@ -99,28 +83,4 @@ fn refused(stderr: &[u8]) -> Result<Option<String>> {
     }
     let line = text.lines().next().unwrap_or_default();
     Err(Error::GitFailed(line.trim_start_matches("fatal: ").to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_do_not_stay_in_a_url() {
-        for (url, kept) in [
-            ("https://user:token@github.com/o/r.git", "https://github.com/o/r.git"),
-            ("https://token@github.com/o/r", "https://github.com/o/r"),
-            ("https://github.com/o/r", "https://github.com/o/r"),
-            ("HTTPS://token@github.com", "HTTPS://github.com"),
-            ("https://github.com/o/r?token=t#t", "https://github.com/o/r"),
-            ("git://user:token@github.com/o/r", "git://github.com/o/r"),
-            ("ssh://git@github.com/o/r", "ssh://git@github.com/o/r"),
-            ("ssh://git:token@github.com:22/o/r", "ssh://git@github.com:22/o/r"),
-            ("file:///srv/a#b?c", "file:///srv/a#b?c"),
-            ("git@github.com:o/r.git", "git@github.com:o/r.git"),
-            ("", ""),
-        ] {
-            assert_eq!(without_credentials(url), kept);
-        }
-    }
 }
