@@ -85,6 +85,9 @@ fn of_code(code: Code) -> &'static str {
             "the document is described in docs/json.md; `ao-store schema` prints its JSON Schema"
         }
         Code::InputTooLarge => "split the input into several documents, one a line",
+        Code::InvalidSource => {
+            "name the database file of ao, by default in ~/.ao/data; start and stop ao once if it crashed"
+        }
         Code::StoreNotFound => "create it: `ao-store init`",
         Code::ProjectNotFound => "list the projects: `ao-store project ls --all`",
         Code::SessionNotFound => "list the sessions: `ao-store session ls --all`",
@@ -106,6 +109,7 @@ fn of_code(code: Code) -> &'static str {
         }
         Code::PrOwnedByOther => "claim it first: `ao-store pr claim SESSION PR`",
         Code::NotAStore => "name another directory with --data-dir, or move the file away",
+        Code::StoreNotEmpty => "name a new directory with --data-dir",
         Code::SchemaTooNew => "run the newer version of ao-store that wrote it",
         Code::SchemaOutdated | Code::MigrationPending => "run `ao-store migrate`",
         Code::SchemaMismatch => {

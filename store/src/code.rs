@@ -83,6 +83,7 @@ codes! {
     InvalidJson "INVALID_JSON" Invalid 400 2 "The input is not JSON, is cut off, or has a field of the wrong type.";
     InvalidObservation "INVALID_OBSERVATION" Invalid 400 2 "An observation is JSON but contradicts itself.";
     InvalidExport "INVALID_EXPORT" Invalid 400 2 "A line of an export is damaged, missing, or contradicts the others.";
+    InvalidSource "INVALID_SOURCE" Invalid 400 2 "The file to import is not what it should be.";
     InputTooLarge "INPUT_TOO_LARGE" Invalid 413 2 "One document of the input is larger than its bound.";
     StoreNotFound "STORE_NOT_FOUND" NotFound 404 3 "There is no database in the data directory.";
     ProjectNotFound "PROJECT_NOT_FOUND" NotFound 404 3 "No project has this id.";
@@ -109,6 +110,7 @@ codes! {
     StoreInUse "STORE_IN_USE" Busy 409 9 "Another process has the store open.";
     StoreReplaced "STORE_REPLACED" Conflict 409 5 "The database file was replaced while it was open.";
     NotAStore "NOT_A_STORE" Conflict 409 5 "The file is not a database of ao-store.";
+    StoreNotEmpty "STORE_NOT_EMPTY" Conflict 409 5 "The store holds facts already.";
     SchemaTooNew "SCHEMA_TOO_NEW" Conflict 409 5 "The database was written by a newer program.";
     SchemaOutdated "SCHEMA_OUTDATED" Conflict 409 5 "The database needs a migration.";
     MigrationPending "MIGRATION_PENDING" Unsound 409 6 "A check found migrations that are not applied.";

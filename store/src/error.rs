@@ -191,6 +191,19 @@ pub enum Error {
     /// The file is not a database, or one of another application.
     #[error("{} is not a database of ao-store", .0.display())]
     NotAStore(PathBuf),
+    /// There is no file to import.
+    #[error("there is no file {}", .0.display())]
+    SourceNotFound(PathBuf),
+    /// The file to import is not a database of the tool `ao`.
+    #[error("{} is not a database of ao", .0.display())]
+    NotUpstream(PathBuf),
+    /// What was committed last cannot be read without changing the file to import.
+    #[error("{} was left without being closed, or is being written to: open it once with ao, or stop ao",
+        .0.display())]
+    SourceUnsettled(PathBuf),
+    /// An import needs a store without a past.
+    #[error("the store holds facts already: its head is {0}")]
+    StoreNotEmpty(Cursor),
     /// The database was written by a newer program.
     #[error("the database has schema {found}, this program knows {known}")]
     SchemaTooNew {
@@ -329,6 +342,9 @@ impl Error {
             Error::InvalidExport { .. } => Code::InvalidExport,
             Error::Output(source) | Error::Input(source) => io_code(source),
             Error::NotAStore(_) => Code::NotAStore,
+            Error::SourceNotFound(_) => Code::InvalidPath,
+            Error::NotUpstream(_) | Error::SourceUnsettled(_) => Code::InvalidSource,
+            Error::StoreNotEmpty(_) => Code::StoreNotEmpty,
             Error::SchemaTooNew { .. } => Code::SchemaTooNew,
             Error::SchemaOutdated { .. } => Code::SchemaOutdated,
             Error::SchemaMismatch(_) => Code::SchemaMismatch,

@@ -221,6 +221,7 @@ fn file_on_disk(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked,
                 .unwrap();
             Ok(Provoked::by(&["status"]))
         }
+        Code::InvalidSource | Code::StoreNotEmpty => Err("no command imports".to_owned()),
         Code::SchemaTooNew => after("PRAGMA user_version = 999;", &["status"]),
         Code::SchemaOutdated => after("PRAGMA user_version = 1;", &["status"]),
         Code::MigrationPending => after("PRAGMA user_version = 1;", &["migrate", "--check"]),

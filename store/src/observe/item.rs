@@ -42,14 +42,8 @@ const SELECT_CHECK: &str = "SELECT app, workflow, event, name, is_required FROM 
           WHERE pr_id = ?1 AND head_sha = ?2 AND kind = ?3 AND app = ?5 AND name = ?6)))
     ORDER BY external_id <> ?4 LIMIT 1";
 
-const UPSERT_LOG: &str = "INSERT INTO pr_check_log (pr_id, external_id, tail) VALUES (?1, ?2, ?3)
-    ON CONFLICT DO UPDATE SET tail = excluded.tail WHERE tail <> excluded.tail";
-
 const DELETE_LOGS: &str = "DELETE FROM pr_check_log WHERE pr_id = ?1 AND external_id NOT IN
     (SELECT external_id FROM pr_check WHERE pr_id = ?1)";
-
-/// The most of a log that is kept, in bytes: its end.
-const LOG_MAX: usize = 64 << 10;
 
 impl Item for Check {
     const NAME: FacetName = FacetName::Checks;
@@ -87,8 +81,7 @@ impl Item for Check {
         let mut has_tails = false;
         for check in checks.iter().filter(|check| !check.external_id.is_empty()) {
             if let Some(tail) = &check.log_tail {
-                let tail = &tail[tail.floor_char_boundary(tail.len().saturating_sub(LOG_MAX))..];
-                tx.note("store a log tail", UPSERT_LOG, (pr.as_str(), &check.external_id, tail))?;
+                facet::keep_log_tail(tx, pr, &check.external_id, tail)?;
                 has_tails = true;
             }
         }

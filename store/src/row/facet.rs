@@ -12,7 +12,7 @@ use crate::observation::{
 };
 use crate::set::{SetRow, SetSql, flag, optional, text};
 use crate::time::Timestamp;
-use crate::tx::Snapshot;
+use crate::tx::{Snapshot, Tx};
 
 fn time(value: Option<Timestamp>) -> ValueRef<'static> {
     optional(value.map(|at| at.0))
@@ -72,6 +72,23 @@ const SELECT_LOG: &str = "SELECT tail FROM pr_check_log WHERE pr_id = ?1 AND ext
 /// When the database cannot be read.
 pub fn log_tail(snapshot: &Snapshot<'_>, pr: &PrId, external_id: &str) -> Result<Option<String>> {
     snapshot.one("read a log tail", SELECT_LOG, (pr.as_str(), external_id), |row| row.get(0))
+}
+
+/// The most of a log that is kept, in bytes: its end.
+const LOG_MAX: usize = 64 << 10;
+
+/// The end of a log, as much of it as is kept.
+pub(crate) fn end_of_log(log: &str) -> &str {
+    &log[log.floor_char_boundary(log.len().saturating_sub(LOG_MAX))..]
+}
+
+const UPSERT_LOG: &str = "INSERT INTO pr_check_log (pr_id, external_id, tail) VALUES (?1, ?2, ?3)
+    ON CONFLICT DO UPDATE SET tail = excluded.tail WHERE tail <> excluded.tail";
+
+/// Stores the last lines of the log of a check.
+pub(crate) fn keep_log_tail(tx: &Tx<'_>, pr: &PrId, external_id: &str, log: &str) -> Result<()> {
+    let params = (pr.as_str(), external_id, end_of_log(log));
+    tx.note("store a log tail", UPSERT_LOG, params).map(|_| ())
 }
 
 /// The checks of a pull request, in key order, without their log tails.

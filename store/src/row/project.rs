@@ -141,6 +141,27 @@ pub fn add(tx: &Tx<'_>, new: &NewProject) -> Result<Project> {
     get(tx, &new.id)?.ok_or_else(|| Error::ProjectNotFound(new.id.clone()))
 }
 
+const INSERT_WHOLE: &str = "INSERT INTO project (id, path, name, origin_url, host, repo,
+    default_branch, created_at, updated_at, archived_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+
+/// Inserts a row with a past, as an import brings it.
+pub(crate) fn insert(tx: &Tx<'_>, project: &Project) -> Result<()> {
+    let params = (
+        project.id.as_str(),
+        &project.path,
+        &project.name,
+        &project.origin_url,
+        &project.host,
+        &project.repo,
+        &project.default_branch,
+        project.created_at.0,
+        project.updated_at.0,
+        project.archived_at.map(|at| at.0),
+    );
+    tx.change("insert a project", INSERT_WHOLE, params).map(|_| ())
+}
+
 const COUNT_LIVE: &str = "SELECT count(*) FROM session WHERE project_id = ?1 AND is_terminated = 0";
 
 const ARCHIVE: &str =

@@ -191,6 +191,81 @@ pub fn create(tx: &Tx<'_>, new: &NewSession) -> Result<Session> {
     require(tx, &id)
 }
 
+/// The columns of a session that no command shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Details {
+    pub(crate) is_chat: bool,
+    pub(crate) workspace_repo_path: String,
+    pub(crate) runtime_launch_id: String,
+    pub(crate) provider_conversation_id: String,
+    pub(crate) controller_generation: i64,
+    pub(crate) cleanup_generation: i64,
+    pub(crate) first_signal_at: Option<Timestamp>,
+    pub(crate) is_terminated_on_pr_merge: bool,
+    pub(crate) diff_base_sha: String,
+    pub(crate) diff_base_ref: String,
+    pub(crate) reviewer_harness: String,
+    pub(crate) preview_url: String,
+    pub(crate) preview_revision: i64,
+    pub(crate) pinned_at: Option<Timestamp>,
+}
+
+const INSERT_WHOLE: &str = "INSERT INTO session (id, project_id, num, kind, harness, name, issue,
+    branch, mode, workspace_path, workspace_repo_path, runtime_handle, runtime_launch_id,
+    agent_session_id, provider_conversation_id, controller_generation, cleanup_generation, prompt,
+    activity, activity_at, first_signal_at, is_terminated, is_terminated_on_pr_merge, diff_base_sha,
+    diff_base_ref, reviewer_harness, preview_url, preview_revision, pinned_at, created_at, updated_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+    ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)";
+
+/// Inserts a row with a past, as an import brings it; those of a project in the order of their
+/// numbers.
+pub(crate) fn insert(tx: &Tx<'_>, session: &Session, details: &Details) -> Result<()> {
+    let time = |at: Option<Timestamp>| at.map(|at| at.0);
+    let params = rusqlite::params![
+        session.id.as_str(),
+        session.project.as_str(),
+        session.num,
+        session.kind.as_str(),
+        session.harness,
+        session.name,
+        session.issue,
+        session.branch,
+        if details.is_chat { "chat" } else { "tui" },
+        session.workspace_path,
+        details.workspace_repo_path,
+        session.runtime_handle,
+        details.runtime_launch_id,
+        session.agent_session_id,
+        details.provider_conversation_id,
+        details.controller_generation,
+        details.cleanup_generation,
+        session.prompt,
+        session.activity,
+        session.activity_at.0,
+        time(details.first_signal_at),
+        session.is_terminated,
+        details.is_terminated_on_pr_merge,
+        details.diff_base_sha,
+        details.diff_base_ref,
+        details.reviewer_harness,
+        details.preview_url,
+        details.preview_revision,
+        time(details.pinned_at),
+        session.created_at.0,
+        session.updated_at.0,
+    ];
+    tx.change("insert a session", INSERT_WHOLE, params).map(|_| ())
+}
+
+const RAISE_COUNTER: &str = "INSERT INTO session_counter (project_id, last_num) VALUES (?1, ?2)
+    ON CONFLICT DO UPDATE SET last_num = excluded.last_num WHERE last_num < excluded.last_num";
+
+/// Keeps the numbers up to `num` from being given out in a project.
+pub(crate) fn use_up(tx: &Tx<'_>, project: &ProjectId, num: i64) -> Result<()> {
+    tx.note("use up session numbers", RAISE_COUNTER, (project.as_str(), num)).map(|_| ())
+}
+
 const RENAME: &str =
     "UPDATE session SET name = ?2, updated_at = ?3 WHERE id = ?1 AND name IS NOT ?2";
 

@@ -22,4 +22,7 @@ mod replay_property;
 mod sessions;
 mod support;
 mod verify;
+mod upstream;
+mod upstream_file;
+mod upstream_left;
 mod writer;

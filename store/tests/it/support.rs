@@ -208,7 +208,7 @@ pub(crate) fn raw(path: &Path) -> Connection {
     conn
 }
 
-const SHELL: &str = "/usr/bin/sqlite3";
+pub(crate) const SHELL: &str = "/usr/bin/sqlite3";
 
 /// Says why a test is skipped when there is no stock shell.
 pub(crate) fn has_shell() -> bool {

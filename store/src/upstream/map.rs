@@ -1,0 +1,316 @@
+//! From rows of the tool to rows of this store: a pure function of the source and the time.
+//!
+//! Whatever the schema here would refuse is left, with the reason. A value that the schema takes but
+//! that no command of this program would have let in is left out of its row, and that is noted.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::pulls::Pull;
+use super::read::{self, Contents};
+use super::report::Imported;
+use super::time::Time;
+use crate::error::Error;
+use crate::id::{
+    ProjectId, SessionId, check_branch, check_label, parse_remote, without_credentials,
+};
+use crate::row::project::Project;
+use crate::row::session::{Details, Session, SessionKind};
+use crate::time::Timestamp;
+
+const PROJECTS: &str = "projects";
+const SESSIONS: &str = "sessions";
+
+/// How far the clock that wrote a time may be ahead of ours.
+const AHEAD_MS: i64 = 86_400_000;
+
+/// The highest session number that is believed: every later one of the project is above it.
+const NUM_MAX: i64 = u32::MAX as i64;
+
+/// Why a row is left.
+pub(super) type Refusal = String;
+
+/// The rows to be made, in the order in which they can be.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) now: Timestamp,
+    pub(super) projects: Vec<Project>,
+    pub(super) sessions: Vec<(Session, Details)>,
+    /// The highest session number that each project has used.
+    pub(super) used: BTreeMap<ProjectId, i64>,
+    pub(super) pulls: Vec<Pull>,
+    pub(super) report: Imported,
+}
+
+/// Decides about every row of the source.
+pub(super) fn plan(source: Contents, now: Timestamp) -> Plan {
+    let mut plan = Plan {
+        now,
+        projects: Vec::new(),
+        sessions: Vec::new(),
+        used: BTreeMap::new(),
+        pulls: Vec::new(),
+        report: Imported { ignored: source.ignored, ..Imported::default() },
+    };
+    plan.take_projects(source.projects);
+    plan.take_sessions(source.sessions);
+    plan.take_pulls(source.prs);
+    plan.attach(source.checks);
+    plan.attach(source.threads);
+    plan.attach(source.reviews);
+    plan.attach(source.comments);
+    plan
+}
+
+/// The rule that a text breaks.
+fn rule(error: &Error) -> String {
+    match error {
+        Error::InvalidId { reason, .. } => (*reason).to_owned(),
+        other => other.to_string(),
+    }
+}
+
+impl Plan {
+    /// The time in a column, if there is one that can be true.
+    pub(super) fn time(
+        &mut self,
+        table: &'static str,
+        key: &str,
+        column: &str,
+        time: Time,
+    ) -> Option<Timestamp> {
+        match time {
+            Time::Absent => None,
+            Time::At(at) if at.0 <= self.now.0.saturating_add(AHEAD_MS) => Some(at),
+            Time::At(_) => {
+                self.report.alter(table, key, format!("its {column} lies in the future"));
+                None
+            }
+            Time::Unreadable => {
+                self.report.alter(table, key, format!("its {column} is not a time"));
+                None
+            }
+        }
+    }
+
+    /// A text that a check here would have refused becomes empty.
+    fn checked(
+        &mut self,
+        (table, key, column): (&'static str, &str, &'static str),
+        text: String,
+        check: fn(&'static str, &str) -> Result<(), Error>,
+    ) -> String {
+        if text.is_empty() {
+            return text;
+        }
+        match check(column, &text) {
+            Ok(()) => text,
+            Err(error) => {
+                let reason = format!("its {column} is not taken: {}", rule(&error));
+                self.report.alter(table, key, reason);
+                String::new()
+            }
+        }
+    }
+
+    /// The oldest registration first: of two at one path it is the one that stays.
+    fn take_projects(&mut self, mut rows: Vec<read::Project>) {
+        let registered = |row: &read::Project| match row.registered_at {
+            Time::At(at) => (false, at),
+            Time::Absent | Time::Unreadable => (true, Timestamp(0)),
+        };
+        rows.sort_by(|a, b| (registered(a), &a.id).cmp(&(registered(b), &b.id)));
+        let (mut ids, mut paths) = (HashSet::new(), HashMap::new());
+        for row in rows {
+            let key = row.id.clone();
+            let is_active = row.archived_at == Time::Absent;
+            match project_id(&row, &ids, &paths) {
+                Ok(id) => {
+                    if is_active {
+                        paths.insert(row.path.clone(), key.clone());
+                    }
+                    ids.insert(key);
+                    let project = self.project(id, row);
+                    self.projects.push(project);
+                }
+                Err(reason) => self.report.leave(PROJECTS, &key, reason),
+            }
+        }
+    }
+
+    fn project(&mut self, id: ProjectId, row: read::Project) -> Project {
+        let key = id.to_string();
+        let created_at = self.time(PROJECTS, &key, "registered_at", row.registered_at);
+        let created_at = created_at.unwrap_or(self.now);
+        let archived_at = self
+            .time(PROJECTS, &key, "archived_at", row.archived_at)
+            // That it is archived is known all the same.
+            .or_else(|| (row.archived_at != Time::Absent).then_some(self.now));
+        let column = (PROJECTS, key.as_str(), "display_name");
+        let name = self.checked(column, row.display_name, check_label);
+        let origin_url = without_credentials(&row.repo_origin_url);
+        let (host, repo) = parse_remote(&origin_url).unwrap_or_default();
+        Project {
+            name: if name.is_empty() { key } else { name },
+            id,
+            path: row.path,
+            origin_url,
+            host,
+            repo,
+            default_branch: String::new(),
+            created_at,
+            updated_at: archived_at.unwrap_or(created_at).max(created_at),
+            archived_at,
+        }
+    }
+
+    /// In the order of their numbers, which is the only one in which they can be made.
+    fn take_sessions(&mut self, mut rows: Vec<read::Session>) {
+        rows.sort_by(|a, b| (&a.project_id, a.num).cmp(&(&b.project_id, b.num)));
+        let projects: HashMap<String, ProjectId> = self
+            .projects
+            .iter()
+            .map(|project| (project.id.to_string(), project.id.clone()))
+            .collect();
+        let mut orchestrators = HashMap::new();
+        let mut ids = HashSet::new();
+        for row in rows {
+            let key = row.id.clone();
+            match self.session(&projects, &mut ids, &mut orchestrators, row) {
+                Ok(session) => self.sessions.push(session),
+                Err(reason) => self.report.leave(SESSIONS, &key, reason),
+            }
+        }
+    }
+
+    fn session(
+        &mut self,
+        projects: &HashMap<String, ProjectId>,
+        ids: &mut HashSet<SessionId>,
+        orchestrators: &mut HashMap<ProjectId, SessionId>,
+        row: read::Session,
+    ) -> Result<(Session, Details), Refusal> {
+        let project = projects.get(&row.project_id).ok_or("its project was not taken")?;
+        let num = row.num.filter(|num| (1..=NUM_MAX).contains(num));
+        let num = num.ok_or_else(|| format!("its num is not one from 1 to {NUM_MAX}"))?;
+        // Also the number of a row that is left was given out once.
+        let used = self.used.entry(project.clone()).or_insert(num);
+        *used = num.max(*used);
+        let id = SessionId::new(project, num);
+        if row.id != id.as_str() {
+            return Err(format!("its id is not {id}"));
+        }
+        let kind = match row.kind.as_str() {
+            "" => SessionKind::Worker,
+            known if SessionKind::parse(known).as_str() == known => SessionKind::parse(known),
+            _ => return Err("its kind is neither worker nor orchestrator".to_owned()),
+        };
+        if !ids.insert(id.clone()) {
+            return Err("another row has its id".to_owned());
+        }
+        if kind == SessionKind::Orchestrator && !row.is_terminated {
+            if let Some(active) = orchestrators.get(project) {
+                return Err(format!("its project has an active orchestrator already: {active}"));
+            }
+            orchestrators.insert(project.clone(), id.clone());
+        }
+        Ok(self.taken_session(id, project.clone(), num, kind, row))
+    }
+
+    fn taken_session(
+        &mut self,
+        id: SessionId,
+        project: ProjectId,
+        num: i64,
+        kind: SessionKind,
+        row: read::Session,
+    ) -> (Session, Details) {
+        let key = id.to_string();
+        let key = key.as_str();
+        let created_at = self.time(SESSIONS, key, "created_at", row.created_at);
+        let updated_at = self.time(SESSIONS, key, "updated_at", row.updated_at);
+        let activity_at = self.time(SESSIONS, key, "activity_last_at", row.activity_last_at);
+        let first_signal_at = self.time(SESSIONS, key, "first_signal_at", row.first_signal_at);
+        let pinned_at = self.time(SESSIONS, key, "pinned_at", row.pinned_at);
+        let created_at = created_at.unwrap_or(self.now);
+        let updated_at = updated_at.unwrap_or(created_at);
+        let activity = self.one_of(key, "activity_state", row.activity_state, ACTIVITIES);
+        let mode = self.one_of(key, "session_mode", row.session_mode, MODES);
+        let mut label = |column, text| self.checked((SESSIONS, key, column), text, check_label);
+        let details = Details {
+            is_chat: mode == "chat",
+            workspace_repo_path: row.workspace_repo_path,
+            runtime_launch_id: row.runtime_launch_id,
+            provider_conversation_id: row.provider_conversation_id,
+            controller_generation: row.controller_generation.unwrap_or(0),
+            cleanup_generation: row.cleanup_generation.unwrap_or(0),
+            first_signal_at,
+            is_terminated_on_pr_merge: row.terminate_on_pr_merge,
+            diff_base_sha: row.diff_base_sha,
+            diff_base_ref: row.diff_base_ref,
+            reviewer_harness: label("reviewer_harness", row.reviewer_harness),
+            preview_url: row.preview_url,
+            preview_revision: row.preview_revision.unwrap_or(0),
+            pinned_at: match row.is_pinned {
+                Some(0) => None,
+                Some(_) => pinned_at.or(Some(updated_at)),
+                None => pinned_at,
+            },
+        };
+        let session = Session {
+            harness: label("harness", row.harness),
+            name: label("display_name", row.display_name),
+            issue: label("issue_id", row.issue_id),
+            branch: self
+                .checked((SESSIONS, key, "branch"), row.branch, |_, text| check_branch(text)),
+            id,
+            project,
+            num,
+            kind,
+            workspace_path: row.workspace_path,
+            runtime_handle: row.runtime_handle_id,
+            agent_session_id: row.agent_session_id,
+            prompt: row.prompt,
+            activity,
+            activity_at: activity_at.unwrap_or(updated_at),
+            is_terminated: row.is_terminated,
+            created_at,
+            updated_at,
+        };
+        (session, details)
+    }
+
+    /// A value that the schema does not have becomes the first of those it has.
+    fn one_of(&mut self, key: &str, column: &str, text: String, known: &[&str]) -> String {
+        if known.contains(&text.as_str()) {
+            return text;
+        }
+        if !text.is_empty() {
+            let reason = format!("its {column} is not known; it counts as {}", known[0]);
+            self.report.alter(SESSIONS, key, reason);
+        }
+        known[0].to_owned()
+    }
+}
+
+/// What the schema takes, the default first.
+const ACTIVITIES: &[&str] = &["idle", "active", "waiting_input", "blocked", "exited"];
+const MODES: &[&str] = &["tui", "chat"];
+
+/// The id of a project that can be taken.
+fn project_id(
+    row: &read::Project,
+    ids: &HashSet<String>,
+    paths: &HashMap<String, String>,
+) -> Result<ProjectId, Refusal> {
+    let id = row.id.parse().map_err(|error| format!("its id is not allowed: {}", rule(&error)))?;
+    if ids.contains(&row.id) {
+        return Err("another row has its id".to_owned());
+    }
+    if row.path.is_empty() || row.path.contains(['\0', char::REPLACEMENT_CHARACTER]) {
+        return Err("its path is empty, not UTF-8, or holds a NUL character".to_owned());
+    }
+    match paths.get(&row.path).filter(|_| row.archived_at == Time::Absent) {
+        Some(owner) => Err(format!("its path belongs to the active project {owner}")),
+        None => Ok(id),
+    }
+}

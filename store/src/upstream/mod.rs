@@ -1,0 +1,93 @@
+//! Taking over the database of the tool `ao`: everything that it knows of projects, sessions and
+//! pull requests, in one transaction, or nothing.
+//!
+//! The file is read whole before the transaction begins and is never changed. The facts are captured
+//! like any others, so a log that begins with an import replays to the tables.
+
+mod map;
+mod pulls;
+mod read;
+mod report;
+mod source;
+mod time;
+
+use std::path::Path;
+
+use self::map::Plan;
+use self::pulls::Pull;
+pub use self::report::{Ignored, Imported, Remark, Taken};
+use crate::error::{Error, Result};
+use crate::row::{facet, observed, pr, project, session};
+use crate::set::{self, Delta};
+use crate::store::Store;
+use crate::tx::{Cause, Tx};
+
+/// Fills an empty store from the database of the tool `ao` at `file`. A row that cannot be taken is
+/// left and reported, and never fails the import.
+///
+/// # Errors
+/// `INVALID_PATH` when there is no file, `INVALID_SOURCE` when it is not a database of `ao` or
+/// cannot be read without changing it, `CORRUPT` when it is damaged, `STORE_NOT_EMPTY`.
+pub fn import_upstream(store: &Store, file: &Path, cause: Cause) -> Result<Imported> {
+    let source = source::open(file, store.path())?;
+    let contents = read::contents(&source.conn)?;
+    source.close()?;
+    let contents = contents.ok_or_else(|| Error::NotUpstream(file.to_owned()))?;
+    let plan = map::plan(contents, cause.at);
+    Ok(store.write(cause, move |tx| write(tx, plan))?.value)
+}
+
+fn write(tx: &Tx<'_>, plan: Plan) -> Result<Imported> {
+    let head = tx.head()?;
+    if head.seq.0 > 0 {
+        return Err(Error::StoreNotEmpty(head));
+    }
+    for project in &plan.projects {
+        project::insert(tx, project)?;
+    }
+    for (session, details) in &plan.sessions {
+        session::insert(tx, session, details)?;
+    }
+    for (project, num) in &plan.used {
+        session::use_up(tx, project, *num)?;
+    }
+    let mut sets = [Delta::default(); 4];
+    for pull in &plan.pulls {
+        for (sum, delta) in sets.iter_mut().zip(write_pull(tx, pull)?) {
+            sum.inserted += delta.inserted;
+        }
+    }
+    let [checks, threads, reviews, comments] = sets.map(|set| set.inserted);
+    let taken = [
+        ("project", plan.projects.len() as u64),
+        ("session", plan.sessions.len() as u64),
+        ("pr", plan.pulls.len() as u64),
+        ("pr_check", checks),
+        ("pr_review_thread", threads),
+        ("pr_review", reviews),
+        ("pr_comment", comments),
+    ];
+    let taken = taken.into_iter().map(|(entity, rows)| Taken { entity, rows }).collect();
+    Ok(Imported { taken, ..plan.report })
+}
+
+fn write_pull(tx: &Tx<'_>, pull: &Pull) -> Result<[Delta; 4]> {
+    let id = &pull.pr.id;
+    pr::insert(tx, &pull.pr)?;
+    // What is older than the metadata taken must not win over it. No digest: the first observation
+    // compares the rows themselves.
+    let mut seen = observed::create(tx, id)?;
+    seen.meta_provider_at = pull.provider_at;
+    observed::set(tx, id, &seen)?;
+    for check in pull.checks.iter().filter(|check| !check.external_id.is_empty()) {
+        if let Some(log) = &check.log_tail {
+            facet::keep_log_tail(tx, id, &check.external_id, log)?;
+        }
+    }
+    Ok([
+        set::make_equal(tx, id, &pull.checks)?,
+        set::make_equal(tx, id, &pull.threads)?,
+        set::make_equal(tx, id, &pull.reviews)?,
+        set::make_equal(tx, id, &pull.comments)?,
+    ])
+}

@@ -1,0 +1,236 @@
+//! Pull requests and what hangs on each, from rows of the tool to rows of this store.
+
+use std::collections::{HashMap, HashSet};
+
+use super::map::{Plan, Refusal};
+use super::read::{self, Of, Source};
+use super::time::Time;
+use crate::id::{PrId, PrRef, ProjectId, SessionId};
+use crate::observation::{
+    Check, Ci, Comment, Completeness, Mergeability, Mergeable, PrState, Review, ReviewDecision,
+    Thread,
+};
+use crate::row::pr::Pr;
+use crate::row::session::Session;
+use crate::time::Timestamp;
+
+const PR: &str = "pr";
+
+/// The sessions that were taken, and the project of each, by the key in the source.
+type Owners = HashMap<String, (SessionId, ProjectId)>;
+
+/// A pull request with its sets.
+#[derive(Debug)]
+pub(super) struct Pull {
+    /// Its key in the source.
+    url: String,
+    pub(super) pr: Pr,
+    /// The provider's time of the metadata.
+    pub(super) provider_at: Option<Timestamp>,
+    pub(super) checks: Vec<Check>,
+    pub(super) threads: Vec<Thread>,
+    pub(super) reviews: Vec<Review>,
+    pub(super) comments: Vec<Comment>,
+}
+
+/// An item of a pull request.
+pub(super) trait Item: Sized {
+    /// The parts of its key.
+    fn key(&self) -> Vec<String>;
+
+    /// Where it belongs.
+    fn home(pull: &mut Pull) -> (&mut Vec<Self>, &mut Completeness);
+
+    /// Takes the provider's time of the item over.
+    fn set_time(&mut self, _at: Option<Timestamp>) {}
+
+    /// What of it cannot be taken.
+    fn lost(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+impl Item for Check {
+    fn key(&self) -> Vec<String> {
+        vec![self.name.clone(), self.head_sha.clone()]
+    }
+
+    fn home(pull: &mut Pull) -> (&mut Vec<Self>, &mut Completeness) {
+        (&mut pull.checks, &mut pull.pr.checks_state)
+    }
+
+    fn lost(&self) -> Option<&'static str> {
+        let is_lost = self.log_tail.is_some() && self.external_id.is_empty();
+        is_lost.then_some("its log_tail is not taken: there are no details to find it by")
+    }
+}
+
+impl Item for Thread {
+    fn key(&self) -> Vec<String> {
+        vec![self.id.clone()]
+    }
+
+    fn home(pull: &mut Pull) -> (&mut Vec<Self>, &mut Completeness) {
+        (&mut pull.threads, &mut pull.pr.threads_state)
+    }
+}
+
+impl Item for Review {
+    fn key(&self) -> Vec<String> {
+        vec![self.id.clone()]
+    }
+
+    fn home(pull: &mut Pull) -> (&mut Vec<Self>, &mut Completeness) {
+        (&mut pull.reviews, &mut pull.pr.reviews_state)
+    }
+
+    fn set_time(&mut self, at: Option<Timestamp>) {
+        self.submitted_at = at;
+    }
+}
+
+impl Item for Comment {
+    fn key(&self) -> Vec<String> {
+        vec![self.id.clone()]
+    }
+
+    fn home(pull: &mut Pull) -> (&mut Vec<Self>, &mut Completeness) {
+        (&mut pull.comments, &mut pull.pr.comments_state)
+    }
+}
+
+impl Plan {
+    pub(super) fn take_pulls(&mut self, mut rows: Vec<read::Pr>) {
+        // Of two that are the same pull request the newer stays.
+        let updated = |row: &read::Pr| match row.updated_at {
+            Time::At(at) => Some(at),
+            Time::Absent | Time::Unreadable => None,
+        };
+        rows.sort_by(|a, b| (updated(b), &a.url).cmp(&(updated(a), &b.url)));
+        let owner = |session: &Session| {
+            (session.id.to_string(), (session.id.clone(), session.project.clone()))
+        };
+        let owners: Owners = self.sessions.iter().map(|(session, _)| owner(session)).collect();
+        let mut ids = HashSet::new();
+        for row in rows {
+            let url = row.url.clone();
+            match self.pull(&owners, &mut ids, row) {
+                Ok(pull) => self.pulls.push(pull),
+                Err(reason) => self.report.leave(PR, &url, reason),
+            }
+        }
+    }
+
+    fn pull(
+        &mut self,
+        owners: &Owners,
+        ids: &mut HashSet<String>,
+        row: read::Pr,
+    ) -> Result<Pull, Refusal> {
+        let place: PrRef = row.url.parse().map_err(|_| "its url is not that of a pull request")?;
+        if !matches!(row.provider.as_str(), "" | "github") {
+            return Err("its provider is not github".to_owned());
+        }
+        let owner = owners.get(&row.session_id).ok_or("its session was not taken")?;
+        let (session, project) = owner.clone();
+        if !ids.insert(place.slug()) {
+            return Err("another row is the same pull request".to_owned());
+        }
+        let key = row.url.as_str();
+        let mut time = |column, time| self.time(PR, key, column, time);
+        let provider_created_at = time("created_at_provider", row.created_at_provider);
+        let provider_at = time("updated_at_provider", row.updated_at_provider);
+        let merged_at = time("merged_at_provider", row.merged_at_provider);
+        let closed_at = time("closed_at_provider", row.closed_at_provider);
+        // The tool does not keep when it first saw it.
+        let seen_at = time("updated_at", row.updated_at).unwrap_or(self.now);
+        let id = PrId::stored(place.slug());
+        let pr = Pr {
+            state: state(&row),
+            title: row.title,
+            author: row.author,
+            head_ref: row.source_branch,
+            head_sha: row.head_sha,
+            base_ref: row.target_branch,
+            base_sha: row.base_sha,
+            additions: row.additions,
+            deletions: row.deletions,
+            changed_files: row.changed_files,
+            ci: Ci::parse(&row.ci_state),
+            review_decision: ReviewDecision::parse(&row.review_decision),
+            mergeable: Mergeable::parse(&row.provider_mergeable.to_ascii_lowercase()),
+            merge_state: row.provider_merge_state_status.to_ascii_lowercase(),
+            mergeability: Mergeability::parse(&row.mergeability),
+            merge_commit_sha: row.merge_commit_sha,
+            provider_created_at,
+            merged_at,
+            closed_at,
+            ..Pr::unobserved(id, &place, session, project, seen_at)
+        };
+        Ok(Pull {
+            url: row.url,
+            pr,
+            provider_at,
+            checks: Vec::new(),
+            threads: Vec::new(),
+            reviews: Vec::new(),
+            comments: Vec::new(),
+        })
+    }
+
+    /// Gives each item to its pull request.
+    pub(super) fn attach<T: Item>(&mut self, items: Vec<Of<T>>)
+    where
+        Of<T>: Source,
+    {
+        let table = <Of<T> as Source>::TABLE;
+        let places: HashMap<String, usize> =
+            self.pulls.iter().enumerate().map(|(i, pull)| (pull.url.clone(), i)).collect();
+        let mut keys = HashSet::new();
+        for Of { pr_url, mut item, at } in items {
+            let key = item.key();
+            let shown = format!("{pr_url} {}", key.join(" "));
+            let place = places.get(&pr_url).copied();
+            match accept(place, key, &mut keys) {
+                Ok(place) => {
+                    item.set_time(self.time(table, &shown, "submitted_at", at));
+                    if let Some(reason) = item.lost() {
+                        self.report.alter(table, &shown, reason);
+                    }
+                    let (set, completeness) = T::home(&mut self.pulls[place]);
+                    set.push(item);
+                    // Whether it was all that the provider had is not known.
+                    *completeness = Completeness::Partial;
+                }
+                Err(reason) => self.report.leave(table, &shown, reason),
+            }
+        }
+    }
+}
+
+/// The place of the pull request of an item that can be taken.
+fn accept(
+    place: Option<usize>,
+    key: Vec<String>,
+    keys: &mut HashSet<(usize, Vec<String>)>,
+) -> Result<usize, &'static str> {
+    let place = place.ok_or("its pull request was not taken")?;
+    if key.iter().any(|part| part.is_empty() || part.contains('\0')) {
+        return Err("a part of its key is empty or holds a NUL character");
+    }
+    if keys.insert((place, key)) { Ok(place) } else { Err("another row has its key") }
+}
+
+/// Merged, closed, draft, open: the first that any column says.
+fn state(row: &read::Pr) -> PrState {
+    let stated = PrState::parse(&row.pr_state);
+    if row.is_merged || stated == PrState::Merged {
+        PrState::Merged
+    } else if row.is_closed || stated == PrState::Closed {
+        PrState::Closed
+    } else if row.is_draft {
+        PrState::Draft
+    } else {
+        stated
+    }
+}

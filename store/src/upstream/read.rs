@@ -1,0 +1,379 @@
+//! The tables of the tool as plain rows: read by column name, whatever version made them.
+//!
+//! A table or column that is missing reads as empty, and so does a value that is not of the type of
+//! its column; in text, bytes that are not UTF-8 are replaced.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+
+use super::report::Ignored;
+use super::time::{self, Time};
+use crate::error::{Context, Result};
+use crate::observation::{
+    Check, CheckKind, CheckStatus, Comment, CommentKind, Review, ReviewState, Thread,
+};
+use crate::row::facet;
+
+const STEP: &str = "read the file to import";
+
+/// A row of one table of the source.
+pub(super) trait Source: Sized {
+    const TABLE: &'static str;
+    /// Every column that [`Source::read`] asks for.
+    const COLUMNS: &'static [&'static str];
+
+    fn read(record: &Record<'_>) -> Self;
+}
+
+/// Everything that is taken of the source.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) projects: Vec<Project>,
+    pub(super) sessions: Vec<Session>,
+    pub(super) prs: Vec<Pr>,
+    pub(super) checks: Vec<Of<Check>>,
+    pub(super) threads: Vec<Of<Thread>>,
+    pub(super) reviews: Vec<Of<Review>>,
+    pub(super) comments: Vec<Of<Comment>>,
+    pub(super) ignored: Vec<Ignored>,
+}
+
+/// Reads the source; `None` when it has neither projects nor sessions.
+pub(super) fn contents(conn: &Connection) -> Result<Option<Contents>> {
+    let mut reader = Reader { conn, tables: tables(conn)?, ignored: Vec::new() };
+    if reader.name(Project::TABLE).or(reader.name(Session::TABLE)).is_none() {
+        return Ok(None);
+    }
+    let mut contents = Contents {
+        projects: reader.rows()?,
+        sessions: reader.rows()?,
+        prs: reader.rows()?,
+        checks: reader.rows()?,
+        threads: reader.rows()?,
+        reviews: reader.rows()?,
+        comments: reader.rows()?,
+        ignored: Vec::new(),
+    };
+    reader.ignore_tables()?;
+    contents.ignored = reader.ignored;
+    Ok(Some(contents))
+}
+
+/// Ordinary tables only: a view or a virtual table would run what the source says.
+fn tables(conn: &Connection) -> Result<Vec<String>> {
+    let sql = "SELECT name FROM pragma_table_list
+        WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'
+        ORDER BY name";
+    strings(conn, sql, [])
+}
+
+fn strings(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Vec<String>> {
+    let mut statement = conn.prepare(sql).context(STEP)?;
+    let rows = statement.query_map(params, |row| row.get(0)).context(STEP)?;
+    rows.collect::<rusqlite::Result<_>>().context(STEP)
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+struct Reader<'c> {
+    conn: &'c Connection,
+    /// The tables that no [`Source`] has asked for.
+    tables: Vec<String>,
+    ignored: Vec<Ignored>,
+}
+
+impl Reader<'_> {
+    fn name(&self, table: &str) -> Option<usize> {
+        self.tables.iter().position(|name| name.eq_ignore_ascii_case(table))
+    }
+
+    fn rows<S: Source>(&mut self) -> Result<Vec<S>> {
+        let Some(place) = self.name(S::TABLE) else { return Ok(Vec::new()) };
+        let table = self.tables.remove(place);
+        let sql = "SELECT name FROM pragma_table_info(?1)";
+        let (columns, others): (Vec<_>, Vec<_>) = strings(self.conn, sql, [&table])?
+            .into_iter()
+            .partition(|column| S::COLUMNS.iter().any(|known| known.eq_ignore_ascii_case(column)));
+        if columns.is_empty() {
+            // A table of this name, but not of this kind.
+            self.tables.push(table);
+            return Ok(Vec::new());
+        }
+        let list: Vec<_> = columns.iter().map(|column| quoted(column)).collect();
+        let sql = format!("SELECT {} FROM {}", list.join(", "), quoted(&table));
+        let mut statement = self.conn.prepare(&sql).context(STEP)?;
+        let mut found = statement.query([]).context(STEP)?;
+        let mut rows = Vec::new();
+        while let Some(row) = found.next().context(STEP)? {
+            rows.push(S::read(&Record { row, columns: &columns }));
+        }
+        let count = rows.len() as u64;
+        self.ignored.extend(others.into_iter().filter(|_| count > 0).map(|column| Ignored {
+            table: table.clone(),
+            column: Some(column),
+            rows: count,
+        }));
+        Ok(rows)
+    }
+
+    /// What is left of the tables.
+    fn ignore_tables(&mut self) -> Result<()> {
+        for table in std::mem::take(&mut self.tables) {
+            let sql = format!("SELECT count(*) FROM {}", quoted(&table));
+            let count: i64 = self.conn.query_row(&sql, [], |row| row.get(0)).context(STEP)?;
+            if count > 0 {
+                self.ignored.push(Ignored { table, column: None, rows: count.unsigned_abs() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A row whose columns are asked for by name.
+pub(super) struct Record<'r> {
+    row: &'r Row<'r>,
+    columns: &'r [String],
+}
+
+impl Record<'_> {
+    fn value(&self, name: &str) -> ValueRef<'_> {
+        let place = self.columns.iter().position(|column| column.eq_ignore_ascii_case(name));
+        place.and_then(|place| self.row.get_ref(place).ok()).unwrap_or(ValueRef::Null)
+    }
+
+    fn text(&self, name: &str) -> String {
+        match self.value(name) {
+            ValueRef::Null => String::new(),
+            ValueRef::Integer(number) => number.to_string(),
+            ValueRef::Real(number) => number.to_string(),
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+                String::from_utf8_lossy(bytes).into_owned()
+            }
+        }
+    }
+
+    fn number(&self, name: &str) -> Option<i64> {
+        match self.value(name) {
+            ValueRef::Integer(number) => Some(number),
+            ValueRef::Text(bytes) => std::str::from_utf8(bytes).ok()?.trim().parse().ok(),
+            ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => None,
+        }
+    }
+
+    /// A line of a file; the tool stores 0 for none.
+    fn line(&self, name: &str) -> Option<i64> {
+        self.number(name).filter(|line| *line > 0)
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.number(name)
+            .map_or_else(|| self.text(name).eq_ignore_ascii_case("true"), |number| number != 0)
+    }
+
+    fn time(&self, name: &str) -> Time {
+        time::parse(self.value(name))
+    }
+}
+
+/// Names the fields that are read from columns of the same name, by the type of each.
+macro_rules! source {
+    ($(#[$doc:meta])* $name:ident = $table:literal { $($field:ident: $type:ty = $read:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub(super) struct $name { $(pub(super) $field: $type,)* }
+
+        impl Source for $name {
+            const TABLE: &'static str = $table;
+            const COLUMNS: &'static [&'static str] = &[$(stringify!($field),)*];
+
+            fn read(record: &Record<'_>) -> Self {
+                $name { $($field: record.$read(stringify!($field)),)* }
+            }
+        }
+    };
+}
+
+source! {
+    /// A project.
+    Project = "projects" {
+        id: String = text,
+        path: String = text,
+        display_name: String = text,
+        repo_origin_url: String = text,
+        registered_at: Time = time,
+        archived_at: Time = time,
+    }
+}
+
+source! {
+    /// A session.
+    Session = "sessions" {
+        id: String = text,
+        project_id: String = text,
+        num: Option<i64> = number,
+        kind: String = text,
+        harness: String = text,
+        display_name: String = text,
+        issue_id: String = text,
+        branch: String = text,
+        session_mode: String = text,
+        workspace_path: String = text,
+        workspace_repo_path: String = text,
+        runtime_handle_id: String = text,
+        runtime_launch_id: String = text,
+        agent_session_id: String = text,
+        provider_conversation_id: String = text,
+        controller_generation: Option<i64> = number,
+        cleanup_generation: Option<i64> = number,
+        prompt: String = text,
+        activity_state: String = text,
+        activity_last_at: Time = time,
+        first_signal_at: Time = time,
+        is_terminated: bool = flag,
+        terminate_on_pr_merge: bool = flag,
+        diff_base_sha: String = text,
+        diff_base_ref: String = text,
+        reviewer_harness: String = text,
+        preview_url: String = text,
+        preview_revision: Option<i64> = number,
+        is_pinned: Option<i64> = number,
+        pinned_at: Time = time,
+        created_at: Time = time,
+        updated_at: Time = time,
+    }
+}
+
+source! {
+    /// A pull request.
+    Pr = "pr" {
+        url: String = text,
+        session_id: String = text,
+        provider: String = text,
+        title: String = text,
+        author: String = text,
+        pr_state: String = text,
+        is_draft: bool = flag,
+        is_merged: bool = flag,
+        is_closed: bool = flag,
+        source_branch: String = text,
+        target_branch: String = text,
+        head_sha: String = text,
+        base_sha: String = text,
+        merge_commit_sha: String = text,
+        additions: Option<i64> = number,
+        deletions: Option<i64> = number,
+        changed_files: Option<i64> = number,
+        ci_state: String = text,
+        review_decision: String = text,
+        provider_mergeable: String = text,
+        provider_merge_state_status: String = text,
+        mergeability: String = text,
+        created_at_provider: Time = time,
+        updated_at_provider: Time = time,
+        merged_at_provider: Time = time,
+        closed_at_provider: Time = time,
+        updated_at: Time = time,
+    }
+}
+
+/// An item of a pull request.
+#[derive(Debug, Default)]
+pub(super) struct Of<T> {
+    /// The key of the pull request.
+    pub(super) pr_url: String,
+    pub(super) item: T,
+    /// The provider's time of the item, where the table has one.
+    pub(super) at: Time,
+}
+
+impl<T> Of<T> {
+    fn new(record: &Record<'_>, item: T) -> Of<T> {
+        Of { pr_url: record.text("pr_url"), item, at: Time::Absent }
+    }
+}
+
+impl Source for Of<Check> {
+    const TABLE: &'static str = "pr_checks";
+    const COLUMNS: &'static [&'static str] =
+        &["pr_url", "name", "commit_hash", "status", "conclusion", "url", "details", "log_tail"];
+
+    fn read(record: &Record<'_>) -> Self {
+        let log = record.text("log_tail");
+        let check = Check {
+            head_sha: record.text("commit_hash"),
+            kind: CheckKind::Run,
+            name: record.text("name"),
+            external_id: record.text("details"),
+            status: CheckStatus::parse(&record.text("status")),
+            conclusion: record.text("conclusion"),
+            url: record.text("url"),
+            log_tail: Some(facet::end_of_log(&log).to_owned()).filter(|log| !log.is_empty()),
+            ..Check::default()
+        };
+        Of::new(record, check)
+    }
+}
+
+impl Source for Of<Thread> {
+    const TABLE: &'static str = "pr_review_threads";
+    const COLUMNS: &'static [&'static str] =
+        &["pr_url", "thread_id", "path", "line", "resolved", "is_bot"];
+
+    fn read(record: &Record<'_>) -> Self {
+        let thread = Thread {
+            id: record.text("thread_id"),
+            path: record.text("path"),
+            line: record.line("line"),
+            is_resolved: record.flag("resolved"),
+            is_bot: record.flag("is_bot"),
+            ..Thread::default()
+        };
+        Of::new(record, thread)
+    }
+}
+
+impl Source for Of<Review> {
+    const TABLE: &'static str = "pr_reviews";
+    const COLUMNS: &'static [&'static str] =
+        &["pr_url", "review_id", "author", "state", "url", "is_bot", "submitted_at", "body"];
+
+    fn read(record: &Record<'_>) -> Self {
+        let review = Review {
+            id: record.text("review_id"),
+            author: record.text("author"),
+            is_bot: record.flag("is_bot"),
+            state: ReviewState::parse(&record.text("state").to_ascii_lowercase()),
+            body: record.text("body"),
+            url: record.text("url"),
+            ..Review::default()
+        };
+        Of { at: record.time("submitted_at"), ..Of::new(record, review) }
+    }
+}
+
+/// The column `created_at` is when the tool polled, so it is no fact about the comment.
+impl Source for Of<Comment> {
+    const TABLE: &'static str = "pr_comment";
+    const COLUMNS: &'static [&'static str] =
+        &["pr_url", "comment_id", "author", "file", "line", "body", "thread_id", "url", "is_bot"];
+
+    fn read(record: &Record<'_>) -> Self {
+        let thread_id = record.text("thread_id");
+        let is_on_line = !thread_id.is_empty();
+        let comment = Comment {
+            id: record.text("comment_id"),
+            kind: if is_on_line { CommentKind::Review } else { CommentKind::Issue },
+            thread_id,
+            author: record.text("author"),
+            is_bot: record.flag("is_bot"),
+            path: record.text("file"),
+            line: record.line("line"),
+            body: record.text("body"),
+            url: record.text("url"),
+            ..Comment::default()
+        };
+        Of::new(record, comment)
+    }
+}
