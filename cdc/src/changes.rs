@@ -120,6 +120,10 @@ impl Iterator for Changes {
 
 /// What a tail in a thread of its own sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "almost every event is a change: a box would cost each"
+)]
 pub enum Event {
     /// A change.
     Change(Change),

@@ -91,6 +91,12 @@ impl Tail {
         Cursor { epoch: self.epoch, seq: self.position }
     }
 
+    /// Which changes it wants.
+    #[must_use]
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
     /// The bounds of the log now: for saying how far behind the position is.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! What to do about an error: one hint a code, with the exact next command where there is one.
 
+use ao_store::state::ENTITIES;
 use ao_store::{CHANGE_TYPES, Code};
 
 use crate::error::Error;
@@ -7,6 +8,25 @@ use crate::error::Error;
 /// The hint for an error.
 pub(crate) fn of(error: &Error) -> String {
     match error {
+        Error::Cdc(ao_cdc::Error::UnknownEntity(typed)) => match nearest(typed, ENTITIES) {
+            Some(known) => format!("did you mean {known}?"),
+            None => format!("they are: {}", ENTITIES.join(", ")),
+        },
+        Error::Store(ao_store::Error::ConsumerNotFound { name, known })
+        | Error::Cdc(ao_cdc::Error::Store(ao_store::Error::ConsumerNotFound { name, known })) => {
+            let known: Vec<_> = known.iter().map(String::as_str).collect();
+            match nearest(name, &known) {
+                Some(known) => format!("did you mean {known}?"),
+                None => format!("create it: `ao-store consumer create {name}`"),
+            }
+        }
+        Error::Store(ao_store::Error::LeaseLost { name })
+        | Error::Cdc(ao_cdc::Error::Store(ao_store::Error::LeaseLost { name })) => {
+            format!("`ao-store consumer get {name}` shows who has it")
+        }
+        Error::Cdc(ao_cdc::Error::Store(ao_store::Error::LeaseHeld { name, .. })) => format!(
+            "stop its owner, wait, or fence it off: `ao-store tail --consumer {name} --take-over`"
+        ),
         Error::Cdc(ao_cdc::Error::UnknownType(typed)) => match nearest(typed, CHANGE_TYPES) {
             Some(known) => format!("did you mean {known}?"),
             None => format!("the types are: {}", CHANGE_TYPES.join(", ")),
@@ -108,6 +128,15 @@ fn of_code(code: Code) -> &'static str {
             "claim it for a session of its own project: `ao-store session ls`"
         }
         Code::PrOwnedByOther => "claim it first: `ao-store pr claim SESSION PR`",
+        Code::InvalidExport
+        | Code::ConsumerNotFound
+        | Code::ConsumerExists
+        | Code::ConsumerFilter
+        | Code::LeaseHeld
+        | Code::LeaseLost
+        | Code::TargetExists
+        | Code::StoreInUse
+        | Code::StoreReplaced => of_upkeep(code),
         Code::NotAStore => "name another directory with --data-dir, or move the file away",
         Code::StoreNotEmpty => "name a new directory with --data-dir",
         Code::SchemaTooNew => "run the newer version of ao-store that wrote it",
@@ -127,6 +156,28 @@ fn of_code(code: Code) -> &'static str {
         Code::Io => "check the disk and the path, then try again",
         Code::GitFailed => "see that git is installed and the repository is sound: `git status`",
         Code::Internal => "this is a defect: please report it with the output of -vv",
+    }
+}
+
+/// Those that consumers and the care of a store can meet.
+fn of_upkeep(code: Code) -> &'static str {
+    match code {
+        Code::InvalidExport => {
+            "export it again, or take what is good with `ao-store import FILE --skip-bad`"
+        }
+        Code::ConsumerNotFound => "list the consumers: `ao-store consumer ls`",
+        Code::ConsumerExists => "`ao-store consumer ls` shows it; choose another name",
+        Code::ConsumerFilter => {
+            "leave the filter out, or create another consumer: `ao-store consumer create NAME`"
+        }
+        Code::LeaseHeld => {
+            "stop its owner or wait; `ao-store consumer ls` shows it, --force goes over it"
+        }
+        Code::LeaseLost => "`ao-store consumer ls` shows who has it",
+        Code::TargetExists => "name another file, or move that one away",
+        Code::StoreInUse => "stop what has it open: `ao-store status` names readers",
+        Code::StoreReplaced => "start the command again: it then opens the new file",
+        other => of_code(other),
     }
 }
 

@@ -8,6 +8,8 @@ mod context;
 mod doctor;
 mod error;
 mod hint;
+mod lines;
+mod metrics;
 mod output;
 mod pretty;
 mod signal;

@@ -19,6 +19,8 @@ const SCHEMA_VERSION: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     Done,
+    /// It did its work and found something wrong: exit status 6.
+    Findings,
     BySignal(Signal),
 }
 
@@ -105,6 +107,7 @@ pub(crate) fn path(path: &Path) -> String {
 pub(crate) fn exit(result: Result<Ended>, is_json: bool) -> ExitCode {
     match result {
         Ok(Ended::Done) => ExitCode::SUCCESS,
+        Ok(Ended::Findings) => ExitCode::from(Code::Corrupt.exit_code()),
         Ok(Ended::BySignal(signal)) => ExitCode::from(signal.exit_code()),
         Err(Error::BrokenPipe) => ExitCode::from(141),
         Err(error) => {

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 use ao_store::row::change::ChangeRef;
+use ao_store::state::RowAt;
 use ao_store::{Error, Timestamp};
 use serde_json::{Map, Value};
 
@@ -31,6 +32,17 @@ pub(crate) fn write(change: &ChangeRef<'_>, out: &mut Vec<u8>) -> Result<(), Err
         printable(&owner),
     );
     Ok(())
+}
+
+/// Appends a row of a snapshot as one line.
+pub(crate) fn write_row(entity: &str, row: &RowAt, out: &mut Vec<u8>) {
+    let image: Map<String, Value> = serde_json::from_str(&row.image).unwrap_or_default();
+    let key: Vec<Value> = serde_json::from_str(&row.key).unwrap_or_default();
+    let owner = row.session.as_ref().or(row.project.as_ref()).map_or("", String::as_str);
+    let mut parts = vec![key.iter().map(short).collect::<Vec<_>>().join(" ")];
+    parts.extend(telling(&image));
+    // Writing to a Vec cannot fail.
+    let _ = writeln!(out, "{entity:<18} {:<16} {}", printable(owner), parts.join("  "));
 }
 
 fn style(op: &str) -> Style {
@@ -73,11 +85,16 @@ fn what(change: &ChangeRef<'_>) -> Result<String, Error> {
         }
     } else {
         let image = if after.is_empty() { &before } else { &after };
-        let named = ["title", "path", "status", "state", "name", "branch", "body"];
-        let values = named.iter().filter_map(|name| image.get(*name));
-        parts.extend(values.map(short).filter(|text| !text.is_empty()).take(2));
+        parts.extend(telling(image));
     }
     Ok(parts.join("  "))
+}
+
+/// The values of a row that tell most about it.
+fn telling(image: &Map<String, Value>) -> Vec<String> {
+    let named = ["title", "path", "status", "state", "name", "branch", "body"];
+    let values = named.iter().filter_map(|name| image.get(*name));
+    values.map(short).filter(|text| !text.is_empty()).take(2).collect()
 }
 
 fn short(value: &Value) -> String {

@@ -2,6 +2,7 @@
 //! serialised, so that a column can change without changing the contract.
 
 use ao_store::observation::{Check, Comment, Review, Thread};
+use ao_store::row::consumer::{Bounds, Consumer, Lag, Policy};
 use ao_store::row::pr::{Freshness, Pr};
 use ao_store::row::project::Project;
 use ao_store::row::session::Session;
@@ -196,6 +197,38 @@ fn delta(delta: &Delta) -> Value {
         "deleted": delta.deleted,
         "unchanged": delta.unchanged,
     })
+}
+
+pub(crate) fn consumer(consumer: &Consumer, lag: &Lag, now: Timestamp) -> Value {
+    let bounds = match consumer.policy {
+        Policy::Bounded(bounds) => bounds,
+        Policy::Block | Policy::None => Bounds::default(),
+    };
+    let filter: Value = serde_json::from_str(&consumer.filter).unwrap_or_default();
+    let lease = consumer.live_lease(now);
+    json!({
+        "name": consumer.name.as_str(),
+        "acked": consumer.acked.to_string(),
+        "policy": consumer.policy.as_str(),
+        "max_events": bounds.events,
+        "max_bytes": bounds.bytes,
+        "max_age_ms": bounds.age_ms,
+        "filter": filter,
+        "lag_events": lag.events,
+        "lag_bytes": lag.bytes,
+        "lag_seconds": lag.age_ms as f64 / 1000.0,
+        "lease": consumer.generation.0,
+        "lease_owner": lease.map(|lease| lease.owner.as_str()),
+        "lease_until": optional(lease.map(|lease| lease.until)),
+        "created_at": time(consumer.created_at),
+        "acked_at": optional(consumer.acked_at),
+    })
+}
+
+/// Milliseconds for people.
+pub(crate) fn duration(ms: u64) -> String {
+    let rounded = if ms >= 1000 { ms / 1000 * 1000 } else { ms };
+    humantime::format_duration(std::time::Duration::from_millis(rounded)).to_string()
 }
 
 /// The fields of an object for people, one a line, without those that are empty; a list is one line

@@ -91,3 +91,9 @@ pub use time::Timestamp;
 pub use tx::{Cause, Snapshot, Tx};
 pub use upstream::{Ignored, Imported, Remark, Taken, import_upstream};
 pub use writer::Committed;
+
+/// The version of the SQLite that this crate brings along.
+#[must_use]
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}

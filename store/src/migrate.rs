@@ -179,9 +179,9 @@ pub(crate) fn differences(conn: &Connection) -> Result<Vec<String>> {
 
 /// The name in the text of an object: CREATE, what it is, and then the name.
 fn name_of(sql: &str) -> &str {
-    let words = sql.split([' ', '\n', '(']);
+    let mut words = sql.split([' ', '\n', '(']);
     let kinds = ["CREATE", "UNIQUE", "TABLE", "INDEX", "VIEW", "TRIGGER"];
-    words.skip_while(|word| kinds.contains(word)).next().unwrap_or_default().trim_matches('"')
+    words.find(|word| !kinds.contains(word)).unwrap_or_default().trim_matches('"')
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ pub struct Plan {
     pub wanted: Seq,
     /// Where it will be.
     pub target: Seq,
-    /// Bytes of the log that go, to within 16 changes.
+    /// Bytes of the log that go.
     pub bytes: u64,
     /// Who holds it back from what is wanted, the furthest behind first.
     pub held: Vec<Held>,

@@ -10,7 +10,8 @@ use rusqlite::Connection;
 use crate::cursor::Seq;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Context, Result};
-use crate::tx::CLOSE_CONTEXT;
+use crate::row::log;
+use crate::tx::{CLOSE_CONTEXT, Snapshot};
 
 /// Changes in a block: how exactly a damaged one can be told.
 pub(crate) const BLOCK: i64 = 16;
@@ -109,19 +110,36 @@ pub(crate) fn seal_all(conn: &Connection) -> Result<Sealed> {
 }
 
 const SELECT_BYTES: &str =
-    "SELECT bytes FROM log_seal WHERE block < ?1 ORDER BY block DESC LIMIT 1";
+    "SELECT block, bytes FROM log_seal WHERE block < ?1 ORDER BY block DESC LIMIT 1";
 
-/// The bytes of all changes ever logged up to about `seq`: at the end of the block before its own, so
-/// at most 16 changes too few.
+const SELECT_REST: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project, session,
+    before, after FROM change_log WHERE seq > ?1 AND seq <= ?2 AND seq > ?3";
+
+/// The bytes of all changes ever logged up to `seq`: those of the full blocks before it, and of at
+/// most 15 changes that are read for it.
 pub(crate) fn bytes_until(conn: &Connection, seq: Seq) -> Result<i64> {
     let step = "read the bytes of the log";
-    let full_blocks = seq.0.div_euclid(BLOCK);
-    let mut statement = conn.prepare_cached(SELECT_BYTES).context(step)?;
-    let mut rows = statement.query([full_blocks]).context(step)?;
-    if let Some(row) = rows.next().context(step)? {
-        return row.get(0).context(step);
+    let snapshot = Snapshot::new(conn);
+    let floor = log::info(&snapshot)?.floor;
+    if seq <= floor {
+        return pruned_bytes(conn);
     }
-    pruned_bytes(conn)
+    let full = seq.0.div_euclid(BLOCK);
+    let block = snapshot.one(step, SELECT_BYTES, [full], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+    })?;
+    // The block that the floor lies in has no row once nothing of it is left.
+    let (from, mut bytes) = match block {
+        Some((block, bytes)) if (block + 1) * BLOCK >= floor.0 => ((block + 1) * BLOCK, bytes),
+        _ => (floor.0, pruned_bytes(conn)?),
+    };
+    let mut hasher = Hasher::default();
+    let mut statement = conn.prepare_cached(SELECT_REST).context(step)?;
+    let mut rows = statement.query((from, seq.0, floor.0)).context(step)?;
+    while let Some(row) = rows.next().context(step)? {
+        bytes += hasher.change(row).context(step)?.1;
+    }
+    Ok(bytes)
 }
 
 /// The bytes of all changes that were pruned.

@@ -55,6 +55,8 @@ pub(crate) trait SetRow {
 
 /// The four statements on one table; parameter 1 is always `pr_id`.
 pub(crate) struct SetSql {
+    /// What `select` reads, separated by commas.
+    pub(crate) columns: String,
     pub(crate) select: String,
     insert: String,
     update: String,
@@ -73,6 +75,7 @@ impl SetSql {
         let found = format!("pr_id = ?1 AND {}", numbered(key, 2).join(" AND "));
         let first_value = 2 + key.len();
         SetSql {
+            columns: all.clone(),
             select: format!(
                 "SELECT {all} FROM {table} WHERE pr_id = ?1 ORDER BY {}",
                 key.join(", ")

@@ -247,3 +247,20 @@ fn restore_owners(
     }
     Ok(())
 }
+
+/// Reads an image as the columns of a row, so that one reader serves live and earlier rows.
+pub(crate) fn typed<T>(
+    snapshot: &Snapshot<'_>,
+    columns: &str,
+    image: &str,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<T> {
+    let step = "read an earlier row";
+    let columns: Vec<_> = columns
+        .split(',')
+        .map(|column| format!("json_extract(?1, '$.{}')", column.trim()))
+        .collect();
+    let sql = format!("SELECT {}", columns.join(", "));
+    let found = snapshot.one(step, &sql, [image], read)?;
+    found.ok_or(rusqlite::Error::QueryReturnedNoRows).context(step)
+}

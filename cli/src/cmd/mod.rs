@@ -1,10 +1,15 @@
 //! One file a noun; each command calls the libraries and renders what they return.
 
+mod admin;
+mod consumer;
+mod doctor;
 mod manual;
 mod observe;
 mod pr;
 mod project;
+mod retention;
 mod session;
+mod status;
 mod store;
 mod tail;
 mod up;
@@ -19,9 +24,19 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
     match command {
         Command::Up { path } => return up::run(context, &path),
         Command::Tail(tail) => return tail::run(context, &tail),
+        Command::Verify(args) => return admin::verify(context, &args),
+        Command::Doctor => return doctor::run(context),
+        Command::Consumer(command) => consumer::run(context, command),
+        Command::Prune(args) => retention::prune(context, &args),
+        Command::Retention(command) => retention::run(context, command),
+        Command::Backup { out } => admin::backup(context, &out),
+        Command::RestoreDb { input, consent } => admin::restore(context, &input, consent),
+        Command::Export { out } => admin::export(context, &out),
+        Command::Import(args) => admin::import(context, &args),
+        Command::Metrics => status::print_metrics(context),
         Command::Init => store::init(context),
         Command::Migrate { check } => store::migrate(context, check),
-        Command::Status => store::status(context),
+        Command::Status => status::run(context),
         Command::Project(command) => project::run(context, command),
         Command::Session(command) => session::run(context, command),
         Command::Pr(command) => pr::run(context, command),

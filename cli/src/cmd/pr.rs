@@ -2,7 +2,7 @@
 
 use ao_store::row::pr::{self, Filter};
 use ao_store::row::{facet, project, session};
-use ao_store::{PrRef, SessionId, Takeover, claim_pr};
+use ao_store::{Cursor, PrRef, SessionId, Takeover, claim_pr};
 use serde_json::{Value, json};
 
 use crate::args::Pr as Command;
@@ -17,7 +17,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
             let session = session.map(|id| id.parse()).transpose()?;
             list(context, &Filter { project, session })
         }
-        Command::Get { pr } => get(context, &pr.parse()?),
+        Command::Get { pr, at: None } => get(context, &pr.parse()?),
+        Command::Get { pr, at: Some(at) } => get_as_of(context, &pr.parse()?, at.parse()?),
         Command::Claim { session, pr, no_takeover } => {
             let takeover = if no_takeover { Takeover::Refuse } else { Takeover::Allow };
             claim(context, session.parse()?, pr.parse()?, takeover)
@@ -73,6 +74,25 @@ fn get(context: &Context, place: &PrRef) -> Result<()> {
         data["threads"] = facet::threads(snapshot, &pr.id)?.iter().map(view::thread).collect();
         data["reviews"] = facet::reviews(snapshot, &pr.id)?.iter().map(view::review).collect();
         data["comments"] = facet::comments(snapshot, &pr.id)?.iter().map(view::comment).collect();
+        Ok(data)
+    })?;
+    if context.is_json {
+        return output::document("pr.get", &data);
+    }
+    output::bytes(view::fields(&data).as_bytes())
+}
+
+/// The pull request that was at a place at a moment, with what hung on it then.
+fn get_as_of(context: &Context, place: &PrRef, cursor: Cursor) -> Result<()> {
+    let data = context.open()?.read(|snapshot| {
+        let found = pr::list_as_of(snapshot, cursor)?.into_iter().find(|pr| pr.is_at(place));
+        let pr = found.ok_or_else(|| ao_store::Error::PrNotFound(place.to_string()))?;
+        let facets = facet::as_of(snapshot, &pr.id, cursor)?;
+        let mut data = view::pr(&pr);
+        data["checks"] = facets.checks.iter().map(view::check).collect();
+        data["threads"] = facets.threads.iter().map(view::thread).collect();
+        data["reviews"] = facets.reviews.iter().map(view::review).collect();
+        data["comments"] = facets.comments.iter().map(view::comment).collect();
         Ok(data)
     })?;
     if context.is_json {

@@ -2,7 +2,7 @@
 
 use ao_store::row::pr;
 use ao_store::row::session::{self, Deleted, Filter, NewSession, Session, SessionKind};
-use ao_store::{ProjectId, SessionId, Snapshot};
+use ao_store::{Cursor, ProjectId, SessionId, Snapshot};
 use serde_json::{Value, json};
 
 use crate::args::{self, Session as Command};
@@ -25,7 +25,9 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
             let project = project.map(|id| id.parse()).transpose()?;
             list(context, &Filter { project, terminated: all })
         }
-        Command::Get { id } => get(context, &id.parse()?),
+        Command::Get { id, at } => {
+            get(context, &id.parse()?, at.map(|cursor| cursor.parse()).transpose()?)
+        }
         Command::Rename { id, name } => {
             let id: SessionId = id.parse()?;
             let store = context.open()?;
@@ -88,12 +90,22 @@ fn or_dash(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { text.to_owned() }
 }
 
-fn get(context: &Context, id: &SessionId) -> Result<()> {
-    let (session, is_seed, prs) = context.open()?.read(|snapshot| {
-        let session = session::require(snapshot, id)?;
-        let of_session = pr::Filter { session: Some(id.clone()), ..pr::Filter::default() };
-        let is_seed = session::is_seed(snapshot, &session)?;
-        Ok((session, is_seed, pr::list(snapshot, &of_session)?))
+fn get(context: &Context, id: &SessionId, at: Option<Cursor>) -> Result<()> {
+    let (session, is_seed, prs) = context.open()?.read(|snapshot| match at {
+        None => {
+            let session = session::require(snapshot, id)?;
+            let of_session = pr::Filter { session: Some(id.clone()), ..pr::Filter::default() };
+            let is_seed = session::is_seed(snapshot, &session)?;
+            Ok((session, is_seed, pr::list(snapshot, &of_session)?))
+        }
+        Some(cursor) => {
+            let session = session::as_of(snapshot, id, cursor)?
+                .ok_or_else(|| ao_store::Error::SessionNotFound(id.clone()))?;
+            let mut prs = pr::list_as_of(snapshot, cursor)?;
+            prs.retain(|pr| pr.session == *id);
+            let is_seed = session.is_empty() && prs.is_empty();
+            Ok((session, is_seed, prs))
+        }
     })?;
     let mut data = view::session(&session);
     data["is_seed"] = is_seed.into();

@@ -1,11 +1,8 @@
-//! The store as a whole: create, migrate, look at it.
-
-use std::fs;
-use std::path::Path;
+//! The store as a whole: create and migrate it.
 
 use ao_store::row::log;
 use ao_store::{SCHEMA_VERSION, Store};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -59,66 +56,4 @@ fn say_migrated(context: &Context, from: u32, applied: &[String]) -> Result<()> 
     }
     output::say(&format!("the schema is {SCHEMA_VERSION}, as this program needs it"));
     Ok(())
-}
-
-/// Shows where the store is and what it holds.
-pub(crate) fn status(context: &Context) -> Result<()> {
-    let store = context.open()?;
-    let (info, counts) =
-        store.read(|snapshot| Ok((log::info(snapshot)?, log::counts(snapshot)?)))?;
-    let changes = info.head.0 - info.floor.0;
-    let (database, wal) = (size(context.database()), size(&wal(context.database())));
-    if context.is_json {
-        let rows: Map<_, _> =
-            counts.iter().map(|(table, count)| ((*table).to_owned(), json!(count))).collect();
-        return output::document(
-            "store.status",
-            &json!({
-                "path": context.database().to_string_lossy(),
-                "schema": SCHEMA_VERSION,
-                "log_id": info.log_id,
-                "epoch": info.epoch.0,
-                "head": info.cursor(info.head).to_string(),
-                "floor": info.cursor(info.floor).to_string(),
-                "changes": changes,
-                "database_bytes": database,
-                "wal_bytes": wal,
-                "rows": Value::Object(rows),
-            }),
-        );
-    }
-    let mut text = format!(
-        "store     {}\nschema    {SCHEMA_VERSION}\nlog       {}, epoch {}\n\
-         head      {}\nfloor     {}\nchanges   {changes}\nsize      {} database, {} write-ahead log\n",
-        output::path(context.database()),
-        info.log_id,
-        info.epoch,
-        info.cursor(info.head),
-        info.cursor(info.floor),
-        bytes(database),
-        bytes(wal),
-    );
-    for (table, count) in counts {
-        text += &format!("{table:<18}{count:>8}\n");
-    }
-    output::bytes(text.as_bytes())
-}
-
-fn wal(database: &Path) -> std::path::PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
-}
-
-/// The size of a file; one that is not there has none.
-fn size(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |file| file.len())
-}
-
-fn bytes(count: u64) -> String {
-    match count {
-        0..1024 => format!("{count} B"),
-        1024..1_048_576 => format!("{} KiB", count / 1024),
-        _ => format!("{:.1} MiB", count as f64 / 1_048_576.0),
-    }
 }

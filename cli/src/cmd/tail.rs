@@ -1,39 +1,70 @@
-//! Printing changes as they are committed.
+//! Printing changes as they are committed, after a snapshot and under a consumer where asked for.
 
 use std::time::{Duration, Instant};
 
 use ao_cdc::wire::Encoder;
-use ao_cdc::{Filter, Start, Tail};
-use ao_store::Store;
+use ao_cdc::{Consumer, Filter, Owner, SnapshotReader, Start, Tail, Takeover};
+use ao_store::{ConsumerName, Cursor, Store, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::args::{Format, Tail as Args};
+use crate::args::{FilterArgs, Format, Tail as Args};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::lines::Lines;
 use crate::output::{self, Ended};
-use crate::pretty;
 use crate::signal::{Signal, Signals};
 
 /// Changes rendered in one read.
 const BATCH: usize = 512;
 /// How often an idle tail looks at the clock, at signals and at whether anybody still reads.
 const TICK: Duration = Duration::from_millis(100);
+/// How often a snapshot says that it is still there.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
-    let start = parse_start(&args.from)?;
-    let filter = Filter::new(
-        args.types.clone(),
-        args.projects.iter().map(|id| id.parse()).collect::<ao_store::Result<_>>()?,
-        args.sessions.iter().map(|id| id.parse()).collect::<ao_store::Result<_>>()?,
-    )?;
     let stop = Stop {
         at_head: args.no_follow,
         after: args.count,
         // A time beyond what the clock can say never comes.
         by: args.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
     };
+    let start = start(args)?;
+    let filter = filter(&args.filter)?;
+    let signals = Signals::listen().map_err(Error::Stdout)?;
+    let store = context.open()?;
+    let source = match &args.consumer {
+        Some(name) => Source::Consumer(Box::new(consumer(&store, name, &filter, args)?)),
+        None => Source::Tail(Box::new(Tail::open(&store, start, filter.clone())?)),
+    };
     let format = args.format.unwrap_or_else(|| default_format(context));
-    follow(context, &context.open()?, start, filter, format, stop)
+    let heartbeat = args.heartbeat.or(args.snapshot.then_some(HEARTBEAT));
+    let mut printer = Printer::new(source, format, heartbeat)?;
+    if args.snapshot {
+        let holder = format!("ao-store tail, pid {}", std::process::id());
+        let reader = match &args.resume {
+            Some(position) => SnapshotReader::resume(&store, position, filter, &holder)?,
+            None => {
+                let start = Start::Cursor(printer.source.tail().cursor());
+                SnapshotReader::open(&store, start, printer.filter(&filter), &holder)?
+            }
+        };
+        if let Some(ended) = printer.print_snapshot(context, &store, reader, &signals)? {
+            return Ok(ended);
+        }
+    }
+    printer.follow(context, &signals, stop)
+}
+
+/// Prints changes from a position on until it is told to stop.
+pub(crate) fn follow(
+    context: &Context,
+    store: &Store,
+    start: Start,
+    format: Format,
+) -> Result<Ended> {
+    let signals = Signals::listen().map_err(Error::Stdout)?;
+    let source = Source::Tail(Box::new(Tail::open(store, start, Filter::default())?));
+    Printer::new(source, format, None)?.follow(context, &signals, Stop::default())
 }
 
 /// Pretty for a person at a terminal, NDJSON for everything else.
@@ -42,7 +73,25 @@ pub(crate) fn default_format(context: &Context) -> Format {
     if is_for_people { Format::Pretty } else { Format::Ndjson }
 }
 
-fn parse_start(text: &str) -> Result<Start> {
+pub(crate) fn filter(args: &FilterArgs) -> Result<Filter> {
+    let filter = Filter::new(
+        args.types.clone(),
+        args.projects.iter().map(|id| id.parse()).collect::<ao_store::Result<_>>()?,
+        args.sessions.iter().map(|id| id.parse()).collect::<ao_store::Result<_>>()?,
+    )?;
+    Ok(filter.of_entities(args.entities.clone())?)
+}
+
+fn start(args: &Args) -> Result<Start> {
+    match (&args.from, &args.since) {
+        (_, Some(time)) => since(time),
+        (Some(text), None) => parse_start(text),
+        (None, None) if args.snapshot => Ok(Start::End),
+        (None, None) => Ok(Start::Last(10)),
+    }
+}
+
+pub(crate) fn parse_start(text: &str) -> Result<Start> {
     match text {
         "beginning" => Ok(Start::Beginning),
         "end" => Ok(Start::End),
@@ -53,88 +102,181 @@ fn parse_start(text: &str) -> Result<Start> {
     }
 }
 
-/// When a tail ends by itself.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Stop {
-    pub(crate) at_head: bool,
-    pub(crate) after: Option<u64>,
-    pub(crate) by: Option<Instant>,
+/// A point in time, or how long ago.
+fn since(text: &str) -> Result<Start> {
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Ok(Start::Since(Timestamp(time.as_millisecond())));
+    }
+    let ago = humantime::parse_duration(text).map_err(|_| {
+        Error::Usage(format!(
+            "{text:?} is neither a time such as 2026-11-21T10:00:00Z nor how long ago, such as 10m"
+        ))
+    })?;
+    let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+    Ok(Start::Since(Timestamp(Timestamp::now().0.saturating_sub(ago))))
 }
 
-/// Prints changes from a position on until it is told to stop.
-pub(crate) fn follow(
-    context: &Context,
-    store: &Store,
-    start: Start,
-    filter: Filter,
-    format: Format,
-    stop: Stop,
-) -> Result<Ended> {
-    let signals = Signals::listen().map_err(Error::Stdout)?;
-    let tail = Tail::open(store, start, filter)?;
-    let encoder = Encoder::new(tail.log_id(), tail.cursor().epoch);
-    let mut printer = Printer { tail, encoder, format, seen: 0, is_ready: false };
-    loop {
-        if stop.after.is_some_and(|wanted| printer.seen >= wanted) {
-            return Ok(Ended::Done);
-        }
-        let is_at_head = printer.print(stop.after)?;
-        let is_over = stop.by.is_some_and(|by| Instant::now() >= by);
-        if let Some(signal) = signals.came() {
-            return Ok(printer.interrupted(context, signal));
-        }
-        match stop.after {
-            Some(wanted) if printer.seen >= wanted => return Ok(Ended::Done),
-            _ if is_at_head && stop.at_head => return Ok(Ended::Done),
-            Some(wanted) if is_over => {
-                return Err(Error::TimedOut { seen: printer.seen, wanted });
-            }
-            None if is_over => return Ok(Ended::Done),
-            _ => {}
-        }
-        if is_at_head {
-            printer.say_ready(context);
-            let left = stop.by.map_or(TICK, |by| by.saturating_duration_since(Instant::now()));
-            if !printer.tail.wait(left.min(TICK))? && is_output_closed() {
-                return Err(Error::BrokenPipe);
-            }
+fn consumer(store: &Store, name: &str, filter: &Filter, args: &Args) -> Result<Consumer> {
+    let name: ConsumerName = name.parse()?;
+    let takeover = if args.take_over { Takeover::Always } else { Takeover::IfGone };
+    // No filter on the command line is no other filter.
+    let filter = (!filter.is_empty()).then_some(filter);
+    Ok(Consumer::open(store, &name, filter, &Owner::this_process(), takeover)?)
+}
+
+/// When a tail ends by itself.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stop {
+    at_head: bool,
+    after: Option<u64>,
+    by: Option<Instant>,
+}
+
+/// Where the changes come from.
+enum Source {
+    Tail(Box<Tail>),
+    Consumer(Box<Consumer>),
+}
+
+impl Source {
+    fn tail(&mut self) -> &mut Tail {
+        match self {
+            Source::Tail(tail) => tail,
+            Source::Consumer(consumer) => consumer.tail_mut(),
         }
     }
 }
 
 struct Printer {
-    tail: Tail,
-    encoder: Encoder,
-    format: Format,
+    source: Source,
+    lines: Lines,
     seen: u64,
+    /// Everything up to here was printed or does not pass.
+    printed: Cursor,
     is_ready: bool,
+    /// Holds retention back until the stream has caught up.
+    snapshot: Option<SnapshotReader>,
 }
 
 impl Printer {
-    /// Renders what one read finds and writes it after the read; says whether that was all.
-    fn print(&mut self, wanted: Option<u64>) -> Result<bool> {
-        let room = wanted.map_or(u64::MAX, |wanted| wanted.saturating_sub(self.seen));
-        let mut text = Vec::new();
-        let (encoder, format) = (&mut self.encoder, self.format);
-        let mut printed = 0;
-        let visited = self.tail.visit(BATCH, |change| {
-            if printed == room {
-                return Ok(());
+    fn new(mut source: Source, format: Format, heartbeat: Option<Duration>) -> Result<Printer> {
+        let tail = source.tail();
+        let encoder = Encoder::new(tail.log_id(), tail.cursor().epoch);
+        let mut lines = Lines::new(encoder, format, heartbeat);
+        let (printed, log) = (tail.cursor(), tail.log()?);
+        lines.hello(printed, &log, None)?;
+        Ok(Printer { source, lines, seen: 0, printed, is_ready: false, snapshot: None })
+    }
+
+    /// The filter of the consumer, if there is one.
+    fn filter(&mut self, given: &Filter) -> Filter {
+        match &mut self.source {
+            Source::Tail(_) => given.clone(),
+            Source::Consumer(consumer) => consumer.tail_mut().filter().clone(),
+        }
+    }
+
+    /// Prints the rows; returns how it ended when it was interrupted.
+    fn print_snapshot(
+        &mut self,
+        context: &Context,
+        store: &Store,
+        mut reader: SnapshotReader,
+        signals: &Signals,
+    ) -> Result<Option<Ended>> {
+        let cursor = reader.cursor();
+        if let Source::Tail(tail) = &mut self.source
+            && tail.cursor() != cursor
+        {
+            // Resumed: the stream begins where the snapshot began.
+            **tail = Tail::open(store, Start::Cursor(cursor), tail.filter().clone())?;
+        }
+        self.printed = cursor;
+        self.lines.snapshot_begin(cursor)?;
+        while let Some(rows) = reader.next_rows()? {
+            self.lines.rows(cursor, &rows)?;
+            if let Some(signal) = signals.came() {
+                context.say(&format!("stopped: go on with --snapshot --resume {}", rows.position));
+                return Ok(Some(Ended::BySignal(signal)));
             }
-            printed += 1;
-            match format {
-                Format::Pretty => pretty::write(change, &mut text),
-                Format::Ndjson => encoder.ndjson(change, &mut text),
-                Format::Cloudevents => encoder.cloudevents(change, &mut text),
-            }
-        })?;
-        if !text.is_empty() {
-            match format {
-                Format::Pretty => output::bytes(&text)?,
-                Format::Ndjson | Format::Cloudevents => output::raw_bytes(&text)?,
+            if let Source::Consumer(consumer) = &mut self.source {
+                consumer.keep()?;
             }
         }
-        self.seen += printed;
+        self.lines.snapshot_end(cursor)?;
+        self.snapshot = Some(reader);
+        Ok(None)
+    }
+
+    fn follow(mut self, context: &Context, signals: &Signals, stop: Stop) -> Result<Ended> {
+        let ended = self.print_until(context, signals, stop)?;
+        self.lines.bye(self.printed)?;
+        if let Source::Consumer(consumer) = &mut self.source {
+            consumer.flush()?;
+        }
+        if let Ended::BySignal(_) = ended {
+            context.say(&format!("stopped: cursor {}", self.printed));
+        }
+        Ok(ended)
+    }
+
+    fn print_until(&mut self, context: &Context, signals: &Signals, stop: Stop) -> Result<Ended> {
+        let is_enough = |seen| stop.after.is_some_and(|wanted| seen >= wanted);
+        if is_enough(self.seen) {
+            return Ok(Ended::Done);
+        }
+        loop {
+            let is_at_head = self.print(stop.after)?;
+            let is_over = stop.by.is_some_and(|by| Instant::now() >= by);
+            if let Some(signal) = signals.came() {
+                return Ok(ended_by(signal));
+            }
+            if is_enough(self.seen) || (is_at_head && stop.at_head) {
+                return Ok(Ended::Done);
+            }
+            match stop.after {
+                Some(wanted) if is_over => {
+                    return Err(Error::TimedOut { seen: self.seen, wanted });
+                }
+                None if is_over => return Ok(Ended::Done),
+                _ => {}
+            }
+            if is_at_head {
+                self.snapshot = None;
+                self.say_ready(context);
+                let left = stop.by.map_or(TICK, |by| by.saturating_duration_since(Instant::now()));
+                if !self.source.tail().wait(left.min(TICK))? && is_output_closed() {
+                    return Err(Error::BrokenPipe);
+                }
+            }
+        }
+    }
+
+    /// Renders what one read finds and writes it after the read; says whether that was all. Only
+    /// what was written is acknowledged.
+    fn print(&mut self, wanted: Option<u64>) -> Result<bool> {
+        let room = wanted.map_or(u64::MAX, |wanted| wanted.saturating_sub(self.seen));
+        let (lines, tail) = (&mut self.lines, self.source.tail());
+        let (mut count, mut last) = (0, None);
+        let visited = tail.visit(BATCH, |change| {
+            if count == room {
+                return Ok(());
+            }
+            count += 1;
+            last = Some(change.seq());
+            lines.change(change)
+        })?;
+        let mut printed = tail.cursor();
+        let head = if visited.is_at_head { printed } else { tail.log()?.head_cursor() };
+        if let Some(last) = last.filter(|_| count == room) {
+            printed.seq = last;
+        }
+        self.lines.flush(printed, head)?;
+        self.printed = printed;
+        self.seen += count;
+        if let Source::Consumer(consumer) = &mut self.source {
+            consumer.ack(printed)?;
+        }
         Ok(visited.is_at_head)
     }
 
@@ -142,14 +284,13 @@ impl Printer {
     fn say_ready(&mut self, context: &Context) {
         if !self.is_ready {
             self.is_ready = true;
-            context.say(&format!("ready: cursor {}", self.tail.cursor()));
+            context.say(&format!("ready: cursor {}", self.printed));
         }
     }
+}
 
-    fn interrupted(&self, context: &Context, signal: Signal) -> Ended {
-        context.say(&format!("stopped: cursor {}", self.tail.cursor()));
-        Ended::BySignal(signal)
-    }
+fn ended_by(signal: Signal) -> Ended {
+    Ended::BySignal(signal)
 }
 
 /// Whether the reader of our output went away. Without this look an idle `tail | head -1` would

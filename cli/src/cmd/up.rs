@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ao_cdc::{Filter, Start};
+use ao_cdc::Start;
 use ao_store::Store;
 use ao_store::row::project;
 
@@ -26,7 +26,7 @@ pub(crate) fn run(context: &Context, path: &Path) -> Result<Ended> {
         other => other?,
     }
     let format = tail::default_format(context);
-    tail::follow(context, &store, start, Filter::default(), format, tail::Stop::default())
+    tail::follow(context, &store, start, format)
 }
 
 fn register(context: &Context, store: &Store, path: &Path) -> Result<()> {

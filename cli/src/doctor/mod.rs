@@ -3,8 +3,6 @@
 //! its log or its shared memory: closing a second descriptor on one of these would drop the locks
 //! that SQLite holds in this process.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the command that calls this is not wired yet"))]
-
 mod disk;
 mod files;
 mod programs;

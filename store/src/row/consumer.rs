@@ -348,7 +348,7 @@ pub(crate) fn until(now: Timestamp, ttl: Duration) -> i64 {
 pub struct Lag {
     /// Changes not acknowledged.
     pub events: u64,
-    /// Their bytes, to within 16 changes.
+    /// Their bytes.
     pub bytes: u64,
     /// The age of the oldest of them, in milliseconds; never negative.
     pub age_ms: u64,

@@ -5,12 +5,14 @@ use std::sync::LazyLock;
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
+use crate::cursor::Cursor;
 use crate::error::Result;
 use crate::id::PrId;
 use crate::observation::{
     Check, CheckKind, CheckStatus, Comment, CommentKind, Review, ReviewState, Thread,
 };
 use crate::set::{SetRow, SetSql, flag, optional, text};
+use crate::state;
 use crate::time::Timestamp;
 use crate::tx::{Snapshot, Tx};
 
@@ -96,23 +98,25 @@ pub(crate) fn keep_log_tail(tx: &Tx<'_>, pr: &PrId, external_id: &str, log: &str
 /// # Errors
 /// When the database cannot be read.
 pub fn checks(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Check>> {
-    snapshot.list("read checks", &Check::sql().select, [pr.as_str()], |row| {
-        Ok(Check {
-            head_sha: row.get(0)?,
-            kind: CheckKind::parse(row.get_ref(1)?.as_str()?),
-            app: row.get(2)?,
-            workflow: row.get(3)?,
-            event: row.get(4)?,
-            name: row.get(5)?,
-            external_id: row.get(6)?,
-            status: CheckStatus::parse(row.get_ref(7)?.as_str()?),
-            conclusion: row.get(8)?,
-            is_required: row.get(9)?,
-            url: row.get(10)?,
-            started_at: read_time(row, 11)?,
-            completed_at: read_time(row, 12)?,
-            log_tail: None,
-        })
+    snapshot.list("read checks", &Check::sql().select, [pr.as_str()], read_check)
+}
+
+fn read_check(row: &Row<'_>) -> rusqlite::Result<Check> {
+    Ok(Check {
+        head_sha: row.get(0)?,
+        kind: CheckKind::parse(row.get_ref(1)?.as_str()?),
+        app: row.get(2)?,
+        workflow: row.get(3)?,
+        event: row.get(4)?,
+        name: row.get(5)?,
+        external_id: row.get(6)?,
+        status: CheckStatus::parse(row.get_ref(7)?.as_str()?),
+        conclusion: row.get(8)?,
+        is_required: row.get(9)?,
+        url: row.get(10)?,
+        started_at: read_time(row, 11)?,
+        completed_at: read_time(row, 12)?,
+        log_tail: None,
     })
 }
 
@@ -162,19 +166,21 @@ impl SetRow for Thread {
 /// # Errors
 /// When the database cannot be read.
 pub fn threads(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Thread>> {
-    snapshot.list("read threads", &Thread::sql().select, [pr.as_str()], |row| {
-        Ok(Thread {
-            id: row.get(0)?,
-            path: row.get(1)?,
-            line: row.get(2)?,
-            original_line: row.get(3)?,
-            side: row.get(4)?,
-            is_resolved: row.get(5)?,
-            is_outdated: row.get(6)?,
-            is_bot: row.get(7)?,
-            resolved_by: row.get(8)?,
-            comments_total: row.get(9)?,
-        })
+    snapshot.list("read threads", &Thread::sql().select, [pr.as_str()], read_thread)
+}
+
+fn read_thread(row: &Row<'_>) -> rusqlite::Result<Thread> {
+    Ok(Thread {
+        id: row.get(0)?,
+        path: row.get(1)?,
+        line: row.get(2)?,
+        original_line: row.get(3)?,
+        side: row.get(4)?,
+        is_resolved: row.get(5)?,
+        is_outdated: row.get(6)?,
+        is_bot: row.get(7)?,
+        resolved_by: row.get(8)?,
+        comments_total: row.get(9)?,
     })
 }
 
@@ -212,17 +218,19 @@ impl SetRow for Review {
 /// # Errors
 /// When the database cannot be read.
 pub fn reviews(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Review>> {
-    snapshot.list("read reviews", &Review::sql().select, [pr.as_str()], |row| {
-        Ok(Review {
-            id: row.get(0)?,
-            author: row.get(1)?,
-            is_bot: row.get(2)?,
-            state: ReviewState::parse(row.get_ref(3)?.as_str()?),
-            body: row.get(4)?,
-            commit_sha: row.get(5)?,
-            url: row.get(6)?,
-            submitted_at: read_time(row, 7)?,
-        })
+    snapshot.list("read reviews", &Review::sql().select, [pr.as_str()], read_review)
+}
+
+fn read_review(row: &Row<'_>) -> rusqlite::Result<Review> {
+    Ok(Review {
+        id: row.get(0)?,
+        author: row.get(1)?,
+        is_bot: row.get(2)?,
+        state: ReviewState::parse(row.get_ref(3)?.as_str()?),
+        body: row.get(4)?,
+        commit_sha: row.get(5)?,
+        url: row.get(6)?,
+        submitted_at: read_time(row, 7)?,
     })
 }
 
@@ -278,21 +286,57 @@ impl SetRow for Comment {
 /// # Errors
 /// When the database cannot be read.
 pub fn comments(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Comment>> {
-    snapshot.list("read comments", &Comment::sql().select, [pr.as_str()], |row| {
-        Ok(Comment {
-            id: row.get(0)?,
-            kind: CommentKind::parse(row.get_ref(1)?.as_str()?),
-            thread_id: row.get(2)?,
-            reply_to: row.get(3)?,
-            author: row.get(4)?,
-            is_bot: row.get(5)?,
-            path: row.get(6)?,
-            line: row.get(7)?,
-            body: row.get(8)?,
-            url: row.get(9)?,
-            is_minimized: row.get(10)?,
-            created_at: read_time(row, 11)?,
-            edited_at: read_time(row, 12)?,
-        })
+    snapshot.list("read comments", &Comment::sql().select, [pr.as_str()], read_comment)
+}
+
+fn read_comment(row: &Row<'_>) -> rusqlite::Result<Comment> {
+    Ok(Comment {
+        id: row.get(0)?,
+        kind: CommentKind::parse(row.get_ref(1)?.as_str()?),
+        thread_id: row.get(2)?,
+        reply_to: row.get(3)?,
+        author: row.get(4)?,
+        is_bot: row.get(5)?,
+        path: row.get(6)?,
+        line: row.get(7)?,
+        body: row.get(8)?,
+        url: row.get(9)?,
+        is_minimized: row.get(10)?,
+        created_at: read_time(row, 11)?,
+        edited_at: read_time(row, 12)?,
     })
+}
+
+/// The four sets of a pull request at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "one list a facet")]
+pub struct Facets {
+    pub checks: Vec<Check>,
+    pub threads: Vec<Thread>,
+    pub reviews: Vec<Review>,
+    pub comments: Vec<Comment>,
+}
+
+/// The four sets as they were at a cursor. Log tails are not kept.
+///
+/// # Errors
+/// The cursor errors.
+pub fn as_of(snapshot: &Snapshot<'_>, pr: &PrId, cursor: Cursor) -> Result<Facets> {
+    Ok(Facets {
+        checks: rows_as_of::<Check>(snapshot, "pr_check", pr, cursor, read_check)?,
+        threads: rows_as_of::<Thread>(snapshot, "pr_review_thread", pr, cursor, read_thread)?,
+        reviews: rows_as_of::<Review>(snapshot, "pr_review", pr, cursor, read_review)?,
+        comments: rows_as_of::<Comment>(snapshot, "pr_comment", pr, cursor, read_comment)?,
+    })
+}
+
+fn rows_as_of<R: SetRow>(
+    snapshot: &Snapshot<'_>,
+    entity: &str,
+    pr: &PrId,
+    cursor: Cursor,
+    read: fn(&Row<'_>) -> rusqlite::Result<R>,
+) -> Result<Vec<R>> {
+    let rows = state::with_prefix(snapshot, entity, cursor, pr.as_str())?;
+    rows.iter().map(|row| state::typed(snapshot, &R::sql().columns, &row.image, read)).collect()
 }

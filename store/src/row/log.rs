@@ -19,6 +19,12 @@ pub struct LogInfo {
 }
 
 impl LogInfo {
+    /// The cursor of the newest change.
+    #[must_use]
+    pub fn head_cursor(&self) -> Cursor {
+        self.cursor(self.head)
+    }
+
     /// The cursor at a position of this log.
     #[must_use]
     pub fn cursor(&self, seq: Seq) -> Cursor {

@@ -2,9 +2,11 @@
 
 use rusqlite::Row;
 
+use crate::cursor::Cursor;
 use crate::error::{Error, Result};
 use crate::id::{PrId, PrRef, ProjectId, SessionId};
 use crate::observation::{Ci, Completeness, Mergeability, Mergeable, PrState, ReviewDecision};
+use crate::state;
 use crate::time::Timestamp;
 use crate::tx::{Snapshot, Tx};
 
@@ -113,24 +115,28 @@ impl Pr {
     }
 
     /// Whether it is at a place; case does not tell two hosts or repositories apart.
-    pub(crate) fn is_at(&self, place: &PrRef) -> bool {
+    #[must_use]
+    pub fn is_at(&self, place: &PrRef) -> bool {
         self.number == place.number
             && self.repo.eq_ignore_ascii_case(&place.repo)
             && self.host.eq_ignore_ascii_case(&place.host)
     }
 }
 
-macro_rules! select {
-    ($tail:literal) => {
-        concat!(
-            "SELECT id, node_id, session_id, project_id, host, repo, number, url, title, author,
+macro_rules! columns {
+    () => {
+        "id, node_id, session_id, project_id, host, repo, number, url, title, author,
     is_author_bot, state, head_ref, head_repo, head_sha, base_ref, base_sha, is_cross_repo,
     additions, deletions, changed_files, ci, review_decision, provider_mergeable,
     is_mergeable_stale, provider_merge_state, mergeability, is_in_merge_queue, is_auto_merge,
     merge_commit_sha, checks_state, threads_state, reviews_state, comments_state,
-    provider_created_at, merged_at, closed_at, created_at, updated_at FROM pr ",
-            $tail
-        )
+    provider_created_at, merged_at, closed_at, created_at, updated_at"
+    };
+}
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!("SELECT ", columns!(), " FROM pr ", $tail)
     };
 }
 
@@ -189,6 +195,27 @@ pub fn at(snapshot: &Snapshot<'_>, place: &PrRef) -> Result<Option<Pr>> {
     let sql =
         select!("WHERE number = ?1 AND repo = ?2 COLLATE NOCASE AND host = ?3 COLLATE NOCASE");
     snapshot.one("find a pull request", sql, (place.number, &place.repo, &place.host), read)
+}
+
+/// Pull requests read at once as they were.
+const CHUNK: usize = 500;
+
+/// Every pull request as it was at a cursor, in the order of ids.
+///
+/// # Errors
+/// The cursor errors.
+pub fn list_as_of(snapshot: &Snapshot<'_>, cursor: Cursor) -> Result<Vec<Pr>> {
+    let (mut prs, mut after) = (Vec::new(), None);
+    loop {
+        let chunk = state::chunk(snapshot, "pr", cursor, after.as_deref(), CHUNK)?;
+        for row in &chunk.rows {
+            prs.push(state::typed(snapshot, columns!(), &row.image, read)?);
+        }
+        after = chunk.next;
+        if after.is_none() {
+            return Ok(prs);
+        }
+    }
 }
 
 /// The pull request of a node id, wherever it is.

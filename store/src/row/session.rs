@@ -2,9 +2,11 @@
 
 use rusqlite::Row;
 
+use crate::cursor::Cursor;
 use crate::error::{Error, Result};
 use crate::id::{ProjectId, SessionId, check_branch, check_label};
 use crate::row::project;
+use crate::state;
 use crate::text_enum::text_enum;
 use crate::time::Timestamp;
 use crate::tx::{Snapshot, Tx};
@@ -69,14 +71,17 @@ pub struct NewSession {
     pub branch: String,
 }
 
+macro_rules! columns {
+    () => {
+        "id, project_id, num, kind, harness, name, issue, branch, workspace_path,
+    runtime_handle, agent_session_id, prompt, activity, activity_at, is_terminated, created_at,
+    updated_at"
+    };
+}
+
 macro_rules! select {
     ($tail:literal) => {
-        concat!(
-            "SELECT id, project_id, num, kind, harness, name, issue, branch, workspace_path,
-    runtime_handle, agent_session_id, prompt, activity, activity_at, is_terminated, created_at,
-    updated_at FROM session ",
-            $tail
-        )
+        concat!("SELECT ", columns!(), " FROM session ", $tail)
     };
 }
 
@@ -109,6 +114,16 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
 pub fn get(snapshot: &Snapshot<'_>, id: &SessionId) -> Result<Option<Session>> {
     let sql = select!("WHERE id = ?1");
     snapshot.one("read a session", sql, [id.as_str()], read)
+}
+
+/// The session of this id as it was at a cursor.
+///
+/// # Errors
+/// The cursor errors.
+pub fn as_of(snapshot: &Snapshot<'_>, id: &SessionId, cursor: Cursor) -> Result<Option<Session>> {
+    let rows = state::with_prefix(snapshot, "session", cursor, id.as_str())?;
+    let row = rows.first().map(|row| state::typed(snapshot, columns!(), &row.image, read));
+    row.transpose()
 }
 
 /// The session of this id, or the error that says it does not exist.

@@ -100,7 +100,7 @@ fn write_table(conn: &Connection, table: &Table, out: &mut dyn Write) -> Result<
     let step = "read a table";
     let sql = format!("SELECT * FROM {} ORDER BY {}", table.name, table.order);
     let mut statement = conn.prepare(&sql).context(step)?;
-    let names: Vec<_> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<_> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query([]).context(step)?;
     let mut count = 0;
     while let Some(row) = rows.next().context(step)? {

@@ -1,10 +1,16 @@
 //! The grammar of the command line. Parsing only: nothing is opened or resolved here.
 
+mod admin;
+mod stream;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub(crate) use admin::{Import, Prune, Retention, Rules, Verify};
+pub(crate) use stream::{Consumer, FilterArgs, Format, PolicyName, Tail};
 
 /// Every fact about your coding-agent sessions in one SQLite file, and every change of a fact as an
 /// ordered, gap-free, resumable stream.
@@ -42,6 +48,7 @@ const ROOT_HELP: &str = "Examples:
   ao-store session new --project demo --branch fix-1
   ao-store observe apply observation.json  apply what was learned about a pull request
   ao-store tail --from beginning           every change so far, then those to come
+  ao-store doctor                          what is wrong, and how to mend it
 
 Exit codes: 0 ok, 1 other failure, 2 usage, 3 not found, 4 credentials, 5 conflict,
 6 findings, 7 cursor expired or of another epoch, 8 timed out, 9 busy, 130/141/143 signals";
@@ -129,7 +136,7 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Show where the store is and what it holds
+    /// Show where the store is, what it holds, and how far behind its consumers are
     #[command(after_help = "Examples:
   ao-store status
   ao-store status --json | jq .data.head")]
@@ -167,8 +174,81 @@ pub(crate) enum Command {
     )]
     Observe(Observe),
     /// Print changes as they are committed
-    #[command(after_help = TAIL_HELP)]
+    #[command(after_help = stream::TAIL_HELP)]
     Tail(Tail),
+    /// Durable consumers: named positions in the stream that move by acknowledgement
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store consumer create indexer --type pr_updated
+  ao-store tail --consumer indexer
+  ao-store consumer ls"
+    )]
+    Consumer(Consumer),
+    /// Delete the oldest changes; facts stay
+    #[command(after_help = "Examples:
+  ao-store prune --keep-days 30 --dry-run    show what would go, who holds it and who is cut off
+  ao-store prune --keep-events 100000 --yes
+  ao-store prune --yes                       by the stored rules (see `ao-store retention`)")]
+    Prune(Prune),
+    /// How long changes are kept without being asked
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store retention set --keep-days 30 --max-bytes 1GiB
+  ao-store retention show"
+    )]
+    Retention(Retention),
+    /// Copy the store to a file while it is in use, and verify the copy
+    #[command(after_help = "Examples:
+  ao-store backup /srv/backups/ao-2026-11-21.db
+  ao-store backup out.db --json | jq -r .data.sha256")]
+    Backup {
+        /// The file to write; it must not exist
+        out: PathBuf,
+    },
+    /// Put a backup in the place of the database; the replaced file is kept
+    #[command(after_help = "Examples:
+  ao-store restore-db /srv/backups/ao-2026-11-21.db --dry-run
+  ao-store restore-db /srv/backups/ao-2026-11-21.db --yes
+
+A new epoch begins: cursors of the time before are refused (exit code 7). Stop what has the store
+open first.")]
+    RestoreDb {
+        /// The backup
+        input: PathBuf,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Prove that the store is sound: the file, the schema, the log, and that the log explains the facts
+    #[command(after_help = "Examples:
+  ao-store verify               exit code 6 when something is wrong
+  ao-store verify --deep
+  ao-store verify backup.db")]
+    Verify(Verify),
+    /// Check the store, the disk and the programs around it, with a fix for what is wrong
+    #[command(after_help = "Examples:
+  ao-store doctor               exit code 6 when a check fails
+  ao-store doctor --json | jq '.data.findings[] | select(.level != \"ok\")'")]
+    Doctor,
+    /// Print the figures of the store for Prometheus
+    #[command(after_help = "Examples:
+  ao-store metrics > /var/lib/node_exporter/ao_store.prom")]
+    Metrics,
+    /// Write the whole store as NDJSON, for another machine or version
+    #[command(after_help = "Examples:
+  ao-store export store.ndjson
+  ao-store export - | zstd > store.ndjson.zst")]
+    Export {
+        /// The file to write, which must not exist, or - for standard output
+        out: PathBuf,
+    },
+    /// Make a store of an export, or of the database of the ao tool
+    #[command(after_help = "Examples:
+  ao-store --data-dir /srv/new import store.ndjson
+  zstdcat store.ndjson.zst | ao-store --data-dir /srv/new import -
+  ao-store --data-dir /srv/new import --from-ao ~/.ao/data/ao.db")]
+    Import(Import),
     /// Print the JSON Schema of the observation document
     #[command(after_help = "Examples:
   ao-store schema > observation.schema.json")]
@@ -297,10 +377,14 @@ pub(crate) enum Session {
     },
     /// Show one session and its pull requests
     #[command(after_help = "Examples:
-  ao-store session get demo-1")]
+  ao-store session get demo-1
+  ao-store session get demo-1 --at 1-412    as it was right after that change")]
     Get {
         /// The session
         id: String,
+        /// As it was at a cursor
+        #[arg(long, value_name = "CURSOR")]
+        at: Option<String>,
     },
     /// Give a session another display name
     #[command(after_help = "Examples:
@@ -342,10 +426,14 @@ pub(crate) enum Pr {
     /// Show one pull request with its checks, threads, reviews and comments
     #[command(after_help = "Examples:
   ao-store pr get octo/hello#7
-  ao-store pr get https://github.com/octo/hello/pull/7 --json")]
+  ao-store pr get https://github.com/octo/hello/pull/7 --json
+  ao-store pr get octo/hello#7 --at 1-412    as it was right after that change")]
     Get {
         /// URL or owner/repo#number
         pr: String,
+        /// As it was at a cursor
+        #[arg(long, value_name = "CURSOR")]
+        at: Option<String>,
     },
     /// Make a session the owner of a pull request
     #[command(after_help = "Examples:
@@ -386,46 +474,4 @@ pub(crate) enum Observe {
         /// The file, or - for standard input
         file: PathBuf,
     },
-}
-
-const TAIL_HELP: &str = "Examples:
-  ao-store tail                                  the last 10 changes, then those to come
-  ao-store tail --from beginning --no-follow     the whole log
-  ao-store tail --from 1-412                     everything after a cursor
-  ao-store tail --type pr_review_thread_resolved -c 1 --timeout 10m
-  ao-store tail --format ndjson | jq -c .after";
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Tail {
-    /// Where to begin: beginning, end, a cursor, or -N for the last N
-    #[arg(long, value_name = "START", default_value = "-10", allow_hyphen_values = true)]
-    pub(crate) from: String,
-    /// Stop at the head instead of waiting for more
-    #[arg(long)]
-    pub(crate) no_follow: bool,
-    /// Stop after so many changes
-    #[arg(short = 'c', long, value_name = "N")]
-    pub(crate) count: Option<u64>,
-    /// Only changes of this type (repeat for several)
-    #[arg(long = "type", value_name = "T")]
-    pub(crate) types: Vec<String>,
-    /// Only changes of this project (repeat for several)
-    #[arg(long = "project", value_name = "P")]
-    pub(crate) projects: Vec<String>,
-    /// Only changes of this session (repeat for several)
-    #[arg(long = "session", value_name = "S")]
-    pub(crate) sessions: Vec<String>,
-    /// How to print [default: pretty on a terminal, else ndjson]
-    #[arg(long, value_name = "F")]
-    pub(crate) format: Option<Format>,
-    /// Give up after this time: exit code 8 when -c was not reached
-    #[arg(long, value_name = "D", value_parser = humantime::parse_duration)]
-    pub(crate) timeout: Option<Duration>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    Pretty,
-    Ndjson,
-    Cloudevents,
 }

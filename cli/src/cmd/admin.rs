@@ -1,0 +1,287 @@
+//! What keeps a store safe and proves it: backup, restore, verify, export and import.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ao_store::transfer::{self, Imported, OnBad};
+use ao_store::verify::{self, Depth, Report};
+use ao_store::{Store, Timestamp};
+use bytesize::ByteSize;
+use serde_json::{Map, Value, json};
+
+use crate::args::{Consent, Import, Verify};
+use crate::confirm::{self, Answer};
+use crate::context::{Context, cause};
+use crate::error::{Error, Result};
+use crate::output::{self, Ended};
+
+/// Copies the store.
+pub(crate) fn backup(context: &Context, out: &Path) -> Result<()> {
+    let receipt = context.open()?.backup(&absolute(out)?, &cause())?;
+    if context.is_json {
+        return output::document(
+            "backup",
+            &json!({
+                "path": receipt.path.to_string_lossy(),
+                "log_id": receipt.log_id,
+                "cursor": receipt.cursor.to_string(),
+                "pages": receipt.pages,
+                "bytes": receipt.bytes,
+                "sha256": receipt.sha256,
+            }),
+        );
+    }
+    output::say(&format!(
+        "{} written and verified: cursor {}, {} pages, {}",
+        output::path(&receipt.path),
+        receipt.cursor,
+        receipt.pages,
+        ByteSize(receipt.bytes)
+    ));
+    output::line(&format!("{}  {}", receipt.sha256, output::path(out)))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|source| Error::file("find", path, source))
+}
+
+/// Puts a backup in the place of the database.
+pub(crate) fn restore(context: &Context, input: &Path, consent: Consent) -> Result<()> {
+    let input = absolute(input)?;
+    let source = ao_store::check_source(&input)?;
+    let database = context.database();
+    let (shown, head) = (output::path(&input), source.head_cursor());
+    let what = format!("replace {} by {shown}, which is at {head}", output::path(database));
+    let command = format!("ao-store restore-db {shown}");
+    if confirm::ask(context, &what, &command, consent)? == Answer::No {
+        return Ok(());
+    }
+    let restored = ao_store::restore(database, &input, context.options(), Timestamp::now())?;
+    let kept = restored.kept.as_ref().map(|kept| kept.to_string_lossy().into_owned());
+    if context.is_json {
+        return output::document(
+            "restore",
+            &json!({
+                "path": database.to_string_lossy(),
+                "log_id": restored.log_id,
+                "cursor": restored.cursor.to_string(),
+                "kept": kept,
+            }),
+        );
+    }
+    if let Some(kept) = &restored.kept {
+        output::say(&format!("the replaced file is kept: {}", output::path(kept)));
+    }
+    output::say(&format!(
+        "{} restored: cursor {}; cursors of earlier epochs are refused",
+        output::path(database),
+        restored.cursor
+    ));
+    Ok(())
+}
+
+/// Proves that the store, or another file, is sound.
+pub(crate) fn verify(context: &Context, args: &Verify) -> Result<Ended> {
+    let depth = if args.deep { Depth::Deep } else { Depth::Sums };
+    let report = match &args.file {
+        Some(file) => verify::verify_file(&absolute(file)?, depth, context.options().busy)?,
+        None => context.open()?.verify(depth)?,
+    };
+    if context.is_json {
+        output::document("verify", &view(&report))?;
+    } else {
+        output::bytes(describe(&report).as_bytes())?;
+    }
+    Ok(if report.is_sound() { Ended::Done } else { Ended::Findings })
+}
+
+fn view(report: &Report) -> Value {
+    let tables = report.tables.iter().map(|table| {
+        let sum = json!({"rows": table.rows, "digest": table.digest.to_string()});
+        (table.entity.to_owned(), sum)
+    });
+    let findings =
+        report.findings.iter().map(|finding| json!({"id": finding.id, "message": finding.message}));
+    json!({
+        "is_sound": report.is_sound(),
+        "cursor": report.cursor.to_string(),
+        "changes": report.changes,
+        "unsealed": report.unsealed,
+        "log": report.log.to_string(),
+        "tables": tables.collect::<Map<_, _>>(),
+        "findings": findings.collect::<Vec<_>>(),
+    })
+}
+
+fn describe(report: &Report) -> String {
+    let mut text = String::new();
+    for finding in &report.findings {
+        text += &format!("{:<16} {}\n", finding.id, output::printable(&finding.message));
+    }
+    let rows: u64 = report.tables.iter().map(|table| table.rows).sum();
+    let verdict = match report.findings.len() {
+        0 => "sound".to_owned(),
+        1 => "1 finding".to_owned(),
+        more => format!("{more} findings"),
+    };
+    text += &format!(
+        "{verdict}: {rows} rows and {} changes up to {}, log {}\n",
+        report.changes, report.cursor, report.log
+    );
+    if report.unsealed > 0 {
+        text += &format!(
+            "{} changes of other writers get their seal with the next commit of ao-store\n",
+            report.unsealed
+        );
+    }
+    text
+}
+
+/// Writes the whole store as text.
+pub(crate) fn export(context: &Context, out: &Path) -> Result<()> {
+    let store = context.open()?;
+    let exported = if out == Path::new("-") {
+        let mut stdout = BufWriter::new(io::stdout().lock());
+        store.export(&mut stdout).map_err(stdout_closed)?
+    } else {
+        export_to(&store, out)?
+    };
+    let (cursor, rows, changes) = (exported.cursor, exported.rows, exported.changes);
+    if context.is_json && out != Path::new("-") {
+        return output::document(
+            "export",
+            &json!({"cursor": cursor.to_string(), "rows": rows, "changes": changes}),
+        );
+    }
+    context.say(&format!("exported {rows} rows and {changes} changes up to {cursor}"));
+    Ok(())
+}
+
+fn stdout_closed(error: ao_store::Error) -> Error {
+    match error {
+        ao_store::Error::Output(source) if source.kind() == io::ErrorKind::BrokenPipe => {
+            Error::BrokenPipe
+        }
+        ao_store::Error::Output(source) => Error::Stdout(source),
+        other => other.into(),
+    }
+}
+
+/// A file that is cut off is not left behind.
+fn export_to(store: &Store, out: &Path) -> Result<transfer::Exported> {
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(out);
+    let file = created.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => ao_store::Error::TargetExists(out.to_owned()).into(),
+        _ => Error::file("create", out, error),
+    })?;
+    let mut writer = BufWriter::new(&file);
+    let exported = store.export(&mut writer);
+    drop(writer);
+    let synced = exported.map_err(Error::from).and_then(|exported| {
+        file.sync_all().map_err(|source| Error::file("sync", out, source))?;
+        Ok(exported)
+    });
+    if synced.is_err() {
+        let _ = std::fs::remove_file(out);
+    }
+    synced
+}
+
+/// Makes a store of an export, or of the database of the tool `ao`.
+pub(crate) fn import(context: &Context, args: &Import) -> Result<()> {
+    match (&args.from_ao, &args.file) {
+        (Some(source), _) => import_ao(context, source),
+        (None, Some(file)) => import_export(context, file, args.skip_bad),
+        (None, None) => Err(Error::Usage("name the export, or - for standard input".to_owned())),
+    }
+}
+
+fn import_export(context: &Context, file: &Path, skip_bad: bool) -> Result<()> {
+    let mut input: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        let opened = File::open(file).map_err(|source| Error::file("open", file, source))?;
+        Box::new(BufReader::new(opened))
+    };
+    let on_bad = if skip_bad { OnBad::Skip } else { OnBad::Refuse };
+    let imported = transfer::import(context.database(), &mut input, on_bad)?;
+    if context.is_json {
+        return output::document("import", &view_imported(&imported));
+    }
+    for bad in &imported.bad {
+        let place = if bad.line == 0 { "export".to_owned() } else { format!("line {}", bad.line) };
+        output::say(&format!("skipped {place}: {}", output::printable(&bad.reason)));
+    }
+    let Imported { cursor, rows, changes, bad_total, .. } = &imported;
+    let skipped = match bad_total {
+        0 => String::new(),
+        bad => format!("; {bad} bad, so the history was left out"),
+    };
+    output::line(&format!("imported {rows} rows and {changes} changes, cursor {cursor}{skipped}"))
+}
+
+fn view_imported(imported: &Imported) -> Value {
+    let bad = imported.bad.iter().map(|bad| json!({"line": bad.line, "reason": bad.reason}));
+    json!({
+        "cursor": imported.cursor.to_string(),
+        "rows": imported.rows,
+        "changes": imported.changes,
+        "bad": bad.collect::<Vec<_>>(),
+        "bad_total": imported.bad_total,
+    })
+}
+
+fn import_ao(context: &Context, source: &Path) -> Result<()> {
+    let (store, _) = Store::create(context.database(), context.options())?;
+    let imported = ao_store::import_upstream(&store, &absolute(source)?, cause())?;
+    let remark = |remark: &ao_store::Remark| json!({"table": remark.table, "key": remark.key, "reason": remark.reason});
+    if context.is_json {
+        let taken = imported.taken.iter().map(|taken| (taken.entity.to_owned(), json!(taken.rows)));
+        let ignored = imported
+            .ignored
+            .iter()
+            .map(|it| json!({"table": it.table, "column": it.column, "rows": it.rows}));
+        return output::document(
+            "import.ao",
+            &json!({
+                "taken": taken.collect::<Map<_, _>>(),
+                "left": imported.left.iter().map(remark).collect::<Vec<_>>(),
+                "left_more": imported.left_more,
+                "altered": imported.altered.iter().map(remark).collect::<Vec<_>>(),
+                "altered_more": imported.altered_more,
+                "ignored": ignored.collect::<Vec<_>>(),
+            }),
+        );
+    }
+    output::bytes(describe_ao(&imported).as_bytes())
+}
+
+fn describe_ao(imported: &ao_store::Imported) -> String {
+    let mut text = String::new();
+    for taken in &imported.taken {
+        text += &format!("taken    {:<18}{:>8}\n", taken.entity, taken.rows);
+    }
+    let lists = [
+        ("left", &imported.left, imported.left_more),
+        ("altered", &imported.altered, imported.altered_more),
+    ];
+    for (name, remarks, more) in lists {
+        for ao_store::Remark { table, key, reason } in remarks {
+            let (key, reason) = (output::printable(key), output::printable(reason));
+            text += &format!("{name:<8} {table} {key}: {reason}\n");
+        }
+        if more > 0 {
+            text += &format!("{name:<8} and {more} more\n");
+        }
+    }
+    for ignored in &imported.ignored {
+        let table = output::printable(&ignored.table);
+        text += &match &ignored.column {
+            Some(column) => format!("ignored  column {table}.{}\n", output::printable(column)),
+            None => format!("ignored  table {table}, {} rows\n", ignored.rows),
+        };
+    }
+    text
+}

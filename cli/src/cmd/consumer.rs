@@ -1,0 +1,235 @@
+//! Durable consumers: create, list, inspect, pull, acknowledge, move, remove.
+
+use std::time::Duration;
+
+use ao_cdc::wire::Encoder;
+use ao_cdc::{Filter, Owner, Start, Tail};
+use ao_store::row::consumer::{self, Bounds, Fence, Generation, NewConsumer, Policy};
+use ao_store::row::log;
+use ao_store::{ConsumerName, Cursor, Store, Timestamp};
+use serde_json::{Value, json};
+
+use crate::args::{Consumer as Command, Format, PolicyName};
+use crate::cmd::tail;
+use crate::confirm::{self, Answer};
+use crate::context::{Context, cause};
+use crate::error::{Error, Result};
+use crate::lines::Lines;
+use crate::{output, view};
+
+/// Changes read at once while pulling.
+const BATCH: usize = 512;
+
+pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
+    match command {
+        Command::Create { name, from, filter, policy, max_events, max_bytes, max_age } => {
+            let age_ms = max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+            let bytes = max_bytes.map(|size| size.as_u64());
+            let policy = policy_of(policy, Bounds { events: max_events, bytes, age_ms })?;
+            create(context, name.parse()?, &from, &tail::filter(&filter)?, policy)
+        }
+        Command::Ls => list(context),
+        Command::Get { name } => get(context, &name.parse()?),
+        Command::Pull { name, count, wait, lease } => {
+            pull(context, &name.parse()?, count, wait, lease)
+        }
+        Command::Ack { name, cursor, lease } => {
+            let (name, cursor): (ConsumerName, Cursor) = (name.parse()?, cursor.parse()?);
+            let lease = lease.map(Generation);
+            let store = context.open()?;
+            store.write(cause(), move |tx| consumer::ack(tx, &name, cursor, lease)).map_or_else(
+                |error| Err(error.into()),
+                |acked| show(context, &store, "consumer.ack", &acked.value.name, "acknowledged"),
+            )
+        }
+        Command::Seek { name, to, force } => seek(context, name.parse()?, &to, fence(force)),
+        Command::Rm { name, force, consent } => {
+            let name: ConsumerName = name.parse()?;
+            let store = context.open()?;
+            store.read(|snapshot| consumer::require(snapshot, &name))?;
+            let command = format!("ao-store consumer rm {name}");
+            match confirm::ask(context, &format!("remove consumer {name}"), &command, consent)? {
+                Answer::No => Ok(()),
+                Answer::Yes => remove(context, &store, name, fence(force)),
+            }
+        }
+    }
+}
+
+fn fence(force: bool) -> Fence {
+    if force { Fence::Force } else { Fence::Respect }
+}
+
+/// Bounds belong to the policy that has them.
+fn policy_of(name: PolicyName, bounds: Bounds) -> Result<Policy> {
+    let has_bounds = bounds != Bounds::default();
+    match name {
+        PolicyName::Bounded if !has_bounds => Err(Error::Usage(
+            "the policy bounded needs a bound: --max-events, --max-bytes or --max-age".to_owned(),
+        )),
+        PolicyName::Bounded => Ok(Policy::Bounded(bounds)),
+        _ if has_bounds => {
+            Err(Error::Usage("--max-… are the bounds of the policy bounded".to_owned()))
+        }
+        PolicyName::Block => Ok(Policy::Block),
+        PolicyName::None => Ok(Policy::None),
+    }
+}
+
+/// The cursor of a start that needs no filter.
+fn resolve(store: &Store, text: &str) -> Result<Cursor> {
+    let start = tail::parse_start(text)?;
+    if matches!(start, Start::Last(_)) {
+        return Err(Error::Usage("name beginning, end or a cursor".to_owned()));
+    }
+    Ok(Tail::open(store, start, Filter::default())?.cursor())
+}
+
+fn create(
+    context: &Context,
+    name: ConsumerName,
+    from: &str,
+    filter: &Filter,
+    policy: Policy,
+) -> Result<()> {
+    let store = context.open()?;
+    let start = resolve(&store, from)?;
+    let new = NewConsumer { name: name.clone(), start, filter: filter.to_json(), policy };
+    store.write(cause(), move |tx| consumer::create(tx, &new))?;
+    context.say(&format!("next: `ao-store tail --consumer {name}`"));
+    show(context, &store, "consumer.create", &name, "created")
+}
+
+fn list(context: &Context) -> Result<()> {
+    let now = Timestamp::now();
+    let stats = context.open()?.stats(now)?;
+    if context.is_json {
+        let data = stats.consumers.iter().map(|(found, lag)| view::consumer(found, lag, now));
+        return output::document("consumer.list", &data.collect());
+    }
+    if stats.consumers.is_empty() {
+        output::say("no consumers yet; create one: `ao-store consumer create NAME`");
+        return Ok(());
+    }
+    let rows = stats.consumers.into_iter().map(|(found, lag)| {
+        let owner = found.live_lease(now).map_or("-".to_owned(), |lease| lease.owner.clone());
+        vec![
+            found.name.to_string(),
+            found.policy.as_str().to_owned(),
+            found.acked.to_string(),
+            lag.events.to_string(),
+            bytesize::ByteSize(lag.bytes).to_string(),
+            view::duration(lag.age_ms),
+            owner.split(' ').next().unwrap_or_default().to_owned(),
+        ]
+    });
+    let header = ["NAME", "POLICY", "ACKED", "BEHIND", "BYTES", "AGE", "OWNER"];
+    output::table(&header, rows.collect())
+}
+
+fn get(context: &Context, name: &ConsumerName) -> Result<()> {
+    let data = data(&context.open()?, name)?;
+    if context.is_json {
+        return output::document("consumer.get", &data);
+    }
+    output::bytes(view::fields(&data).as_bytes())
+}
+
+fn data(store: &Store, name: &ConsumerName) -> Result<Value> {
+    let now = Timestamp::now();
+    Ok(store.read(|snapshot| {
+        let found = consumer::require(snapshot, name)?;
+        let lag = consumer::lag(snapshot, &log::info(snapshot)?, &found, now)?;
+        Ok(view::consumer(&found, &lag, now))
+    })?)
+}
+
+fn show(
+    context: &Context,
+    store: &Store,
+    kind: &str,
+    name: &ConsumerName,
+    what: &str,
+) -> Result<()> {
+    let data = data(store, name)?;
+    if context.is_json {
+        return output::document(kind, &data);
+    }
+    let acked = data["acked"].as_str().unwrap_or_default();
+    output::say(&format!("consumer {name} {what}: it is at {acked}"));
+    output::line(name.as_str())
+}
+
+/// Prints what comes next and leaves the position where it is.
+fn pull(
+    context: &Context,
+    name: &ConsumerName,
+    count: u64,
+    wait: Duration,
+    lease: Option<Duration>,
+) -> Result<()> {
+    let store = context.open()?;
+    let found = store.read(|snapshot| consumer::require(snapshot, name))?;
+    let mut tail =
+        Tail::open(&store, Start::Cursor(found.acked), Filter::from_json(&found.filter)?)?;
+    let lease = lease.map(|ttl| take_lease(&store, name, ttl)).transpose()?;
+    let encoder = Encoder::new(tail.log_id(), tail.cursor().epoch);
+    let mut lines = Lines::new(encoder, Format::Ndjson, Some(Duration::MAX));
+    lines.hello(tail.cursor(), &tail.log()?, lease)?;
+    let deadline = std::time::Instant::now() + wait.min(Duration::from_secs(86_400 * 365));
+    let (mut seen, mut done) = (0, tail.cursor());
+    while seen < count {
+        let (mut matched, mut last) = (0, None);
+        let visited = tail.visit(BATCH, |change| {
+            if seen + matched == count {
+                return Ok(());
+            }
+            matched += 1;
+            last = Some(change.seq());
+            lines.change(change)
+        })?;
+        seen += matched;
+        done = tail.cursor();
+        if let Some(last) = last.filter(|_| seen == count) {
+            done.seq = last;
+        }
+        lines.flush(done, done)?;
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        if visited.is_at_head && (seen > 0 || left.is_zero()) {
+            break;
+        }
+        if visited.is_at_head {
+            tail.wait(left)?;
+        }
+    }
+    lines.bookmark(done, tail.log()?.head_cursor())
+}
+
+/// A lease that outlives this process: an owner that cannot be looked up ends by its time only.
+fn take_lease(store: &Store, name: &ConsumerName, ttl: Duration) -> Result<Generation> {
+    let found = store.read(|snapshot| consumer::require(snapshot, name))?;
+    let is_gone = found.lease.as_ref().is_some_and(|lease| Owner::is_gone(&lease.owner));
+    let displace = is_gone.then_some(found.generation);
+    let (name, owner) = (name.clone(), format!("pull by pid {}", std::process::id()));
+    let leased =
+        store.write(cause(), move |tx| consumer::acquire(tx, &name, &owner, ttl, displace))?;
+    Ok(leased.value.generation)
+}
+
+fn seek(context: &Context, name: ConsumerName, to: &str, fence: Fence) -> Result<()> {
+    let store = context.open()?;
+    let to = resolve(&store, to)?;
+    let moved = name.clone();
+    store.write(cause(), move |tx| consumer::seek(tx, &moved, to, fence))?;
+    show(context, &store, "consumer.seek", &name, "moved")
+}
+
+fn remove(context: &Context, store: &Store, name: ConsumerName, fence: Fence) -> Result<()> {
+    let removed = name.clone();
+    store.write(cause(), move |tx| consumer::remove(tx, &removed, fence))?;
+    if context.is_json {
+        return output::document("consumer.rm", &json!({"name": name.as_str(), "removed": true}));
+    }
+    output::say(&format!("consumer {name} removed"));
+    Ok(())
+}

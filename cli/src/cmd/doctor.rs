@@ -1,0 +1,166 @@
+//! Looks at the store and at what is around it, and says how to mend what is wrong.
+
+use ao_store::row::log;
+use ao_store::{BALLAST_BYTES, SCHEMA_VERSION, Stats, Store, Timestamp};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::doctor::{self, Finding, Level};
+use crate::error::Result;
+use crate::output::{self, Ended};
+use crate::view;
+
+/// A consumer this far behind is told.
+const LAG_EVENTS: u64 = 100_000;
+/// A backup this old is told, in milliseconds.
+const BACKUP_AGE_MS: i64 = 7 * 24 * 3600 * 1000;
+/// How far the newest change may be ahead of the clock.
+const SKEW_MS: i64 = 60_000;
+
+pub(crate) fn run(context: &Context) -> Result<Ended> {
+    let now = Timestamp::now();
+    let mut findings = Vec::new();
+    match context.open() {
+        Ok(store) => {
+            findings.push(Finding::ok("db.open", output::path(context.database())));
+            findings.push(Finding::ok("db.version", format!("schema {SCHEMA_VERSION}")));
+            findings.extend(of_store(&store, now));
+        }
+        Err(error) => findings.push(Finding::fail(
+            "db.open",
+            format!("{}: {error}", error.code().name()),
+            crate::hint::of(&error),
+        )),
+    }
+    findings.extend(doctor::machine(context.database(), BALLAST_BYTES));
+    let is_healthy = findings.iter().all(|finding| finding.level != Level::Fail);
+    if context.is_json {
+        let data = json!({"is_healthy": is_healthy, "findings": doctor::json(&findings)});
+        output::document("doctor", &data)?;
+    } else {
+        output::bytes(doctor::render(&findings).as_bytes())?;
+    }
+    Ok(if is_healthy { Ended::Done } else { Ended::Findings })
+}
+
+fn of_store(store: &Store, now: Timestamp) -> Vec<Finding> {
+    let mut findings = vec![sums(store), capture(store)];
+    match store.stats(now) {
+        Ok(stats) => findings.extend([
+            sqlite(),
+            consumers(&stats, now),
+            unsealed(&stats),
+            backup(&stats, now),
+            clock(&stats, now),
+        ]),
+        Err(error) => findings.push(Finding::fail("db.read", error.to_string(), "ao-store verify")),
+    }
+    findings
+}
+
+/// The file, the schema with every trigger, the log and the tables, by the sums of `verify`.
+fn sums(store: &Store) -> Finding {
+    let id = "db.integrity";
+    match store.verify(ao_store::verify::Depth::Sums) {
+        Ok(report) if report.is_sound() => {
+            let log = report.log;
+            Finding::ok(id, format!("{} changes explain the tables, log {log}", report.changes))
+        }
+        Ok(report) => {
+            let count = report.findings.len();
+            let first = report.findings.first().map_or("", |finding| finding.message.as_str());
+            let message = format!("{count} findings, the first: {first}");
+            Finding::fail(id, message, "`ao-store verify --deep` names them all")
+        }
+        Err(error) => Finding::fail(id, error.to_string(), "keep a copy and restore a backup"),
+    }
+}
+
+fn capture(store: &Store) -> Finding {
+    let id = "change_log.capture";
+    match store.probe_capture() {
+        Ok(faults) if faults.is_empty() => {
+            Finding::ok(id, "a canary in every table was captured, and rolled back")
+        }
+        Ok(faults) => {
+            let fix =
+                "something changed the triggers; keep a copy of the file and restore a backup";
+            Finding::fail(id, faults.join("; "), fix)
+        }
+        // A store that cannot be written just now captures nothing wrong.
+        Err(error) => {
+            let fix = "try again when nobody writes, with room on the disk";
+            Finding::warn(id, format!("the canary could not be written: {error}"), fix)
+        }
+    }
+}
+
+fn sqlite() -> Finding {
+    Finding::ok("sqlite.bundled", format!("SQLite {}", ao_store::sqlite_version()))
+}
+
+fn consumers(stats: &Stats, now: Timestamp) -> Finding {
+    let id = "consumers.lag";
+    for (consumer, lag) in &stats.consumers {
+        let name = &consumer.name;
+        match log::check_cursor(&stats.log, consumer.acked) {
+            Ok(()) => {}
+            Err(error) => {
+                let message = format!("consumer {name} cannot go on: {error}");
+                return Finding::fail(
+                    id,
+                    message,
+                    format!("ao-store consumer seek {name} --to end"),
+                );
+            }
+        }
+        if lag.events >= LAG_EVENTS {
+            let age = view::duration(lag.age_ms);
+            let idle =
+                if consumer.live_lease(now).is_none() { ", and nobody reads it" } else { "" };
+            let message = format!("consumer {name} is {} changes behind, {age}{idle}", lag.events);
+            let fix = format!("start its reader, or remove it: `ao-store consumer rm {name}`");
+            return Finding::warn(id, message, fix);
+        }
+    }
+    let most = stats.consumers.iter().map(|(_, lag)| lag.events).max().unwrap_or(0);
+    let count = stats.consumers.len();
+    Finding::ok(id, format!("{count} consumers, the last one {most} changes behind"))
+}
+
+fn unsealed(stats: &Stats) -> Finding {
+    let message = match stats.unsealed {
+        0 => "every change is sealed".to_owned(),
+        count => format!("{count} changes of other writers wait for the next commit of ao-store"),
+    };
+    Finding::ok("change_log.seals", message)
+}
+
+fn backup(stats: &Stats, now: Timestamp) -> Finding {
+    let (id, fix) = ("backup.age", "ao-store backup OUT");
+    match stats.backup_at {
+        None if stats.log.head.0 == 0 => Finding::ok(id, "nothing to back up yet"),
+        None => Finding::warn(id, "the store was never backed up", fix),
+        Some(at) => {
+            let age = now.0.saturating_sub(at.0);
+            let shown = view::duration(u64::try_from(age).unwrap_or(0));
+            let message = format!("the last backup is {shown} old");
+            if age > BACKUP_AGE_MS {
+                Finding::warn(id, message, fix)
+            } else {
+                Finding::ok(id, message)
+            }
+        }
+    }
+}
+
+fn clock(stats: &Stats, now: Timestamp) -> Finding {
+    let id = "clock.skew";
+    let ahead = stats.newest_at.map_or(0, |newest| newest.0.saturating_sub(now.0));
+    if ahead > SKEW_MS {
+        let shown = view::duration(ahead.unsigned_abs());
+        let message = format!("the newest change is {shown} ahead of the clock");
+        return Finding::warn(id, message, "set the clock; the order of changes is not harmed");
+    }
+    Finding::ok(id, "the clock is not behind the log")
+}

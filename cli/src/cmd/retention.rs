@@ -1,0 +1,177 @@
+//! Retention: what is kept, by rules given now or stored, and what that takes away.
+
+use ao_store::retention::{self, Plan, Rules};
+use ao_store::{Pruned, Store, Timestamp};
+use bytesize::ByteSize;
+use serde_json::{Value, json};
+
+use crate::args::{Prune, Retention as Command, Rules as RulesArgs};
+use crate::confirm::{self, Answer};
+use crate::context::{Context, cause};
+use crate::error::{Error, Result};
+use crate::output;
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+fn rules_of(args: RulesArgs) -> Rules {
+    Rules {
+        keep_ms: args.keep_days.map(|days| u64::from(days) * DAY_MS),
+        keep_events: args.keep_events,
+        max_bytes: args.max_bytes.map(|size| size.as_u64()),
+    }
+}
+
+pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
+    let store = context.open()?;
+    match command {
+        Command::Show => {}
+        Command::Off => set(&store, Rules::default())?,
+        Command::Set { rules } => {
+            let rules = rules_of(rules);
+            if rules.is_empty() {
+                return Err(Error::Usage(
+                    "give a rule: --keep-days, --keep-events or --max-bytes".to_owned(),
+                ));
+            }
+            set(&store, rules)?;
+        }
+    }
+    let (rules, plan) = store.read(|snapshot| {
+        let rules = retention::rules(snapshot)?;
+        Ok((rules, retention::plan(snapshot, &rules, Timestamp::now())?))
+    })?;
+    if context.is_json {
+        let mut data = view(&plan);
+        data["rules"] = view_rules(&rules);
+        return output::document("retention.show", &data);
+    }
+    output::bytes(format!("{}\n{}", describe_rules(&rules), describe(&plan, "would go")).as_bytes())
+}
+
+fn set(store: &Store, rules: Rules) -> Result<()> {
+    store.write(cause(), move |tx| retention::set_rules(tx, &rules))?;
+    Ok(())
+}
+
+/// Shows what would go, asks, and prunes.
+pub(crate) fn prune(context: &Context, args: &Prune) -> Result<()> {
+    let store = context.open()?;
+    let mut rules = rules_of(args.rules);
+    if rules.is_empty() {
+        rules = store.read(retention::rules)?;
+    }
+    if rules.is_empty() {
+        return Err(Error::Usage(
+            "give a rule, --keep-days, --keep-events or --max-bytes, or store one with \
+             `ao-store retention set`"
+                .to_owned(),
+        ));
+    }
+    let plan = store.read(|snapshot| retention::plan(snapshot, &rules, Timestamp::now()))?;
+    if args.consent.dry_run {
+        if context.is_json {
+            return output::document("prune.plan", &view(&plan));
+        }
+        return output::bytes(describe(&plan, "would go").as_bytes());
+    }
+    if plan.events() > 0 {
+        context.say(describe(&plan, "to go").trim_end());
+        let what = format!("delete {} changes", plan.events());
+        let command = format!("ao-store prune {}", flags(&rules));
+        if confirm::ask(context, &what, command.trim_end(), args.consent)? == Answer::No {
+            return Ok(());
+        }
+    }
+    let pruned = store.prune(&cause(), &rules, |_| {})?;
+    // The next write of any process makes it anew where there is room; so does `init`.
+    report(context, &pruned)
+}
+
+fn report(context: &Context, pruned: &Pruned) -> Result<()> {
+    let events = pruned.floor.0.abs_diff(pruned.plan.log.floor.0);
+    let floor = pruned.plan.log.cursor(pruned.floor).to_string();
+    if context.is_json {
+        return output::document(
+            "prune",
+            &json!({
+                "events": events,
+                "floor": floor,
+                "pages": pruned.pages,
+                "used_ballast": pruned.used_ballast,
+                "cut_off": names(&pruned.plan),
+            }),
+        );
+    }
+    let mut text =
+        format!("{events} changes deleted, floor {floor}, {} pages given back\n", pruned.pages);
+    if pruned.used_ballast {
+        text += "the disk was full and the ballast was used; make it anew with `ao-store init`\n";
+    }
+    output::bytes(text.as_bytes())
+}
+
+fn flags(rules: &Rules) -> String {
+    let mut text = String::new();
+    if let Some(keep) = rules.keep_ms {
+        text += &format!("--keep-days {} ", keep / DAY_MS);
+    }
+    if let Some(keep) = rules.keep_events {
+        text += &format!("--keep-events {keep} ");
+    }
+    if let Some(max) = rules.max_bytes {
+        text += &format!("--max-bytes {max} ");
+    }
+    text
+}
+
+fn describe_rules(rules: &Rules) -> String {
+    if rules.is_empty() {
+        return "rules      none: every change is kept".to_owned();
+    }
+    format!("rules      {}", flags(rules).trim_end())
+}
+
+fn describe(plan: &Plan, goes: &str) -> String {
+    let cursor = |seq| plan.log.cursor(seq);
+    let mut text = match plan.events() {
+        0 => "nothing    lets a change go\n".to_owned(),
+        events => format!(
+            "{goes:<10} {events} changes up to {}, {}\n",
+            cursor(plan.target),
+            ByteSize(plan.bytes)
+        ),
+    };
+    for held in &plan.held {
+        text += &format!("held by    {} at {}\n", output::printable(&held.by), cursor(held.seq));
+    }
+    for name in &plan.cut_off {
+        text += &format!("cut off    consumer {name}: its next read is CURSOR_EXPIRED\n");
+    }
+    text
+}
+
+fn names(plan: &Plan) -> Vec<&str> {
+    plan.cut_off.iter().map(ao_store::ConsumerName::as_str).collect()
+}
+
+fn view(plan: &Plan) -> Value {
+    let cursor = |seq| plan.log.cursor(seq).to_string();
+    let held = plan.held.iter().map(|held| json!({"by": held.by, "cursor": cursor(held.seq)}));
+    json!({
+        "events": plan.events(),
+        "bytes": plan.bytes,
+        "floor": cursor(plan.log.floor),
+        "wanted": cursor(plan.wanted),
+        "target": cursor(plan.target),
+        "held": held.collect::<Vec<_>>(),
+        "cut_off": names(plan),
+    })
+}
+
+fn view_rules(rules: &Rules) -> Value {
+    json!({
+        "keep_days": rules.keep_ms.map(|keep| keep / DAY_MS),
+        "keep_events": rules.keep_events,
+        "max_bytes": rules.max_bytes,
+    })
+}

@@ -1,0 +1,89 @@
+//! The figures of a store in the text format that Prometheus reads. Base units; a consumer is a label,
+//! a session never is: there may be any number of those.
+
+use std::sync::atomic::AtomicU64;
+
+use ao_store::Stats;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Consumer {
+    consumer: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Table {
+    table: String,
+}
+
+/// One number.
+type Number = Gauge<u64, AtomicU64>;
+
+/// Renders everything.
+pub(crate) fn render(stats: &Stats, wal_readers: usize) -> String {
+    let mut registry = Registry::with_prefix("ao_store");
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let build = vec![("version", version), ("sqlite", ao_store::sqlite_version().to_owned())];
+    registry.register("build", "The program", Info::new(build));
+    let log = &stats.log;
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+    let numbers = [
+        ("epoch", "The incarnation of the log", unsigned(log.epoch.0)),
+        ("head_seq", "The newest change", unsigned(log.head.0)),
+        ("floor_seq", "The newest change that was pruned", unsigned(log.floor.0)),
+        ("log_events", "Changes that are kept", unsigned(log.head.0 - log.floor.0)),
+        ("log_bytes", "Bytes of the changes that are kept", stats.log_bytes),
+        ("unsealed_events", "Changes of other writers without a seal", stats.unsealed),
+        ("db_bytes", "Size of the database file", stats.database_bytes),
+        ("db_free_bytes", "Free pages in the database file", stats.free_bytes),
+        ("wal_bytes", "Size of the write-ahead log", stats.wal_bytes),
+        ("wal_readers", "Other processes that hold a read", wal_readers as u64),
+        ("reservations", "Snapshots that hold retention back", stats.reservations.len() as u64),
+    ];
+    for (name, help, value) in numbers {
+        let gauge = Number::default();
+        gauge.set(value);
+        registry.register(name, help, gauge);
+    }
+    if let Some(at) = stats.backup_at {
+        let gauge = Number::default();
+        gauge.set(unsigned(at.0.div_euclid(1000)));
+        registry.register("backup_timestamp_seconds", "When it was backed up last", gauge);
+    }
+    rows(&mut registry, stats);
+    consumers(&mut registry, stats);
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = encode(&mut text, &registry);
+    text
+}
+
+fn rows(registry: &mut Registry, stats: &Stats) {
+    let rows = Family::<Table, Number>::default();
+    for (table, count) in &stats.rows {
+        rows.get_or_create(&Table { table: (*table).to_owned() }).set(*count);
+    }
+    registry.register("rows", "Rows of a table of facts", rows);
+}
+
+fn consumers(registry: &mut Registry, stats: &Stats) {
+    let (events, bytes, seconds) = (
+        Family::<Consumer, Number>::default(),
+        Family::default(),
+        Family::<_, Gauge<f64, AtomicU64>>::default(),
+    );
+    for (consumer, lag) in &stats.consumers {
+        let label = Consumer { consumer: consumer.name.to_string() };
+        events.get_or_create(&label).set(lag.events);
+        Family::<Consumer, Number>::get_or_create(&bytes, &label).set(lag.bytes);
+        seconds.get_or_create(&label).set(lag.age_ms as f64 / 1000.0);
+    }
+    registry.register("consumer_lag_events", "Changes not acknowledged", events);
+    registry.register("consumer_lag_bytes", "Their bytes", bytes);
+    registry.register("consumer_lag_seconds", "The age of the oldest of them", seconds);
+}
