@@ -117,17 +117,13 @@ fn of_code(code: Code) -> &'static str {
         Code::ProjectArchived => "register it again: `ao-store project add PATH --id ID`",
         Code::ProjectHasLiveSessions => "list them: `ao-store session ls --project ID`",
         Code::OrchestratorActive => "list the sessions: `ao-store session ls`",
-        Code::SessionNotSeed => {
-            "only a session without workspace, runtime, agent session, prompt and pull request can be removed"
-        }
-        Code::SessionTerminated => "claim it for a live session: `ao-store session ls`",
-        Code::SessionNotClaimable => "claim it for a worker: `ao-store session new --project ID`",
-        Code::PrClaimed => "leave --no-takeover out to take it over",
-        Code::PrNotOpen => "only a pull request that is open or a draft can be claimed",
-        Code::PrProjectMismatch => {
-            "claim it for a session of its own project: `ao-store session ls`"
-        }
-        Code::PrOwnedByOther => "claim it first: `ao-store pr claim SESSION PR`",
+        Code::SessionNotSeed
+        | Code::SessionTerminated
+        | Code::SessionNotClaimable
+        | Code::PrClaimed
+        | Code::PrNotOpen
+        | Code::PrProjectMismatch
+        | Code::PrOwnedByOther => of_ownership(code),
         Code::InvalidExport
         | Code::ConsumerNotFound
         | Code::ConsumerExists
@@ -136,15 +132,14 @@ fn of_code(code: Code) -> &'static str {
         | Code::LeaseLost
         | Code::TargetExists
         | Code::StoreInUse
-        | Code::StoreReplaced => of_upkeep(code),
+        | Code::StoreReplaced
+        | Code::SchemaMismatch
+        | Code::Corrupt
+        | Code::LogHole => of_upkeep(code),
         Code::NotAStore => "name another directory with --data-dir, or move the file away",
         Code::StoreNotEmpty => "name a new directory with --data-dir",
         Code::SchemaTooNew => "run the newer version of ao-store that wrote it",
         Code::SchemaOutdated | Code::MigrationPending => "run `ao-store migrate`",
-        Code::SchemaMismatch => {
-            "something else changed the schema; keep a copy of the file and restore a backup"
-        }
-        Code::Corrupt | Code::LogHole => "keep a copy of the file and restore a backup",
         Code::CursorExpired | Code::CursorEpoch => {
             "take a new start: `ao-store tail --from beginning`"
         }
@@ -156,6 +151,24 @@ fn of_code(code: Code) -> &'static str {
         Code::Io => "check the disk and the path, then try again",
         Code::GitFailed => "see that git is installed and the repository is sound: `git status`",
         Code::Internal => "this is a defect: please report it with the output of -vv",
+    }
+}
+
+/// Those about what a session produced and owns.
+fn of_ownership(code: Code) -> &'static str {
+    match code {
+        Code::SessionNotSeed => {
+            "only a session without workspace, runtime, agent session, prompt and pull request can be removed"
+        }
+        Code::SessionTerminated => "claim it for a live session: `ao-store session ls`",
+        Code::SessionNotClaimable => "claim it for a worker: `ao-store session new --project ID`",
+        Code::PrClaimed => "leave --no-takeover out to take it over",
+        Code::PrNotOpen => "only a pull request that is open or a draft can be claimed",
+        Code::PrProjectMismatch => {
+            "claim it for a session of its own project: `ao-store session ls`"
+        }
+        Code::PrOwnedByOther => "claim it first: `ao-store pr claim SESSION PR`",
+        other => of_code(other),
     }
 }
 
@@ -177,6 +190,12 @@ fn of_upkeep(code: Code) -> &'static str {
         Code::TargetExists => "name another file, or move that one away",
         Code::StoreInUse => "stop what has it open: `ao-store status` names readers",
         Code::StoreReplaced => "start the command again: it then opens the new file",
+        Code::SchemaMismatch => {
+            "something else changed the schema; keep a copy and restore a backup: `ao-store restore-db IN`"
+        }
+        Code::Corrupt | Code::LogHole => {
+            "`ao-store verify --deep` names what is wrong; restore a backup: `ao-store restore-db IN`"
+        }
         other => of_code(other),
     }
 }

@@ -10,8 +10,11 @@
 //! which SQLite deletes the conflicting row without firing its delete trigger: it notes the rows
 //! that conflict in `capture_displaced`, and the AFTER trigger logs those that are really gone.
 
+mod unique;
+
 use rusqlite::Connection;
 
+use self::unique::{UniqueIndex, unique_indexes};
 use crate::error::{Context, Error, Result};
 
 /// Where the project and session of a change come from.
@@ -180,13 +183,6 @@ pub(crate) fn install(conn: &Connection) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A unique index beside the primary key: the SQL that finds the rows a new row conflicts with,
-/// and the columns on which that depends.
-struct UniqueIndex {
-    conflict: String,
-    columns: Vec<String>,
 }
 
 /// A column of a captured table.
@@ -455,52 +451,4 @@ fn differs(columns: &[String]) -> String {
     let terms: Vec<_> =
         columns.iter().map(|column| format!("OLD.{column} IS NOT NEW.{column}")).collect();
     terms.join(" OR ")
-}
-
-fn unique_indexes(conn: &Connection, table: &str, all: &[Column]) -> Result<Vec<UniqueIndex>> {
-    let mut statement = conn
-        .prepare(
-            "SELECT l.name, s.sql FROM pragma_index_list(?1) l
-             LEFT JOIN sqlite_schema s ON s.name = l.name
-             WHERE l.\"unique\" = 1 AND l.origin <> 'pk' ORDER BY l.name",
-        )
-        .context("read indexes")?;
-    let indexes = statement
-        .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))
-        .and_then(Iterator::collect::<rusqlite::Result<Vec<(String, Option<String>)>>>)
-        .context("read indexes")?;
-    indexes.iter().map(|(name, sql)| unique_index(conn, name, sql.as_deref(), all)).collect()
-}
-
-fn unique_index(
-    conn: &Connection,
-    name: &str,
-    sql: Option<&str>,
-    all: &[Column],
-) -> Result<UniqueIndex> {
-    let mut statement = conn
-        .prepare("SELECT name, coll FROM pragma_index_xinfo(?1) WHERE key = 1 ORDER BY seqno")
-        .context("read an index")?;
-    let parts = statement
-        .query_map([name], |row| Ok((row.get(0)?, row.get(1)?)))
-        .and_then(Iterator::collect::<rusqlite::Result<Vec<(Option<String>, String)>>>)
-        .context("read an index")?;
-    let mut columns = Vec::new();
-    let mut terms = Vec::new();
-    for (column, collation) in parts {
-        let column = column.ok_or_else(|| {
-            Error::SchemaMismatch(format!("capture cannot follow the expression index {name}"))
-        })?;
-        terms.push(format!("{column} = NEW.{column} COLLATE {collation}"));
-        columns.push(column);
-    }
-    if let Some((_, predicate)) = sql.and_then(|sql| sql.split_once("WHERE ")) {
-        let predicate = predicate.split_whitespace().collect::<Vec<_>>().join(" ");
-        let words = |c: char| !(c.is_alphanumeric() || c == '_');
-        let named =
-            predicate.split(words).filter(|word| all.iter().any(|column| column.name == *word));
-        columns.extend(named.map(str::to_owned));
-        terms.push(predicate);
-    }
-    Ok(UniqueIndex { conflict: terms.join(" AND "), columns })
 }

@@ -7,7 +7,10 @@ use std::any::Any;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use ao_store::Code;
 use serde_json::{Value, json};
@@ -32,7 +35,8 @@ impl Provoked {
 /// `None`: the code is not one of this group. `Err`: why it cannot be provoked here.
 type Group = fn(Code, &World, &TestEnv) -> Option<Result<Provoked, String>>;
 
-const GROUPS: &[Group] = &[request, rows, pull_requests, file_on_disk, log, machine];
+const GROUPS: &[Group] =
+    &[request, rows, pull_requests, consumers, transfers, file_on_disk, log, machine];
 
 /// A store in which there is something of everything.
 struct World {
@@ -206,6 +210,97 @@ fn pull_requests(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked
     }))
 }
 
+/// A consumer is not what the command takes it for.
+fn consumers(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked, String>> {
+    let create = || env.ok(&["consumer", "create", "idx", "--from", "beginning"]);
+    Some(Ok(match code {
+        Code::ConsumerNotFound => Provoked::by(&["consumer", "get", "nobody"]),
+        Code::ConsumerExists => {
+            create();
+            Provoked::by(&["consumer", "create", "idx"])
+        }
+        Code::ConsumerFilter => {
+            create();
+            Provoked::by(&["tail", "--consumer", "idx", "--type", "pr_created", "--no-follow"])
+        }
+        Code::LeaseHeld => {
+            create();
+            env.ok(&["consumer", "pull", "idx", "--lease", "1h"]);
+            Provoked::by(&["tail", "--consumer", "idx", "--no-follow"])
+        }
+        Code::LeaseLost => {
+            create();
+            Provoked::by(&["consumer", "ack", "idx", "1-1", "--lease", "99"])
+        }
+        _ => return None,
+    }))
+}
+
+/// What is to be written is there, or what is to be read is not what it should be.
+fn transfers(code: Code, world: &World, env: &TestEnv) -> Option<Result<Provoked, String>> {
+    let elsewhere =
+        |args: &[&str]| Provoked { data: Some(env.path("elsewhere")), ..Provoked::by(args) };
+    Some(Ok(match code {
+        Code::TargetExists => Provoked::by(&["backup", &env.file("out.db", "mine")]),
+        Code::InvalidExport => elsewhere(&["import", &env.file("export.ndjson", "{}\n")]),
+        Code::InvalidSource => {
+            elsewhere(&["import", "--from-ao", &env.file("notes.db", "dear diary".repeat(99))])
+        }
+        Code::StoreNotEmpty if !has_sqlite() => return Some(Err("no sqlite3".to_owned())),
+        Code::StoreNotEmpty => {
+            let source = env.path("ao-tool.db");
+            let sql = "CREATE TABLE projects (id TEXT); CREATE TABLE sessions (id TEXT);";
+            let made = Command::new("sqlite3").arg(&source).arg(sql).status();
+            assert!(made.unwrap().success());
+            Provoked::by(&["import", "--from-ao", text(&source)])
+        }
+        Code::StoreInUse => {
+            let backup = env.path("backup.db");
+            fs::copy(world.env.database(), &backup).unwrap();
+            let args = ["restore-db", text(&backup), "--yes", "--busy-timeout", "100ms"];
+            Provoked { _hold: Some(Box::new(env.tail(&[]))), ..Provoked::by(&args) }
+        }
+        Code::StoreReplaced => Provoked {
+            _hold: Some(Box::new(Replacer::start(env))),
+            ..Provoked::by(&["tail", "--from", "end", "-c", "1", "--timeout", "15s"])
+        },
+        _ => return None,
+    }))
+}
+
+/// Puts a copy in the place of the database whenever somebody listens to it, until it is dropped.
+struct Replacer {
+    is_done: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Replacer {
+    fn start(env: &TestEnv) -> Replacer {
+        let (database, bells) = (env.database(), env.path("data/bells"));
+        let is_done = Arc::new(AtomicBool::new(false));
+        let done = Arc::clone(&is_done);
+        let has_bell = move || fs::read_dir(&bells).is_ok_and(|mut bells| bells.next().is_some());
+        let thread = thread::spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                if has_bell() {
+                    let copy = database.with_file_name("copy.db");
+                    fs::copy(&database, &copy).unwrap();
+                    fs::rename(&copy, &database).unwrap();
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        Replacer { is_done, thread: Some(thread) }
+    }
+}
+
+impl Drop for Replacer {
+    fn drop(&mut self) {
+        self.is_done.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
 /// The file is not what it should be.
 fn file_on_disk(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked, String>> {
     let after = |sql: &str, args: &[&str]| match env.sqlite(sql) {
@@ -221,7 +316,6 @@ fn file_on_disk(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked,
                 .unwrap();
             Ok(Provoked::by(&["status"]))
         }
-        Code::InvalidSource | Code::StoreNotEmpty => Err("no command imports".to_owned()),
         Code::SchemaTooNew => after("PRAGMA user_version = 999;", &["status"]),
         Code::SchemaOutdated => after("PRAGMA user_version = 1;", &["status"]),
         Code::MigrationPending => after("PRAGMA user_version = 1;", &["migrate", "--check"]),

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails its test")]
 #![expect(clippy::print_stdout, reason = "a skipped test says why")]
 
+mod admin;
 mod commands;
+mod consumer;
 mod errors;
 mod observe;
 mod support;
