@@ -1,0 +1,83 @@
+//! Claim: an acknowledgement that is written costs about a bare durable commit, and almost none is
+//! written. No budget row; the goals are at least 0.4 times the rate of the bare commit, as any write
+//! through the writer thread, and 1,000 acknowledgements a write.
+//!
+//! The baseline updates one row of one table and commits with `synchronous=FULL`. The subject flushes an
+//! acknowledgement that moved (with its lease). The coalesced one acknowledges every change of a batch
+//! by itself and leaves the writing to the consumer. Wall clock, since both wait for the disk.
+#![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
+
+use ao_benches::{Budget, Fixture, NewFixture, Run, Sample, at_least, cause, wall};
+use ao_cdc::{Consumer, Filter, Owner, Takeover};
+use ao_store::row::consumer::{self, Fence, NewConsumer, Policy};
+use ao_store::{ConsumerName, Cursor, Durability, Epoch, Seq};
+
+const PRS: usize = 200;
+const THREADS: usize = 20;
+const WRITES: u64 = 200;
+const ROUNDS: usize = 9;
+
+fn name() -> ConsumerName {
+    "bench".parse().expect("a name")
+}
+
+fn at(seq: i64) -> Cursor {
+    Cursor { epoch: Epoch(1), seq: Seq(seq) }
+}
+
+fn bare(fixture: &Fixture) -> Sample {
+    let conn = fixture.raw_durable();
+    conn.execute_batch("CREATE TABLE IF NOT EXISTS bench_cursor (id INTEGER PRIMARY KEY, seq)")
+        .expect("make a table");
+    conn.execute("INSERT OR IGNORE INTO bench_cursor VALUES (1, 0)", []).expect("make a row");
+    let mut update =
+        conn.prepare("UPDATE bench_cursor SET seq = seq + 1 WHERE id = 1").expect("prepare");
+    wall(|| {
+        for _ in 0..WRITES {
+            update.execute([]).expect("commit");
+        }
+        WRITES
+    })
+}
+
+fn open(fixture: &Fixture) -> Consumer {
+    let rewind = |tx: &ao_store::Tx<'_>| consumer::seek(tx, &name(), at(0), Fence::Force);
+    fixture.store.write(cause(), rewind).expect("rewind");
+    let owner = Owner::this_process();
+    Consumer::open(&fixture.store, &name(), None, &owner, Takeover::Always).expect("open")
+}
+
+fn flushed(fixture: &Fixture) -> Sample {
+    let mut consumer = open(fixture);
+    wall(|| {
+        for seq in 1..=WRITES {
+            consumer.ack(at(seq as i64)).expect("ack");
+            consumer.flush().expect("flush");
+        }
+        WRITES
+    })
+}
+
+fn coalesced(fixture: &Fixture, changes: i64) -> Sample {
+    let mut consumer = open(fixture);
+    wall(|| {
+        for seq in 1..=changes {
+            consumer.ack(at(seq)).expect("ack");
+        }
+        changes.unsigned_abs()
+    })
+}
+
+fn main() {
+    let mut run = Run::new("consumer");
+    let durability = Durability::Full;
+    let fixture =
+        NewFixture { durability, prs: PRS, threads: THREADS, ..NewFixture::default() }.create();
+    let filter = Filter::default().to_json();
+    let new = NewConsumer { name: name(), start: at(0), filter, policy: Policy::None };
+    fixture.store.write(cause(), move |tx| consumer::create(tx, &new)).expect("create");
+    let head = fixture.store.read(|snapshot| snapshot.head()).expect("the head").seq.0;
+    let bare = || bare(&fixture);
+    run.compare("written acks", at_least(0.4), ROUNDS, bare, || flushed(&fixture));
+    run.compare("coalesced acks", Budget::None, ROUNDS, bare, || coalesced(&fixture, head));
+}

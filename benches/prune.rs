@@ -1,0 +1,137 @@
+//! Claim: retention is hardly felt by those who write. Budget row 13: while the log is pruned at
+//! 50,000 changes a second or more, the commits beside it have a p50 of at most 1.25 times and a p99
+//! of at most 5 times that of the writer alone.
+//!
+//! An open loop commits one change every 2 ms, with `synchronous=FULL`, and takes the time of each.
+//! "by the rules" lets the writer apply stored rules in the gaps between its jobs; "when asked" runs
+//! `Store::prune` in another thread, as `ao-store prune` does from another process. The rate is that of
+//! the whole pruning, with the log in chunks of 100 and 500.
+#![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ao_benches::{
+    Fixture, NewFixture, Run, apply_all, at_least, at_most, cause, observation, percentile,
+    session_of, threads,
+};
+use ao_store::retention::{self, Rules};
+use ao_store::row::session;
+use ao_store::{Durability, Seq};
+
+const PRS: usize = 100;
+const THREADS: usize = 20;
+/// Times that every thread is changed: 100,000 changes.
+const PASSES: i64 = 50;
+const GAP: Duration = Duration::from_millis(2);
+const ALONE: usize = 500;
+
+fn fixture() -> Fixture {
+    let prs = NewFixture {
+        durability: Durability::Full,
+        prs: PRS,
+        threads: THREADS,
+        ..NewFixture::default()
+    };
+    let fixture = prs.create();
+    for variant in 1..=PASSES {
+        let seen = |pr| observation(pr, threads(pr, THREADS, variant));
+        apply_all(&fixture.store, &(0..PRS).map(seen).collect::<Vec<_>>().into());
+    }
+    fixture
+}
+
+/// One change every 2 ms until `is_done`; microseconds of each.
+fn commits(fixture: &Fixture, mut is_done: impl FnMut(usize) -> bool) -> Vec<f64> {
+    let (mut taken, start) = (Vec::new(), Instant::now());
+    while !is_done(taken.len()) {
+        let due = start + GAP * u32::try_from(taken.len()).expect("a count");
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        let (id, name) = (session_of(1), format!("name {}", taken.len()));
+        let begun = Instant::now();
+        fixture.store.write(cause(), move |tx| session::rename(tx, &id, &name)).expect("commit");
+        taken.push(begun.elapsed().as_secs_f64() * 1e6);
+    }
+    taken
+}
+
+fn floor(fixture: &Fixture) -> Seq {
+    let info = fixture.store.read(ao_store::row::log::info).expect("the log");
+    info.floor
+}
+
+fn report(run: &mut Run, name: &str, mut alone: Vec<f64>, mut beside: Vec<f64>, rate: f64) {
+    for (what, share, bound) in [("p50", 0.5, 1.25), ("p99", 0.99, 5.0)] {
+        let ratio = percentile(&mut beside, share) / percentile(&mut alone, share);
+        run.limit(&format!("{name}, {what}"), "x", at_most(bound), ratio);
+    }
+    run.limit(&format!("{name}, rate"), "thousand changes/s", at_least(50.0), rate / 1e3);
+}
+
+fn by_rules(run: &mut Run) {
+    let fixture = fixture();
+    let alone = commits(&fixture, |count| count == ALONE);
+    let head = fixture.store.read(|snapshot| snapshot.head()).expect("the head").seq;
+    let rules = Rules { keep_events: Some(100), ..Rules::default() };
+    fixture.store.write(cause(), move |tx| retention::set_rules(tx, &rules)).expect("rules");
+    // The rules are looked at every half minute; the rate counts from the first step.
+    let mut begun = None;
+    let beside = commits(&fixture, |_| {
+        let floor = floor(&fixture);
+        if floor > Seq(0) && begun.is_none() {
+            begun = Some((Instant::now(), floor));
+        }
+        floor >= head.min(Seq(head.0 - 200))
+    });
+    let (at, from) = begun.expect("it began");
+    let rate = (floor(&fixture).0 - from.0) as f64 / at.elapsed().as_secs_f64();
+    let steps = beside.len().saturating_sub((at.elapsed().as_millis() / 2) as usize);
+    report(run, "by the rules", alone, beside[steps..].to_vec(), rate);
+}
+
+fn when_asked(run: &mut Run) {
+    let fixture = fixture();
+    let alone = commits(&fixture, |count| count == ALONE);
+    let store = fixture.store.clone();
+    let rules = Rules { keep_events: Some(100), ..Rules::default() };
+    let begun = Instant::now();
+    let pruning = thread::spawn(move || {
+        let pruned = store.prune(&cause(), &rules, |_| {}).expect("prune");
+        (pruned.plan.events(), begun.elapsed())
+    });
+    let beside = commits(&fixture, |_| pruning.is_finished());
+    let (events, time) = pruning.join().expect("prune");
+    report(run, "when asked", alone, beside, events as f64 / time.as_secs_f64());
+}
+
+fn beside_a_reader(run: &mut Run) {
+    let fixture = fixture();
+    let rate = |fixture: &Fixture| {
+        let begun = Instant::now();
+        for count in 0..2000 {
+            let (id, name) = (session_of(1), format!("other {count} {begun:?}"));
+            fixture
+                .store
+                .write(cause(), move |tx| session::rename(tx, &id, &name))
+                .expect("commit");
+        }
+        2000.0 / begun.elapsed().as_secs_f64()
+    };
+    let alone = rate(&fixture);
+    let reader = fixture.raw();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM change_log").expect("hold a snapshot");
+    run.limit("commits beside a held snapshot", "x", at_least(0.8), rate(&fixture) / alone);
+}
+
+fn main() {
+    let mut run = Run::new("prune");
+    for (name, bench) in [
+        ("by the rules", by_rules as fn(&mut Run)),
+        ("when asked", when_asked),
+        ("commits beside a held snapshot", beside_a_reader),
+    ] {
+        if run.is_selected(name) {
+            bench(&mut run);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Claim: proving that the log explains the tables costs little more than SQLite's own look at the
+//! file. Budget row 14: `verify` at most 3 times `PRAGMA quick_check` of the same file.
+//!
+//! The store holds updates of review threads with both images; nearly all of its bytes are the log, as
+//! in a store that has been used. Both sides read a warm file through a connection of their own; CPU
+//! time, since nothing waits. A unit is a byte of the file.
+#![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
+
+use ao_benches::{Fixture, NewFixture, Run, Sample, apply_all, at_most, cpu, observation, threads};
+use ao_store::verify::Depth;
+
+const PRS: usize = 100;
+const THREADS: usize = 20;
+/// Times that every thread is changed.
+const PASSES: i64 = 60;
+const ROUNDS: usize = 7;
+
+fn fixture() -> Fixture {
+    let fixture = NewFixture { prs: PRS, threads: THREADS, ..NewFixture::default() }.create();
+    for variant in 1..=PASSES {
+        let seen = |pr| observation(pr, threads(pr, THREADS, variant));
+        apply_all(&fixture.store, &(0..PRS).map(seen).collect::<Vec<_>>().into());
+    }
+    fixture.raw().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("checkpoint");
+    fixture
+}
+
+fn quick_check(fixture: &Fixture, bytes: u64) -> Sample {
+    let conn = fixture.raw();
+    cpu(|| {
+        let told: String =
+            conn.query_row("PRAGMA quick_check", [], |row| row.get(0)).expect("check");
+        assert_eq!(told, "ok");
+        bytes
+    })
+}
+
+fn verify(fixture: &Fixture, bytes: u64, depth: Depth) -> Sample {
+    cpu(|| {
+        assert!(fixture.store.verify(depth).expect("verify").is_sound());
+        bytes
+    })
+}
+
+fn main() {
+    let mut run = Run::new("verify");
+    let fixture = fixture();
+    let bytes = std::fs::metadata(&fixture.path).expect("a file").len();
+    let check = || quick_check(&fixture, bytes);
+    let sums = || verify(&fixture, bytes, Depth::Sums);
+    run.compare("sums", at_most(3.0), ROUNDS, check, sums);
+    let deep = || verify(&fixture, bytes, Depth::Deep);
+    run.compare("deep", ao_benches::Budget::None, ROUNDS, check, deep);
+}
