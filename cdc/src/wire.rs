@@ -10,12 +10,25 @@ use ao_store::state::RowAt;
 use ao_store::{Cursor, Epoch, Error, Timestamp};
 use jiff::Timestamp as Instant;
 
+/// Which images stand in a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Images {
+    /// The row before and after.
+    #[default]
+    Full,
+    /// The row after only.
+    After,
+    /// None: the key tells what to look at.
+    None,
+}
+
 /// Renders changes of one log into a buffer.
 #[derive(Debug)]
 pub struct Encoder {
     /// The `source` of CloudEvents, as JSON.
     source: String,
     epoch: Epoch,
+    images: Images,
     second: i64,
     date: String,
 }
@@ -25,9 +38,16 @@ impl Encoder {
     #[must_use]
     pub fn new(log_id: &str, epoch: Epoch) -> Encoder {
         let source = serde_json::Value::from(format!("/ao-store/{log_id}")).to_string();
-        let mut encoder = Encoder { source, epoch, second: i64::MIN, date: String::new() };
+        let (images, second, date) = (Images::Full, i64::MIN, String::new());
+        let mut encoder = Encoder { source, epoch, images, second, date };
         encoder.set_second(0);
         encoder
+    }
+
+    /// The same encoder with other images.
+    #[must_use]
+    pub fn with_images(self, images: Images) -> Encoder {
+        Encoder { images, ..self }
     }
 
     /// Appends the change as one line of the native format, documented in `docs/json.md`.
@@ -46,7 +66,7 @@ impl Encoder {
         raw(out, ",\"at\":\"");
         self.time(change.at()?, out);
         raw(out, "\"");
-        facts(change, out)?;
+        facts(change, self.images, out)?;
         raw(out, "}\n");
         Ok(())
     }
@@ -71,7 +91,7 @@ impl Encoder {
         self.time(change.at()?, out);
         raw(out, "\",\"datacontenttype\":\"application/json\",\"data\":{\"entity\":");
         subject(change, out)?;
-        facts(change, out)?;
+        facts(change, self.images, out)?;
         raw(out, "}}\n");
         Ok(())
     }
@@ -270,7 +290,7 @@ fn subject(change: &ChangeRef<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
 }
 
 /// Who made the change, in which transaction, and the images.
-fn facts(change: &ChangeRef<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+fn facts(change: &ChangeRef<'_>, images: Images, out: &mut Vec<u8>) -> Result<(), Error> {
     raw(out, ",\"actor\":");
     optional(out, change.actor()?.as_deref());
     raw(out, ",\"tx\":");
@@ -278,10 +298,14 @@ fn facts(change: &ChangeRef<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
         Some(tx) => integer(out, tx.0),
         None => raw(out, "null"),
     }
-    raw(out, ",\"before\":");
-    raw(out, change.before()?.as_deref().unwrap_or("null"));
-    raw(out, ",\"after\":");
-    raw(out, change.after()?.as_deref().unwrap_or("null"));
+    if images == Images::Full {
+        raw(out, ",\"before\":");
+        raw(out, change.before()?.as_deref().unwrap_or("null"));
+    }
+    if images != Images::None {
+        raw(out, ",\"after\":");
+        raw(out, change.after()?.as_deref().unwrap_or("null"));
+    }
     Ok(())
 }
 

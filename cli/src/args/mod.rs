@@ -10,7 +10,7 @@ use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand,
 use clap_complete::Shell;
 
 pub(crate) use admin::{Import, Prune, Retention, Rules, Verify};
-pub(crate) use stream::{Consumer, FilterArgs, Format, PolicyName, Tail};
+pub(crate) use stream::{Consumer, FilterArgs, Format, Images, PolicyName, Tail};
 
 /// Every fact about your coding-agent sessions in one SQLite file, and every change of a fact as an
 /// ordered, gap-free, resumable stream.

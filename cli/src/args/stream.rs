@@ -49,6 +49,9 @@ pub(crate) struct Tail {
     /// How to print [default: pretty on a terminal, else ndjson]
     #[arg(long, value_name = "F")]
     pub(crate) format: Option<Format>,
+    /// Which images of the row to print
+    #[arg(long, value_name = "I", default_value = "full")]
+    pub(crate) images: Images,
     /// Print control lines too: hello, bookmarks at least this often, bye [default with --snapshot: 15s]
     #[arg(long, value_name = "D", value_parser = humantime::parse_duration)]
     pub(crate) heartbeat: Option<Duration>,
@@ -79,6 +82,16 @@ pub(crate) enum Format {
     Pretty,
     Ndjson,
     Cloudevents,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Images {
+    /// Before and after
+    Full,
+    /// After only
+    After,
+    /// None: the key alone
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use ao_cdc::wire::Encoder;
+use ao_cdc::wire::{Encoder, Images};
 use ao_cdc::{Consumer, Filter, Owner, SnapshotReader, Start, Tail, Takeover};
 use ao_store::{ConsumerName, Cursor, Store, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::args::{FilterArgs, Format, Tail as Args};
+use crate::args::{self, FilterArgs, Format, Tail as Args};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::lines::Lines;
@@ -38,7 +38,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
     };
     let format = args.format.unwrap_or_else(|| default_format(context));
     let heartbeat = args.heartbeat.or(args.snapshot.then_some(HEARTBEAT));
-    let mut printer = Printer::new(source, format, heartbeat)?;
+    let mut printer = Printer::new(source, format, images(args.images), heartbeat)?;
     if args.snapshot {
         let holder = format!("ao-store tail, pid {}", std::process::id());
         let reader = match &args.resume {
@@ -64,7 +64,7 @@ pub(crate) fn follow(
 ) -> Result<Ended> {
     let signals = Signals::listen().map_err(Error::Stdout)?;
     let source = Source::Tail(Box::new(Tail::open(store, start, Filter::default())?));
-    Printer::new(source, format, None)?.follow(context, &signals, Stop::default())
+    Printer::new(source, format, Images::Full, None)?.follow(context, &signals, Stop::default())
 }
 
 /// Pretty for a person at a terminal, NDJSON for everything else.
@@ -99,6 +99,14 @@ pub(crate) fn parse_start(text: &str) -> Result<Start> {
             Some(Ok(count)) => Ok(Start::Last(count)),
             _ => Ok(Start::Cursor(text.parse()?)),
         },
+    }
+}
+
+fn images(images: args::Images) -> Images {
+    match images {
+        args::Images::Full => Images::Full,
+        args::Images::After => Images::After,
+        args::Images::None => Images::None,
     }
 }
 
@@ -159,9 +167,14 @@ struct Printer {
 }
 
 impl Printer {
-    fn new(mut source: Source, format: Format, heartbeat: Option<Duration>) -> Result<Printer> {
+    fn new(
+        mut source: Source,
+        format: Format,
+        images: Images,
+        heartbeat: Option<Duration>,
+    ) -> Result<Printer> {
         let tail = source.tail();
-        let encoder = Encoder::new(tail.log_id(), tail.cursor().epoch);
+        let encoder = Encoder::new(tail.log_id(), tail.cursor().epoch).with_images(images);
         let mut lines = Lines::new(encoder, format, heartbeat);
         let (printed, log) = (tail.cursor(), tail.log()?);
         lines.hello(printed, &log, None)?;

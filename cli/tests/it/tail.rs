@@ -313,3 +313,19 @@ fn two_up_at_once_on_a_fresh_directory_both_work() {
         assert_eq!(env.types(), ["project_created", "session_created"], "registered once");
     }
 }
+
+#[test]
+fn images_are_left_out_where_they_are_not_wanted() {
+    let env = with_sessions(1);
+    for (images, has) in
+        [("full", (true, true)), ("after", (false, true)), ("none", (false, false))]
+    {
+        for format in ["ndjson", "cloudevents"] {
+            let args = ["tail", "--no-follow", "--from", "-1", "--images", images, "--format", format];
+            let line = &parsed(&env.ok(&args))[0];
+            let event = if format == "ndjson" { line } else { &line["data"] };
+            let found = (event.get("before").is_some(), event.get("after").is_some());
+            assert_eq!(found, has, "{images} {format}: {line}");
+        }
+    }
+}
