@@ -47,13 +47,19 @@ pub struct Delivery {
 /// A consumer under lease. Dropping it writes what was acknowledged and gives the lease up.
 #[derive(Debug)]
 pub struct Consumer {
-    store: StoreHandle,
-    name: ConsumerName,
-    generation: Generation,
     tail: Tail,
     acked: Cursor,
     stored: Cursor,
     written: Instant,
+    lease: Held,
+}
+
+/// A lease, given up when dropped.
+#[derive(Debug)]
+struct Held {
+    store: StoreHandle,
+    name: ConsumerName,
+    generation: Generation,
 }
 
 impl Consumer {
@@ -76,22 +82,21 @@ impl Consumer {
             let (name, stored) = (name.clone(), found.filter);
             return Err(Error::Store(ao_store::Error::ConsumerFilter { name, stored }));
         }
-        let tail = Tail::open(store, Start::Cursor(found.acked), stored)?;
         let is_gone = found.lease.as_ref().is_some_and(|lease| Owner::is_gone(&lease.owner));
         let displace = (is_gone || takeover == Takeover::Always).then_some(found.generation);
         let (leased, owner) = (name.clone(), owner.to_string());
         let leased = store
-            .write(now(), move |tx| consumer::acquire(tx, &leased, &owner, LEASE, displace))?;
-        let acked = found.acked;
-        Ok(Consumer {
+            .write(now(), move |tx| consumer::acquire(tx, &leased, &owner, LEASE, displace))?
+            .value;
+        let lease = Held {
             store: StoreHandle(store.clone()),
-            name: name.clone(),
-            generation: leased.value.generation,
-            tail,
-            acked,
-            stored: acked,
-            written: Instant::now(),
-        })
+            name: leased.name,
+            generation: leased.generation,
+        };
+        // What the owner before acknowledged last counts: the lease comes first.
+        let acked = leased.acked;
+        let tail = Tail::open(store, Start::Cursor(acked), stored)?;
+        Ok(Consumer { lease, tail, acked, stored: acked, written: Instant::now() })
     }
 
     /// Where it reads.
@@ -158,8 +163,9 @@ impl Consumer {
     /// # Errors
     /// `LEASE_LOST`; those of a write.
     pub fn flush(&mut self) -> Result<()> {
-        let (name, generation, acked) = (self.name.clone(), self.generation, self.acked);
-        self.store.0.write(now(), move |tx| {
+        let Held { store, name, generation } = &self.lease;
+        let (name, generation, acked) = (name.clone(), *generation, self.acked);
+        store.0.write(now(), move |tx| {
             consumer::ack(tx, &name, acked, Some(generation))?;
             consumer::renew(tx, &name, generation, LEASE)
         })?;
@@ -171,14 +177,22 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        // What cannot be written comes again; a lease that cannot be given up ends by itself.
-        if self.acked != self.stored && self.flush().is_err() {
+        if self.acked == self.stored {
             return;
         }
+        if let Err(error) = self.flush() {
+            // It comes again.
+            tracing::debug!(%error, "an acknowledgement was not written");
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
         let (name, generation) = (self.name.clone(), self.generation);
-        let released =
-            self.store.0.write(now(), move |tx| consumer::release(tx, &name, generation));
-        if let Err(error) = released {
+        let release = move |tx: &ao_store::Tx<'_>| consumer::release(tx, &name, generation);
+        if let Err(error) = self.store.0.write(now(), release) {
+            // It ends by itself.
             tracing::debug!(%error, "a lease was not given up");
         }
     }

@@ -92,7 +92,11 @@ impl Lines {
 
     /// Writes what was collected up to `cursor`, and a bookmark where one is due: after the events
     /// that it covers.
-    pub(crate) fn flush(&mut self, cursor: Cursor, head: Cursor) -> Result<()> {
+    pub(crate) fn flush(
+        &mut self,
+        cursor: Cursor,
+        head: impl FnOnce() -> Result<Cursor>,
+    ) -> Result<()> {
         if !self.text.is_empty() {
             self.told = Some(cursor);
             return self.write();
@@ -101,7 +105,7 @@ impl Lines {
         let silence = self.at.elapsed();
         let has_moved = self.told != Some(cursor);
         if silence >= heartbeat || (has_moved && silence >= MOVED_EVERY) {
-            return self.bookmark(cursor, head);
+            return self.bookmark(cursor, head()?);
         }
         Ok(())
     }

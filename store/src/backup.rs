@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode};
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
 use sha2::{Digest as _, Sha256};
 
 use crate::connection::{self, Durability, Role};
@@ -158,7 +158,9 @@ impl Partial {
     /// Takes the name; what a killed process left there is emptied.
     pub(crate) fn claim(path: &Path) -> Result<Partial> {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
+        // Somebody else's link in a shared folder is not followed.
+        let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link);
         let file = options.open(path).map_err(|source| file_error("create", path, source))?;
         // Its lock ends with the process, so a killed one leaves none.
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -169,6 +171,18 @@ impl Partial {
             let _ = std::fs::remove_file(with_suffix(path, suffix));
         }
         Ok(Partial { path: path.to_owned(), file, is_kept: false })
+    }
+
+    /// Takes the first of some names that nobody is using.
+    pub(crate) fn claim_any(path: &Path) -> Result<Partial> {
+        let mut last = Error::TargetExists(path.to_owned());
+        for number in 0..16 {
+            match Partial::claim(&with_suffix(path, &format!("-{number}"))) {
+                Err(error @ Error::TargetExists(_)) => last = error,
+                other => return other,
+            }
+        }
+        Err(last)
     }
 
     /// Writes everything of it to the disk.

@@ -193,7 +193,7 @@ fn pull(
         if let Some(last) = last.filter(|_| seen == count) {
             done.seq = last;
         }
-        lines.flush(done, done)?;
+        lines.flush(done, || Ok(done))?;
         let left = deadline.saturating_duration_since(std::time::Instant::now());
         if visited.is_at_head && (seen > 0 || left.is_zero()) {
             break;

@@ -280,11 +280,10 @@ impl Printer {
             lines.change(change)
         })?;
         let mut printed = tail.cursor();
-        let head = if visited.is_at_head { printed } else { tail.log()?.head_cursor() };
         if let Some(last) = last.filter(|_| count == room) {
             printed.seq = last;
         }
-        self.lines.flush(printed, head)?;
+        self.lines.flush(printed, || Ok(tail.log()?.head_cursor()))?;
         self.printed = printed;
         self.seen += count;
         if let Source::Consumer(consumer) = &mut self.source {

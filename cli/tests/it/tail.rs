@@ -321,7 +321,8 @@ fn images_are_left_out_where_they_are_not_wanted() {
         [("full", (true, true)), ("after", (false, true)), ("none", (false, false))]
     {
         for format in ["ndjson", "cloudevents"] {
-            let args = ["tail", "--no-follow", "--from", "-1", "--images", images, "--format", format];
+            let args =
+                ["tail", "--no-follow", "--from", "-1", "--images", images, "--format", format];
             let line = &parsed(&env.ok(&args))[0];
             let event = if format == "ndjson" { line } else { &line["data"] };
             let found = (event.get("before").is_some(), event.get("after").is_some());

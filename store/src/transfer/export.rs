@@ -39,8 +39,7 @@ impl Store {
     /// `CORRUPT` when the store does not verify; [`Error::Output`] when `out` fails; `DISK_FULL` when
     /// there is no room for the copy.
     pub fn export(&self, out: &mut dyn Write) -> Result<Exported> {
-        let name = format!(".export-{}", std::process::id());
-        let copy = Partial::claim(&with_suffix(self.path(), &name))?;
+        let copy = Partial::claim_any(&with_suffix(self.path(), ".export"))?;
         self.copy_to(&copy.path)?;
         let busy = self.options().busy;
         let conn = connection::open(&copy.path, Role::Reader, Durability::Full, busy)?;
