@@ -5,7 +5,7 @@
 //! free are given back by small steps of incremental vacuum.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -24,9 +24,10 @@ use crate::time::Timestamp;
 use crate::tx::{Cause, Snapshot, Tx};
 
 /// Changes in one transaction when pruning is asked for.
-const BATCH: i64 = 500;
-/// The pause between two, in which other processes write.
-const PAUSE: Duration = Duration::from_millis(2);
+const BATCH: i64 = 250;
+/// How much longer than a step the pause after it is, in which others write: pruning takes a quarter
+/// of the writer's time.
+const PAUSE: u32 = 3;
 /// Pages given back in one transaction.
 const PAGES: u32 = 256;
 
@@ -71,6 +72,7 @@ impl Store {
         let plan = self.read(|snapshot| retention::plan(snapshot, rules, cause.at))?;
         let (mut floor, target) = (plan.log.floor, plan.target);
         while floor < target {
+            let begun = Instant::now();
             let done = self.relieved(&mut used_ballast, || {
                 self.write(cause.clone(), move |tx| step(tx, target, BATCH))
             })?;
@@ -79,7 +81,7 @@ impl Store {
             }
             floor = done.value.floor;
             progress(done.value);
-            thread::sleep(PAUSE);
+            thread::sleep(begun.elapsed() * PAUSE);
         }
         let pages = self.give_back(cause, &mut used_ballast)?;
         Ok(Pruned { plan, floor, pages, used_ballast })
@@ -88,6 +90,7 @@ impl Store {
     fn give_back(&self, cause: &Cause, used_ballast: &mut bool) -> Result<u64> {
         let mut pages = 0;
         loop {
+            let begun = Instant::now();
             let given = self.relieved(used_ballast, || {
                 self.write(cause.clone(), |tx| vacuum(tx.conn(), PAGES))
             })?;
@@ -95,7 +98,7 @@ impl Store {
             if given.value == 0 {
                 return Ok(pages);
             }
-            thread::sleep(PAUSE);
+            thread::sleep(begun.elapsed() * PAUSE);
         }
     }
 
@@ -230,6 +233,8 @@ pub(crate) struct Housekeeping {
     rules: Rules,
     target: Seq,
     is_vacuuming: bool,
+    /// When the next step may be taken.
+    next: Instant,
 }
 
 /// Changes in one transaction of idle work: a job that comes meanwhile waits 0.2 ms.
@@ -241,7 +246,8 @@ const WORTH_VACUUM: i64 = 1024;
 
 impl Housekeeping {
     pub(crate) fn new(durability: Durability) -> Housekeeping {
-        Housekeeping { durability, rules: Rules::default(), target: Seq(0), is_vacuuming: false }
+        let (rules, target, next) = (Rules::default(), Seq(0), Instant::now());
+        Housekeeping { durability, rules, target, is_vacuuming: false, next }
     }
 
     /// Forgets what it was about to do.
@@ -249,9 +255,11 @@ impl Housekeeping {
         *self = Housekeeping::new(self.durability);
     }
 
-    /// Whether [`Housekeeping::work`] has something to do.
-    pub(crate) fn is_pending(&self) -> bool {
-        self.target > Seq(0) || self.is_vacuuming
+    /// How long to wait for jobs before [`Housekeeping::work`] is called; `None` when it has nothing to
+    /// do.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let is_pending = self.target > Seq(0) || self.is_vacuuming;
+        is_pending.then(|| self.next.saturating_duration_since(Instant::now()))
     }
 
     /// Looks whether the stored rules let something go, and whether foreign changes want a seal.
@@ -274,7 +282,9 @@ impl Housekeeping {
     pub(crate) fn work(&mut self, conn: &Connection, now: Timestamp) -> Result<()> {
         // Not synced by itself: a later commit syncs it too, before anything of it is acknowledged.
         conn.execute_batch("PRAGMA synchronous = NORMAL").context("begin housekeeping")?;
+        let begun = Instant::now();
         let done = self.work_unsynced(conn, now);
+        self.next = Instant::now() + begun.elapsed() * PAUSE;
         if self.durability == Durability::Full {
             conn.execute_batch("PRAGMA synchronous = FULL").context("end housekeeping")?;
         }

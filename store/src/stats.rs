@@ -25,6 +25,10 @@ pub struct Stats {
     pub log_bytes: u64,
     /// Changes that no commit of ours has sealed yet.
     pub unsealed: u64,
+    /// How the file is journaled: `wal`, unless something else changed it.
+    pub journal_mode: String,
+    /// Whether free pages can be given back.
+    pub is_auto_vacuum: bool,
     /// Size of the database file.
     pub database_bytes: u64,
     /// Of it, pages that are free, in bytes.
@@ -69,11 +73,15 @@ fn read(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Stats> {
         let number = snapshot.one("read the size", sql, [], |row| row.get::<_, i64>(0))?;
         Ok::<_, crate::Error>(number.unwrap_or(0).unsigned_abs())
     };
+    let mode = "PRAGMA journal_mode";
+    let journal_mode = snapshot.one("read the journal mode", mode, [], |row| row.get(0))?;
     let free_bytes = number("PRAGMA freelist_count")? * number("PRAGMA page_size")?;
     Ok(Stats {
         newest_at: log::time_of(snapshot, log.head)?,
         log_bytes: u64::try_from(sealed.bytes - pruned).unwrap_or(0),
         unsealed: u64::try_from(log.head.0 - sealed.seq.0).unwrap_or(0),
+        journal_mode: journal_mode.unwrap_or_default(),
+        is_auto_vacuum: number("PRAGMA auto_vacuum")? > 0,
         database_bytes: 0,
         free_bytes,
         wal_bytes: 0,

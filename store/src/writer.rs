@@ -196,7 +196,7 @@ impl Thread {
     fn run(mut self) {
         let mut batches: u32 = 0;
         loop {
-            let patience = if self.housekeeping.is_pending() { Duration::ZERO } else { IDLE };
+            let patience = self.housekeeping.patience().unwrap_or(IDLE);
             match self.queue.recv_timeout(patience) {
                 Ok(first) => {
                     let mut waiting = vec![first];
@@ -227,7 +227,7 @@ impl Thread {
             return false;
         }
         let is_due = self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY);
-        let was_pending = self.housekeeping.is_pending();
+        let was_pending = self.housekeeping.patience().is_some();
         let done = if was_pending {
             self.housekeeping.work(&self.conn, Timestamp::now())
         } else if is_due {
@@ -243,10 +243,11 @@ impl Thread {
             return false;
         }
         if was_pending {
-            let checkpointed = self.checkpointer.after_commit(&self.conn, self.queue.is_empty());
+            // As if jobs waited: they may come at any time, and a checkpoint is what they would feel.
+            let checkpointed = self.checkpointer.after_commit(&self.conn, false);
             self.heed(checkpointed);
         }
-        self.housekeeping.is_pending()
+        self.housekeeping.patience().is_some()
     }
 
     /// One commit. Returns the jobs that must wait for the next attempt.

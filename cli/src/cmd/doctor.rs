@@ -1,6 +1,7 @@
 //! Looks at the store and at what is around it, and says how to mend what is wrong.
 
 use ao_store::row::log;
+use ao_store::verify::Depth;
 use ao_store::{BALLAST_BYTES, SCHEMA_VERSION, Stats, Store, Timestamp};
 use serde_json::json;
 
@@ -44,9 +45,11 @@ pub(crate) fn run(context: &Context) -> Result<Ended> {
 }
 
 fn of_store(store: &Store, now: Timestamp) -> Vec<Finding> {
-    let mut findings = vec![sums(store), capture(store)];
+    let mut findings = sums(store);
+    findings.push(capture(store));
     match store.stats(now) {
         Ok(stats) => findings.extend([
+            pragmas(&stats),
             sqlite(),
             consumers(&stats, now),
             unsealed(&stats),
@@ -58,22 +61,54 @@ fn of_store(store: &Store, now: Timestamp) -> Vec<Finding> {
     findings
 }
 
-/// The file, the schema with every trigger, the log and the tables, by the sums of `verify`.
-fn sums(store: &Store) -> Finding {
-    let id = "db.integrity";
-    match store.verify(ao_store::verify::Depth::Sums) {
-        Ok(report) if report.is_sound() => {
-            let log = report.log;
-            Finding::ok(id, format!("{} changes explain the tables, log {log}", report.changes))
+/// What `verify` proves: the schema with every trigger, the file, and that the log explains the tables.
+fn sums(store: &Store) -> Vec<Finding> {
+    let report = match store.verify(Depth::Sums) {
+        Ok(report) => report,
+        Err(error) => {
+            let fix = "keep a copy and restore a backup: `ao-store restore-db IN`";
+            return vec![Finding::fail("db.integrity", error.to_string(), fix)];
         }
-        Ok(report) => {
-            let count = report.findings.len();
-            let first = report.findings.first().map_or("", |finding| finding.message.as_str());
-            let message = format!("{count} findings, the first: {first}");
-            Finding::fail(id, message, "`ao-store verify --deep` names them all")
-        }
-        Err(error) => Finding::fail(id, error.to_string(), "keep a copy and restore a backup"),
+    };
+    let rows: u64 = report.tables.iter().map(|table| table.rows).sum();
+    let explained = format!("{} changes explain {rows} rows, log {}", report.changes, report.log);
+    type IsOf = fn(&str) -> bool;
+    let parts: [(&'static str, String, IsOf); 3] = [
+        ("db.schema", "every table and trigger is as migrated".to_owned(), |id| id == "db.schema"),
+        ("db.integrity", "SQLite finds the file sound".to_owned(), |id| {
+            id.starts_with("db.") && id != "db.schema"
+        }),
+        ("change_log.chain", explained, |id| !id.starts_with("db.")),
+    ];
+    let fix =
+        "`ao-store verify --deep` names all; a backup is restored by `ao-store restore-db IN`";
+    parts
+        .into_iter()
+        .map(|(id, sound, is_of)| {
+            let mut found = report.findings.iter().filter(|finding| is_of(finding.id));
+            match (found.next(), found.count()) {
+                (None, _) => Finding::ok(id, sound),
+                (Some(first), 0) => Finding::fail(id, first.message.clone(), fix),
+                (Some(first), more) => {
+                    Finding::fail(id, format!("{}, and {more} more", first.message), fix)
+                }
+            }
+        })
+        .collect()
+}
+
+/// The settings that are in the file; the others are made by every connection for itself.
+fn pragmas(stats: &Stats) -> Finding {
+    let (id, journal) = ("db.pragmas", &stats.journal_mode);
+    if journal != "wal" {
+        let message = format!("the journal mode is {journal}, not wal");
+        return Finding::warn(id, message, "the next write of ao-store turns it on");
     }
+    if !stats.is_auto_vacuum {
+        let fix = "move the facts to a new store: `ao-store export`, `ao-store import`";
+        return Finding::warn(id, "free pages cannot be given back: auto_vacuum is off", fix);
+    }
+    Finding::ok(id, "wal, incremental auto_vacuum")
 }
 
 fn capture(store: &Store) -> Finding {

@@ -36,6 +36,12 @@ fn prune_shows_what_it_would_cut_off_before_it_does() {
     let pruned = env.json("prune", &["prune", "--keep-events", "2", "--yes"]);
     assert_eq!((&pruned["events"], &pruned["floor"]), (&json!(4), &json!("1-4")));
     env.refused(&["consumer", "pull", "loose"], 7, "CURSOR_EXPIRED");
+    env.refused(&["consumer", "seek", "loose", "--to", "1-3"], 7, "CURSOR_EXPIRED");
+    let doctor = env.run(&["doctor"]);
+    assert_eq!(doctor.code, 6, "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("consumer loose cannot go on"), "{}", doctor.stdout);
+    env.ok(&["consumer", "seek", "loose", "--to", "beginning"]);
+    env.ok(&["consumer", "pull", "loose"]);
     env.ok(&["consumer", "pull", "slow"]);
     env.ok(&["consumer", "rm", "slow", "--yes"]);
     env.ok(&["prune", "--keep-events", "0", "--yes"]);
@@ -139,9 +145,17 @@ fn verify_and_doctor_find_what_is_wrong_and_exit_with_6() {
         .iter()
         .map(|it| it["id"].as_str().unwrap())
         .collect();
-    for id in
-        ["db.open", "db.integrity", "change_log.capture", "disk.free", "wal.readers", "clock.skew"]
-    {
+    for id in [
+        "db.open",
+        "db.integrity",
+        "db.schema",
+        "db.pragmas",
+        "change_log.chain",
+        "change_log.capture",
+        "disk.free",
+        "wal.readers",
+        "clock.skew",
+    ] {
         assert!(ids.contains(&id), "{ids:?}");
     }
     if !has_sqlite() {
