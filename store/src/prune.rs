@@ -25,9 +25,11 @@ use crate::tx::{Cause, Snapshot, Tx};
 
 /// Changes in one transaction when pruning is asked for.
 const BATCH: i64 = 250;
-/// How much longer than a step the pause after it is, in which others write: pruning takes a quarter
-/// of the writer's time.
+/// How much longer than a step the pause after it is while others write: pruning takes a quarter of
+/// the writer's time.
 const PAUSE: u32 = 3;
+/// The pause when nobody else seems to write: for a process that waits for the lock to take it.
+const BREATH: Duration = Duration::from_millis(1);
 /// Pages given back in one transaction.
 const PAGES: u32 = 256;
 
@@ -66,13 +68,11 @@ impl Store {
         mut progress: impl FnMut(Step),
     ) -> Result<Pruned> {
         let mut used_ballast = false;
-        self.relieved(&mut used_ballast, || {
-            self.write(cause.clone(), |tx| seal::close(tx.conn()).map(|_| ()))
-        })?;
+        self.relieved(&mut used_ballast, || self.seal(cause))?;
         let plan = self.read(|snapshot| retention::plan(snapshot, rules, cause.at))?;
         let (mut floor, target) = (plan.log.floor, plan.target);
+        let mut pace = Pace::new();
         while floor < target {
-            let begun = Instant::now();
             let done = self.relieved(&mut used_ballast, || {
                 self.write(cause.clone(), move |tx| step(tx, target, BATCH))
             })?;
@@ -81,16 +81,26 @@ impl Store {
             }
             floor = done.value.floor;
             progress(done.value);
-            thread::sleep(begun.elapsed() * PAUSE);
+            pace.wait(done.cursor.seq);
         }
         let pages = self.give_back(cause, &mut used_ballast)?;
         Ok(Pruned { plan, floor, pages, used_ballast })
     }
 
+    /// Seals the changes of other writers, which are kept until they are.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn seal(&self, cause: &Cause) -> Result<()> {
+        while self.read(|snapshot| Ok(seal::sealed(snapshot.conn())?.seq < snapshot.head()?.seq))? {
+            self.write(cause.clone(), |tx| seal::close(tx.conn()).map(|_| ()))?;
+        }
+        Ok(())
+    }
+
     fn give_back(&self, cause: &Cause, used_ballast: &mut bool) -> Result<u64> {
-        let mut pages = 0;
+        let (mut pages, mut pace) = (0, Pace::new());
         loop {
-            let begun = Instant::now();
             let given = self.relieved(used_ballast, || {
                 self.write(cause.clone(), |tx| vacuum(tx.conn(), PAGES))
             })?;
@@ -98,7 +108,7 @@ impl Store {
             if given.value == 0 {
                 return Ok(pages);
             }
-            thread::sleep(begun.elapsed() * PAUSE);
+            pace.wait(given.cursor.seq);
         }
     }
 
@@ -112,6 +122,26 @@ impl Store {
             }
             other => other,
         }
+    }
+}
+
+/// Leaves room for those who write, and only for them.
+struct Pace {
+    begun: Instant,
+    head: Option<Seq>,
+}
+
+impl Pace {
+    fn new() -> Pace {
+        Pace { begun: Instant::now(), head: None }
+    }
+
+    /// Waits after a step at which the head of the log was this.
+    fn wait(&mut self, head: Seq) {
+        let is_alone = self.head.replace(head).is_none_or(|before| before == head);
+        let pause = if is_alone { BREATH } else { self.begun.elapsed() * PAUSE };
+        thread::sleep(pause.max(BREATH));
+        self.begun = Instant::now();
     }
 }
 

@@ -107,6 +107,11 @@ pub fn plan(snapshot: &Snapshot<'_>, rules: &Rules, now: Timestamp) -> Result<Pl
     let wanted = wanted(snapshot, &info, rules, now)?;
     let consumers = consumer::list(snapshot)?;
     let mut held = holds(snapshot, &info, &consumers, now)?;
+    let sealed = seal::sealed(snapshot.conn())?.seq;
+    held.push(Held {
+        by: "changes of other writers that have no seal yet".to_owned(),
+        seq: sealed,
+    });
     held.retain(|held| held.seq < wanted);
     held.sort_by_key(|held| held.seq);
     let target = held.first().map_or(wanted, |held| held.seq.max(info.floor));
@@ -124,7 +129,8 @@ pub fn plan(snapshot: &Snapshot<'_>, rules: &Rules, now: Timestamp) -> Result<Pl
 pub(crate) fn allowed(snapshot: &Snapshot<'_>, target: Seq, now: Timestamp) -> Result<Seq> {
     let info = log::info(snapshot)?;
     let held = holds(snapshot, &info, &consumer::list(snapshot)?, now)?;
-    let target = held.iter().map(|held| held.seq).fold(target, Seq::min);
+    let sealed = seal::sealed(snapshot.conn())?.seq;
+    let target = held.iter().map(|held| held.seq).fold(target.min(sealed), Seq::min);
     align(snapshot, &info, target.max(info.floor))
 }
 
@@ -145,8 +151,7 @@ fn wanted(snapshot: &Snapshot<'_>, info: &LogInfo, rules: &Rules, now: Timestamp
         Some(first) => Seq(first.0 - 1),
         None => Seq(info.head.0 - 1),
     };
-    let sealed = seal::sealed(snapshot.conn())?.seq;
-    align(snapshot, info, wanted.min(before_newest).min(sealed).max(info.floor))
+    align(snapshot, info, wanted.min(before_newest).max(info.floor))
 }
 
 /// The last change older than `age`, by a clock that is not far ahead of the log.
@@ -160,9 +165,11 @@ fn older_than(snapshot: &Snapshot<'_>, info: &LogInfo, age: u64, now: Timestamp)
 
 /// The first position after which at most `max` bytes are kept.
 fn beyond_bytes(snapshot: &Snapshot<'_>, info: &LogInfo, max: u64) -> Result<Seq> {
-    let logged = seal::sealed(snapshot.conn())?.bytes;
+    let logged = seal::logged_bytes(snapshot.conn())?;
     let max = i64::try_from(max).unwrap_or(i64::MAX);
-    let (mut low, mut high) = (info.floor.0, info.head.0);
+    // What has no seal is kept anyway, and adding it up would take long.
+    let sealed = seal::sealed(snapshot.conn())?.seq;
+    let (mut low, mut high) = (info.floor.0, info.head.min(sealed).0);
     while low < high {
         let middle = low + (high - low) / 2;
         if logged - seal::bytes_until(snapshot.conn(), Seq(middle))? <= max {

@@ -109,6 +109,12 @@ pub(crate) fn seal_all(conn: &Connection) -> Result<Sealed> {
     }
 }
 
+/// The bytes of all changes ever logged.
+pub(crate) fn logged_bytes(conn: &Connection) -> Result<i64> {
+    let (sealed, head) = (sealed(conn)?, log::info(&Snapshot::new(conn))?.head);
+    if sealed.seq == head { Ok(sealed.bytes) } else { bytes_until(conn, head) }
+}
+
 const SELECT_BYTES: &str =
     "SELECT block, bytes FROM log_seal WHERE block < ?1 ORDER BY block DESC LIMIT 1";
 

@@ -14,7 +14,7 @@ pub(super) const TAIL_HELP: &str = "Examples:
   ao-store tail --since 10m --entity pr          pull requests, from ten minutes ago on
   ao-store tail --type pr_review_thread_resolved -c 1 --timeout 10m
   ao-store tail --snapshot --format ndjson       the rows as they are, then every change of them
-  ao-store tail --consumer indexer               from where it acknowledged; acknowledges what is printed
+  ao-store tail --consumer indexer               go on where it acknowledged
   ao-store tail --format ndjson | jq -c .after";
 
 #[derive(Debug, ClapArgs)]

@@ -67,6 +67,10 @@ pub(crate) fn prune(context: &Context, args: &Prune) -> Result<()> {
                 .to_owned(),
         ));
     }
+    if !args.consent.dry_run {
+        // So that what is shown is what goes.
+        store.seal(&cause())?;
+    }
     let plan = store.read(|snapshot| retention::plan(snapshot, &rules, Timestamp::now()))?;
     if args.consent.dry_run {
         if context.is_json {

@@ -369,7 +369,7 @@ pub fn lag(
     if acked >= info.head {
         return Ok(Lag::default());
     }
-    let logged = seal::sealed(snapshot.conn())?.bytes;
+    let logged = seal::logged_bytes(snapshot.conn())?;
     let bytes = logged.saturating_sub(seal::bytes_until(snapshot.conn(), acked)?);
     let oldest = log::time_of(snapshot, acked.next())?.unwrap_or(now);
     Ok(Lag {
