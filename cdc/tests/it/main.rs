@@ -4,6 +4,7 @@
 mod fanout;
 mod fanout_epoch;
 mod filter;
+mod kill;
 mod model;
 mod process;
 mod race;

@@ -188,8 +188,8 @@ pub(crate) fn has_shell() -> bool {
     found
 }
 
-/// Runs SQL as a foreign writer: a stock shell with none of our settings.
-pub(crate) fn shell(path: &Path, sql: &str) {
+/// Runs SQL as a foreign writer: a stock shell with none of our settings. Returns what it printed.
+pub(crate) fn shell(path: &Path, sql: &str) -> String {
     let output = Command::new("sqlite3")
         .args(["-bail", "-cmd", ".timeout 10000"])
         .arg(path)
@@ -198,6 +198,7 @@ pub(crate) fn shell(path: &Path, sql: &str) {
         .unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && complaint.is_empty(), "{sql}: {complaint}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Retention, as a later version of the store will do it.
@@ -228,11 +229,17 @@ impl Random {
 
 const PART: &str = "AO_CDC_TEST_PART";
 
-/// The database of the part that this process plays in the test of another process.
-pub(crate) fn part() -> Option<(String, Store)> {
+/// The part that this process plays in the test of another process, and the file it is about.
+pub(crate) fn part_and_path() -> Option<(String, PathBuf)> {
     let value = std::env::var(PART).ok()?;
     let (part, path) = value.split_once('@').unwrap();
-    Some((part.to_owned(), Store::open(Path::new(path), Options::default()).unwrap()))
+    Some((part.to_owned(), path.into()))
+}
+
+/// The same with the store open.
+pub(crate) fn part() -> Option<(String, Store)> {
+    let (part, path) = part_and_path()?;
+    Some((part, Store::open(&path, Options::default()).unwrap()))
 }
 
 /// Another process of this binary that plays a part of a test; killed when dropped.
@@ -282,9 +289,24 @@ impl Player {
         self.child.id()
     }
 
+    /// What it has said by now.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// Whether it is gone without having been killed.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// SIGKILL, without waiting for its end.
+    pub(crate) fn strike(&mut self) {
+        self.child.kill().unwrap();
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
+        self.strike();
         self.child.wait().unwrap();
     }
 }
