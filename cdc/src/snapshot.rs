@@ -99,8 +99,15 @@ impl SnapshotReader {
         filter: Filter,
         holder: &str,
     ) -> Result<SnapshotReader> {
-        let cursor = Tail::open(store, start, filter.clone())?.cursor();
-        SnapshotReader::at(store, cursor, filter, holder)
+        loop {
+            let cursor = Tail::open(store, start, filter.clone())?.cursor();
+            match SnapshotReader::at(store, cursor, filter.clone(), holder) {
+                // The log was pruned between looking and reserving; who named no cursor has none to lose.
+                Err(Error::Store(ao_store::Error::CursorExpired { .. }))
+                    if !matches!(start, Start::Cursor(_)) => {}
+                other => return other,
+            }
+        }
     }
 
     fn at(store: &Store, cursor: Cursor, filter: Filter, holder: &str) -> Result<SnapshotReader> {
