@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
@@ -44,11 +44,9 @@ impl Store {
     /// Copies the store to `out`, which must not exist, while it is read and written by anybody.
     ///
     /// # Errors
-    /// `TARGET_EXISTS`; `CORRUPT` when the copy does not verify; `DISK_FULL`. Nothing is left then.
+    /// `TARGET_EXISTS`, also for a journal beside it; `CORRUPT` when the copy does not verify; `DISK_FULL`. Nothing is left then.
     pub fn backup(&self, out: &Path, cause: &Cause) -> Result<Receipt> {
-        if out.symlink_metadata().is_ok() {
-            return Err(Error::TargetExists(out.to_owned()));
-        }
+        refuse_existing(out)?;
         let partial = Partial::claim(&with_suffix(out, ".partial"))?;
         self.copy_to(&partial.path)?;
         let receipt = seal_copy(&partial, out)?;
@@ -162,12 +160,14 @@ impl Partial {
         let no_link = OFlags::NOFOLLOW.bits().cast_signed();
         options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link);
         let file = options.open(path).map_err(|source| file_error("create", path, source))?;
-        // Its lock ends with the process, so a killed one leaves none.
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        // Its lock ends with the process, so a killed one leaves none. Who had it before may have
+        // given the file its name between our opening and our locking: then it is a finished one.
+        let is_locked = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if !is_locked || !is_still_at(&file, path) {
             return Err(Error::TargetExists(path.to_owned()));
         }
         file.set_len(0).map_err(|source| file_error("empty", path, source))?;
-        for suffix in ["-journal", "-wal", "-shm"] {
+        for suffix in SIDE_FILES {
             let _ = std::fs::remove_file(with_suffix(path, suffix));
         }
         Ok(Partial { path: path.to_owned(), file, is_kept: false })
@@ -199,11 +199,35 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.is_kept {
-            for suffix in ["", "-journal", "-wal", "-shm"] {
+            // The name goes last: whoever claims it anew has side files of his own.
+            for suffix in SIDE_FILES {
                 let _ = std::fs::remove_file(with_suffix(&self.path, suffix));
             }
+            let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+fn is_still_at(file: &File, path: &Path) -> bool {
+    let id = |file: std::fs::Metadata| (file.dev(), file.ino());
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(file), Ok(named)) => id(file) == id(named),
+        _ => false,
+    }
+}
+
+/// What SQLite keeps beside a database, by the name of the database alone.
+pub(crate) const SIDE_FILES: [&str; 3] = ["-journal", "-wal", "-shm"];
+
+/// Refuses a name that is taken, or beside which the journal of another file was left: SQLite would
+/// play it back into a file of that name.
+pub(crate) fn refuse_existing(path: &Path) -> Result<()> {
+    for taken in ["", "-journal", "-wal"].map(|suffix| with_suffix(path, suffix)) {
+        if taken.symlink_metadata().is_ok() {
+            return Err(Error::TargetExists(taken));
+        }
+    }
+    Ok(())
 }
 
 /// Gives a finished file its name, which nothing else may have.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::backup::{self, Partial, file_error, is_damage, sync_folder, with_suffix};
+use crate::backup::{self, Partial, SIDE_FILES, file_error, is_damage, sync_folder, with_suffix};
 use crate::connection::{self, Durability, Role};
 use crate::cursor::{Cursor, Epoch};
 use crate::error::{Context, Error, Result};
@@ -159,21 +159,21 @@ impl Replaced {
 
     /// Gives the file a second name, under which it is kept.
     fn make_way(&mut self, target: &Path, now: Timestamp) -> Result<Option<PathBuf>> {
-        if matches!(self, Replaced::Nothing) {
-            return Ok(None);
-        }
         let kept = (0..1000)
             .map(|copy| with_suffix(target, &format!(".before-restore-{}", now.0 + copy)))
             .find(|kept| kept.symlink_metadata().is_err())
             .ok_or_else(|| Error::TargetExists(target.to_owned()))?;
-        if matches!(self, Replaced::Damaged) {
-            // Its log must not be taken for that of the restored file.
-            for suffix in ["-wal", "-shm"] {
+        if !matches!(self, Replaced::Store { .. }) {
+            // What was left beside it must not be played back into the restored file.
+            for suffix in SIDE_FILES {
                 let (from, to) = (with_suffix(target, suffix), with_suffix(&kept, suffix));
                 if from.exists() {
                     std::fs::rename(&from, &to).map_err(|e| file_error("move", &from, e))?;
                 }
             }
+        }
+        if matches!(self, Replaced::Nothing) {
+            return Ok(None);
         }
         rustix::fs::link(target, &kept).map_err(|e| file_error("keep", target, e.into()))?;
         Ok(Some(kept))

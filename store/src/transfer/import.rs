@@ -15,7 +15,7 @@ use rusqlite::{Connection, params_from_iter};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 
-use crate::backup::{Partial, place_new, with_suffix};
+use crate::backup::{Partial, place_new, refuse_existing, with_suffix};
 use crate::base::{self, History};
 use crate::connection::{self, Durability, Role};
 use crate::cursor::{Cursor, Seq};
@@ -72,9 +72,7 @@ pub struct Imported {
 /// # Errors
 /// `TARGET_EXISTS`, `INVALID_EXPORT`; those of reading `input`. Nothing is left then.
 pub fn import(target: &Path, input: &mut dyn BufRead, on_bad: OnBad) -> Result<Imported> {
-    if target.symlink_metadata().is_ok() {
-        return Err(Error::TargetExists(target.to_owned()));
-    }
+    refuse_existing(target)?;
     connection::create_folder(target)?;
     let partial = Partial::claim(&with_suffix(target, ".importing"))?;
     let mut conn = connection::open(&partial.path, Role::Writer, Durability::Full, Duration::ZERO)?;
