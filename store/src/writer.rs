@@ -223,7 +223,9 @@ impl Thread {
 
     /// One step of idle work; says whether there was any to do.
     fn keep_house(&mut self) -> bool {
-        if self.halted.is_some() {
+        // Nor is anything done to a file that was replaced.
+        if self.halted.is_some() || self.identity.check().is_err() {
+            self.housekeeping.put_off();
             return false;
         }
         let is_due = self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY);
