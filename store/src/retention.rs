@@ -116,8 +116,11 @@ pub fn plan(snapshot: &Snapshot<'_>, rules: &Rules, now: Timestamp) -> Result<Pl
     held.sort_by_key(|held| held.seq);
     let target = held.first().map_or(wanted, |held| held.seq.max(info.floor));
     let target = align(snapshot, &info, target)?;
-    let is_cut_off =
-        |consumer: &&Consumer| consumer.acked.epoch == info.epoch && consumer.acked.seq < target;
+    // Who was cut off before is not cut off by this.
+    let is_cut_off = |consumer: &&Consumer| {
+        let acked = consumer.acked;
+        acked.epoch == info.epoch && (info.floor..target).contains(&acked.seq)
+    };
     let cut_off = consumers.iter().filter(is_cut_off).map(|found| found.name.clone()).collect();
     let conn = snapshot.conn();
     let bytes = seal::bytes_until(conn, target)? - seal::bytes_until(conn, info.floor)?;
