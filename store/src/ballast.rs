@@ -31,6 +31,9 @@ pub(crate) fn ensure(database: &Path) -> bool {
     if fs::metadata(&path).is_ok_and(|file| is_there(&file)) {
         return true;
     }
+    if !is_ours(&path, database) {
+        return false;
+    }
     match make(&path) {
         Ok(made) => made,
         Err(error) => {
@@ -39,6 +42,13 @@ pub(crate) fn ensure(database: &Path) -> bool {
             false
         }
     }
+}
+
+/// Something else of that name is neither overwritten nor removed: a ballast is as long as one, or
+/// empty when making it was cut off.
+fn is_ours(path: &Path, database: &Path) -> bool {
+    let is_one = |file: fs::Metadata| file.is_file() && [0, BALLAST_BYTES].contains(&file.len());
+    path != database && fs::symlink_metadata(path).map_or(true, is_one)
 }
 
 fn make(path: &Path) -> io::Result<bool> {
@@ -57,6 +67,9 @@ fn make(path: &Path) -> io::Result<bool> {
 /// Gives it up; says whether there was one.
 pub(crate) fn release(database: &Path) -> Result<bool> {
     let path = ballast_path(database);
+    if !is_ours(&path, database) {
+        return Ok(false);
+    }
     match fs::remove_file(&path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
