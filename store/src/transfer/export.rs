@@ -19,7 +19,7 @@ use crate::store::Store;
 use crate::tx::Snapshot;
 use crate::verify::{self, Depth, Report};
 
-use super::{FORMAT, TABLES, Table, value};
+use super::{FORMAT, Sum, TABLES, Table, value};
 
 /// What was exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,28 +54,39 @@ impl Store {
 }
 
 fn write_all(conn: &Connection, report: &Report, out: &mut dyn Write) -> Result<Exported> {
-    put(out, &header(conn)?)?;
+    let out = &mut Lines { out, sum: Sum::default() };
+    out.put(&header(conn)?)?;
     let mut rows = 0;
     for table in TABLES {
         rows += write_table(conn, table, out)?;
     }
     let changes = write_changes(conn, out)?;
     let mut end = format!(
-        "{{\"end\":{{\"rows\":{rows},\"changes\":{changes},\"log\":\"{}\",\"tables\":{{",
+        "{{\"end\":{{\"rows\":{rows},\"changes\":{changes},\"sum\":\"{}\",\"log\":\"{}\",\"tables\":{{",
+        out.sum.digest(),
         report.log
     );
     for (i, table) in report.tables.iter().enumerate() {
         let comma = if i == 0 { "" } else { "," };
         let _ = write!(end, "{comma}\"{}\":\"{}\"", table.entity, table.digest);
     }
-    put(out, &(end + "}}}"))?;
-    out.flush().map_err(Error::Output)?;
+    out.put(&(end + "}}}"))?;
+    out.out.flush().map_err(Error::Output)?;
     Ok(Exported { cursor: report.cursor, rows, changes })
 }
 
-fn put(out: &mut dyn Write, line: &str) -> Result<()> {
-    let written = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n"));
-    written.map_err(|error: io::Error| Error::Output(error))
+/// The lines that go out, and what they add up to.
+struct Lines<'o> {
+    out: &'o mut dyn Write,
+    sum: Sum,
+}
+
+impl Lines<'_> {
+    fn put(&mut self, line: &str) -> Result<()> {
+        self.sum.add(line.as_bytes());
+        let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.write_all(b"\n"));
+        written.map_err(|error: io::Error| Error::Output(error))
+    }
 }
 
 const SELECT_CONTEXT: &str = "SELECT c.at, c.foreign_writes, m.pruned_bytes, m.relaxed_boot
@@ -95,7 +106,7 @@ fn header(conn: &Connection) -> Result<String> {
     ))
 }
 
-fn write_table(conn: &Connection, table: &Table, out: &mut dyn Write) -> Result<u64> {
+fn write_table(conn: &Connection, table: &Table, out: &mut Lines<'_>) -> Result<u64> {
     let step = "read a table";
     let sql = format!("SELECT * FROM {} ORDER BY {}", table.name, table.order);
     let mut statement = conn.prepare(&sql).context(step)?;
@@ -109,7 +120,7 @@ fn write_table(conn: &Connection, table: &Table, out: &mut dyn Write) -> Result<
             let _ = write!(line, "{comma}\"{name}\":");
             value::write(row.get_ref(i).context(step)?, &mut line);
         }
-        put(out, &(line + "}}"))?;
+        out.put(&(line + "}}"))?;
         count += 1;
     }
     Ok(count)
@@ -126,7 +137,7 @@ pub(super) fn is_json(column: &str) -> bool {
     matches!(column, "key" | "before" | "after")
 }
 
-fn write_changes(conn: &Connection, out: &mut dyn Write) -> Result<u64> {
+fn write_changes(conn: &Connection, out: &mut Lines<'_>) -> Result<u64> {
     let step = "read the change log";
     let sql = format!("SELECT {} FROM change_log ORDER BY seq", COLUMNS.join(", "));
     let mut statement = conn.prepare(&sql).context(step)?;
@@ -143,7 +154,7 @@ fn write_changes(conn: &Connection, out: &mut dyn Write) -> Result<u64> {
                 other => value::write(other, &mut line),
             }
         }
-        put(out, &(line + "}}"))?;
+        out.put(&(line + "}}"))?;
         count += 1;
     }
     Ok(count)

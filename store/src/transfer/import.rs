@@ -27,7 +27,8 @@ use crate::tx::Snapshot;
 use crate::verify::{self, Depth};
 
 use super::export::{COLUMNS, is_json};
-use super::{FORMAT, TABLES, value};
+use super::value::{self, Read};
+use super::{FORMAT, Sum, TABLES};
 
 /// The longest line that is taken.
 const LINE_MAX: u64 = 64 << 20;
@@ -93,6 +94,8 @@ struct Import<'c> {
     conn: &'c Connection,
     header: Option<Map<String, Json>>,
     end: Option<Map<String, Json>>,
+    /// Of the lines before the last.
+    sum: Sum,
     rows: u64,
     changes: u64,
     last: Option<Seq>,
@@ -116,6 +119,7 @@ impl<'c> Import<'c> {
             conn,
             header: None,
             end: None,
+            sum: Sum::default(),
             rows: 0,
             changes: 0,
             last: None,
@@ -143,6 +147,9 @@ impl<'c> Import<'c> {
                     return Err(Error::InvalidExport { line: 1, reason, more: 0 });
                 }
                 self.skip(number, reason);
+            }
+            if self.end.is_none() {
+                self.sum.add(line.trim_ascii_end());
             }
         }
     }
@@ -226,16 +233,16 @@ impl<'c> Import<'c> {
             let raw = fields.get(name).ok_or(format!("{name} is missing"))?.get();
             let json: Json = serde_json::from_str(raw).map_err(wrong)?;
             let value = match &json {
-                Json::Null => Value::Null,
+                Json::Null => Read::Plain(Value::Null),
                 Json::Object(object) if object.contains_key("$text") => {
                     value::read_hex(object).ok_or(format!("the value of {name} is none"))?
                 }
-                _ if is_json(name) => Value::Text(raw.to_owned()),
+                _ if is_json(name) => Read::Plain(Value::Text(raw.to_owned())),
                 other => value::read(other).ok_or(format!("the value of {name} is none"))?,
             };
             values.push(value);
         }
-        let Some(Value::Integer(seq)) = values.first() else {
+        let Some(Read::Plain(Value::Integer(seq))) = values.first() else {
             return Err("it has no seq".to_owned());
         };
         let seq = Seq(*seq);
@@ -247,14 +254,13 @@ impl<'c> Import<'c> {
         Ok(())
     }
 
-    fn insert(&self, table: &str, columns: &[&str], values: Vec<Value>) -> Outcome<()> {
-        let places: Vec<_> = (1..=columns.len()).map(|i| format!("?{i}")).collect();
+    fn insert(&self, table: &str, columns: &[&str], values: Vec<Read>) -> Outcome<()> {
+        let places: Vec<_> = (1..).zip(&values).map(|(i, value)| value.place(i)).collect();
         let (columns, places) = (columns.join(", "), places.join(", "));
         let sql = format!("INSERT INTO {table} ({columns}) VALUES ({places})");
-        let inserted = self
-            .conn
-            .prepare_cached(&sql)
-            .and_then(|mut statement| statement.execute(params_from_iter(values)));
+        let inserted = self.conn.prepare_cached(&sql).and_then(|mut statement| {
+            statement.execute(params_from_iter(values.into_iter().map(Read::bind)))
+        });
         inserted.map(|_| ()).map_err(|error| format!("it does not fit into {table}: {error}"))
     }
 
@@ -297,6 +303,10 @@ impl<'c> Import<'c> {
             );
             self.skip(0, reason);
         }
+        let sum = self.sum.digest().to_string();
+        if self.bad_total == 0 && end.get("sum").and_then(Json::as_str) != Some(&*sum) {
+            self.skip(0, "its lines are not what its last line says: one was changed".to_owned());
+        }
     }
 
     /// Removes rows that refer to skipped ones, and says so.
@@ -330,11 +340,14 @@ impl<'c> Import<'c> {
 const SET_LOG: &str = "UPDATE log_meta SET log_id = ?1, epoch = ?2, floor = ?3, pruned_bytes = ?4";
 const SET_CONTEXT: &str = "UPDATE change_context SET at = ?1, foreign_writes = ?2, sealed = ?3,
     logged_bytes = ?4";
-/// An export that lost them keeps everything, as a new store does.
+/// An export that lost them keeps everything, as a new store does; the numbers of the sessions that
+/// are there are used.
 const COMPLETE: &str =
     "INSERT INTO retention (id) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM retention);
     INSERT INTO upkeep (id) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM upkeep);
-    UPDATE consumer SET generation = generation + 1, lease_owner = NULL, lease_until = NULL;";
+    UPDATE consumer SET generation = generation + 1, lease_owner = NULL, lease_until = NULL;
+    INSERT INTO session_counter SELECT project_id, max(num) FROM session WHERE true GROUP BY 1
+        ON CONFLICT DO UPDATE SET last_num = excluded.last_num WHERE last_num < excluded.last_num;";
 
 /// Makes the log what the first line says, or, without changes, one that was pruned to its head.
 fn settle(conn: &Connection, header: &Map<String, Json>, is_whole: bool) -> Result<()> {

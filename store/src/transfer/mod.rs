@@ -1,15 +1,32 @@
 //! Moving a store between machines and versions as text: NDJSON, one row or change a line.
 //!
 //! The first line says what it is, then come the rows of every table, then the changes, and the
-//! last line counts both and gives their sums, by which a whole export is told from a cut one and a
-//! round trip is proven.
+//! last line counts both and gives their sums, by which a whole export is told from a cut or a changed
+//! one and a round trip is proven.
 
 mod export;
 mod import;
 mod value;
 
+use crate::digest::{Digest, Hasher};
+
 pub use export::Exported;
 pub use import::{BadLine, Imported, OnBad, import};
+
+/// The sum of lines in their order.
+#[derive(Default)]
+struct Sum(Hasher, Digest);
+
+impl Sum {
+    fn add(&mut self, line: &[u8]) {
+        let before = self.1.to_string();
+        self.1 = self.0.row(before.as_bytes(), line);
+    }
+
+    fn digest(&self) -> Digest {
+        self.1
+    }
+}
 
 /// The version of the format.
 const FORMAT: u64 = 1;

@@ -1,4 +1,5 @@
-//! Values of a database as JSON and back, exactly: what is no text in UTF-8 becomes `{"$hex":"…"}`.
+//! Values of a database as JSON and back, exactly: bytes become `{"$hex":"…"}`, and a text that is not
+//! UTF-8, which a foreign writer may have stored, `{"$text":"…"}`.
 
 use std::fmt::Write;
 
@@ -50,30 +51,56 @@ fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
+/// A value that was read, and how it gets into a table.
+#[derive(Debug, PartialEq)]
+pub(super) enum Read {
+    /// As it is.
+    Plain(Value),
+    /// Bytes that are to be a text. They cannot be bound as one, and STRICT takes no bytes for it.
+    Text(Vec<u8>),
+}
+
+impl Read {
+    /// The expression that stands for it in a statement.
+    pub(super) fn place(&self, number: usize) -> String {
+        match self {
+            Read::Plain(_) => format!("?{number}"),
+            Read::Text(_) => format!("CAST(?{number} AS TEXT)"),
+        }
+    }
+
+    pub(super) fn bind(self) -> Value {
+        match self {
+            Read::Plain(value) => value,
+            Read::Text(bytes) => Value::Blob(bytes),
+        }
+    }
+}
+
 /// Reads a value; `None` when it is none that [`write`] makes.
-pub(super) fn read(json: &Json) -> Option<Value> {
-    Some(match json {
+pub(super) fn read(json: &Json) -> Option<Read> {
+    Some(Read::Plain(match json {
         Json::Null => Value::Null,
         Json::Number(number) => Value::Integer(number.as_i64()?),
         Json::String(text) => Value::Text(text.clone()),
-        Json::Object(object) => read_hex(object)?,
+        Json::Object(object) => return read_hex(object),
         Json::Bool(_) | Json::Array(_) => return None,
-    })
+    }))
 }
 
-/// Text that is not UTF-8 cannot be bound as text; as bytes a STRICT table would refuse it, so it
-/// is taken over with the characters that stand for what is none.
-pub(super) fn read_hex(object: &serde_json::Map<String, Json>) -> Option<Value> {
+/// Reads what stands for bytes.
+pub(super) fn read_hex(object: &serde_json::Map<String, Json>) -> Option<Read> {
     let (kind, digits) = object.iter().next().filter(|_| object.len() == 1)?;
     let digits = digits.as_str()?.as_bytes();
-    let pairs = digits.chunks(2).map(|pair| {
-        let pair = str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
-        u8::from_str_radix(pair, 16).ok()
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let pairs = digits.chunks(2).map(|pair| match pair {
+        [high, low] => u8::try_from(digit(*high)? * 16 + digit(*low)?).ok(),
+        _ => None,
     });
     let bytes = pairs.collect::<Option<Vec<u8>>>()?;
     match kind.as_str() {
-        "$hex" => Some(Value::Blob(bytes)),
-        "$text" => Some(Value::Text(String::from_utf8_lossy(&bytes).into_owned())),
+        "$hex" => Some(Read::Plain(Value::Blob(bytes))),
+        "$text" => Some(Read::Text(bytes)),
         _ => None,
     }
 }
@@ -93,9 +120,13 @@ mod tests {
             let mut text = String::new();
             write(ValueRef::from(&value), &mut text);
             assert!(!text.contains('\n'));
-            assert_eq!(read(&serde_json::from_str(&text).unwrap()), Some(value));
+            assert_eq!(read(&serde_json::from_str(&text).unwrap()), Some(Read::Plain(value)));
         }
-        for bad in ["true", "1.5", "[]", "{}", "{\"$hex\":\"0\"}", "{\"$hex\":\"zz\"}", "{\"a\":1}"]
+        let mut text = String::new();
+        write(ValueRef::Text(&[b'a', 255]), &mut text);
+        let again = read(&serde_json::from_str(&text).unwrap());
+        assert_eq!(again, Some(Read::Text(vec![b'a', 255])));
+        for bad in ["true", "1.5", "[]", "{}", "{\"$hex\":\"0\"}", "{\"$hex\":\"+1\"}", "{\"a\":1}"]
         {
             assert_eq!(read(&serde_json::from_str(bad).unwrap()), None, "{bad}");
         }
