@@ -17,6 +17,7 @@ mod observation;
 mod observation_property;
 mod order;
 mod processes;
+mod prune;
 mod replace;
 mod replay_property;
 mod sessions;

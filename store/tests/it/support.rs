@@ -8,8 +8,10 @@ use std::sync::OnceLock;
 
 use ao_store::observation::{Check, CheckKind, CheckStatus, Comment, Facet, Observation, Thread};
 use ao_store::row::change::{Change, scan};
+use ao_store::row::log::{self, LogInfo};
 use ao_store::row::project::{self, NewProject};
 use ao_store::row::session::{self, NewSession, SessionKind};
+use ao_store::verify::Depth;
 use ao_store::{
     Applied, Cause, Code, Committed, Error, Options, Outcome, PrRef, Seq, SessionId, Store,
     Timestamp, apply_observation,
@@ -188,6 +190,42 @@ pub(crate) fn changes_after(store: &Store, after: Seq) -> Vec<Change> {
         })
         .unwrap();
     found
+}
+
+/// Identity and bounds of the log.
+pub(crate) fn info(store: &Store) -> LogInfo {
+    store.read(log::info).unwrap()
+}
+
+/// Every change that was not pruned.
+pub(crate) fn kept(store: &Store) -> Vec<Change> {
+    changes_after(store, info(store).floor)
+}
+
+/// Nothing is wrong with the file, the log and the tables.
+pub(crate) fn assert_sound(store: &Store) {
+    let report = store.verify(Depth::Deep).unwrap();
+    assert!(report.is_sound(), "{:#?}", report.findings);
+}
+
+/// One transaction of `count` changes of a session.
+pub(crate) fn rename(store: &Store, id: &str, count: u64, when: i64) {
+    try_rename(store, id, count, when).unwrap();
+}
+
+pub(crate) fn try_rename(
+    store: &Store,
+    id: &str,
+    count: u64,
+    when: i64,
+) -> Result<Committed<()>, Error> {
+    let id: SessionId = id.parse().unwrap();
+    store.write(at(when), move |tx| {
+        for i in 0..count {
+            session::rename(tx, &id, &format!("{i} of {count} at {when}"))?;
+        }
+        Ok(())
+    })
 }
 
 pub(crate) fn head(store: &Store) -> Seq {
