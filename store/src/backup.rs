@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
@@ -166,7 +166,11 @@ impl Partial {
         if !is_locked || !is_still_at(&file, path) {
             return Err(Error::TargetExists(path.to_owned()));
         }
-        file.set_len(0).map_err(|source| file_error("empty", path, source))?;
+        let emptied = file.set_len(0).and_then(|()| {
+            // What was left there may have been made by anybody.
+            file.set_permissions(std::fs::Permissions::from_mode(0o600))
+        });
+        emptied.map_err(|source| file_error("empty", path, source))?;
         for suffix in SIDE_FILES {
             let _ = std::fs::remove_file(with_suffix(path, suffix));
         }
