@@ -33,6 +33,11 @@ impl Identity {
         &self.path
     }
 
+    /// Whether another path names the same file.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode))
+    }
+
     /// Refuses when the path names another file now, or none. A file that cannot be looked at just
     /// now may still be the same.
     pub(crate) fn check(&self) -> Result<()> {

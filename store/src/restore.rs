@@ -15,6 +15,7 @@ use crate::backup::{self, Partial, SIDE_FILES, file_error, is_damage, sync_folde
 use crate::connection::{self, Durability, Role};
 use crate::cursor::{Cursor, Epoch};
 use crate::error::{Context, Error, Result};
+use crate::identity::Identity;
 use crate::migrate;
 use crate::row::log;
 use crate::store::Options;
@@ -83,9 +84,14 @@ pub(crate) fn open_source(path: &Path) -> Result<Connection> {
 /// Puts a copy of `source` in the place of the database at `target`.
 ///
 /// # Errors
-/// Those of [`check_source`], with nothing changed; `STORE_IN_USE` while another process has the store
-/// open; `NOT_A_STORE` when the target is the database of another application.
+/// Those of [`check_source`], with nothing changed; `TARGET_EXISTS` when it is the source itself;
+/// `STORE_IN_USE` while another process has the store open; `NOT_A_STORE` when the target is the
+/// database of another application.
 pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -> Result<Restored> {
+    let is_itself = Identity::of(source).is_ok_and(|source| source.is_at(target));
+    if is_itself {
+        return Err(Error::TargetExists(target.to_owned()));
+    }
     let of_source = check_source(source)?;
     connection::create_folder(target)?;
     let mut replaced = Replaced::look_at(target, options.busy)?;
