@@ -7,6 +7,7 @@
 )]
 
 mod attribution;
+mod backup;
 mod capture_complete;
 mod claims;
 mod disk_full;
@@ -20,6 +21,7 @@ mod processes;
 mod prune;
 mod replace;
 mod replay_property;
+mod restore;
 mod sessions;
 mod support;
 mod upstream;

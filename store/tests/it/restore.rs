@@ -1,0 +1,426 @@
+//! Restoring puts a verified copy in the place of the store, or changes nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use ao_store::row::consumer::{self, NewConsumer, Policy};
+use ao_store::row::{log, reservation};
+use ao_store::verify::{Depth, Report, verify_file};
+use ao_store::{
+    Code, Cursor, Epoch, Error, Options, Restored, SCHEMA_VERSION, Seq, Store, Timestamp,
+    check_source, restore,
+};
+
+use crate::backup::names;
+use crate::kill::Random;
+use crate::support::{
+    Fixture, T0, assert_sound, at, child, child_argument, code, fixture, from_env, head, info,
+    kept, raw, rename, wal,
+};
+
+fn put_back(target: &Path, source: &Path) -> Result<Restored, Error> {
+    restore(target, source, Options::default(), Timestamp(T0 + 77))
+}
+
+fn open(path: &Path) -> Store {
+    Store::open(path, Options::default()).unwrap()
+}
+
+fn report(path: &Path) -> Report {
+    let report = verify_file(path, Depth::Deep, Duration::ZERO).unwrap();
+    assert!(report.is_sound(), "{:#?}", report.findings);
+    report
+}
+
+/// What a store holds, whatever its epoch.
+fn content(path: &Path) -> (Seq, String, Vec<(String, String)>) {
+    let report = report(path);
+    let table =
+        |table: &ao_store::verify::TableSum| (table.entity.into(), table.digest.to_string());
+    let tables = report.tables.iter().map(table).collect();
+    (report.cursor.seq, report.log.to_string(), tables)
+}
+
+/// A closed store that went on after its backup.
+struct World {
+    dir: tempfile::TempDir,
+    path: PathBuf,
+    backup: PathBuf,
+    head: Cursor,
+}
+
+fn world() -> World {
+    let Fixture { store, dir } = fixture();
+    let (path, backup) = (dir.path().join("ao.db"), dir.path().join("backup.db"));
+    rename(&store, "demo-1", 30, T0);
+    let start = info(&store).head_cursor();
+    for name in ["leased", "free"] {
+        let new = NewConsumer {
+            name: name.parse().unwrap(),
+            start,
+            filter: "{}".to_owned(),
+            policy: Policy::Block,
+        };
+        store.write(at(T0), move |tx| consumer::create(tx, &new)).unwrap();
+    }
+    store
+        .write(at(T0), move |tx| {
+            let (name, hour) = ("leased".parse()?, Duration::from_secs(3600));
+            consumer::acquire(tx, &name, "owner", hour, None)?;
+            reservation::reserve(tx, start, "reader", hour)
+        })
+        .unwrap();
+    store.backup(&backup, &at(T0)).unwrap();
+    rename(&store, "demo-2", 20, T0 + 1);
+    let head = info(&store).head_cursor();
+    drop(store);
+    assert!(!wal(&path).exists());
+    World { dir, path, backup, head }
+}
+
+/// Every file of a folder with its bytes.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let read = |name: String| {
+        let bytes = std::fs::read(folder.join(&name)).unwrap_or_default();
+        (name, bytes)
+    };
+    names(folder).into_iter().map(read).collect()
+}
+
+#[test]
+fn a_restored_store_is_its_backup_in_a_new_epoch() {
+    let World { dir: _dir, path, backup, head: old_head } = world();
+    let (of_backup, of_old) = (content(&backup), content(&path));
+    let restored = put_back(&path, &backup).unwrap();
+    assert_eq!(content(&path), of_backup);
+    assert_eq!(restored.cursor, Cursor { epoch: Epoch(2), seq: of_backup.0 });
+    let kept_file = restored.kept.unwrap();
+    assert_eq!(content(&kept_file), of_old, "what was replaced is kept");
+    {
+        let store = open(&path);
+        let now = info(&store);
+        assert_eq!((now.head_cursor(), &now.log_id), (restored.cursor, &restored.log_id));
+        let check = |cursor| log::check_cursor(&now, cursor);
+        assert_eq!(code(check(old_head)), Code::CursorEpoch);
+        assert_eq!(code(check(Cursor { epoch: Epoch(1), seq: Seq(3) })), Code::CursorEpoch);
+        assert_nothing_is_held(&store);
+        rename(&store, "demo-1", 3, T0 + 2);
+        assert_sound(&store);
+    }
+    // And back again.
+    let again = put_back(&path, &kept_file).unwrap();
+    assert_eq!(again.cursor.epoch, Epoch(3));
+    assert_ne!(again.kept, Some(kept_file), "nothing that is kept is overwritten");
+    assert_eq!(content(&path), of_old);
+    let third = put_back(&path, &backup).unwrap();
+    assert_eq!(third.cursor.epoch, Epoch(4), "above both");
+}
+
+/// Leases and reservations end with the old file; consumers stay where they were.
+fn assert_nothing_is_held(store: &Store) {
+    let stats = store.stats(Timestamp(T0)).unwrap();
+    assert_eq!(stats.reservations, []);
+    assert_eq!(stats.consumers.len(), 2);
+    for (found, _) in stats.consumers {
+        assert_eq!((found.lease, found.acked.epoch), (None, Epoch(1)));
+        let (name, to) = (found.name.clone(), info(store).head_cursor());
+        let acked = store.write(at(T0), move |tx| consumer::ack(tx, &name, to, None));
+        assert_eq!(code(acked), Code::CursorEpoch);
+        let (name, fence) = (found.name.clone(), consumer::Fence::Respect);
+        let moved = store.write(at(T0), move |tx| consumer::seek(tx, &name, to, fence)).unwrap();
+        assert_eq!(moved.value.acked, to);
+        let lease = Some(found.generation);
+        let name = found.name;
+        let acked = store.write(at(T0), move |tx| consumer::ack(tx, &name, to, lease));
+        assert_eq!(code(acked), Code::LeaseLost, "an owner of the time before is fenced off");
+    }
+}
+
+/// Asserts that a source is refused and nothing changed; returns the code.
+fn refused(world: &World, name: &str, bytes: &[u8]) -> Code {
+    let source = world.dir.path().join(name);
+    std::fs::write(&source, bytes).unwrap();
+    let before = files(world.dir.path());
+    let found = code(put_back(&world.path, &source));
+    assert!(before == files(world.dir.path()), "{name}: something was changed");
+    std::fs::remove_file(&source).unwrap();
+    found
+}
+
+#[test]
+fn a_source_that_cannot_be_trusted_is_refused_and_nothing_is_changed() {
+    let world = world();
+    let sound = std::fs::read(&world.backup).unwrap();
+    let place = |name: &str| world.dir.path().join(name);
+    let mut cuts: Vec<_> = (0..12).map(|i| sound.len() * i / 12 + i * 7).collect();
+    cuts.extend([0, 1, 15, 16, 99, 100, 4095, 4096, sound.len() - 4096, sound.len() - 1]);
+    for cut in cuts {
+        let found = refused(&world, "cut", &sound[..cut]);
+        assert!(matches!(found, Code::Corrupt | Code::NotAStore), "cut at {cut}: {found:?}");
+    }
+    assert_eq!(refused(&world, "text", &b"just a text\n".repeat(500)), Code::NotAStore);
+    let sql = [
+        ("foreign", "CREATE TABLE t (x); INSERT INTO t VALUES (1)".to_owned(), Code::NotAStore),
+        ("newer", format!("PRAGMA user_version = {}", SCHEMA_VERSION + 1), Code::SchemaTooNew),
+    ];
+    for (name, sql, expected) in sql {
+        if name == "newer" {
+            std::fs::write(place(name), &sound).unwrap();
+        }
+        raw(&place(name)).execute_batch(&sql).unwrap();
+        let bytes = std::fs::read(place(name)).unwrap();
+        assert_eq!(refused(&world, name, &bytes), expected);
+    }
+    let before = files(world.dir.path());
+    assert_eq!(code(put_back(&world.path, &place("nowhere"))), Code::StoreNotFound);
+    let of_folder = code(put_back(&world.path, world.dir.path()));
+    assert!(matches!(of_folder, Code::ReadOnly | Code::Io | Code::NotAStore), "{of_folder:?}");
+    assert!(before == files(world.dir.path()));
+    assert_eq!(head(&open(&world.path)), world.head.seq);
+}
+
+#[test]
+fn a_source_with_a_flipped_bit_is_refused_or_harmless() {
+    let seed = u64::from(from_env("AO_SEED", 20_261_121));
+    let flips = from_env("AO_FLIPS", 60);
+    println!("AO_SEED={seed} AO_FLIPS={flips}");
+    let mut random = Random(seed.max(1));
+    let world = world();
+    let sound = std::fs::read(&world.backup).unwrap();
+    let expected = content(&world.backup);
+    let source = world.dir.path().join("flipped");
+    let mut found = 0;
+    for _ in 0..flips {
+        let (byte, bit) = (random.below(sound.len() as u64) as usize, random.below(8));
+        let mut bytes = sound.clone();
+        bytes[byte] ^= 1 << bit;
+        std::fs::write(&source, &bytes).unwrap();
+        if check_source(&source).is_err() {
+            found += 1;
+            assert_ne!(refused(&world, "flipped", &bytes), Code::Internal);
+        } else {
+            assert_eq!(content(&source), expected, "bit {bit} of byte {byte} was missed");
+        }
+    }
+    println!("{found} of {flips} were refused");
+}
+
+#[test]
+fn the_store_itself_is_no_source() {
+    let world = world();
+    let before = content(&world.path);
+    assert_eq!(code(put_back(&world.path, &world.path)), Code::TargetExists);
+    let link = world.dir.path().join("link.db");
+    std::os::unix::fs::symlink(&world.path, &link).unwrap();
+    assert_eq!(code(put_back(&world.path, &link)), Code::TargetExists);
+    assert_eq!(content(&world.path), before);
+    assert_eq!(names(world.dir.path()).len(), 3, "{:?}", names(world.dir.path()));
+    rename(&open(&world.path), "demo-1", 1, T0 + 9);
+}
+
+#[test]
+fn a_copy_with_its_write_ahead_log_is_restored_with_it() {
+    let world = world();
+    let source = world.dir.path().join("copied.db");
+    let store = open(&world.path);
+    rename(&store, "demo-1", 5, T0 + 3);
+    let expected = head(&store);
+    std::fs::copy(&world.path, &source).unwrap();
+    std::fs::copy(wal(&world.path), wal(&source)).unwrap();
+    drop(store);
+    let before = (std::fs::read(&source).unwrap(), std::fs::read(wal(&source)).unwrap());
+    assert_eq!(put_back(&world.path, &source).unwrap().cursor.seq, expected);
+    let after = (std::fs::read(&source).unwrap(), std::fs::read(wal(&source)).unwrap());
+    assert!(before == after, "the source was changed");
+    assert_eq!(content(&world.path).0, expected);
+}
+
+#[test]
+fn a_child_keeps_a_store_open() {
+    let Some(path) = child_argument() else { return };
+    let store = open(Path::new(&path));
+    let _listener = store.listen().unwrap();
+    println!("\nready");
+    // Until its parent closes the pipe.
+    let _ = std::io::stdin().read_line(&mut String::new());
+}
+
+#[test]
+fn a_store_that_is_open_elsewhere_is_not_replaced() {
+    let world = world();
+    let before = content(&world.path);
+    let mut other = child("restore::a_child_keeps_a_store_open", world.path.to_str().unwrap())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = std::io::BufReader::new(other.stdout.take().unwrap());
+    let mut lines = std::io::BufRead::lines(out).map(Result::unwrap);
+    assert!(lines.any(|line| line == "ready"));
+    assert_eq!(code(put_back(&world.path, &world.backup)), Code::StoreInUse);
+    drop(other.stdin.take());
+    assert!(other.wait().unwrap().success());
+    {
+        let store = open(&world.path);
+        let mut listener = store.listen().unwrap();
+        assert_eq!(code(put_back(&world.path, &world.backup)), Code::StoreInUse);
+        rename(&store, "demo-1", 1, T0 + 4);
+        assert!(listener.wait(Duration::from_secs(5)).unwrap());
+        drop(store);
+        assert_eq!(code(put_back(&world.path, &world.backup)), Code::StoreInUse, "a listener");
+    }
+    let store = open(&world.path);
+    let reader = store.own_reader().unwrap();
+    drop(store);
+    assert_eq!(code(put_back(&world.path, &world.backup)), Code::StoreInUse, "a reader");
+    drop(reader);
+    assert!(content(&world.path).0 > before.0);
+    put_back(&world.path, &world.backup).unwrap();
+}
+
+#[test]
+fn a_missing_folder_is_made_and_a_stale_log_is_not_played_back() {
+    let world = world();
+    let expected = content(&world.backup);
+    let target = world.dir.path().join("deep/data/ao.db");
+    let restored = put_back(&target, &world.backup).unwrap();
+    assert_eq!((restored.kept, content(&target)), (None, expected.clone()));
+
+    // The database was deleted, its log was not.
+    let store = open(&world.path);
+    rename(&store, "demo-1", 9, T0 + 5);
+    let stale = std::fs::read(wal(&world.path)).unwrap();
+    drop(store);
+    std::fs::remove_file(&world.path).unwrap();
+    std::fs::write(wal(&world.path), &stale).unwrap();
+    put_back(&world.path, &world.backup).unwrap();
+    assert_eq!(content(&world.path), expected);
+}
+
+#[test]
+fn a_damaged_store_is_replaced_and_kept_with_its_log() {
+    let world = world();
+    let expected = content(&world.backup);
+    let store = open(&world.path);
+    rename(&store, "demo-1", 9, T0 + 5);
+    let stale = std::fs::read(wal(&world.path)).unwrap();
+    drop(store);
+    let sound = std::fs::read(&world.path).unwrap();
+    let mut garbage = sound.clone();
+    garbage[..100].fill(0x5a);
+    let cases: [&[u8]; 4] = [&garbage, &sound[..5000], &sound[..50], b""];
+    let mut epoch = Epoch(0);
+    for (case, bytes) in cases.into_iter().enumerate() {
+        for with_log in [false, true] {
+            std::fs::write(&world.path, bytes).unwrap();
+            let _ = std::fs::remove_file(wal(&world.path));
+            if with_log && !bytes.is_empty() {
+                std::fs::write(wal(&world.path), &stale).unwrap();
+            }
+            let now = Timestamp(T0 + 1_000 * (2 * case as i64 + i64::from(with_log)));
+            let restored = restore(&world.path, &world.backup, Options::default(), now).unwrap();
+            assert_eq!(content(&world.path), expected, "case {case}");
+            assert!(restored.kept.unwrap().exists());
+            // With its log the file may be read again, and is not damaged then.
+            if !with_log {
+                assert!(restored.cursor.epoch > epoch, "case {case}: {:?}", restored.cursor);
+                epoch = restored.cursor.epoch;
+            }
+        }
+    }
+    let store = open(&world.path);
+    rename(&store, "demo-1", 2, T0 + 6);
+    assert_sound(&store);
+}
+
+#[test]
+fn a_handle_from_before_is_told_and_writes_nothing_into_the_old_file() {
+    let world = world();
+    let store = open(&world.path);
+    rename(&store, "demo-1", 1, T0 + 4);
+    let mut listener = store.listen().unwrap();
+    // What makes it unreadable, so that nobody can be asked whether it is open.
+    let sound = std::fs::read(&world.path).unwrap();
+    let mut garbage = sound.clone();
+    garbage[..100].fill(0x5a);
+    let mut file = std::fs::OpenOptions::new().write(true).open(&world.path).unwrap();
+    std::io::Write::write_all(&mut file, &garbage[..100]).unwrap();
+    let restored = put_back(&world.path, &world.backup).unwrap();
+    let kept_file = restored.kept.unwrap();
+    let before = (std::fs::read(&kept_file).unwrap(), std::fs::read(&world.path).unwrap());
+    assert_eq!(code(store.read(|snapshot| snapshot.head())), Code::StoreReplaced);
+    let written = crate::support::try_rename(&store, "demo-1", 1, T0 + 5);
+    assert_eq!(code(written), Code::StoreReplaced);
+    assert_eq!(code(listener.wait(Duration::from_secs(5))), Code::StoreReplaced);
+    assert_eq!(code(store.own_reader()), Code::StoreReplaced);
+    let new = open(&world.path);
+    rename(&new, "demo-1", 4, T0 + 6);
+    drop((store, listener));
+    rename(&new, "demo-1", 4, T0 + 7);
+    assert_eq!(head(&new).0, restored.cursor.seq.0 + 8, "closing it took nothing away");
+    assert_sound(&new);
+    drop(new);
+    assert!(before.0 == std::fs::read(&kept_file).unwrap(), "the old file was written");
+    assert_eq!(content(&world.path).0.0, restored.cursor.seq.0 + 8);
+}
+
+/// The schema of version 2 with its capture triggers, from the golden text of today: V3 changed none
+/// of the captured tables.
+fn older_schema(path: &Path) {
+    let conn = raw(path);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/sqlite");
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    for name in ["V0001__log_projects_sessions.sql", "V0002__pull_requests.sql"] {
+        conn.execute_batch(&text(name)).unwrap();
+    }
+    for sql in ao_store::GOLDEN.split(";\n\n") {
+        if sql.starts_with("CREATE VIEW capture_") || sql.starts_with("CREATE TRIGGER capture_") {
+            conn.execute_batch(sql).unwrap();
+        }
+    }
+}
+
+/// What the migration runner wrote down, taken from a store of today without the newest.
+fn older_history(path: &Path, today: &Path) {
+    let conn = raw(path);
+    conn.execute("ATTACH ?1 AS today", [today.to_str().unwrap()]).unwrap();
+    let sql: String = conn
+        .query_row(
+            "SELECT sql FROM today.sqlite_schema WHERE name = 'refinery_schema_history'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    conn.execute_batch(&sql).unwrap();
+    conn.execute_batch(
+        "INSERT INTO main.refinery_schema_history
+         SELECT * FROM today.refinery_schema_history WHERE version < 3;
+         PRAGMA main.application_id = 0x616f7374; PRAGMA main.user_version = 2;
+         UPDATE main.log_meta SET format = 2, epoch = 6;
+         INSERT INTO main.project (id, path, name, created_at, updated_at)
+         VALUES ('old', '/old', 'old', 1, 1);
+         UPDATE main.project SET name = 'older';",
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_backup_of_an_older_schema_is_migrated() {
+    let world = world();
+    let old = world.dir.path().join("old.db");
+    older_schema(&old);
+    older_history(&old, &world.path);
+    let before = std::fs::read(&old).unwrap();
+    assert_eq!(check_source(&old).unwrap().head, Seq(2));
+    let restored = put_back(&world.path, &old).unwrap();
+    assert!(before == std::fs::read(&old).unwrap(), "the source was changed");
+    assert_eq!(restored.cursor, Cursor { epoch: Epoch(7), seq: Seq(2) });
+    let store = open(&world.path);
+    let projects = store.read(|snapshot| ao_store::row::project::list(snapshot, false)).unwrap();
+    assert_eq!(projects[0].name, "older");
+    assert_eq!(kept(&store).len(), 2);
+    crate::support::add_session(&store, "old", "");
+    assert_sound(&store);
+}
