@@ -22,7 +22,7 @@ const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
 /// What a change counts for `max_bytes`: a mark and eight bytes a column, and its text.
-fn bytes_of(change: &Change) -> i64 {
+pub(crate) fn bytes_of(change: &Change) -> i64 {
     let text = |text: &str| 9 + text.len() as i64;
     let maybe = |found: &Option<String>| found.as_ref().map_or(1, |found| text(found));
     18 + change.tx.map_or(1, |_| 9)
