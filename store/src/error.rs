@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use rusqlite::ffi;
+
 use crate::code::Code;
 use crate::cursor::{Cursor, Epoch, Seq};
 use crate::id::{ConsumerName, ProjectId, SessionId};
@@ -414,6 +416,7 @@ fn sqlite_code(error: &rusqlite::Error) -> Code {
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             Code::ReadOnly
         }
+        _ if is_shm_without_room(error) => Code::DiskFull,
         Some(ErrorCode::SystemIoFailure) => Code::Io,
         Some(ErrorCode::DatabaseCorrupt) => Code::Corrupt,
         Some(ErrorCode::NotADatabase) => Code::NotAStore,
@@ -421,6 +424,12 @@ fn sqlite_code(error: &rusqlite::Error) -> Code {
         Some(ErrorCode::Unknown) if error.to_string().contains("no such") => Code::SchemaMismatch,
         _ => Code::Internal,
     }
+}
+
+/// Whether the index of the write-ahead log could not grow, for which SQLite has no word of its own. It
+/// holds nothing that must last.
+pub(crate) fn is_shm_without_room(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
 }
 
 fn migration_code(error: &refinery_core::Error) -> Code {

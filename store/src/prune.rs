@@ -4,6 +4,7 @@
 //! and taken from its seal. Kill it anywhere: the floor is where the rows end. The pages that come
 //! free are given back by small steps of incremental vacuum.
 
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use crate::error::{Context, Result};
 use crate::retention::{self, Plan, Rules};
 use crate::row::{log, reservation};
 use crate::seal;
-use crate::store::Store;
+use crate::store::{Options, Store};
 use crate::time::Timestamp;
 use crate::tx::{Cause, Snapshot, Tx};
 
@@ -56,6 +57,21 @@ pub struct Pruned {
 }
 
 impl Store {
+    /// Opens a store that is to be pruned: where the disk is too full even for that, the ballast is
+    /// given up, and the second value says so.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`]; `DISK_FULL` when there is no ballast.
+    pub fn open_relieved(path: &Path, options: Options) -> Result<(Store, bool)> {
+        match Store::open(path, options) {
+            Err(error) if error.code() == Code::DiskFull && ballast::release(path)? => {
+                tracing::warn!("the disk is full: the ballast is given up");
+                Ok((Store::open(path, options)?, true))
+            }
+            opened => Ok((opened?, false)),
+        }
+    }
+
     /// Prunes what `rules` let go, in small transactions between which others write, then gives the
     /// free pages back. `progress` is told of each step. On a full disk the ballast is given up.
     ///

@@ -18,7 +18,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::bell::{Local, Ringer};
 use crate::checkpoint::Checkpointer;
 use crate::cursor::Cursor;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, is_shm_without_room};
 use crate::identity::Identity;
 use crate::prune::Housekeeping;
 use crate::seal;
@@ -460,7 +460,8 @@ impl Error {
 
     fn is_failed_write(&self) -> bool {
         matches!(self, Error::Sqlite(_, source)
-            if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure))
+            if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
+                && !is_shm_without_room(source))
     }
 
     /// The error and its causes in one line.

@@ -55,7 +55,11 @@ fn set(store: &Store, rules: Rules) -> Result<()> {
 
 /// Shows what would go, asks, and prunes.
 pub(crate) fn prune(context: &Context, args: &Prune) -> Result<()> {
-    let store = context.open()?;
+    let (store, was_full) = if args.consent.dry_run {
+        (context.open()?, false)
+    } else {
+        Store::open_relieved(context.database(), context.options())?
+    };
     let mut rules = rules_of(args.rules);
     if rules.is_empty() {
         rules = store.read(retention::rules)?;
@@ -86,7 +90,8 @@ pub(crate) fn prune(context: &Context, args: &Prune) -> Result<()> {
             return Ok(());
         }
     }
-    let pruned = store.prune(&cause(), &rules, |_| {})?;
+    let mut pruned = store.prune(&cause(), &rules, |_| {})?;
+    pruned.used_ballast |= was_full;
     // The next write of any process makes it anew where there is room; so does `init`.
     report(context, &pruned)
 }
