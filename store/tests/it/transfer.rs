@@ -257,6 +257,8 @@ fn what_is_not_known_is_refused() {
     assert!(names(dir.path()).is_empty());
 }
 
+type Spoiled<'a> = (&'a str, &'a [(&'a str, i64)], &'a str);
+
 #[test]
 fn with_bad_lines_skipped_the_good_rows_are_there() {
     let fixture = rich(100);
@@ -265,8 +267,8 @@ fn with_bad_lines_skipped_the_good_rows_are_there() {
     let dir = tempfile::tempdir().unwrap();
     let count =
         |path: &Path, table: &str| number(&raw(path), &format!("SELECT count(*) FROM {table}"));
-    // (the line that is spoiled, what must be gone, what must be told)
-    let cases: [(&str, &[(&str, i64)], &str); 6] = [
+    // The line that is spoiled, how many rows must be gone of which table, what must be told.
+    let cases: [Spoiled<'_>; 6] = [
         ("{\"table\":\"pr_comment\"", &[("pr_comment", 1)], "is not a JSON object"),
         ("{\"table\":\"session\",\"row\":{\"id\":\"demo-2\"", &[("session", 1)], "JSON"),
         (
