@@ -201,7 +201,9 @@ fn hex(text: &str) -> String {
 fn unhex(word: &str) -> Option<String> {
     let digits = word.as_bytes();
     let bytes = digits.chunks(2).map(|pair| {
-        let pair = str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+        // `from_str_radix` alone would take a sign for a digit.
+        let is_word = pair.len() == 2 && pair.iter().all(u8::is_ascii_hexdigit);
+        let pair = str::from_utf8(pair).ok().filter(|_| is_word)?;
         u8::from_str_radix(pair, 16).ok()
     });
     String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()
