@@ -7,7 +7,7 @@ use ao_cdc::{Fanout, Start};
 
 use crate::fanout::{subscribe, up_to};
 use crate::support::{
-    Fixture, SOON, at, has_shell, next_epoch, prune, seqs, shell, thread_cpu, until,
+    Fixture, SOON, at, cut, has_shell, next_epoch, seqs, shell, thread_cpu, until,
 };
 
 #[test]
@@ -62,7 +62,7 @@ fn a_subscriber_that_comes_before_the_fanout_knows_of_the_epoch_waits_and_goes_l
         let mut witness = subscribe(&fanout, Start::End, 4);
         let seq = fixture.commit().0;
         up_to(&mut witness, seq);
-        prune(fixture.path(), seq);
+        cut(fixture.path(), seq);
         assert_eq!(seqs(&up_to(&mut early, seq)), [seq]);
     }
 }

@@ -1,6 +1,7 @@
 //! What the change stream promises, shown on real database files, threads and processes.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
+mod bookmark;
 mod fanout;
 mod fanout_epoch;
 mod filter;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ao_cdc::{Fanout, Filter, Start, Tail};
+use ao_cdc::{ChangeReceiver, Event, Fanout, Filter, Start, Tail};
 use ao_store::row::change::Change;
 use ao_store::{Cursor, Seq, Store};
 
@@ -88,6 +88,18 @@ struct Consumed {
     connections: usize,
 }
 
+/// What comes next through a channel, if anything does.
+fn receive(from: &ChangeReceiver, wait: Duration, cursor: &mut Cursor, into: &mut Vec<Change>) {
+    match from.receiver().recv_timeout(wait).map(Result::unwrap) {
+        Ok(Event::Change(change)) => {
+            cursor.seq = change.seq;
+            into.push(change);
+        }
+        Ok(Event::Bookmark(bookmark)) => *cursor = bookmark,
+        Err(_) => {}
+    }
+}
+
 /// Connects in a random form, takes some, disconnects; until the log is done and read to its head.
 fn consume(store: &Store, fanout: &Fanout, done: &AtomicI64, mut random: Random) -> Consumed {
     let filter = random_filter(&mut random);
@@ -133,13 +145,7 @@ fn consume(store: &Store, fanout: &Fanout, done: &AtomicI64, mut random: Random)
             }
             3 => {
                 let receiver = tail().into_receiver(some % 5).unwrap();
-                let got =
-                    (0..some).map_while(|_| receiver.receiver().recv_timeout(moment * 5).ok());
-                for change in got {
-                    let change = change.unwrap();
-                    cursor.seq = change.seq;
-                    changes.push(change);
-                }
+                (0..some).for_each(|_| receive(&receiver, moment * 5, &mut cursor, &mut changes));
             }
             _ => {
                 let start = Start::Cursor(cursor);

@@ -9,7 +9,7 @@ use ao_cdc::{Fanout, Filter, Start, Tail};
 use ao_store::Store;
 
 use crate::support::{
-    Fixture, Random, SOON, add_sessions, at, drain, has_shell, prune, rename, seqs, take, until,
+    Fixture, Random, SOON, add_sessions, at, drain, keep_newest, rename, seqs, take, until,
 };
 
 /// Writers that commit until they are stopped, each in its own session.
@@ -159,18 +159,13 @@ fn a_commit_between_open_and_wait_is_not_slept_over() {
 
 #[test]
 fn tails_that_open_while_the_log_is_pruned_expire_or_are_whole() {
-    if !has_shell() {
-        return;
-    }
     let fixture = written_at();
     let writers = Writers::start(&fixture.store, 2);
     let is_done = Arc::new(AtomicBool::new(false));
-    let (done, path, store) =
-        (Arc::clone(&is_done), fixture.path().to_owned(), fixture.store.clone());
+    let (done, store) = (Arc::clone(&is_done), fixture.store.clone());
     let pruner = thread::spawn(move || {
         while !done.load(Ordering::Relaxed) {
-            let head = store.read(|snapshot| snapshot.head()).unwrap().seq.0;
-            prune(&path, (head - 2).max(0));
+            keep_newest(&store, 2);
             thread::sleep(Duration::from_millis(2));
         }
     });

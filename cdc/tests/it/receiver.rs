@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use ao_cdc::{ChangeReceiver, Start};
 use crossbeam_channel::{RecvTimeoutError, TryRecvError, after, select};
 
-use crate::support::{Fixture, SOON, add_sessions, has_shell, next_epoch, until};
+use crate::support::{Fixture, SOON, add_sessions, change_of, has_shell, next_epoch, until};
 
 fn next(receiver: &ChangeReceiver) -> i64 {
-    receiver.receiver().recv_timeout(SOON).expect("a change in time").unwrap().seq.0
+    change_of(receiver.receiver().recv_timeout(SOON).expect("a change in time")).seq.0
 }
 
 /// Drops the receiver; its thread must be over then, and soon.
@@ -66,7 +66,7 @@ fn dropping_it_stops_its_thread_when_the_channel_is_full() {
         let clone = receiver.receiver().clone();
         until("the channel is full", || receiver.receiver().is_full());
         stops(&fixture, receiver);
-        let rest: Vec<_> = clone.iter().map(|change| change.unwrap().seq.0).collect();
+        let rest: Vec<_> = clone.iter().map(|event| change_of(event).seq.0).collect();
         assert_eq!(rest, (1..=capacity as i64).collect::<Vec<_>>());
     }
 }
@@ -117,13 +117,13 @@ fn it_can_be_selected_and_iterated() {
     let mut found = Vec::new();
     while found.len() < 8 {
         select! {
-            recv(first.receiver()) -> change => found.push(change.unwrap().unwrap().seq.0),
-            recv(second.receiver()) -> change => found.push(change.unwrap().unwrap().seq.0),
+            recv(first.receiver()) -> change => found.push(change_of(change.unwrap()).seq.0),
+            recv(second.receiver()) -> change => found.push(change_of(change.unwrap()).seq.0),
             recv(after(SOON)) -> _ => panic!("not in time: {found:?}"),
         }
     }
     found.sort_unstable();
     assert_eq!(found, [1, 2, 3, 4, 5, 5, 6, 6]);
     fixture.commit();
-    assert_eq!(first.receiver().iter().next().unwrap().unwrap().seq.0, 7);
+    assert_eq!(change_of(first.receiver().iter().next().unwrap()).seq.0, 7);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ao_cdc::{Fanout, Filter, Start};
 
-use crate::support::{Fixture, add_sessions, at, until};
+use crate::support::{Fixture, add_sessions, at, change_of, until};
 
 /// The size of the write-ahead log.
 fn wal(fixture: &Fixture) -> u64 {
@@ -49,7 +49,7 @@ fn the_write_ahead_log_is_cut_back_under_consumers_that_stand_still() {
         assert_eq!(changes.next().unwrap().unwrap().seq.0, 12);
     }
     for receiver in &receivers {
-        assert_eq!(receiver.receiver().recv().unwrap().unwrap().seq.0, 11);
+        assert_eq!(change_of(receiver.receiver().recv().unwrap()).seq.0, 11);
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use ao_cdc::{Filter, Start, Tail};
 
 use crate::support::{
-    Fixture, SOON, add_project, add_sessions, at, drain, has_shell, in_time, prune, rename, seqs,
-    take,
+    Fixture, SOON, add_project, add_sessions, at, cut, drain, has_shell, in_time, prune, rename,
+    seqs, take,
 };
 
 fn renames() -> Filter {
@@ -101,17 +101,17 @@ fn nothing_begins_below_the_floor() {
         return;
     }
     let fixture = Fixture::with_changes(10);
-    prune(fixture.path(), 6);
+    prune(&fixture.store, 5);
     for filter in [Filter::default(), renames()] {
-        for start in [Start::Beginning, Start::Last(4), Start::Last(5), Start::Last(u64::MAX)] {
+        for start in [Start::Beginning, Start::Last(5), Start::Last(6), Start::Last(u64::MAX)] {
             let tail = Tail::open(&fixture.store, start, filter.clone()).unwrap();
-            assert_eq!(tail.cursor(), at(1, 6), "{start:?}");
-            assert_eq!(seqs(&drain(tail)), [7, 8, 9, 10], "{start:?}");
+            assert_eq!(tail.cursor(), at(1, 5), "{start:?}");
+            assert_eq!(seqs(&drain(tail)), [6, 7, 8, 9, 10], "{start:?}");
         }
         let tail = Tail::open(&fixture.store, Start::Last(1), filter).unwrap();
         assert_eq!(seqs(&drain(tail)), [10]);
     }
-    prune(fixture.path(), 10);
+    cut(fixture.path(), 10);
     for start in [Start::Beginning, Start::End, Start::Last(3), Start::Cursor(at(1, 10))] {
         let tail = Tail::open(&fixture.store, start, renames()).unwrap();
         assert_eq!(tail.cursor(), at(1, 10), "{start:?}");

@@ -7,11 +7,11 @@ use ao_cdc::{Start, TailStream};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
-use crate::support::{Fixture, SOON, add_sessions, has_shell, next_epoch, until};
+use crate::support::{Fixture, SOON, add_sessions, change_of, has_shell, next_epoch, until};
 
 async fn next(stream: &mut TailStream) -> i64 {
     let change = timeout(SOON, stream.next()).await.expect("in time");
-    change.expect("a change").unwrap().seq.0
+    change_of(change.expect("a change")).seq.0
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ao_cdc::{Changes, Filter, Start, Tail};
+use ao_cdc::{Changes, Event, Filter, Start, Tail};
+use ao_store::retention::Rules;
 use ao_store::row::change::{self, Change};
 use ao_store::row::session::{NewSession, SessionKind};
 use ao_store::row::{log, project, session};
@@ -163,6 +164,14 @@ pub(crate) fn take(changes: &mut Changes, count: usize) -> Vec<Change> {
     (0..count).map(|_| changes.next_within(SOON).unwrap().expect("a change in time")).collect()
 }
 
+/// The change of an event, where no filter lets a bookmark come.
+pub(crate) fn change_of(event: ao_cdc::Result<Event>) -> Change {
+    match event.unwrap() {
+        Event::Change(change) => change,
+        Event::Bookmark(cursor) => panic!("a bookmark at {cursor}"),
+    }
+}
+
 /// Runs `work` in a thread and fails when it takes too long (the thread is then left behind).
 pub(crate) fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
@@ -201,8 +210,20 @@ pub(crate) fn shell(path: &Path, sql: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Retention, as a later version of the store will do it.
-pub(crate) fn prune(path: &Path, up_to: i64) {
+/// Prunes everything up to a change that ends a transaction; the newest one always stays.
+pub(crate) fn prune(store: &Store, up_to: i64) {
+    let head = store.read(|snapshot| snapshot.head()).unwrap().seq.0;
+    assert_eq!(keep_newest(store, (head - up_to).unsigned_abs()).0, up_to);
+}
+
+/// Prunes all but about the newest so many changes; returns the floor.
+pub(crate) fn keep_newest(store: &Store, count: u64) -> Seq {
+    let rules = Rules { keep_events: Some(count), ..Rules::default() };
+    store.prune(&cause("pruner"), &rules, |_| ()).unwrap().floor
+}
+
+/// What no retention of ours does: a foreign writer takes even the newest changes away.
+pub(crate) fn cut(path: &Path, up_to: i64) {
     shell(
         path,
         &format!(
@@ -225,6 +246,16 @@ impl Random {
         self.0 ^= self.0 << 17;
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % bound
     }
+}
+
+/// The seed of a run: that of `AO_SEED`, else a new one; printed, so that a run can be repeated.
+#[expect(clippy::print_stdout, reason = "the seed of a run that failed")]
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("AO_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seed =
+        given.unwrap_or_else(|| Timestamp::now().0.unsigned_abs().wrapping_mul(0x9E37_79B9) | 1);
+    println!("AO_SEED={seed}");
+    seed
 }
 
 const PART: &str = "AO_CDC_TEST_PART";
