@@ -104,9 +104,7 @@ pub fn chunk(
             None => rows.remove(&parts),
         };
     }
-    if entity.starts_with("pr_") && !rows.is_empty() {
-        restore_owners(snapshot, cursor.seq, &mut rows)?;
-    }
+    restore_owners(snapshot, entity, cursor.seq, &mut rows)?;
     Ok(Chunk { rows: rows.into_values().collect(), next: range.until })
 }
 
@@ -138,7 +136,21 @@ pub fn with_prefix(
             None => rows.remove(&parts),
         };
     }
+    restore_owners(snapshot, entity, cursor.seq, &mut rows)?;
     Ok(rows.into_values().collect())
+}
+
+/// Whether a text is a key of an entity: where a chunk can go on.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn is_key(snapshot: &Snapshot<'_>, entity: &str, text: &str) -> Result<bool> {
+    let columns = capture::key_columns(snapshot.conn(), entity)?.len();
+    let sql = "SELECT iif(json_valid(?1), json_type(?1) = 'array' AND json_array_length(?1) = ?2
+        AND NOT EXISTS (SELECT 1 FROM json_each(?1) WHERE type <> 'text'), 0)";
+    let params = (text, i64::try_from(columns).unwrap_or(i64::MAX));
+    let is_key = snapshot.one("look at a key", sql, params, |row| row.get(0))?;
+    Ok(columns > 0 && is_key == Some(true))
 }
 
 fn select_live(entity: &str, columns: &[String]) -> String {
@@ -196,13 +208,15 @@ fn changed_since(
     let parts: Vec<_> =
         (0..range.columns.len()).map(|i| format!("json_extract(key, '$[{i}]')")).collect();
     // A change of the owner stands under the new one.
-    let session = if range.entity == "pr" {
-        "coalesce(json_extract(before, '$.session_id'), session)"
+    let earlier =
+        |name: &str, now: &str| format!("coalesce(json_extract(before, '$.{name}'), {now})");
+    let (project, session) = if range.entity == "pr" {
+        (earlier("project_id", "project"), earlier("session_id", "session"))
     } else {
-        "session"
+        ("project".to_owned(), "session".to_owned())
     };
     let sql = format!(
-        "SELECT {}, key, project, {session}, before FROM change_log
+        "SELECT {}, key, {project}, {session}, before FROM change_log
          WHERE seq > ?3 AND entity = ?4 AND {} ORDER BY seq",
         parts.join(", "),
         range.condition(&parts)
@@ -226,23 +240,34 @@ fn changed_since(
     Ok(rows)
 }
 
-const SELECT_OWNERS: &str = "SELECT json_extract(key, '$[0]'), json_extract(before, '$.session_id')
-    FROM change_log WHERE seq > ?1 AND entity = 'pr' AND type = 'pr_session_changed' ORDER BY seq";
+/// The changes after which something else owns what belongs to a pull request. A foreign writer may
+/// delete one and leave that behind.
+const SELECT_OWNERS: &str =
+    "SELECT json_extract(key, '$[0]'), json_extract(before, '$.project_id'),
+    json_extract(before, '$.session_id') FROM change_log WHERE seq > ?1 AND entity = 'pr'
+    AND (op <> 'update' OR type = 'pr_session_changed'
+        OR project IS NOT json_extract(before, '$.project_id')) ORDER BY seq";
 
-/// Gives rows of pull requests that were claimed since the session that had them then.
+/// Gives what belongs to a pull request the project and session that the pull request had then.
 fn restore_owners(
     snapshot: &Snapshot<'_>,
+    entity: &str,
     since: Seq,
     rows: &mut BTreeMap<Parts, RowAt>,
 ) -> Result<()> {
+    if !entity.starts_with("pr_") || rows.is_empty() {
+        return Ok(());
+    }
+    type Owner = (Option<String>, Option<String>);
     let owners = snapshot.list("read earlier owners", SELECT_OWNERS, [since.0], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))
+        Ok((row.get::<_, String>(0)?, (row.get(1)?, row.get(2)?)))
     })?;
     // The first change of an owner counts, so it goes in last.
-    let owners: BTreeMap<_, _> = owners.into_iter().rev().collect();
+    let owners: BTreeMap<String, Owner> = owners.into_iter().rev().collect();
     for (key, row) in rows {
-        if let Some(owner) = key.first().and_then(|pr| owners.get(pr)) {
-            row.session.clone_from(owner);
+        if let Some((project, session)) = key.first().and_then(|pr| owners.get(pr)) {
+            row.project.clone_from(project);
+            row.session.clone_from(session);
         }
     }
     Ok(())
