@@ -84,6 +84,7 @@ pub struct SnapshotReader {
     filter: Filter,
     entities: Vec<&'static str>,
     after: Option<String>,
+    chunk: usize,
     reservation: Reservation,
 }
 
@@ -114,7 +115,32 @@ impl SnapshotReader {
         let reservation = Reservation::new(store, cursor, holder)?;
         let entities = filter.entities();
         let store = StoreHandle(store.clone());
-        Ok(SnapshotReader { store, cursor, filter, entities, after: None, reservation })
+        let (after, chunk) = (None, CHUNK);
+        Ok(SnapshotReader { store, cursor, filter, entities, after, chunk, reservation })
+    }
+
+    /// Goes on in an entity, after a row of it if one is given; at the end without an entity.
+    fn go_to(&mut self, entity: Option<String>, after: Option<String>) -> Result<()> {
+        let Some(entity) = entity else {
+            self.entities.clear();
+            return Ok(());
+        };
+        let left = self.entities.iter().position(|name| *name == entity);
+        self.entities.drain(..left.ok_or(Error::InvalidPosition)?);
+        if let Some(after) = &after {
+            let is_key = self.store.0.read(|snapshot| state::is_key(snapshot, &entity, after))?;
+            if !is_key {
+                return Err(Error::InvalidPosition);
+            }
+        }
+        self.after = after;
+        Ok(())
+    }
+
+    /// About so many rows a chunk instead of 500: fewer are shorter reads, more are fewer of them.
+    #[must_use]
+    pub fn with_chunk(self, rows: usize) -> SnapshotReader {
+        SnapshotReader { chunk: rows.max(1), ..self }
     }
 
     /// Goes on after the chunk that came with `position`, with the same filter.
@@ -129,17 +155,18 @@ impl SnapshotReader {
     ) -> Result<SnapshotReader> {
         let read = unhex(position).ok_or(Error::InvalidPosition)?;
         let read: Value = serde_json::from_str(&read).map_err(|_| Error::InvalidPosition)?;
-        let text = |name: &str| read[name].as_str().map(str::to_owned);
-        let cursor = text("cursor").ok_or(Error::InvalidPosition)?;
+        let text = |name: &str| match &read[name] {
+            Value::Null => Ok(None),
+            Value::String(text) => Ok(Some(text.clone())),
+            _ => Err(Error::InvalidPosition),
+        };
+        let cursor = text("cursor")?.ok_or(Error::InvalidPosition)?;
         let cursor = cursor.parse().map_err(|_| Error::InvalidPosition)?;
-        if text("filter").as_deref() != Some(&filter.to_json()) {
+        if text("filter")?.as_deref() != Some(&filter.to_json()) {
             return Err(Error::InvalidPosition);
         }
         let mut reader = SnapshotReader::at(store, cursor, filter, holder)?;
-        let entity = text("entity");
-        let left = reader.entities.iter().position(|name| Some(*name) == entity.as_deref());
-        reader.entities.drain(..left.unwrap_or(reader.entities.len()));
-        reader.after = text("after");
+        reader.go_to(text("entity")?, text("after")?)?;
         Ok(reader)
     }
 
@@ -156,9 +183,9 @@ impl SnapshotReader {
     pub fn next_rows(&mut self) -> Result<Option<Rows>> {
         let Some(entity) = self.entities.first().copied() else { return Ok(None) };
         self.reservation.keep()?;
-        let (cursor, after) = (self.cursor, self.after.as_deref());
+        let (cursor, after, limit) = (self.cursor, self.after.as_deref(), self.chunk);
         let chunk =
-            self.store.0.read(|snapshot| state::chunk(snapshot, entity, cursor, after, CHUNK))?;
+            self.store.0.read(|snapshot| state::chunk(snapshot, entity, cursor, after, limit))?;
         let mut rows = chunk.rows;
         rows.retain(|row| self.filter.matches_row(entity, row));
         if chunk.next.is_none() {

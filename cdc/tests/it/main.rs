@@ -11,6 +11,7 @@ mod process;
 mod race;
 mod receiver;
 mod refusal;
+mod snapshot;
 mod standing;
 mod start;
 #[cfg(feature = "tokio")]
@@ -18,3 +19,4 @@ mod stream;
 mod support;
 mod wake;
 mod wire;
+mod world;

@@ -56,6 +56,11 @@ impl Fixture {
         self.store.read(|snapshot| snapshot.head()).unwrap()
     }
 
+    /// The newest change that was pruned.
+    pub(crate) fn floor(&self) -> Seq {
+        self.store.read(log::info).unwrap().floor
+    }
+
     /// One change in a transaction of its own.
     pub(crate) fn commit(&self) -> Seq {
         rename(&self.store, "test", "demo-1", 1)
