@@ -26,7 +26,10 @@ pub struct Reservation {
     pub until: Timestamp,
 }
 
-const INSERT: &str = "INSERT INTO reservation (seq, holder, until) VALUES (?1, ?2, ?3)";
+/// A number that was counted up would be given again after the last row is gone, and the one who lost
+/// his reservation would then give up that of another.
+const INSERT: &str =
+    "INSERT INTO reservation (id, seq, holder, until) VALUES (random(), ?1, ?2, ?3)";
 
 /// Holds the changes after `cursor` back from retention for `ttl`.
 ///
