@@ -12,6 +12,7 @@ mod race;
 mod receiver;
 mod refusal;
 mod snapshot;
+mod snapshot_hold;
 mod standing;
 mod start;
 #[cfg(feature = "tokio")]
