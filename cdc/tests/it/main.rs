@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 mod bookmark;
+mod consumer;
+mod consumer_policy;
 mod fanout;
 mod fanout_epoch;
 mod filter;
