@@ -20,6 +20,9 @@ mod start;
 #[cfg(feature = "tokio")]
 mod stream;
 mod support;
+mod tailer;
+mod validate;
 mod wake;
+mod watch;
 mod wire;
 mod world;

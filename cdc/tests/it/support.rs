@@ -342,8 +342,12 @@ impl Player {
 
     /// Sends a signal, such as `-STOP`.
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.id().to_string();
-        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+        signal(self.id(), name);
+    }
+
+    /// Waits for a word.
+    pub(crate) fn said_within(&self, word: &str, time: Duration) {
+        assert_eq!(self.lines.recv_timeout(time).as_deref(), Ok(word));
     }
 
     /// SIGKILL.
@@ -358,6 +362,11 @@ impl Drop for Player {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(id: u32, name: &str) {
+    assert!(Command::new("kill").args([name, &id.to_string()]).status().unwrap().success());
 }
 
 /// What a part says to the test that started it.

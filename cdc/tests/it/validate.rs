@@ -1,0 +1,180 @@
+//! The validators: what a tailer wrote down against the whole log. Ordered, Unique, Atomic, Reliable,
+//! Resumable, Bookmarkable; and images, filters, snapshots and expiries as they must be.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use ao_cdc::Filter;
+use ao_store::row::change::Change;
+use ao_store::state::ENTITIES;
+
+use crate::tailer::{sum, sum_rows};
+use crate::world::{Rows, apply, own};
+
+/// How often each thing happened.
+pub(crate) type Tally = BTreeMap<String, u64>;
+
+/// The whole log, which is sound in itself.
+pub(crate) struct Truth {
+    changes: Vec<Change>,
+    sums: Vec<u64>,
+    /// For each change, where its transaction ends.
+    ends: Vec<usize>,
+}
+
+impl Truth {
+    /// Checks that the log is dense, that time does not go back, that a transaction is one piece, and
+    /// that each image follows the last of its row.
+    pub(crate) fn new(changes: Vec<Change>) -> Truth {
+        let mut images: HashMap<(&str, &str), &str> = HashMap::new();
+        for (change, seq) in changes.iter().zip(1..) {
+            assert_eq!(change.seq.0, seq);
+            let place = (change.entity.as_str(), change.key.as_str());
+            let before = match change.after.as_deref() {
+                Some(after) => images.insert(place, after),
+                None => images.remove(&place),
+            };
+            assert_eq!(before, change.before.as_deref(), "before {seq}");
+        }
+        assert!(changes.is_sorted_by_key(|change| change.at));
+        let mut ends: Vec<_> = (1..=changes.len()).collect();
+        for i in (1..changes.len()).rev() {
+            let tx = changes[i].tx;
+            if tx.is_some() && tx == changes[i - 1].tx {
+                ends[i - 1] = ends[i];
+            } else if let Some(first) = tx {
+                assert_eq!(first.0 as usize, i + 1, "a transaction is one piece");
+            }
+        }
+        let sums = changes.iter().map(sum).collect();
+        Truth { changes, sums, ends }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Where the transaction of the change at an index begins.
+    fn begin(&self, index: usize) -> usize {
+        self.changes[index].tx.map_or(index, |first| first.0 as usize - 1)
+    }
+}
+
+/// What a filter lets through.
+struct Passing<'a> {
+    truth: &'a Truth,
+    /// How many of the first so many changes pass.
+    counts: Vec<u64>,
+}
+
+impl Passing<'_> {
+    fn new<'a>(truth: &'a Truth, filter: &Filter) -> Passing<'a> {
+        let mut counts = vec![0];
+        for change in &truth.changes {
+            counts.push(counts[counts.len() - 1] + u64::from(filter.matches(change)));
+        }
+        Passing { truth, counts }
+    }
+
+    /// How many pass after one position up to another.
+    fn between(&self, after: usize, up_to: usize) -> u64 {
+        self.counts[up_to] - self.counts[after]
+    }
+
+    /// Whether a position is amid the changes of one transaction that pass.
+    fn is_amid(&self, seq: usize) -> bool {
+        if seq == 0 || self.truth.ends[seq - 1] == seq {
+            return false;
+        }
+        let (begin, end) = (self.truth.begin(seq - 1), self.truth.ends[seq - 1]);
+        self.between(begin, seq) > 0 && self.between(seq, end) > 0
+    }
+}
+
+/// One tailer's position while its notes are read.
+struct Judge<'a> {
+    passing: Passing<'a>,
+    at: usize,
+    snapshots: Vec<(usize, u64, u64)>,
+}
+
+/// Judges what a tailer wrote down.
+pub(crate) fn validate(truth: &Truth, notes: &Path, filter: &Filter, tally: &mut Tally) {
+    let passing = Passing::new(truth, filter);
+    let mut judge = Judge { passing, at: 0, snapshots: Vec::new() };
+    for (number, line) in std::fs::read_to_string(notes).unwrap().lines().enumerate() {
+        let mut words = line.split(' ');
+        let word = words.next().unwrap();
+        let values: Vec<u64> = words.map(|value| value.parse().unwrap()).collect();
+        let place = format!("{}:{}: {line}, at {}", notes.display(), number + 1, judge.at);
+        judge.judge(word, &values, &place);
+        let name = if word == "connect" { line } else { word };
+        *tally.entry(name.to_owned()).or_default() += 1;
+    }
+    assert_eq!(judge.at, truth.len(), "{}: it came to the end", notes.display());
+    check_snapshots(truth, filter, judge.snapshots);
+}
+
+impl Judge<'_> {
+    fn judge(&mut self, word: &str, values: &[u64], place: &str) {
+        let seq = values[0] as usize;
+        match word {
+            "connect" => {}
+            "start" => self.at = seq,
+            "change" => {
+                assert!(seq > self.at, "ordered, unique: {place}");
+                assert_eq!(self.passing.between(self.at, seq - 1), 0, "reliable: {place}");
+                assert_eq!(self.passing.between(seq - 1, seq), 1, "filtered: {place}");
+                assert_eq!(values[1], self.passing.truth.sums[seq - 1], "the same: {place}");
+                self.at = seq;
+            }
+            "covered" | "idle" | "bookmark" => {
+                assert!(seq >= self.at, "bookmarks move on: {place}");
+                assert_eq!(self.passing.between(self.at, seq), 0, "bookmarkable: {place}");
+                let is_amid = word != "covered" && self.passing.is_amid(seq);
+                assert!(!is_amid, "atomic: {place}");
+                self.at = seq;
+            }
+            "back" => {
+                let from = values[1] as usize;
+                assert!((from..=self.at).contains(&seq), "resumable: {place}");
+                self.at = seq;
+            }
+            "expired" => {
+                assert!(seq >= self.at && values[1] > values[0], "expired: {place}");
+                assert_eq!(self.passing.between(self.at, seq), 0, "reliable: {place}");
+            }
+            "snapshot" => self.snapshots.push((seq, values[1], values[2])),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+/// Replays the log once and compares at each snapshot.
+fn check_snapshots(truth: &Truth, filter: &Filter, mut snapshots: Vec<(usize, u64, u64)>) {
+    snapshots.sort_unstable();
+    let entities: Vec<_> = ENTITIES.iter().filter(|entity| has_entity(filter, entity)).collect();
+    let (mut rows, mut at) = (Rows::new(), 0);
+    for (seq, count, sum) in snapshots {
+        truth.changes[at..seq].iter().for_each(|change| apply(&mut rows, change));
+        at = seq;
+        let mut owned = rows.clone();
+        own(&mut owned);
+        let wanted = owned
+            .iter()
+            .map(|((table, _), row)| (ENTITIES[*table], row))
+            .filter(|(entity, row)| entities.contains(&entity) && filter.matches_row(entity, row));
+        assert_eq!(sum_rows(wanted), (count, sum), "the rows as of {seq}, {filter:?}");
+    }
+}
+
+/// Whether a filter of types wants rows of an entity at all.
+fn has_entity(filter: &Filter, entity: &str) -> bool {
+    let read: serde_json::Value = serde_json::from_str(&filter.to_json()).unwrap();
+    let types = read["types"].as_array().unwrap();
+    let is_of = |kind: &str| {
+        let names = ENTITIES.iter().filter(|name| kind.starts_with(&format!("{name}_")));
+        names.max_by_key(|name| name.len()) == Some(&entity)
+    };
+    types.is_empty() || types.iter().any(|kind| is_of(kind.as_str().unwrap()))
+}
