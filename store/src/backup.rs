@@ -269,3 +269,39 @@ pub(crate) fn is_damage(error: &Error) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn who_claims_late_does_not_empty_what_is_finished() {
+        let dir = tempfile::tempdir().unwrap();
+        let (name, end) = (dir.path().join("partial"), Instant::now() + Duration::from_millis(300));
+        let finish = &|thread: usize| {
+            for round in 0.. {
+                if Instant::now() > end {
+                    return;
+                }
+                let Ok(partial) = Partial::claim(&name) else { continue };
+                (&partial.file).write_all(b"whole").unwrap();
+                let out = dir.path().join(format!("{thread}-{round}"));
+                std::fs::rename(&name, &out).unwrap();
+                partial.keep();
+            }
+        };
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                scope.spawn(move || finish(thread));
+            }
+        });
+        let mut made = 0;
+        for entry in std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap) {
+            assert_eq!(std::fs::read(entry.path()).unwrap(), b"whole", "{:?}", entry.path());
+            made += 1;
+        }
+        assert!(made > 10, "only {made}");
+    }
+}
