@@ -46,7 +46,7 @@ fn rich(scale: usize) -> Fixture {
              UPDATE pr_check_log SET tail = CAST(x'ff' AS TEXT);",
         )
         .unwrap();
-    let rules = Rules { keep_events: Some(25), ..Rules::default() };
+    let rules = Rules { keep_events: Some(12), ..Rules::default() };
     assert!(store.prune(&at(T0), &rules, |_| {}).unwrap().floor.0 > 10);
     rename(store, "demo-2", 2, T0 + 20);
     fixture
