@@ -4,6 +4,7 @@
 mod bookmark;
 mod consumer;
 mod consumer_policy;
+mod etcd;
 mod fanout;
 mod fanout_epoch;
 mod filter;

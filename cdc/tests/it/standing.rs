@@ -5,9 +5,12 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use ao_cdc::{Fanout, Filter, Start};
+use ao_cdc::{Consumer, Fanout, Filter, Owner, Start, Takeover};
+use ao_store::observation::{Comment, Facet, Observation};
+use ao_store::row::consumer::{self, NewConsumer, Policy};
+use ao_store::{ConsumerName, Timestamp};
 
-use crate::support::{Fixture, add_sessions, at, change_of, until};
+use crate::support::{Fixture, SOON, add_sessions, at, cause, change_of, until};
 
 /// The size of the write-ahead log.
 fn wal(fixture: &Fixture) -> u64 {
@@ -67,4 +70,76 @@ fn a_read_that_does_not_end_keeps_the_write_ahead_log() {
     })
     .unwrap();
     until("the write-ahead log is cut back", || wal(&fixture) == 0);
+}
+
+/// Four comments of 64 KiB each, which no later one replaces.
+fn write_much(fixture: &Fixture, round: i64) {
+    let body = |n: i64| format!("{round} {n} {}", "x".repeat(64 << 10));
+    let comment = |n| Comment { id: format!("c{round}-{n}"), body: body(n), ..Comment::default() };
+    let mut seen =
+        Observation::new("octo/hello#7".parse().unwrap(), Timestamp(1_700_000_000_000 + round));
+    seen.session = Some("demo-1".parse().unwrap());
+    seen.comments = Facet::merge((0..4).map(comment).collect());
+    let apply = move |tx: &ao_store::Tx<'_>| ao_store::apply_observation(tx, &seen);
+    let done = fixture.store.write(cause("test"), apply).unwrap();
+    assert!(done.changes >= 4, "{done:?}");
+}
+
+/// A durable consumer that took one delivery and says nothing more.
+fn stopped_consumer(fixture: &Fixture, number: usize) -> Consumer {
+    let name: ConsumerName = format!("reader-{number}").parse().unwrap();
+    let new = NewConsumer {
+        name: name.clone(),
+        start: at(1, 5),
+        filter: Filter::default().to_json(),
+        policy: Policy::Block,
+    };
+    fixture.store.write(cause("test"), move |tx| consumer::create(tx, &new)).unwrap();
+    let owner = Owner::this_process();
+    let mut reader = Consumer::open(&fixture.store, &name, None, &owner, Takeover::IfGone).unwrap();
+    let delivery = reader.next_within(1, SOON).unwrap().unwrap();
+    assert_eq!(delivery.changes.len(), 1);
+    reader
+}
+
+#[test]
+fn the_write_ahead_log_stays_below_64_mib_under_a_hundred_consumers_that_stopped() {
+    let fixture = Fixture::with_changes(30);
+    let middle = Start::Cursor(at(1, 10));
+    let mut tails: Vec<_> = (0..25).map(|_| fixture.tail(middle)).collect();
+    for tail in &mut tails {
+        assert_eq!(tail.visit(5, |_| Ok(())).unwrap().matched, 5);
+    }
+    let receivers: Vec<_> =
+        (0..25).map(|n| fixture.tail(middle).into_receiver(n % 3).unwrap()).collect();
+    let fanout = Fanout::start(&fixture.store).unwrap();
+    let start = |n: usize| [middle, Start::End][n % 2];
+    let mut subscriptions: Vec<_> =
+        (0..25).map(|n| fanout.subscribe(start(n), Filter::default(), 1).unwrap()).collect();
+    let mut consumers: Vec<_> = (0..25).map(|n| stopped_consumer(&fixture, n)).collect();
+    let (mut largest, mut rounds) = (0, 0);
+    let logged = || fixture.store.stats(Timestamp::now()).unwrap().log_bytes;
+    // The log holds each comment once more: 55 MB there are 110 MB in all.
+    while logged() < 55_000_000 {
+        write_much(&fixture, rounds);
+        rounds += 1;
+        largest = largest.max(wal(&fixture));
+    }
+    assert!(largest <= 64 << 20, "{largest} bytes after {rounds} rounds");
+    assert!(largest > 1 << 20, "it was watched: {largest}");
+    let size = fs::metadata(fixture.path()).unwrap().len() + wal(&fixture);
+    assert!(size > 100_000_000, "{size} bytes were written");
+    // Each goes on from its place.
+    tails.iter_mut().for_each(|tail| assert_eq!(tail.visit(1, |_| Ok(())).unwrap().matched, 1));
+    for receiver in &receivers {
+        assert_eq!(change_of(receiver.receiver().recv_timeout(SOON).unwrap()).seq.0, 11);
+    }
+    for (n, subscription) in subscriptions.iter_mut().enumerate() {
+        let batch = subscription.next_within(SOON).unwrap().unwrap();
+        assert_eq!(batch.iter().next().unwrap().seq.0, [11, 31][n % 2]);
+    }
+    for consumer in &mut consumers {
+        let delivery = consumer.next_within(1, SOON).unwrap().unwrap();
+        assert_eq!(delivery.cursor, at(1, 7));
+    }
 }

@@ -14,7 +14,7 @@ use ao_store::retention::Rules;
 use ao_store::row::change::{self, Change};
 use ao_store::row::session::{NewSession, SessionKind};
 use ao_store::row::{log, project, session};
-use ao_store::{Cause, Cursor, Options, Seq, SessionId, Store, Timestamp};
+use ao_store::{Cause, Cursor, Options, Restored, Seq, SessionId, Store, Timestamp};
 use tempfile::TempDir;
 
 /// The bound of every wait: it is only reached by a test that fails.
@@ -64,6 +64,30 @@ impl Fixture {
     /// One change in a transaction of its own.
     pub(crate) fn commit(&self) -> Seq {
         rename(&self.store, "test", "demo-1", 1)
+    }
+
+    /// So many of them.
+    pub(crate) fn commits(&self, count: usize) {
+        for _ in 0..count {
+            self.commit();
+        }
+    }
+
+    /// The same place after a restore of `source`.
+    pub(crate) fn restored(self, source: &Path) -> Fixture {
+        let (fixture, restored) = self.try_restore(source);
+        restored.unwrap();
+        fixture
+    }
+
+    /// Closes the store of this process, restores, and opens it again.
+    pub(crate) fn try_restore(self, source: &Path) -> (Fixture, ao_store::Result<Restored>) {
+        let Fixture { store, _dir } = self;
+        let path = store.path().to_owned();
+        drop(store);
+        let options = Options { busy: Duration::from_millis(100), ..Options::default() };
+        let restored = ao_store::restore(&path, source, options, Timestamp::now());
+        (Fixture { store: Store::open(&path, Options::default()).unwrap(), _dir }, restored)
     }
 
     pub(crate) fn tail(&self, start: Start) -> Tail {
