@@ -44,7 +44,11 @@ fn open(fixture: &Fixture) -> Consumer {
     let rewind = |tx: &ao_store::Tx<'_>| consumer::seek(tx, &name(), at(0), Fence::Force);
     fixture.store.write(cause(), rewind).expect("rewind");
     let owner = Owner::this_process();
-    Consumer::open(&fixture.store, &name(), None, &owner, Takeover::Always).expect("open")
+    let mut consumer =
+        Consumer::open(&fixture.store, &name(), None, &owner, Takeover::Always).expect("open");
+    // Only what was read can be acknowledged.
+    consumer.tail_mut().visit(usize::MAX, |_| Ok(())).expect("read");
+    consumer
 }
 
 fn flushed(fixture: &Fixture) -> Sample {

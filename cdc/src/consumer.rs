@@ -140,11 +140,18 @@ impl Consumer {
     /// this, [`Consumer::keep`] or [`Consumer::next_within`], or at once after 1,000 changes.
     ///
     /// # Errors
-    /// `LEASE_LOST` when another owner has it; nothing was acknowledged then.
+    /// `LEASE_LOST` when another owner has it; nothing was acknowledged then. `CURSOR_IN_FUTURE` and
+    /// `CURSOR_EPOCH_MISMATCH` for what was never read here.
     pub fn ack(&mut self, cursor: Cursor) -> Result<()> {
-        if cursor.epoch == self.acked.epoch && cursor.seq > self.acked.seq {
-            self.acked = cursor;
+        let read = self.tail.cursor();
+        if cursor.epoch != read.epoch {
+            let (asked, epoch, head) = (cursor, read.epoch, read);
+            return Err(Error::Store(ao_store::Error::CursorEpoch { asked, epoch, head }));
         }
+        if cursor.seq > read.seq {
+            return Err(Error::Store(ao_store::Error::CursorFuture { asked: cursor, head: read }));
+        }
+        self.acked.seq = self.acked.seq.max(cursor.seq);
         let many = self.acked.seq.0 - self.stored.seq.0 >= ACK_EVENTS;
         if many { self.flush() } else { self.keep() }
     }

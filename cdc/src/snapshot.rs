@@ -29,27 +29,39 @@ pub const RESERVATION: Duration = Duration::from_secs(600);
 pub struct Reservation {
     store: StoreHandle,
     id: ReservationId,
+    cursor: Cursor,
+    holder: String,
     renewed: Instant,
 }
 
 impl Reservation {
     fn new(store: &Store, cursor: Cursor, holder: &str) -> Result<Reservation> {
-        let holder = holder.to_owned();
-        let made =
-            store.write(now(), move |tx| reservation::reserve(tx, cursor, &holder, RESERVATION))?;
-        let store = StoreHandle(store.clone());
-        Ok(Reservation { store, id: made.value, renewed: Instant::now() })
+        let (store, holder) = (StoreHandle(store.clone()), holder.to_owned());
+        let id = reserve(&store, cursor, &holder)?;
+        Ok(Reservation { store, id, cursor, holder, renewed: Instant::now() })
     }
 
+    /// One that has ended, as while the process was stopped, is made again, unless the log was pruned.
     fn keep(&mut self) -> Result<()> {
         if self.renewed.elapsed() < RESERVATION / 4 {
             return Ok(());
         }
         let id = self.id;
-        self.store.0.write(now(), move |tx| reservation::renew(tx, id, RESERVATION))?;
+        let renewed =
+            self.store.0.write(now(), move |tx| reservation::renew(tx, id, RESERVATION))?;
+        if !renewed.value {
+            self.id = reserve(&self.store, self.cursor, &self.holder)?;
+        }
         self.renewed = Instant::now();
         Ok(())
     }
+}
+
+fn reserve(store: &StoreHandle, cursor: Cursor, holder: &str) -> Result<ReservationId> {
+    let holder = holder.to_owned();
+    let reserve =
+        move |tx: &ao_store::Tx<'_>| reservation::reserve(tx, cursor, &holder, RESERVATION);
+    Ok(store.0.write(now(), reserve)?.value)
 }
 
 impl Drop for Reservation {

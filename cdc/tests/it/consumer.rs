@@ -24,6 +24,11 @@ pub(crate) fn create(
     name
 }
 
+/// Reads everything that is there, so that it can be acknowledged.
+pub(crate) fn read(reader: &mut Consumer) {
+    reader.tail_mut().visit(usize::MAX, |_| Ok(())).unwrap();
+}
+
 pub(crate) fn open(store: &Store, takeover: Takeover) -> ao_cdc::Result<Consumer> {
     let name = "reader".parse().unwrap();
     Consumer::open(store, &name, None, &Owner::this_process(), takeover)
@@ -79,9 +84,9 @@ fn many_acknowledgements_are_few_writes() {
 fn an_acknowledgement_is_written_soon_although_nothing_comes() {
     let fixture = fixture(5);
     let mut reader = open(&fixture.store, Takeover::IfGone).unwrap();
+    let _ = reader.next_within(100, SOON).unwrap().unwrap();
     reader.ack(at(1, 3)).unwrap();
     let started = Instant::now();
-    let _ = reader.next_within(100, SOON).unwrap().unwrap();
     while stored(&fixture.store).acked != at(1, 3) {
         assert!(started.elapsed() < SOON);
         reader.next_within(100, Duration::from_millis(20)).unwrap();
@@ -92,14 +97,17 @@ fn an_acknowledgement_is_written_soon_although_nothing_comes() {
 fn acknowledgements_move_forward_only() {
     let fixture = fixture(10);
     let mut reader = open(&fixture.store, Takeover::IfGone).unwrap();
+    assert_eq!(code(reader.ack(at(1, 1))), "CURSOR_IN_FUTURE", "nothing was read yet");
+    assert!(reader.next_within(100, SOON).unwrap().is_some());
     for (ack, expected) in [(4, 4), (2, 4), (4, 4), (0, 4), (9, 9), (5, 9)] {
         reader.ack(at(1, ack)).unwrap();
         reader.flush().unwrap();
         assert_eq!(stored(&fixture.store).acked, at(1, expected), "{ack}");
     }
-    reader.ack(at(2, 10)).unwrap();
+    assert_eq!(code(reader.ack(at(2, 10))), "CURSOR_EPOCH_MISMATCH");
+    assert_eq!(code(reader.ack(at(1, 11))), "CURSOR_IN_FUTURE");
     reader.flush().unwrap();
-    assert_eq!(stored(&fixture.store).acked, at(1, 9), "no cursor of another epoch counts");
+    assert_eq!(stored(&fixture.store).acked, at(1, 9), "neither counts");
 }
 
 #[test]
@@ -301,6 +309,7 @@ fn a_filtered_consumer_moves_on_where_nothing_passes() {
 fn dropping_it_writes_what_was_acknowledged_and_gives_the_lease_up() {
     let fixture = fixture(10);
     let mut reader = open(&fixture.store, Takeover::IfGone).unwrap();
+    read(&mut reader);
     reader.ack(at(1, 7)).unwrap();
     assert_eq!(stored(&fixture.store).acked, at(1, 0), "not yet");
     assert!(stored(&fixture.store).lease.is_some());
@@ -317,6 +326,7 @@ fn a_consumer_of_another_epoch_waits_for_a_seek() {
     }
     let fixture = fixture(10);
     let mut reader = open(&fixture.store, Takeover::IfGone).unwrap();
+    read(&mut reader);
     reader.ack(at(1, 5)).unwrap();
     next_epoch(fixture.path());
     assert_eq!(code(reader.next_within(100, SOON)), "CURSOR_EPOCH_MISMATCH");

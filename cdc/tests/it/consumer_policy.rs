@@ -7,7 +7,7 @@ use ao_store::retention::{self, Rules};
 use ao_store::row::consumer::{Bounds, Fence, Policy};
 use ao_store::{Cursor, Timestamp};
 
-use crate::consumer::{code, create, open, seek, stored};
+use crate::consumer::{code, create, open, read, seek, stored};
 use crate::snapshot::prune_at;
 use crate::support::{Fixture, SOON, at, keep_newest, seqs};
 
@@ -36,6 +36,7 @@ fn a_blocking_consumer_holds_retention_back() {
         plan.held.iter().map(|held| held.by.as_str()).collect::<Vec<_>>(),
         ["consumer reader"]
     );
+    read(&mut reader);
     for acked in [5, 9] {
         reader.ack(at(1, acked)).unwrap();
         reader.flush().unwrap();

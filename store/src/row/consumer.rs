@@ -188,8 +188,10 @@ pub struct NewConsumer {
     pub policy: Policy,
 }
 
+/// Generations begin with the time: an owner of a consumer that was removed must not pass for one of
+/// another that got its name.
 const INSERT: &str = "INSERT INTO consumer (name, epoch, acked, filter, policy, max_events,
-    max_bytes, max_age_ms, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    max_bytes, max_age_ms, created_at, generation) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)";
 
 /// Creates a consumer.
 ///
