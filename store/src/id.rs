@@ -78,21 +78,34 @@ fn invalid(what: &'static str, value: &str, reason: &'static str) -> Error {
     Error::InvalidId { what, value: value.chars().take(80).collect(), reason }
 }
 
-fn check_project_id(text: &str) -> Result<()> {
-    let reason = if text.len() > ID_MAX {
-        "it is longer than 200 bytes"
+/// What is wrong with a word that is to stand in a command line, a path or a terminal.
+fn wrong_word(text: &str) -> Option<&'static str> {
+    if text.len() > ID_MAX {
+        Some("it is longer than 200 bytes")
     } else if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-        "it must begin with a letter or digit"
+        Some("it must begin with a letter or digit")
     } else if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-        "only letters, digits, '.', '_' and '-' may stand in it"
-    } else if text.contains("..") {
-        "'..' may not stand in it"
-    } else if text.ends_with(".lock") || text.ends_with('.') {
-        "it would make a branch name that git refuses"
+        Some("only letters, digits, '.', '_' and '-' may stand in it")
     } else {
-        return Ok(());
-    };
-    Err(invalid("project id", text, reason))
+        None
+    }
+}
+
+fn check_project_id(text: &str) -> Result<()> {
+    let reason = wrong_word(text).or_else(|| {
+        if text.contains("..") {
+            Some("'..' may not stand in it")
+        } else if text.ends_with(".lock") || text.ends_with('.') {
+            Some("it would make a branch name that git refuses")
+        } else {
+            None
+        }
+    });
+    reason.map_or(Ok(()), |reason| Err(invalid("project id", text, reason)))
+}
+
+fn check_consumer_name(text: &str) -> Result<()> {
+    wrong_word(text).map_or(Ok(()), |reason| Err(invalid("consumer name", text, reason)))
 }
 
 fn check_session_id(text: &str) -> Result<()> {
@@ -102,19 +115,6 @@ fn check_session_id(text: &str) -> Result<()> {
             && num.parse::<i64>().is_ok_and(|n| n > 0 && n.to_string() == num)
     });
     if sound { Ok(()) } else { Err(invalid("session id", text, "the form is <project>-<number>")) }
-}
-
-fn check_consumer_name(text: &str) -> Result<()> {
-    let reason = if text.len() > ID_MAX {
-        "it is longer than 200 bytes"
-    } else if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-        "it must begin with a letter or digit"
-    } else if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-        "only letters, digits, '.', '_' and '-' may stand in it"
-    } else {
-        return Ok(());
-    };
-    Err(invalid("consumer name", text, reason))
 }
 
 fn check_pr_id(text: &str) -> Result<()> {
