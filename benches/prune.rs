@@ -21,8 +21,8 @@ use ao_store::{Durability, Seq};
 
 const PRS: usize = 100;
 const THREADS: usize = 20;
-/// Times that every thread is changed: 100,000 changes.
-const PASSES: i64 = 50;
+/// Times that every thread is changed: 300,000 changes.
+const PASSES: i64 = 150;
 const GAP: Duration = Duration::from_millis(2);
 const ALONE: usize = 500;
 

@@ -32,9 +32,10 @@ impl Checkpointer {
         Checkpointer { last: Instant::now(), looked: Instant::now(), is_clean: false }
     }
 
-    pub(crate) fn after_commit(&mut self, conn: &Connection, is_queue_empty: bool) -> Result<()> {
+    /// `is_calm`: no job waits, and no work goes on that would make the next checkpoint come soon.
+    pub(crate) fn after_commit(&mut self, conn: &Connection, is_calm: bool) -> Result<()> {
         self.is_clean = false;
-        let is_due = if is_queue_empty {
+        let is_due = if is_calm {
             self.looked.elapsed() >= LOOK_EVERY
         } else {
             self.last.elapsed() >= FORCED_EVERY
@@ -43,7 +44,7 @@ impl Checkpointer {
             return Ok(());
         }
         self.looked = Instant::now();
-        let bound = if is_queue_empty { BACKLOG } else { BACKLOG_FORCED };
+        let bound = if is_calm { BACKLOG } else { BACKLOG_FORCED };
         if backlog(conn) > bound {
             self.last = Instant::now();
             run(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;

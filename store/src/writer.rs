@@ -383,10 +383,13 @@ impl Thread {
         }
         if has_changes {
             self.ringer.ring();
-            let is_empty = self.queue.is_empty();
-            let checkpointed = self.checkpointer.after_commit(&self.conn, is_empty);
-            self.heed(checkpointed);
         }
+        // Bookkeeping, such as pruning, fills the log too; while it goes on nobody should feel the
+        // checkpoints more often than they must be.
+        let is_calm =
+            has_changes && self.queue.is_empty() && self.housekeeping.patience().is_none();
+        let checkpointed = self.checkpointer.after_commit(&self.conn, is_calm);
+        self.heed(checkpointed);
     }
 
     fn execute(&self, sql: &'static str) -> Result<()> {
