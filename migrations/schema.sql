@@ -41,7 +41,7 @@ CREATE TABLE consumer (
   max_age_ms INTEGER CHECK (max_age_ms >= 0),
   created_at INTEGER NOT NULL,
   acked_at INTEGER,
-  generation INTEGER NOT NULL DEFAULT 0,
+  generation INTEGER NOT NULL DEFAULT 0 CHECK (generation BETWEEN 0 AND 9007199254740992),
   lease_owner TEXT,
   lease_until INTEGER,
   CHECK ((lease_owner IS NULL) = (lease_until IS NULL))

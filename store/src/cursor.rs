@@ -13,7 +13,7 @@ impl Seq {
     /// The position right after this one.
     #[must_use]
     pub fn next(self) -> Seq {
-        Seq(self.0 + 1)
+        Seq(self.0.saturating_add(1))
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, ErrorCode, params_from_iter};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 
@@ -34,6 +34,8 @@ use super::{FORMAT, Sum, TABLES};
 const LINE_MAX: u64 = 64 << 20;
 /// Bad lines that are told one by one.
 const BAD_MAX: usize = 100;
+/// No number of the first line is larger: nothing counts up to here, and sums with it stay in range.
+const NUMBER_MAX: i64 = 1 << 53;
 
 /// What to do about lines that cannot be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,8 +105,28 @@ struct Import<'c> {
     bad_total: u64,
 }
 
-/// What is left of a line after its kind was told.
-type Outcome<T> = std::result::Result<T, String>;
+/// Why a line was not taken.
+enum Refusal {
+    /// It is bad.
+    Line(String),
+    /// The database cannot be written, which is no fault of the line.
+    Database(Error),
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Refusal {
+        Refusal::Line(reason)
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(reason: &str) -> Refusal {
+        Refusal::Line(reason.to_owned())
+    }
+}
+
+/// What became of a line.
+type Outcome<T> = std::result::Result<T, Refusal>;
 
 impl<'c> Import<'c> {
     /// Rows come as they were, so no trigger may act on them. Foreign keys are checked at the end.
@@ -141,12 +163,14 @@ impl<'c> Import<'c> {
                 let reason = "it is longer than 64 MiB".to_owned();
                 return Err(Error::InvalidExport { line: number, reason, more: self.bad_total });
             }
-            if let Err(reason) = self.take(&line) {
+            match self.take(&line) {
+                Ok(()) => {}
+                Err(Refusal::Database(error)) => return Err(error),
                 // Without its first line nothing else can be understood.
-                if number == 1 {
+                Err(Refusal::Line(reason)) if number == 1 => {
                     return Err(Error::InvalidExport { line: 1, reason, more: 0 });
                 }
-                self.skip(number, reason);
+                Err(Refusal::Line(reason)) => self.skip(number, reason),
             }
             if self.end.is_none() {
                 self.sum.add(line.trim_ascii_end());
@@ -169,7 +193,7 @@ impl<'c> Import<'c> {
             return self.take_header(object.remove("export"));
         }
         if self.end.is_some() {
-            return Err("it stands behind the last line".to_owned());
+            return Err("it stands behind the last line".into());
         }
         if let Some(Json::Object(end)) = object.remove("end") {
             self.end = Some(end);
@@ -184,21 +208,32 @@ impl<'c> Import<'c> {
                 self.take_change(line)?;
                 self.changes += 1;
             }
-            _ => return Err("it is neither a row nor a change".to_owned()),
+            _ => return Err("it is neither a row nor a change".into()),
         }
         Ok(())
     }
 
     fn take_header(&mut self, header: Option<Json>) -> Outcome<()> {
         let Some(Json::Object(header)) = header else {
-            return Err("the file does not begin like an export of ao-store".to_owned());
+            return Err("the file does not begin like an export of ao-store".into());
         };
         if header.get("format").and_then(Json::as_u64) != Some(FORMAT) {
-            return Err("it is of a format that this program does not know".to_owned());
+            return Err("it is of a format that this program does not know".into());
         }
         let schema = header.get("schema").and_then(Json::as_u64).unwrap_or(u64::MAX);
         if schema > u64::from(migrate::SCHEMA_VERSION) {
-            return Err(format!("it was written by a newer ao-store, with schema {schema}"));
+            return Err(format!("it was written by a newer ao-store, with schema {schema}").into());
+        }
+        let is_number = |name: &&str| {
+            let number = header.get(*name).and_then(Json::as_i64);
+            number.is_some_and(|number| (0..=NUMBER_MAX).contains(&number))
+        };
+        if let Some(name) = NUMBERS.iter().find(|name| !is_number(name)) {
+            return Err(format!("its {name} is not a number from 0 to {NUMBER_MAX}").into());
+        }
+        let log = header.get("log").and_then(Json::as_str).unwrap_or_default();
+        if log.len() != 32 || !log.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err("it names no log".into());
         }
         self.header = Some(header);
         Ok(())
@@ -206,13 +241,13 @@ impl<'c> Import<'c> {
 
     fn take_row(&self, table: &str, row: &Map<String, Json>) -> Outcome<()> {
         if !TABLES.iter().any(|known| known.name == table) {
-            return Err(format!("there is no table {table:?}"));
+            return Err(format!("there is no table {table:?}").into());
         }
         let mut values = Vec::with_capacity(row.len());
         for (name, json) in row {
             let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
             if !is_name || name.is_empty() {
-                return Err(format!("{table} has no column {name:?}"));
+                return Err(format!("{table} has no column {name:?}").into());
             }
             values.push(value::read(json).ok_or(format!("the value of {name} is none"))?);
         }
@@ -243,11 +278,11 @@ impl<'c> Import<'c> {
             values.push(value);
         }
         let Some(Read::Plain(Value::Integer(seq))) = values.first() else {
-            return Err("it has no seq".to_owned());
+            return Err("it has no seq".into());
         };
         let seq = Seq(*seq);
         if self.last.is_some_and(|last| seq != last.next()) {
-            return Err(format!("change {seq} does not follow on the one before"));
+            return Err(format!("change {seq} does not follow on the one before").into());
         }
         self.insert("change_log", &COLUMNS, values)?;
         self.last = Some(seq);
@@ -261,7 +296,13 @@ impl<'c> Import<'c> {
         let inserted = self.conn.prepare_cached(&sql).and_then(|mut statement| {
             statement.execute(params_from_iter(values.into_iter().map(Read::bind)))
         });
-        inserted.map(|_| ()).map_err(|error| format!("it does not fit into {table}: {error}"))
+        match inserted {
+            Ok(_) => Ok(()),
+            Err(error) if is_of_line(&error) => {
+                Err(format!("it does not fit into {table}: {error}").into())
+            }
+            Err(error) => Err(Refusal::Database(Error::Sqlite("write a line", error))),
+        }
     }
 
     fn finish(mut self, on_bad: OnBad) -> Result<Imported> {
@@ -337,6 +378,23 @@ impl<'c> Import<'c> {
     }
 }
 
+/// Whether a row that could not be written is at fault itself, and not the file or the disk.
+fn is_of_line(error: &rusqlite::Error) -> bool {
+    let of_database = [
+        ErrorCode::DiskFull,
+        ErrorCode::SystemIoFailure,
+        ErrorCode::DatabaseCorrupt,
+        ErrorCode::DatabaseBusy,
+        ErrorCode::OutOfMemory,
+        ErrorCode::ReadOnly,
+        ErrorCode::CannotOpen,
+    ];
+    error.sqlite_error_code().is_none_or(|code| !of_database.contains(&code))
+}
+
+/// The numbers of the first line that the log is settled with.
+const NUMBERS: [&str; 6] = ["epoch", "floor", "head", "at", "foreign_writes", "pruned_bytes"];
+
 const SET_LOG: &str = "UPDATE log_meta SET log_id = ?1, epoch = ?2, floor = ?3, pruned_bytes = ?4";
 const SET_CONTEXT: &str = "UPDATE change_context SET at = ?1, foreign_writes = ?2, sealed = ?3,
     logged_bytes = ?4";
@@ -352,20 +410,17 @@ const COMPLETE: &str =
 /// Makes the log what the first line says, or, without changes, one that was pruned to its head.
 fn settle(conn: &Connection, header: &Map<String, Json>, is_whole: bool) -> Result<()> {
     let step = "settle the log";
-    let number = |name: &str| header.get(name).and_then(Json::as_i64).unwrap_or(0).max(0);
-    let invalid =
-        |reason: &str| Error::InvalidExport { line: 1, reason: reason.to_owned(), more: 0 };
-    let log_id = header.get("log").and_then(Json::as_str).ok_or(invalid("it names no log"))?;
-    let (floor, pruned) = if is_whole {
-        (number("floor"), number("pruned_bytes"))
+    let number = |name: &str| header.get(name).and_then(Json::as_i64).unwrap_or(0);
+    let log_id = header.get("log").and_then(Json::as_str).unwrap_or_default();
+    let foreign = number("foreign_writes");
+    let (floor, pruned, foreign) = if is_whole {
+        (number("floor"), number("pruned_bytes"), foreign)
     } else {
         conn.execute_batch("DELETE FROM change_log; DELETE FROM log_base").context(step)?;
-        (number("head"), 0)
+        (number("head"), 0, foreign)
     };
-    let epoch = number("epoch").checked_add(1).ok_or(invalid("its epoch is too large"))?;
-    conn.execute(SET_LOG, (log_id, epoch, floor, pruned)).context(step)?;
-    let context = (number("at"), number("foreign_writes"), floor, pruned);
-    conn.execute(SET_CONTEXT, context).context(step)?;
+    conn.execute(SET_LOG, (log_id, number("epoch") + 1, floor, pruned)).context(step)?;
+    conn.execute(SET_CONTEXT, (number("at"), foreign, floor, pruned)).context(step)?;
     conn.execute_batch(COMPLETE).context(step)?;
     let head = log::info(&Snapshot::new(conn))?.head;
     base::settle(conn, head, if is_whole { History::Whole } else { History::Pruned })?;

@@ -309,6 +309,29 @@ fn with_bad_lines_skipped_the_good_rows_are_there() {
 }
 
 #[test]
+fn numbers_that_no_store_counts_to_are_refused() {
+    let fixture = rich(10);
+    let text = String::from_utf8(export(&fixture.store)).unwrap();
+    let (header, rest) = text.split_once('\n').unwrap();
+    let target = fixture.dir.path().join("hostile.db");
+    let known: serde_json::Value = serde_json::from_str(header).unwrap();
+    for name in ["epoch", "floor", "head", "at", "foreign_writes", "pruned_bytes", "log"] {
+        for value in [serde_json::json!(i64::MAX), serde_json::json!(-1), serde_json::json!("x")] {
+            let mut hostile = known.clone();
+            hostile["export"][name] = value;
+            let bytes = format!("{hostile}\n{rest}");
+            let refused = take(&target, bytes.as_bytes(), OnBad::Skip);
+            assert!(matches!(refused, Err(Error::InvalidExport { line: 1, .. })), "{hostile}");
+        }
+    }
+    let most = "\"generation\":9223372036854775807";
+    let bytes = text.replacen("\"generation\":1", most, 1);
+    assert!(bytes.contains(most));
+    let imported = take(&target, bytes.as_bytes(), OnBad::Skip).unwrap();
+    assert!(imported.bad[0].reason.contains("does not fit into consumer"), "{:?}", imported.bad);
+}
+
+#[test]
 fn a_failed_output_and_a_damaged_store_export_nothing_whole() {
     struct Full(usize);
     impl std::io::Write for Full {
