@@ -407,6 +407,9 @@ const COMPLETE: &str =
     INSERT INTO session_counter SELECT project_id, max(num) FROM session WHERE true GROUP BY 1
         ON CONFLICT DO UPDATE SET last_num = excluded.last_num WHERE last_num < excluded.last_num;";
 
+/// The seq of the next change follows from it, also where no change is left.
+const SET_SEQUENCE: &str = "INSERT INTO sqlite_sequence (name, seq) VALUES ('change_log', ?1)";
+
 /// Makes the log what the first line says, or, without changes, one that was pruned to its head.
 fn settle(conn: &Connection, header: &Map<String, Json>, is_whole: bool) -> Result<()> {
     let step = "settle the log";
@@ -417,10 +420,13 @@ fn settle(conn: &Connection, header: &Map<String, Json>, is_whole: bool) -> Resu
         (number("floor"), number("pruned_bytes"), foreign)
     } else {
         conn.execute_batch("DELETE FROM change_log; DELETE FROM log_base").context(step)?;
-        (number("head"), 0, foreign)
+        // What a poll saw is not what is stored where a line was skipped: its digests must not hold.
+        (number("head"), 0, foreign + 1)
     };
     conn.execute(SET_LOG, (log_id, number("epoch") + 1, floor, pruned)).context(step)?;
     conn.execute(SET_CONTEXT, (number("at"), foreign, floor, pruned)).context(step)?;
+    conn.execute("DELETE FROM sqlite_sequence WHERE name = 'change_log'", []).context(step)?;
+    conn.execute(SET_SEQUENCE, [number("head")]).context(step)?;
     conn.execute_batch(COMPLETE).context(step)?;
     let head = log::info(&Snapshot::new(conn))?.head;
     base::settle(conn, head, if is_whole { History::Whole } else { History::Pruned })?;

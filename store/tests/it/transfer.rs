@@ -309,6 +309,49 @@ fn with_bad_lines_skipped_the_good_rows_are_there() {
 }
 
 #[test]
+fn a_cut_export_goes_on_after_its_head() {
+    let fixture = rich(10);
+    let text = String::from_utf8(export(&fixture.store)).unwrap();
+    let old = info(&fixture.store);
+    let dir = tempfile::tempdir().unwrap();
+    let cuts = [text.find("{\"change\":").unwrap(), text.rfind("{\"change\":").unwrap() + 9];
+    for (i, cut) in cuts.into_iter().enumerate() {
+        let target = dir.path().join(format!("{i}.db"));
+        take(&target, &text.as_bytes()[..cut], OnBad::Skip).unwrap();
+        let store = Store::open(&target, Options::default()).unwrap();
+        // Once more, whole: a log in which nothing is left keeps its head too.
+        let again = dir.path().join(format!("{i}-again.db"));
+        take(&again, &export(&store), OnBad::Refuse).unwrap();
+        for store in [store, Store::open(&again, Options::default()).unwrap()] {
+            rename(&store, "demo-1", 1, T0 + 50);
+            assert_eq!(info(&store).head, old.head.next());
+            assert_sound(&store);
+        }
+    }
+}
+
+#[test]
+fn what_was_skipped_comes_back_with_the_next_poll() {
+    let fixture = rich(10);
+    let poll = |store: &Store, as_of| {
+        let mut seen = observation(as_of);
+        seen.threads = Facet::replace(vec![thread("T1", true), thread("T2", false)]);
+        observe(store, &seen);
+    };
+    poll(&fixture.store, T0 + 50);
+    let text = String::from_utf8(export(&fixture.store)).unwrap();
+    let target = fixture.dir.path().join("skipped.db");
+    let line = "{\"table\":\"pr_review_thread\"";
+    let bad = text.replacen(line, &format!("#{line}"), 1);
+    take(&target, bad.as_bytes(), OnBad::Skip).unwrap();
+    let store = Store::open(&target, Options::default()).unwrap();
+    let count = || number(&raw(&target), "SELECT count(*) FROM pr_review_thread");
+    assert_eq!(count(), 1);
+    poll(&store, T0 + 60);
+    assert_eq!(count(), 2);
+}
+
+#[test]
 fn numbers_that_no_store_counts_to_are_refused() {
     let fixture = rich(10);
     let text = String::from_utf8(export(&fixture.store)).unwrap();
