@@ -37,7 +37,7 @@ pub enum Depth {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// What kind of thing it is: `db.integrity`, `db.foreign_keys`, `db.schema`, `log.density`,
-    /// `log.seal`, `log.state`, `log.chain`, `rows`.
+    /// `log.seal`, `log.state`, `log.chain`, `rows`; `more` counts those that are not listed.
     pub id: &'static str,
     /// What is at fault.
     pub message: String,
