@@ -108,8 +108,14 @@ impl Store {
     /// # Errors
     /// Those of a write.
     pub fn seal(&self, cause: &Cause) -> Result<()> {
-        while self.read(|snapshot| Ok(seal::sealed(snapshot.conn())?.seq < snapshot.head()?.seq))? {
-            self.write(cause.clone(), |tx| seal::close(tx.conn()).map(|_| ()))?;
+        let mut last = self.read(|snapshot| Ok(seal::sealed(snapshot.conn())?.seq))?;
+        while last < self.read(|snapshot| Ok(snapshot.head()?.seq))? {
+            let now = self.write(cause.clone(), move |tx| Ok(seal::close(tx.conn())?.seq))?.value;
+            if now == last {
+                // The newest changes are missing, which `verify` tells.
+                break;
+            }
+            last = now;
         }
         Ok(())
     }
@@ -207,15 +213,14 @@ fn delete_until(tx: &Tx<'_>, floor: Seq, end: Seq) -> Result<()> {
         }
     }
     // The seal of a block that is cut keeps the sum of what is left of it.
-    let block = seal::block_of(end.next());
+    let (block, mut sealed) = (seal::block_of(end.next()), seal::sealed(tx.conn())?);
     let stored = tx.one("read a seal", SELECT_SEAL, [block], |row| row.get::<_, Digest>(0))?;
     if let Some(mut digest) = stored {
         digest -= gone.of_cut_block;
         tx.note("cut a seal", TAKE_FROM_SEAL, (block, digest))?;
-    } else {
-        let mut open = seal::sealed(tx.conn())?.open;
-        open -= gone.of_cut_block;
-        tx.note("cut a seal", TAKE_FROM_OPEN, [open])?;
+    } else if block == seal::block_of(sealed.seq) {
+        sealed.open -= gone.of_cut_block;
+        tx.note("cut a seal", TAKE_FROM_OPEN, [sealed.open])?;
     }
     tx.note("delete changes", DELETE, [end.0])?;
     tx.note("delete seals", DELETE_SEALS, [block])?;

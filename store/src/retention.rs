@@ -151,7 +151,7 @@ fn wanted(snapshot: &Snapshot<'_>, info: &LogInfo, rules: &Rules, now: Timestamp
         wanted = wanted.max(beyond_bytes(snapshot, info, max)?);
     }
     let before_newest = match tx_of(snapshot, info.head)? {
-        Some(first) => Seq(first.0 - 1),
+        Some(first) => Seq(first.0.saturating_sub(1)),
         None => Seq(info.head.0 - 1),
     };
     align(snapshot, info, wanted.min(before_newest).max(info.floor))
@@ -234,7 +234,7 @@ pub(crate) fn tx_of(snapshot: &Snapshot<'_>, seq: Seq) -> Result<Option<Seq>> {
 /// The last end of a transaction at or before `seq`.
 pub(crate) fn align(snapshot: &Snapshot<'_>, info: &LogInfo, seq: Seq) -> Result<Seq> {
     Ok(match tx_of(snapshot, seq.next())? {
-        Some(first) if first <= seq => Seq(first.0 - 1).max(info.floor),
+        Some(first) if first <= seq => Seq(first.0.saturating_sub(1)).max(info.floor),
         _ => seq,
     })
 }

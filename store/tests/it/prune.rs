@@ -10,6 +10,7 @@ use ao_store::retention::{self, Rules};
 use ao_store::row::change::Change;
 use ao_store::row::consumer::{self, Bounds, NewConsumer, Policy};
 use ao_store::row::reservation;
+use ao_store::verify::Depth;
 use ao_store::{Cause, Options, Seq, Store, Timestamp};
 
 use crate::kill::Random;
@@ -335,6 +336,40 @@ fn a_writer_that_is_never_idle_applies_them_too() {
         println!("after {:?}", found.unwrap());
     });
     assert_sound(&store);
+}
+
+#[test]
+fn a_log_that_has_lost_its_newest_changes_is_pruned_all_the_same() {
+    let fixture = fixture();
+    for i in 0..40 {
+        rename(&fixture.store, "demo-1", 1, T0 + i);
+    }
+    raw(&fixture.path())
+        .execute_batch(
+            "UPDATE project SET name = 'foreign';
+             DELETE FROM change_log WHERE seq = (SELECT max(seq) FROM change_log);",
+        )
+        .unwrap();
+    let rules = Rules { keep_events: Some(10), ..Rules::default() };
+    let pruned = fixture.store.prune(&at(T0), &rules, |_| {}).unwrap();
+    assert!(pruned.floor.0 > 20, "{pruned:?}");
+}
+
+#[test]
+fn a_block_without_its_seal_is_cut_and_no_other_suffers() {
+    let fixture = fixture();
+    for i in 0..63 {
+        rename(&fixture.store, "demo-1", 1, T0 + i);
+    }
+    raw(&fixture.path()).execute_batch("DELETE FROM log_seal WHERE block = 1").unwrap();
+    let keep_events = Some(info(&fixture.store).head.0.abs_diff(20));
+    let rules = Rules { keep_events, ..Rules::default() };
+    let pruned = fixture.store.prune(&at(T0), &rules, |_| {}).unwrap();
+    assert!((17..31).contains(&pruned.floor.0), "{pruned:?}");
+    let report = fixture.store.verify(Depth::Sums).unwrap();
+    let found: Vec<_> = report.findings.iter().map(|found| found.message.as_str()).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].ends_with("to 32 have lost their seal"), "{found:?}");
 }
 
 #[test]
