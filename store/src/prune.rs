@@ -349,7 +349,12 @@ impl Housekeeping {
         }
         let cause = Cause::new("retention", now);
         let before = log::info(&Snapshot::new(conn))?.floor;
-        let done = in_transaction(conn, || step(&Tx::new(conn, &cause), self.target, IDLE_BATCH))?;
+        let done = in_transaction(conn, || {
+            let tx = Tx::new(conn, &cause);
+            // Other rules may have been stored since: nothing more goes by the old ones.
+            let is_still = retention::rules(&tx)? == self.rules;
+            step(&tx, if is_still { self.target } else { before }, IDLE_BATCH)
+        })?;
         if done.floor >= self.target || done.floor == before {
             tracing::debug!(floor = done.floor.0, "retention has pruned the log");
             self.target = Seq(0);
@@ -371,4 +376,32 @@ fn in_transaction<T>(conn: &Connection, work: impl FnOnce() -> Result<T>) -> Res
         conn.execute_batch("ROLLBACK").context("give housekeeping up")?;
     }
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::{self, Role};
+
+    #[test]
+    fn rules_that_are_taken_back_stop_what_they_began() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ao.db");
+        let (store, _) = Store::create(&path, Options::default()).unwrap();
+        let conn = connection::open(&path, Role::Writer, Durability::Full, Duration::ZERO).unwrap();
+        let many = "UPDATE retention SET keep_events = 10;
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+            INSERT INTO project (id, path, name, created_at, updated_at)
+            SELECT i, i, '', 0, 0 FROM n;";
+        conn.execute_batch(many).unwrap();
+        let mut housekeeping = Housekeeping::new(Durability::Full);
+        housekeeping.look(&conn, Timestamp(0)).unwrap();
+        housekeeping.work(&conn, Timestamp(0)).unwrap();
+        let floor = || store.read(|snapshot| Ok(log::info(snapshot)?.floor)).unwrap();
+        let first = floor();
+        assert!(Seq(0) < first && first < Seq(390), "{first}");
+        conn.execute_batch("UPDATE retention SET keep_events = NULL").unwrap();
+        housekeeping.work(&conn, Timestamp(0)).unwrap();
+        assert_eq!((housekeeping.patience(), floor()), (None, first));
+    }
 }
