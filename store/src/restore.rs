@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::backup::{self, Partial, SIDE_FILES, file_error, is_damage, sync_folder, with_suffix};
+use crate::backup::{
+    self, Partial, SIDE_FILES, file_error, is_damage, place_new, sync_folder, with_suffix,
+};
 use crate::connection::{self, Durability, Role};
 use crate::cursor::{Cursor, Epoch};
 use crate::error::{Context, Error, Result};
@@ -85,7 +87,7 @@ pub(crate) fn open_source(path: &Path) -> Result<Connection> {
 ///
 /// # Errors
 /// Those of [`check_source`], with nothing changed; `TARGET_EXISTS` when it is the source itself;
-/// `STORE_IN_USE` while another process has the store open; `NOT_A_STORE` when the target is the
+/// `STORE_IN_USE` while another process has the store open or restores it; `NOT_A_STORE` when the target is the
 /// database of another application.
 pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -> Result<Restored> {
     let is_itself = Identity::of(source).is_ok_and(|source| source.is_at(target));
@@ -94,16 +96,29 @@ pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -
     }
     let of_source = check_source(source)?;
     connection::create_folder(target)?;
+    // Before the store is opened: one restore at a time, so that none holds what another replaced.
+    let partial =
+        Partial::claim(&with_suffix(target, ".restoring")).map_err(|error| match error {
+            Error::TargetExists(_) => Error::StoreInUse(target.to_owned()),
+            other => other,
+        })?;
     let mut replaced = Replaced::look_at(target, options.busy)?;
     let newest = replaced.epoch(now).max(of_source.epoch);
-    let partial = Partial::claim(&with_suffix(target, ".restoring"))?;
+    let epoch = newest.0.checked_add(1).map(Epoch).ok_or_else(|| Error::Damaged {
+        path: target.to_owned(),
+        finding: "its epoch is too large".to_owned(),
+    })?;
     backup::copy(&open_source(source)?, &partial.path)?;
-    let cursor = begin_epoch(&partial.path, Epoch(newest.0 + 1))?;
+    let cursor = begin_epoch(&partial.path, epoch)?;
     partial.sync()?;
     let kept = replaced.make_way(target, now)?;
-    place_over(&partial.path, target)?;
-    partial.keep();
+    match replaced {
+        // A store that somebody made there meanwhile is not replaced.
+        Replaced::Nothing => place_new(&partial.path, target)?,
+        Replaced::Store { .. } | Replaced::Damaged => place_over(&partial.path, target)?,
+    }
     drop(replaced);
+    partial.keep();
     Ok(Restored { cursor, log_id: of_source.log_id, kept })
 }
 
@@ -140,12 +155,17 @@ enum Replaced {
 
 impl Replaced {
     fn look_at(target: &Path, busy: Duration) -> Result<Replaced> {
-        if !target.exists() {
-            return Ok(Replaced::Nothing);
-        }
+        let identity = match Identity::of(target) {
+            Err(Error::StoreNotFound(_)) => return Ok(Replaced::Nothing),
+            found => found?,
+        };
         let opened = connection::open(target, Role::Writer, Durability::Full, busy);
         match opened.and_then(|conn| hold_alone(conn, target)) {
-            Ok((held, epoch)) => Ok(Replaced::Store { _held: held, epoch }),
+            Ok((held, epoch)) => {
+                // It may have been moved away meanwhile: what is held is then no longer the store.
+                identity.check()?;
+                Ok(Replaced::Store { _held: held, epoch })
+            }
             Err(error) if is_damage(&error) && !connection::is_foreign_database(target) => {
                 Ok(Replaced::Damaged)
             }
@@ -169,6 +189,10 @@ impl Replaced {
             .map(|copy| with_suffix(target, &format!(".before-restore-{}", now.0 + copy)))
             .find(|kept| kept.symlink_metadata().is_err())
             .ok_or_else(|| Error::TargetExists(target.to_owned()))?;
+        let is_there = !matches!(self, Replaced::Nothing);
+        if is_there {
+            rustix::fs::link(target, &kept).map_err(|e| file_error("keep", target, e.into()))?;
+        }
         if !matches!(self, Replaced::Store { .. }) {
             // What was left beside it must not be played back into the restored file.
             for suffix in SIDE_FILES {
@@ -178,11 +202,7 @@ impl Replaced {
                 }
             }
         }
-        if matches!(self, Replaced::Nothing) {
-            return Ok(None);
-        }
-        rustix::fs::link(target, &kept).map_err(|e| file_error("keep", target, e.into()))?;
-        Ok(Some(kept))
+        Ok(is_there.then_some(kept))
     }
 }
 
@@ -196,7 +216,9 @@ fn hold_alone(conn: Connection, target: &Path) -> Result<(Connection, Epoch)> {
         )
     };
     let step = "take the store alone";
-    let epoch = conn.query_row("SELECT epoch FROM log_meta", [], |row| row.get(0)).context(step)?;
+    // Also before the mode is changed: what has no epoch is no store.
+    let epoch = || conn.query_row("SELECT epoch FROM log_meta", [], |row| row.get(0)).context(step);
+    epoch()?;
     let mode = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0));
     let locked = mode.and_then(|mode| {
         if mode != "delete" {
@@ -205,7 +227,10 @@ fn hold_alone(conn: Connection, target: &Path) -> Result<(Connection, Epoch)> {
         conn.execute_batch("BEGIN EXCLUSIVE").map(|()| true)
     });
     match locked {
-        Ok(true) => Ok((conn, Epoch(epoch))),
+        Ok(true) => {
+            let epoch = Epoch(epoch()?);
+            Ok((conn, epoch))
+        }
         Ok(false) => Err(Error::StoreInUse(target.to_owned())),
         Err(error) if in_use(&error) => Err(Error::StoreInUse(target.to_owned())),
         Err(error) => Err(error).context(step),

@@ -281,6 +281,33 @@ fn a_store_that_is_open_elsewhere_is_not_replaced() {
 }
 
 #[test]
+fn of_restores_at_once_none_replaces_what_another_put_there_unseen() {
+    let world = world();
+    let at_once = &|busy| {
+        let options = Options { busy, ..Options::default() };
+        let mut made = Vec::new();
+        for _ in 0..10 {
+            match restore(&world.path, &world.backup, options, Timestamp(T0)) {
+                Ok(restored) => made.push(restored.cursor.epoch),
+                Err(error) => assert_eq!(error.code(), Code::StoreInUse, "{error:?}"),
+            }
+        }
+        made
+    };
+    let mut made: Vec<_> = std::thread::scope(|scope| {
+        let restorers: Vec<_> =
+            (0..4).map(|i| scope.spawn(move || at_once(Duration::from_millis(i * 50)))).collect();
+        restorers.into_iter().flat_map(|restorer| restorer.join().unwrap()).collect()
+    });
+    assert!(!made.is_empty());
+    made.sort();
+    let all = made.len();
+    made.dedup();
+    assert_eq!(made.len(), all, "an epoch was begun twice");
+    assert_eq!(content(&world.path), content(&world.backup));
+}
+
+#[test]
 fn a_missing_folder_is_made_and_a_stale_log_is_not_played_back() {
     let world = world();
     let expected = content(&world.backup);
