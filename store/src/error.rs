@@ -413,6 +413,7 @@ fn sqlite_code(error: &rusqlite::Error) -> Code {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Code::Busy,
         Some(ErrorCode::DiskFull) => Code::DiskFull,
+        _ if is_moved(error) => Code::StoreReplaced,
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             Code::ReadOnly
         }
@@ -422,8 +423,15 @@ fn sqlite_code(error: &rusqlite::Error) -> Code {
         Some(ErrorCode::NotADatabase) => Code::NotAStore,
         // Our statements are sound, so a table or column that they name is gone.
         Some(ErrorCode::Unknown) if error.to_string().contains("no such") => Code::SchemaMismatch,
+        // Only keys and images of the log are read as JSON.
+        Some(ErrorCode::Unknown) if error.to_string().contains("malformed JSON") => Code::Corrupt,
         _ => Code::Internal,
     }
+}
+
+/// Whether the file lost its name, or another has it, between opening it and writing to it.
+fn is_moved(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_READONLY_DBMOVED)
 }
 
 /// Whether the index of the write-ahead log could not grow, for which SQLite has no word of its own. It
