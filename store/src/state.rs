@@ -54,6 +54,8 @@ struct Range<'a> {
     after: Option<&'a str>,
     /// Up to and with this one.
     until: Option<String>,
+    /// Only keys that begin with this part.
+    first: Option<&'a str>,
 }
 
 impl Range<'_> {
@@ -93,7 +95,7 @@ pub fn chunk(
 ) -> Result<Chunk> {
     log::check_cursor(&log::info(snapshot)?, cursor)?;
     let columns = capture::key_columns(snapshot.conn(), entity)?;
-    let mut range = Range { entity, columns, after, until: None };
+    let mut range = Range { entity, columns, after, until: None, first: None };
     let (mut rows, is_all) = live(snapshot, &range, limit)?;
     if !is_all {
         range.until = rows.last_key_value().map(|(_, row)| row.key.clone());
@@ -126,11 +128,8 @@ pub fn with_prefix(
         .list("read rows", &sql, [prefix], |row| read(row, columns.len()))?
         .into_iter()
         .collect();
-    let range = Range { entity, columns, after: None, until: None };
+    let range = Range { entity, columns, after: None, until: None, first: Some(prefix) };
     for (parts, earlier) in changed_since(snapshot, &range, cursor.seq)? {
-        if parts.first().is_none_or(|part| part != prefix) {
-            continue;
-        }
         match earlier {
             Some(row) => rows.insert(parts, row),
             None => rows.remove(&parts),
@@ -217,12 +216,13 @@ fn changed_since(
     };
     let sql = format!(
         "SELECT {}, key, {project}, {session}, before FROM change_log
-         WHERE seq > ?3 AND entity = ?4 AND {} ORDER BY seq",
+         WHERE seq > ?3 AND entity = ?4 AND (?5 IS NULL OR {} = ?5) AND {} ORDER BY seq",
         parts.join(", "),
+        parts[0],
         range.condition(&parts)
     );
     let [after, until] = range.bounds();
-    let params: [&dyn ToSql; 4] = [&after, &until, &since.0, &range.entity];
+    let params: [&dyn ToSql; 5] = [&after, &until, &since.0, &range.entity, &range.first];
     let mut statement = snapshot.conn().prepare_cached(&sql).context(step)?;
     let mut found = statement.query(params_from_iter(params)).context(step)?;
     let mut rows = BTreeMap::new();
