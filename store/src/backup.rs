@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
 use sha2::{Digest as _, Sha256};
 
@@ -71,7 +71,9 @@ impl Store {
 /// Makes `path` a copy of an open database, in one file.
 pub(crate) fn copy(source: &Connection, path: &Path) -> Result<()> {
     let step = "copy the database";
-    let mut target = Connection::open(path).context(step)?;
+    // Not as a URI: the file that was claimed has this very name.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut target = Connection::open_with_flags(path, flags).context(step)?;
     let copied =
         Backup::new(source, &mut target).and_then(|backup| backup.step(-1)).context(step)?;
     if copied != StepResult::Done {
