@@ -119,6 +119,17 @@ pub fn last_backup(snapshot: &Snapshot<'_>) -> Result<Option<Timestamp>> {
     Ok(at.flatten().map(Timestamp))
 }
 
+/// Whether a file is what a killed process of ours leaves: nothing yet, a database, or one whose first
+/// page was not written yet. Anything else is somebody's own.
+fn is_leftover(mut file: &File) -> bool {
+    let mut start = [0; 16];
+    match file.read(&mut start) {
+        Ok(0) => file.metadata().is_ok_and(|file| file.is_file()),
+        Ok(16) => start == *b"SQLite format 3\0" || start == [0; 16],
+        _ => false,
+    }
+}
+
 /// Size and SHA-256 of a file that no connection of this process has open.
 fn sha256(path: &Path) -> Result<(u64, String)> {
     let failed = |source| file_error("read", path, source);
@@ -158,14 +169,15 @@ impl Partial {
     /// Takes the name; what a killed process left there is emptied.
     pub(crate) fn claim(path: &Path) -> Result<Partial> {
         let mut options = OpenOptions::new();
-        // Somebody else's link in a shared folder is not followed.
-        let no_link = OFlags::NOFOLLOW.bits().cast_signed();
-        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link);
+        // Somebody else's link in a shared folder is not followed, and a pipe not waited for.
+        let no_link = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        options.custom_flags(no_link);
         let file = options.open(path).map_err(|source| file_error("create", path, source))?;
         // Its lock ends with the process, so a killed one leaves none. Who had it before may have
         // given the file its name between our opening and our locking: then it is a finished one.
         let is_locked = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-        if !is_locked || !is_still_at(&file, path) {
+        if !is_locked || !is_still_at(&file, path) || !is_leftover(&file) {
             return Err(Error::TargetExists(path.to_owned()));
         }
         let emptied = file.set_len(0).and_then(|()| {

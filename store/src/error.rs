@@ -286,6 +286,9 @@ pub enum Error {
     /// the same reader.
     #[error("a read or write was asked for inside another")]
     Nested,
+    /// The writer could not go back to commits that are synced.
+    #[error("commits could not be made durable again")]
+    Unsynced,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -355,7 +358,7 @@ impl Error {
             Error::CursorEpoch { .. } => Code::CursorEpoch,
             Error::CursorFuture { .. } => Code::CursorFuture,
             Error::Busy { .. } => Code::Busy,
-            Error::Halted(_) => Code::Io,
+            Error::Halted(_) | Error::Unsynced => Code::Io,
             Error::BatchLost { code, .. } => *code,
             Error::Panicked(_) | Error::GivenUp | Error::Nested | Error::Closed => Code::Internal,
             Error::File { source, .. } => io_code(source),

@@ -16,7 +16,7 @@ use crate::code::Code;
 use crate::connection::Durability;
 use crate::cursor::Seq;
 use crate::digest::{Digest, Hasher};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::retention::{self, Plan, Rules};
 use crate::row::{log, reservation};
 use crate::seal;
@@ -110,7 +110,8 @@ impl Store {
     pub fn seal(&self, cause: &Cause) -> Result<()> {
         let mut last = self.read(|snapshot| Ok(seal::sealed(snapshot.conn())?.seq))?;
         while last < self.read(|snapshot| Ok(snapshot.head()?.seq))? {
-            let now = self.write(cause.clone(), move |tx| Ok(seal::close(tx.conn())?.seq))?.value;
+            let now =
+                self.write(cause.clone(), move |tx| Ok(seal::close(tx.conn(), 0)?.seq))?.value;
             if now == last {
                 // The newest changes are missing, which `verify` tells.
                 break;
@@ -284,10 +285,13 @@ pub(crate) struct Housekeeping {
     rules: Rules,
     target: Seq,
     is_vacuuming: bool,
+    is_sealing: bool,
     /// When the next step may be taken.
     next: Instant,
 }
 
+/// What SQLite calls `FULL`.
+const SYNCHRONOUS_FULL: i64 = 2;
 /// Changes in one transaction of idle work: a job that comes meanwhile waits 0.2 ms.
 const IDLE_BATCH: i64 = 100;
 /// Pages in one step of idle work.
@@ -298,7 +302,8 @@ const WORTH_VACUUM: i64 = 1024;
 impl Housekeeping {
     pub(crate) fn new(durability: Durability) -> Housekeeping {
         let (rules, target, next) = (Rules::default(), Seq(0), Instant::now());
-        Housekeeping { durability, rules, target, is_vacuuming: false, next }
+        let (is_vacuuming, is_sealing) = (false, false);
+        Housekeeping { durability, rules, target, is_vacuuming, is_sealing, next }
     }
 
     /// Forgets what it was about to do.
@@ -309,16 +314,14 @@ impl Housekeeping {
     /// How long to wait for jobs before [`Housekeeping::work`] is called; `None` when it has nothing to
     /// do.
     pub(crate) fn patience(&self) -> Option<Duration> {
-        let is_pending = self.target > Seq(0) || self.is_vacuuming;
+        let is_pending = self.target > Seq(0) || self.is_vacuuming || self.is_sealing;
         is_pending.then(|| self.next.saturating_duration_since(Instant::now()))
     }
 
     /// Looks whether the stored rules let something go, and whether foreign changes want a seal.
     pub(crate) fn look(&mut self, conn: &Connection, now: Timestamp) -> Result<()> {
         let snapshot = Snapshot::new(conn);
-        if seal::sealed(conn)?.seq < snapshot.head()?.seq {
-            in_transaction(conn, || seal::close(conn).map(|_| ()))?;
-        }
+        self.is_sealing = seal::sealed(conn)?.seq < snapshot.head()?.seq;
         self.rules = retention::rules(&snapshot)?;
         if self.rules.is_empty() {
             return Ok(());
@@ -337,12 +340,29 @@ impl Housekeeping {
         let done = self.work_unsynced(conn, now);
         self.next = Instant::now() + begun.elapsed() * PAUSE;
         if self.durability == Durability::Full {
-            conn.execute_batch("PRAGMA synchronous = FULL").context("end housekeeping")?;
+            // Not allowed inside a transaction: one that could not be rolled back is given up here, or
+            // later commits would be acknowledged unsynced.
+            let restored = conn.execute_batch("PRAGMA synchronous = FULL");
+            let level = conn.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0));
+            if restored.is_err() || level != Ok(SYNCHRONOUS_FULL) {
+                return Err(Error::Unsynced);
+            }
         }
         done
     }
 
     fn work_unsynced(&mut self, conn: &Connection, now: Timestamp) -> Result<()> {
+        if self.is_sealing {
+            let before = seal::sealed(conn)?.seq;
+            let after = in_transaction(conn, || Ok(seal::close(conn, 0)?.seq))?;
+            if after > before {
+                // What has a seal may go.
+                return self.look(conn, now);
+            }
+            // What is missing cannot be sealed, and is for `verify` to tell.
+            self.is_sealing = false;
+            return Ok(());
+        }
         if self.is_vacuuming {
             self.is_vacuuming = in_transaction(conn, || vacuum(conn, IDLE_PAGES))? > 0;
             return Ok(());
@@ -396,6 +416,8 @@ mod tests {
         conn.execute_batch(many).unwrap();
         let mut housekeeping = Housekeeping::new(Durability::Full);
         housekeeping.look(&conn, Timestamp(0)).unwrap();
+        // What a foreign writer made is sealed first.
+        housekeeping.work(&conn, Timestamp(0)).unwrap();
         housekeeping.work(&conn, Timestamp(0)).unwrap();
         let floor = || store.read(|snapshot| Ok(log::info(snapshot)?.floor)).unwrap();
         let first = floor();

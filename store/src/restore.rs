@@ -193,6 +193,10 @@ impl Replaced {
         if is_there {
             rustix::fs::link(target, &kept).map_err(|e| file_error("keep", target, e.into()))?;
         }
+        if !is_there && target.symlink_metadata().is_ok() {
+            // Somebody made a store there meanwhile, whose log this would be.
+            return Err(Error::TargetExists(target.to_owned()));
+        }
         if !matches!(self, Replaced::Store { .. }) {
             // What was left beside it must not be played back into the restored file.
             for suffix in SIDE_FILES {

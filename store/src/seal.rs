@@ -15,9 +15,9 @@ use crate::tx::{CLOSE_CONTEXT, Snapshot};
 
 /// Changes in a block: how exactly a damaged one can be told.
 pub(crate) const BLOCK: i64 = 16;
-/// Changes sealed in one transaction: more than a batch makes; bounds what a foreign bulk change
-/// costs the commit after it.
-const LIMIT: i64 = 65_536;
+/// Changes of foreign writers that are sealed in one transaction beside its own: bounds what a foreign
+/// bulk change costs the commit after it.
+const LIMIT: u64 = 65_536;
 
 /// How far the log is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,9 +57,9 @@ const SELECT_UNSEALED: &str = "SELECT seq, tx, at, actor, type, entity, op, key,
 const STORE_BLOCK: &str = "INSERT INTO log_seal (block, digest, bytes) VALUES (?1, ?2, ?3)
     ON CONFLICT (block) DO UPDATE SET digest = excluded.digest, bytes = excluded.bytes";
 
-/// Seals at most `LIMIT` changes more. Does not look for holes: that a change is missing must not
+/// Seals at most `limit` changes more. Does not look for holes: that a change is missing must not
 /// make every later write fail.
-fn advance(conn: &Connection) -> Result<Sealed> {
+fn advance(conn: &Connection, limit: u64) -> Result<Sealed> {
     let step = "seal changes";
     let mut sealed = sealed(conn)?;
     let mut hasher = Hasher::default();
@@ -68,7 +68,7 @@ fn advance(conn: &Connection) -> Result<Sealed> {
         store.execute((block_of(seq), sealed.open, sealed.bytes)).context(step)
     };
     let mut statement = conn.prepare_cached(SELECT_UNSEALED).context(step)?;
-    let mut rows = statement.query((sealed.seq.0, LIMIT)).context(step)?;
+    let mut rows = statement.query((sealed.seq.0, limit.cast_signed())).context(step)?;
     while let Some(row) = rows.next().context(step)? {
         let seq = Seq(row.get(0).context(step)?);
         let (digest, bytes) = hasher.change(row).context(step)?;
@@ -78,7 +78,7 @@ fn advance(conn: &Connection) -> Result<Sealed> {
             sealed.open = Digest::default();
         }
         sealed.open += digest;
-        sealed.bytes += bytes;
+        sealed.bytes = sealed.bytes.saturating_add(bytes);
         sealed.seq = seq;
         if is_end_of_block(seq) {
             store_block(seq, &sealed)?;
@@ -88,10 +88,11 @@ fn advance(conn: &Connection) -> Result<Sealed> {
     Ok(sealed)
 }
 
-/// Seals what the batch appended and closes the change context: the last step before COMMIT.
-pub(crate) fn close(conn: &Connection) -> Result<Sealed> {
+/// Seals the `own` changes that the batch appended, with what foreign writers left unsealed before
+/// them, and closes the change context: the last step before COMMIT.
+pub(crate) fn close(conn: &Connection, own: u64) -> Result<Sealed> {
     let step = "close the change context";
-    let sealed = advance(conn)?;
+    let sealed = advance(conn, LIMIT.saturating_add(own).min(i64::MAX.unsigned_abs()))?;
     let mut statement = conn.prepare_cached(CLOSE_CONTEXT).context(step)?;
     statement.execute((sealed.seq.0, sealed.open, sealed.bytes)).context(step)?;
     Ok(sealed)
@@ -101,7 +102,7 @@ pub(crate) fn close(conn: &Connection) -> Result<Sealed> {
 pub(crate) fn seal_all(conn: &Connection) -> Result<Sealed> {
     let mut last = sealed(conn)?;
     loop {
-        let now = close(conn)?;
+        let now = close(conn, 0)?;
         if now == last {
             return Ok(now);
         }

@@ -64,9 +64,10 @@ fn read(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Stats> {
     let log = log::info(snapshot)?;
     let sealed = seal::sealed(snapshot.conn())?;
     let pruned = seal::pruned_bytes(snapshot.conn())?;
+    let logged = seal::logged_bytes(snapshot.conn())?;
     let mut consumers = Vec::new();
     for found in consumer::list(snapshot)? {
-        let lag = consumer::lag(snapshot, &log, &found, now)?;
+        let lag = consumer::lag_of(snapshot, &log, logged, &found, now)?;
         consumers.push((found, lag));
     }
     let number = |sql| {
@@ -78,7 +79,7 @@ fn read(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Stats> {
     let free_bytes = number("PRAGMA freelist_count")? * number("PRAGMA page_size")?;
     Ok(Stats {
         newest_at: log::time_of(snapshot, log.head)?,
-        log_bytes: u64::try_from(seal::logged_bytes(snapshot.conn())? - pruned).unwrap_or(0),
+        log_bytes: u64::try_from(logged.saturating_sub(pruned)).unwrap_or(0),
         unsealed: u64::try_from(log.head.0 - sealed.seq.0).unwrap_or(0),
         journal_mode: journal_mode.unwrap_or_default(),
         is_auto_vacuum: number("PRAGMA auto_vacuum")? > 0,

@@ -370,7 +370,8 @@ impl Thread {
             let _ = self.execute("ROLLBACK");
             return;
         }
-        let closed = if has_changes { seal::close(&self.conn).map(|_| ()) } else { Ok(()) };
+        let own: u64 = done.iter().map(|(_, outcome)| outcome.changes).sum();
+        let closed = if has_changes { seal::close(&self.conn, own).map(|_| ()) } else { Ok(()) };
         if let Err(error) = closed.and_then(|()| self.execute("COMMIT")) {
             self.fail_all(done, &error);
             return;
@@ -462,7 +463,8 @@ impl Error {
     }
 
     fn is_failed_write(&self) -> bool {
-        matches!(self, Error::Sqlite(_, source)
+        matches!(self, Error::Unsynced)
+            || matches!(self, Error::Sqlite(_, source)
             if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
                 && !is_shm_without_room(source))
     }

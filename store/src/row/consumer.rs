@@ -327,7 +327,10 @@ pub fn renew(
     ttl: Duration,
 ) -> Result<()> {
     require(tx, name)?.require_generation(generation)?;
-    tx.note("renew a lease", RENEW, (name.as_str(), until(tx.now(), ttl))).map(|_| ())
+    match tx.note("renew a lease", RENEW, (name.as_str(), until(tx.now(), ttl)))? {
+        0 => Err(Error::LeaseLost { name: name.clone() }),
+        _ => Ok(()),
+    }
 }
 
 const RELEASE: &str = "UPDATE consumer SET lease_owner = NULL, lease_until = NULL
@@ -367,11 +370,21 @@ pub fn lag(
     consumer: &Consumer,
     now: Timestamp,
 ) -> Result<Lag> {
+    lag_of(snapshot, info, seal::logged_bytes(snapshot.conn())?, consumer, now)
+}
+
+/// The same for several: `logged` are the bytes of all changes ever logged.
+pub(crate) fn lag_of(
+    snapshot: &Snapshot<'_>,
+    info: &LogInfo,
+    logged: i64,
+    consumer: &Consumer,
+    now: Timestamp,
+) -> Result<Lag> {
     let acked = consumer.acked.seq.max(info.floor);
     if acked >= info.head {
         return Ok(Lag::default());
     }
-    let logged = seal::logged_bytes(snapshot.conn())?;
     let bytes = logged.saturating_sub(seal::bytes_until(snapshot.conn(), acked)?);
     let oldest = log::time_of(snapshot, acked.next())?.unwrap_or(now);
     Ok(Lag {

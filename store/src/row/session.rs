@@ -3,7 +3,7 @@
 use rusqlite::Row;
 
 use crate::cursor::Cursor;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::id::{ProjectId, SessionId, check_branch, check_label};
 use crate::row::project;
 use crate::state;
@@ -189,7 +189,10 @@ pub fn create(tx: &Tx<'_>, new: &NewSession) -> Result<Session> {
         }
     }
     let last = tx.one("read the last number", SELECT_LAST_NUM, [project], |row| row.get(0))?;
-    let num = last.unwrap_or(0_i64).saturating_add(1);
+    let num = last.unwrap_or(0_i64).checked_add(1);
+    // A number that nothing can follow is none that we gave.
+    let num =
+        num.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX)).context("number it")?;
     let id = SessionId::new(&new.project, num);
     let params = (
         id.as_str(),

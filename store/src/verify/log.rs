@@ -32,7 +32,9 @@ pub(super) fn check(conn: &Connection, findings: &mut Findings) -> Result<Read> 
     let info = log::info(&Snapshot::new(conn))?;
     let sealed = seal::sealed(conn)?;
     let mut read = Read::default();
-    let mut block = Block { floor: info.floor, sealed, number: None, sum: Digest::default() };
+    let bytes = seal::pruned_bytes(conn)?;
+    let mut block =
+        Block { floor: info.floor, sealed, number: None, sum: Digest::default(), bytes };
     let mut hasher = Hasher::default();
     let mut last = info.floor;
     let mut statement = conn.prepare_cached(SELECT).context(step)?;
@@ -44,7 +46,7 @@ pub(super) fn check(conn: &Connection, findings: &mut Findings) -> Result<Read> 
             continue;
         }
         tell_missing(last, seq, findings);
-        let (digest, _) = hasher.change(row).context(step)?;
+        let (digest, bytes) = hasher.change(row).context(step)?;
         read.changes += 1;
         read.sum += digest;
         if seq > sealed.seq {
@@ -55,6 +57,7 @@ pub(super) fn check(conn: &Connection, findings: &mut Findings) -> Result<Read> 
                 block.number = Some(seal::block_of(seq));
             }
             block.sum += digest;
+            block.bytes = block.bytes.saturating_add(bytes);
         }
         let text = |column| row.get_ref(column)?.as_bytes_or_null().map_err(rusqlite::Error::from);
         let entity = text(5).context(step)?.unwrap_or_default();
@@ -83,23 +86,35 @@ struct Block {
     sealed: Sealed,
     number: Option<i64>,
     sum: Digest,
+    /// The bytes of all changes up to its end.
+    bytes: i64,
 }
 
-const SELECT_SEAL: &str = "SELECT digest FROM log_seal WHERE block = ?1";
+const SELECT_SEAL: &str = "SELECT digest, bytes FROM log_seal WHERE block = ?1";
 
 impl Block {
     fn close(&mut self, conn: &Connection, read: &mut Read, findings: &mut Findings) -> Result<()> {
         let sum = std::mem::take(&mut self.sum);
         let Some(block) = self.number else { return Ok(()) };
-        let stored = Snapshot::new(conn)
-            .one("read a seal", SELECT_SEAL, [block], |row| row.get::<_, Digest>(0))?;
-        let is_open = block == seal::block_of(self.sealed.seq) && stored.is_none();
-        let expected = if is_open { Some(self.sealed.open) } else { stored };
-        if expected == Some(sum) {
+        let stored = Snapshot::new(conn).one("read a seal", SELECT_SEAL, [block], |row| {
+            Ok((row.get::<_, Digest>(0)?, row.get::<_, i64>(1)?))
+        })?;
+        let is_open = block == seal::block_of(self.sealed.seq) && self.sealed.seq.0 % BLOCK != 0;
+        let expected = if is_open { Some((self.sealed.open, self.sealed.bytes)) } else { stored };
+        if expected == Some((sum, self.bytes)) {
             return Ok(());
         }
         let first = Seq(block * BLOCK).max(self.floor).next();
         let last = Seq((block + 1) * BLOCK).min(self.sealed.seq);
+        if let Some((expected, bytes)) = expected
+            && expected == sum
+        {
+            let message = format!("the size kept with the changes {first} to {last} is another");
+            findings.add("log.seal", message);
+            // One wrong size is told once.
+            self.bytes = bytes;
+            return Ok(());
+        }
         let message = if expected.is_some() {
             format!("a change of {first} to {last} is not what was sealed")
         } else {

@@ -164,10 +164,15 @@ fn what_a_killed_backup_left_is_taken_over() {
     let out = folder.path().join("a.db");
     for (suffix, bytes) in [(".partial", 1 << 20), (".partial-journal", 99), (".partial-wal", 99)] {
         let left = PathBuf::from(format!("{}{suffix}", out.display()));
-        std::fs::write(left, vec![7; bytes]).unwrap();
+        // What is spilled first need not be the first page.
+        std::fs::write(left, vec![0; bytes]).unwrap();
     }
     assert_holds(&backup(&fixture.store, &out).unwrap(), &fixture.store);
     assert_eq!(names(folder.path()), BTreeSet::from(["a.db".to_owned()]));
+    let own = folder.path().join("b.db.partial");
+    std::fs::write(&own, "somebody's own notes, not ours").unwrap();
+    assert_eq!(code(backup(&fixture.store, &folder.path().join("b.db"))), Code::TargetExists);
+    assert!(std::fs::read_to_string(&own).unwrap().starts_with("somebody"));
 }
 
 #[test]

@@ -101,6 +101,11 @@ fn every_planted_fault_is_found_and_named() {
             "UPDATE log_base SET digest = randomblob(16) WHERE entity = 'pr'",
             "rows: the rows of pr are not",
         ),
+        (
+            "UPDATE log_seal SET bytes = bytes + 1 WHERE block = 1",
+            "the size kept with the changes 17 to 32",
+        ),
+        ("UPDATE change_context SET logged_bytes = 0", "the size kept with"),
         ("DROP TRIGGER capture_pr_update", "db.schema: capture_pr_update is missing"),
         ("CREATE TRIGGER x AFTER INSERT ON pr BEGIN SELECT 1; END", "db.schema: x is not as"),
         (
