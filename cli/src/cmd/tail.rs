@@ -32,27 +32,42 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
     let filter = filter(&args.filter)?;
     let signals = Signals::listen().map_err(Error::Stdout)?;
     let store = context.open()?;
-    let source = match &args.consumer {
-        Some(name) => Source::Consumer(Box::new(consumer(&store, name, &filter, args)?)),
-        None => Source::Tail(Box::new(Tail::open(&store, start, filter.clone())?)),
-    };
+    let (source, rows) = open(&store, args, start, filter)?;
     let format = args.format.unwrap_or_else(|| default_format(context));
     let heartbeat = args.heartbeat.or(args.snapshot.then_some(HEARTBEAT));
     let mut printer = Printer::new(source, format, images(args.images), heartbeat)?;
-    if args.snapshot {
-        let holder = format!("ao-store tail, pid {}", std::process::id());
-        let reader = match &args.resume {
-            Some(position) => SnapshotReader::resume(&store, position, filter, &holder)?,
-            None => {
-                let start = Start::Cursor(printer.source.tail().cursor());
-                SnapshotReader::open(&store, start, printer.filter(&filter), &holder)?
-            }
-        };
-        if let Some(ended) = printer.print_snapshot(context, &store, reader, &signals)? {
-            return Ok(ended);
-        }
+    if let Some(rows) = rows
+        && let Some(ended) = printer.print_snapshot(context, rows, &signals)?
+    {
+        return Ok(ended);
     }
     printer.follow(context, &signals, stop)
+}
+
+/// Where the changes come from, and the rows before them where asked for. All that can be refused is
+/// refused here, before the first line names a position.
+fn open(
+    store: &Store,
+    args: &Args,
+    start: Start,
+    filter: Filter,
+) -> Result<(Source, Option<SnapshotReader>)> {
+    let holder = format!("ao-store tail, pid {}", std::process::id());
+    if let Some(name) = &args.consumer {
+        let mut consumer = consumer(store, name, &filter, args)?;
+        let tail = consumer.tail_mut();
+        let (start, filter) = (Start::Cursor(tail.cursor()), tail.filter().clone());
+        let rows = args.snapshot.then(|| SnapshotReader::open(store, start, filter, &holder));
+        return Ok((Source::Consumer(Box::new(consumer)), rows.transpose()?));
+    }
+    let rows = match &args.resume {
+        Some(position) => Some(SnapshotReader::resume(store, position, filter.clone(), &holder)?),
+        None if args.snapshot => Some(SnapshotReader::open(store, start, filter.clone(), &holder)?),
+        None => None,
+    };
+    // The stream begins where the snapshot does, also where that began before.
+    let start = rows.as_ref().map_or(start, |rows| Start::Cursor(rows.cursor()));
+    Ok((Source::Tail(Box::new(Tail::open(store, start, filter)?)), rows))
 }
 
 /// Prints changes from a position on until it is told to stop.
@@ -181,30 +196,14 @@ impl Printer {
         Ok(Printer { source, lines, seen: 0, printed, is_ready: false, snapshot: None })
     }
 
-    /// The filter of the consumer, if there is one.
-    fn filter(&mut self, given: &Filter) -> Filter {
-        match &mut self.source {
-            Source::Tail(_) => given.clone(),
-            Source::Consumer(consumer) => consumer.tail_mut().filter().clone(),
-        }
-    }
-
     /// Prints the rows; returns how it ended when it was interrupted.
     fn print_snapshot(
         &mut self,
         context: &Context,
-        store: &Store,
         mut reader: SnapshotReader,
         signals: &Signals,
     ) -> Result<Option<Ended>> {
         let cursor = reader.cursor();
-        if let Source::Tail(tail) = &mut self.source
-            && tail.cursor() != cursor
-        {
-            // Resumed: the stream begins where the snapshot began.
-            **tail = Tail::open(store, Start::Cursor(cursor), tail.filter().clone())?;
-        }
-        self.printed = cursor;
         self.lines.snapshot_begin(cursor)?;
         while let Some(rows) = reader.next_rows()? {
             self.lines.rows(cursor, &rows)?;

@@ -190,9 +190,15 @@ fn a_snapshot_gives_the_rows_then_the_stream() {
     let resumed = parsed(&env.ok(&[&args[..], &resume].concat()));
     assert!(controls(&resumed).contains(&"snapshot_end"));
     assert!(!controls(&resumed).contains(&"row"), "those rows were given");
-    let refused = ["tail", "--snapshot", "--resume", position];
-    env.refused(&refused, 2, "INVALID_CURSOR");
-    env.refused(&["tail", "--snapshot", "--resume", "zz"], 2, "INVALID_CURSOR");
+    // What came since is still to come, so no line before the rows names a later position.
+    env.ok(&["session", "new", "--project", "demo"]);
+    let resumed = parsed(&env.ok(&[&args[..], &resume].concat()));
+    assert_eq!((resumed[0]["cursor"].as_str(), seqs(&resumed)), (Some("1-3"), vec![4]));
+    for position in [position, "zz"] {
+        let refused = ["tail", "--snapshot", "--heartbeat", "1s", "--resume", position];
+        env.refused(&refused, 2, "INVALID_CURSOR");
+        assert_eq!(env.run(&refused).stdout, "");
+    }
     let status = env.json("store.status", &["status"]);
     assert_eq!(status["reservations"], json!([]), "given up at the end");
 }
