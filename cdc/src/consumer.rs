@@ -132,7 +132,8 @@ impl Consumer {
             if left.is_zero() {
                 return Ok(None);
             }
-            self.tail.wait(left.min(LEASE / 4))?;
+            let longest = if self.acked == self.stored { LEASE / 4 } else { ACK_EVERY };
+            self.tail.wait(left.min(longest))?;
         }
     }
 

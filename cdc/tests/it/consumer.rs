@@ -91,6 +91,18 @@ fn an_acknowledgement_is_written_soon_although_nothing_comes() {
         assert!(started.elapsed() < SOON);
         reader.next_within(100, Duration::from_millis(20)).unwrap();
     }
+    // Nor does one long wait hold it up.
+    reader.ack(at(1, 5)).unwrap();
+    let store = fixture.store.clone();
+    let seen = thread::spawn(move || {
+        let started = Instant::now();
+        while stored(&store).acked != at(1, 5) {
+            assert!(started.elapsed() < Duration::from_secs(2), "only when the wait is over");
+            thread::sleep(Duration::from_millis(10));
+        }
+    });
+    assert!(reader.next_within(100, Duration::from_millis(2400)).unwrap().is_none());
+    seen.join().unwrap();
 }
 
 #[test]
