@@ -9,7 +9,7 @@ use ao_cdc::wire::{Control, Encoder, Hello};
 use ao_store::row::change::ChangeRef;
 use ao_store::row::consumer::Generation;
 use ao_store::row::log::LogInfo;
-use ao_store::{Cursor, Timestamp};
+use ao_store::{Cursor, Seq, Timestamp};
 
 use crate::args::Format;
 use crate::error::Result;
@@ -25,6 +25,8 @@ pub(crate) struct Lines {
     /// How often a control line comes at least; `None` for a stream without any.
     heartbeat: Option<Duration>,
     text: Vec<u8>,
+    /// The last change that was appended.
+    last: Option<Seq>,
     /// The position that the last line told, and when.
     told: Option<Cursor>,
     at: Instant,
@@ -32,7 +34,8 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn new(encoder: Encoder, format: Format, heartbeat: Option<Duration>) -> Lines {
-        Lines { encoder, format, heartbeat, text: Vec::new(), told: None, at: Instant::now() }
+        let (text, last, told, at) = (Vec::new(), None, None, Instant::now());
+        Lines { encoder, format, heartbeat, text, last, told, at }
     }
 
     pub(crate) fn hello(
@@ -83,6 +86,7 @@ impl Lines {
 
     /// Appends a change.
     pub(crate) fn change(&mut self, change: &ChangeRef<'_>) -> Result<(), ao_store::Error> {
+        self.last = Some(change.seq());
         match self.format {
             Format::Pretty => pretty::write(change, &mut self.text),
             Format::Ndjson => self.encoder.ndjson(change, &mut self.text),
@@ -97,8 +101,9 @@ impl Lines {
         cursor: Cursor,
         head: impl FnOnce() -> Result<Cursor>,
     ) -> Result<()> {
-        if !self.text.is_empty() {
-            self.told = Some(cursor);
+        if let Some(seq) = self.last.take() {
+            // What followed it and did not pass is worth telling when nothing else comes.
+            self.told = Some(Cursor { seq, ..cursor });
             return self.write();
         }
         let Some(heartbeat) = self.heartbeat else { return Ok(()) };
@@ -131,10 +136,11 @@ impl Lines {
 
     fn write(&mut self) -> Result<()> {
         let text = std::mem::take(&mut self.text);
+        // Also where nothing is shown to a person, or the next bookmark would be due at once.
+        self.at = Instant::now();
         if text.is_empty() {
             return Ok(());
         }
-        self.at = Instant::now();
         match self.format {
             Format::Pretty => output::bytes(&text),
             Format::Ndjson | Format::Cloudevents => output::raw_bytes(&text),

@@ -13,7 +13,9 @@ use crate::output::printable;
 
 /// RFC 3339 in UTC with milliseconds.
 pub(crate) fn time(at: Timestamp) -> String {
-    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
+    // Out of range is a lease for ever, or damage: the nearest says more than the epoch.
+    let nearest = if at.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or(nearest);
     instant.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 

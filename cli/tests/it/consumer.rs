@@ -167,6 +167,17 @@ fn bookmarks_come_to_a_stream_that_is_filtered_or_idle() {
 }
 
 #[test]
+fn what_does_not_pass_after_an_event_is_told_without_waiting_for_the_heartbeat() {
+    let env = world(2);
+    let filter = ["--type", "project_created", "--from", "beginning"];
+    let tail =
+        env.spawn(&[&["tail", "--heartbeat", "1h", "--format", "ndjson"][..], &filter].concat());
+    let lines: Vec<_> = (0..3).map(|_| tail.change()).collect();
+    assert_eq!((controls(&lines), seqs(&lines)), (vec!["hello", "bookmark"], vec![1]));
+    assert_eq!(lines[2]["cursor"], "1-3");
+}
+
+#[test]
 fn a_snapshot_gives_the_rows_then_the_stream() {
     let env = world(2);
     let args = ["tail", "--snapshot", "--no-follow", "--format", "ndjson"];
