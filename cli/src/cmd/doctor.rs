@@ -136,19 +136,16 @@ fn sqlite() -> Finding {
 
 fn consumers(stats: &Stats, now: Timestamp) -> Finding {
     let id = "consumers.lag";
+    // One that cannot go on is worse than any that is only late.
+    for (consumer, _) in &stats.consumers {
+        let name = &consumer.name;
+        if let Err(error) = log::check_cursor(&stats.log, consumer.acked) {
+            let message = format!("consumer {name} cannot go on: {error}");
+            return Finding::fail(id, message, format!("ao-store consumer seek {name} --to end"));
+        }
+    }
     for (consumer, lag) in &stats.consumers {
         let name = &consumer.name;
-        match log::check_cursor(&stats.log, consumer.acked) {
-            Ok(()) => {}
-            Err(error) => {
-                let message = format!("consumer {name} cannot go on: {error}");
-                return Finding::fail(
-                    id,
-                    message,
-                    format!("ao-store consumer seek {name} --to end"),
-                );
-            }
-        }
         if lag.events >= LAG_EVENTS {
             let age = view::duration(lag.age_ms);
             let idle =
