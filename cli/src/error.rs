@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ao_store::{Code, io_code};
+use ao_store::{Code, ConsumerName, io_code};
 use serde_json::{Value, json};
 
 /// The result of a command or a part of it.
@@ -20,6 +20,9 @@ pub(crate) enum Error {
     /// The documents before this one stay applied.
     #[error("{source}")]
     Document { applied: u64, source: Box<Error> },
+    /// Where a consumer stands can no longer be resumed.
+    #[error("{source}")]
+    Stranded { name: ConsumerName, source: Box<Error> },
     #[error("{0}")]
     Usage(String),
     #[error("cannot ask whether to {what}: no terminal is attached")]
@@ -50,13 +53,23 @@ impl Error {
         Error::File { action, path: path.to_owned(), source }
     }
 
+    /// The same error of a consumer: what to do about its cursor is another thing.
+    pub(crate) fn of_consumer(self, name: &ConsumerName) -> Error {
+        match self.code() {
+            Code::CursorExpired | Code::CursorEpoch => {
+                Error::Stranded { name: name.clone(), source: Box::new(self) }
+            }
+            _ => self,
+        }
+    }
+
     /// The code in the registry.
     pub(crate) fn code(&self) -> Code {
         match self {
             Error::Store(error) => error.code(),
             Error::Cdc(error) => error.code(),
             Error::Observer(error) => error.code(),
-            Error::Document { source, .. } => source.code(),
+            Error::Document { source, .. } | Error::Stranded { source, .. } => source.code(),
             Error::Usage(_) | Error::Unconfirmed { .. } => Code::Usage,
             Error::Delivery { source, .. } => source.code(),
             Error::InvalidPath { .. } => Code::InvalidPath,
@@ -71,7 +84,7 @@ impl Error {
 
     /// The causes under the error, outermost first, without those that only repeat what was said.
     pub(crate) fn causes(&self) -> Vec<String> {
-        if let Error::Document { source, .. } = self {
+        if let Error::Document { source, .. } | Error::Stranded { source, .. } = self {
             return source.causes();
         }
         let mut said = vec![self.to_string()];
@@ -96,6 +109,7 @@ impl Error {
                 details["applied"] = json!(applied);
                 details
             }
+            Error::Stranded { source, .. } => source.details(),
             Error::TimedOut { seen, wanted } => json!({"seen": seen, "wanted": wanted}),
             Error::MigrationPending { found, known } => json!({"found": found, "known": known}),
             _ => json!({}),

@@ -27,6 +27,16 @@ pub(crate) fn of(error: &Error) -> String {
         Error::Cdc(ao_cdc::Error::Store(ao_store::Error::LeaseHeld { name, .. })) => format!(
             "stop its owner, wait, or fence it off: `ao-store tail --consumer {name} --take-over`"
         ),
+        Error::Store(ao_store::Error::LeaseHeld { name, .. }) => format!(
+            "stop its owner or wait; `ao-store consumer get {name}` shows it, `seek` and `rm` take --force"
+        ),
+        Error::Stranded { name, .. } => {
+            format!("move it to what is kept: `ao-store consumer seek {name} --to beginning`")
+        }
+        Error::Cdc(ao_cdc::Error::InvalidPosition) => {
+            "give `resume` of a line snapshot_position and the filter of then, or leave --resume out"
+                .to_owned()
+        }
         Error::Cdc(ao_cdc::Error::UnknownType(typed)) => match nearest(typed, CHANGE_TYPES) {
             Some(known) => format!("did you mean {known}?"),
             None => format!("the types are: {}", CHANGE_TYPES.join(", ")),
@@ -76,7 +86,7 @@ pub(crate) fn nearest<'a>(typed: &str, known: &[&'a str]) -> Option<&'a str> {
 /// The form of an id, name or branch.
 fn of_id(what: &str) -> &'static str {
     match what {
-        "project id" => of_code(Code::InvalidId),
+        "project id" | "consumer name" => of_code(Code::InvalidId),
         "session id" => "list the sessions: `ao-store session ls --all`",
         "branch" => "use a plain branch name such as feature/fix-1",
         _ => "use one line of text of at most 200 bytes",
@@ -95,7 +105,7 @@ fn of_code(code: Code) -> &'static str {
         Code::NotAGitRepo => "run `git init` there, or name another path",
         Code::InvalidPrRef => "write https://HOST/OWNER/REPO/pull/N or OWNER/REPO#N",
         Code::InvalidCursor => {
-            "write beginning, end, -N, or a cursor as an event carries it, such as 1-412"
+            "write a cursor as an event carries it, such as 1-412; a start can be beginning or end too"
         }
         Code::InvalidEventType => "the types are listed in docs/json.md",
         Code::InvalidDelivery => {
@@ -183,11 +193,11 @@ fn of_upkeep(code: Code) -> &'static str {
         Code::ConsumerFilter => {
             "leave the filter out, or create another consumer: `ao-store consumer create NAME`"
         }
-        Code::LeaseHeld => {
-            "stop its owner or wait; `ao-store consumer ls` shows it, --force goes over it"
-        }
+        Code::LeaseHeld => "stop its owner or wait; `ao-store consumer ls` shows it",
         Code::LeaseLost => "`ao-store consumer ls` shows who has it",
-        Code::TargetExists => "name another file, or move that one away",
+        Code::TargetExists => {
+            "name another file (for `import` another --data-dir), or move that one away"
+        }
         Code::StoreInUse => "stop what has it open: `ao-store status` names readers",
         Code::StoreReplaced => "start the command again: it then opens the new file",
         Code::SchemaMismatch => {

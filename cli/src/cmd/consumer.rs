@@ -31,16 +31,11 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         Command::Ls => list(context),
         Command::Get { name } => get(context, &name.parse()?),
         Command::Pull { name, count, wait, lease } => {
-            pull(context, &name.parse()?, count, wait, lease)
+            let name: ConsumerName = name.parse()?;
+            pull(context, &name, count, wait, lease).map_err(|error| error.of_consumer(&name))
         }
         Command::Ack { name, cursor, lease } => {
-            let (name, cursor): (ConsumerName, Cursor) = (name.parse()?, cursor.parse()?);
-            let lease = lease.map(Generation);
-            let store = context.open()?;
-            store.write(cause(), move |tx| consumer::ack(tx, &name, cursor, lease)).map_or_else(
-                |error| Err(error.into()),
-                |acked| show(context, &store, "consumer.ack", &acked.value.name, "acknowledged"),
-            )
+            acknowledge(context, &name.parse()?, cursor.parse()?, lease.map(Generation))
         }
         Command::Seek { name, to, force } => seek(context, name.parse()?, &to, fence(force)),
         Command::Rm { name, force, consent } => {
@@ -214,6 +209,24 @@ fn take_lease(store: &Store, name: &ConsumerName, ttl: Duration) -> Result<Gener
     let leased =
         store.write(cause(), move |tx| consumer::acquire(tx, &name, &owner, ttl, displace))?;
     Ok(leased.value.generation)
+}
+
+fn acknowledge(
+    context: &Context,
+    name: &ConsumerName,
+    cursor: Cursor,
+    lease: Option<Generation>,
+) -> Result<()> {
+    let store = context.open()?;
+    let acked = name.clone();
+    match store.write(cause(), move |tx| consumer::ack(tx, &acked, cursor, lease)) {
+        Ok(_) => show(context, &store, "consumer.ack", name, "acknowledged"),
+        // It is the consumer that is of another epoch, not what was typed.
+        Err(error @ ao_store::Error::CursorEpoch { asked, .. }) if asked != cursor => {
+            Err(Error::from(error).of_consumer(name))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn seek(context: &Context, name: ConsumerName, to: &str, fence: Fence) -> Result<()> {

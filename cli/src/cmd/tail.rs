@@ -22,6 +22,12 @@ const TICK: Duration = Duration::from_millis(100);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
+    let Some(name) = &args.consumer else { return print(context, args, None) };
+    let name: ConsumerName = name.parse()?;
+    print(context, args, Some(&name)).map_err(|error| error.of_consumer(&name))
+}
+
+fn print(context: &Context, args: &Args, name: Option<&ConsumerName>) -> Result<Ended> {
     let stop = Stop {
         at_head: args.no_follow,
         after: args.count,
@@ -32,7 +38,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
     let filter = filter(&args.filter)?;
     let signals = Signals::listen().map_err(Error::Stdout)?;
     let store = context.open()?;
-    let (source, rows) = open(&store, args, start, filter)?;
+    let (source, rows) = open(&store, args, name, start, filter)?;
     let format = args.format.unwrap_or_else(|| default_format(context));
     let heartbeat = args.heartbeat.or(args.snapshot.then_some(HEARTBEAT));
     let mut printer = Printer::new(source, format, images(args.images), heartbeat)?;
@@ -49,11 +55,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
 fn open(
     store: &Store,
     args: &Args,
+    name: Option<&ConsumerName>,
     start: Start,
     filter: Filter,
 ) -> Result<(Source, Option<SnapshotReader>)> {
     let holder = format!("ao-store tail, pid {}", std::process::id());
-    if let Some(name) = &args.consumer {
+    if let Some(name) = name {
         let mut consumer = consumer(store, name, &filter, args)?;
         let tail = consumer.tail_mut();
         let (start, filter) = (Start::Cursor(tail.cursor()), tail.filter().clone());
@@ -139,12 +146,11 @@ fn since(text: &str) -> Result<Start> {
     Ok(Start::Since(Timestamp(Timestamp::now().0.saturating_sub(ago))))
 }
 
-fn consumer(store: &Store, name: &str, filter: &Filter, args: &Args) -> Result<Consumer> {
-    let name: ConsumerName = name.parse()?;
+fn consumer(store: &Store, name: &ConsumerName, filter: &Filter, args: &Args) -> Result<Consumer> {
     let takeover = if args.take_over { Takeover::Always } else { Takeover::IfGone };
     // No filter on the command line is no other filter.
     let filter = (!filter.is_empty()).then_some(filter);
-    Ok(Consumer::open(store, &name, filter, &Owner::this_process(), takeover)?)
+    Ok(Consumer::open(store, name, filter, &Owner::this_process(), takeover)?)
 }
 
 /// When a tail ends by itself.

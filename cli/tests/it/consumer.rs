@@ -59,11 +59,32 @@ fn what_is_nearly_a_name_gets_the_right_one_as_hint() {
     let stderr = env.refused(&["tail", "--entity", "pr_coment"], 2, "INVALID_EVENT_TYPE");
     assert!(stderr.contains("did you mean pr_comment?"), "{stderr}");
     for name in ["-x", "", "a b", "../x", "a;b", "#(id)"] {
-        env.refused(&["consumer", "create", "--", name], 2, "INVALID_ID");
+        let stderr = env.refused(&["consumer", "create", "--", name], 2, "INVALID_ID");
+        assert!(stderr.contains("use letters, digits"), "{stderr}");
     }
     env.refused(&["consumer", "create", "x", "--policy", "bounded"], 2, "USAGE");
     env.refused(&["consumer", "create", "x", "--max-events", "3"], 2, "USAGE");
     env.refused(&["consumer", "create", "x", "--from", "1-99"], 2, "CURSOR_IN_FUTURE");
+}
+
+#[test]
+fn a_consumer_that_cannot_go_on_is_told_how_it_can() {
+    let env = world(3);
+    env.ok(&["consumer", "create", "aaa", "--policy", "none", "--from", "beginning"]);
+    env.ok(&["consumer", "ack", "idx", "1-4"]);
+    env.ok(&["prune", "--keep-events", "1", "--yes"]);
+    for args in [["consumer", "pull", "aaa"], ["tail", "--consumer", "aaa"]] {
+        let stderr = env.refused(&args, 7, "CURSOR_EXPIRED");
+        assert!(stderr.contains("`ao-store consumer seek aaa --to beginning`"), "{stderr}");
+    }
+    env.ok(&["consumer", "seek", "aaa", "--to", "beginning"]);
+    assert_eq!(seqs(&parsed(&env.ok(&["consumer", "pull", "aaa"]))), [4]);
+    let held = ["consumer", "pull", "aaa", "--lease", "500000000y"];
+    env.ok(&held);
+    let stderr = env.refused(&held, 9, "LEASE_HELD");
+    assert!(stderr.contains("`ao-store consumer get aaa` shows it"), "{stderr}");
+    let held = env.json("consumer.get", &["consumer", "get", "aaa"]);
+    assert!(held["lease_until"].as_str().unwrap().starts_with("9999-"), "{held}");
 }
 
 #[test]
