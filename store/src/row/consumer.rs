@@ -381,7 +381,9 @@ pub(crate) fn lag_of(
     consumer: &Consumer,
     now: Timestamp,
 ) -> Result<Lag> {
-    let acked = consumer.acked.seq.max(info.floor);
+    // Of another epoch it has nothing of this one: a lag of none would hide that it is stuck.
+    let is_here = consumer.acked.epoch == info.epoch;
+    let acked = if is_here { consumer.acked.seq.max(info.floor) } else { info.floor };
     if acked >= info.head {
         return Ok(Lag::default());
     }

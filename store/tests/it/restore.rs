@@ -124,7 +124,10 @@ fn assert_nothing_is_held(store: &Store) {
     assert_eq!(stats.reservations, []);
     assert_eq!(stats.consumers.len(), 2);
     for (found, _) in stats.consumers {
-        assert_eq!((found.lease, found.acked.epoch), (None, Epoch(1)));
+        assert_eq!((found.lease.clone(), found.acked.epoch), (None, Epoch(1)));
+        // It stands at the head of the epoch before and cannot read a thing of this one.
+        let lag = store.read(|s| consumer::lag(s, &log::info(s)?, &found, Timestamp(T0))).unwrap();
+        assert_eq!(lag.events, info(store).head.0.abs_diff(info(store).floor.0));
         let (name, to) = (found.name.clone(), info(store).head_cursor());
         let acked = store.write(at(T0), move |tx| consumer::ack(tx, &name, to, None));
         assert_eq!(code(acked), Code::CursorEpoch);
