@@ -141,7 +141,11 @@ fn consumers(stats: &Stats, now: Timestamp) -> Finding {
         let name = &consumer.name;
         if let Err(error) = log::check_cursor(&stats.log, consumer.acked) {
             let message = format!("consumer {name} cannot go on: {error}");
-            return Finding::fail(id, message, format!("ao-store consumer seek {name} --to beginning"));
+            return Finding::fail(
+                id,
+                message,
+                format!("ao-store consumer seek {name} --to beginning"),
+            );
         }
     }
     for (consumer, lag) in &stats.consumers {
