@@ -18,6 +18,9 @@ pub enum Error {
     /// A filter names a kind of thing that has no changes.
     #[error("nothing of the kind {0:?} has changes")]
     UnknownEntity(String),
+    /// The types and entities of a filter exclude each other.
+    #[error("no change of these entities has one of these types")]
+    NothingMatches,
     /// The position of a snapshot is not one that was given out, or is of another filter.
     #[error("this is not the position of a snapshot with this filter")]
     InvalidPosition,
@@ -35,7 +38,9 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::Store(error) => error.code(),
-            Error::UnknownType(_) | Error::UnknownEntity(_) => Code::InvalidEventType,
+            Error::UnknownType(_) | Error::UnknownEntity(_) | Error::NothingMatches => {
+                Code::InvalidEventType
+            }
             Error::InvalidPosition => Code::InvalidCursor,
             Error::Thread(_) => Code::Io,
             Error::Stopped => Code::Internal,

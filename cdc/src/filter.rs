@@ -41,12 +41,15 @@ impl Filter {
     /// The same filter, of these kinds of things only, such as `pr_comment`.
     ///
     /// # Errors
-    /// [`Error::UnknownEntity`] when one of them has no changes.
+    /// [`Error::UnknownEntity`] when one of them has no changes; [`Error::NothingMatches`] when none of
+    /// them has one of the types.
     pub fn of_entities(self, entities: Vec<String>) -> Result<Filter> {
         if let Some(unknown) = entities.iter().find(|name| !ENTITIES.contains(&name.as_str())) {
             return Err(Error::UnknownEntity(unknown.clone()));
         }
-        Ok(Filter { entities: sorted(entities), ..self })
+        let filter = Filter { entities: sorted(entities), ..self };
+        // Rather now than a stream that is silent for ever.
+        if filter.entities().is_empty() { Err(Error::NothingMatches) } else { Ok(filter) }
     }
 
     /// Whether everything passes.
@@ -177,6 +180,12 @@ mod tests {
         assert!(matches!(result, Err(Error::UnknownType(_))));
         let result = Filter::default().of_entities(vec!["comment".to_owned()]);
         assert!(matches!(result, Err(Error::UnknownEntity(_))));
+        let created = Filter::new(vec!["pr_created".to_owned()], vec![], vec![]).unwrap();
+        assert!(matches!(
+            created.clone().of_entities(vec!["session".to_owned()]),
+            Err(Error::NothingMatches)
+        ));
+        assert!(created.of_entities(vec!["pr".to_owned()]).is_ok());
     }
 
     #[test]

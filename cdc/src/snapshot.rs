@@ -32,17 +32,23 @@ pub struct Reservation {
     cursor: Cursor,
     holder: String,
     renewed: Instant,
+    /// Whether it is to outlive this process.
+    is_left: bool,
 }
 
 impl Reservation {
     fn new(store: &Store, cursor: Cursor, holder: &str) -> Result<Reservation> {
         let (store, holder) = (StoreHandle(store.clone()), holder.to_owned());
         let id = reserve(&store, cursor, &holder)?;
-        Ok(Reservation { store, id, cursor, holder, renewed: Instant::now() })
+        Ok(Reservation { store, id, cursor, holder, renewed: Instant::now(), is_left: false })
     }
 
-    /// One that has ended, as while the process was stopped, is made again, unless the log was pruned.
-    fn keep(&mut self) -> Result<()> {
+    /// Keeps it for [`RESERVATION`] more; to be called now and then. One that has ended, as while the
+    /// process was stopped, is made again.
+    ///
+    /// # Errors
+    /// `CURSOR_EXPIRED` when the log was pruned meanwhile.
+    pub fn keep(&mut self) -> Result<()> {
         if self.renewed.elapsed() < RESERVATION / 4 {
             return Ok(());
         }
@@ -66,6 +72,9 @@ fn reserve(store: &StoreHandle, cursor: Cursor, holder: &str) -> Result<Reservat
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         let id = self.id;
         if let Err(error) = self.store.0.write(now(), move |tx| reservation::release(tx, id)) {
             tracing::debug!(%error, "a reservation was not given up");
@@ -180,6 +189,20 @@ impl SnapshotReader {
         let mut reader = SnapshotReader::at(store, cursor, filter, holder)?;
         reader.go_to(text("entity")?, text("after")?)?;
         Ok(reader)
+    }
+
+    /// Holds retention back while the stream catches up; to be called now and then.
+    ///
+    /// # Errors
+    /// Those of [`Reservation::keep`].
+    pub fn keep(&mut self) -> Result<()> {
+        self.reservation.keep()
+    }
+
+    /// Ends here for now: the reservation stays until its time is over, so that the rest can be read by
+    /// [`SnapshotReader::resume`].
+    pub fn leave(mut self) {
+        self.reservation.is_left = true;
     }
 
     /// The moment that it shows.

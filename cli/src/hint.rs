@@ -7,72 +7,88 @@ use crate::error::Error;
 
 /// The hint for an error.
 pub(crate) fn of(error: &Error) -> String {
-    match error {
-        Error::Cdc(ao_cdc::Error::UnknownEntity(typed)) => match nearest(typed, ENTITIES) {
-            Some(known) => format!("did you mean {known}?"),
-            None => format!("they are: {}", ENTITIES.join(", ")),
-        },
-        Error::Store(ao_store::Error::ConsumerNotFound { name, known })
-        | Error::Cdc(ao_cdc::Error::Store(ao_store::Error::ConsumerNotFound { name, known })) => {
+    let particular = match error {
+        Error::Cdc(ao_cdc::Error::Store(ao_store::Error::LeaseHeld { name, .. })) => Some(format!(
+            "stop its owner, wait, or fence it off: `ao-store tail --consumer {name} --take-over`"
+        )),
+        Error::Store(error) | Error::Cdc(ao_cdc::Error::Store(error)) => of_store(error),
+        Error::Cdc(error) => of_stream(error),
+        Error::Stranded { name, .. } => Some(format!(
+            "move it to what is kept: `ao-store consumer seek {name} --to beginning`"
+        )),
+        Error::Document { source, .. } => Some(of(source)),
+        Error::Unconfirmed { command, .. } => Some(format!("`{command} --yes`")),
+        Error::Delivery { source: ao_observer::Error::InvalidPayload { .. }, .. } => Some(
+            "give the whole JSON body that GitHub sent; --event must name its X-GitHub-Event header"
+                .to_owned(),
+        ),
+        _ => None,
+    };
+    particular.unwrap_or_else(|| of_code(error.code()).to_owned())
+}
+
+/// A hint that names what the error names.
+fn of_store(error: &ao_store::Error) -> Option<String> {
+    use ao_store::Error as E;
+    Some(match error {
+        E::ConsumerNotFound { name, known } => {
             let known: Vec<_> = known.iter().map(String::as_str).collect();
             match nearest(name, &known) {
                 Some(known) => format!("did you mean {known}?"),
                 None => format!("create it: `ao-store consumer create {name}`"),
             }
         }
-        Error::Store(ao_store::Error::LeaseLost { name })
-        | Error::Cdc(ao_cdc::Error::Store(ao_store::Error::LeaseLost { name })) => {
-            format!("`ao-store consumer get {name}` shows who has it")
-        }
-        Error::Cdc(ao_cdc::Error::Store(ao_store::Error::LeaseHeld { name, .. })) => format!(
-            "stop its owner, wait, or fence it off: `ao-store tail --consumer {name} --take-over`"
-        ),
-        Error::Store(ao_store::Error::LeaseHeld { name, .. }) => format!(
+        E::LeaseLost { name } => format!("`ao-store consumer get {name}` shows who has it"),
+        E::LeaseHeld { name, .. } => format!(
             "stop its owner or wait; `ao-store consumer get {name}` shows it, `seek` and `rm` take --force"
         ),
-        Error::Stranded { name, .. } => {
-            format!("move it to what is kept: `ao-store consumer seek {name} --to beginning`")
-        }
-        Error::Cdc(ao_cdc::Error::InvalidPosition) => {
-            "give `resume` of a line snapshot_position and the filter of then, or leave --resume out"
-                .to_owned()
-        }
-        Error::Cdc(ao_cdc::Error::UnknownType(typed)) => match nearest(typed, CHANGE_TYPES) {
-            Some(known) => format!("did you mean {known}?"),
-            None => format!("the types are: {}", CHANGE_TYPES.join(", ")),
-        },
-        Error::Store(ao_store::Error::PrClaimed { owner, .. }) => {
-            format!(
-                "`ao-store session get {owner}` shows the owner; leave --no-takeover out to take it over"
-            )
-        }
-        Error::Store(ao_store::Error::PrOwnedByOther { pr, owner, named }) => {
+        E::PrClaimed { owner, .. } => format!(
+            "`ao-store session get {owner}` shows the owner; leave --no-takeover out to take it over"
+        ),
+        E::PrOwnedByOther { pr, owner, named } => {
             format!("observe it for {owner}, or move it: `ao-store pr claim {named} {pr}`")
         }
-        Error::Store(ao_store::Error::OrchestratorActive { session, .. }) => {
+        E::OrchestratorActive { session, .. } => {
             format!("`ao-store session get {session}` shows it")
         }
-        Error::Store(ao_store::Error::PathAlreadyRegistered { owner, .. }) => {
+        E::PathAlreadyRegistered { owner, .. } => {
             format!("`ao-store project get {owner}` shows it")
         }
-        Error::Store(ao_store::Error::CursorExpired { oldest, .. })
-        | Error::Cdc(ao_cdc::Error::Store(ao_store::Error::CursorExpired { oldest, .. })) => {
-            format!("begin with what is kept: `ao-store tail --from {oldest}`")
+        E::CursorExpired { oldest, .. } => {
+            format!("what is kept begins at {oldest}: `ao-store tail --from {oldest}`")
         }
-        Error::Store(ao_store::Error::IdAlreadyRegistered(id)) => format!(
+        E::StoreInUse(path) => format!("stop what has it open: `fuser -v {}`", path.display()),
+        E::StoreNotFound(path) if !path.ends_with("ao.db") => {
+            "check the path of the file".to_owned()
+        }
+        E::IdAlreadyRegistered(id) => format!(
             "`ao-store project get {id}` shows it; for another repository choose another --id"
         ),
-        Error::Store(ao_store::Error::ProjectHasLiveSessions { id, .. }) => {
+        E::ProjectHasLiveSessions { id, .. } => {
             format!("list them: `ao-store session ls --project {id}`")
         }
-        Error::Store(ao_store::Error::InvalidId { what, .. }) => of_id(what).to_owned(),
-        Error::Document { source, .. } => of(source),
-        Error::Unconfirmed { command, .. } => format!("`{command} --yes`"),
-        Error::Delivery { source: ao_observer::Error::InvalidPayload { .. }, .. } => {
-            "give the whole JSON body that GitHub sent; --event must name its X-GitHub-Event header"
-                .to_owned()
+        E::InvalidId { what, .. } => of_id(what).to_owned(),
+        _ => return None,
+    })
+}
+
+/// A hint about a filter or a position.
+fn of_stream(error: &ao_cdc::Error) -> Option<String> {
+    let near = |typed: &str, known: &[&str]| match nearest(typed, known) {
+        Some(known) => format!("did you mean {known}?"),
+        None => format!("they are: {}", known.join(", ")),
+    };
+    match error {
+        ao_cdc::Error::UnknownType(typed) => Some(near(typed, CHANGE_TYPES)),
+        ao_cdc::Error::UnknownEntity(typed) => Some(near(typed, ENTITIES)),
+        ao_cdc::Error::NothingMatches => {
+            Some("leave --entity out: a type names its entity already".to_owned())
         }
-        other => of_code(other.code()).to_owned(),
+        ao_cdc::Error::InvalidPosition => Some(
+            "give `resume` of a line snapshot_position and the filter of then, or leave --resume out"
+                .to_owned(),
+        ),
+        _ => None,
     }
 }
 

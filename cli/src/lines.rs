@@ -67,7 +67,9 @@ impl Lines {
                 self.render(&Control::Row { cursor, entity: rows.entity, row });
             }
         }
-        if !rows.rows.is_empty() {
+        // A filter may hold long tables back: the position says that it goes on.
+        let is_silent = self.heartbeat.is_some_and(|heartbeat| self.at.elapsed() >= heartbeat);
+        if !rows.rows.is_empty() || is_silent {
             self.render(&Control::Position { cursor, resume: &rows.position });
         }
         self.write()

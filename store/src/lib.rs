@@ -89,7 +89,7 @@ pub use stats::Stats;
 pub use store::{Options, Reader, Store};
 pub use time::Timestamp;
 pub use tx::{Cause, Snapshot, Tx};
-pub use upstream::{Ignored, Imported, Remark, Taken, import_upstream};
+pub use upstream::{Ignored, Imported, Remark, Taken, Upstream, import_upstream};
 pub use writer::Committed;
 
 /// The version of the SQLite that this crate brings along.

@@ -40,7 +40,8 @@ pub(crate) struct Tail {
     /// Go on with a snapshot that was interrupted, after the rows before this position
     #[arg(long, value_name = "POSITION", requires = "snapshot", conflicts_with_all = ["from", "since", "consumer"])]
     pub(crate) resume: Option<String>,
-    /// Begin where this consumer acknowledged, with its filter, and acknowledge what was printed
+    /// Begin where this consumer acknowledged, with its filter, and acknowledge what was printed: what is
+    /// in a pipe counts as printed (see `ao-store consumer pull` for another way)
     #[arg(long, value_name = "NAME", conflicts_with_all = ["from", "since"])]
     pub(crate) consumer: Option<String>,
     /// Take the consumer from an owner that still has it
@@ -49,7 +50,7 @@ pub(crate) struct Tail {
     /// How to print [default: pretty on a terminal, else ndjson]
     #[arg(long, value_name = "F")]
     pub(crate) format: Option<Format>,
-    /// Which images of the row to print
+    /// Which images of the row to print with a change
     #[arg(long, value_name = "I", default_value = "full")]
     pub(crate) images: Images,
     /// Print control lines too: hello, bookmarks at least this often, bye [default with --snapshot: 15s]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ao_store::transfer::{self, Imported, OnBad};
 use ao_store::verify::{self, Depth, Report};
-use ao_store::{Store, Timestamp};
+use ao_store::{Store, Timestamp, Upstream};
 use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
 
@@ -234,8 +234,10 @@ fn view_imported(imported: &Imported) -> Value {
 }
 
 fn import_ao(context: &Context, source: &Path) -> Result<()> {
+    // A file that cannot be read leaves no empty store behind.
+    let upstream = Upstream::read(&absolute(source)?, context.database())?;
     let (store, _) = Store::create(context.database(), context.options())?;
-    let imported = ao_store::import_upstream(&store, &absolute(source)?, cause())?;
+    let imported = upstream.import(&store, cause())?;
     let remark = |remark: &ao_store::Remark| json!({"table": remark.table, "key": remark.key, "reason": remark.reason});
     if context.is_json {
         let taken = imported.taken.iter().map(|taken| (taken.entity.to_owned(), json!(taken.rows)));

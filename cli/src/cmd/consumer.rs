@@ -19,6 +19,8 @@ use crate::{output, view};
 
 /// Changes read at once while pulling.
 const BATCH: usize = 512;
+/// How often a waiting pull looks whether anybody still reads.
+const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
@@ -164,18 +166,19 @@ fn pull(
     lease: Option<Duration>,
 ) -> Result<()> {
     let store = context.open()?;
-    let found = store.read(|snapshot| consumer::require(snapshot, name))?;
-    let mut tail =
-        Tail::open(&store, Start::Cursor(found.acked), Filter::from_json(&found.filter)?)?;
+    // The lease first: what its owner before acknowledged last counts.
     let lease = lease.map(|ttl| take_lease(&store, name, ttl)).transpose()?;
-    let encoder = Encoder::new(tail.log_id(), tail.cursor().epoch);
+    let found = store.read(|snapshot| consumer::require(snapshot, name))?;
+    let mut changes =
+        Tail::open(&store, Start::Cursor(found.acked), Filter::from_json(&found.filter)?)?;
+    let encoder = Encoder::new(changes.log_id(), changes.cursor().epoch);
     let mut lines = Lines::new(encoder, Format::Ndjson, Some(Duration::MAX));
-    lines.hello(tail.cursor(), &tail.log()?, lease)?;
+    lines.hello(changes.cursor(), &changes.log()?, lease)?;
     let deadline = std::time::Instant::now() + wait.min(Duration::from_secs(86_400 * 365));
-    let (mut seen, mut done) = (0, tail.cursor());
+    let (mut seen, mut done) = (0, changes.cursor());
     while seen < count {
         let (mut matched, mut last) = (0, None);
-        let visited = tail.visit(BATCH, |change| {
+        let visited = changes.visit(BATCH, |change| {
             if seen + matched == count {
                 return Ok(());
             }
@@ -184,7 +187,7 @@ fn pull(
             lines.change(change)
         })?;
         seen += matched;
-        done = tail.cursor();
+        done = changes.cursor();
         if let Some(last) = last.filter(|_| seen == count) {
             done.seq = last;
         }
@@ -193,11 +196,11 @@ fn pull(
         if visited.is_at_head && (seen > 0 || left.is_zero()) {
             break;
         }
-        if visited.is_at_head {
-            tail.wait(left)?;
+        if visited.is_at_head && !changes.wait(left.min(TICK))? && tail::is_output_closed() {
+            return Err(Error::BrokenPipe);
         }
     }
-    lines.bookmark(done, tail.log()?.head_cursor())
+    lines.bookmark(done, changes.log()?.head_cursor())
 }
 
 /// A lease that outlives this process: an owner that cannot be looked up ends by its time only.

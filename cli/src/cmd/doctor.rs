@@ -1,5 +1,6 @@
 //! Looks at the store and at what is around it, and says how to mend what is wrong.
 
+use ao_store::row::consumer::Policy;
 use ao_store::row::log;
 use ao_store::verify::Depth;
 use ao_store::{BALLAST_BYTES, SCHEMA_VERSION, Stats, Store, Timestamp};
@@ -141,11 +142,13 @@ fn consumers(stats: &Stats, now: Timestamp) -> Finding {
         let name = &consumer.name;
         if let Err(error) = log::check_cursor(&stats.log, consumer.acked) {
             let message = format!("consumer {name} cannot go on: {error}");
-            return Finding::fail(
-                id,
-                message,
-                format!("ao-store consumer seek {name} --to beginning"),
-            );
+            let fix = format!("ao-store consumer seek {name} --to beginning");
+            let is_expired = matches!(error, ao_store::Error::CursorExpired { .. });
+            // To be cut off is what the other policies agree to.
+            return match consumer.policy {
+                Policy::None | Policy::Bounded(_) if is_expired => Finding::warn(id, message, fix),
+                _ => Finding::fail(id, message, fix),
+            };
         }
     }
     for (consumer, lag) in &stats.consumers {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::doctor::readers::{WalReader, wal_readers};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::{metrics, output, view};
 
 /// Shows where the store is and what it holds.
@@ -22,6 +22,11 @@ pub(crate) fn run(context: &Context) -> Result<()> {
 
 /// Prints the same in the text format of Prometheus.
 pub(crate) fn print_metrics(context: &Context) -> Result<()> {
+    if context.is_json {
+        let what =
+            "metrics has a format of its own; `ao-store status --json` prints the same as JSON";
+        return Err(Error::Usage(what.to_owned()));
+    }
     let stats = context.open()?.stats(Timestamp::now())?;
     let readers = wal_readers(context.database()).len();
     output::raw_bytes(metrics::render(&stats, readers).as_bytes())

@@ -212,9 +212,14 @@ impl Printer {
         let cursor = reader.cursor();
         self.lines.snapshot_begin(cursor)?;
         while let Some(rows) = reader.next_rows()? {
-            self.lines.rows(cursor, &rows)?;
+            if let Err(error) = self.lines.rows(cursor, &rows) {
+                // Whoever read us may come back for the rest.
+                reader.leave();
+                return Err(error);
+            }
             if let Some(signal) = signals.came() {
                 context.say(&format!("stopped: go on with --snapshot --resume {}", rows.position));
+                reader.leave();
                 return Ok(Some(Ended::BySignal(signal)));
             }
             if let Source::Consumer(consumer) = &mut self.source {
@@ -258,6 +263,9 @@ impl Printer {
                 }
                 None if is_over => return Ok(Ended::Done),
                 _ => {}
+            }
+            if let Some(reader) = &mut self.snapshot {
+                reader.keep()?;
             }
             if is_at_head {
                 self.snapshot = None;
@@ -312,7 +320,7 @@ fn ended_by(signal: Signal) -> Ended {
 
 /// Whether the reader of our output went away. Without this look an idle `tail | head -1` would
 /// stand until the next change.
-fn is_output_closed() -> bool {
+pub(crate) fn is_output_closed() -> bool {
     let stdout = std::io::stdout();
     let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -410,7 +410,7 @@ fn a_type_that_is_nearly_right_gets_the_right_one_as_hint() {
     for (typed, hint) in [
         ("pr_create", "hint: did you mean pr_created?"),
         ("session_delete", "hint: did you mean session_deleted?"),
-        ("zzz", "hint: the types are: project_created, "),
+        ("zzz", "hint: they are: project_created, "),
     ] {
         let stderr = env.refused(&["tail", "--type", typed], 2, "INVALID_EVENT_TYPE");
         assert!(stderr.contains(hint), "{typed}: {stderr}");

@@ -29,12 +29,33 @@ use crate::tx::{Cause, Tx};
 /// `INVALID_PATH` when there is no file, `INVALID_SOURCE` when it is not a database of `ao` or
 /// cannot be read without changing it, `CORRUPT` when it is damaged, `STORE_NOT_EMPTY`.
 pub fn import_upstream(store: &Store, file: &Path, cause: Cause) -> Result<Imported> {
-    let source = source::open(file, store.path())?;
-    let contents = read::contents(&source.conn)?;
-    source.close()?;
-    let contents = contents.ok_or_else(|| Error::NotUpstream(file.to_owned()))?;
-    let plan = map::plan(contents, cause.at);
-    Ok(store.write(cause, move |tx| write(tx, plan))?.value)
+    Upstream::read(file, store.path())?.import(store, cause)
+}
+
+/// What a database of the tool `ao` holds, read whole.
+pub struct Upstream(read::Contents);
+
+impl Upstream {
+    /// Reads the file, which is never changed. `database` is the store that it is meant for, which it
+    /// must not be.
+    ///
+    /// # Errors
+    /// Those of [`import_upstream`] about the file.
+    pub fn read(file: &Path, database: &Path) -> Result<Upstream> {
+        let source = source::open(file, database)?;
+        let contents = read::contents(&source.conn)?;
+        source.close()?;
+        contents.map(Upstream).ok_or_else(|| Error::NotUpstream(file.to_owned()))
+    }
+
+    /// Writes it into an empty store.
+    ///
+    /// # Errors
+    /// `STORE_NOT_EMPTY`; those of a write.
+    pub fn import(self, store: &Store, cause: Cause) -> Result<Imported> {
+        let plan = map::plan(self.0, cause.at);
+        Ok(store.write(cause, move |tx| write(tx, plan))?.value)
+    }
 }
 
 fn write(tx: &Tx<'_>, plan: Plan) -> Result<Imported> {
