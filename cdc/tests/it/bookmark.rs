@@ -105,7 +105,7 @@ fn consume(store: &Store, last: i64, random: &mut Random) -> (Vec<Change>, usize
                     cursor = bookmark;
                 }
             }
-            if cursor.seq.0 >= last {
+            if cursor.seq.0 >= last || is_bookmark {
                 break;
             }
         }
