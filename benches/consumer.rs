@@ -5,6 +5,9 @@
 //! The baseline updates one row of one table and commits with `synchronous=FULL`. The subject flushes an
 //! acknowledgement that moved (with its lease). The coalesced one acknowledges every change of a batch
 //! by itself and leaves the writing to the consumer. Wall clock, since both wait for the disk.
+//!
+//! Last recorded: written 0.74x the rate (78 us : 58 us), coalesced 0.18 us each; 2 shared vCPU, quiet,
+//! 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use ao_benches::{Budget, Fixture, NewFixture, Run, Sample, at_least, cause, wall};

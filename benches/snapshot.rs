@@ -5,6 +5,9 @@
 //! in one statement on a bare connection. The subject gives the rows of all tables as values in
 //! chunks of 500, each a read of its own, under a reservation. The second one is of a moment 2,000
 //! changes ago, so that each chunk also asks the log what the rows were. CPU time of the reader.
+//!
+//! Last recorded: of now 1.8x (2.8 us : 1.6 us a row), of 2,000 changes ago 3.2x; 2 shared vCPU, quiet,
+//! 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::hint::black_box;

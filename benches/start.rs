@@ -8,7 +8,7 @@
 //!
 //! Needs the program: `cargo build --release` first.
 //!
-//! Last recorded: 3.6x (2.6 ms : 0.7 ms), the libraries alone 3.3x, most of it the parsing of the
+//! Last recorded: 3.6x to 3.9x (2.6 ms : 0.7 ms), the libraries alone 3.3x, most of it the parsing of the
 //! schema with its triggers; 2 shared vCPU, quiet, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 

@@ -4,6 +4,8 @@
 //! The store holds updates of review threads with both images; nearly all of its bytes are the log, as
 //! in a store that has been used. Both sides read a warm file through a connection of their own; CPU
 //! time, since nothing waits. A unit is a byte of the file.
+//!
+//! Last recorded: sums 2.2x, deep 6.3x; 2 shared vCPU, quiet, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use ao_benches::{Fixture, NewFixture, Run, Sample, apply_all, at_most, cpu, observation, threads};
