@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use crate::capture;
 use crate::cursor::Seq;
@@ -73,17 +73,25 @@ pub(crate) struct Moves {
 }
 
 impl Moves {
-    pub(crate) fn add(&mut self, entity: &str, before: Option<&[u8]>, after: Option<&[u8]>) {
-        if !self.sums.contains_key(entity) {
-            self.sums.insert(entity.to_owned(), Digest::default());
-        }
-        let Some(sum) = self.sums.get_mut(entity) else { return };
-        if let Some(before) = before {
+    /// Adds a change by the columns that hold its entity and its images.
+    pub(crate) fn add(
+        &mut self,
+        row: &Row<'_>,
+        [entity, before, after]: [usize; 3],
+    ) -> rusqlite::Result<()> {
+        let bytes = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_bytes_or_null()?);
+        let entity = String::from_utf8_lossy(bytes(entity)?.unwrap_or_default());
+        let sum = match self.sums.get_mut(&*entity) {
+            Some(sum) => sum,
+            None => self.sums.entry(entity.clone().into_owned()).or_default(),
+        };
+        if let Some(before) = bytes(before)? {
             *sum -= self.hasher.row(entity.as_bytes(), before);
         }
-        if let Some(after) = after {
+        if let Some(after) = bytes(after)? {
             *sum += self.hasher.row(entity.as_bytes(), after);
         }
+        Ok(())
     }
 
     pub(crate) fn of(&self, entity: &str) -> Digest {
@@ -100,13 +108,7 @@ pub(crate) fn of_changes(conn: &Connection, after: Seq) -> Result<Moves> {
     let mut rows = statement.query([after.0]).context(step)?;
     let mut moves = Moves::default();
     while let Some(row) = rows.next().context(step)? {
-        let bytes = |column| {
-            let value = row.get_ref(column)?;
-            value.as_bytes_or_null().map_err(rusqlite::Error::from)
-        };
-        let entity = bytes(0).context(step)?.unwrap_or_default();
-        let (before, after) = (bytes(1).context(step)?, bytes(2).context(step)?);
-        moves.add(&String::from_utf8_lossy(entity), before, after);
+        moves.add(row, [0, 1, 2]).context(step)?;
     }
     Ok(moves)
 }

@@ -61,8 +61,8 @@ impl Hasher {
         Digest(xxh3_128(&self.buffer))
     }
 
-    /// One change by all of its columns, which stand in the order of [`crate::row::change`]; and how
-    /// many bytes they hold.
+    /// One change by all of its columns, which `select_changes` reads in the order that every
+    /// seal was made in; and how many bytes they hold.
     pub(crate) fn change(&mut self, row: &Row<'_>) -> rusqlite::Result<(Digest, i64)> {
         self.buffer.clear();
         for column in 0..row.as_ref().column_count() {
@@ -111,5 +111,28 @@ mod tests {
     fn parts_do_not_run_into_each_other() {
         let mut hasher = Hasher::default();
         assert_ne!(hasher.row(b"pr", b"x"), hasher.row(b"prx", b""));
+    }
+
+    /// Every store keeps seals: a change of these figures calls all of them damaged.
+    #[test]
+    fn what_stores_hold_already_stays_what_it_is() {
+        let conn = rusqlite::Connection::open_in_memory().unwrap();
+        let one = "CREATE TABLE change_log (after, before, session, project, key, op, entity, type,
+                actor, at, tx, seq);
+            INSERT INTO change_log VALUES ('{\"a\":2}', '{\"a\":1}', NULL, 'demo', '[\"demo\"]',
+                'update', 'project', 'project_updated', 'cli', 1700000000000, 7, 7);";
+        conn.execute_batch(one).unwrap();
+        let mut hasher = Hasher::default();
+        let (digest, bytes) = conn
+            .query_row(crate::row::change::select_changes!(""), [], |row| hasher.change(row))
+            .unwrap();
+        assert_eq!(
+            (format!("{:032x}", digest.0), bytes),
+            ("2562e23c04d84c75bc5a047a8d9e3474".to_owned(), 157)
+        );
+        assert_eq!(
+            format!("{:032x}", hasher.row(b"project", b"{}").0),
+            "be41d239e8b0c9b5e86be1cb6f32b9ce"
+        );
     }
 }

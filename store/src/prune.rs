@@ -18,6 +18,7 @@ use crate::cursor::Seq;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Context, Error, Result};
 use crate::retention::{self, Plan, Rules};
+use crate::row::change::{IMAGES, select_changes};
 use crate::row::{log, reservation};
 use crate::seal;
 use crate::store::{Options, Store};
@@ -237,8 +238,7 @@ struct Gone {
     of_cut_block: Digest,
 }
 
-const SELECT_GONE: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project, session,
-    before, after FROM change_log WHERE seq > ?1 AND seq <= ?2";
+const SELECT_GONE: &str = select_changes!("WHERE seq > ?1 AND seq <= ?2");
 
 fn add_up(conn: &Connection, floor: Seq, end: Seq) -> Result<Gone> {
     let step = "read the changes to prune";
@@ -253,10 +253,7 @@ fn add_up(conn: &Connection, floor: Seq, end: Seq) -> Result<Gone> {
         if seal::block_of(seq) == cut {
             gone.of_cut_block += digest;
         }
-        let text = |column| row.get_ref(column)?.as_bytes_or_null().map_err(rusqlite::Error::from);
-        let entity = text(5).context(step)?.unwrap_or_default();
-        let (before, after) = (text(10).context(step)?, text(11).context(step)?);
-        gone.moves.add(&String::from_utf8_lossy(entity), before, after);
+        gone.moves.add(row, IMAGES).context(step)?;
     }
     Ok(gone)
 }

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use crate::cursor::Seq;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Context, Result};
+use crate::row::change::select_changes;
 use crate::row::log;
 use crate::tx::{CLOSE_CONTEXT, Snapshot};
 
@@ -51,8 +52,7 @@ pub(crate) fn sealed(conn: &Connection) -> Result<Sealed> {
     sealed.context(step)
 }
 
-const SELECT_UNSEALED: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project, session,
-    before, after FROM change_log WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+const SELECT_UNSEALED: &str = select_changes!("WHERE seq > ?1 ORDER BY seq LIMIT ?2");
 
 const STORE_BLOCK: &str = "INSERT INTO log_seal (block, digest, bytes) VALUES (?1, ?2, ?3)
     ON CONFLICT (block) DO UPDATE SET digest = excluded.digest, bytes = excluded.bytes";
@@ -119,8 +119,7 @@ pub(crate) fn logged_bytes(conn: &Connection) -> Result<i64> {
 const SELECT_BYTES: &str =
     "SELECT block, bytes FROM log_seal WHERE block < ?1 ORDER BY block DESC LIMIT 1";
 
-const SELECT_REST: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project, session,
-    before, after FROM change_log WHERE seq > ?1 AND seq <= ?2 AND seq > ?3";
+const SELECT_REST: &str = select_changes!("WHERE seq > ?1 AND seq <= ?2 AND seq > ?3");
 
 /// The bytes of all changes ever logged up to `seq`: those of the full blocks before it, and of at
 /// most 15 changes that are read for it.

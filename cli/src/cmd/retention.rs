@@ -92,7 +92,6 @@ pub(crate) fn prune(context: &Context, args: &Prune) -> Result<()> {
     }
     let mut pruned = store.prune(&cause(), &rules, |_| {})?;
     pruned.used_ballast |= was_full;
-    // The next write of any process makes it anew where there is room; so does `init`.
     report(context, &pruned)
 }
 

@@ -15,7 +15,7 @@ pub struct ChangeRef<'r> {
     seq: Seq,
 }
 
-/// What `SELECT_AFTER` reads, by position.
+/// What `select_changes` reads, by position.
 mod column {
     pub(super) const TX: usize = 1;
     pub(super) const AT: usize = 2;
@@ -30,8 +30,23 @@ mod column {
     pub(super) const AFTER: usize = 11;
 }
 
-const SELECT_AFTER: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project, session,
-    before, after FROM change_log WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+/// The columns of the entity and of the images before and after.
+pub(crate) const IMAGES: [usize; 3] = [column::ENTITY, column::BEFORE, column::AFTER];
+
+/// Selects changes with all of their columns, in the order of [`column`]. Seals are made over the
+/// columns in this order: another one would make every seal of every store wrong.
+macro_rules! select_changes {
+    ($tail:literal) => {
+        concat!(
+            "SELECT seq, tx, at, actor, type, entity, op, key, project, session, before, after
+    FROM change_log ",
+            $tail
+        )
+    };
+}
+pub(crate) use select_changes;
+
+const SELECT_AFTER: &str = select_changes!("WHERE seq > ?1 ORDER BY seq LIMIT ?2");
 
 impl<'r> ChangeRef<'r> {
     /// Its position.
@@ -211,8 +226,7 @@ pub fn scan(
     Ok(last)
 }
 
-const SELECT_BACK: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project, session,
-    before, after FROM change_log WHERE seq <= ?1 ORDER BY seq DESC LIMIT ?2";
+const SELECT_BACK: &str = select_changes!("WHERE seq <= ?1 ORDER BY seq DESC LIMIT ?2");
 
 /// Visits at most `limit` changes from `from` backwards until `visit` says no. Returns the position
 /// before the last one visited: where to go on, or where it said no.

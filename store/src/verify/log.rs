@@ -7,6 +7,7 @@ use crate::base::Moves;
 use crate::cursor::Seq;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Context, Result};
+use crate::row::change::{IMAGES, select_changes};
 use crate::row::log;
 use crate::seal::{self, BLOCK, Sealed};
 use crate::tx::Snapshot;
@@ -24,8 +25,7 @@ pub(super) struct Read {
     pub(super) damaged: Vec<(Seq, Seq)>,
 }
 
-const SELECT: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project, session,
-    before, after FROM change_log ORDER BY seq";
+const SELECT: &str = select_changes!("ORDER BY seq");
 
 pub(super) fn check(conn: &Connection, findings: &mut Findings) -> Result<Read> {
     let step = "read the change log";
@@ -59,10 +59,7 @@ pub(super) fn check(conn: &Connection, findings: &mut Findings) -> Result<Read> 
             block.sum += digest;
             block.bytes = block.bytes.saturating_add(bytes);
         }
-        let text = |column| row.get_ref(column)?.as_bytes_or_null().map_err(rusqlite::Error::from);
-        let entity = text(5).context(step)?.unwrap_or_default();
-        let (before, after) = (text(10).context(step)?, text(11).context(step)?);
-        read.moves.add(&String::from_utf8_lossy(entity), before, after);
+        read.moves.add(row, IMAGES).context(step)?;
         last = seq;
     }
     tell_missing(last, info.head.max(sealed.seq).next(), findings);
