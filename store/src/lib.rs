@@ -45,6 +45,7 @@ mod cursor;
 mod digest;
 mod epoch;
 mod error;
+mod housekeeping;
 pub mod id;
 mod identity;
 mod migrate;
