@@ -236,12 +236,13 @@ impl Tailer {
         let owner = Owner::this_process();
         let filter = Some(&self.filter);
         let mut reader = Consumer::open(&self.store, &self.name, filter, &owner, Takeover::IfGone)?;
-        let read = self.read_consumer(&mut reader, some);
+        // One that was cut off was so where it read, beyond what it acknowledged.
+        self.read_consumer(&mut reader, some)?;
         drop(reader);
         let acked = self.store.read(|snapshot| consumer::require(snapshot, &self.name))?.acked;
         self.note(&format!("back {} {}", acked.seq, from.seq));
         self.cursor = acked;
-        read
+        Ok(())
     }
 
     fn read_consumer(&mut self, reader: &mut Consumer, some: u64) -> ao_cdc::Result<()> {
