@@ -192,6 +192,23 @@ CREATE TABLE pr_observed (
   comments_digest BLOB
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE pr_poll (
+  pr_id TEXT NOT NULL PRIMARY KEY REFERENCES pr (id) ON DELETE CASCADE,
+  attribution TEXT NOT NULL DEFAULT '',
+  changed_at INTEGER,
+  pushed_at INTEGER,
+  wide_mark BLOB,
+  checks_mark BLOB,
+  talk_mark BLOB,
+  threads_mark BLOB,
+  swept_at INTEGER,
+  confirmed_at INTEGER,
+  strikes INTEGER NOT NULL DEFAULT 0 CHECK (strikes >= 0),
+  problem TEXT NOT NULL DEFAULT ''
+    CHECK (problem IN ('', 'missing', 'unreachable', 'forbidden', 'invalid')),
+  problem_since INTEGER
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE pr_review (
   pr_id TEXT NOT NULL REFERENCES pr (id) ON DELETE CASCADE,
   id TEXT NOT NULL,
@@ -252,6 +269,44 @@ CREATE TABLE retention (
   max_bytes INTEGER CHECK (max_bytes >= 0)
 ) STRICT;
 
+CREATE TABLE scm_host (
+  host TEXT NOT NULL COLLATE NOCASE PRIMARY KEY CHECK (host <> ''),
+  credential TEXT NOT NULL DEFAULT 'unknown'
+    CHECK (credential IN ('unknown', 'ok', 'missing', 'invalid')),
+  source TEXT NOT NULL DEFAULT '',
+  login TEXT NOT NULL DEFAULT '',
+  since INTEGER,
+  quota INTEGER,
+  remaining INTEGER,
+  reset_at INTEGER,
+  blocked_until INTEGER,
+  reason TEXT NOT NULL DEFAULT '',
+  fresh_at INTEGER,
+  memory TEXT NOT NULL DEFAULT '{}',
+  updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE scm_poke (
+  host TEXT NOT NULL COLLATE NOCASE,
+  repo TEXT NOT NULL COLLATE NOCASE,
+  number INTEGER NOT NULL CHECK (number >= 0),
+  at INTEGER NOT NULL,
+  PRIMARY KEY (host, repo, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE scm_repo (
+  host TEXT NOT NULL COLLATE NOCASE,
+  repo TEXT NOT NULL COLLATE NOCASE,
+  name TEXT NOT NULL DEFAULT '',
+  node_id TEXT NOT NULL DEFAULT '',
+  access TEXT NOT NULL DEFAULT 'unknown'
+    CHECK (access IN ('unknown', 'ok', 'forbidden', 'missing')),
+  access_since INTEGER,
+  watermark INTEGER,
+  listed_at INTEGER,
+  PRIMARY KEY (host, repo)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE session (
   id TEXT NOT NULL PRIMARY KEY,
   project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
@@ -301,6 +356,11 @@ CREATE TABLE upkeep (
   backup_seq INTEGER
 ) STRICT;
 
+CREATE TABLE webhook_delivery (
+  id TEXT NOT NULL PRIMARY KEY,
+  at INTEGER NOT NULL
+) STRICT;
+
 CREATE INDEX pr_head ON pr (head_sha) WHERE head_sha <> '';
 
 CREATE UNIQUE INDEX pr_location ON pr (number, repo COLLATE NOCASE, host COLLATE NOCASE);
@@ -319,6 +379,8 @@ CREATE UNIQUE INDEX session_active_orchestrator ON session (project_id)
 WHERE kind = 'orchestrator' AND is_terminated = 0;
 
 CREATE INDEX session_branch ON session (project_id, branch) WHERE branch <> '';
+
+CREATE INDEX webhook_delivery_at ON webhook_delivery (at);
 
 CREATE VIEW capture_pr AS
 SELECT t.host, t.id, t.node_id, t.number, t.repo,
@@ -809,6 +871,12 @@ BEGIN
   DELETE FROM pr_item_as_of WHERE pr_id = json_extract(OLD.key, '$[0]');
 END;
 
+CREATE TRIGGER pr_displaced_takes_its_poll_along BEFORE DELETE ON capture_displaced
+WHEN OLD.entity = 'pr' AND NOT EXISTS (SELECT 1 FROM pr WHERE id = json_extract(OLD.key, '$[0]'))
+BEGIN
+  DELETE FROM pr_poll WHERE pr_id = json_extract(OLD.key, '$[0]');
+END;
+
 CREATE TRIGGER pr_takes_children_along BEFORE DELETE ON pr
 BEGIN
   DELETE FROM pr_comment WHERE pr_id = OLD.id;
@@ -818,6 +886,11 @@ BEGIN
   DELETE FROM pr_check_log WHERE pr_id = OLD.id;
   DELETE FROM pr_observed WHERE pr_id = OLD.id;
   DELETE FROM pr_item_as_of WHERE pr_id = OLD.id;
+END;
+
+CREATE TRIGGER pr_takes_its_poll_along BEFORE DELETE ON pr
+BEGIN
+  DELETE FROM pr_poll WHERE pr_id = OLD.id;
 END;
 
 CREATE TRIGGER session_number_is_kept AFTER INSERT ON session

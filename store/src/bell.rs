@@ -216,3 +216,34 @@ fn data_version(conn: &Connection) -> Result<i64> {
     let mut statement = conn.prepare_cached("PRAGMA data_version").context(step)?;
     statement.query_row([], |row| row.get(0)).context(step)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::scm::{self, HostState};
+    use crate::{Cause, Options, Store, Timestamp};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_poke_rings_and_other_bookkeeping_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ao.db");
+        let (store, _) = Store::create(&path, Options::default()).unwrap();
+        let other = Store::open(&path, Options::default()).unwrap();
+        let (here, elsewhere) = (store.listen().unwrap(), other.listen().unwrap());
+        let cause = || Cause::new("test", Timestamp(1));
+        store.write(cause(), |tx| scm::set_host(tx, &HostState::new("github.com"))).unwrap();
+        assert!(!here.poll_bells(Duration::ZERO) && !elsewhere.poll_bells(Duration::ZERO));
+        let poke = || {
+            let asked = store
+                .write(cause(), |tx| scm::poke(tx, "github.com", "octo/hello", 7, Timestamp(1)));
+            asked.unwrap();
+        };
+        poke();
+        assert!(here.poll_bells(Duration::ZERO), "before the caller hears of it");
+        assert!(elsewhere.poll_bells(PATIENCE));
+        poke();
+        assert!(!here.poll_bells(Duration::ZERO), "nothing was written");
+    }
+}

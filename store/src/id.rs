@@ -121,6 +121,18 @@ fn check_pr_id(text: &str) -> Result<()> {
     text.parse::<PrRef>().map(|_| ())
 }
 
+/// Checks the id of a webhook delivery: 1 to 128 letters, digits and `-`.
+///
+/// # Errors
+/// [`Error::InvalidId`].
+pub fn check_delivery_id(text: &str) -> Result<()> {
+    let is_known = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    if (1..=128).contains(&text.len()) && text.bytes().all(is_known) {
+        return Ok(());
+    }
+    Err(invalid("delivery id", text, "the form is 1 to 128 letters, digits and '-'"))
+}
+
 /// Checks a one-line text that a user gives: a display name, an issue, a harness.
 ///
 /// # Errors

@@ -114,6 +114,7 @@ pub struct Tx<'c> {
     snapshot: Snapshot<'c>,
     cause: &'c Cause,
     opened: Cell<bool>,
+    called: Cell<bool>,
 }
 
 impl<'c> Deref for Tx<'c> {
@@ -126,7 +127,12 @@ impl<'c> Deref for Tx<'c> {
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(conn: &'c Connection, cause: &'c Cause) -> Tx<'c> {
-        Tx { snapshot: Snapshot::new(conn), cause, opened: Cell::new(false) }
+        Tx {
+            snapshot: Snapshot::new(conn),
+            cause,
+            opened: Cell::new(false),
+            called: Cell::new(false),
+        }
     }
 
     /// The time of this transaction as its caller gave it.
@@ -138,6 +144,16 @@ impl<'c> Tx<'c> {
     /// Whether a captured table may have been changed.
     pub(crate) fn has_changes(&self) -> bool {
         self.opened.get()
+    }
+
+    /// Whether listeners are to be woken when it is committed.
+    pub(crate) fn wakes(&self) -> bool {
+        self.opened.get() || self.called.get()
+    }
+
+    /// Wakes listeners although what was written is not captured: somebody waits for it.
+    pub(crate) fn call(&self) {
+        self.called.set(true);
     }
 
     /// Runs a statement that changes a captured table; returns the rows changed.

@@ -57,11 +57,13 @@ pub(crate) trait Job: Send {
     fn finish(self: Box<Self>, outcome: Result<Done>);
 }
 
-/// Where the log stood after a job.
+/// Where the log stood after a job, and what the commit owes it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Done {
     cursor: Cursor,
     changes: u64,
+    has_changes: bool,
+    wakes: bool,
 }
 
 pub(crate) struct TypedJob<T, F> {
@@ -88,7 +90,7 @@ where
 
     fn finish(self: Box<Self>, outcome: Result<Done>) {
         let TypedJob { value, reply, .. } = *self;
-        let answer = outcome.and_then(|Done { cursor, changes }| {
+        let answer = outcome.and_then(|Done { cursor, changes, .. }| {
             let value = value.ok_or(Error::Closed)?;
             Ok(Committed { value, cursor, changes })
         });
@@ -174,6 +176,8 @@ type Ran = (Box<dyn Job>, Done);
 struct Batch {
     done: Vec<Ran>,
     has_changes: bool,
+    /// Somebody waits for what it holds.
+    wakes: bool,
     /// Why the whole transaction is given up: its first job failed, or the disk is full.
     lost: Option<Error>,
 }
@@ -319,9 +323,10 @@ impl Thread {
                 self.run_in_savepoint(job.as_mut(), head)
             };
             match ran {
-                Ok((outcome, has_changes)) => {
+                Ok(outcome) => {
                     head = outcome.cursor;
-                    batch.has_changes |= has_changes;
+                    batch.has_changes |= outcome.has_changes;
+                    batch.wakes |= outcome.wakes;
                     batch.done.push((job, outcome));
                 }
                 Err(error) if is_first || self.conn.is_autocommit() || self.halted.is_some() => {
@@ -337,7 +342,7 @@ impl Thread {
     }
 
     /// A job that joins others: it is undone alone.
-    fn run_in_savepoint(&mut self, job: &mut dyn Job, head: Cursor) -> Result<(Done, bool)> {
+    fn run_in_savepoint(&mut self, job: &mut dyn Job, head: Cursor) -> Result<Done> {
         self.execute("SAVEPOINT job")?;
         let outcome = self.run_job(job, head);
         let undone = if outcome.is_err() { self.execute_in_tx("ROLLBACK TO job") } else { Ok(()) };
@@ -351,7 +356,7 @@ impl Thread {
         outcome
     }
 
-    fn run_job(&self, job: &mut dyn Job, head: Cursor) -> Result<(Done, bool)> {
+    fn run_job(&self, job: &mut dyn Job, head: Cursor) -> Result<Done> {
         let cause = job.cause().clone();
         let tx = Tx::new(&self.conn, &cause);
         catch_unwind(AssertUnwindSafe(|| job.run(&tx)))
@@ -359,12 +364,13 @@ impl Thread {
         if self.conn.is_autocommit() {
             return Err(Error::GivenUp);
         }
-        let cursor = if tx.has_changes() { tx.head()? } else { head };
+        let (has_changes, wakes) = (tx.has_changes(), tx.wakes());
+        let cursor = if has_changes { tx.head()? } else { head };
         let changes = u64::try_from(cursor.seq.0 - head.seq.0).unwrap_or(0);
-        Ok((Done { cursor, changes }, tx.has_changes()))
+        Ok(Done { cursor, changes, has_changes, wakes })
     }
 
-    fn commit(&mut self, Batch { done, has_changes, .. }: Batch) {
+    fn commit(&mut self, Batch { done, has_changes, wakes, .. }: Batch) {
         if done.is_empty() {
             // Every job was refused: nothing is worth a write to the file.
             let _ = self.execute("ROLLBACK");
@@ -376,13 +382,13 @@ impl Thread {
             self.fail_all(done, &error);
             return;
         }
-        if has_changes {
+        if wakes {
             self.local.ring();
         }
         for (job, outcome) in done {
             job.finish(Ok(outcome));
         }
-        if has_changes {
+        if wakes {
             self.ringer.ring();
         }
         // Bookkeeping, such as pruning, fills the log too; while it goes on nobody should feel the

@@ -8,4 +8,5 @@ pub(crate) mod observed;
 pub mod pr;
 pub mod project;
 pub mod reservation;
+pub mod scm;
 pub mod session;

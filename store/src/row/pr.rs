@@ -273,6 +273,21 @@ pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<Pr>> {
     snapshot.list("list pull requests", sql, (project, session), read)
 }
 
+/// The pull requests of active projects at a host, each with whether its session is not terminated.
+pub(crate) fn of_host(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<(Pr, bool)>> {
+    let sql = concat!(
+        "SELECT ",
+        columns!(),
+        ", (SELECT is_terminated = 0 FROM session WHERE session.id = pr.session_id) FROM pr
+        WHERE host = ?1 COLLATE NOCASE
+            AND project_id IN (SELECT id FROM project WHERE archived_at IS NULL)
+        ORDER BY repo, number"
+    );
+    snapshot.list("list the pull requests of a host", sql, [host], |row| {
+        Ok((read(row)?, row.get::<_, Option<bool>>(39)?.unwrap_or(false)))
+    })
+}
+
 const ID_TAKEN: &str = "SELECT 1 FROM pr WHERE id = ?1";
 
 /// An id for a pull request seen at `place` for the first time. The plain one is taken only when

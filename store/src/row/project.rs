@@ -3,7 +3,7 @@
 use rusqlite::Row;
 
 use crate::error::{Error, Result};
-use crate::id::{ProjectId, check_label};
+use crate::id::{PrRef, ProjectId, check_label};
 use crate::time::Timestamp;
 use crate::tx::{Snapshot, Tx};
 
@@ -195,4 +195,32 @@ pub fn of_repo(snapshot: &Snapshot<'_>, host: &str, repo: &str) -> Result<Vec<Pr
     snapshot.list("find the project of a repository", SELECT_BY_REPO, (host, repo), |row| {
         Ok(ProjectId::stored(row.get(0)?))
     })
+}
+
+/// The active projects whose origin is at this host, in the order of their ids.
+pub(crate) fn of_host(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<Project>> {
+    let sql = select!(
+        "WHERE host = ?1 COLLATE NOCASE AND repo <> '' AND archived_at IS NULL ORDER BY id"
+    );
+    snapshot.list("list the projects of a host", sql, [host], read)
+}
+
+const RELOCATE: &str = "UPDATE project SET repo = ?3, updated_at = ?4
+    WHERE repo = ?2 COLLATE NOCASE AND host = ?1 COLLATE NOCASE AND archived_at IS NULL
+        AND repo <> ?3";
+
+/// Follows a repository that was renamed or transferred: active projects of `old` become those of
+/// `new`. The URL of their origin stays, as the work tree has it. Returns how many were changed.
+///
+/// # Errors
+/// `INVALID_PR_REF` when `new` is not of the form `owner/name`.
+pub fn relocate(tx: &Tx<'_>, host: &str, old: &str, new: &str) -> Result<u64> {
+    PrRef::new(host, new, 1)?;
+    let projects = of_host(tx, host)?;
+    let mut affected = projects.iter().filter(|it| it.repo.eq_ignore_ascii_case(old));
+    if affected.all(|it| it.repo == new) {
+        return Ok(0);
+    }
+    let params = (host, old, new, tx.now().0);
+    Ok(tx.change("follow a renamed repository", RELOCATE, params)? as u64)
 }

@@ -407,6 +407,10 @@ const COMPLETE: &str =
     INSERT INTO session_counter SELECT project_id, max(num) FROM session WHERE true GROUP BY 1
         ON CONFLICT DO UPDATE SET last_num = excluded.last_num WHERE last_num < excluded.last_num;";
 
+/// What does not hold of an export that was not taken over whole.
+const FORGET: &str = "DELETE FROM change_log; DELETE FROM log_base; UPDATE pr_poll SET
+    wide_mark = NULL, checks_mark = NULL, talk_mark = NULL, threads_mark = NULL";
+
 /// The seq of the next change follows from it, also where no change is left.
 const SET_SEQUENCE: &str = "INSERT INTO sqlite_sequence (name, seq) VALUES ('change_log', ?1)";
 
@@ -419,8 +423,9 @@ fn settle(conn: &Connection, header: &Map<String, Json>, is_whole: bool) -> Resu
     let (floor, pruned, foreign) = if is_whole {
         (number("floor"), number("pruned_bytes"), foreign)
     } else {
-        conn.execute_batch("DELETE FROM change_log; DELETE FROM log_base").context(step)?;
-        // What a poll saw is not what is stored where a line was skipped: its digests must not hold.
+        // What a poll saw is not what is stored where a line was skipped: neither its digests nor its
+        // marks must hold.
+        conn.execute_batch(FORGET).context(step)?;
         (number("head"), 0, foreign + 1)
     };
     conn.execute(SET_LOG, (log_id, number("epoch") + 1, floor, pruned)).context(step)?;

@@ -38,7 +38,7 @@ struct Table {
 }
 
 /// Every table that holds facts or settings, owners before what they own. What is left out can be
-/// computed (seals), is momentary (reservations) or is in the first line.
+/// computed (seals), is momentary (reservations, pokes) or is in the first line.
 const TABLES: &[Table] = &[
     Table { name: "project", order: "id" },
     Table { name: "session_counter", order: "project_id" },
@@ -46,6 +46,7 @@ const TABLES: &[Table] = &[
     Table { name: "pr", order: "id" },
     Table { name: "pr_observed", order: "pr_id" },
     Table { name: "pr_item_as_of", order: "pr_id, facet, item" },
+    Table { name: "pr_poll", order: "pr_id" },
     Table { name: "pr_check", order: "pr_id, head_sha, kind, app, workflow, event, name" },
     Table { name: "pr_check_log", order: "pr_id, external_id" },
     Table { name: "pr_review_thread", order: "pr_id, id" },
@@ -54,6 +55,9 @@ const TABLES: &[Table] = &[
     Table { name: "consumer", order: "name" },
     Table { name: "retention", order: "id" },
     Table { name: "upkeep", order: "id" },
+    Table { name: "scm_host", order: "host" },
+    Table { name: "scm_repo", order: "host, repo" },
+    Table { name: "webhook_delivery", order: "rowid" },
     Table { name: "log_base", order: "entity" },
 ];
 
@@ -71,6 +75,7 @@ mod tests {
             "log_seal",
             "capture_displaced",
             "reservation",
+            "scm_poke",
             "refinery_schema_history",
         ];
         let dir = tempfile::tempdir().unwrap();

@@ -26,8 +26,13 @@ const BOOKKEEPING: &[&str] = &[
     "pr_check_log",
     "pr_item_as_of",
     "pr_observed",
+    "pr_poll",
     "refinery_schema_history",
+    "scm_host",
+    "scm_poke",
+    "scm_repo",
     "session_counter",
+    "webhook_delivery",
 ];
 
 /// What a column of a row holds: distinctive, within its constraints, and another one per `round`.

@@ -163,7 +163,8 @@ fn a_pull_request_takes_its_facts_along_and_each_removal_names_session_and_proje
             &format!(
                 "PRAGMA foreign_keys = {foreign_keys};
             INSERT INTO pr_review SELECT id, 'r', '', 0, 'approved', '', '', '', NULL FROM pr;
-            INSERT INTO pr_check_log SELECT id, 'x', 'tail' FROM pr; DELETE FROM pr;"
+            INSERT INTO pr_check_log SELECT id, 'x', 'tail' FROM pr;
+            INSERT INTO pr_poll (pr_id) SELECT id FROM pr; DELETE FROM pr;"
             ),
         );
         let made = changes_after(&store, Seq(start.0 + 1));
@@ -183,9 +184,9 @@ fn a_pull_request_takes_its_facts_along_and_each_removal_names_session_and_proje
             assert_eq!(change.project.as_deref(), Some("demo"), "{change:?}");
         }
         let conn = raw(&path);
-        for table in
-            ["pr_review_thread", "pr_review", "pr_observed", "pr_check_log", "pr_item_as_of"]
-        {
+        let tables =
+            ["pr_review_thread", "pr_review", "pr_observed", "pr_check_log", "pr_item_as_of"];
+        for table in tables.into_iter().chain(["pr_poll"]) {
             let left = crate::support::number(&conn, &format!("SELECT count(*) FROM {table}"));
             assert_eq!(left, 0, "{table}, foreign keys {foreign_keys}");
         }

@@ -1,0 +1,74 @@
+//! What there is to observe at a host: the tracked pull requests of active projects, and the projects
+//! with the branches whose pull requests are to be found.
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::id::{ProjectId, SessionId};
+use crate::row::pr::{self, Pr};
+use crate::row::project::{self, Project};
+use crate::tx::Snapshot;
+
+/// What there is to observe at one host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subjects {
+    /// The tracked pull requests there, ended ones too, by repository and number.
+    pub prs: Vec<SubjectPr>,
+    /// The active projects whose origin is there, by id.
+    pub scans: Vec<SubjectProject>,
+}
+
+/// A tracked pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectPr {
+    /// The pull request.
+    pub pr: Pr,
+    /// Whether its session is not terminated.
+    pub is_session_live: bool,
+}
+
+/// A project whose repository may have pull requests that are not tracked yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectProject {
+    /// The project.
+    pub project: Project,
+    /// The branches of its workers that are not terminated, by number of the session.
+    pub branches: Vec<Branch>,
+}
+
+/// The branch of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Branch {
+    /// The session.
+    pub session: SessionId,
+    /// Its branch.
+    pub name: String,
+}
+
+const SELECT_BRANCHES: &str = "SELECT s.project_id, s.id, s.branch FROM session s
+    JOIN project p ON p.id = s.project_id
+    WHERE p.host = ?1 COLLATE NOCASE AND p.repo <> '' AND p.archived_at IS NULL
+        AND s.kind = 'worker' AND s.is_terminated = 0 AND s.branch <> ''
+    ORDER BY s.project_id, s.num";
+
+/// What there is to observe at a host, in three reads whatever the number of sessions.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn subjects(snapshot: &Snapshot<'_>, host: &str) -> Result<Subjects> {
+    let prs = pr::of_host(snapshot, host)?;
+    let prs = prs.into_iter().map(|(pr, is_session_live)| SubjectPr { pr, is_session_live });
+    let mut branches: HashMap<ProjectId, Vec<Branch>> = HashMap::new();
+    let found = snapshot.list("list branches", SELECT_BRANCHES, [host], |row| {
+        let branch = Branch { session: SessionId::stored(row.get(1)?), name: row.get(2)? };
+        Ok((ProjectId::stored(row.get(0)?), branch))
+    })?;
+    for (project, branch) in found {
+        branches.entry(project).or_default().push(branch);
+    }
+    let scans = project::of_host(snapshot, host)?.into_iter().map(|project| {
+        let branches = branches.remove(&project.id).unwrap_or_default();
+        SubjectProject { project, branches }
+    });
+    Ok(Subjects { prs: prs.collect(), scans: scans.collect() })
+}

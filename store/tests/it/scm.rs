@@ -1,0 +1,392 @@
+//! What an observer keeps: it comes back as it was stored, an equal row is not written, a poke wakes
+//! who waits, and what there is to observe is what active projects have.
+
+use std::time::Duration;
+
+use ao_store::observation::PrState;
+use ao_store::row::project::{self, NewProject};
+use ao_store::row::scm::{
+    self, Access, Credential, DELIVERIES_MAX, HostState, POKES_MAX, Poke, PrPoll, Problem,
+    RepoState,
+};
+use ao_store::row::session::{self, SessionKind};
+use ao_store::row::{log, pr};
+use ao_store::transfer::{OnBad, import};
+use ao_store::{Code, Committed, Options, PrId, PrRef, SCHEMA_VERSION, Store, Timestamp, Tx};
+
+use crate::support::{
+    Fixture, T0, add_session, assert_sound, assert_writes_nothing, cause, changes, code, empty,
+    fixture, head, kinds_of, new_project, new_session, number, observation, observe, raw, strings,
+};
+
+const HOST: &str = "github.com";
+
+fn write<T: Send + 'static>(
+    store: &Store,
+    work: impl FnOnce(&Tx<'_>) -> ao_store::Result<T> + Send + 'static,
+) -> Committed<T> {
+    store.write(cause(), work).unwrap()
+}
+
+fn host_state() -> HostState {
+    HostState {
+        credential: Credential::Invalid,
+        source: "GH_TOKEN".to_owned(),
+        login: "octo".to_owned(),
+        since: Some(Timestamp(1)),
+        quota: Some(5000),
+        remaining: Some(0),
+        reset_at: Some(Timestamp(2)),
+        blocked_until: Some(Timestamp(3)),
+        reason: "rate limited".to_owned(),
+        fresh_at: Some(Timestamp(4)),
+        memory: r#"{"slim":50}"#.to_owned(),
+        updated_at: cause().at,
+        ..HostState::new(HOST)
+    }
+}
+
+fn repo_state() -> RepoState {
+    RepoState {
+        name: "octo/hello-world".to_owned(),
+        node_id: "R_1".to_owned(),
+        access: Access::Forbidden,
+        access_since: Some(Timestamp(1)),
+        watermark: Some(Timestamp(2)),
+        listed_at: Some(Timestamp(3)),
+        ..RepoState::new(HOST, "octo/hello")
+    }
+}
+
+fn pr_poll() -> PrPoll {
+    PrPoll {
+        attribution: "the branch fix is that of demo-1".to_owned(),
+        changed_at: Some(Timestamp(1)),
+        pushed_at: Some(Timestamp(2)),
+        wide_mark: Some(vec![1]),
+        checks_mark: Some(vec![2; 16]),
+        talk_mark: Some(vec![3]),
+        threads_mark: Some(Vec::new()),
+        swept_at: Some(Timestamp(3)),
+        confirmed_at: Some(Timestamp(4)),
+        strikes: 2,
+        problem: Problem::Unreachable,
+        problem_since: Some(Timestamp(5)),
+    }
+}
+
+fn pr_id() -> PrId {
+    "github.com/octo/hello#7".parse().unwrap()
+}
+
+/// Stores it twice: the second time nothing is written, though it may be spelt in another case.
+fn store_twice<S: Clone + Send + 'static>(
+    Fixture { store, dir }: &Fixture,
+    state: &S,
+    set: fn(&Tx<'_>, &S) -> ao_store::Result<bool>,
+) {
+    let before = head(store);
+    let first = state.clone();
+    assert!(write(store, move |tx| set(tx, &first)).value, "written");
+    assert_writes_nothing(&dir.path().join("ao.db"), || {
+        let again = state.clone();
+        let Committed { value, changes, .. } = write(store, move |tx| set(tx, &again));
+        assert_eq!((value, changes), (false, 0), "an equal row is not written");
+    });
+    assert_eq!(head(store), before, "nothing of it is captured");
+}
+
+#[test]
+fn a_host_comes_back_as_it_was_stored() {
+    let fixture = fixture();
+    let store = &fixture.store;
+    assert_eq!(store.read(|s| scm::host(s, HOST)).unwrap(), None);
+    for state in [HostState { updated_at: cause().at, ..HostState::new(HOST) }, host_state()] {
+        store_twice(&fixture, &state, scm::set_host);
+        assert_eq!(store.read(|s| scm::host(s, "GitHub.com")).unwrap(), Some(state.clone()));
+        assert_eq!(store.read(scm::hosts).unwrap(), [state]);
+    }
+    let back = HostState { reason: String::new(), blocked_until: None, ..host_state() };
+    store_twice(&fixture, &back, scm::set_host);
+    assert_eq!(store.read(|s| scm::host(s, HOST)).unwrap(), Some(back));
+}
+
+#[test]
+fn a_repository_comes_back_as_it_was_stored() {
+    let fixture = fixture();
+    let repos = |host: &'static str| fixture.store.read(move |s| scm::repos(s, host)).unwrap();
+    for state in [RepoState::new(HOST, "octo/hello"), repo_state()] {
+        store_twice(&fixture, &state, scm::set_repo);
+        assert_eq!(repos("GITHUB.com"), [state]);
+    }
+    let same = RepoState { repo: "Octo/Hello".to_owned(), ..repo_state() };
+    assert!(!write(&fixture.store, move |tx| scm::set_repo(tx, &same)).value);
+    assert!(repos("ghe.example.com").is_empty());
+}
+
+#[test]
+fn a_polled_pull_request_comes_back_as_it_was_stored_and_goes_with_it() {
+    let fixture = fixture();
+    let store = &fixture.store;
+    assert_eq!(store.read(|s| scm::poll(s, &pr_id())).unwrap(), None);
+    for poll in [PrPoll::default(), pr_poll(), PrPoll { problem: Problem::None, ..pr_poll() }] {
+        store_twice(&fixture, &poll, |tx, poll| scm::set_poll(tx, &pr_id(), poll));
+        assert_eq!(store.read(|s| scm::poll(s, &pr_id())).unwrap(), Some(poll.clone()));
+        assert_eq!(store.read(|s| scm::polls(s, "GITHUB.COM")).unwrap(), [(pr_id(), poll)]);
+    }
+    assert!(store.read(|s| scm::polls(s, "ghe.example.com")).unwrap().is_empty());
+    let other: PrId = "github.com/octo/hello#8".parse().unwrap();
+    let unknown = store.write(cause(), move |tx| scm::set_poll(tx, &other, &pr_poll()));
+    assert!(unknown.is_err(), "there is no such pull request");
+    for foreign_keys in ["ON", "OFF"] {
+        let conn = raw(&fixture.dir.path().join("ao.db"));
+        let delete = format!("PRAGMA foreign_keys = {foreign_keys}; BEGIN; DELETE FROM pr");
+        conn.execute_batch(&delete).unwrap();
+        assert_eq!(number(&conn, "SELECT count(*) FROM pr_poll"), 0, "{foreign_keys}");
+    }
+}
+
+#[test]
+fn problems_are_counted_by_host() {
+    let Fixture { store, dir: _dir } = fixture();
+    assert!(store.read(scm::problems).unwrap().is_empty());
+    write(&store, |tx| scm::set_poll(tx, &pr_id(), &pr_poll()));
+    assert_eq!(store.read(scm::problems).unwrap(), [(HOST.to_owned(), 1)]);
+    write(&store, |tx| scm::set_poll(tx, &pr_id(), &PrPoll::default()));
+    assert!(store.read(scm::problems).unwrap().is_empty());
+}
+
+fn poke(store: &Store, repo: &'static str, number: i64, when: i64) -> Committed<()> {
+    write(store, move |tx| scm::poke(tx, HOST, repo, number, Timestamp(when)))
+}
+
+fn pokes(store: &Store) -> Vec<(String, i64, i64)> {
+    let found = store.read(|s| scm::pokes(s, HOST)).unwrap();
+    found.into_iter().map(|Poke { repo, number, at, .. }| (repo, number, at.0)).collect()
+}
+
+fn asked(wanted: &[(i64, i64)]) -> Vec<(String, i64, i64)> {
+    wanted.iter().map(|(number, at)| ("octo/hello".to_owned(), *number, *at)).collect()
+}
+
+#[test]
+fn what_is_asked_for_twice_is_asked_for_once() {
+    let Fixture { store, dir } = fixture();
+    assert_eq!(poke(&store, "octo/hello", 7, 10).changes, 0);
+    assert_writes_nothing(&dir.path().join("ao.db"), || {
+        poke(&store, "Octo/Hello", 7, 10);
+        poke(&store, "octo/hello", 7, 9);
+    });
+    assert_eq!(pokes(&store), asked(&[(7, 10)]));
+    poke(&store, "octo/hello", 0, 5);
+    let seen = store.read(|s| scm::pokes(s, "GitHub.com")).unwrap();
+    poke(&store, "octo/hello", 7, 11);
+    poke(&store, "octo/hello", 8, 1);
+    write(&store, move |tx| scm::forget_pokes(tx, &seen));
+    assert_eq!(pokes(&store), asked(&[(7, 11), (8, 1)]), "what was asked for since stays");
+    for (repo, number) in [("octo", 1), ("octo/hello", -1), ("../x", 0)] {
+        let refused =
+            store.write(cause(), move |tx| scm::poke(tx, HOST, repo, number, Timestamp(1)));
+        assert_eq!(code(refused), Code::InvalidPrRef, "{repo} {number}");
+    }
+}
+
+#[test]
+fn more_than_a_hundred_of_a_repository_become_the_repository() {
+    let Fixture { store, dir: _dir } = fixture();
+    let last = i64::try_from(POKES_MAX).unwrap();
+    write(&store, move |tx| {
+        (1..=last).try_for_each(|number| scm::poke(tx, HOST, "octo/hello", number, Timestamp(1)))
+    });
+    assert_eq!(pokes(&store).len(), 100);
+    poke(&store, "octo/hello", 101, 2);
+    assert_eq!(pokes(&store), asked(&[(0, 2)]));
+    poke(&store, "octo/hello", 102, 3);
+    assert_eq!(pokes(&store), asked(&[(0, 2), (102, 3)]));
+}
+
+#[test]
+fn a_poke_wakes_who_waits_here_and_elsewhere() {
+    let Fixture { store, dir } = fixture();
+    let elsewhere = Store::open(&dir.path().join("ao.db"), Options::default()).unwrap();
+    for (round, waiting) in (0..).zip([store.clone(), elsewhere]) {
+        let mut listener = waiting.listen().unwrap();
+        assert!(!listener.wait(Duration::ZERO).unwrap());
+        poke(&store, "octo/hello", 7, round);
+        assert!(listener.wait(Duration::from_secs(20)).unwrap());
+    }
+}
+
+fn take(store: &Store, id: &str, when: i64) -> bool {
+    let id = id.to_owned();
+    write(store, move |tx| scm::take_delivery(tx, &id, Timestamp(when))).value
+}
+
+#[test]
+fn a_delivery_is_taken_once() {
+    let Fixture { store, dir } = fixture();
+    let path = dir.path().join("ao.db");
+    let id = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
+    assert!(take(&store, id, 1));
+    assert_writes_nothing(&path, || assert!(!take(&store, id, 2)));
+    for bad in ["", "a b", "a/b", "é", "a\n", &"a".repeat(129)] {
+        let id = bad.to_owned();
+        let refused = store.write(cause(), move |tx| scm::take_delivery(tx, &id, Timestamp(1)));
+        assert_eq!(code(refused), Code::InvalidId, "{bad:?}");
+    }
+    assert!(take(&store, &"a".repeat(128), 1));
+    // What fails after it was taken was not taken.
+    let failed = store.write(cause(), |tx| {
+        scm::take_delivery(tx, "again", Timestamp(1))?;
+        pr::require(tx, &PrRef::new(HOST, "octo/hello", 99)?).map(|_| ())
+    });
+    assert_eq!(code(failed), Code::PrNotFound);
+    assert!(take(&store, "again", 1));
+}
+
+#[test]
+fn old_and_too_many_deliveries_are_forgotten() {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    let Fixture { store, dir } = fixture();
+    let conn = raw(&dir.path().join("ao.db"));
+    let count = || number(&conn, "SELECT count(*) FROM webhook_delivery");
+    assert!(take(&store, "old", DAY));
+    assert!(take(&store, "week", 8 * DAY));
+    assert!(!take(&store, "old", 8 * DAY), "it is a week old, not older");
+    assert!(take(&store, "new", 8 * DAY + 1));
+    assert_eq!(count(), 2);
+    let many = format!(
+        "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT {DELIVERIES_MAX})
+         INSERT INTO webhook_delivery SELECT 'many-' || i, {} FROM n",
+        8 * DAY
+    );
+    conn.execute_batch(&many).unwrap();
+    assert!(take(&store, "one-more", 8 * DAY));
+    assert_eq!(count(), DELIVERIES_MAX);
+    assert!(!take(&store, "many-100000", 8 * DAY), "the newest are kept");
+    assert!(take(&store, "week", 8 * DAY), "the oldest are not");
+}
+
+#[test]
+fn subjects_are_what_active_projects_have_at_the_host() {
+    let Fixture { store, dir } = fixture();
+    let other = NewProject { host: "ghe.example.com".to_owned(), ..new_project("other") };
+    let local = NewProject { host: String::new(), repo: String::new(), ..new_project("local") };
+    let gone = new_project("gone");
+    write(&store, move |tx| {
+        for new in [&other, &local, &gone] {
+            project::add(tx, new)?;
+        }
+        session::create(tx, &new_session("demo", SessionKind::Orchestrator, "lead"))?;
+        session::create(tx, &new_session("demo", SessionKind::Worker, ""))?;
+        session::create(tx, &new_session("demo", SessionKind::Worker, "done"))?;
+        session::create(tx, &new_session("other", SessionKind::Worker, "elsewhere"))
+    });
+    let ended = add_session(&store, "gone", "ended");
+    let conn = raw(&dir.path().join("ao.db"));
+    let terminate = |which: &str| {
+        let sql = format!("UPDATE session SET is_terminated = 1 WHERE {which}");
+        conn.execute_batch(&sql).unwrap();
+    };
+    terminate("branch = 'done'");
+    let mut merged = observation(T0);
+    merged.pr = PrRef::new("GitHub.com", "octo/hello", 8).unwrap();
+    merged.session = Some(ended);
+    merged.facts.state = Some(PrState::Merged);
+    observe(&store, &merged);
+    let subjects = || store.read(|s| scm::subjects(s, "github.COM")).unwrap();
+    let prs = || -> Vec<_> {
+        let prs = subjects().prs.into_iter();
+        prs.map(|it| (it.pr.number, it.is_session_live)).collect()
+    };
+    let scans = || -> Vec<_> {
+        let names = |it: &scm::Branch| format!("{} {}", it.session, it.name);
+        let scans = subjects().scans.into_iter();
+        scans
+            .map(|it| (it.project.id.to_string(), it.branches.iter().map(names).collect()))
+            .collect()
+    };
+    assert_eq!(prs(), [(7, true), (8, true)]);
+    let demo = || ("demo".to_owned(), vec!["demo-1 fix".to_owned(), "demo-2 other".to_owned()]);
+    assert_eq!(scans(), [demo(), ("gone".to_owned(), vec!["gone-1 ended".to_owned()])]);
+    terminate("project_id = 'gone'");
+    assert_eq!(prs(), [(7, true), (8, false)], "a terminated session");
+    assert_eq!(scans(), [demo(), ("gone".to_owned(), Vec::new())]);
+    write(&store, |tx| project::archive(tx, &"gone".parse()?));
+    assert_eq!((prs(), scans()), (vec![(7, true)], vec![demo()]), "an archived project");
+    assert_eq!(store.read(|s| scm::subjects(s, "gitlab.com")).unwrap(), scm::Subjects::default());
+}
+
+#[test]
+fn a_project_follows_its_repository() {
+    let Fixture { store, dir } = fixture();
+    let archived = new_project("gone");
+    let other = NewProject { repo: "octo/other".to_owned(), ..new_project("other") };
+    write(&store, move |tx| {
+        project::add(tx, &other)?;
+        let added = project::add(tx, &archived)?;
+        project::archive(tx, &added.id)
+    });
+    let relocate = |new: &'static str| {
+        store.write(cause(), move |tx| project::relocate(tx, "GitHub.com", "Octo/Hello", new))
+    };
+    let made = kinds_of(&store, || assert_eq!(relocate("acme/hello-2").unwrap().value, 1));
+    assert_eq!(made, ["project_updated"]);
+    let projects = store.read(|s| project::list(s, true)).unwrap();
+    let found: Vec<_> = projects.iter().map(|it| (it.id.as_str(), it.repo.as_str())).collect();
+    assert_eq!(found, [("demo", "acme/hello-2"), ("gone", "octo/hello"), ("other", "octo/other")]);
+    assert_eq!(projects[0].origin_url, "https://github.com/octo/hello");
+    assert_writes_nothing(&dir.path().join("ao.db"), || {
+        assert_eq!(relocate("acme/hello-2").unwrap().value, 0);
+    });
+    assert_eq!(code(relocate("acme")), Code::InvalidPrRef);
+    assert_sound(&store);
+}
+
+#[test]
+fn a_store_of_schema_3_keeps_its_facts() {
+    let Fixture { store, dir } = fixture();
+    let path = dir.path().join("ao.db");
+    let (before, id) = (changes(&store), store.read(log::info).unwrap().log_id);
+    drop(store);
+    raw(&path)
+        .execute_batch(
+            "DROP TRIGGER pr_takes_its_poll_along; DROP TRIGGER pr_displaced_takes_its_poll_along;
+             DROP TABLE scm_host; DROP TABLE scm_repo; DROP TABLE pr_poll; DROP TABLE scm_poke;
+             DROP TABLE webhook_delivery; PRAGMA user_version = 3; UPDATE log_meta SET format = 3;
+             DELETE FROM refinery_schema_history WHERE version = 4;",
+        )
+        .unwrap();
+    assert_eq!(code(Store::open(&path, Options::default())), Code::SchemaOutdated);
+    let migrated = Store::migrate(&path, Options::default()).unwrap();
+    assert_eq!((migrated.from, migrated.to), (3, SCHEMA_VERSION));
+    assert_eq!(migrated.applied, ["V4__scm_polling"]);
+    let store = Store::open(&path, Options::default()).unwrap();
+    assert_eq!((changes(&store), store.read(log::info).unwrap().log_id), (before, id));
+    write(&store, |tx| scm::set_poll(tx, &pr_id(), &pr_poll()));
+    assert_sound(&store);
+}
+
+#[test]
+fn an_export_holds_what_an_observer_keeps() {
+    let Fixture { store, dir: _dir } = fixture();
+    write(&store, |tx| {
+        scm::set_host(tx, &host_state())?;
+        scm::set_repo(tx, &repo_state())?;
+        scm::set_poll(tx, &pr_id(), &pr_poll())?;
+        scm::poke(tx, HOST, "octo/hello", 7, Timestamp(1))?;
+        scm::take_delivery(tx, "a-1", Timestamp(1))
+    });
+    let Fixture { dir: target, .. } = empty();
+    let path = target.path().join("copy.db");
+    let mut lines = Vec::new();
+    store.export(&mut lines).unwrap();
+    let read = &mut lines.as_slice();
+    import(&path, read, OnBad::Refuse).unwrap();
+    let copy = Store::open(&path, Options::default()).unwrap();
+    assert_eq!(copy.read(scm::hosts).unwrap(), [host_state()]);
+    assert_eq!(copy.read(|s| scm::repos(s, HOST)).unwrap(), [repo_state()]);
+    assert_eq!(copy.read(|s| scm::polls(s, HOST)).unwrap(), [(pr_id(), pr_poll())]);
+    assert_eq!(strings(&raw(&path), "SELECT id FROM webhook_delivery"), ["a-1"]);
+    assert!(pokes(&copy).is_empty(), "a poke is of the moment");
+}
