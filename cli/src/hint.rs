@@ -120,6 +120,7 @@ fn of_code(code: Code) -> &'static str {
         }
         Code::NotAGitRepo => "run `git init` there, or name another path",
         Code::InvalidPrRef => "write https://HOST/OWNER/REPO/pull/N or OWNER/REPO#N",
+        Code::InvalidUrl => "write https://HOST/api/v3, without user, query and fragment",
         Code::InvalidCursor => {
             "write a cursor as an event carries it, such as 1-412; a start can be beginning or end too"
         }
@@ -131,9 +132,6 @@ fn of_code(code: Code) -> &'static str {
             "the document is described in docs/json.md; `ao-store schema` prints its JSON Schema"
         }
         Code::InputTooLarge => "split the input into several documents, one a line",
-        Code::InvalidSource => {
-            "name the database file of ao, by default in ~/.ao/data; start and stop ao once if it crashed"
-        }
         Code::StoreNotFound => "create it: `ao-store init`",
         Code::ProjectNotFound => "list the projects: `ao-store project ls --all`",
         Code::SessionNotFound => "list the sessions: `ao-store session ls --all`",
@@ -151,6 +149,7 @@ fn of_code(code: Code) -> &'static str {
         | Code::PrProjectMismatch
         | Code::PrOwnedByOther => of_ownership(code),
         Code::InvalidExport
+        | Code::InvalidSource
         | Code::ConsumerNotFound
         | Code::ConsumerExists
         | Code::ConsumerFilter
@@ -203,6 +202,9 @@ fn of_upkeep(code: Code) -> &'static str {
     match code {
         Code::InvalidExport => {
             "export it again, or take what is good with `ao-store import FILE --skip-bad`"
+        }
+        Code::InvalidSource => {
+            "name the database file of ao, by default in ~/.ao/data; start and stop ao once if it crashed"
         }
         Code::ConsumerNotFound => "list the consumers: `ao-store consumer ls`",
         Code::ConsumerExists => "`ao-store consumer ls` shows it; choose another name",

@@ -65,6 +65,12 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A URL or host of a GitHub server cannot be used. It is not repeated: it may hold a secret.
+    #[error("the address of the GitHub server is not usable: {0}")]
+    InvalidUrl(&'static str),
+    /// No HTTPS client can be made, as a rule because the certificates of the machine are missing.
+    #[error("cannot make an HTTPS client: {0}")]
+    Client(String),
 }
 
 impl Error {
@@ -80,6 +86,8 @@ impl Error {
             Error::InvalidObservation(_) => Code::InvalidObservation,
             Error::Store(source) => source.code(),
             Error::UnknownEvent { .. } => Code::InvalidDelivery,
+            Error::InvalidUrl(_) => Code::InvalidUrl,
+            Error::Client(_) => Code::Io,
         }
     }
 }

@@ -30,6 +30,7 @@
 
 pub mod document;
 mod error;
+pub mod github;
 mod json;
 mod time;
 pub mod webhook;

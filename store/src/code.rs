@@ -77,6 +77,7 @@ codes! {
     InvalidPath "INVALID_PATH" Invalid 400 2 "A path does not exist or cannot be used.";
     NotAGitRepo "NOT_A_GIT_REPO" Invalid 400 2 "The path is not the work tree of a git repository.";
     InvalidPrRef "INVALID_PR_REF" Invalid 400 2 "A pull request reference is neither a URL nor owner/repo#number.";
+    InvalidUrl "INVALID_URL" Invalid 400 2 "The URL or host of a GitHub server is not one that can be used.";
     InvalidCursor "INVALID_CURSOR" Invalid 400 2 "A cursor or the position of a snapshot does not have its form.";
     InvalidEventType "INVALID_EVENT_TYPE" Invalid 400 2 "No change has this type or entity.";
     InvalidDelivery "INVALID_DELIVERY" Invalid 400 2 "The name of a webhook delivery is not one that is understood.";

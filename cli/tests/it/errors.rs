@@ -149,6 +149,7 @@ fn request(code: Code, world: &World, env: &TestEnv) -> Option<Result<Provoked, 
         Code::InvalidPath => Provoked::by(&["project", "add", "no/such/place"]),
         Code::NotAGitRepo => Provoked::by(&["project", "add", "home"]),
         Code::InvalidPrRef => Provoked::by(&["pr", "get", "seven"]),
+        Code::InvalidUrl => return Some(Err("no command takes a URL of an API".to_owned())),
         Code::InvalidCursor => Provoked::by(&["tail", "--from", "yesterday"]),
         Code::InvalidEventType => Provoked::by(&["tail", "--type", "pr_create"]),
         Code::InvalidDelivery => {

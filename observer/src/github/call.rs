@@ -1,0 +1,97 @@
+//! One call to GitHub and what came of it, as plain values: what decides about calls knows neither
+//! an HTTP library nor a token.
+//!
+//! A reply carries everything that the decision about the next call needs, and no secret.
+
+use std::time::Duration;
+
+/// A request and its bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// What is asked for.
+    pub request: Request,
+    /// How long the whole call may take: connecting, headers and body.
+    pub deadline: Duration,
+    /// How much of a body is read.
+    pub max_bytes: usize,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// A GraphQL query.
+    Graphql {
+        /// The complete JSON of the request, with `query` and `variables`.
+        body: String,
+    },
+    /// The end of the log of an Actions job.
+    JobLog {
+        /// `owner/name`.
+        repo: String,
+        /// The id of the job.
+        job: i64,
+        /// How much of the end of a log is kept.
+        tail_bytes: usize,
+    },
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The server answered, well or not.
+    Answer(Answer),
+    /// There is no answer that could be used.
+    Failed(Failure),
+}
+
+/// An answer of the server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers that say something about limits and access.
+    pub headers: Headers,
+    /// The bytes of the body; of a log only its end.
+    pub body: Vec<u8>,
+    /// Whether bytes of the body are missing: a log that was longer than was read or kept, or the
+    /// body of a refusal that did not come whole.
+    pub truncated: bool,
+    /// How long the call took.
+    pub latency: Duration,
+}
+
+/// What the headers of an answer say. A header that is missing or does not have its form is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// `x-ratelimit-limit`.
+    pub limit: Option<i64>,
+    /// `x-ratelimit-remaining`.
+    pub remaining: Option<i64>,
+    /// `x-ratelimit-used`.
+    pub used: Option<i64>,
+    /// `x-ratelimit-reset`, in seconds since 1970.
+    pub reset: Option<i64>,
+    /// `x-ratelimit-resource`.
+    pub resource: Option<String>,
+    /// `retry-after` as it stands there: seconds or a date.
+    pub retry_after: Option<String>,
+    /// `date`, in milliseconds since 1970.
+    pub date_ms: Option<i64>,
+    /// Whether there is an `x-github-sso`.
+    pub sso: bool,
+    /// `x-github-request-id`.
+    pub request_id: Option<String>,
+}
+
+/// Why there is no answer. No text in it holds a token or the query of a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The deadline passed.
+    Timeout,
+    /// No connection came about.
+    Connect(String),
+    /// The body is longer than its bound.
+    TooLarge,
+    /// The connection broke, or what came is not HTTP.
+    Broken(String),
+}

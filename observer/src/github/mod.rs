@@ -1,0 +1,7 @@
+//! Asking GitHub: where it is, with which token, and how one call is made.
+//!
+//! [`call`], [`host`] and [`token`] are values.
+
+pub mod call;
+pub mod host;
+pub mod token;
