@@ -68,9 +68,9 @@ pub enum Error {
     /// A URL or host of a GitHub server cannot be used. It is not repeated: it may hold a secret.
     #[error("the address of the GitHub server is not usable: {0}")]
     InvalidUrl(&'static str),
-    /// No HTTPS client can be made, as a rule because the certificates of the machine are missing.
-    #[error("cannot make an HTTPS client: {0}")]
-    Client(String),
+    /// No HTTPS client can be made: the certificates of the machine are missing or unreadable.
+    #[error("cannot read the root certificates of this machine")]
+    Certificates(#[source] std::io::Error),
 }
 
 impl Error {
@@ -82,12 +82,11 @@ impl Error {
                 Code::InvalidJson
             }
             Error::TooLarge { .. } => Code::InputTooLarge,
-            Error::Read(source) => io_code(source),
+            Error::Read(source) | Error::Certificates(source) => io_code(source),
             Error::InvalidObservation(_) => Code::InvalidObservation,
             Error::Store(source) => source.code(),
             Error::UnknownEvent { .. } => Code::InvalidDelivery,
             Error::InvalidUrl(_) => Code::InvalidUrl,
-            Error::Client(_) => Code::Io,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A token that nobody can print by accident.
 //!
-//! `Debug` and `Display` print `[redacted]`, nothing serializes it, and who reads it has to
-//! say so: [`Token::expose`]. What tells tokens apart in public is the [fingerprint](Token::fingerprint).
+//! `Debug` and `Display` print `[redacted]`, nothing serializes it, and only this module's
+//! neighbours can read it. What tells tokens apart in public is the
+//! [fingerprint](Token::fingerprint).
 
 use std::fmt;
 
@@ -35,7 +36,7 @@ impl Token {
     }
 
     /// The token itself, for the header of a request.
-    pub fn expose(&self) -> &str {
+    pub(super) fn expose(&self) -> &str {
         &self.0
     }
 }

@@ -8,4 +8,6 @@ mod schema;
 mod store;
 mod stream;
 mod support;
+mod transport;
 mod webhook;
+mod wire;

@@ -1,0 +1,39 @@
+//! The client that octocrab sends with: HTTP/1.1, and TLS with the certificates of the machine.
+//!
+//! It is not octocrab's own, which sends `User-Agent` twice when it is given one, repeats and
+//! redirects as it sees fit, and is traced with the whole URL.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use octocrab::service::middleware::base_uri::BaseUriLayer;
+use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
+use url::{Position, Url};
+
+use crate::error::{Error, Result};
+
+/// A client without a token, of which a path without a host goes to the origin of `url`.
+pub(super) fn of(url: &Url) -> Result<Octocrab> {
+    let tls = Arc::new(rustls::crypto::ring::default_provider());
+    let connector = HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(tls)
+        .map_err(Error::Certificates)?
+        .https_or_http()
+        .enable_http1()
+        .build();
+    let client = Client::builder(TokioExecutor::new()).build::<_, OctoBody>(connector);
+    // The base has no path, so that a path is sent as it is given: with a base for REST, octocrab
+    // cannot reach the GraphQL of an enterprise server, which is beside it.
+    let base = url[..Position::BeforePath].parse();
+    let base = base.map_err(|_| Error::InvalidUrl("it is not a URL"))?;
+    let built: Result<_, Infallible> = OctocrabBuilder::new_empty()
+        .with_service(client)
+        .with_layer(&BaseUriLayer::new(base))
+        .with_auth(AuthState::None)
+        .build();
+    let Ok(client) = built;
+    Ok(client)
+}

@@ -1,0 +1,33 @@
+//! Why a call got no answer, in words of the HTTP library without its addresses.
+
+use std::error::Error as StdError;
+use std::iter::successors;
+
+use hyper_util::client::legacy::Error as ClientError;
+
+use crate::error::quoted;
+use crate::github::call::Failure;
+
+type Cause<'a> = &'a (dyn StdError + 'static);
+
+/// What an error of a request means.
+pub(super) fn of(error: &octocrab::Error) -> Failure {
+    let is_connect =
+        |cause: Cause<'_>| cause.downcast_ref::<ClientError>().is_some_and(ClientError::is_connect);
+    let text = describe(error);
+    if causes(error).any(is_connect) { Failure::Connect(text) } else { Failure::Broken(text) }
+}
+
+/// The causes of an error, outermost first. What octocrab itself says is left out, for it ends in a
+/// backtrace; what the others say has neither a header nor a URL in it, which is seen to here.
+pub(super) fn describe(error: &octocrab::Error) -> String {
+    let is_inner = |cause: &Cause<'_>| !cause.is::<octocrab::Error>();
+    let texts: Vec<_> = causes(error).filter(is_inner).map(|cause| cause.to_string()).collect();
+    let text = if texts.is_empty() { "the request failed".to_owned() } else { texts.join(": ") };
+    let shown = |word| if str::contains(word, "://") { "[url]" } else { word };
+    quoted(&text.split_whitespace().map(shown).collect::<Vec<_>>().join(" "))
+}
+
+fn causes(error: &octocrab::Error) -> impl Iterator<Item = Cause<'_>> {
+    successors(Some(error as Cause<'_>), |&cause| cause.source())
+}
