@@ -32,8 +32,10 @@ pub mod document;
 mod error;
 pub mod github;
 mod json;
+pub mod poll;
 mod time;
 pub mod webhook;
+mod words;
 
 pub use document::{DOCUMENT_MAX, Document, Numbered, documents, schema};
 pub use error::{Error, Result};

@@ -81,7 +81,7 @@ impl Item for Check {
         let mut has_tails = false;
         for check in checks.iter().filter(|check| !check.external_id.is_empty()) {
             if let Some(tail) = &check.log_tail {
-                facet::keep_log_tail(tx, pr, &check.external_id, tail)?;
+                facet::set_log_tail(tx, pr, &check.external_id, tail)?;
                 has_tails = true;
             }
         }

@@ -87,10 +87,23 @@ pub(crate) fn end_of_log(log: &str) -> &str {
 const UPSERT_LOG: &str = "INSERT INTO pr_check_log (pr_id, external_id, tail) VALUES (?1, ?2, ?3)
     ON CONFLICT DO UPDATE SET tail = excluded.tail WHERE tail <> excluded.tail";
 
-/// Stores the last lines of the log of a check.
-pub(crate) fn keep_log_tail(tx: &Tx<'_>, pr: &PrId, external_id: &str, log: &str) -> Result<()> {
+/// Stores the last lines of the log of a check; of a log that is gone, an empty one.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn set_log_tail(tx: &Tx<'_>, pr: &PrId, external_id: &str, log: &str) -> Result<()> {
     let params = (pr.as_str(), external_id, end_of_log(log));
     tx.note("store a log tail", UPSERT_LOG, params).map(|_| ())
+}
+
+const SELECT_LOGGED: &str = "SELECT external_id FROM pr_check_log WHERE pr_id = ?1";
+
+/// The ids of the checks of a pull request whose logs are stored.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn logged(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<String>> {
+    snapshot.list("list log tails", SELECT_LOGGED, [pr.as_str()], |row| row.get(0))
 }
 
 /// The checks of a pull request, in key order, without their log tails.

@@ -1,0 +1,198 @@
+//! What an answer means for the next request. The first rule that holds decides (reference: the
+//! documentation of GitHub's limits, and what their own client libraries treat alike).
+
+use std::time::Duration;
+
+use crate::github::answer::{Answered, GraphqlError};
+use crate::github::call::{Answer, Failure, Headers};
+
+/// What an answer means for the next request to the same host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// It is an answer; what it says is read item by item.
+    Fine,
+    /// The credentials were refused.
+    Unauthorized,
+    /// The host says how long to wait.
+    RetryAfter(Duration),
+    /// The budget of the hour is used up.
+    Exhausted,
+    /// Too much at once, and no word on how long to wait.
+    Secondary,
+    /// This one thing may not be seen.
+    Forbidden,
+    /// This one thing is not there.
+    Missing,
+    /// The request was too much for the host; a smaller one may do.
+    Heavy,
+    /// The host, or the way to it, is out of order.
+    Down,
+}
+
+/// The longest wait that a host can ask for: more would be a clock that is wrong.
+const RETRY_AFTER_MAX: u64 = 3_600;
+
+/// Classifies what came of a request.
+pub(crate) fn failure(failure: &Failure) -> Signal {
+    match failure {
+        Failure::Timeout => Signal::Heavy,
+        Failure::Connect(_) | Failure::TooLarge | Failure::Broken(_) => Signal::Down,
+    }
+}
+
+/// Classifies the answer to a REST request.
+pub(crate) fn rest(answer: &Answer) -> Signal {
+    match answer.status {
+        200..=299 | 304 => Signal::Fine,
+        404 | 410 | 451 => Signal::Missing,
+        _ => refusal(answer, &message(&answer.body)),
+    }
+}
+
+/// Classifies the answer to a GraphQL request.
+pub(crate) fn graphql(answer: &Answer, answered: Option<&Answered<'_>>) -> Signal {
+    if answer.status != 200 {
+        return refusal(answer, &message(&answer.body));
+    }
+    let Some(answered) = answered else { return Signal::Down };
+    if answered.errors.iter().any(is_rate_limit) {
+        return limited(&answer.headers);
+    }
+    let is_heavy = |error: &GraphqlError| {
+        error.is(&["RESOURCE_LIMITS_EXCEEDED"])
+            || error.message.contains("Something went wrong while executing your query")
+            || error.message.contains("Resource limits for this query exceeded")
+    };
+    if answered.errors.iter().any(is_heavy) {
+        return Signal::Heavy;
+    }
+    if answered.has_data { Signal::Fine } else { Signal::Down }
+}
+
+fn is_rate_limit(error: &GraphqlError) -> bool {
+    let message = error.message.to_ascii_lowercase();
+    error.is(&["RATE_LIMITED", "RATE_LIMIT", "graphql_rate_limit"])
+        || (error.path.is_none() && message.contains("rate limit"))
+}
+
+fn refusal(answer: &Answer, message: &str) -> Signal {
+    let says = |word: &str| message.contains(word);
+    match answer.status {
+        401 => Signal::Unauthorized,
+        403 | 429 => {
+            let is_limit = answer.headers.retry_after.is_some()
+                || answer.headers.remaining == Some(0)
+                || says("secondary rate")
+                || says("abuse detection")
+                || says("rate limit")
+                || answer.status == 429;
+            if is_limit { limited(&answer.headers) } else { Signal::Forbidden }
+        }
+        502..=504 => Signal::Heavy,
+        404 | 410 | 451 => Signal::Missing,
+        _ => Signal::Down,
+    }
+}
+
+fn limited(headers: &Headers) -> Signal {
+    match headers.retry_after.as_deref() {
+        Some(text) => Signal::RetryAfter(retry_after(text, headers.date_ms)),
+        None if headers.remaining == Some(0) => Signal::Exhausted,
+        None => Signal::Secondary,
+    }
+}
+
+/// Seconds, or a date; within one second and one hour, and a minute for what is neither.
+fn retry_after(text: &str, date_ms: Option<i64>) -> Duration {
+    let text = text.trim();
+    let seconds = match text.parse::<i64>() {
+        Ok(seconds) => u64::try_from(seconds).unwrap_or(0),
+        Err(_) => {
+            let until = jiff::fmt::rfc2822::parse(text).map(|time| time.timestamp());
+            match (until, date_ms) {
+                (Ok(until), Some(now)) => {
+                    u64::try_from(until.as_millisecond().saturating_sub(now) / 1000).unwrap_or(0)
+                }
+                _ => 60,
+            }
+        }
+    };
+    Duration::from_secs(seconds.clamp(1, RETRY_AFTER_MAX))
+}
+
+/// The beginning of a body in lower case: the words that tell refusals apart stand there.
+fn message(body: &[u8]) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(2_048)]).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, headers: Headers, body: &str) -> Answer {
+        Answer { status, headers, body: body.as_bytes().to_vec(), ..Answer::default() }
+    }
+
+    fn headers(remaining: Option<i64>, retry_after: Option<&str>) -> Headers {
+        Headers {
+            remaining,
+            retry_after: retry_after.map(str::to_owned),
+            date_ms: Some(1_000_000_000_000),
+            ..Headers::default()
+        }
+    }
+
+    #[test]
+    fn refusals_by_status_are_told_apart() {
+        let none = || headers(None, None);
+        let secs = |secs| Signal::RetryAfter(Duration::from_secs(secs));
+        for (status, headers, body, expected) in [
+            (401, none(), "", Signal::Unauthorized),
+            (403, headers(Some(0), None), "", Signal::Exhausted),
+            (403, headers(Some(0), Some("7")), "", secs(7)),
+            (403, none(), "You have exceeded a secondary rate limit", Signal::Secondary),
+            (403, none(), "You have triggered an abuse detection mechanism", Signal::Secondary),
+            (403, none(), "Resource not accessible by integration", Signal::Forbidden),
+            (403, none(), "Resource protected by organization SAML", Signal::Forbidden),
+            (429, none(), "", Signal::Secondary),
+            (429, headers(None, Some("0")), "", secs(1)),
+            (429, headers(None, Some("-5")), "", secs(1)),
+            (429, headers(None, Some("1000000000")), "", secs(3_600)),
+            (429, headers(None, Some("soon")), "", secs(60)),
+            (429, headers(None, Some("Sun, 09 Sep 2001 01:47:00 GMT")), "", secs(20)),
+            (404, none(), "", Signal::Missing),
+            (410, none(), "", Signal::Missing),
+            (500, none(), "", Signal::Down),
+            (502, none(), "<html>", Signal::Heavy),
+            (504, none(), "<html>", Signal::Heavy),
+        ] {
+            assert_eq!(rest(&answer(status, headers, body)), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn an_answer_with_errors_is_read_by_their_types() {
+        let classified = |body: &str, headers| {
+            let answer = answer(200, headers, body);
+            graphql(&answer, Answered::read(&answer.body).as_ref())
+        };
+        let none = || headers(None, None);
+        let limit = r#"{"errors":[{"type":"RATE_LIMITED","message":"x"}]}"#;
+        assert_eq!(classified(limit, headers(Some(0), None)), Signal::Exhausted);
+        let limit =
+            r#"{"errors":[{"type":"RATE_LIMIT","code":"graphql_rate_limit","message":"x"}]}"#;
+        assert_eq!(classified(limit, none()), Signal::Secondary);
+        let limit = r#"{"data":null,"errors":[{"message":"API rate limit already exceeded"}]}"#;
+        assert_eq!(classified(limit, none()), Signal::Secondary);
+        let heavy = r#"{"data":{"nodes":[null]},"errors":[{"type":"RESOURCE_LIMITS_EXCEEDED"}]}"#;
+        assert_eq!(classified(heavy, none()), Signal::Heavy);
+        let heavy =
+            r#"{"errors":[{"message":"Something went wrong while executing your query."}]}"#;
+        assert_eq!(classified(heavy, none()), Signal::Heavy);
+        let one = r#"{"data":{"nodes":[null]},"errors":[{"type":"NOT_FOUND","path":["nodes",0]}]}"#;
+        assert_eq!(classified(one, none()), Signal::Fine);
+        for broken in ["", "{", "[]", "{}", r#"{"data":{"nodes":["#, r#"{"data":null}"#] {
+            assert_eq!(classified(broken, none()), Signal::Down, "{broken}");
+        }
+    }
+}

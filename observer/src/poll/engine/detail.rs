@@ -1,0 +1,417 @@
+//! Learning from the answers to details and logs, and ending a round with what is to be stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ao_store::observation::{
+    CheckStatus, Ci, Comment, Completeness, Facet, Observation, PrFacts, Thread,
+};
+use ao_store::{PrId, Timestamp};
+
+use super::{Engine, LogJob, look};
+use crate::github::answer::{Answered, Found};
+use crate::github::call::Answer;
+use crate::github::classify::{self, Signal};
+use crate::github::map;
+use crate::github::node::{Checks, PartNode};
+use crate::github::query::Part;
+use crate::poll::gate::Resource;
+use crate::poll::round::{Body, List, Round, Wanted};
+use crate::poll::watch::Watch;
+use crate::poll::write::{Batch, Talk, Write};
+
+/// A log that cannot be read is given up after so many tries.
+const LOG_TRIES: u32 = 3;
+
+/// How many lines of the end of a log are kept.
+const LOG_LINES: usize = 40;
+
+impl Engine {
+    pub(super) fn detailed(
+        &mut self,
+        asks: Vec<(PrId, Wanted)>,
+        answered: &Answered<'_>,
+        as_of: Timestamp,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        let mut touched = Vec::new();
+        for (index, (id, wanted)) in asks.into_iter().enumerate() {
+            let Some(watch) = self.watches.get_mut(&id) else { continue };
+            let Some(mut round) = watch.round.take() else { continue };
+            round.in_flight -= 1;
+            match answered.alias::<PartNode>(&format!("d{index}")) {
+                Found::Node(node) => round.read(wanted, node),
+                Found::Missing if wanted.ask.part == Part::Thread => {
+                    round.gone.insert(wanted.ask.id);
+                }
+                Found::Missing | Found::Forbidden | Found::Failed => round.failed(wanted),
+            }
+            watch.round = Some(round);
+            touched.push(id);
+        }
+        touched.dedup();
+        for id in touched {
+            self.end_round(&id, as_of, now, batch);
+        }
+    }
+
+    /// Nothing came of a request for details: each page of it is asked for again.
+    pub(super) fn details_lost(
+        &mut self,
+        asks: Vec<(PrId, Wanted)>,
+        signal: Signal,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        // A refusal of everything, or an outage, is no word on a page.
+        let is_about_size = signal == Signal::Heavy;
+        let mut touched = Vec::new();
+        for (id, wanted) in asks {
+            let Some(watch) = self.watches.get_mut(&id) else { continue };
+            let Some(round) = watch.round.as_mut() else { continue };
+            round.in_flight -= 1;
+            if is_about_size && self.sizes.detail.get() == 1 {
+                round.failed(wanted);
+            } else {
+                round.wanted.push_back(wanted);
+            }
+            touched.push(id);
+        }
+        for id in touched {
+            self.end_round(&id, now, now, batch);
+        }
+    }
+
+    /// Writes a round whose last page has come.
+    pub(super) fn end_round(
+        &mut self,
+        id: &PrId,
+        as_of: Timestamp,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        let Some(watch) = self.watches.get_mut(id) else { return };
+        let Some(mut round) = watch.round.take() else { return };
+        let is_list_read = round.listed.as_ref().is_some_and(|list| list.is_complete);
+        if round.is_done() && is_list_read && !round.has_asked_bodies {
+            watch.want_bodies(&mut round);
+        }
+        if !round.is_done() {
+            watch.round = Some(round);
+            return;
+        }
+        let jobs = watch.finish(round, as_of, now, batch);
+        for (external_id, job) in jobs {
+            let log = LogJob {
+                pr: id.clone(),
+                repo: watch.place.repo.clone(),
+                external_id,
+                job,
+                tries: 0,
+            };
+            let is_known = |known: &LogJob| known.pr == log.pr && known.job == log.job;
+            if !self.logs.iter().any(is_known) && self.logs.len() < LOGS_MAX {
+                self.logs.push_back(log);
+            }
+        }
+    }
+
+    /// The pull requests of which logs wait to be read.
+    pub(crate) fn wanting_logs(&self) -> BTreeSet<PrId> {
+        self.logs.iter().map(|log| log.pr.clone()).collect()
+    }
+
+    /// Logs that need not be read: those that are stored, or are known to be gone.
+    pub(crate) fn has_logs(&mut self, pr: &PrId, stored: &[String]) {
+        self.logs.retain(|log| log.pr != *pr || !stored.contains(&log.external_id));
+    }
+
+    pub(super) fn log_answered(
+        &mut self,
+        log: LogJob,
+        answer: &Answer,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        let signal = classify::rest(answer);
+        self.gate.heard(Resource::Rest, signal, now);
+        let tail = match signal {
+            Signal::Fine => last_lines(&String::from_utf8_lossy(&answer.body)),
+            // It is gone, or not ours to read: that is recorded once, as an empty log.
+            Signal::Missing | Signal::Forbidden => String::new(),
+            Signal::Unauthorized => {
+                self.refused(now);
+                return self.logs.push_back(log);
+            }
+            _ => {
+                self.totals.failures += 1;
+                return self.log_lost(log);
+            }
+        };
+        let LogJob { pr, external_id, .. } = log;
+        batch.writes.push(Write::Log { pr, external_id, tail });
+    }
+
+    pub(super) fn log_lost(&mut self, log: LogJob) {
+        if log.tries + 1 < LOG_TRIES {
+            self.logs.push_back(LogJob { tries: log.tries + 1, ..log });
+        }
+    }
+}
+
+/// Logs that wait to be read at most.
+const LOGS_MAX: usize = 1_000;
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
+impl Round {
+    /// Takes in one page.
+    fn read(&mut self, wanted: Wanted, node: PartNode) {
+        let after = wanted.ask.after.clone();
+        let after = after.as_deref();
+        let next = match wanted.ask.part {
+            Part::Checks => self.read_checks(node, after),
+            Part::Reviews => node.reviews.and_then(|page| {
+                let info = page.page_info.clone();
+                let reviews = page.items().filter_map(map::review);
+                self.reviews.get_or_insert_default().page(reviews, &info, after)
+            }),
+            Part::Comments => node.comments.and_then(|page| {
+                let info = page.page_info.clone();
+                let comments = page.items().filter_map(|node| map::comment(node, None));
+                self.comments.get_or_insert_default().page(comments, &info, after)
+            }),
+            Part::Threads => node.review_threads.and_then(|page| {
+                let info = page.page_info.clone();
+                self.listed.get_or_insert_default().page(page.items(), &info, after)
+            }),
+            Part::Thread => self.read_thread(&wanted.ask.id, node, after),
+        };
+        if let Some(cursor) = next {
+            let Wanted { ask, weight, .. } = wanted;
+            self.want(ask.part, &ask.id, Some(cursor), weight);
+        }
+    }
+
+    fn read_checks(&mut self, node: PartNode, after: Option<&str>) -> Option<String> {
+        let head = node.head_ref_oid.clone();
+        let Some(checks) = checks_of_head(node) else {
+            // There is no roll-up any more: a commit without checks was pushed in between.
+            self.checks = None;
+            return None;
+        };
+        let commit = checks.commit.as_ref().map(|commit| commit.oid.clone());
+        if commit != self.checks_head || head != self.checks_head {
+            // It is of another commit than the look: the next look begins anew.
+            self.checks = None;
+            return None;
+        }
+        let info = checks.contexts.page_info.clone();
+        let list = self.checks.as_mut()?;
+        list.page(checks.contexts.items(), &info, after)
+    }
+
+    fn read_thread(&mut self, id: &str, node: PartNode, after: Option<&str>) -> Option<String> {
+        let Some(page) = node.comments.clone() else {
+            self.listed.get_or_insert_default().is_failed = true;
+            return None;
+        };
+        let info = page.page_info.clone();
+        let total = page.total_count;
+        let read: Vec<Comment> =
+            page.items().filter_map(|node| map::comment(node, Some(id))).collect();
+        let body = self.bodies.entry(id.to_owned()).or_insert_with(|| Body {
+            thread: map::thread(id, &node, &read, total),
+            comments: List::default(),
+        });
+        let next = body.comments.page(read, &info, after);
+        body.thread.is_bot = !body.comments.items.is_empty()
+            && body.comments.items.iter().all(|comment| comment.is_bot);
+        next
+    }
+}
+
+/// The checks of the head, wherever the schema has them.
+fn checks_of_head(node: PartNode) -> Option<Checks> {
+    let head = node.head_ref_oid.clone();
+    let of_commit = node.commits.into_iter().flat_map(|page| page.items().collect::<Vec<_>>());
+    let of_head = of_commit.map(|it| it.commit).find(|commit| Some(&commit.oid) == head.as_ref());
+    node.checks.or_else(|| of_head.and_then(|commit| commit.checks))
+}
+
+/// How complete a list is that was read so far.
+fn completeness<T>(list: &List<T>) -> Completeness {
+    if list.is_failed && list.items.is_empty() {
+        Completeness::Failed
+    } else if list.is_failed || !list.is_complete {
+        Completeness::Partial
+    } else {
+        Completeness::Complete
+    }
+}
+
+/// A list as a facet: only a complete one may delete.
+pub(crate) fn facet<T>(items: Vec<T>, completeness: Completeness) -> Facet<T> {
+    match completeness {
+        Completeness::Complete => Facet::replace(items),
+        Completeness::Failed => {
+            Facet { completeness: Some(Completeness::Failed), ..Facet::default() }
+        }
+        other => Facet { completeness: Some(other), ..Facet::merge(items) },
+    }
+}
+
+impl Watch {
+    /// Turns what a round read into what is to be stored; returns the jobs whose logs are wanted.
+    fn finish(
+        &mut self,
+        round: Round,
+        as_of: Timestamp,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> BTreeMap<String, i64> {
+        let mut observation = Observation {
+            node_id: self.node_id.clone(),
+            ..Observation::new(self.place.clone(), as_of)
+        };
+        let mut jobs = BTreeMap::new();
+        if let Some(list) = round.checks {
+            let completeness = completeness(&list);
+            if completeness == Completeness::Complete {
+                self.poll.checks_mark = round.checks_mark.map(|mark| mark.to_bytes());
+            }
+            let mut checks = map::checks(list.items, &self.head_sha);
+            let failed = checks.items.iter().filter(|check| check.status == CheckStatus::Failed);
+            for check in failed {
+                if let Some(job) = checks.jobs.get(&check.external_id) {
+                    jobs.insert(check.external_id.clone(), *job);
+                }
+            }
+            checks.items.extend(self.waiting.iter().cloned());
+            observation.checks = facet(checks.items, completeness);
+            // The host's own roll-up counts, which the store would else compute from the checks.
+            if self.ci != Ci::Unknown {
+                observation.facts = PrFacts { ci: Some(self.ci), ..PrFacts::default() };
+            }
+        }
+        let is_talk_read = round.reviews.as_ref().is_none_or(|list| list.is_complete)
+            && round.comments.as_ref().is_none_or(|list| list.is_complete);
+        if let Some(list) = round.reviews {
+            let completeness = completeness(&list);
+            observation.reviews = facet(list.items, completeness);
+        }
+        let talk = round.listed.map(|listed| Talk {
+            states: listed.items.clone(),
+            threads: completeness(&listed),
+            bodies: round.bodies,
+            gone: round.gone,
+            comments: round.comments.map(|list| (completeness(&list), list.items)),
+        });
+        if let Some(talk) = &talk {
+            let are_bodies_read = talk.are_bodies_read();
+            if talk.threads == Completeness::Complete && are_bodies_read {
+                self.poll.threads_mark = Some(look::threads_mark(&talk.states).to_bytes());
+                let known = |it: &crate::github::node::ThreadState| {
+                    (it.id.clone(), (it.is_resolved, it.is_outdated))
+                };
+                self.known_threads = talk.states.iter().map(known).collect();
+            }
+            if round.talk_mark.is_some() && is_talk_read && are_bodies_read {
+                self.poll.talk_mark = round.talk_mark.map(|mark| mark.to_bytes());
+            }
+        }
+        if self.is_terminal() {
+            self.poll.confirmed_at.get_or_insert(now);
+            self.slim_due = self.recheck_after(now);
+            self.wide_due = self.slim_due;
+        }
+        batch.writes.push(Write::Pr {
+            pr: Some(self.id.clone()),
+            observation: Some(observation),
+            talk,
+            poll: self.poll.clone(),
+        });
+        jobs
+    }
+}
+
+impl Talk {
+    /// Whether each thread that was asked for was read with all of its comments.
+    fn are_bodies_read(&self) -> bool {
+        self.threads == Completeness::Complete
+            && self
+                .bodies
+                .values()
+                .all(|body| completeness(&body.comments) == Completeness::Complete)
+    }
+
+    /// The threads and comments of a pull request after what was read, given those that are stored.
+    pub(crate) fn compose(
+        &self,
+        threads: Vec<Thread>,
+        comments: Vec<Comment>,
+    ) -> (Facet<Thread>, Facet<Comment>) {
+        (self.compose_threads(threads), self.compose_comments(comments))
+    }
+
+    fn compose_threads(&self, stored: Vec<Thread>) -> Facet<Thread> {
+        let mut stored: BTreeMap<_, _> =
+            stored.into_iter().map(|thread| (thread.id.clone(), thread)).collect();
+        let mut items = Vec::new();
+        let mut completeness = self.threads;
+        for state in self.states.iter().filter(|state| !self.gone.contains(&state.id)) {
+            match (self.bodies.get(&state.id), stored.remove(&state.id)) {
+                (Some(body), _) => items.push(body.thread.clone()),
+                (None, Some(thread)) => items.push(Thread {
+                    is_resolved: state.is_resolved,
+                    is_outdated: state.is_outdated,
+                    ..thread
+                }),
+                // It is there, but nothing of it could be read.
+                (None, None) => completeness = Completeness::Partial,
+            }
+        }
+        items.sort_by(|one, other| one.id.cmp(&other.id));
+        items.dedup_by(|one, other| one.id == other.id);
+        facet(items, completeness)
+    }
+
+    fn compose_comments(&self, stored: Vec<Comment>) -> Facet<Comment> {
+        let are_threads_known = self.threads == Completeness::Complete;
+        let is_listed =
+            |id: &str| !self.gone.contains(id) && self.states.iter().any(|state| state.id == id);
+        let of_conversation = self.comments.as_ref();
+        let mut all: BTreeMap<String, Comment> = BTreeMap::new();
+        let mut completeness = Completeness::Complete;
+        if !are_threads_known || of_conversation.is_some_and(|(it, _)| *it != completeness) {
+            completeness = Completeness::Partial;
+        }
+        for body in self.bodies.values() {
+            if self::completeness(&body.comments) != Completeness::Complete {
+                completeness = Completeness::Partial;
+            }
+        }
+        // What was not read again stays, unless its thread is gone.
+        for comment in stored {
+            let thread = comment.thread_id.as_str();
+            let stays = if thread.is_empty() {
+                of_conversation.is_none()
+                    || comment.kind != ao_store::observation::CommentKind::Issue
+            } else {
+                !self.bodies.contains_key(thread) && is_listed(thread)
+            };
+            if stays {
+                all.insert(comment.id.clone(), comment);
+            }
+        }
+        let read = self.bodies.values().flat_map(|body| &body.comments.items);
+        let read = read.chain(of_conversation.into_iter().flat_map(|(_, items)| items));
+        for comment in read {
+            all.insert(comment.id.clone(), comment.clone());
+        }
+        facet(all.into_values().collect(), completeness)
+    }
+}

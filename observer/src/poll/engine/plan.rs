@@ -1,0 +1,337 @@
+//! What to send next: looks that are due, then details of what changed, then logs.
+//!
+//! A look costs one point whether it asks for one pull request or a hundred, so it takes along what
+//! would be due soon anyway.
+
+use std::time::Duration;
+
+use ao_store::row::scm::{Access, Credential};
+use ao_store::{PrId, Timestamp};
+
+use super::{ANSWER_MAX, Engine, InFlight, Kind, LogJob, Step};
+use crate::github::call::{Call, Request};
+use crate::github::query::{self, Level, Listing, Look};
+use crate::poll::gate::{Resource, Verdict};
+use crate::poll::round::Wanted;
+use crate::poll::tier;
+use crate::poll::watch::{NEVER, Watch};
+
+/// The host gives a request up after ten seconds itself.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// A log that is not over by then is not worth the wait.
+const LOG_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How much of a log is read, and how much of its end is kept.
+const LOG_MAX: usize = 256 << 20;
+const LOG_TAIL: usize = 16 << 10;
+
+/// Repositories that one look lists at most: half a point.
+const LISTINGS_MAX: usize = 50;
+
+/// Nodes that one detail request asks for at most: more than that, and the host gives up.
+const DETAIL_NODES: i64 = 500;
+
+/// A detail that has waited so long goes before the looks.
+const DETAIL_PATIENCE_MS: i64 = 30_000;
+
+/// The first interval after a start sees no more requests than this.
+const START_REQUESTS: u32 = 12;
+
+/// A clock that stood still or jumped this far: the machine slept.
+const SLEPT_MS: i64 = 10 * 60_000;
+
+impl Engine {
+    /// What to do now. Nothing is in flight when this is called.
+    pub fn next(&mut self, now: Timestamp) -> Step {
+        self.mind_the_clock(now);
+        if !self.identity.has_token {
+            return if now >= self.identity.probe_at {
+                Step::Probe
+            } else {
+                Step::Wait(self.identity.probe_at)
+            };
+        }
+        if let Some(until) = self.starting(now) {
+            return Step::Wait(until);
+        }
+        let is_detail_late = self
+            .oldest_round()
+            .is_some_and(|began| now.0.saturating_sub(began.0) >= DETAIL_PATIENCE_MS);
+        let details_first = is_detail_late && !self.has_detailed;
+        let order: [fn(&mut Engine, Timestamp) -> Option<Step>; 3] = if details_first {
+            [Engine::next_detail, Engine::next_look, Engine::next_log]
+        } else {
+            [Engine::next_look, Engine::next_detail, Engine::next_log]
+        };
+        let mut earliest = self.next_due();
+        for plan in order {
+            match plan(self, now) {
+                Some(Step::Wait(until)) => earliest = earliest.min(until),
+                Some(step) => return step,
+                None => {}
+            }
+        }
+        Step::Wait(earliest.max(Timestamp(now.0 + 1)))
+    }
+
+    /// Whether there is something that could be done now if the limits allowed it.
+    #[must_use]
+    pub fn has_work(&self, now: Timestamp) -> bool {
+        self.identity.state != Credential::Missing
+            && (self.watches.values().any(|watch| watch.due() <= now || watch.round.is_some())
+                || self.scans.values().any(|scan| scan.due <= now && !scan.candidates.is_empty())
+                || !self.logs.is_empty())
+    }
+
+    /// A clock that jumped back must not put everything off; one that jumped on means that the
+    /// machine slept, and all is due at once: that is a start.
+    fn mind_the_clock(&mut self, now: Timestamp) {
+        let Some(last) = self.last_step.replace(now) else { return };
+        if now.0 < last.0 - 1_000 {
+            let longest = now.0 + tier::intervals(tier::Tier::Cold, self.config.interval_ms()).1;
+            for watch in self.watches.values_mut().filter(|watch| watch.due() < NEVER) {
+                watch.slim_due = watch.slim_due.min(Timestamp(longest)).min(now);
+                watch.wide_due = watch.wide_due.min(Timestamp(longest));
+            }
+            for scan in self.scans.values_mut() {
+                scan.due = scan.due.min(Timestamp(now.0 + self.config.interval_ms()));
+            }
+            self.identity.probe_at = self.identity.probe_at.min(Timestamp(now.0 + 60_000));
+        } else if now.0 - last.0 > SLEPT_MS {
+            self.began = Some(now);
+            self.sent_since_start = 0;
+        }
+    }
+
+    /// The start is slow, so that many observers and stale rows do not come down on the host at
+    /// once.
+    fn starting(&self, now: Timestamp) -> Option<Timestamp> {
+        let end = Timestamp(self.began?.0 + self.config.interval_ms());
+        let is_over = self.is_hurried || now >= end || self.sent_since_start < START_REQUESTS;
+        (!is_over).then_some(end)
+    }
+
+    /// When something is due next.
+    fn next_due(&self) -> Timestamp {
+        let watches = self.watches.values().map(Watch::due);
+        let scans = self.scans.values().filter(|scan| !scan.candidates.is_empty());
+        watches.chain(scans.map(|scan| scan.due)).min().unwrap_or(NEVER)
+    }
+
+    fn oldest_round(&self) -> Option<Timestamp> {
+        let rounds = self.watches.values().filter_map(|watch| watch.round.as_ref());
+        rounds.filter(|round| !round.wanted.is_empty()).map(|round| round.began).min()
+    }
+
+    fn next_look(&mut self, now: Timestamp) -> Option<Step> {
+        let is_wide = self.watches.values().any(|watch| watch.wide_due <= now);
+        let is_slim = self.watches.values().any(|watch| watch.slim_due <= now);
+        let is_listing =
+            self.scans.values().any(|scan| scan.due <= now && !scan.candidates.is_empty());
+        let level = if is_wide { Level::Wide } else { Level::Slim };
+        if !is_wide && !is_slim && !is_listing {
+            return None;
+        }
+        let chosen = if is_wide || is_slim { self.choose(level, now) } else { Vec::new() };
+        let listings = self.choose_listings(now);
+        let cost = points(level, chosen.len(), listings.len());
+        if let Verdict::Wait(until) = self.gate.may_send(Resource::Graphql, cost, now) {
+            return Some(Step::Wait(until));
+        }
+        Some(self.send_look(level, &chosen, listings, now))
+    }
+
+    /// The pull requests of a look: those that are due, the most urgent first, then those that
+    /// would be within half of their interval.
+    fn choose(&self, level: Level, now: Timestamp) -> Vec<PrId> {
+        let size = match level {
+            Level::Slim => self.sizes.slim.get(),
+            Level::Wide => self.sizes.wide.get(),
+        };
+        let interval = self.config.interval_ms();
+        let mut due: Vec<_> = self
+            .watches
+            .values()
+            .filter_map(|watch| {
+                let (slim, wide) = tier::intervals(watch.tier(now), interval);
+                let (at, every) = match level {
+                    Level::Slim => (watch.due(), slim),
+                    Level::Wide => (watch.wide_due, wide),
+                };
+                (at.0 <= now.0.saturating_add(every / 2)).then_some((at, &watch.id))
+            })
+            .collect();
+        due.sort();
+        // What comes along must not cost a point of its own.
+        let needed = due.iter().filter(|(at, _)| *at <= now).count().min(size);
+        let cost = points(level, needed, 0);
+        let free = (needed..=size).rev().find(|count| points(level, *count, 0) == cost);
+        due.into_iter().take(free.unwrap_or(needed)).map(|(_, id)| id.clone()).collect()
+    }
+
+    fn choose_listings(&self, now: Timestamp) -> Vec<(String, Listing)> {
+        let soon = now.0 + self.config.interval_ms() / 2;
+        let mut due: Vec<_> = self
+            .scans
+            .iter()
+            .filter(|(_, scan)| !scan.candidates.is_empty())
+            .filter(|(_, scan)| {
+                // One that may not be seen is not asked for before its time.
+                let until = if scan.state.access == Access::Ok { soon } else { now.0 };
+                scan.due.0 <= until
+            })
+            .collect();
+        due.sort_by_key(|(_, scan)| scan.due);
+        let listing = |(key, scan): (&String, &crate::poll::scan::Scan)| {
+            let listing = Listing {
+                repo: scan.name().to_owned(),
+                first: scan.page_size(),
+                after: scan.progress.after.clone(),
+            };
+            (key.clone(), listing)
+        };
+        due.into_iter().take(LISTINGS_MAX).map(listing).collect()
+    }
+
+    fn send_look(
+        &mut self,
+        level: Level,
+        chosen: &[PrId],
+        listings: Vec<(String, Listing)>,
+        now: Timestamp,
+    ) -> Step {
+        let mut look = Look::default();
+        let (mut ids, mut places) = (Vec::new(), Vec::new());
+        for id in chosen {
+            let Some(watch) = self.watches.get_mut(id) else { continue };
+            watch.is_in_flight = true;
+            watch.is_poked = false;
+            if watch.node_id.is_empty() {
+                places.push(id.clone());
+                look.places.push((watch.place.repo.clone(), watch.place.number));
+            } else {
+                ids.push(id.clone());
+                look.ids.push(watch.node_id.clone());
+            }
+        }
+        look.listings = listings.iter().map(|(_, listing)| listing.clone()).collect();
+        for (key, _) in &listings {
+            if let Some(scan) = self.scans.get_mut(key) {
+                scan.is_in_flight = true;
+            }
+        }
+        match level {
+            Level::Slim => self.totals.slim += 1,
+            Level::Wide => self.totals.wide += 1,
+        }
+        self.has_detailed = false;
+        let body = query::look(level, self.dialect, &look);
+        self.send(
+            Kind::Look { level, ids, places, listings },
+            graphql(body),
+            Resource::Graphql,
+            now,
+        )
+    }
+
+    fn next_detail(&mut self, now: Timestamp) -> Option<Step> {
+        let mut rounds: Vec<_> = self
+            .watches
+            .values()
+            .filter_map(|watch| {
+                let round = watch.round.as_ref().filter(|round| !round.wanted.is_empty())?;
+                Some((watch.tier(now), round.began, watch.id.clone()))
+            })
+            .collect();
+        if rounds.is_empty() {
+            return None;
+        }
+        rounds.sort();
+        if let Verdict::Wait(until) = self.gate.may_send(Resource::Graphql, 1, now) {
+            return Some(Step::Wait(until));
+        }
+        let mut asks: Vec<(PrId, Wanted)> = Vec::new();
+        let mut nodes = 0;
+        for (_, _, id) in rounds {
+            let Some(watch) = self.watches.get_mut(&id) else { continue };
+            let Some(round) = watch.round.as_mut() else { continue };
+            while let Some(wanted) = round.wanted.front() {
+                let weight = wanted.weight;
+                let is_full =
+                    asks.len() >= self.sizes.detail.get() || nodes + weight > DETAIL_NODES;
+                if is_full && !asks.is_empty() {
+                    break;
+                }
+                nodes += weight;
+                round.in_flight += 1;
+                if let Some(wanted) = round.wanted.pop_front() {
+                    asks.push((id.clone(), wanted));
+                }
+            }
+        }
+        let body = query::detail(
+            self.dialect,
+            &asks.iter().map(|(_, wanted)| wanted.ask.clone()).collect::<Vec<_>>(),
+        );
+        self.totals.details += 1;
+        self.has_detailed = true;
+        Some(self.send(Kind::Detail { asks }, graphql(body), Resource::Graphql, now))
+    }
+
+    fn next_log(&mut self, now: Timestamp) -> Option<Step> {
+        self.logs.front()?;
+        if let Verdict::Wait(until) = self.gate.may_send(Resource::Rest, 1, now) {
+            return Some(Step::Wait(until));
+        }
+        let log: LogJob = self.logs.pop_front()?;
+        let request =
+            Request::JobLog { repo: log.repo.clone(), job: log.job, tail_bytes: LOG_TAIL };
+        let call = Call { request, deadline: LOG_DEADLINE, max_bytes: LOG_MAX };
+        self.totals.rest += 1;
+        Some(self.send(Kind::Log(log), call, Resource::Rest, now))
+    }
+
+    fn send(&mut self, kind: Kind, call: Call, resource: Resource, now: Timestamp) -> Step {
+        self.gate.sent(resource, now);
+        self.totals.requests += 1;
+        self.sent_since_start += 1;
+        self.in_flight = Some(InFlight { sent_at: now, kind });
+        Step::Send(call)
+    }
+
+    /// How much longer than planned the intervals are, so that the budget lasts.
+    pub(super) fn stretch(&self, now: Timestamp) -> f64 {
+        self.gate.stretch(self.points_an_hour(now), now)
+    }
+
+    /// What the looks that are planned cost an hour.
+    #[expect(clippy::cast_precision_loss, reason = "a number of pull requests")]
+    fn points_an_hour(&self, now: Timestamp) -> f64 {
+        let (slim_size, wide_size) = (self.sizes.slim.get() as f64, self.sizes.wide.get() as f64);
+        let interval = self.config.interval_ms();
+        let mut points = 0.0;
+        let (mut looks_an_hour, hour) = (0.0_f64, 3_600_000.0);
+        for watch in self.watches.values().filter(|watch| watch.due() < NEVER) {
+            let (slim, wide) = tier::intervals(watch.tier(now), interval);
+            looks_an_hour = looks_an_hour.max(hour / slim as f64);
+            points += hour / slim as f64 / slim_size + 2.0 * hour / wide as f64 / wide_size;
+        }
+        // However few they are, a look costs a point.
+        points.max(looks_an_hour)
+    }
+}
+
+fn graphql(body: String) -> Call {
+    Call { request: Request::Graphql { body }, deadline: DEADLINE, max_bytes: ANSWER_MAX }
+}
+
+/// The points of a look by the published formula: connections by a hundred, at least one.
+fn points(level: Level, prs: usize, listings: usize) -> i64 {
+    let each = match level {
+        Level::Slim => 0,
+        Level::Wide => 4,
+    };
+    let connections = i64::try_from(each * prs + listings).unwrap_or(i64::MAX);
+    ((connections + 50) / 100).max(1)
+}

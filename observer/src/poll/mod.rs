@@ -1,0 +1,25 @@
+//! Observing one host: when to ask what, and what the answers mean. All of it is pure but
+//! [`Batch::apply`], which stores what was learned.
+
+mod attribution;
+mod budget;
+mod config;
+mod engine;
+mod gate;
+mod pace;
+mod poller;
+mod round;
+mod scan;
+mod size;
+mod tier;
+mod totals;
+mod watch;
+mod write;
+
+pub use budget::Budget;
+pub use config::{Config, INTERVAL_MAX, INTERVAL_MIN};
+pub use engine::{Engine, Found, Step};
+pub use gate::Reason;
+pub use poller::{Poller, Remotes};
+pub use totals::Totals;
+pub use write::{Batch, Written};

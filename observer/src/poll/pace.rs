@@ -1,0 +1,68 @@
+//! A bound on requests a minute that the observer sets itself: a token bucket.
+
+use ao_store::Timestamp;
+
+/// Requests that may be sent without a pause between them.
+const BURST: i64 = 4;
+
+/// The bucket; tokens are counted in thousandths.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    per_minute: i64,
+    tokens: i64,
+    at: Timestamp,
+}
+
+impl Pace {
+    pub(crate) fn new(per_minute: u32) -> Pace {
+        Pace { per_minute: i64::from(per_minute.max(1)), tokens: BURST * 1_000, at: Timestamp(0) }
+    }
+
+    /// When the next request may be sent, if that is not now.
+    pub(crate) fn ready(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.fill(now);
+        let missing = 1_000 - self.tokens;
+        let wait = (missing.saturating_mul(60) + self.per_minute - 1) / self.per_minute;
+        (missing > 0).then(|| Timestamp(now.0.saturating_add(wait.max(1))))
+    }
+
+    pub(crate) fn spend(&mut self, now: Timestamp) {
+        self.fill(now);
+        self.tokens -= 1_000;
+    }
+
+    /// Leaves one request of the burst.
+    pub(crate) fn drain(&mut self, now: Timestamp) {
+        self.fill(now);
+        self.tokens = self.tokens.min(1_000);
+    }
+
+    fn fill(&mut self, now: Timestamp) {
+        let passed = now.0.saturating_sub(self.at.0).clamp(0, 3_600_000);
+        // A clock that went back fills nothing, and counts from where it is.
+        self.at = now;
+        self.tokens = (self.tokens + passed * self.per_minute / 60).min(BURST * 1_000);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_minute_sees_more_than_the_bound_and_one_burst() {
+        let mut pace = Pace::new(60);
+        let (mut now, mut sent) = (Timestamp(1_000_000), 0);
+        let end = now.0 + 60_000;
+        while now.0 < end {
+            match pace.ready(now) {
+                Some(at) => now = at,
+                None => {
+                    pace.spend(now);
+                    sent += 1;
+                }
+            }
+        }
+        assert!((60..=60 + BURST).contains(&sent), "{sent}");
+    }
+}

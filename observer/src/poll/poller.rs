@@ -1,0 +1,240 @@
+//! The observer of one host together with its store: what it watches comes from there, and what it
+//! learns goes there. Synchronous; the network and the clock are the caller's.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use ao_store::row::scm::{self, HostState, PrPoll};
+use ao_store::{Cause, Cursor, Error, Kind, PrId, Result, Store, Timestamp};
+
+use crate::github::call::Reply;
+use crate::poll::attribution::Candidate;
+use crate::poll::config::Config;
+use crate::poll::engine::{Engine, Found, Ground, Step};
+use crate::poll::totals::Totals;
+use crate::poll::write::{Batch, Written};
+
+/// The name that stands as actor on the changes of an observer.
+const ACTOR: &str = "observer";
+
+/// Where the repositories of a project are, other than its origin: `owner/name` by host.
+pub type Remotes = HashMap<String, Vec<(String, String)>>;
+
+/// The observer of one host.
+#[derive(Debug)]
+pub struct Poller {
+    store: StoreHandle,
+    host: String,
+    engine: Engine,
+    /// Only these repositories, when there are any.
+    only: Vec<String>,
+    /// The log when the subjects were read last.
+    head: Option<Cursor>,
+    remotes: Remotes,
+    written: Written,
+}
+
+/// A store, which has no `Debug`.
+struct StoreHandle(Store);
+
+impl std::fmt::Debug for StoreHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Store").field(&self.0.path()).finish()
+    }
+}
+
+impl Poller {
+    /// The observer of a host, with what is stored of it. `seed` makes its jitter; `only` limits it
+    /// to some repositories.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn new(
+        store: Store,
+        host: &str,
+        config: Config,
+        only: Vec<String>,
+        seed: u64,
+    ) -> Result<Poller> {
+        let (state, repos) =
+            store.read(|snapshot| Ok((scm::host(snapshot, host)?, scm::repos(snapshot, host)?)))?;
+        let state = state.unwrap_or_else(|| HostState::new(host));
+        Ok(Poller {
+            engine: Engine::new(config, state, repos, seed),
+            store: StoreHandle(store),
+            host: host.to_owned(),
+            only,
+            head: None,
+            remotes: Remotes::new(),
+            written: Written::default(),
+        })
+    }
+
+    /// Everything is read as soon as the limits allow.
+    pub fn hurry(&mut self) {
+        self.engine.hurry();
+    }
+
+    /// The repositories that checkouts name beside their origins, by the path of the project.
+    pub fn set_remotes(&mut self, remotes: Remotes) {
+        self.remotes = remotes;
+        self.head = None;
+    }
+
+    /// Reads from the store what is to be observed, if it may have changed, and what was asked for.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn refresh(&mut self, now: Timestamp) -> Result<()> {
+        let host = self.host.clone();
+        let (head, pokes) =
+            self.store.0.read(|snapshot| Ok((snapshot.head()?, scm::pokes(snapshot, &host)?)))?;
+        if self.head != Some(head) {
+            self.reload(now)?;
+            self.head = Some(head);
+        }
+        if !pokes.is_empty() {
+            self.engine.poke(pokes, now);
+        }
+        Ok(())
+    }
+
+    fn reload(&mut self, now: Timestamp) -> Result<()> {
+        let host = self.host.clone();
+        let (subjects, polls) = self
+            .store
+            .0
+            .read(|snapshot| Ok((scm::subjects(snapshot, &host)?, scm::polls(snapshot, &host)?)))?;
+        let mut polls: HashMap<PrId, PrPoll> = polls.into_iter().collect();
+        let is_wanted = |repo: &str| {
+            self.only.is_empty() || self.only.iter().any(|only| only.eq_ignore_ascii_case(repo))
+        };
+        let mut prs = Vec::new();
+        for subject in subjects.prs.into_iter().filter(|subject| is_wanted(&subject.pr.repo)) {
+            let poll = polls.remove(&subject.pr.id).unwrap_or_default();
+            prs.push((subject, poll));
+        }
+        let mut grounds: BTreeMap<String, Ground> = BTreeMap::new();
+        for project in subjects.scans {
+            let origin = project.project.repo.clone();
+            let known = self.remotes.get(&project.project.path).into_iter().flatten();
+            let others = known.filter(|(at, _)| at.eq_ignore_ascii_case(&host));
+            let repos = [origin.clone()].into_iter().chain(others.map(|(_, repo)| repo.clone()));
+            for repo in repos.filter(|repo| is_wanted(repo)) {
+                let key = repo.to_ascii_lowercase();
+                let ground =
+                    grounds.entry(key).or_insert_with(|| Ground { repo, candidates: Vec::new() });
+                for branch in &project.branches {
+                    let candidate = Candidate {
+                        session: branch.session.clone(),
+                        branch: branch.name.clone(),
+                        origins: vec![origin.clone()],
+                    };
+                    if !ground.candidates.contains(&candidate) {
+                        ground.candidates.push(candidate);
+                    }
+                }
+            }
+        }
+        self.engine.set_subjects(&prs, grounds.into_values().collect(), now);
+        Ok(())
+    }
+
+    /// What to do now.
+    pub fn next(&mut self, now: Timestamp) -> Step {
+        self.engine.next(now)
+    }
+
+    /// Whether something is to be read as soon as the limits allow.
+    #[must_use]
+    pub fn has_work(&self, now: Timestamp) -> bool {
+        self.engine.has_work(now)
+    }
+
+    /// What looking for credentials found.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn credential(&mut self, found: Found, now: Timestamp) -> Result<()> {
+        self.engine.credential(found, now);
+        self.close(now)
+    }
+
+    /// Learns from what came of the request in flight, and stores it. What the store refuses or
+    /// cannot take now is told to the log and read again.
+    pub fn receive(&mut self, reply: &Reply, now: Timestamp) -> Written {
+        let logs = self.engine.wanting_logs();
+        let batch = self.engine.receive(reply, now);
+        let written = self.write(batch, now);
+        self.written += written;
+        for pr in self.engine.wanting_logs().difference(&logs) {
+            let stored = self.store.0.read(|snapshot| ao_store::row::facet::logged(snapshot, pr));
+            match stored {
+                Ok(stored) => self.engine.has_logs(pr, &stored),
+                Err(error) => tracing::warn!(%error, "cannot read which logs are stored"),
+            }
+        }
+        written
+    }
+
+    /// Stores a batch whole; where the store refuses something in it, thing by thing.
+    fn write(&mut self, batch: Batch, now: Timestamp) -> Written {
+        if batch.is_empty() {
+            return Written::default();
+        }
+        let batch = Arc::new(batch);
+        match self.apply(&batch, now) {
+            Ok(written) => written,
+            Err(error) if !is_refusal(&error) => {
+                tracing::warn!(%error, "what was learned cannot be stored now");
+                self.engine.unwritten(&batch, now);
+                Written::default()
+            }
+            Err(_) => {
+                let mut sum = Written::default();
+                for part in batch.split() {
+                    let part = Arc::new(part);
+                    match self.apply(&part, now) {
+                        Ok(written) => sum += written,
+                        Err(error) => self.refused(&error, &part, now),
+                    }
+                }
+                sum
+            }
+        }
+    }
+
+    fn apply(&self, batch: &Arc<Batch>, now: Timestamp) -> Result<Written> {
+        let (batch, host) = (Arc::clone(batch), self.host.clone());
+        let written = self.store.0.write(Cause::new(ACTOR, now), move |tx| batch.apply(tx, &host));
+        Ok(written?.value)
+    }
+
+    fn refused(&mut self, error: &Error, part: &Batch, now: Timestamp) {
+        for pr in part.prs() {
+            tracing::warn!(%pr, %error, "the store refuses what the host says");
+            self.engine.refuse(pr, now);
+        }
+    }
+
+    /// Keeps the state of the observer, also when nothing else is to be stored.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn close(&mut self, now: Timestamp) -> Result<()> {
+        let Some(state) = self.engine.host_state(now) else { return Ok(()) };
+        let cause = Cause::new(ACTOR, now);
+        self.store.0.write(cause, move |tx| scm::set_host(tx, &state)).map(|_| ())
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn totals(&self) -> (Totals, Written) {
+        (self.engine.totals(), self.written)
+    }
+}
+
+/// Whether the store said no to what it was given, and would again.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.code().kind(), Kind::Invalid | Kind::Conflict | Kind::NotFound)
+}

@@ -1,0 +1,165 @@
+//! One reading of the lists of a pull request that a look has shown to have changed: which pages
+//! are still to be read, and what was read so far.
+//!
+//! A round is written when its last page has come, so that what is stored is one state of the lists
+//! and not a mix. A list that could not be read to its end is told as such and deletes nothing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ao_store::Timestamp;
+use ao_store::observation::{Comment, Review, Thread};
+
+use crate::github::mark::Mark;
+use crate::github::node::{ContextNode, PageInfo, ThreadState};
+use crate::github::query::{Ask, Part};
+
+/// Pages of one list that are read at most: a host that never ends a list must not be followed for
+/// ever.
+const PAGES_MAX: u32 = 20;
+
+/// How often a page is asked for before its list counts as failed.
+const TRIES: u32 = 3;
+
+/// A list as far as it was read.
+#[derive(Debug, Clone)]
+pub(crate) struct List<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) is_complete: bool,
+    /// It could not be read this time.
+    pub(crate) is_failed: bool,
+    pages: u32,
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        List { items: Vec::new(), is_complete: false, is_failed: false, pages: 0 }
+    }
+}
+
+impl<T> List<T> {
+    /// A list whose first page is known.
+    pub(crate) fn begun(items: Vec<T>, is_complete: bool) -> List<T> {
+        List { items, is_complete, ..List::default() }
+    }
+
+    /// A list that is known to be empty.
+    pub(crate) fn empty() -> List<T> {
+        List { is_complete: true, ..List::default() }
+    }
+
+    /// Adds a page; returns the cursor of the next one. A cursor that is missing or does not move
+    /// ends the list as incomplete.
+    pub(crate) fn page(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        info: &PageInfo,
+        after: Option<&str>,
+    ) -> Option<String> {
+        self.items.extend(items);
+        self.pages += 1;
+        if !info.has_next_page {
+            self.is_complete = true;
+            return None;
+        }
+        let next = info.end_cursor.clone().filter(|next| Some(next.as_str()) != after);
+        next.filter(|_| self.pages < PAGES_MAX)
+    }
+}
+
+/// A thread with its comments, as far as they were read.
+#[derive(Debug, Clone)]
+pub(crate) struct Body {
+    pub(crate) thread: Thread,
+    pub(crate) comments: List<Comment>,
+}
+
+/// A page to be read, and how often it was tried.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) ask: Ask,
+    /// How many nodes it is expected to bring.
+    pub(crate) weight: i64,
+    pub(crate) tries: u32,
+}
+
+/// The reading.
+#[derive(Debug)]
+pub(crate) struct Round {
+    /// When it began: the look that caused it.
+    pub(crate) began: Timestamp,
+    pub(crate) wanted: VecDeque<Wanted>,
+    pub(crate) in_flight: usize,
+    /// Marks that hold once it has ended well; `None`: not part of it.
+    pub(crate) checks_mark: Option<Mark>,
+    pub(crate) talk_mark: Option<Mark>,
+    pub(crate) checks: Option<List<ContextNode>>,
+    /// The commit that the checks are of.
+    pub(crate) checks_head: Option<String>,
+    pub(crate) reviews: Option<List<Review>>,
+    pub(crate) comments: Option<List<Comment>>,
+    /// The states of the threads; `None`: threads are not part of it.
+    pub(crate) listed: Option<List<ThreadState>>,
+    pub(crate) bodies: BTreeMap<String, Body>,
+    /// Threads that went away while they were read.
+    pub(crate) gone: BTreeSet<String>,
+    /// Whether the bodies of the listed threads were asked for.
+    pub(crate) has_asked_bodies: bool,
+}
+
+impl Round {
+    pub(crate) fn new(began: Timestamp) -> Round {
+        Round {
+            began,
+            wanted: VecDeque::new(),
+            in_flight: 0,
+            checks_mark: None,
+            talk_mark: None,
+            checks: None,
+            checks_head: None,
+            reviews: None,
+            comments: None,
+            listed: None,
+            bodies: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            has_asked_bodies: false,
+        }
+    }
+
+    pub(crate) fn want(&mut self, part: Part, id: &str, after: Option<String>, weight: i64) {
+        let ask = Ask { part, id: id.to_owned(), after };
+        self.wanted.push_back(Wanted { ask, weight: weight.clamp(1, 100), tries: 0 });
+    }
+
+    /// Whether nothing is left to be read.
+    pub(crate) fn is_done(&self) -> bool {
+        self.wanted.is_empty() && self.in_flight == 0
+    }
+
+    /// A page could not be read: it is asked for again, or its list is given up.
+    pub(crate) fn failed(&mut self, wanted: Wanted) {
+        if wanted.tries + 1 < TRIES {
+            self.wanted.push_back(Wanted { tries: wanted.tries + 1, ..wanted });
+        } else {
+            self.give_up(&wanted.ask);
+        }
+    }
+
+    fn give_up(&mut self, ask: &Ask) {
+        fn fail<T>(list: Option<&mut List<T>>) {
+            if let Some(list) = list {
+                list.is_failed = true;
+            }
+        }
+        match ask.part {
+            Part::Checks => fail(self.checks.as_mut()),
+            Part::Reviews => fail(self.reviews.as_mut()),
+            Part::Comments => fail(self.comments.as_mut()),
+            Part::Threads => fail(self.listed.as_mut()),
+            Part::Thread => match self.bodies.get_mut(&ask.id) {
+                Some(body) => body.comments.is_failed = true,
+                // What is not among the bodies makes the list of threads incomplete.
+                None => fail(self.listed.as_mut()),
+            },
+        }
+    }
+}

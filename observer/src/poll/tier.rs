@@ -1,0 +1,113 @@
+//! How urgent a pull request is, and how often it is looked at for that. Pure.
+
+use ao_store::Timestamp;
+use ao_store::observation::{Ci, PrState};
+
+/// How urgent a pull request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tier {
+    /// Something is going on: a fresh push, running checks, the merge queue.
+    Hot,
+    /// A session works on it.
+    Warm,
+    /// Nothing changed for hours, or its session ended.
+    Cool,
+    /// Nothing changed for days, or it cannot be seen.
+    Cold,
+    /// Merged or closed, and read once more since.
+    Done,
+}
+
+/// What [`tier`] looks at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TierFacts {
+    pub(crate) state: PrState,
+    pub(crate) ci: Ci,
+    pub(crate) is_in_merge_queue: bool,
+    pub(crate) is_session_live: bool,
+    pub(crate) is_out_of_sight: bool,
+    pub(crate) is_confirmed: bool,
+    pub(crate) pushed_at: Option<Timestamp>,
+    pub(crate) changed_at: Option<Timestamp>,
+}
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+
+/// The tier of a pull request. The first rule that holds decides.
+pub(crate) fn tier(facts: &TierFacts, now: Timestamp) -> Tier {
+    let age = |at: Option<Timestamp>| at.map_or(i64::MAX, |at| now.0.saturating_sub(at.0));
+    if facts.is_out_of_sight {
+        Tier::Cold
+    } else if matches!(facts.state, PrState::Merged | PrState::Closed) {
+        if facts.is_confirmed { Tier::Done } else { Tier::Warm }
+    } else if facts.is_in_merge_queue
+        || facts.ci == Ci::Pending && age(facts.changed_at) < 6 * HOUR
+        || age(facts.pushed_at) < 10 * MINUTE
+    {
+        Tier::Hot
+    } else if age(facts.changed_at) >= 72 * HOUR {
+        Tier::Cold
+    } else if !facts.is_session_live || age(facts.changed_at) >= 6 * HOUR {
+        Tier::Cool
+    } else {
+        Tier::Warm
+    }
+}
+
+/// How long after a look the next slim and the next wide one are due, in milliseconds. A terminal
+/// pull request is looked at again because it may be reopened.
+pub(crate) fn intervals(tier: Tier, interval_ms: i64) -> (i64, i64) {
+    let (slim, wide) = match tier {
+        Tier::Hot => (interval_ms / 2, interval_ms),
+        Tier::Warm => (interval_ms, 4 * interval_ms),
+        Tier::Cool => (4 * interval_ms, 20 * interval_ms),
+        Tier::Cold => (20 * interval_ms, 120 * interval_ms),
+        Tier::Done => (24 * HOUR, 24 * HOUR),
+    };
+    (slim, wide)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000 * HOUR);
+
+    fn open() -> TierFacts {
+        TierFacts {
+            state: PrState::Open,
+            ci: Ci::Passing,
+            is_in_merge_queue: false,
+            is_session_live: true,
+            is_out_of_sight: false,
+            is_confirmed: false,
+            pushed_at: Some(Timestamp(NOW.0 - HOUR)),
+            changed_at: Some(Timestamp(NOW.0 - HOUR)),
+        }
+    }
+
+    fn ago(hours: i64) -> Option<Timestamp> {
+        Some(Timestamp(NOW.0 - hours * HOUR))
+    }
+
+    #[test]
+    fn urgency_follows_what_is_going_on() {
+        for (facts, expected) in [
+            (open(), Tier::Warm),
+            (TierFacts { ci: Ci::Pending, ..open() }, Tier::Hot),
+            (TierFacts { pushed_at: Some(Timestamp(NOW.0 - MINUTE)), ..open() }, Tier::Hot),
+            (TierFacts { is_in_merge_queue: true, ..open() }, Tier::Hot),
+            (TierFacts { is_session_live: false, ..open() }, Tier::Cool),
+            (TierFacts { changed_at: ago(7), ..open() }, Tier::Cool),
+            // A check that hangs for hours is no news.
+            (TierFacts { changed_at: ago(7), ci: Ci::Pending, ..open() }, Tier::Cool),
+            (TierFacts { changed_at: ago(73), ..open() }, Tier::Cold),
+            (TierFacts { is_out_of_sight: true, is_in_merge_queue: true, ..open() }, Tier::Cold),
+            (TierFacts { state: PrState::Merged, ..open() }, Tier::Warm),
+            (TierFacts { state: PrState::Merged, is_confirmed: true, ..open() }, Tier::Done),
+        ] {
+            assert_eq!(tier(&facts, NOW), expected, "{facts:?}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What the observer remembers of one tracked pull request between looks.
+
+use std::collections::BTreeMap;
+
+use ao_store::observation::{Check, Ci, PrState};
+use ao_store::row::pr::Pr;
+use ao_store::row::scm::{PrPoll, Problem};
+use ao_store::{PrId, PrRef, Timestamp};
+
+use crate::github::mark::Mark;
+use crate::github::node::ThreadState;
+use crate::poll::round::Round;
+use crate::poll::tier::{self, Tier, TierFacts};
+
+/// Never: far enough away, and no sum with it overflows.
+pub(crate) const NEVER: Timestamp = Timestamp(i64::MAX / 2);
+
+/// After how long everything of an open pull request is read again, whatever the looks say. It
+/// bounds what counts and times of GitHub do not tell: a comment that was minimised, say.
+const SWEEP_MS: i64 = 6 * 3_600_000;
+
+/// A pull request that is gone this long, and was asked for so often, is out of reach.
+const STRIKES: i64 = 3;
+const STRIKES_MS: i64 = 600_000;
+
+/// What the last wide look saw of each facet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) checks: Option<Mark>,
+    pub(crate) talk: Option<Mark>,
+    pub(crate) threads: Option<Mark>,
+}
+
+/// One tracked pull request.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) id: PrId,
+    pub(crate) node_id: String,
+    pub(crate) place: PrRef,
+    pub(crate) is_session_live: bool,
+    pub(crate) state: PrState,
+    pub(crate) ci: Ci,
+    pub(crate) is_in_merge_queue: bool,
+    pub(crate) head_sha: String,
+    /// The provider's time of the newest metadata that was seen.
+    pub(crate) provider_at: Option<Timestamp>,
+    /// What the last look saw, but for what only a wide one reads.
+    pub(crate) slim: Option<Mark>,
+    /// What the last wide look saw of the rest of the metadata.
+    pub(crate) meta: Option<Mark>,
+    pub(crate) seen: Seen,
+    /// What is stored of this.
+    pub(crate) poll: PrPoll,
+    /// The threads that the last wide look listed, and whether these are all.
+    pub(crate) listed: Vec<ThreadState>,
+    pub(crate) is_list_complete: bool,
+    /// Of the threads that are stored as they were read: whether each was resolved, outdated.
+    pub(crate) known_threads: BTreeMap<String, (bool, bool)>,
+    /// Workflows of the head that wait and have no check run.
+    pub(crate) waiting: Vec<Check>,
+    pub(crate) slim_due: Timestamp,
+    pub(crate) wide_due: Timestamp,
+    /// Looks in a row that found mergeability unknown.
+    pub(crate) unknown: usize,
+    pub(crate) looked_at: Option<Timestamp>,
+    pub(crate) is_in_flight: bool,
+    /// Somebody asked for a look while one was under way.
+    pub(crate) is_poked: bool,
+    pub(crate) round: Option<Round>,
+}
+
+impl Watch {
+    pub(crate) fn new(pr: &Pr, is_session_live: bool, poll: PrPoll, due: Timestamp) -> Watch {
+        Watch {
+            id: pr.id.clone(),
+            node_id: pr.node_id.clone(),
+            place: PrRef { host: pr.host.clone(), repo: pr.repo.clone(), number: pr.number },
+            is_session_live,
+            state: pr.state,
+            ci: pr.ci,
+            is_in_merge_queue: pr.is_in_merge_queue,
+            head_sha: pr.head_sha.clone(),
+            provider_at: None,
+            slim: None,
+            meta: None,
+            seen: Seen::default(),
+            poll,
+            listed: Vec::new(),
+            is_list_complete: false,
+            known_threads: BTreeMap::new(),
+            waiting: Vec::new(),
+            slim_due: due,
+            wide_due: due,
+            unknown: 0,
+            looked_at: None,
+            is_in_flight: false,
+            is_poked: false,
+            round: None,
+        }
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        matches!(self.state, PrState::Merged | PrState::Closed)
+    }
+
+    pub(crate) fn tier(&self, now: Timestamp) -> Tier {
+        let is_out_of_sight = matches!(
+            self.poll.problem,
+            Problem::Unreachable | Problem::Forbidden | Problem::Invalid
+        );
+        let facts = TierFacts {
+            state: self.state,
+            ci: self.ci,
+            is_in_merge_queue: self.is_in_merge_queue,
+            is_session_live: self.is_session_live,
+            is_out_of_sight,
+            is_confirmed: self.poll.confirmed_at.is_some(),
+            pushed_at: self.poll.pushed_at,
+            changed_at: self.poll.changed_at,
+        };
+        tier::tier(&facts, now)
+    }
+
+    /// The earliest look that is due.
+    pub(crate) fn due(&self) -> Timestamp {
+        self.slim_due.min(self.wide_due)
+    }
+
+    /// Whether everything is to be read again.
+    pub(crate) fn is_sweep_due(&self, now: Timestamp) -> bool {
+        !self.is_terminal()
+            && self.poll.swept_at.is_some_and(|at| now.0.saturating_sub(at.0) >= SWEEP_MS)
+    }
+
+    /// When a pull request that is merged or closed is looked at again, because it may have been
+    /// reopened: an hour and a day after it was confirmed, while its session lives.
+    pub(crate) fn recheck_after(&self, now: Timestamp) -> Timestamp {
+        let Some(confirmed) = self.poll.confirmed_at.filter(|_| self.is_session_live) else {
+            return NEVER;
+        };
+        let steps = [3_600_000, 24 * 3_600_000].map(|step| Timestamp(confirmed.0 + step));
+        steps.into_iter().find(|at| *at > now).unwrap_or(NEVER)
+    }
+
+    /// It was asked for and is not there. It is *missing*, and after some time *unreachable*; it is
+    /// never taken for closed.
+    pub(crate) fn strike(&mut self, now: Timestamp) {
+        self.poll.strikes += 1;
+        let since = *self.poll.problem_since.get_or_insert(now);
+        let is_long = now.0.saturating_sub(since.0) >= STRIKES_MS;
+        self.poll.problem = if self.poll.strikes >= STRIKES && is_long {
+            Problem::Unreachable
+        } else {
+            Problem::Missing
+        };
+    }
+
+    pub(crate) fn set_problem(&mut self, problem: Problem, now: Timestamp) {
+        if self.poll.problem != problem {
+            self.poll.problem = problem;
+            self.poll.problem_since = Some(now);
+        }
+    }
+
+    /// It was seen: whatever was wrong is over.
+    pub(crate) fn is_there(&mut self) {
+        self.poll.strikes = 0;
+        self.poll.problem = Problem::None;
+        self.poll.problem_since = None;
+    }
+
+    /// Nothing that was read counts as read: the next look reads and writes all of it again.
+    pub(crate) fn forget(&mut self, due: Timestamp) {
+        self.slim = None;
+        self.meta = None;
+        self.seen = Seen::default();
+        self.round = None;
+        self.known_threads.clear();
+        self.provider_at = None;
+        let PrPoll { wide_mark, checks_mark, talk_mark, threads_mark, .. } = &mut self.poll;
+        (*wide_mark, *checks_mark, *talk_mark, *threads_mark) = (None, None, None, None);
+        self.poll.confirmed_at = None;
+        self.slim_due = due;
+        self.wide_due = due;
+    }
+}

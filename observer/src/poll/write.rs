@@ -1,0 +1,179 @@
+//! Storing what one answer taught, in one transaction: facts, what counts as read, and the state of
+//! the observer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
+
+use ao_store::observation::{Comment, Completeness, Observation};
+use ao_store::row::scm::{self, HostState, Poke, PrPoll, RepoState};
+use ao_store::row::{facet, project};
+use ao_store::{Applied, Delta, Outcome, PrId, Result, Tx, apply_observation};
+
+use crate::github::node::ThreadState;
+use crate::poll::round::Body;
+
+/// What was read of the threads and comments of a pull request.
+#[derive(Debug, Clone)]
+pub(crate) struct Talk {
+    /// The threads that are there, and their states.
+    pub(crate) states: Vec<ThreadState>,
+    /// Whether these are all.
+    pub(crate) threads: Completeness,
+    /// Those that were read.
+    pub(crate) bodies: BTreeMap<String, Body>,
+    /// Those that went away meanwhile.
+    pub(crate) gone: BTreeSet<String>,
+    /// The comments of the conversation, when they were read, and how completely.
+    pub(crate) comments: Option<(Completeness, Vec<Comment>)>,
+}
+
+/// One thing to store.
+#[derive(Debug, Clone)]
+pub(crate) enum Write {
+    /// Facts about a pull request; `pr` is `None` for one that was just found.
+    Pr { pr: Option<PrId>, observation: Option<Observation>, talk: Option<Talk>, poll: PrPoll },
+    /// What is known of a repository.
+    Repo(RepoState),
+    /// A repository has another name now.
+    Renamed { old: String, new: String },
+    /// The end of the log of a failed check.
+    Log { pr: PrId, external_id: String, tail: String },
+}
+
+/// What one answer taught.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) host: Option<HostState>,
+    pokes: Vec<Poke>,
+}
+
+/// What storing it did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Rows of facts that were inserted, changed or deleted.
+    pub rows: u64,
+    /// Rows of facts that were the same.
+    pub same: u64,
+    /// Pull requests that were not stored before.
+    pub found: u64,
+}
+
+impl AddAssign for Written {
+    fn add_assign(&mut self, other: Written) {
+        self.rows += other.rows;
+        self.same += other.same;
+        self.found += other.found;
+    }
+}
+
+impl Batch {
+    /// Whether there is nothing to store.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.host.is_none() && self.pokes.is_empty()
+    }
+
+    pub(crate) fn forget_pokes(&mut self, pokes: Vec<Poke>) {
+        self.pokes = pokes;
+    }
+
+    pub(crate) fn prs(&self) -> impl Iterator<Item = &PrId> {
+        self.writes.iter().filter_map(|write| match write {
+            Write::Pr { pr, .. } => pr.as_ref(),
+            Write::Log { pr, .. } => Some(pr),
+            Write::Repo(_) | Write::Renamed { .. } => None,
+        })
+    }
+
+    pub(crate) fn repos(&self) -> impl Iterator<Item = &str> {
+        self.writes.iter().filter_map(|write| match write {
+            Write::Repo(state) => Some(state.repo.as_str()),
+            _ => None,
+        })
+    }
+
+    /// One batch for each thing, so that one that the store refuses does not keep back the others.
+    pub(crate) fn split(&self) -> Vec<Batch> {
+        let rest = Batch { host: self.host.clone(), pokes: self.pokes.clone(), writes: Vec::new() };
+        let each = |write: &Write| Batch { writes: vec![write.clone()], ..Batch::default() };
+        self.writes.iter().map(each).chain([rest]).collect()
+    }
+
+    /// Stores it.
+    ///
+    /// # Errors
+    /// Those of the store; nothing is written then.
+    pub fn apply(&self, tx: &Tx<'_>, host: &str) -> Result<Written> {
+        let mut written = Written::default();
+        for write in &self.writes {
+            match write {
+                Write::Pr { pr, observation, talk, poll } => {
+                    let id = match observation {
+                        None => pr.clone(),
+                        Some(observation) => {
+                            observe(tx, pr.as_ref(), observation, talk.as_ref(), &mut written)?
+                        }
+                    };
+                    if let Some(id) = id {
+                        scm::set_poll(tx, &id, poll)?;
+                    }
+                }
+                Write::Repo(state) => {
+                    scm::set_repo(tx, state)?;
+                }
+                Write::Renamed { old, new } => {
+                    written.rows += project::relocate(tx, host, old, new)?;
+                }
+                Write::Log { pr, external_id, tail } => {
+                    facet::set_log_tail(tx, pr, external_id, tail)?;
+                }
+            }
+        }
+        scm::forget_pokes(tx, &self.pokes)?;
+        if let Some(state) = &self.host {
+            scm::set_host(tx, state)?;
+        }
+        Ok(written)
+    }
+}
+
+/// Applies one observation; returns the pull request that it is about.
+fn observe(
+    tx: &Tx<'_>,
+    pr: Option<&PrId>,
+    observation: &Observation,
+    talk: Option<&Talk>,
+    written: &mut Written,
+) -> Result<Option<PrId>> {
+    let mut observation = observation.clone();
+    if let (Some(pr), Some(talk)) = (pr, talk) {
+        let (threads, comments) = (facet::threads(tx, pr)?, facet::comments(tx, pr)?);
+        (observation.threads, observation.comments) = talk.compose(threads, comments);
+    }
+    match apply_observation(tx, &observation)? {
+        Outcome::Applied(applied) => {
+            count(written, &applied);
+            Ok(Some(applied.pr))
+        }
+        Outcome::Unattributed { pr, reason } => {
+            tracing::debug!(%pr, reason, "it belongs to no session any more");
+            Ok(None)
+        }
+        Outcome::Mismatched { pr, stored, observed } => {
+            tracing::warn!(%pr, stored, observed, "another pull request is stored at this place");
+            Ok(None)
+        }
+    }
+}
+
+fn count(written: &mut Written, applied: &Applied) {
+    let Applied { checks, threads, reviews, comments, is_new, is_updated, .. } = applied;
+    for Delta { inserted, updated, deleted, unchanged } in [checks, threads, reviews, comments] {
+        written.rows += inserted + updated + deleted;
+        written.same += unchanged;
+    }
+    written.rows += u64::from(*is_new) + u64::from(*is_updated && !is_new);
+    written.same += u64::from(!is_new && !is_updated);
+    written.found += u64::from(*is_new);
+}
