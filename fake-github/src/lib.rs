@@ -1,0 +1,56 @@
+//! A GitHub in memory, for tests and benches: it answers like the real one, costs like the real
+//! one, and goes wrong on demand.
+//!
+//! What this crate guarantees:
+//!
+//! * A [`World`] depends on its seed and on the calls made, never on time or chance, as long as
+//!   its clock is virtual.
+//! * GraphQL is resolved field by field over one state, so whatever document asks, answers agree.
+//! * The price charged is what [`cost`] predicts: GitHub's published formula.
+//! * [`World::expected`] is what an observer must have seen in the end, derived independently of
+//!   the GraphQL answers.
+//!
+//! ```
+//! use ao_fake_github::{NewPr, Request, World};
+//! use serde_json::json;
+//!
+//! let mut world = World::new(1);
+//! world.add_repo("octo/hello");
+//! let pr = world.open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
+//! let query = "query Slim($ids:[ID!]!){ nodes(ids:$ids){ ... on PullRequest{ number } } }";
+//! let answer = world.answer(&Request::graphql(query, &json!({"ids": [pr]})));
+//! assert_eq!(answer.value()["data"]["nodes"][0]["number"], 1);
+//! assert_eq!(world.counters.of("Slim"), 1);
+//! ```
+
+mod answer;
+mod budget;
+mod counters;
+mod entity;
+mod expected;
+mod fault;
+mod fleet;
+mod graphql;
+mod http;
+mod mangle;
+mod message;
+mod mutate;
+mod random;
+mod rest;
+mod rng;
+mod state;
+mod time;
+mod words;
+mod world;
+
+pub use budget::{Bucket, Budget, Resource};
+pub use counters::{Counters, Served};
+pub use expected::{ExpectedCheck, ExpectedComment, ExpectedPr, ExpectedReview, ExpectedThread};
+pub use fault::{Fault, Kind, On, Reply, When};
+pub use graphql::{Cost, Schema, cost, validate};
+pub use http::Server;
+pub use message::{Request, Response, Transport};
+pub use mutate::{CheckSpec, NewPr, NewThread};
+pub use rng::Rng;
+pub use words::{Access, CheckStatus, Conclusion, PrState, ReviewState, StatusState, UserKind};
+pub use world::{Clock, JournalEntry, Options, Snapshot, World};

@@ -1,0 +1,3 @@
+//! What the fake promises: prices, answers, limits, faults and HTTP, each as GitHub does it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
