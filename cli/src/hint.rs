@@ -125,13 +125,14 @@ fn of_code(code: Code) -> &'static str {
             "write a cursor as an event carries it, such as 1-412; a start can be beginning or end too"
         }
         Code::InvalidEventType => "the types are listed in docs/json.md",
-        Code::InvalidDelivery => {
-            "give the value of the X-GitHub-Event header, such as pull_request"
+        Code::InvalidDelivery
+        | Code::InvalidJson
+        | Code::InvalidObservation
+        | Code::InputTooLarge
+        | Code::WebhookSignature => of_observing(code),
+        Code::InvalidSource => {
+            "name the database file of ao, by default in ~/.ao/data; start and stop ao once if it crashed"
         }
-        Code::InvalidJson | Code::InvalidObservation => {
-            "the document is described in docs/json.md; `ao-store schema` prints its JSON Schema"
-        }
-        Code::InputTooLarge => "split the input into several documents, one a line",
         Code::StoreNotFound => "create it: `ao-store init`",
         Code::ProjectNotFound => "list the projects: `ao-store project ls --all`",
         Code::SessionNotFound => "list the sessions: `ao-store session ls --all`",
@@ -176,6 +177,23 @@ fn of_code(code: Code) -> &'static str {
         Code::Io => "check the disk and the path, then try again",
         Code::GitFailed => "see that git is installed and the repository is sound: `git status`",
         Code::Internal => "this is a defect: please report it with the output of -vv",
+    }
+}
+
+/// Those about what was learned of a host.
+fn of_observing(code: Code) -> &'static str {
+    match code {
+        Code::InvalidDelivery => {
+            "give the value of the X-GitHub-Event header, such as pull_request"
+        }
+        Code::InvalidJson | Code::InvalidObservation => {
+            "the document is described in docs/json.md; `ao-store schema` prints its JSON Schema"
+        }
+        Code::InputTooLarge => "split the input into several documents, one a line",
+        Code::WebhookSignature => {
+            "give the X-Hub-Signature-256 header as --signature, the body byte for byte, and the secret of that webhook"
+        }
+        other => of_code(other),
     }
 }
 

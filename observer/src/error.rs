@@ -55,6 +55,9 @@ pub enum Error {
         /// The names that are understood.
         known: String,
     },
+    /// The signature of a delivery does not hold.
+    #[error("the signature of the delivery does not hold: {0}")]
+    Signature(&'static str),
     /// The payload of a delivery is not the JSON of its event.
     #[error("line {line} of the {event} payload: {reason}")]
     InvalidPayload {
@@ -86,7 +89,11 @@ impl Error {
             Error::InvalidObservation(_) => Code::InvalidObservation,
             Error::Store(source) => source.code(),
             Error::UnknownEvent { .. } => Code::InvalidDelivery,
+<<<<<<< HEAD
             Error::InvalidUrl(_) => Code::InvalidUrl,
+=======
+            Error::Signature(_) => Code::WebhookSignature,
+>>>>>>> d252a16 (observe deliver: signed, taken once, and a poke for what it is about)
         }
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! Two inputs are understood: the *observation document* ([`Document`], the published contract of
 //! `ao-store observe apply`, described by [`schema`]) and recorded deliveries of GitHub webhooks
-//! ([`deliver`]).
+//! ([`deliver`], [`webhook::verify_signature`], [`webhook::take`]).
 //!
 //! ```
 //! use ao_observer::{Document, Numbered, documents};

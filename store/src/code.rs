@@ -8,6 +8,8 @@
 pub enum Kind {
     /// The request itself is wrong; sending it again cannot help.
     Invalid,
+    /// A credential is missing, or was refused.
+    Credentials,
     /// The thing named does not exist.
     NotFound,
     /// The state of the store forbids the request.
@@ -91,6 +93,7 @@ codes! {
     SessionNotFound "SESSION_NOT_FOUND" NotFound 404 3 "No session has this id.";
     PrNotFound "PR_NOT_FOUND" NotFound 404 3 "No tracked pull request has this reference.";
     ConsumerNotFound "CONSUMER_NOT_FOUND" NotFound 404 3 "No consumer has this name.";
+    WebhookSignature "WEBHOOK_SIGNATURE" Credentials 401 4 "The signature of a webhook delivery is missing or wrong; nothing was applied.";
     IdAlreadyRegistered "ID_ALREADY_REGISTERED" Conflict 409 5 "Another project has this id.";
     PathAlreadyRegistered "PATH_ALREADY_REGISTERED" Conflict 409 5 "Another active project has this path.";
     ProjectArchived "PROJECT_ARCHIVED" Conflict 409 5 "The project is archived.";
@@ -158,7 +161,7 @@ mod tests {
     #[test]
     fn exit_codes_are_those_of_the_design() {
         for code in Code::ALL {
-            assert!(matches!(code.exit_code(), 1..=3 | 5..=9), "{}", code.name());
+            assert!(matches!(code.exit_code(), 1..=9), "{}", code.name());
         }
     }
 }

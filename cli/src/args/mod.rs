@@ -1,6 +1,7 @@
 //! The grammar of the command line. Parsing only: nothing is opened or resolved here.
 
 mod admin;
+mod observe;
 mod stream;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand,
 use clap_complete::Shell;
 
 pub(crate) use admin::{Import, Prune, Retention, Rules, Verify};
+pub(crate) use observe::{Deliver, Observe};
 pub(crate) use stream::{Consumer, FilterArgs, Format, Images, PolicyName, Tail};
 
 /// Every fact about your coding-agent sessions in one SQLite file, and every change of a fact as an
@@ -447,31 +449,5 @@ pub(crate) enum Pr {
         /// Do not take it from a session that is active
         #[arg(long)]
         no_takeover: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Observe {
-    /// Apply observation documents (JSON or NDJSON; see docs/json.md)
-    #[command(after_help = "Examples:
-  ao-store observe apply observation.json
-  generate-observations | ao-store observe apply -")]
-    Apply {
-        /// The file, or - for standard input
-        file: PathBuf,
-    },
-    /// Apply recorded GitHub webhook deliveries (the JSON payload, or NDJSON of many)
-    #[command(after_help = "Examples:
-  ao-store observe deliver --event pull_request payload.json
-  ao-store observe deliver --event check_run --session demo-1 -")]
-    Deliver {
-        /// The value of the X-GitHub-Event header
-        #[arg(long, value_name = "NAME")]
-        event: String,
-        /// The session it belongs to [default: by repository and head branch]
-        #[arg(long)]
-        session: Option<String>,
-        /// The file, or - for standard input
-        file: PathBuf,
     },
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod consumer;
+mod deliver;
 mod doctor;
 mod manual;
 mod observe;

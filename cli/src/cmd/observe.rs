@@ -1,4 +1,4 @@
-//! Applying what was learned elsewhere: observation documents and recorded webhook deliveries.
+//! Applying observation documents, and what is said of what was applied.
 //!
 //! Each document is one transaction. The ones before a document that is refused stay applied, and
 //! the error says which one it was.
@@ -7,14 +7,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use ao_observer::{CommitFacts, Delivery, Numbered};
+use ao_observer::Numbered;
 use ao_store::observation::Observation;
-use ao_store::row::{pr, session};
-use ao_store::{Applied, Delta, Outcome, SessionId, Store, Timestamp, apply_observation};
-use serde_json::value::RawValue;
+use ao_store::{Applied, Delta, Outcome, Store, Timestamp, apply_observation};
 use serde_json::{Value, json};
 
 use crate::args::Observe as Command;
+use crate::cmd::deliver;
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
 use crate::{output, view};
@@ -25,16 +24,13 @@ const DELIVERIES_MAX: u64 = 256 << 20;
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
         Command::Apply { file } => apply(context, &file),
-        Command::Deliver { event, session, file } => {
-            let session = session.map(|id| id.parse()).transpose()?;
-            deliver(context, &event, session, &file)
-        }
+        Command::Deliver(args) => deliver::run(context, args),
     }
 }
 
 fn apply(context: &Context, file: &Path) -> Result<()> {
     let store = context.open()?;
-    let mut report = Report { is_json: context.is_json, documents: 0, outcomes: Vec::new() };
+    let mut report = Report::new(context.is_json);
     for document in ao_observer::documents(BufReader::new(open(file)?)) {
         let result = document.map_err(Error::from).and_then(|Numbered { value, .. }| {
             let observation = value.into_observation(Timestamp::now())?;
@@ -47,69 +43,6 @@ fn apply(context: &Context, file: &Path) -> Result<()> {
         report.documents += 1;
     }
     report.finish("observe.apply")
-}
-
-fn deliver(context: &Context, event: &str, session: Option<SessionId>, file: &Path) -> Result<()> {
-    let store = context.open()?;
-    if let Some(session) = &session {
-        store.read(|snapshot| session::require(snapshot, session))?;
-    }
-    let mut report = Report { is_json: context.is_json, documents: 0, outcomes: Vec::new() };
-    let bytes = read_all(file)?;
-    let mut payloads = serde_json::Deserializer::from_slice(&bytes).into_iter::<&RawValue>();
-    while let Some(payload) = payloads.next() {
-        // What cannot even be split is given whole, so that its error is that of a payload.
-        let rest = &bytes[payloads.byte_offset().min(bytes.len())..];
-        let payload = payload.map_or(rest, |payload| payload.get().as_bytes());
-        if let Err(error) = deliver_one(&store, event, payload, session.clone(), &mut report) {
-            return report.fail(error);
-        }
-        report.documents += 1;
-    }
-    if report.documents == 0 {
-        return report.fail(ao_observer::Error::NoDocument.into());
-    }
-    report.finish("observe.deliver")
-}
-
-fn deliver_one(
-    store: &Store,
-    event: &str,
-    payload: &[u8],
-    session: Option<SessionId>,
-    report: &mut Report,
-) -> Result<()> {
-    let number = report.documents + 1;
-    let delivery = ao_observer::deliver(event, payload, session, Timestamp::now())
-        .map_err(|source| Error::Delivery { number, source })?;
-    match delivery {
-        Delivery::Ignored(reason) => {
-            report
-                .add(json!({"outcome": "ignored", "reason": reason}), format!("ignored: {reason}"));
-        }
-        Delivery::Prs(observations) => {
-            for observation in observations {
-                report.add_outcome(&write(store, observation)?);
-            }
-        }
-        Delivery::Commit(facts) => deliver_commit(store, &facts, report)?,
-    }
-    Ok(())
-}
-
-/// Facts of a commit go to every stored pull request that has it as its head.
-fn deliver_commit(store: &Store, facts: &CommitFacts, report: &mut Report) -> Result<()> {
-    let (host, repo, sha) = (&facts.host, &facts.repo, &facts.sha);
-    let prs = store.read(|snapshot| pr::with_head(snapshot, host, repo, sha))?;
-    if prs.is_empty() {
-        let reason = format!("no tracked pull request of {host}/{repo} has the head {sha}");
-        let text = format!("unattributed: {reason}");
-        report.add(json!({"outcome": "unattributed", "pr": null, "reason": reason}), text);
-    }
-    for pr in prs {
-        report.add_outcome(&write(store, facts.for_pr(&pr))?);
-    }
-    Ok(())
 }
 
 fn write(store: &Store, observation: Observation) -> Result<Outcome> {
@@ -133,7 +66,7 @@ fn open(file: &Path) -> Result<Box<dyn Read>> {
     Ok(Box::new(opened))
 }
 
-fn read_all(file: &Path) -> Result<Vec<u8>> {
+pub(super) fn read_all(file: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = open(file)?.take(DELIVERIES_MAX + 1).read_to_end(&mut bytes);
     let read = read.map_err(|source| Error::file("read", file, source))?;
@@ -146,15 +79,19 @@ fn read_all(file: &Path) -> Result<Vec<u8>> {
 }
 
 /// The outcomes so far.
-struct Report {
+pub(super) struct Report {
     is_json: bool,
-    documents: u64,
+    pub(super) documents: u64,
     outcomes: Vec<Value>,
 }
 
 impl Report {
+    pub(super) fn new(is_json: bool) -> Report {
+        Report { is_json, documents: 0, outcomes: Vec::new() }
+    }
+
     /// Text goes out at once; JSON is one document at the end.
-    fn add(&mut self, outcome: Value, text: String) {
+    pub(super) fn add(&mut self, outcome: Value, text: String) {
         self.outcomes.push(outcome);
         if !self.is_json {
             // It may quote what the payload says.
@@ -162,7 +99,7 @@ impl Report {
         }
     }
 
-    fn add_outcome(&mut self, outcome: &Outcome) {
+    pub(super) fn add_outcome(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Applied(applied) => self.add(view::applied(applied), describe(applied)),
             Outcome::Unattributed { pr, reason } => {
@@ -183,7 +120,7 @@ impl Report {
         }
     }
 
-    fn finish(self, kind: &str) -> Result<()> {
+    pub(super) fn finish(self, kind: &str) -> Result<()> {
         if self.is_json {
             return output::document(kind, &Value::Array(self.outcomes));
         }
@@ -191,7 +128,7 @@ impl Report {
     }
 
     /// Says what was applied before the failure: those changes stand.
-    fn fail(self, error: Error) -> Result<()> {
+    pub(super) fn fail(self, error: Error) -> Result<()> {
         let applied = self.documents;
         if applied > 0 && !self.is_json {
             output::say(&format!("{applied} document(s) before the error were taken; they stand"));

@@ -155,6 +155,14 @@ fn request(code: Code, world: &World, env: &TestEnv) -> Option<Result<Provoked, 
         Code::InvalidDelivery => {
             Provoked::by(&["observe", "deliver", "--event", "gollum", &env.file("x.json", "{}")])
         }
+        Code::WebhookSignature => Provoked::by(&[
+            "observe",
+            "deliver",
+            "--event=push",
+            "--secret-file",
+            &env.file("secret", "hush\n"),
+            &env.file("x.json", "{}"),
+        ]),
         Code::InvalidJson => apply(r#"{"pr": "octo/hello#1""#),
         Code::InvalidObservation => apply(
             r#"{"pr": "octo/hello#1", "threads": {"mode": "replace", "completeness": "partial"}}"#,

@@ -5,6 +5,7 @@
 mod admin;
 mod commands;
 mod consumer;
+mod deliver;
 mod errors;
 mod observe;
 mod support;

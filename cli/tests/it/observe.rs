@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{Output, TestEnv, text};
 
 /// A store with `demo` and its session `demo-1` on branch `changes`.
-fn ready() -> TestEnv {
+pub(crate) fn ready() -> TestEnv {
     let env = TestEnv::with_demo();
     env.ok(&["session", "new", "--project", "demo", "--branch", "changes"]);
     env
@@ -26,7 +26,7 @@ fn deliver(env: &TestEnv, args: &[&str], input: impl AsRef<[u8]>) -> Vec<Value> 
     outcomes(&env.feed(&args, input), "observe.deliver")
 }
 
-fn outcomes(output: &Output, kind: &str) -> Vec<Value> {
+pub(crate) fn outcomes(output: &Output, kind: &str) -> Vec<Value> {
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     let mut document: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!((&document["schema_version"], &document["kind"]), (&json!(1), &json!(kind)));
@@ -35,7 +35,7 @@ fn outcomes(output: &Output, kind: &str) -> Vec<Value> {
 }
 
 /// The error of a run with `--json` that failed.
-fn error(output: &Output) -> Value {
+pub(crate) fn error(output: &Output) -> Value {
     assert_eq!(output.stdout, "");
     let mut document: Value = serde_json::from_str(&output.stderr).expect(&output.stderr);
     assert_eq!(document["error"]["exit_code"], output.code);
@@ -240,7 +240,7 @@ fn another_pull_request_under_the_same_number_is_not_mixed_in() {
     );
 }
 
-const OPENED: &str = r#"{"action": "opened", "number": 5, "pull_request": {"number": 5,
+pub(crate) const OPENED: &str = r#"{"action": "opened", "number": 5, "pull_request": {"number": 5,
     "state": "open", "title": "Hi", "updated_at": "2026-01-01T00:00:00Z",
     "html_url": "https://github.com/octo/hello/pull/5", "head": {"ref": "unseen", "sha": "abc"},
     "base": {"ref": "main", "sha": "def"}},

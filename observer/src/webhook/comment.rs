@@ -115,7 +115,7 @@ pub(super) fn deliver_issue_comment(
     receipt: &Receipt,
 ) -> Result<Delivery> {
     if event.issue.pull_request.is_none() {
-        return Ok(Delivery::Ignored("not a pull request"));
+        return Ok(Delivery::Ignored { reason: "not a pull request", place: None });
     }
     let action = event.action.as_deref();
     let mut time = event.comment.newest();

@@ -10,6 +10,8 @@ mod comment;
 mod payload;
 mod pull_request;
 mod review;
+mod signature;
+mod take;
 
 use ao_store::observation::{Check, Facet, Observation};
 use ao_store::row::pr::Pr;
@@ -19,6 +21,10 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use crate::error::{Error, Result, quoted, reason};
 use crate::json::Object;
 
+pub use payload::RepoPlace;
+pub use signature::verify_signature;
+pub use take::{Taken, take};
+
 /// What a delivery says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
@@ -26,8 +32,13 @@ pub enum Delivery {
     Prs(Vec<Observation>),
     /// Facts about a commit; the store knows which pull requests have it as their head.
     Commit(CommitFacts),
-    /// Nothing that is stored, and why.
-    Ignored(&'static str),
+    /// Nothing that is stored.
+    Ignored {
+        /// Why.
+        reason: &'static str,
+        /// The repository, where its pull requests may have changed all the same.
+        place: Option<RepoPlace>,
+    },
 }
 
 /// Checks of a commit, before it is known which pull requests they belong to: those that
@@ -121,7 +132,8 @@ const READERS: &[(&str, Reader)] = &[
     ("push", |payload, _| {
         payload.read::<IgnoredAny>()?;
         // The pull_request delivery of the same push has the new head.
-        Ok(Delivery::Ignored("a push carries no fact about a pull request"))
+        let reason = "a push carries no fact about a pull request";
+        Ok(Delivery::Ignored { reason, place: RepoPlace::named_by(payload.json) })
     }),
 ];
 

@@ -15,6 +15,33 @@ pub(super) struct Repository {
     url: Option<String>,
 }
 
+/// Where a repository is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepoPlace {
+    /// Its host.
+    pub host: String,
+    /// `owner/name`.
+    pub repo: String,
+}
+
+impl RepoPlace {
+    /// The place of a repository, when it is named in a form that can be one.
+    pub(super) fn of(repository: &Repository) -> Option<RepoPlace> {
+        let PrRef { host, repo, .. } = repository.pr(1).ok()?;
+        Some(RepoPlace { host, repo })
+    }
+
+    /// The repository that a payload names, whatever else stands in it.
+    pub(super) fn named_by(payload: &[u8]) -> Option<RepoPlace> {
+        #[derive(Deserialize)]
+        struct Named {
+            repository: Repository,
+        }
+        let named: Named = serde_json::from_slice(payload).ok()?;
+        RepoPlace::of(&named.repository)
+    }
+}
+
 /// A repository as a pull request names it; `full_name` and `url` are not in every payload.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct NamedRepository {

@@ -5,7 +5,7 @@ use ao_store::observation::{Comment, CommentKind, Facet, Review, ReviewState, Th
 use serde::Deserialize;
 
 use super::comment::Posted;
-use super::payload::{Repository, User};
+use super::payload::{RepoPlace, Repository, User};
 use super::pull_request::PullRequest;
 use super::{Delivery, Receipt};
 use crate::error::Result;
@@ -75,7 +75,8 @@ pub(super) fn deliver_thread(event: ThreadEvent, receipt: &Receipt) -> Result<De
         Some("resolved") => true,
         Some("unresolved") => false,
         _ => {
-            return Ok(Delivery::Ignored("the action on the thread is not understood"));
+            let reason = "the action on the thread is not understood";
+            return Ok(Delivery::Ignored { reason, place: RepoPlace::of(&event.repository) });
         }
     };
     // A thread has no time of its own. It is at least as new as what the payload shows of it.

@@ -8,6 +8,10 @@ mod schema;
 mod store;
 mod stream;
 mod support;
+<<<<<<< HEAD
 mod transport;
+=======
+mod take;
+>>>>>>> d252a16 (observe deliver: signed, taken once, and a poke for what it is about)
 mod webhook;
 mod wire;

@@ -1,21 +1,24 @@
 //! Deliveries through a real store: what they change, and that the newest fact wins in any order.
 
-use ao_observer::{Delivery, documents};
+use ao_observer::documents;
+use ao_observer::webhook::{Taken, take};
 use ao_store::observation::{CheckStatus, Ci, Observation, ReviewState};
 use ao_store::row::{change, facet, pr, project, session};
-use ao_store::{Applied, Cause, Options, Outcome, Seq, Store, Timestamp, apply_observation};
+use ao_store::{
+    Applied, Cause, Options, Outcome, Result, Seq, Store, Timestamp, apply_observation,
+};
 use serde_json::{Value, json};
 
 use crate::support::{NOW, delivered, pull_request, recorded, repository};
 
 /// A store with one project and one session on a branch.
-struct World {
-    store: Store,
+pub(crate) struct World {
+    pub(crate) store: Store,
     _folder: tempfile::TempDir,
 }
 
 impl World {
-    fn new(repo: &str, branch: &str) -> World {
+    pub(crate) fn new(repo: &str, branch: &str) -> World {
         let folder = tempfile::tempdir().unwrap();
         let (store, _) = Store::create(&folder.path().join("ao.db"), Options::default()).unwrap();
         let project = project::NewProject {
@@ -49,29 +52,28 @@ impl World {
         let cause = Cause::new("test", NOW);
         let committed =
             self.store.write(cause, move |tx| apply_observation(tx, &observation)).unwrap();
-        match committed.value {
-            Outcome::Applied(applied) => applied,
-            other => panic!("not applied: {other:?}"),
-        }
+        applied(committed.value)
     }
 
-    /// Applies a delivery as a caller does, resolving a commit to the stored pull requests.
-    fn deliver(&self, event: &str, payload: &Value) -> Vec<Applied> {
-        let observations = match delivered(event, payload).unwrap() {
-            Delivery::Prs(observations) => observations,
-            Delivery::Commit(facts) => {
-                let with_head = self
-                    .store
-                    .read(|snapshot| pr::with_head(snapshot, &facts.host, &facts.repo, &facts.sha));
-                with_head.unwrap().iter().map(|pr| facts.for_pr(pr)).collect()
-            }
-            Delivery::Ignored(reason) => panic!("{event}: {reason}"),
+    /// Takes a delivery as a caller does.
+    pub(crate) fn take(&self, event: &str, payload: &Value, id: Option<&str>) -> Result<Taken> {
+        let (delivery, id) = (delivered(event, payload).unwrap(), id.map(str::to_owned));
+        let cause = Cause::new("test", NOW);
+        Ok(self.store.write(cause, move |tx| take(tx, &delivery, id.as_deref()))?.value)
+    }
+
+    /// What it changed; a commit that nobody knows changes nothing.
+    pub(crate) fn deliver(&self, event: &str, payload: &Value) -> Vec<Applied> {
+        let outcomes = match self.take(event, payload, None).unwrap() {
+            Taken::Applied(outcomes) => outcomes,
+            Taken::Unattributed(_) => Vec::new(),
+            other => panic!("{event}: {other:?}"),
         };
-        observations.into_iter().map(|observation| self.apply(observation)).collect()
+        outcomes.into_iter().map(applied).collect()
     }
 
     /// The types of the changes so far.
-    fn changes(&self) -> Vec<String> {
+    pub(crate) fn changes(&self) -> Vec<String> {
         let mut kinds = Vec::new();
         self.store
             .read(|snapshot| {
@@ -90,14 +92,21 @@ impl World {
     }
 }
 
-fn event(action: &str, updated_at: &str, part: &str, value: Value) -> Value {
+fn applied(outcome: Outcome) -> Applied {
+    match outcome {
+        Outcome::Applied(applied) => applied,
+        other => panic!("not applied: {other:?}"),
+    }
+}
+
+pub(crate) fn event(action: &str, updated_at: &str, part: &str, value: Value) -> Value {
     let mut payload = json!({"action": action, "repository": repository(),
         "pull_request": pull_request(updated_at), "sender": {"login": "mona", "type": "User"}});
     payload[part] = value;
     payload
 }
 
-fn opened() -> Value {
+pub(crate) fn opened() -> Value {
     event("opened", "2026-01-01T00:00:01Z", "number", json!(7))
 }
 
@@ -107,7 +116,7 @@ fn thread(action: &str, updated_at: &str) -> Value {
     event(action, updated_at, "thread", json!({"node_id": "T_1", "comments": [comment]}))
 }
 
-fn run(status: &str, conclusion: Option<&str>) -> Value {
+pub(crate) fn run(status: &str, conclusion: Option<&str>) -> Value {
     json!({"action": "created", "repository": repository(), "check_run": {
         "head_sha": "aaa", "name": "build", "node_id": "CR_1", "status": status,
         "conclusion": conclusion, "started_at": "2026-01-01T00:00:02Z", "pull_requests": []}})

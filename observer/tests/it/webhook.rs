@@ -15,7 +15,7 @@ fn every_recorded_delivery_is_read() {
         for payload in recorded(event) {
             let delivery = delivered(event, &payload).unwrap_or_else(|e| panic!("{event}: {e}"));
             let is_issue = event == "issue_comment" && payload["issue"]["pull_request"].is_null();
-            let is_ignored = matches!(delivery, Delivery::Ignored(_));
+            let is_ignored = matches!(delivery, Delivery::Ignored { .. });
             assert_eq!(is_ignored, event == "push" || is_issue, "{event}");
         }
     }
@@ -197,7 +197,7 @@ fn an_issue_comment_counts_only_on_a_pull_request() {
     payload["issue"] = json!({"number": 7});
     assert_eq!(
         delivered("issue_comment", &payload).unwrap(),
-        Delivery::Ignored("not a pull request")
+        Delivery::Ignored { reason: "not a pull request", place: None }
     );
 }
 

@@ -1,0 +1,123 @@
+//! Applying recorded webhook deliveries.
+//!
+//! What is signed is checked before anything of it is read. Each delivery is one transaction with its
+//! id and with what it asks the observer to look at.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use ao_observer::webhook::{self, Taken, verify_signature};
+use ao_store::row::session;
+use ao_store::{SessionId, Store, Timestamp};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::args::Deliver;
+use crate::cmd::observe::{Report, read_all};
+use crate::context::{Context, cause};
+use crate::error::{Error, Result};
+
+pub(crate) fn run(context: &Context, args: Deliver) -> Result<()> {
+    let store = context.open()?;
+    let session = args.session.as_ref().map(|id| id.parse::<SessionId>()).transpose()?;
+    if let Some(session) = &session {
+        store.read(|snapshot| session::require(snapshot, session))?;
+    }
+    let bytes = read_all(&args.file)?;
+    authenticate(&args, &bytes)?;
+    if args.delivery_id.is_some() || args.signature.is_some() {
+        require_one(&bytes)?;
+    }
+    let mut report = Report::new(context.is_json);
+    let mut payloads = serde_json::Deserializer::from_slice(&bytes).into_iter::<&RawValue>();
+    while let Some(payload) = payloads.next() {
+        // What cannot even be split is given whole, so that its error is that of a payload.
+        let rest = &bytes[payloads.byte_offset().min(bytes.len())..];
+        let payload = payload.map_or(rest, |payload| payload.get().as_bytes());
+        if let Err(error) = deliver(&store, &args, payload, session.clone(), &mut report) {
+            return report.fail(error);
+        }
+        report.documents += 1;
+    }
+    if report.documents == 0 {
+        return report.fail(ao_observer::Error::NoDocument.into());
+    }
+    report.finish("observe.deliver")
+}
+
+/// Nothing of what is not signed is read, once there is a secret.
+fn authenticate(args: &Deliver, bytes: &[u8]) -> Result<()> {
+    let secret = secret(args.secret_file.as_deref())?;
+    match (secret, &args.signature) {
+        (None, None) => Ok(()),
+        (Some(secret), Some(signature)) => Ok(verify_signature(&secret, bytes, signature)?),
+        (Some(_), None) => Err(ao_observer::Error::Signature("it has none").into()),
+        (None, Some(_)) => Err(Error::Usage(
+            "a signature needs a secret: set AO_WEBHOOK_SECRET, or name a --secret-file".to_owned(),
+        )),
+    }
+}
+
+/// The secret of the webhook. An empty one is refused: it would let everything pass as signed.
+fn secret(file: Option<&Path>) -> Result<Option<Vec<u8>>> {
+    let (secret, place) = match file {
+        Some(file) => {
+            let mut read = fs::read(file).map_err(|source| Error::file("read", file, source))?;
+            // Editors end a line with it.
+            read.pop_if(|last| *last == b'\n');
+            read.pop_if(|last| *last == b'\r');
+            (read, "the --secret-file")
+        }
+        None => match std::env::var_os("AO_WEBHOOK_SECRET").map(OsString::into_vec) {
+            Some(secret) => (secret, "AO_WEBHOOK_SECRET"),
+            None => return Ok(None),
+        },
+    };
+    if secret.is_empty() {
+        return Err(Error::Usage(format!("the secret in {place} is empty")));
+    }
+    Ok(Some(secret))
+}
+
+/// An id and a signature are those of one delivery.
+fn require_one(bytes: &[u8]) -> Result<()> {
+    let payloads = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
+    if payloads.take(2).count() > 1 {
+        let what = "--delivery-id and --signature are of one delivery, and the file holds several";
+        return Err(Error::Usage(what.to_owned()));
+    }
+    Ok(())
+}
+
+fn deliver(
+    store: &Store,
+    args: &Deliver,
+    payload: &[u8],
+    session: Option<SessionId>,
+    report: &mut Report,
+) -> Result<()> {
+    let number = report.documents + 1;
+    let delivery = ao_observer::deliver(&args.event, payload, session, Timestamp::now())
+        .map_err(|source| Error::Delivery { number, source })?;
+    let id = args.delivery_id.clone();
+    let taken = store.write(cause(), move |tx| webhook::take(tx, &delivery, id.as_deref()))?.value;
+    match taken {
+        Taken::Applied(outcomes) => outcomes.iter().for_each(|it| report.add_outcome(it)),
+        Taken::Duplicate => {
+            let id = args.delivery_id.as_deref().unwrap_or_default();
+            let data = json!({"outcome": "duplicate", "delivery_id": id});
+            report.add(data, format!("duplicate: delivery {id} was taken before"));
+        }
+        Taken::Unattributed(reason) => {
+            let text = format!("unattributed: {reason}");
+            report.add(json!({"outcome": "unattributed", "pr": null, "reason": reason}), text);
+        }
+        Taken::Ignored(reason) => {
+            let data = json!({"outcome": "ignored", "reason": reason});
+            report.add(data, format!("ignored: {reason}"));
+        }
+    }
+    Ok(())
+}
