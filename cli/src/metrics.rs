@@ -1,9 +1,10 @@
-//! The figures of a store in the text format that Prometheus reads. Base units; a consumer is a label,
-//! a session never is: there may be any number of those.
+//! The figures of a store in the text format that Prometheus reads. Base units; a consumer or a host is
+//! a label, a session never is: there may be any number of those.
 
 use std::sync::atomic::AtomicU64;
 
-use ao_store::Stats;
+use ao_store::row::scm::HostState;
+use ao_store::{Stats, Timestamp};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
@@ -14,6 +15,17 @@ use prometheus_client::registry::Registry;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Consumer {
     consumer: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Host {
+    host: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HostCredential {
+    host: String,
+    state: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,7 +43,6 @@ pub(crate) fn render(stats: &Stats, wal_readers: usize) -> String {
     let build = vec![("version", version), ("sqlite", ao_store::sqlite_version().to_owned())];
     registry.register("build", "The program", Info::new(build));
     let log = &stats.log;
-    let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
     let numbers = [
         ("epoch", "The incarnation of the log", unsigned(log.epoch.0)),
         ("head_seq", "The newest change", unsigned(log.head.0)),
@@ -52,15 +63,24 @@ pub(crate) fn render(stats: &Stats, wal_readers: usize) -> String {
     }
     if let Some(at) = stats.backup_at {
         let gauge = Number::default();
-        gauge.set(unsigned(at.0.div_euclid(1000)));
+        gauge.set(seconds(at));
         registry.register("backup_timestamp_seconds", "When it was backed up last", gauge);
     }
     rows(&mut registry, stats);
     consumers(&mut registry, stats);
+    hosts(&mut registry, stats);
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = encode(&mut text, &registry);
     text
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn seconds(at: Timestamp) -> u64 {
+    unsigned(at.0.div_euclid(1000))
 }
 
 fn rows(registry: &mut Registry, stats: &Stats) {
@@ -86,4 +106,36 @@ fn consumers(registry: &mut Registry, stats: &Stats) {
     registry.register("consumer_lag_events", "Changes not acknowledged", events);
     registry.register("consumer_lag_bytes", "Their bytes", bytes);
     registry.register("consumer_lag_seconds", "The age of the oldest of them", seconds);
+}
+
+/// What is not known of a host has no line.
+fn hosts(registry: &mut Registry, stats: &Stats) {
+    let credentials = Family::<HostCredential, Number>::default();
+    for (HostState { host, credential, .. }, _) in &stats.hosts {
+        let (host, state) = (host.clone(), credential.as_str());
+        credentials.get_or_create(&HostCredential { host, state }).set(1);
+    }
+    registry.register("observer_credential", "What became of the credential", credentials);
+    type Value = fn(&HostState, u64) -> Option<u64>;
+    let numbers: [(&str, &str, Value); 6] = [
+        ("budget", "Requests of one period", |it, _| it.quota.map(unsigned)),
+        ("budget_remaining", "Those left when seen last", |it, _| it.remaining.map(unsigned)),
+        ("budget_reset_timestamp_seconds", "When it is renewed", |it, _| it.reset_at.map(seconds)),
+        ("blocked_until_timestamp_seconds", "Until when no request is made", |it, _| {
+            it.blocked_until.map(seconds)
+        }),
+        ("fresh_timestamp_seconds", "When all pull requests had been looked at", |it, _| {
+            it.fresh_at.map(seconds)
+        }),
+        ("problems", "Pull requests that cannot be read", |_, problems| Some(problems)),
+    ];
+    for (name, help, value) in numbers {
+        let family = Family::<Host, Number>::default();
+        for (state, problems) in &stats.hosts {
+            if let Some(value) = value(state, *problems) {
+                family.get_or_create(&Host { host: state.host.clone() }).set(value);
+            }
+        }
+        registry.register(format!("observer_{name}"), help, family);
+    }
 }

@@ -5,6 +5,7 @@ use ao_store::observation::{Check, Comment, Review, Thread};
 use ao_store::row::consumer::{Bounds, Consumer, Lag, Policy};
 use ao_store::row::pr::{Freshness, Pr};
 use ao_store::row::project::Project;
+use ao_store::row::scm::{HostState, PrPoll};
 use ao_store::row::session::Session;
 use ao_store::{Applied, Delta, Timestamp};
 use serde_json::{Value, json};
@@ -110,6 +111,33 @@ pub(crate) fn freshness(freshness: &Freshness) -> Value {
         "threads": optional(freshness.threads),
         "reviews": optional(freshness.reviews),
         "comments": optional(freshness.comments),
+    })
+}
+
+/// What an observer keeps of a pull request, as far as it concerns people.
+pub(crate) fn poll(poll: &PrPoll) -> Value {
+    json!({
+        "attribution": poll.attribution,
+        "problem": poll.problem.as_str(),
+        "problem_since": optional(poll.problem_since),
+    })
+}
+
+pub(crate) fn host(state: &HostState, problems: u64) -> Value {
+    json!({
+        "host": state.host,
+        "credential": state.credential.as_str(),
+        "source": state.source,
+        "login": state.login,
+        "since": optional(state.since),
+        "quota": state.quota,
+        "remaining": state.remaining,
+        "reset_at": optional(state.reset_at),
+        "blocked_until": optional(state.blocked_until),
+        "reason": state.reason,
+        "fresh_at": optional(state.fresh_at),
+        "problems": problems,
+        "updated_at": time(state.updated_at),
     })
 }
 

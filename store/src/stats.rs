@@ -9,6 +9,7 @@ use crate::retention::{self, Rules};
 use crate::row::consumer::{self, Consumer, Lag};
 use crate::row::log::{self, LogInfo};
 use crate::row::reservation::{self, Reservation};
+use crate::row::scm::{self, HostState};
 use crate::seal;
 use crate::store::Store;
 use crate::time::Timestamp;
@@ -41,6 +42,8 @@ pub struct Stats {
     pub consumers: Vec<(Consumer, Lag)>,
     /// Snapshots that hold retention back.
     pub reservations: Vec<Reservation>,
+    /// The hosts that an observer asked, each with how many pull requests there cannot be read.
+    pub hosts: Vec<(HostState, u64)>,
     /// The stored retention rules.
     pub retention: Rules,
     /// When the store was backed up last.
@@ -89,10 +92,20 @@ fn read(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Stats> {
         rows: log::counts(snapshot)?,
         consumers,
         reservations: reservation::list(snapshot, now)?,
+        hosts: hosts(snapshot)?,
         retention: retention::rules(snapshot)?,
         backup_at: last_backup(snapshot)?,
         log,
     })
+}
+
+fn hosts(snapshot: &Snapshot<'_>) -> Result<Vec<(HostState, u64)>> {
+    let problems = scm::problems(snapshot)?;
+    let with_count = |state: HostState| {
+        let found = problems.iter().find(|(host, _)| state.host.eq_ignore_ascii_case(host));
+        (state, found.map_or(0, |(_, count)| *count))
+    };
+    Ok(scm::hosts(snapshot)?.into_iter().map(with_count).collect())
 }
 
 /// The size of a file; one that is not there has none.

@@ -53,6 +53,7 @@ fn of_store(store: &Store, now: Timestamp) -> Vec<Finding> {
             pragmas(&stats),
             sqlite(),
             consumers(&stats, now),
+            doctor::observer::credentials(&stats, now),
             unsealed(&stats),
             backup(&stats, now),
             clock(&stats, now),

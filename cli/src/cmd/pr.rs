@@ -1,7 +1,7 @@
 //! Pull requests: list, show with everything that hangs on them, claim.
 
 use ao_store::row::pr::{self, Filter};
-use ao_store::row::{facet, project, session};
+use ao_store::row::{facet, project, scm, session};
 use ao_store::{Cursor, PrRef, SessionId, Takeover, claim_pr};
 use serde_json::{Value, json};
 
@@ -63,6 +63,10 @@ fn get(context: &Context, place: &PrRef) -> Result<()> {
     let data = context.open()?.read(|snapshot| {
         let pr = pr::require(snapshot, place)?;
         let mut data = view::pr(&pr);
+        let poll = view::poll(&scm::poll(snapshot, &pr.id)?.unwrap_or_default());
+        for (name, value) in poll.as_object().into_iter().flatten() {
+            data[name] = value.clone();
+        }
         data["as_of"] = view::freshness(&pr::freshness(snapshot, &pr.id)?);
         let mut checks = Vec::new();
         for check in facet::checks(snapshot, &pr.id)? {

@@ -1,10 +1,12 @@
 //! The figures of the store: for people, as JSON, and for Prometheus.
 
+use ao_store::row::scm::HostState;
 use ao_store::{SCHEMA_VERSION, Stats, Timestamp};
 use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
+use crate::doctor::observer;
 use crate::doctor::readers::{WalReader, wal_readers};
 use crate::error::{Error, Result};
 use crate::{metrics, output, view};
@@ -62,6 +64,7 @@ fn document(context: &Context, stats: &Stats, readers: &[WalReader], now: Timest
         "rows": rows,
         "consumers": consumers.collect::<Vec<_>>(),
         "reservations": reservations.collect::<Vec<_>>(),
+        "observer": stats.hosts.iter().map(|(state, problems)| view::host(state, *problems)).collect::<Vec<_>>(),
         "backup_at": stats.backup_at.map(view::time),
     })
 }
@@ -99,10 +102,43 @@ fn describe(context: &Context, stats: &Stats, readers: &[WalReader], now: Timest
         let behind = format!("{} changes, {bytes}, {age} behind", lag.events);
         lines.push(("consumer", format!("{} at {}: {behind}, {is_read}", found.name, found.acked)));
     }
+    for (state, problems) in &stats.hosts {
+        lines.push(("observer", output::printable(&describe_host(state, *problems, now))));
+    }
+    if stats.hosts.is_empty() {
+        lines.push(("observer", "never run".to_owned()));
+    }
     let mut text: String =
         lines.iter().map(|(name, value)| format!("{name:<10}{value}\n")).collect();
     for (table, count) in &stats.rows {
         text += &format!("{table:<18}{count:>8}\n");
     }
     text
+}
+
+/// What the observer knows of a host.
+fn describe_host(state: &HostState, problems: u64, now: Timestamp) -> String {
+    let mut parts = vec![observer::describe(state)];
+    if let Some((quota, left)) = state.quota.zip(state.remaining) {
+        let until = match state.reset_at {
+            Some(at) if at <= now => format!(", renewed at {}", view::time(at)),
+            Some(at) => format!(" until {}", view::time(at)),
+            None => String::new(),
+        };
+        parts.push(format!("{left} of {quota} requests left{until}"));
+    }
+    if let Some(until) = state.block(now) {
+        parts.push(format!("no request until {}: {}", view::time(until), state.reason));
+    }
+    parts.push(match state.fresh_at {
+        Some(at) => {
+            let age = u64::try_from(now.0.saturating_sub(at.0)).unwrap_or(0);
+            format!("all looked at {} ago", view::duration(age))
+        }
+        None => "not all looked at yet".to_owned(),
+    });
+    if problems > 0 {
+        parts.push(format!("{problems} pull request(s) cannot be read"));
+    }
+    parts.join("; ")
 }

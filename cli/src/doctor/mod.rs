@@ -5,6 +5,7 @@
 
 mod disk;
 mod files;
+pub(crate) mod observer;
 mod programs;
 pub(crate) mod readers;
 mod wal;

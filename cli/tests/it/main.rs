@@ -8,6 +8,7 @@ mod consumer;
 mod deliver;
 mod errors;
 mod observe;
+mod observer;
 mod support;
 mod tail;
 mod tidy;

@@ -86,6 +86,12 @@ impl HostState {
             updated_at: Timestamp(0),
         }
     }
+
+    /// Until when no request is made; `None` when one may be.
+    #[must_use]
+    pub fn block(&self, now: Timestamp) -> Option<Timestamp> {
+        self.blocked_until.filter(|until| *until > now)
+    }
 }
 
 macro_rules! select_host {

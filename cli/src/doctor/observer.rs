@@ -1,0 +1,148 @@
+//! Whether the observer can ask the hosts it has to.
+
+use ao_store::row::scm::{Credential, HostState};
+use ao_store::{Stats, Timestamp};
+
+use crate::doctor::Finding;
+use crate::view;
+
+/// The worst of all hosts: a credential that does not work holds until somebody acts, a block ends by
+/// itself.
+pub(crate) fn credentials(stats: &Stats, now: Timestamp) -> Finding {
+    let id = "observer.credentials";
+    let states = || stats.hosts.iter().map(|(state, _)| state);
+    for state in states() {
+        let (host, source) = (&state.host, &state.source);
+        let message = match state.credential {
+            Credential::Missing => format!("no credential for {host} was found"),
+            Credential::Invalid => format!("{host} refuses the credential from {source}"),
+            Credential::Unknown | Credential::Ok => continue,
+        };
+        return Finding::warn(id, message + &since(state), log_in(host));
+    }
+    if let Some((state, until)) = states().find_map(|it| Some((it, it.block(now)?))) {
+        let message = format!("no request goes to {}: {}", state.host, state.reason);
+        let fix = format!("wait: it goes on by itself at {}", view::time(until));
+        return Finding::warn(id, message, fix);
+    }
+    let sound: Vec<_> = states().map(describe).collect();
+    if sound.is_empty() {
+        return Finding::ok(id, "the observer never ran");
+    }
+    Finding::ok(id, sound.join("; "))
+}
+
+/// What became of the credential for a host.
+pub(crate) fn describe(state: &HostState) -> String {
+    let HostState { host, source, login, .. } = state;
+    let what = match state.credential {
+        Credential::Ok if login.is_empty() => "credential ok".to_owned(),
+        Credential::Ok => format!("credential ok, of {login}"),
+        Credential::Missing => "credential missing".to_owned(),
+        Credential::Invalid => "credential invalid".to_owned(),
+        Credential::Unknown => "credential not tried yet".to_owned(),
+    };
+    let source = if source.is_empty() { String::new() } else { format!(" from {source}") };
+    format!("{host}: {what}{source}{}", since(state))
+}
+
+fn since(state: &HostState) -> String {
+    state.since.map_or(String::new(), |at| format!(" since {}", view::time(at)))
+}
+
+/// `gh` and the observer take the same variables: one for GitHub's own hosts, one for all others.
+fn log_in(host: &str) -> String {
+    if host.eq_ignore_ascii_case("github.com") {
+        return "`gh auth login`, or set GH_TOKEN".to_owned();
+    }
+    let is_own = host.to_ascii_lowercase().ends_with(".ghe.com");
+    let variable = if is_own { "GH_TOKEN" } else { "GH_ENTERPRISE_TOKEN" };
+    format!("`gh auth login --hostname {host}`, or set {variable}")
+}
+
+#[cfg(test)]
+mod tests {
+    use ao_store::{Cause, Options, Store, row::scm};
+
+    use super::*;
+    use crate::doctor::Level;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn state(host: &str, credential: Credential) -> HostState {
+        let (source, since) = ("GH_TOKEN".to_owned(), Some(Timestamp(0)));
+        HostState { credential, source, since, ..HostState::new(host) }
+    }
+
+    /// The finding of a store with these hosts.
+    fn found(hosts: &[HostState]) -> Finding {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::create(&dir.path().join("ao.db"), Options::default()).unwrap();
+        let hosts = hosts.to_vec();
+        let set = move |tx: &ao_store::Tx<'_>| {
+            hosts.iter().try_for_each(|host| scm::set_host(tx, host).map(|_| ()))
+        };
+        store.write(Cause::new("test", NOW), set).unwrap();
+        credentials(&store.stats(NOW).unwrap(), NOW)
+    }
+
+    #[test]
+    fn what_was_never_asked_is_no_fault() {
+        assert_eq!(found(&[]), Finding::ok("observer.credentials", "the observer never ran"));
+        let found = found(&[HostState::new("github.com")]);
+        assert_eq!((found.level, found.message.as_str()), {
+            (Level::Ok, "github.com: credential not tried yet")
+        });
+    }
+
+    #[test]
+    fn a_credential_that_works_is_named_but_not_shown() {
+        let ok = HostState { login: "octo".to_owned(), ..state("github.com", Credential::Ok) };
+        let found = found(&[ok, state("ghe.example.com", Credential::Ok)]);
+        assert_eq!(found.level, Level::Ok);
+        let epoch = "since 1970-01-01T00:00:00.000Z";
+        let expected = format!(
+            "ghe.example.com: credential ok from GH_TOKEN {epoch}; \
+             github.com: credential ok, of octo from GH_TOKEN {epoch}"
+        );
+        assert_eq!(found.message, expected);
+    }
+
+    #[test]
+    fn one_that_does_not_work_is_told_with_what_to_do() {
+        let blocked = HostState {
+            blocked_until: Some(Timestamp(2_000_000)),
+            reason: "rate limited".to_owned(),
+            ..state("a.example.com", Credential::Ok)
+        };
+        for (host, credential, message, fix) in [
+            (
+                "github.com",
+                Credential::Missing,
+                "no credential for github.com was",
+                "`gh auth login`, or set GH_TOKEN",
+            ),
+            (
+                "x.ghe.com",
+                Credential::Invalid,
+                "x.ghe.com refuses the credential from GH_TOKEN",
+                "`gh auth login --hostname x.ghe.com`, or set GH_TOKEN",
+            ),
+            (
+                "ghe.corp",
+                Credential::Missing,
+                "no credential for ghe.corp",
+                "`gh auth login --hostname ghe.corp`, or set GH_ENTERPRISE_TOKEN",
+            ),
+        ] {
+            let found = found(&[blocked.clone(), state(host, credential)]);
+            assert_eq!((found.level, found.fix.as_str()), (Level::Warn, fix));
+            assert!(found.message.starts_with(message), "{}", found.message);
+        }
+        let block = found(std::slice::from_ref(&blocked));
+        assert_eq!(block.message, "no request goes to a.example.com: rate limited");
+        assert_eq!(block.fix, "wait: it goes on by itself at 1970-01-01T00:33:20.000Z");
+        let over = HostState { blocked_until: Some(NOW), ..blocked };
+        assert_eq!(found(&[over]).level, Level::Ok);
+    }
+}
