@@ -130,9 +130,6 @@ fn of_code(code: Code) -> &'static str {
         | Code::InvalidObservation
         | Code::InputTooLarge
         | Code::WebhookSignature => of_observing(code),
-        Code::InvalidSource => {
-            "name the database file of ao, by default in ~/.ao/data; start and stop ao once if it crashed"
-        }
         Code::StoreNotFound => "create it: `ao-store init`",
         Code::ProjectNotFound => "list the projects: `ao-store project ls --all`",
         Code::SessionNotFound => "list the sessions: `ao-store session ls --all`",

@@ -89,11 +89,8 @@ impl Error {
             Error::InvalidObservation(_) => Code::InvalidObservation,
             Error::Store(source) => source.code(),
             Error::UnknownEvent { .. } => Code::InvalidDelivery,
-<<<<<<< HEAD
             Error::InvalidUrl(_) => Code::InvalidUrl,
-=======
             Error::Signature(_) => Code::WebhookSignature,
->>>>>>> d252a16 (observe deliver: signed, taken once, and a poke for what it is about)
         }
     }
 }

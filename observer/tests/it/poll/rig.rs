@@ -1,0 +1,376 @@
+//! An observer with a real store, and a world to observe, both under one virtual clock. Calls are
+//! answered in the process; what goes wrong on the wire is shown in the tests of the transport.
+
+use std::time::Duration;
+
+use ao_fake_github::{ExpectedPr, NewPr, Request, Response, World};
+use ao_observer::github::call::{Answer, Call, Failure, Headers, Reply, Request as Ask};
+use ao_observer::poll::{Config, Found, Poller, Step, Totals, Written};
+use ao_store::observation::{Ci, Mergeable, PrState};
+use ao_store::row::change::Change;
+use ao_store::row::pr::{self, Pr};
+use ao_store::row::project::{self, NewProject};
+use ao_store::row::session::{self, NewSession, SessionKind};
+use ao_store::row::{change, facet, scm};
+use ao_store::{Cause, Options, PrRef, SessionId, Store, Timestamp};
+use tempfile::TempDir;
+
+pub(crate) const REPO: &str = "octo/hello";
+
+/// One observer and its world.
+pub(crate) struct Rig {
+    pub(crate) world: World,
+    pub(crate) store: Store,
+    pub(crate) poller: Poller,
+    pub(crate) now: Timestamp,
+    /// What looking for credentials finds.
+    pub(crate) token: Option<&'static str>,
+    /// How often credentials were looked for.
+    pub(crate) probes: u32,
+    /// How far the clock of the host is ahead of ours.
+    pub(crate) skew: i64,
+    /// The calls that were made.
+    pub(crate) calls: u64,
+    seed: u64,
+    dir: TempDir,
+}
+
+impl Rig {
+    /// A world with the repository `octo/hello`, and a store with its project `demo`.
+    pub(crate) fn new() -> Rig {
+        let mut world = World::new(7);
+        world.add_repo(REPO);
+        let rig = Rig::of(world);
+        rig.project("demo", REPO);
+        rig
+    }
+
+    /// A world, and an empty store.
+    pub(crate) fn of(world: World) -> Rig {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::create(&dir.path().join("ao.db"), Options::default()).unwrap();
+        let now = Timestamp(world.now_ms());
+        let poller = Rig::poller_of(&store, 1);
+        let token = Some("token");
+        Rig { world, store, poller, now, token, probes: 0, skew: 0, calls: 0, seed: 1, dir }
+    }
+
+    fn poller_of(store: &Store, seed: u64) -> Poller {
+        Poller::new(store.clone(), "github.com", Config::default(), Vec::new(), seed).unwrap()
+    }
+
+    /// The observer ends and begins again.
+    pub(crate) fn restart(&mut self) {
+        self.seed += 1;
+        self.poller = Rig::poller_of(&self.store, self.seed);
+    }
+
+    pub(crate) fn cause(&self) -> Cause {
+        Cause::new("test", self.now)
+    }
+
+    pub(crate) fn project(&self, id: &str, repo: &str) {
+        let new = NewProject {
+            id: id.parse().unwrap(),
+            path: format!("/src/{id}"),
+            name: id.to_owned(),
+            origin_url: format!("https://github.com/{repo}.git"),
+            host: "github.com".to_owned(),
+            repo: repo.to_owned(),
+            default_branch: "main".to_owned(),
+        };
+        self.store.write(self.cause(), move |tx| project::add(tx, &new)).unwrap();
+    }
+
+    pub(crate) fn session(&self, project: &str, branch: &str) -> SessionId {
+        let new = NewSession {
+            project: project.parse().unwrap(),
+            kind: SessionKind::Worker,
+            harness: String::new(),
+            name: String::new(),
+            issue: String::new(),
+            branch: branch.to_owned(),
+        };
+        self.store.write(self.cause(), move |tx| session::create(tx, &new)).unwrap().value.id
+    }
+
+    /// A session on a branch of `octo/hello`, and its pull request, seen and read to the end.
+    pub(crate) fn tracked(&mut self, branch: &str) -> String {
+        self.session("demo", branch);
+        let pr = self.world.open_pr(&NewPr::new(REPO, branch));
+        self.run(Duration::from_secs(60));
+        assert!(self.row(&pr).is_some(), "it was found");
+        pr
+    }
+
+    /// Lets the observer work for a time of the virtual clock.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = Timestamp(self.now.0 + i64::try_from(time.as_millis()).unwrap());
+        let mut steps = 0_u64;
+        while self.now < end {
+            steps += 1;
+            assert!(steps < 2_000_000, "the observer does not stop working");
+            self.poller.refresh(self.now).unwrap();
+            match self.poller.next(self.now) {
+                Step::Probe => self.probe(),
+                Step::Send(call) => self.call(&call),
+                // What waits is woken by changes of the store; here it looks every second.
+                Step::Wait(until) => {
+                    assert!(until > self.now, "a wait that is over");
+                    self.set_now(until.min(Timestamp(self.now.0 + 1_000)).min(end));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn minutes(&mut self, minutes: u64) {
+        self.run(Duration::from_secs(60 * minutes));
+    }
+
+    pub(crate) fn seconds(&mut self, seconds: u64) {
+        self.run(Duration::from_secs(seconds));
+    }
+
+    fn set_now(&mut self, now: Timestamp) {
+        self.now = now;
+        self.world.set_now_ms(now.0 + self.skew);
+    }
+
+    fn probe(&mut self) {
+        self.probes += 1;
+        let found = match self.token {
+            None => Found::Missing,
+            Some(token) => {
+                Found::Token { fingerprint: token.to_owned(), source: "GH_TOKEN".to_owned() }
+            }
+        };
+        self.poller.credential(found, self.now).unwrap();
+    }
+
+    fn call(&mut self, call: &Call) {
+        self.calls += 1;
+        let response = self.world.answer(&self.request(call));
+        let latency = i64::try_from(response.latency_ms).unwrap();
+        let deadline = i64::try_from(call.deadline.as_millis()).unwrap();
+        let reply = match response.transport {
+            _ if latency > deadline => Reply::Failed(Failure::Timeout),
+            Some(_) => Reply::Failed(Failure::Broken("the connection broke".to_owned())),
+            None => Reply::Answer(answer(response)),
+        };
+        self.set_now(Timestamp(self.now.0 + latency.clamp(1, deadline)));
+        self.poller.receive(&reply, self.now);
+    }
+
+    fn request(&self, call: &Call) -> Request {
+        let request = match &call.request {
+            Ask::Graphql { body } => Request {
+                method: "POST".to_owned(),
+                body: body.clone().into_bytes(),
+                ..Request::get("/graphql")
+            },
+            Ask::JobLog { repo, job, .. } => {
+                Request::get(&format!("/repos/{repo}/actions/jobs/{job}/logs"))
+            }
+        };
+        request.with("authorization", &format!("Bearer {}", self.token.unwrap_or_default()))
+    }
+
+    /// The stored row of a pull request, by its node id.
+    pub(crate) fn row(&self, node: &str) -> Option<Pr> {
+        self.store.read(|snapshot| pr::by_node(snapshot, node)).unwrap()
+    }
+
+    pub(crate) fn facets(&self, node: &str) -> facet::Facets {
+        let row = self.row(node).unwrap();
+        self.store
+            .read(|snapshot| {
+                Ok(facet::Facets {
+                    checks: facet::checks(snapshot, &row.id)?,
+                    threads: facet::threads(snapshot, &row.id)?,
+                    reviews: facet::reviews(snapshot, &row.id)?,
+                    comments: facet::comments(snapshot, &row.id)?,
+                })
+            })
+            .unwrap()
+    }
+
+    pub(crate) fn poll(&self, node: &str) -> scm::PrPoll {
+        let row = self.row(node).unwrap();
+        self.store.read(|snapshot| scm::poll(snapshot, &row.id)).unwrap().unwrap_or_default()
+    }
+
+    pub(crate) fn host(&self) -> scm::HostState {
+        self.store.read(|snapshot| scm::host(snapshot, "github.com")).unwrap().unwrap()
+    }
+
+    /// The newest change, to be given to [`Rig::types_since`].
+    pub(crate) fn head(&self) -> i64 {
+        self.store.read(|snapshot| snapshot.head()).unwrap().seq.0
+    }
+
+    /// The types of the changes since, in order.
+    pub(crate) fn types_since(&self, head: i64) -> Vec<String> {
+        self.changes_since(head).into_iter().map(|change| change.kind).collect()
+    }
+
+    pub(crate) fn changes_since(&self, head: i64) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let read = |snapshot: &ao_store::Snapshot<'_>| {
+            change::scan(snapshot, ao_store::Seq(head), 1_000_000, |it| {
+                changes.push(it.to_owned()?);
+                Ok(())
+            })
+        };
+        self.store.read(read).unwrap();
+        changes
+    }
+
+    pub(crate) fn totals(&self) -> (Totals, Written) {
+        self.poller.totals()
+    }
+
+    /// The bytes of the write-ahead log and of the database.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        let size = |name: &str| std::fs::metadata(self.dir.path().join(name)).map_or(0, |it| it.len());
+        (size("ao.db-wal"), size("ao.db"))
+    }
+
+    /// What is stored of every tracked pull request is what the world is.
+    pub(crate) fn assert_observed(&self) {
+        for node in self.world.prs() {
+            if self.row(&node).is_some() {
+                self.assert_pr(&node);
+            }
+        }
+    }
+
+    /// What is stored of a pull request is what the world is.
+    pub(crate) fn assert_pr(&self, node: &str) {
+        let expected = self.world.expected(node);
+        let row = self.row(node).unwrap();
+        let facets = self.facets(node);
+        assert_metadata(&row, &expected);
+        let is_open = matches!(expected.state, "open" | "draft");
+        let mut seen: Vec<_> = facets
+            .checks
+            .iter()
+            .filter(|check| check.kind != ao_store::observation::CheckKind::Workflow)
+            .map(|it| (it.app.clone(), it.workflow.clone(), it.event.clone(), it.name.clone(), it.head_sha.clone()))
+            .collect();
+        let mut there: Vec<_> = expected
+            .checks
+            .values()
+            .map(|it| {
+                let head = expected.head_oid.clone();
+                (it.app.clone(), it.workflow.clone(), it.event.clone(), it.name.clone(), head)
+            })
+            .collect();
+        (seen.sort(), there.sort());
+        if is_open {
+            assert_eq!(seen, there, "checks of {node}");
+        }
+        let mut seen: Vec<_> = facets
+            .threads
+            .iter()
+            .map(|it| (it.id.clone(), it.is_resolved, it.is_outdated, it.resolved_by.clone()))
+            .collect();
+        let mut there: Vec<_> = expected
+            .threads
+            .iter()
+            .map(|(id, it)| {
+                let by = it.resolved_by.clone().unwrap_or_default();
+                (id.clone(), it.is_resolved, it.is_outdated, by)
+            })
+            .collect();
+        (seen.sort(), there.sort());
+        assert_eq!(seen, there, "threads of {node}");
+        let mut seen: Vec<_> = facets
+            .comments
+            .iter()
+            .map(|it| (it.id.clone(), it.thread_id.clone(), it.body.clone(), it.is_minimized))
+            .collect();
+        let mut there: Vec<_> = expected
+            .comments
+            .iter()
+            .map(|(id, it)| {
+                (id.clone(), it.thread.clone().unwrap_or_default(), it.body.clone(), it.is_minimized)
+            })
+            .collect();
+        (seen.sort(), there.sort());
+        assert_eq!(seen, there, "comments of {node}");
+        let mut seen: Vec<_> = facets
+            .reviews
+            .iter()
+            .map(|it| (it.id.clone(), it.state.as_str().to_ascii_uppercase(), it.body.clone()))
+            .collect();
+        let mut there: Vec<_> = expected
+            .reviews
+            .iter()
+            .map(|(id, it)| (id.clone(), it.state.as_str().to_owned(), it.body.clone()))
+            .collect();
+        (seen.sort(), there.sort());
+        assert_eq!(seen, there, "reviews of {node}");
+    }
+
+    /// Where a pull request is now.
+    pub(crate) fn place(&self, node: &str) -> PrRef {
+        let row = self.row(node).unwrap();
+        PrRef { host: row.host, repo: row.repo, number: row.number }
+    }
+}
+
+fn assert_metadata(row: &Pr, expected: &ExpectedPr) {
+    let ExpectedPr { id, .. } = expected;
+    assert_eq!(row.state.as_str(), expected.state, "state of {id}");
+    assert_eq!(row.title, expected.title, "title of {id}");
+    assert_eq!(row.repo, expected.repo, "repository of {id}");
+    assert_eq!(row.head_sha, expected.head_oid, "head of {id}");
+    assert_eq!(row.head_ref, expected.head_ref, "head branch of {id}");
+    assert_eq!(row.base_ref, expected.base_ref, "base branch of {id}");
+    assert_eq!(row.author, expected.author.clone().unwrap_or_default(), "author of {id}");
+    assert_eq!(row.is_in_merge_queue, expected.is_in_merge_queue, "merge queue of {id}");
+    assert_eq!(row.is_auto_merge, expected.has_auto_merge, "auto-merge of {id}");
+    let word = expected.review_decision.map_or("none".to_owned(), str::to_ascii_lowercase);
+    assert_eq!(row.review_decision.as_str(), word, "decision of {id}");
+    if matches!(row.state, PrState::Open | PrState::Draft) {
+        assert_eq!(row.ci, expected_ci(expected), "ci of {id}");
+        if let Some(mergeable) = expected.mergeable {
+            let mergeable = Mergeable::parse(&mergeable.to_ascii_lowercase());
+            assert_eq!(row.mergeable, mergeable, "mergeable of {id}");
+        }
+    }
+}
+
+fn expected_ci(expected: &ExpectedPr) -> Ci {
+    let ci = match expected.ci.map(|state| state.as_str()) {
+        None => Ci::Unknown,
+        Some("SUCCESS") => Ci::Passing,
+        Some("FAILURE" | "ERROR") => Ci::Failing,
+        Some(_) => Ci::Pending,
+    };
+    if !expected.waiting.is_empty() && ci != Ci::Failing { Ci::Pending } else { ci }
+}
+
+/// An answer of the fake as the transport would tell it.
+pub(crate) fn answer(response: Response) -> Answer {
+    let text = |name: &str| response.header(name).map(str::to_owned);
+    let number = |name: &str| text(name).and_then(|text| text.parse().ok());
+    let date = text("date").and_then(|date| jiff::fmt::rfc2822::parse(&date).ok());
+    Answer {
+        status: response.status,
+        headers: Headers {
+            limit: number("x-ratelimit-limit"),
+            remaining: number("x-ratelimit-remaining"),
+            used: number("x-ratelimit-used"),
+            reset: number("x-ratelimit-reset"),
+            resource: text("x-ratelimit-resource"),
+            retry_after: text("retry-after"),
+            date_ms: date.map(|date| date.timestamp().as_millisecond()),
+            sso: text("x-github-sso").is_some(),
+            request_id: text("x-github-request-id"),
+        },
+        truncated: false,
+        latency: Duration::from_millis(response.latency_ms),
+        body: response.body,
+    }
+}
