@@ -9,7 +9,7 @@ mod schema;
 mod store;
 mod stream;
 mod support;
-mod transport;
 mod take;
+mod transport;
 mod webhook;
 mod wire;

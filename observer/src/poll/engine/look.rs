@@ -194,6 +194,8 @@ impl Engine {
                     poll: watch.poll.clone(),
                 });
             }
+            // A round with nothing to read, as of a pull request without checks, has ended.
+            self.end_round(id, as_of, now, batch);
         }
     }
 

@@ -150,6 +150,9 @@ impl Rig {
     fn call(&mut self, call: &Call) {
         self.calls += 1;
         let response = self.world.answer(&self.request(call));
+        if std::env::var_os("AO_RIG").is_some() {
+            eprintln!("{:?}\n{}", call.request, String::from_utf8_lossy(&response.body));
+        }
         let latency = i64::try_from(response.latency_ms).unwrap();
         let deadline = i64::try_from(call.deadline.as_millis()).unwrap();
         let reply = match response.transport {
@@ -231,7 +234,8 @@ impl Rig {
 
     /// The bytes of the write-ahead log and of the database.
     pub(crate) fn bytes(&self) -> (u64, u64) {
-        let size = |name: &str| std::fs::metadata(self.dir.path().join(name)).map_or(0, |it| it.len());
+        let size =
+            |name: &str| std::fs::metadata(self.dir.path().join(name)).map_or(0, |it| it.len());
         (size("ao.db-wal"), size("ao.db"))
     }
 
@@ -255,7 +259,15 @@ impl Rig {
             .checks
             .iter()
             .filter(|check| check.kind != ao_store::observation::CheckKind::Workflow)
-            .map(|it| (it.app.clone(), it.workflow.clone(), it.event.clone(), it.name.clone(), it.head_sha.clone()))
+            .map(|it| {
+                (
+                    it.app.clone(),
+                    it.workflow.clone(),
+                    it.event.clone(),
+                    it.name.clone(),
+                    it.head_sha.clone(),
+                )
+            })
             .collect();
         let mut there: Vec<_> = expected
             .checks
@@ -293,7 +305,12 @@ impl Rig {
             .comments
             .iter()
             .map(|(id, it)| {
-                (id.clone(), it.thread.clone().unwrap_or_default(), it.body.clone(), it.is_minimized)
+                (
+                    id.clone(),
+                    it.thread.clone().unwrap_or_default(),
+                    it.body.clone(),
+                    it.is_minimized,
+                )
             })
             .collect();
         (seen.sort(), there.sort());
