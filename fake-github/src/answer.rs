@@ -89,6 +89,7 @@ impl World {
             None => (false, full.to_owned()),
         };
         let is_there = prefixed || !self.options.api_prefix;
+        let path = if is_there { path } else { String::new() };
         let is_graphql = path == "/graphql" && full != "/api/v3/graphql" && is_there;
         let class = match () {
             () if is_graphql => "graphql".to_owned(),
@@ -108,7 +109,8 @@ impl World {
         call
     }
 
-    /// The faults of a request, each used up by one.
+    /// The faults of a request, each used up by one. A whole reply ends the search: those behind
+    /// it wait for the next request.
     fn due_faults(&mut self, call: &Call<'_>, now: i64) -> Vec<Kind> {
         let mut due = Vec::new();
         for fault in &mut self.faults {
@@ -130,6 +132,9 @@ impl World {
                 };
             if happens {
                 due.push(fault.kind.clone());
+                if matches!(fault.kind, Kind::Reply(_)) {
+                    break;
+                }
             }
         }
         let is_over =

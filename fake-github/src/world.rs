@@ -82,7 +82,8 @@ pub struct Snapshot(pub(crate) Arc<State>);
 pub struct World {
     /// How it behaves.
     pub options: Options,
-    /// What goes wrong, in the order in which it is tried.
+    /// What goes wrong, in the order in which it is tried. Faults of one request add up, until
+    /// one replaces the answer as a whole.
     pub faults: Vec<Fault>,
     /// Totals of what was asked.
     pub counters: Counters,

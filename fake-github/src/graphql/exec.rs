@@ -48,6 +48,13 @@ pub(super) enum Out {
     Refused(Access, String),
 }
 
+/// One step from the root of the answer, for the paths of errors.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
 pub(super) type Sets<'a> = Rc<[&'a Set]>;
 
 struct Collected<'a> {
@@ -62,7 +69,7 @@ pub(super) struct Exec<'a> {
     pub(super) now: i64,
     pub(super) mergeable_read: Vec<usize>,
     errors: Vec<Value>,
-    path: Vec<Value>,
+    path: Vec<Step<'a>>,
     memo: HashMap<(usize, &'static str), Rc<[Collected<'a>]>>,
     nodes: u64,
 }
@@ -117,7 +124,7 @@ impl<'a> Exec<'a> {
         if let Out::Leaf(value) = out {
             return value;
         }
-        self.path.push(collected.key.into());
+        self.path.push(Step::Key(collected.key));
         let value = match out {
             Out::Leaf(value) => value,
             Out::One(None) => Value::Null,
@@ -133,7 +140,7 @@ impl<'a> Exec<'a> {
     fn many(&mut self, items: Vec<Result<Obj, Access>>, sets: &Sets<'a>) -> Value {
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
-            self.path.push(index.into());
+            self.path.push(Step::Index(index));
             values.push(match item {
                 Ok(obj) => self.object(obj, sets),
                 Err(access) => {
@@ -146,8 +153,16 @@ impl<'a> Exec<'a> {
         Value::Array(values)
     }
 
+    fn path_value(&self) -> Value {
+        let step = |step: &Step<'_>| match *step {
+            Step::Key(key) => Value::from(key),
+            Step::Index(index) => index.into(),
+        };
+        self.path.iter().map(step).collect()
+    }
+
     fn refuse(&mut self, access: Access, message: String) -> Value {
-        let path = Value::Array(self.path.clone());
+        let path = self.path_value();
         self.errors.push(if access == Access::Forbidden {
             json!({"type": "FORBIDDEN", "path": path, "extensions": {"saml_failure": true},
                 "message": "Resource protected by organization SAML enforcement. You must grant \
@@ -168,7 +183,7 @@ impl<'a> Exec<'a> {
         let page = match page::cut(self.state, items, args) {
             Ok(page) => page,
             Err(message) => {
-                let path = Value::Array(self.path.clone());
+                let path = self.path_value();
                 let kind = "INVALID_CURSOR_ARGUMENTS";
                 self.errors.push(json!({"type": kind, "path": path, "message": message}));
                 return Value::Null;
@@ -181,7 +196,7 @@ impl<'a> Exec<'a> {
                 "totalCount" => items.len().into(),
                 "pageInfo" => self.page_info(&page, &collected.sets),
                 "nodes" => {
-                    self.path.push(collected.key.into());
+                    self.path.push(Step::Key(collected.key));
                     let nodes = page.items.iter().map(|item| Ok(*item)).collect();
                     let nodes = self.many(nodes, &collected.sets);
                     self.path.pop();

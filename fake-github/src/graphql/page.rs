@@ -31,7 +31,25 @@ fn position(state: &State, items: &[Obj], cursor: &str) -> Option<usize> {
         return Some(position);
     }
     let found = items.iter().position(|item| !id.is_empty() && state.id_of(*item) == id);
-    Some(found.map_or(position.min(items.len()), |at| at + 1))
+    Some(found.map_or_else(|| position_of_gone(state, items, id, position), |at| at + 1))
+}
+
+/// Where a node would stand that is gone: by age where the list is in order of age, else one
+/// before its former position, so that nothing is left out.
+fn position_of_gone(state: &State, items: &[Obj], id: &str, position: usize) -> usize {
+    let serial = |id: &str| {
+        let digits = id.get(id.len().saturating_sub(8)..).unwrap_or("");
+        u64::from_str_radix(digits, 16).unwrap_or(0)
+    };
+    let (of, gone) = (|item: &Obj| serial(state.id_of(*item)), serial(id));
+    match () {
+        () if id.is_empty() => 0,
+        () if items.is_sorted_by_key(of) => items.partition_point(|item| of(item) <= gone),
+        () if items.iter().rev().is_sorted_by_key(of) => {
+            items.partition_point(|item| of(item) >= gone)
+        }
+        () => position.saturating_sub(1).min(items.len()),
+    }
 }
 
 /// Cuts a page, or says which cursor is none.

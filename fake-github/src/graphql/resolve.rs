@@ -32,7 +32,7 @@ impl Exec<'_> {
         match obj {
             Obj::Query => "Query",
             Obj::RateLimit => "RateLimit",
-            Obj::Viewer => "User",
+            Obj::Viewer => self.state.users[self.asked.viewer].kind.as_str(),
             Obj::User(at) => self.state.users[at].kind.as_str(),
             Obj::Repo(_) => "Repository",
             Obj::Pr(_) => "PullRequest",

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::entity::{Obj, Pr};
-use crate::words::PrState;
+use crate::words::{Access, PrState};
 
 use super::Args;
 use super::exec::{Exec, Out};
@@ -56,7 +56,10 @@ impl Exec<'_> {
         let user = |login: &str| self.state.users.iter().position(|user| user.login == login);
         match field {
             "repository" | "baseRepository" => Out::One(Some(Obj::Repo(pr.repo))),
-            "headRepository" => Out::One(pr.head_repo.map(Obj::Repo)),
+            "headRepository" => {
+                let is_visible = |at: &usize| self.state.access(*at) == Access::Granted;
+                Out::One(pr.head_repo.filter(is_visible).map(Obj::Repo))
+            }
             "headRepositoryOwner" => {
                 let owner = pr.head_repo.and_then(|at| user(&self.state.repos[at].owner));
                 Out::One(owner.map(Obj::User))

@@ -146,13 +146,17 @@ impl World {
         self.touch(at);
     }
 
-    /// Merges.
+    /// Merges, which moves the base branch: other pull requests into it become UNKNOWN.
     pub fn merge(&mut self, pr: &str) {
         let oid = self.new_oid();
+        let merge_commit = oid.clone();
         self.edit("merge", pr, |pr, now| {
             (pr.state, pr.merged_at, pr.closed_at) = (PrState::Merged, Some(now), Some(now));
             (pr.merge_commit, pr.in_merge_queue, pr.auto_merge_at) = (Some(oid), false, None);
         });
+        let row = &self.state.prs[self.pr_at(pr)];
+        let (repo, base) = (row.repo, row.base_ref.clone());
+        self.base_moves(repo, &base, &merge_commit);
     }
 
     /// Closes without a merge.

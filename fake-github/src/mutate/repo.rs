@@ -21,6 +21,7 @@ impl World {
 
     fn new_repo(&mut self, full_name: &str, fork_of: Option<usize>) -> String {
         let (owner, name) = full_name.split_once('/').unwrap_or(("octo", full_name));
+        self.user(owner);
         let (id, database_id) = self.new_id("R");
         self.note(if fork_of.is_some() { "fork" } else { "add_repo" }, None, &id);
         let (now, at) = (self.now_ms(), self.state.repos.len());
@@ -61,6 +62,7 @@ impl World {
         self.note(what, None, &id);
         let now = self.now_ms();
         let (owner, name) = full_name.split_once('/').unwrap_or(("octo", full_name));
+        self.user(owner);
         let moved = &mut self.state.repos[at];
         (moved.owner, moved.name, moved.updated_at) = (owner.to_owned(), name.to_owned(), now);
         self.state.names.insert(full_name.to_lowercase(), at);
@@ -126,9 +128,15 @@ impl World {
         let at = self.repo_at(repo);
         let id = self.state.repos[at].id.clone();
         self.note("base_push", None, &id);
-        let (oid, now) = (self.new_oid(), self.now_ms());
-        self.state.repos[at].branches.insert(branch.to_owned(), oid.clone());
-        self.state.repos[at].pushed_at = now;
+        let oid = self.new_oid();
+        self.base_moves(at, branch, &oid);
+        oid
+    }
+
+    /// A base branch points elsewhere: nobody knows any more what merges into it.
+    pub(super) fn base_moves(&mut self, at: usize, branch: &str, oid: &str) {
+        self.state.repos[at].pushed_at = self.now_ms();
+        self.state.repos[at].branches.insert(branch.to_owned(), oid.to_owned());
         let concerned = |pr: &&mut crate::entity::Pr| {
             pr.repo == at && pr.base_ref == branch && pr.state == PrState::Open
         };
@@ -136,6 +144,5 @@ impl World {
             pr.mergeable_at = None;
             pr.behind = true;
         }
-        oid
     }
 }
