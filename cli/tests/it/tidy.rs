@@ -94,9 +94,14 @@ fn dependencies_point_downwards() {
     ]);
     for (name, allowed) in allowed {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
-        for line in manifest.lines().filter(|line| line.starts_with("ao-")) {
-            let dependency = line.split(['.', ' ', '=']).next().unwrap();
-            assert!(allowed.contains(&dependency), "{name} must not depend on {dependency}");
+        let (product, tests) =
+            manifest.split_once("[dev-dependencies]").unwrap_or((manifest.as_str(), ""));
+        for (part, besides) in [(product, None), (tests, Some("ao-fake-github"))] {
+            for line in part.lines().filter(|line| line.starts_with("ao-")) {
+                let dependency = line.split(['.', ' ', '=']).next().unwrap();
+                let fits = allowed.contains(&dependency) || besides == Some(dependency);
+                assert!(fits, "{name} must not depend on {dependency}");
+            }
         }
     }
 }
