@@ -2,8 +2,8 @@
 //!
 //! What this crate guarantees:
 //!
-//! * It is pure: no I/O but the reader or transaction it is given, no clock, no state. The same
-//!   input gives the same observations.
+//! * It is pure but for the edge named below: no I/O but the reader or transaction it is given, no
+//!   clock, no state. The same input gives the same observations.
 //! * No input makes it panic or use memory without bound; bad input is a typed [`Error`].
 //! * An incomplete listing never becomes an observation that deletes.
 //!
@@ -28,6 +28,7 @@
 //! # Ok::<(), ao_observer::Error>(())
 //! ```
 
+mod adapter;
 pub mod document;
 mod error;
 pub mod github;

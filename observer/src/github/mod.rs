@@ -1,14 +1,20 @@
-//! Asking GitHub: where it is, with which token, and how one call is made.
+//! Asking GitHub: where it is, with which token, what to ask, and what its answers say.
 //!
-//! [`call`], [`host`] and [`token`] are values. [`transport`] makes the calls.
+//! All of it is pure but [`transport`], which makes the calls, and [`credential`] and [`remotes`],
+//! which read files and ask programs and block for a few seconds at worst.
 
 pub(crate) mod answer;
 pub mod call;
 pub(crate) mod classify;
+pub mod credential;
+mod environment;
 pub mod host;
 pub(crate) mod map;
 pub mod mark;
 pub(crate) mod node;
 pub(crate) mod query;
+pub mod remotes;
 pub mod token;
 pub mod transport;
+
+pub use environment::Environment;

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
+mod credential;
 mod document;
 mod poll;
+mod programs;
 mod property;
+mod remotes;
 mod schema;
 mod store;
 mod stream;
