@@ -120,7 +120,6 @@ fn of_code(code: Code) -> &'static str {
         }
         Code::NotAGitRepo => "run `git init` there, or name another path",
         Code::InvalidPrRef => "write https://HOST/OWNER/REPO/pull/N or OWNER/REPO#N",
-        Code::InvalidUrl => "write https://HOST/api/v3, without user, query and fragment",
         Code::InvalidCursor => {
             "write a cursor as an event carries it, such as 1-412; a start can be beginning or end too"
         }
@@ -129,6 +128,12 @@ fn of_code(code: Code) -> &'static str {
         | Code::InvalidJson
         | Code::InvalidObservation
         | Code::InputTooLarge
+        | Code::CredentialsMissing
+        | Code::CredentialsInvalid
+        | Code::ObserverRunning
+        | Code::ScmThrottled
+        | Code::ScmUnavailable
+        | Code::InvalidUrl
         | Code::WebhookSignature => of_observing(code),
         Code::StoreNotFound => "create it: `ao-store init`",
         Code::ProjectNotFound => "list the projects: `ao-store project ls --all`",
@@ -187,6 +192,14 @@ fn of_observing(code: Code) -> &'static str {
             "the document is described in docs/json.md; `ao-store schema` prints its JSON Schema"
         }
         Code::InputTooLarge => "split the input into several documents, one a line",
+        Code::InvalidUrl => "write https://HOST/api/v3, without user, query and fragment",
+        Code::CredentialsMissing => "log in: `gh auth login`, or set GH_TOKEN",
+        Code::CredentialsInvalid => {
+            "log in again: `gh auth login`; `ao-store status` shows where the token is from"
+        }
+        Code::ObserverRunning => "it does the work: `ao-store status` shows how it goes",
+        Code::ScmThrottled => "wait; `ao-store observe` without --once goes on by itself",
+        Code::ScmUnavailable => "check the network and the address; `ao-store doctor` tells more",
         Code::WebhookSignature => {
             "give the X-Hub-Signature-256 header as --signature, the body byte for byte, and the secret of that webhook"
         }

@@ -32,6 +32,8 @@ fn main() -> ExitCode {
         .with_max_level(args.log_level())
         .without_time()
         .with_target(false)
+        // By default there are warnings only, and they are for people.
+        .with_level(args.verbose > 0)
         .init();
     let is_json = args.json;
     let result = Context::new(&args).and_then(|context| cmd::run(&context, args.command));

@@ -3,7 +3,9 @@
 //! `Display` is a lower-case fragment and leaves the cause to `source()`. Text of the input that
 //! stands in a message is shortened and has no control characters.
 
-use ao_store::{Code, io_code};
+use std::path::PathBuf;
+
+use ao_store::{Code, Timestamp, io_code};
 
 /// The longest piece of the input that stands in a message, in characters.
 const QUOTED_MAX: usize = 200;
@@ -74,6 +76,48 @@ pub enum Error {
     /// No HTTPS client can be made: the certificates of the machine are missing or unreadable.
     #[error("cannot read the root certificates of this machine")]
     Certificates(#[source] std::io::Error),
+    /// The threads of the observer cannot be started.
+    #[error("cannot start the observer")]
+    Runtime(#[source] std::io::Error),
+    /// The file of the lock cannot be made.
+    #[error("cannot lock {path}")]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process observes for this store.
+    #[error("another process observes for this store")]
+    Running,
+    /// Nothing has a token for the host.
+    #[error("there are no credentials for {host}")]
+    NoCredentials {
+        /// The host.
+        host: String,
+    },
+    /// The host refuses the token.
+    #[error("{host} refuses the credentials")]
+    CredentialsRefused {
+        /// The host.
+        host: String,
+    },
+    /// The host cannot be reached, or answers with errors.
+    #[error("{host} cannot be reached, or answers with errors")]
+    Unavailable {
+        /// The host.
+        host: String,
+    },
+    /// The host, or what is left of its budget, forbids requests for now.
+    #[error("{host} cannot be asked before {}: {reason}", jiff::Timestamp::from_millisecond(until.0).unwrap_or_default())]
+    Throttled {
+        /// The host.
+        host: String,
+        /// Why.
+        reason: &'static str,
+        /// Until when.
+        until: Timestamp,
+    },
 }
 
 impl Error {
@@ -85,7 +129,15 @@ impl Error {
                 Code::InvalidJson
             }
             Error::TooLarge { .. } => Code::InputTooLarge,
-            Error::Read(source) | Error::Certificates(source) => io_code(source),
+            Error::Read(source)
+            | Error::Certificates(source)
+            | Error::Runtime(source)
+            | Error::Lock { source, .. } => io_code(source),
+            Error::Running => Code::ObserverRunning,
+            Error::NoCredentials { .. } => Code::CredentialsMissing,
+            Error::CredentialsRefused { .. } => Code::CredentialsInvalid,
+            Error::Unavailable { .. } => Code::ScmUnavailable,
+            Error::Throttled { .. } => Code::ScmThrottled,
             Error::InvalidObservation(_) => Code::InvalidObservation,
             Error::Store(source) => source.code(),
             Error::UnknownEvent { .. } => Code::InvalidDelivery,

@@ -34,6 +34,7 @@ mod error;
 pub mod github;
 mod json;
 pub mod poll;
+pub mod run;
 mod time;
 pub mod webhook;
 mod words;

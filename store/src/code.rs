@@ -93,6 +93,11 @@ codes! {
     SessionNotFound "SESSION_NOT_FOUND" NotFound 404 3 "No session has this id.";
     PrNotFound "PR_NOT_FOUND" NotFound 404 3 "No tracked pull request has this reference.";
     ConsumerNotFound "CONSUMER_NOT_FOUND" NotFound 404 3 "No consumer has this name.";
+    CredentialsMissing "CREDENTIALS_MISSING" Credentials 401 4 "Nothing has a token for the host.";
+    CredentialsInvalid "CREDENTIALS_INVALID" Credentials 401 4 "The host refuses the token.";
+    ObserverRunning "OBSERVER_RUNNING" Busy 409 9 "Another process observes for this store.";
+    ScmThrottled "SCM_THROTTLED" Busy 503 9 "The host, or what is left of its budget, forbids requests for now.";
+    ScmUnavailable "SCM_UNAVAILABLE" External 502 1 "The host cannot be reached, or answers with errors.";
     WebhookSignature "WEBHOOK_SIGNATURE" Credentials 401 4 "The signature of a webhook delivery is missing or wrong; nothing was applied.";
     IdAlreadyRegistered "ID_ALREADY_REGISTERED" Conflict 409 5 "Another project has this id.";
     PathAlreadyRegistered "PATH_ALREADY_REGISTERED" Conflict 409 5 "Another active project has this path.";
@@ -139,7 +144,14 @@ impl Code {
     pub const fn is_retryable(self) -> bool {
         matches!(
             self,
-            Code::Busy | Code::LeaseHeld | Code::StoreInUse | Code::TimedOut | Code::DiskFull
+            Code::ObserverRunning
+                | Code::ScmThrottled
+                | Code::ScmUnavailable
+                | Code::Busy
+                | Code::LeaseHeld
+                | Code::StoreInUse
+                | Code::TimedOut
+                | Code::DiskFull
         )
     }
 }

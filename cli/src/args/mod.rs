@@ -11,7 +11,7 @@ use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand,
 use clap_complete::Shell;
 
 pub(crate) use admin::{Import, Prune, Retention, Rules, Verify};
-pub(crate) use observe::{Deliver, Observe};
+pub(crate) use observe::{Api, Deliver, Intake, Observe, Run};
 pub(crate) use stream::{Consumer, FilterArgs, Format, Images, PolicyName, Tail};
 
 /// Every fact about your coding-agent sessions in one SQLite file, and every change of a fact as an
@@ -113,17 +113,27 @@ impl Args {
     }
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Up {
+    /// The repository to register
+    #[arg(default_value = ".")]
+    pub(crate) path: PathBuf,
+    /// Do not ask any host about pull requests
+    #[arg(long)]
+    pub(crate) no_observe: bool,
+    #[command(flatten)]
+    pub(crate) api: observe::Api,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create the store if needed, register a repository, and follow the stream until Ctrl-C
+    /// Create the store if needed, register a repository, observe its pull requests, and follow the
+    /// stream until Ctrl-C
     #[command(after_help = "Examples:
   ao-store up
-  ao-store up ~/src/demo")]
-    Up {
-        /// The repository to register
-        #[arg(default_value = ".")]
-        path: PathBuf,
-    },
+  ao-store up ~/src/demo
+  ao-store up --no-observe")]
+    Up(Up),
     /// Create the store
     #[command(after_help = "Examples:
   ao-store init
@@ -167,13 +177,8 @@ pub(crate) enum Command {
   ao-store pr get octo/hello#7"
     )]
     Pr(Pr),
-    /// Apply what was learned about pull requests
-    #[command(
-        subcommand,
-        after_help = "Examples:
-  ao-store observe apply observation.json
-  ao-store observe deliver --event pull_request payload.json"
-    )]
+    /// Keep the facts of all tracked pull requests fresh, or apply what was learned elsewhere
+    #[command(after_help = observe::HELP)]
     Observe(Observe),
     /// Print changes as they are committed
     #[command(after_help = stream::TAIL_HELP)]

@@ -1,11 +1,57 @@
-//! The commands that take in what was learned elsewhere.
+//! Observing pull requests, and the commands that take in what was learned elsewhere.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
 
+pub(crate) const HELP: &str = "Examples:
+  ao-store observe                             keep the facts of all tracked pull requests fresh
+  ao-store observe --once                      read everything once, and end
+  ao-store observe --repo octo/hello --interval 1m
+  ao-store observe apply observation.json      apply what another program learned
+  ao-store observe deliver --event pull_request payload.json
+
+Credentials are those of gh: GH_TOKEN, GITHUB_TOKEN, `gh auth login`, git's credential helpers
+(AO_GITHUB_TOKEN goes before all of them). Without any it waits for some; `ao-store status` shows it.
+One process observes for a store; `ao-store up` does it too.";
+
+/// Runs the observer, where no subcommand is given.
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Observe {
+    #[command(subcommand)]
+    pub(crate) command: Option<Intake>,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Run {
+    /// End when everything was read once
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// How often a pull request that is being worked on is looked at, 5s to 1h; others at multiples
+    /// of it
+    #[arg(long, value_name = "D", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) interval: Duration,
+    /// Only this repository; can be given again
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(crate) repo: Vec<String>,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Api {
+    /// Where the default host answers REST; GraphQL is at URL/graphql, or at /api/graphql beside
+    /// /api/v3 [default: $AO_GITHUB_API_URL, if set]
+    #[arg(long, value_name = "URL")]
+    pub(crate) api_url: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
-pub(crate) enum Observe {
+pub(crate) enum Intake {
     /// Apply observation documents (JSON or NDJSON; see docs/json.md)
     #[command(after_help = "Examples:
   ao-store observe apply observation.json

@@ -6,6 +6,7 @@ mod deliver;
 mod doctor;
 mod manual;
 mod observe;
+mod poll;
 mod pr;
 mod project;
 mod retention;
@@ -23,7 +24,7 @@ use crate::output::Ended;
 /// Runs a command.
 pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
     match command {
-        Command::Up { path } => return up::run(context, &path),
+        Command::Up(args) => return up::run(context, &args),
         Command::Tail(tail) => return tail::run(context, &tail),
         Command::Verify(args) => return admin::verify(context, &args),
         Command::Doctor => return doctor::run(context),
@@ -41,7 +42,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
         Command::Project(command) => project::run(context, command),
         Command::Session(command) => session::run(context, command),
         Command::Pr(command) => pr::run(context, command),
-        Command::Observe(command) => observe::run(context, command),
+        Command::Observe(args) => return observe::run(context, args),
         Command::Schema => manual::schema(),
         Command::Completion { shell } => manual::completion(shell),
         Command::Man { out } => manual::man(&out),

@@ -12,20 +12,23 @@ use ao_store::observation::Observation;
 use ao_store::{Applied, Delta, Outcome, Store, Timestamp, apply_observation};
 use serde_json::{Value, json};
 
-use crate::args::Observe as Command;
-use crate::cmd::deliver;
+use crate::args::{Intake, Observe};
+use crate::cmd::{deliver, poll};
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
+use crate::output::Ended;
 use crate::{output, view};
 
 /// The most that one file of deliveries may hold; GitHub bounds a payload at 25 MiB.
 const DELIVERIES_MAX: u64 = 256 << 20;
 
-pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
-    match command {
-        Command::Apply { file } => apply(context, &file),
-        Command::Deliver(args) => deliver::run(context, args),
-    }
+pub(crate) fn run(context: &Context, args: Observe) -> Result<Ended> {
+    match args.command {
+        None => return poll::run(context, &args.run),
+        Some(Intake::Apply { file }) => apply(context, &file),
+        Some(Intake::Deliver(args)) => deliver::run(context, args),
+    }?;
+    Ok(Ended::Done)
 }
 
 fn apply(context: &Context, file: &Path) -> Result<()> {

@@ -1,4 +1,7 @@
 //! The main job: a store, this repository in it, and its changes as they come.
+//!
+//! The observer runs beside the stream. When another process observes for the store, it waits for
+//! its turn.
 
 use std::path::Path;
 
@@ -7,12 +10,16 @@ use ao_store::Store;
 use ao_store::row::project;
 
 use crate::adapter::git;
+use crate::args::Up as Args;
+use crate::cmd::poll::{self, Beside};
 use crate::cmd::{project as projects, tail};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::{self, Ended};
 
-pub(crate) fn run(context: &Context, path: &Path) -> Result<Ended> {
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
+    let path = args.path.as_path();
+    let api = poll::api(&args.api)?;
     let (store, migrated) = Store::create(context.database(), context.options())?;
     let what = if migrated.from == 0 { "created" } else { "opened" };
     context.say(&format!("store {} {what}", output::path(context.database())));
@@ -25,6 +32,8 @@ pub(crate) fn run(context: &Context, path: &Path) -> Result<Ended> {
         }
         other => other?,
     }
+    // It goes on beside the stream, and ends with it.
+    let _observer = (!args.no_observe).then(|| Beside::begin(&store, api)).transpose()?;
     let format = tail::default_format(context);
     tail::follow(context, &store, start, format)
 }

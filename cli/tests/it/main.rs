@@ -9,6 +9,7 @@ mod deliver;
 mod errors;
 mod observe;
 mod observer;
+mod poll;
 mod support;
 mod tail;
 mod tidy;

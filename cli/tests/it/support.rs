@@ -82,14 +82,17 @@ impl TestEnv {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let shown = name.to_string_lossy().into_owned();
-            let is_setting =
-                ["AO_", "XDG_", "GIT_", "CLICOLOR"].iter().any(|p| shown.starts_with(p));
+            let is_setting = ["AO_", "XDG_", "GH_", "GIT_", "GITHUB_", "CLICOLOR"]
+                .iter()
+                .any(|prefix| shown.starts_with(prefix));
             if is_setting || shown == "NO_COLOR" {
                 command.env_remove(name);
             }
         }
         command
             .env("HOME", self.path("home"))
+            // No test asks the real one, whatever token it finds.
+            .env("AO_GITHUB_API_URL", "http://127.0.0.1:9")
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

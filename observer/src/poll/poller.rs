@@ -11,6 +11,7 @@ use crate::github::call::Reply;
 use crate::poll::attribution::Candidate;
 use crate::poll::config::Config;
 use crate::poll::engine::{Engine, Found, Ground, Step};
+use crate::poll::report::Report;
 use crate::poll::totals::Totals;
 use crate::poll::write::{Batch, Written};
 
@@ -225,6 +226,12 @@ impl Poller {
         let Some(state) = self.engine.host_state(now) else { return Ok(()) };
         let cause = Cause::new(ACTOR, now);
         self.store.0.write(cause, move |tx| scm::set_host(tx, &state)).map(|_| ())
+    }
+
+    /// How it goes.
+    #[must_use]
+    pub fn report(&self, now: Timestamp) -> Report {
+        self.engine.report(self.written, now)
     }
 
     /// What was done so far.

@@ -86,10 +86,16 @@ fn variables(host: &str, environment: &Environment) -> Looked {
     failure.map_or(Ok(None), Err)
 }
 
+/// The variable whose token is for this host only, such as `AO_GITHUB_TOKEN_GHE_EXAMPLE_COM`.
+#[must_use]
+pub fn variable_of(host: &str) -> String {
+    let upper = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    format!("{OWN}_{}", host.chars().map(upper).collect::<String>())
+}
+
 /// The names of the variables whose token is for this host.
 fn names(host: &str, environment: &Environment) -> Vec<String> {
-    let upper = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-    let mut names = vec![format!("{OWN}_{}", host.chars().map(upper).collect::<String>())];
+    let mut names = vec![variable_of(host)];
     let default = environment.get("GH_HOST").and_then(OsStr::to_str).unwrap_or(GITHUB);
     if canonical(default) == host {
         names.push(OWN.to_owned());

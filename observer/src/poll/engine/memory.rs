@@ -13,7 +13,10 @@ use crate::poll::size::Size;
 /// What only a look tells is stored this often at most: an idle poll writes nothing.
 const STORE_EVERY_MS: i64 = 60_000;
 
-/// How soon credentials are looked for again.
+/// How soon credentials are looked for again when there were none. It asks no host.
+const MISSING_MS: i64 = 10_000;
+
+/// How soon credentials that were refused are tried again.
 const PROBE_MS: i64 = 60_000;
 const PROBE_MAX_MS: i64 = 600_000;
 
@@ -77,13 +80,13 @@ impl Engine {
                 self.identity.has_token = false;
                 self.identity.refusals = 0;
                 self.identity.source.clear();
-                self.identity.probe_at = Timestamp(now.0 + PROBE_MS);
+                self.identity.probe_at = Timestamp(now.0 + MISSING_MS);
                 self.settle(Credential::Missing, now);
             }
             Found::Failed(reason) => {
                 tracing::warn!(host = self.host, reason, "cannot look for credentials");
                 self.identity.has_token = false;
-                self.identity.probe_at = Timestamp(now.0 + PROBE_MS / 2);
+                self.identity.probe_at = Timestamp(now.0 + MISSING_MS);
             }
         }
     }

@@ -1,0 +1,233 @@
+//! Running the observer: in the foreground with its progress, or beside another command.
+
+use std::io::{IsTerminal, Write};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use ao_observer::github::Environment;
+use ao_observer::github::host::Endpoints;
+use ao_observer::poll::{Config, INTERVAL_MAX, INTERVAL_MIN, Report};
+use ao_observer::run::{self, Lock, Setup, Stopper};
+use ao_store::row::scm::Credential;
+use ao_store::{PrRef, Store, Timestamp};
+use serde_json::{Value, json};
+
+use crate::args::{Api, Run};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::output::{self, Ended};
+use crate::signal::Signals;
+use crate::view;
+
+/// How often signals are looked at, and the lock of another observer.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How often progress is shown.
+const SHOW: Duration = Duration::from_millis(250);
+
+pub(crate) fn run(context: &Context, args: &Run) -> Result<Ended> {
+    let setup = setup(context, args)?;
+    let lock = Lock::take(context.database())?;
+    let signals = Signals::listen().map_err(Error::Stdout)?;
+    let is_shown = !context.is_json && std::io::stderr().is_terminal();
+    let (stopper, stop) = run::stopper();
+    let observer = spawn(move || run::run(&setup, &lock, &stop, progress(is_shown)))?;
+    while !observer.is_finished() && signals.came().is_none() {
+        thread::sleep(TICK);
+    }
+    stopper.stop();
+    let reports = join(observer);
+    if is_shown {
+        clear_line();
+    }
+    let reports = reports?;
+    if context.is_json {
+        let hosts = reports.iter().map(document).collect::<Vec<_>>();
+        output::document("observe.run", &json!({"hosts": hosts}))?;
+    } else {
+        for report in &reports {
+            output::line(&summary(report))?;
+        }
+    }
+    Ok(signals.came().map_or(Ended::Done, Ended::BySignal))
+}
+
+fn setup(context: &Context, args: &Run) -> Result<Setup> {
+    if args.interval < INTERVAL_MIN || args.interval > INTERVAL_MAX {
+        return Err(Error::Usage("--interval must be from 5s to 1h".to_owned()));
+    }
+    for repo in &args.repo {
+        PrRef::new("github.com", repo, 1)
+            .map_err(|_| Error::Usage(format!("--repo wants OWNER/NAME, not {repo:?}")))?;
+    }
+    Ok(Setup {
+        store: context.open()?,
+        config: Config { interval: args.interval, ..Config::default() },
+        api: api(&args.api)?,
+        only: args.repo.clone(),
+        environment: Environment::of_process(),
+        is_once: args.once,
+    })
+}
+
+/// Where the default host answers, when that is named.
+pub(crate) fn api(api: &Api) -> Result<Option<Endpoints>> {
+    let variable = std::env::var("AO_GITHUB_API_URL").ok().filter(|url| !url.is_empty());
+    let url = api.api_url.clone().or(variable);
+    Ok(url.map(|url: String| Endpoints::from_api_url(&url)).transpose()?)
+}
+
+/// An observer that runs until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    stopper: Stopper,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Beside {
+    pub(crate) fn begin(store: &Store, api: Option<Endpoints>) -> Result<Beside> {
+        let setup = Setup {
+            store: store.clone(),
+            config: Config::default(),
+            api,
+            only: Vec::new(),
+            environment: Environment::of_process(),
+            is_once: false,
+        };
+        let (stopper, stop) = run::stopper();
+        let work = move || {
+            let Some(lock) = wait_for_lock(&setup, &stop) else { return };
+            if let Err(error) = run::run(&setup, &lock, &stop, |_| {}) {
+                let error = Error::from(error);
+                output::say(&format!(
+                    "the observer ended: {}",
+                    output::printable(&error.to_string())
+                ));
+            }
+        };
+        Ok(Beside { stopper, thread: Some(spawn(work)?) })
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        if let Some(thread) = self.thread.take() {
+            // A panic was told when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Waits until no other process observes for the store; `None` when it is to stop before that.
+fn wait_for_lock(setup: &Setup, stop: &run::Stop) -> Option<Lock> {
+    loop {
+        match Lock::take(setup.store.path()) {
+            Ok(lock) => return Some(lock),
+            Err(ao_observer::Error::Running) => {}
+            Err(error) => {
+                output::say(&format!("cannot observe: {}", output::printable(&error.to_string())));
+                return None;
+            }
+        }
+        for _ in 0..20 {
+            if stop.is_asked() {
+                return None;
+            }
+            thread::sleep(TICK);
+        }
+    }
+}
+
+fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
+    thread::Builder::new().name("observer".to_owned()).spawn(work).map_err(Error::Stdout)
+}
+
+fn join(observer: JoinHandle<ao_observer::Result<Vec<Report>>>) -> Result<Vec<Report>> {
+    match observer.join() {
+        Ok(outcome) => Ok(outcome?),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Shows how it goes in one line of the terminal that is written over.
+fn progress(is_shown: bool) -> impl Fn(&[Report]) {
+    let last = std::cell::Cell::new(Instant::now().checked_sub(SHOW));
+    move |reports| {
+        if !is_shown || last.get().is_some_and(|at| at.elapsed() < SHOW) {
+            return;
+        }
+        last.set(Some(Instant::now()));
+        let line = reports.iter().map(summary).collect::<Vec<_>>().join("; ");
+        let width = terminal_width();
+        let line: String = line.chars().take(width).collect();
+        let mut stderr = std::io::stderr().lock();
+        // When nobody can be told, that is no reason to fail.
+        let _ = write!(stderr, "\r\x1b[2K{line}").and_then(|()| stderr.flush());
+    }
+}
+
+fn clear_line() {
+    let mut stderr = std::io::stderr().lock();
+    let _ = write!(stderr, "\r\x1b[2K").and_then(|()| stderr.flush());
+}
+
+fn terminal_width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    size.map_or(80, |size| usize::from(size.ws_col)).clamp(20, 1_000) - 1
+}
+
+/// One line about a host.
+fn summary(report: &Report) -> String {
+    let Report { host, totals, written, watched, fresh, .. } = report;
+    match report.credential {
+        Credential::Missing => return format!("{host}: disabled, no credentials"),
+        Credential::Invalid => return format!("{host}: disabled, it refuses the credentials"),
+        Credential::Ok | Credential::Unknown => {}
+    }
+    let budget = report.budget.map_or("no limit told".to_owned(), |(limit, left)| {
+        format!("{left} of {limit} points left")
+    });
+    let mut line = format!(
+        "{host}: {} requests ({} REST), {} points; {fresh} of {watched} pull requests fresh; \
+         {} rows changed, {} unchanged; {budget}",
+        totals.requests,
+        totals.rest,
+        totals.points,
+        written.rows,
+        written.same + totals.unchanged,
+    );
+    if report.problems > 0 {
+        line += &format!("; {} not to be seen", report.problems);
+    }
+    if let Some((reason, until)) = report.block {
+        line += &format!("; waiting until {}: {}", view::time(until), reason.as_str());
+    }
+    line
+}
+
+/// The same for programs.
+fn document(report: &Report) -> Value {
+    let Report { totals, written, .. } = report;
+    let block = report
+        .block
+        .map(|(reason, until): (_, Timestamp)| json!({"reason": reason.as_str(), "until": view::time(until)}));
+    let budget = report.budget.map(|(limit, left)| json!({"limit": limit, "remaining": left}));
+    json!({
+        "host": report.host,
+        "credential": report.credential.as_str(),
+        "source": report.source,
+        "requests": totals.requests,
+        "rest_requests": totals.rest,
+        "points": totals.points,
+        "failures": totals.failures,
+        "watched": report.watched,
+        "fresh": report.fresh,
+        "problems": report.problems,
+        "found": written.found,
+        "rows_changed": written.rows,
+        "rows_unchanged": written.same + totals.unchanged,
+        "budget": budget,
+        "block": block,
+    })
+}

@@ -1,0 +1,258 @@
+//! `observe` and `up` against the fake GitHub, over real HTTP.
+
+use std::fs;
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use ao_fake_github::{CheckSpec, Clock, Conclusion, Fault, Kind, NewPr, NewThread, Server, World};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{BOUND, Live, Output, TestEnv, finish};
+
+/// Long enough that no accident could make it.
+const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ";
+
+/// What everything says when there is no token.
+const DISABLED: &str = "scm observer disabled: provider credentials unavailable";
+
+/// The store of a test with a project and a session, and a GitHub that has its repository.
+struct Scene {
+    env: TestEnv,
+    world: Arc<Mutex<World>>,
+    server: Server,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let mut world = World::new(1);
+        world.set_clock(Clock::Real);
+        world.remove_token("token");
+        world.add_token(TOKEN, "octo-dev");
+        world.add_repo("octo/hello");
+        let world = Arc::new(Mutex::new(world));
+        let server = Server::start(Arc::clone(&world)).unwrap();
+        let env = TestEnv::with_demo();
+        env.ok(&["session", "new", "--project", "demo", "--branch", "ao/demo-1"]);
+        Scene { env, world, server }
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    /// The binary, with the fake as its GitHub and without a token.
+    fn bare(&self, args: &[&str]) -> Command {
+        let mut command = self.env.command(args);
+        command.env("AO_GITHUB_API_URL", &self.server.url);
+        command
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.bare(args);
+        command.env("GH_TOKEN", TOKEN);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        finish(&mut self.command(args), b"")
+    }
+
+    fn once(&self) -> String {
+        let output = self.run(&["observe", "--once"]);
+        assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+        assert_eq!(output.stderr, "");
+        output.stdout
+    }
+
+    fn requests(&self) -> u64 {
+        self.world().counters.total()
+    }
+
+    fn host(&self) -> Value {
+        self.env.json("store.status", &["status"])["observer"][0].take()
+    }
+
+    /// Waits until this holds.
+    fn until(&self, what: &str, holds: impl Fn(&Scene) -> bool) {
+        let deadline = Instant::now() + BOUND;
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Bug 5 of issue #152, from the world to the stream.
+#[test]
+fn a_thread_resolved_between_two_polls_is_one_event() {
+    let scene = Scene::new();
+    let pr = scene.world().open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
+    let place = NewThread::at("a.rs", 1);
+    let thread = scene.world().thread_add(&pr, "reviewer", &place, "Why?");
+    scene.once();
+    let before = scene.env.types();
+    assert!(before.contains(&"pr_review_thread_added".to_owned()), "{before:?}");
+    scene.world().thread_resolve(&thread, "octo-dev");
+    scene.once();
+    scene.once();
+    let types = scene.env.types();
+    assert_eq!(types[before.len()..], ["pr_review_thread_resolved"]);
+}
+
+/// Bug 7 of issue #152: without a token and without subjects nothing was said at all.
+#[test]
+fn without_credentials_one_line_says_so_and_nothing_is_asked() {
+    let scene = Scene::new();
+    let env = TestEnv::new();
+    let mut command = env.command(&["observe"]);
+    let live = Live::start(command.env("AO_GITHUB_API_URL", &scene.server.url));
+    assert_eq!(live.until_said("scm observer"), DISABLED);
+    let status = env.json("store.status", &["status"]);
+    assert_eq!(status["observer"][0]["credential"], "missing");
+    let doctor = env.ok(&["doctor"]);
+    assert!(
+        doctor.contains("observer.credentials") && doctor.contains("gh auth login"),
+        "{doctor}"
+    );
+    live.signal(Signal::INT);
+    let output = live.end();
+    assert_eq!(output.code, 130);
+    assert_eq!(output.stderr, "", "the line was said once");
+    assert_eq!(scene.requests(), 0);
+
+    let output = finish(&mut scene.bare(&["observe", "--once"]), b"");
+    assert_eq!(output.code, 4);
+    assert_eq!(output.stderr.matches(DISABLED).count(), 1, "{}", output.stderr);
+    assert!(output.stderr.contains("error[CREDENTIALS_MISSING]"), "{}", output.stderr);
+    assert_eq!(scene.requests(), 0);
+}
+
+#[test]
+fn a_token_that_appears_wakes_the_observer_up() {
+    let scene = Scene::new();
+    let pr = scene.world().open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
+    let live = Live::start(&mut scene.bare(&["observe"]));
+    live.until_said(DISABLED);
+    let config = scene.env.path("home/.config/gh");
+    fs::create_dir_all(&config).unwrap();
+    let text = format!("github.com:\n    user: octo-dev\n    oauth_token: {TOKEN}\n");
+    fs::write(config.join("hosts.yml"), text).unwrap();
+    scene.until("the pull request is found", |scene| {
+        !scene.env.json("pr.list", &["pr", "ls"]).as_array().unwrap().is_empty()
+    });
+    assert_eq!(scene.host()["credential"], "ok");
+    live.signal(Signal::TERM);
+    assert_eq!(live.end().code, 143);
+    drop(pr);
+}
+
+#[test]
+fn a_token_is_nowhere_but_in_the_requests() {
+    let scene = Scene::new();
+    let pr = scene.world().open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
+    let check = scene.world().check(&pr, &CheckSpec::job("ci", "test"), Conclusion::Failure);
+    scene.world().set_log(&check, "the end of the log");
+    let output = scene.run(&["observe", "--once", "-vv"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let mut said = output.stdout + &output.stderr;
+    scene.world().faults.push(Fault::always(Kind::unauthorized()));
+    let output = scene.run(&["observe", "--once", "-vv"]);
+    assert_eq!(output.code, 4);
+    assert!(output.stderr.contains("error[CREDENTIALS_INVALID]"), "{}", output.stderr);
+    said += &output.stderr;
+    said += &scene.run(&["status"]).stdout;
+    said += &scene.run(&["doctor"]).stdout;
+    assert!(!said.contains(TOKEN), "{said}");
+    for file in ["ao.db", "ao.db-wal"] {
+        let bytes = fs::read(scene.env.path("data").join(file)).unwrap_or_default();
+        let is_there = bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
+        assert!(!is_there, "{file}");
+    }
+    let shown = scene.env.ok(&["pr", "get", "octo/hello#1"]);
+    assert!(shown.contains("its head is the branch ao/demo-1"), "{shown}");
+    let checks = scene.env.json("pr.get", &["pr", "get", "octo/hello#1"])["checks"].take();
+    assert_eq!(checks[0]["log_tail"], "the end of the log");
+}
+
+#[test]
+fn once_tells_what_it_did_in_one_line_and_as_json() {
+    let scene = Scene::new();
+    scene.world().open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
+    let line = scene.once();
+    assert_eq!(line.lines().count(), 1, "{line}");
+    assert!(line.starts_with("github.com: "), "{line}");
+    for part in
+        ["requests (0 REST)", "1 of 1 pull requests fresh", "rows changed", "of 5000 points left"]
+    {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let output = scene.run(&["observe", "--once", "--json"]);
+    let document: Value = serde_json::from_str(&output.stdout).unwrap();
+    let host = &document["data"]["hosts"][0];
+    assert_eq!(host["credential"], "ok");
+    assert_eq!(host["source"], "GH_TOKEN");
+    assert_eq!(host["rows_changed"], 0, "nothing happened since");
+    assert_eq!((&host["watched"], &host["fresh"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn only_one_process_observes_and_up_waits_for_its_turn() {
+    let scene = Scene::new();
+    let live = Live::start(&mut scene.command(&["observe"]));
+    scene.until("it observes", |scene| scene.requests() > 0);
+    let second = scene.run(&["observe"]);
+    assert_eq!(second.code, 9, "{}", second.stderr);
+    assert!(second.stderr.contains("error[OBSERVER_RUNNING]"), "{}", second.stderr);
+    let repo = scene.env.path("demo");
+    let up = Live::start(&mut scene.command(&["up", repo.to_str().unwrap()]));
+    up.until_said("ready: cursor ");
+    scene.world().open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
+    live.signal(Signal::KILL);
+    let first = (0..8).map(|_| up.line()).find(|line| line.contains("pr_created"));
+    assert!(first.is_some(), "up took over and shows what it found");
+    up.signal(Signal::INT);
+    assert_eq!(up.end().code, 130);
+}
+
+#[test]
+fn a_host_that_is_down_is_an_error_of_once_and_changes_nothing() {
+    let scene = Scene::new();
+    scene.world().open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
+    scene.once();
+    let head = scene.env.head();
+    scene.world().faults.push(Fault::always(Kind::primary_limit()));
+    let output = scene.run(&["observe", "--once"]);
+    assert_eq!(output.code, 9, "{}", output.stderr);
+    assert!(output.stderr.contains("error[SCM_THROTTLED]"), "{}", output.stderr);
+    let before = scene.requests();
+    let again = scene.run(&["observe", "--once"]);
+    assert_eq!(again.code, 9, "a restart forgets no block: {}", again.stderr);
+    assert_eq!(scene.requests(), before);
+    assert_eq!(scene.env.head(), head);
+    assert_eq!(scene.host()["reason"], "rate limited");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_before_anything_is_asked() {
+    let scene = Scene::new();
+    for (args, exit, code) in [
+        (&["observe", "--api-url", "http://example.com/api/v3"][..], 2, "INVALID_URL"),
+        (&["observe", "--api-url", "https://user:secret@ghe.example.com"], 2, "INVALID_URL"),
+        (&["observe", "--api-url", "-"], 2, "INVALID_URL"),
+        (&["up", "--api-url", "ftp://x"], 2, "INVALID_URL"),
+        (&["observe", "--interval", "1s"], 2, "USAGE"),
+        (&["observe", "--interval", "1000000y"], 2, "USAGE"),
+        (&["observe", "--repo", "hello"], 2, "USAGE"),
+        (&["observe", "--repo", "../x"], 2, "USAGE"),
+        (&["observe", "--once", "apply", "x"], 2, "USAGE"),
+    ] {
+        let output = scene.run(args);
+        assert_eq!(output.code, exit, "{args:?}: {}", output.stderr);
+        assert!(output.stderr.contains(&format!("error[{code}]")), "{args:?}: {}", output.stderr);
+        assert!(!output.stderr.contains("secret"), "{}", output.stderr);
+    }
+    assert_eq!(scene.requests(), 0);
+    scene.env.refused(&["observe", "--once"], 4, "CREDENTIALS_MISSING");
+}

@@ -1,0 +1,163 @@
+//! Observing for a store until told to stop: one task a host, on one thread. This is the edge, where
+//! the clock, the network, programs and the store meet.
+//!
+//! What it guarantees:
+//!
+//! * Of the processes that observe for one store, one is at work; a lock that dies with its process
+//!   sees to it.
+//! * Credentials are looked for before anything else, whatever there is to observe, and again when
+//!   there were none.
+//! * It stops within a second, amid a request too: what was not received is not stored.
+
+mod hosts;
+mod lock;
+mod task;
+mod wake;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ao_store::{Store, Timestamp};
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::error::{Error, Result};
+use crate::github::Environment;
+use crate::github::host::Endpoints;
+use crate::poll::{Config, Report};
+
+pub use hosts::default_host;
+pub use lock::Lock;
+
+/// How the observer is run.
+#[derive(Clone)]
+pub struct Setup {
+    /// Where what was learned is kept, and what is to be observed is written.
+    pub store: Store,
+    /// How often it asks.
+    pub config: Config,
+    /// Where the default host answers, when not where it always does.
+    pub api: Option<Endpoints>,
+    /// Only these repositories (`owner/name`), when there are any.
+    pub only: Vec<String>,
+    /// The variables in which tokens may be, and by which programs are found.
+    pub environment: Environment,
+    /// Whether it ends when everything was read once.
+    pub is_once: bool,
+}
+
+/// Tells the observer to stop.
+#[derive(Debug)]
+pub struct Stopper(watch::Sender<bool>);
+
+/// Hears it.
+#[derive(Debug, Clone)]
+pub struct Stop(watch::Receiver<bool>);
+
+/// The two ends of a request to stop.
+#[must_use]
+pub fn stopper() -> (Stopper, Stop) {
+    let (sender, receiver) = watch::channel(false);
+    (Stopper(sender), Stop(receiver))
+}
+
+impl Stopper {
+    /// Asks it to stop.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Stop {
+    /// Ends when it is asked to stop, or when nobody can ask any more.
+    async fn asked(&mut self) {
+        // An error says that the other end is gone, which is as good.
+        let _ = self.0.wait_for(|is_asked| *is_asked).await;
+    }
+
+    /// Whether it was asked to stop.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
+/// How often new hosts are looked for among the projects.
+const HOSTS_EVERY: Duration = Duration::from_secs(5);
+
+/// How long programs that were asked for a token may hold up the end.
+const END: Duration = Duration::from_millis(200);
+
+/// Observes until it is asked to stop, or with [`Setup::is_once`] until all was read once. `tell`
+/// hears how it goes, with a report a host, after every answer.
+///
+/// # Errors
+/// When it cannot begin; with [`Setup::is_once`] also when a host could not be asked, with the
+/// first such host.
+pub fn run(
+    setup: &Setup,
+    _lock: &Lock,
+    stop: &Stop,
+    tell: impl Fn(&[Report]) + 'static,
+) -> Result<Vec<Report>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    let board = Rc::new(Board { reports: RefCell::default(), tell: Box::new(tell) });
+    let outcome = LocalSet::new().block_on(&runtime, all(setup, stop.clone(), Rc::clone(&board)));
+    runtime.shutdown_timeout(END);
+    outcome?;
+    Ok(board.reports.borrow().clone())
+}
+
+/// The newest report of each host.
+struct Board {
+    reports: RefCell<Vec<Report>>,
+    tell: Box<dyn Fn(&[Report])>,
+}
+
+impl Board {
+    fn put(&self, report: Report) {
+        let mut reports = self.reports.borrow_mut();
+        match reports.iter_mut().find(|known| known.host == report.host) {
+            Some(known) => *known = report,
+            None => reports.push(report),
+        }
+        (self.tell)(&reports);
+    }
+}
+
+async fn all(setup: &Setup, mut stop: Stop, board: Rc<Board>) -> Result<()> {
+    let bell = wake::Bell::hang(&setup.store)?;
+    let mut tasks = JoinSet::new();
+    let mut begun: Vec<String> = Vec::new();
+    loop {
+        let hosts = setup.store.read(|snapshot| hosts::of(snapshot, &setup.environment))?;
+        for host in hosts {
+            if !begun.contains(&host) {
+                let seed = Timestamp::now().0.unsigned_abs() ^ u64::from(std::process::id());
+                let task = task::Task::new(setup, &host, seed, bell.listen(), Rc::clone(&board))?;
+                tasks.spawn_local(task.run(stop.clone()));
+                begun.push(host);
+            }
+        }
+        tokio::select! {
+            () = stop.asked() => break,
+            ended = tasks.join_next() => match ended {
+                Some(Ok(outcome)) => outcome?,
+                Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+                None => break,
+            },
+            () = tokio::time::sleep(HOSTS_EVERY), if !setup.is_once => {}
+        }
+    }
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(outcome) => outcome?,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! The observer of one host as a task: it does what its [`Poller`] says.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ao_store::row::project;
+use ao_store::row::scm::Credential as State;
+use ao_store::{Store, Timestamp};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::{Board, Setup, Stop, default_host};
+use crate::error::{Error, Result};
+use crate::github::call::Call;
+use crate::github::credential::{self, Credential};
+use crate::github::host::Endpoints;
+use crate::github::token::Token;
+use crate::github::transport::Transport;
+use crate::github::{Environment, remotes};
+use crate::poll::{Found, Poller, Reason, Remotes, Step};
+
+/// The longest sleep: the clock may be set meanwhile, and the machine may sleep.
+const SLEEP: Duration = Duration::from_secs(15);
+
+/// How often checkouts are asked for their remotes.
+const REMOTES_MS: i64 = 10 * 60_000;
+
+/// A run that ends when all was read waits this long for a host at most.
+const PATIENCE_MS: i64 = 10_000;
+
+/// How long to wait for more commits after one.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// How long to wait after the store could not be read.
+const STORE_MS: i64 = 1_000;
+
+pub(super) struct Task {
+    host: String,
+    store: Store,
+    poller: Poller,
+    transport: Transport,
+    environment: Environment,
+    token: Option<Token>,
+    remotes_at: Timestamp,
+    is_once: bool,
+    wake: watch::Receiver<()>,
+    board: Rc<Board>,
+}
+
+impl Task {
+    pub(super) fn new(
+        setup: &Setup,
+        host: &str,
+        seed: u64,
+        wake: watch::Receiver<()>,
+        board: Rc<Board>,
+    ) -> Result<Task> {
+        let is_default = host == default_host(&setup.environment);
+        let endpoints = match setup.api.clone().filter(|_| is_default) {
+            Some(endpoints) => endpoints,
+            None => Endpoints::of_host(host)?,
+        };
+        let mut poller =
+            Poller::new(setup.store.clone(), host, setup.config, setup.only.clone(), seed)?;
+        if setup.is_once {
+            poller.hurry();
+        }
+        Ok(Task {
+            host: host.to_owned(),
+            store: setup.store.clone(),
+            poller,
+            transport: Transport::new(&endpoints)?,
+            environment: setup.environment.clone(),
+            token: None,
+            remotes_at: Timestamp(0),
+            is_once: setup.is_once,
+            wake,
+            board,
+        })
+    }
+
+    /// Works until it is asked to stop, or all was read.
+    pub(super) async fn run(mut self, mut stop: Stop) -> Result<()> {
+        let outcome = self.work(&mut stop).await;
+        let closed = self.poller.close(Timestamp::now());
+        outcome.and(closed.map_err(Error::from))
+    }
+
+    async fn work(&mut self, stop: &mut Stop) -> Result<()> {
+        while !stop.is_asked() {
+            let now = Timestamp::now();
+            let step = match self.prepare(now).await {
+                Ok(()) => self.poller.next(now),
+                Err(error) if self.is_once => return Err(error),
+                Err(error) => {
+                    tracing::warn!(host = self.host, %error, "cannot read what to observe");
+                    Step::Wait(Timestamp(now.0 + STORE_MS))
+                }
+            };
+            match step {
+                Step::Probe => self.probe(stop).await?,
+                Step::Send(call) => self.send(&call, stop).await,
+                Step::Wait(until) => {
+                    if self.is_once && self.is_over(until, now)? {
+                        return Ok(());
+                    }
+                    self.sleep(until, now, stop).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is to be observed.
+    async fn prepare(&mut self, now: Timestamp) -> Result<()> {
+        if now.0.saturating_sub(self.remotes_at.0) >= REMOTES_MS || now < self.remotes_at {
+            self.remotes_at = now;
+            let remotes = self.remotes().await?;
+            self.poller.set_remotes(remotes);
+        }
+        Ok(self.poller.refresh(now)?)
+    }
+
+    /// The repositories that the checkouts of the projects name.
+    async fn remotes(&self) -> Result<Remotes> {
+        let projects = self.store.read(|snapshot| project::list(snapshot, false))?;
+        let paths: Vec<_> = projects
+            .into_iter()
+            .filter(|project| project.host.eq_ignore_ascii_case(&self.host))
+            .map(|project| project.path)
+            .collect();
+        let (environment, known) = (self.environment.clone(), vec![self.host.clone()]);
+        let ask = move || {
+            let of = |path: &String| {
+                let found = remotes::remotes(Path::new(path), &known, &environment);
+                let found = found.inspect_err(|reason| {
+                    tracing::debug!(path = %PathBuf::from(path).display(), reason, "no remotes");
+                });
+                let pairs = found.unwrap_or_default().into_iter().map(|it| (it.host, it.repo));
+                (path.clone(), pairs.collect())
+            };
+            paths.iter().map(of).collect::<HashMap<_, _>>()
+        };
+        // It fails only when the runtime ends.
+        Ok(spawn_blocking(ask).await.unwrap_or_default())
+    }
+
+    async fn probe(&mut self, stop: &mut Stop) -> Result<()> {
+        let (host, environment) = (self.host.clone(), self.environment.clone());
+        let ask = spawn_blocking(move || credential::resolve(&host, &environment));
+        let found = tokio::select! {
+            () = stop.asked() => return Ok(()),
+            found = ask => found.unwrap_or(Credential::Failed("it was interrupted".to_owned())),
+        };
+        let found = match found {
+            Credential::Found { token, source } => {
+                let fingerprint = token.fingerprint();
+                self.token = Some(token);
+                Found::Token { fingerprint, source }
+            }
+            Credential::Missing => Found::Missing,
+            Credential::Failed(reason) => Found::Failed(reason),
+        };
+        let now = Timestamp::now();
+        if let Err(error) = self.poller.credential(found, now) {
+            tracing::warn!(host = self.host, %error, "cannot store the state of the observer");
+        }
+        self.board.put(self.poller.report(now));
+        Ok(())
+    }
+
+    async fn send(&mut self, call: &Call, stop: &mut Stop) {
+        let Some(token) = self.token.clone() else { return };
+        let reply = tokio::select! {
+            () = stop.asked() => return,
+            reply = self.transport.send(&token, call) => reply,
+        };
+        let now = Timestamp::now();
+        self.poller.receive(&reply, now);
+        self.board.put(self.poller.report(now));
+    }
+
+    /// Whether a run that ends when all was read has come to its end, well or not.
+    fn is_over(&self, until: Timestamp, now: Timestamp) -> Result<bool> {
+        let report = self.poller.report(now);
+        let host = self.host.clone();
+        match report.credential {
+            State::Missing => return Err(Error::NoCredentials { host }),
+            State::Invalid => return Err(Error::CredentialsRefused { host }),
+            State::Ok | State::Unknown => {}
+        }
+        if !self.poller.has_work(now) {
+            return Ok(true);
+        }
+        let wait = until.0.saturating_sub(now.0);
+        match report.block {
+            Some((Reason::Outage, _)) if wait > PATIENCE_MS => Err(Error::Unavailable { host }),
+            Some((reason, until)) if reason != Reason::Outage => {
+                Err(Error::Throttled { host, reason: reason.as_str(), until })
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn sleep(&mut self, until: Timestamp, now: Timestamp, stop: &mut Stop) {
+        let wait = u64::try_from(until.0.saturating_sub(now.0)).unwrap_or(0);
+        let wait = Duration::from_millis(wait).min(SLEEP);
+        let rung = async {
+            if self.wake.changed().await.is_err() {
+                // Nobody rings any more.
+                std::future::pending::<()>().await;
+            }
+            // Commits come in bursts, and each look at the store reads all that is tracked.
+            tokio::time::sleep(SETTLE).await;
+        };
+        tokio::select! {
+            () = stop.asked() => {}
+            () = rung => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
