@@ -112,17 +112,9 @@ fn of_id(what: &str) -> &'static str {
 fn of_code(code: Code) -> &'static str {
     match code {
         Code::Usage => "run the command with --help",
-        Code::InvalidId => {
-            "use letters, digits, '.', '_' and '-', beginning with a letter or digit"
-        }
-        Code::InvalidPath => {
-            "check the path: a project is a directory, the input of `observe` a file"
-        }
+        Code::InvalidId | Code::InvalidPath | Code::InvalidCursor => of_form(code),
         Code::NotAGitRepo => "run `git init` there, or name another path",
         Code::InvalidPrRef => "write https://HOST/OWNER/REPO/pull/N or OWNER/REPO#N",
-        Code::InvalidCursor => {
-            "write a cursor as an event carries it, such as 1-412; a start can be beginning or end too"
-        }
         Code::InvalidEventType => "the types are listed in docs/json.md",
         Code::InvalidDelivery
         | Code::InvalidJson
@@ -179,6 +171,22 @@ fn of_code(code: Code) -> &'static str {
         Code::Io => "check the disk and the path, then try again",
         Code::GitFailed => "see that git is installed and the repository is sound: `git status`",
         Code::Internal => "this is a defect: please report it with the output of -vv",
+    }
+}
+
+/// Those about the form of what was given.
+fn of_form(code: Code) -> &'static str {
+    match code {
+        Code::InvalidId => {
+            "use letters, digits, '.', '_' and '-', beginning with a letter or digit"
+        }
+        Code::InvalidPath => {
+            "check the path: a project is a directory, the input of `observe` a file"
+        }
+        Code::InvalidCursor => {
+            "write a cursor as an event carries it, such as 1-412; a start can be beginning or end too"
+        }
+        other => of_code(other),
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! `INTERNAL_ERROR` is the exception: it means a defect, so no input may reach it.
 
+mod observing;
+
 use std::any::Any;
 use std::fs;
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use ao_fake_github::Server;
 use ao_store::Code;
 use serde_json::{Value, json};
 
@@ -22,21 +25,32 @@ struct Provoked {
     args: Vec<String>,
     path: Option<PathBuf>,
     data: Option<PathBuf>,
+    /// A GitHub that answers with this fault, asked with a token.
+    host: Option<Server>,
     _hold: Option<Box<dyn Any>>,
 }
 
 impl Provoked {
     fn by(args: &[&str]) -> Provoked {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Provoked { args, path: None, data: None, _hold: None }
+        Provoked { args, path: None, data: None, host: None, _hold: None }
     }
 }
 
 /// `None`: the code is not one of this group. `Err`: why it cannot be provoked here.
 type Group = fn(Code, &World, &TestEnv) -> Option<Result<Provoked, String>>;
 
-const GROUPS: &[Group] =
-    &[request, rows, pull_requests, consumers, transfers, file_on_disk, log, machine];
+const GROUPS: &[Group] = &[
+    request,
+    rows,
+    pull_requests,
+    consumers,
+    transfers,
+    file_on_disk,
+    log,
+    machine,
+    observing::observing,
+];
 
 /// A store in which there is something of everything.
 struct World {
@@ -98,6 +112,9 @@ fn run(env: &TestEnv, provoked: &Provoked, more: &[&str]) -> Output {
     if let Some(data) = &provoked.data {
         command.env("AO_DATA_DIR", data);
     }
+    if let Some(host) = &provoked.host {
+        command.env("AO_GITHUB_API_URL", &host.url).env("GH_TOKEN", "token");
+    }
     finish(&mut command, b"")
 }
 
@@ -108,8 +125,13 @@ fn check_plain(code: Code, output: &Output) -> String {
     assert_eq!(*status, i32::from(code.exit_code()), "{name}: {stdout}{stderr}");
     let start = format!("error[{name}]: ");
     let lines: Vec<_> = stderr.lines().collect();
-    // A tail says that it is ready before it fails.
-    let first = lines.iter().find(|line| !line.starts_with("ready: "));
+    // A tail says that it is ready before it fails, and an observer what it found.
+    let is_before = |line: &str| {
+        ["ready: ", "scm observer disabled: ", "the host refuses "]
+            .iter()
+            .any(|it| line.starts_with(it))
+    };
+    let first = lines.iter().find(|line| !is_before(line));
     assert!(first.is_some_and(|line| line.starts_with(&start)), "{name}: {stderr}");
     assert!(!stderr.contains('\u{1b}'), "{name} is coloured: {stderr:?}");
     let hints: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("hint: ")).collect();
@@ -149,7 +171,7 @@ fn request(code: Code, world: &World, env: &TestEnv) -> Option<Result<Provoked, 
         Code::InvalidPath => Provoked::by(&["project", "add", "no/such/place"]),
         Code::NotAGitRepo => Provoked::by(&["project", "add", "home"]),
         Code::InvalidPrRef => Provoked::by(&["pr", "get", "seven"]),
-        Code::InvalidUrl => return Some(Err("no command takes a URL of an API".to_owned())),
+        Code::InvalidUrl => Provoked::by(&["observe", "--api-url", "http://example.com"]),
         Code::InvalidCursor => Provoked::by(&["tail", "--from", "yesterday"]),
         Code::InvalidEventType => Provoked::by(&["tail", "--type", "pr_create"]),
         Code::InvalidDelivery => {

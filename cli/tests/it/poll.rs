@@ -109,8 +109,14 @@ fn without_credentials_one_line_says_so_and_nothing_is_asked() {
     let mut command = env.command(&["observe"]);
     let live = Live::start(command.env("AO_GITHUB_API_URL", &scene.server.url));
     assert_eq!(live.until_said("scm observer"), DISABLED);
-    let status = env.json("store.status", &["status"]);
-    assert_eq!(status["observer"][0]["credential"], "missing");
+    let is_missing = || {
+        let status = env.json("store.status", &["status"]);
+        status["observer"].get(0).is_some_and(|host| host["credential"] == "missing")
+    };
+    let deadline = Instant::now() + BOUND;
+    while !is_missing() {
+        assert!(Instant::now() < deadline, "the state is visible");
+    }
     let doctor = env.ok(&["doctor"]);
     assert!(
         doctor.contains("observer.credentials") && doctor.contains("gh auth login"),

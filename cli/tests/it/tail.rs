@@ -271,7 +271,8 @@ fn up_creates_the_store_registers_the_repository_and_follows() {
     assert_eq!(live.change()["type"], "session_created");
     live.signal(Signal::INT);
     let output = live.end();
-    assert_eq!((output.code, output.stderr.as_str()), (130, "stopped: cursor 1-2\n"));
+    let stopped = output.stderr.lines().last();
+    assert_eq!((output.code, stopped), (130, Some("stopped: cursor 1-2")));
     let again = up(&env, "shop");
     again.until_said("opened");
     again.until_said("project shop is registered: ");

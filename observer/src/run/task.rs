@@ -28,7 +28,7 @@ const SLEEP: Duration = Duration::from_secs(15);
 const REMOTES_MS: i64 = 10 * 60_000;
 
 /// A run that ends when all was read waits this long for a host at most.
-const PATIENCE_MS: i64 = 10_000;
+const PATIENCE_MS: i64 = 3_000;
 
 /// How long to wait for more commits after one.
 const SETTLE: Duration = Duration::from_millis(200);

@@ -64,7 +64,7 @@ impl Engine {
         } else {
             [Engine::next_look, Engine::next_detail, Engine::next_log]
         };
-        let mut earliest = self.next_due();
+        let mut earliest = self.next_due(now);
         for plan in order {
             match plan(self, now) {
                 Some(Step::Wait(until)) => earliest = earliest.min(until),
@@ -112,11 +112,12 @@ impl Engine {
         (!is_over).then_some(end)
     }
 
-    /// When something is due next.
-    fn next_due(&self) -> Timestamp {
+    /// When something will be due that is not yet. What is due already waits for the gate.
+    fn next_due(&self, now: Timestamp) -> Timestamp {
         let watches = self.watches.values().map(Watch::due);
         let scans = self.scans.values().filter(|scan| !scan.candidates.is_empty());
-        watches.chain(scans.map(|scan| scan.due)).min().unwrap_or(NEVER)
+        let dues = watches.chain(scans.map(|scan| scan.due));
+        dues.filter(|due| *due > now).min().unwrap_or(NEVER)
     }
 
     fn oldest_round(&self) -> Option<Timestamp> {
