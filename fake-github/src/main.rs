@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use ao_fake_github::{Clock, Server, World};
+use ao_fake_github::{Server, World};
 
 const USAGE: &str =
     "usage: fake-github [--port P] [--prs N] [--repos R] [--checks C] [--threads T]";
@@ -24,8 +24,7 @@ fn main() -> ExitCode {
         numbers[slot] = value;
     }
     let [port, prs, repos, checks, threads] = numbers;
-    let mut world = World::fleet(repos, prs, checks, threads);
-    world.set_clock(Clock::Real);
+    let world = World::fleet_of_now(repos, prs, checks, threads);
     let port = u16::try_from(port).unwrap_or(0);
     match Server::start_on(port, Arc::new(Mutex::new(world))) {
         Ok(server) => {

@@ -212,8 +212,10 @@ impl Poller {
     }
 
     fn refused(&mut self, error: &Error, part: &Batch, now: Timestamp) {
+        for about in part.about() {
+            tracing::warn!(about, %error, "the store refuses what the host says");
+        }
         for pr in part.prs() {
-            tracing::warn!(%pr, %error, "the store refuses what the host says");
             self.engine.refuse(pr, now);
         }
     }

@@ -86,6 +86,18 @@ impl Batch {
         })
     }
 
+    /// What it is about, in words.
+    pub(crate) fn about(&self) -> impl Iterator<Item = String> {
+        self.writes.iter().map(|write| match write {
+            Write::Pr { pr: Some(pr), .. } | Write::Log { pr, .. } => pr.to_string(),
+            Write::Pr { observation, .. } => {
+                observation.as_ref().map(|it| it.pr.to_string()).unwrap_or_default()
+            }
+            Write::Repo(state) => state.repo.clone(),
+            Write::Renamed { old, .. } => old.clone(),
+        })
+    }
+
     pub(crate) fn repos(&self) -> impl Iterator<Item = &str> {
         self.writes.iter().filter_map(|write| match write {
             Write::Repo(state) => Some(state.repo.as_str()),
