@@ -262,3 +262,21 @@ fn what_cannot_be_meant_is_refused_before_anything_is_asked() {
     assert_eq!(scene.requests(), 0);
     scene.env.refused(&["observe", "--once"], 4, "CREDENTIALS_MISSING");
 }
+
+#[test]
+fn a_project_that_got_its_origin_later_is_observed_all_the_same() {
+    let scene = Scene::new();
+    scene.world().open_pr(&NewPr::new("octo/hello", "ao/late-1"));
+    let env = TestEnv::new();
+    let repo = env.repo("late", "");
+    env.ok(&["project", "add", repo.to_str().unwrap()]);
+    env.ok(&["session", "new", "--project", "late", "--branch", "ao/late-1"]);
+    let url = "https://user:secret@github.com/octo/hello.git";
+    env.git(&["-C", repo.to_str().unwrap(), "remote", "add", "origin", url]);
+    let mut command = env.command(&["observe", "--once"]);
+    command.env("AO_GITHUB_API_URL", &scene.server.url).env("GH_TOKEN", TOKEN);
+    assert_eq!(finish(&mut command, b"").code, 0);
+    let project = env.json("project.get", &["project", "get", "late"]);
+    assert_eq!(project["origin_url"], "https://github.com/octo/hello.git");
+    assert_eq!(env.json("pr.list", &["pr", "ls"])[0]["session"], "late-1");
+}

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use ao_store::id::parse_remote;
+use ao_store::id::{parse_remote, without_credentials};
 
 use crate::adapter::program::{Output, Program, Ran};
 use crate::error::quoted;
@@ -21,6 +21,8 @@ pub struct Remote {
     pub host: String,
     /// `owner/name`.
     pub repo: String,
+    /// Its URL, without a user's credentials.
+    pub url: String,
 }
 
 /// The remotes of the checkout at `path` that are on GitHub: `origin` first, then the others by
@@ -67,7 +69,8 @@ fn parse(text: &str, known: &[String]) -> Vec<Remote> {
         let (url, _) = rest.split_once(" (fetch)")?;
         let (host, repo) = parse_remote(url)?;
         let host = canonical(&host);
-        is_github(&host, known).then(|| Remote { name: name.to_owned(), host, repo })
+        let url = without_credentials(url);
+        is_github(&host, known).then(|| Remote { name: name.to_owned(), host, repo, url })
     };
     let mut all: Vec<_> = text.lines().filter_map(read).collect();
     all.sort_by_key(|remote| remote.name != "origin");

@@ -11,16 +11,17 @@
 
 mod hosts;
 mod lock;
+mod origins;
 mod task;
 mod wake;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ao_store::{Store, Timestamp};
 use tokio::sync::watch;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::{JoinSet, LocalSet, spawn_blocking};
 
 use crate::error::{Error, Result};
 use crate::github::Environment;
@@ -86,6 +87,9 @@ impl Stop {
 /// How often new hosts are looked for among the projects.
 const HOSTS_EVERY: Duration = Duration::from_secs(5);
 
+/// How often projects without an origin are looked at.
+const ORIGINS_EVERY: Duration = Duration::from_secs(600);
+
 /// How long programs that were asked for a token may hold up the end.
 const END: Duration = Duration::from_millis(200);
 
@@ -112,6 +116,14 @@ pub fn run(
     Ok(board.reports.borrow().clone())
 }
 
+async fn fill_origins(setup: &Setup) -> Result<()> {
+    let (store, environment) = (setup.store.clone(), setup.environment.clone());
+    let known = vec![default_host(&environment)];
+    let fill = spawn_blocking(move || origins::fill(&store, &known, &environment));
+    // It is cut off only when the runtime ends.
+    fill.await.unwrap_or(Ok(())).map_err(Error::from)
+}
+
 /// The newest report of each host.
 struct Board {
     reports: RefCell<Vec<Report>>,
@@ -133,7 +145,12 @@ async fn all(setup: &Setup, mut stop: Stop, board: Rc<Board>) -> Result<()> {
     let bell = wake::Bell::hang(&setup.store)?;
     let mut tasks = JoinSet::new();
     let mut begun: Vec<String> = Vec::new();
+    let mut filled: Option<Instant> = None;
     loop {
+        if filled.is_none_or(|at| at.elapsed() >= ORIGINS_EVERY) {
+            filled = Some(Instant::now());
+            fill_origins(setup).await?;
+        }
         let hosts = setup.store.read(|snapshot| hosts::of(snapshot, &setup.environment))?;
         for host in hosts {
             if !begun.contains(&host) {

@@ -205,6 +205,30 @@ pub(crate) fn of_host(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<Project
     snapshot.list("list the projects of a host", sql, [host], read)
 }
 
+const SET_ORIGIN: &str = "UPDATE project SET origin_url = ?2, host = ?3, repo = ?4,
+    updated_at = ?5 WHERE id = ?1 AND origin_url = '' AND archived_at IS NULL";
+
+/// Gives a project the origin that its work tree got after it was registered. One that has an
+/// origin keeps it. Says whether it was given.
+///
+/// # Errors
+/// [`Error::InvalidPrRef`] when host or repository are not of their form.
+pub fn set_origin(
+    tx: &Tx<'_>,
+    id: &ProjectId,
+    origin_url: &str,
+    host: &str,
+    repo: &str,
+) -> Result<bool> {
+    PrRef::new(host, repo, 1)?;
+    match get(tx, id)? {
+        Some(project) if project.origin_url.is_empty() && project.archived_at.is_none() => {}
+        _ => return Ok(false),
+    }
+    let params = (id.as_str(), origin_url, host, repo, tx.now().0);
+    Ok(tx.change("give a project its origin", SET_ORIGIN, params)? > 0)
+}
+
 const RELOCATE: &str = "UPDATE project SET repo = ?3, updated_at = ?4
     WHERE repo = ?2 COLLATE NOCASE AND host = ?1 COLLATE NOCASE AND archived_at IS NULL
         AND repo <> ?3";

@@ -1,0 +1,25 @@
+//! Gives a project the origin that its work tree got after it was registered: without one, none of its
+//! pull requests would ever be found. It blocks, and asks git once a project.
+
+use std::path::Path;
+
+use ao_store::row::project;
+use ao_store::{Cause, Result, Store, Timestamp};
+
+use crate::github::{Environment, remotes};
+
+/// Looks at each project without an origin.
+pub(super) fn fill(store: &Store, known: &[String], environment: &Environment) -> Result<()> {
+    let projects = store.read(|snapshot| project::list(snapshot, false))?;
+    for project in projects.into_iter().filter(|project| project.origin_url.is_empty()) {
+        let found = remotes::remotes(Path::new(&project.path), known, environment);
+        let origin = found.unwrap_or_default().into_iter().find(|it| it.name == "origin");
+        if let Some(origin) = origin {
+            let cause = Cause::new("observer", Timestamp::now());
+            store.write(cause, move |tx| {
+                project::set_origin(tx, &project.id, &origin.url, &origin.host, &origin.repo)
+            })?;
+        }
+    }
+    Ok(())
+}
