@@ -18,6 +18,9 @@ use crate::poll::write::{Batch, Written};
 /// The name that stands as actor on the changes of an observer.
 const ACTOR: &str = "observer";
 
+/// A pull request that was found and refused by the store is found again after this.
+const REFUSED_MS: i64 = 30 * 60_000;
+
 /// Where the repositories of a project are, other than its origin: `owner/name` by host.
 pub type Remotes = HashMap<String, Vec<(String, String)>>;
 
@@ -217,6 +220,9 @@ impl Poller {
         }
         for pr in part.prs() {
             self.engine.refuse(pr, now);
+        }
+        for repo in part.repos() {
+            self.engine.list_again(repo, Timestamp(now.0 + REFUSED_MS));
         }
     }
 

@@ -103,6 +103,14 @@ impl Scan {
         true
     }
 
+    /// Nothing that was listed counts as listed.
+    pub(crate) fn forget(&mut self, due: Timestamp) {
+        self.state.watermark = None;
+        self.state.name.clear();
+        self.progress = Progress::default();
+        self.due = due;
+    }
+
     /// Whether it could be seen changed.
     pub(crate) fn set_access(&mut self, access: Access, now: Timestamp) -> bool {
         if access != Access::Ok {

@@ -98,10 +98,15 @@ impl Batch {
         })
     }
 
+    /// The repositories that it is about, of which a pull request was found among others.
     pub(crate) fn repos(&self) -> impl Iterator<Item = &str> {
         self.writes.iter().filter_map(|write| match write {
             Write::Repo(state) => Some(state.repo.as_str()),
-            _ => None,
+            Write::Renamed { old, .. } => Some(old),
+            Write::Pr { pr: None, observation, .. } => {
+                observation.as_ref().map(|found| found.pr.repo.as_str())
+            }
+            Write::Pr { .. } | Write::Log { .. } => None,
         })
     }
 

@@ -12,6 +12,7 @@ use crate::github::answer::{Answered, Found};
 use crate::github::call::Answer;
 use crate::github::classify::{self, Signal};
 use crate::github::map;
+use crate::github::mark::Mark;
 use crate::github::node::{Checks, PartNode};
 use crate::github::query::Part;
 use crate::poll::gate::Resource;
@@ -323,7 +324,13 @@ impl Watch {
                 self.poll.talk_mark = round.talk_mark.map(|mark| mark.to_bytes());
             }
         }
-        if self.is_terminal() {
+        // What a look saw meanwhile is newer than what was read.
+        let is_overtaken = |seen: Option<Mark>, read: Option<Mark>| read.is_some() && seen != read;
+        if is_overtaken(self.seen.checks, round.checks_mark)
+            || is_overtaken(self.seen.talk, round.talk_mark)
+        {
+            self.wide_due = now;
+        } else if self.is_terminal() {
             self.poll.confirmed_at.get_or_insert(now);
             self.slim_due = self.recheck_after(now);
             self.wide_due = self.slim_due;

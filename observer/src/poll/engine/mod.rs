@@ -301,6 +301,16 @@ impl Engine {
         }
     }
 
+    /// What was listed of a repository was not stored: all of it is listed again.
+    pub(crate) fn list_again(&mut self, repo: &str, due: Timestamp) {
+        let is_it = |scan: &&mut Scan| {
+            scan.name().eq_ignore_ascii_case(repo) || scan.state.repo.eq_ignore_ascii_case(repo)
+        };
+        if let Some(scan) = self.scans.values_mut().find(is_it) {
+            scan.forget(due);
+        }
+    }
+
     /// What was learned could not be stored: it counts as not read.
     pub(crate) fn unwritten(&mut self, batch: &crate::poll::write::Batch, now: Timestamp) {
         let due = Timestamp(now.0 + self.config.interval_ms());
@@ -310,10 +320,7 @@ impl Engine {
             }
         }
         for repo in batch.repos() {
-            if let Some(scan) = self.scans.get_mut(&repo.to_ascii_lowercase()) {
-                scan.state.watermark = None;
-                scan.due = due;
-            }
+            self.list_again(repo, due);
         }
         self.stored.updated_at = Timestamp(0);
         self.totals.unwritten += 1;
