@@ -303,10 +303,26 @@ pub(crate) struct CommentNode {
     pub(crate) reply_to: Option<Id>,
 }
 
+/// Something of which only the time of its last change is read.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Updated {
+    pub(crate) updated_at: Option<Time>,
+}
+
+impl PartNode {
+    /// When its pull request was changed last, as this answer has it.
+    pub(crate) fn provider_at(&self) -> Option<Time> {
+        self.updated_at.or_else(|| self.pull_request.as_ref()?.updated_at)
+    }
+}
+
 /// What a detail alias answers; which fields are there depends on the part that was asked for.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PartNode {
+    pub(crate) updated_at: Option<Time>,
+    pub(crate) pull_request: Option<Updated>,
     pub(crate) head_ref_oid: Option<String>,
     pub(crate) checks: Option<Checks>,
     pub(crate) commits: Option<Page<CommitNode>>,

@@ -203,30 +203,30 @@ fn selection(part: Part, dialect: Dialect, index: usize) -> String {
             let contexts = list("contexts", 100, &nodes);
             let checks = format!("checks:statusCheckRollup{{commit{{oid}} {contexts}}}");
             match dialect {
-                Dialect::Current => format!("...on PullRequest{{id headRefOid {checks}}}"),
+                Dialect::Current => format!("...on PullRequest{{updatedAt headRefOid {checks}}}"),
                 Dialect::RollupOfCommits => format!(
-                    "...on PullRequest{{id headRefOid commits(last:4){{nodes{{commit{{oid \
+                    "...on PullRequest{{updatedAt headRefOid commits(last:4){{nodes{{commit{{oid \
                      {checks}}}}}}}}}"
                 ),
             }
         }
         Part::Reviews => {
             let nodes = "id author{__typename login} state body commit{oid} url submittedAt";
-            format!("...on PullRequest{{id {}}}", list("reviews", 100, nodes))
+            format!("...on PullRequest{{updatedAt {}}}", list("reviews", 100, nodes))
         }
         Part::Comments => {
             let nodes = "id author{__typename login} body url createdAt lastEditedAt isMinimized";
-            format!("...on PullRequest{{id {}}}", list("comments", 100, nodes))
+            format!("...on PullRequest{{updatedAt {}}}", list("comments", 100, nodes))
         }
         Part::Threads => {
             let nodes = "id isResolved isOutdated";
-            format!("...on PullRequest{{id {}}}", list("reviewThreads", 100, nodes))
+            format!("...on PullRequest{{updatedAt {}}}", list("reviewThreads", 100, nodes))
         }
         Part::Thread => {
             let nodes = "id body url author{__typename login} createdAt lastEditedAt isMinimized \
                 path line originalLine replyTo{id}";
             format!(
-                "...on PullRequestReviewThread{{id isResolved isOutdated path line originalLine \
+                "...on PullRequestReviewThread{{pullRequest{{updatedAt}} isResolved isOutdated path line originalLine \
                  startLine diffSide subjectType resolvedBy{{login}} {}}}",
                 list("comments", 50, nodes)
             )

@@ -87,6 +87,8 @@ pub(crate) struct Wanted {
 pub(crate) struct Round {
     /// When it began: the look that caused it.
     pub(crate) began: Timestamp,
+    /// The provider's time of that look.
+    pub(crate) provider_at: Option<Timestamp>,
     pub(crate) wanted: VecDeque<Wanted>,
     pub(crate) in_flight: usize,
     /// Marks that hold once it has ended well; `None`: not part of it.
@@ -110,6 +112,7 @@ impl Round {
     pub(crate) fn new(began: Timestamp) -> Round {
         Round {
             began,
+            provider_at: None,
             wanted: VecDeque::new(),
             in_flight: 0,
             checks_mark: None,

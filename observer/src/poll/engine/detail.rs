@@ -41,7 +41,16 @@ impl Engine {
             let Some(mut round) = watch.round.take() else { continue };
             round.in_flight -= 1;
             match answered.alias::<PartNode>(&format!("d{index}")) {
-                Found::Node(node) => round.read(wanted, node),
+                Found::Node(node) => {
+                    let at = node.provider_at().map(Timestamp::from);
+                    if at.is_some() && at < round.provider_at {
+                        // A replica that lags behind the one that answered the look.
+                        self.totals.stale += 1;
+                        round.failed(wanted);
+                    } else {
+                        round.read(wanted, node);
+                    }
+                }
                 Found::Missing if wanted.ask.part == Part::Thread => {
                     round.gone.insert(wanted.ask.id);
                 }

@@ -369,6 +369,7 @@ impl Watch {
             return;
         }
         let mut round = Round::new(as_of);
+        round.provider_at = self.provider_at;
         if is_checks {
             round.checks_mark = self.seen.checks;
             let total = node.contexts_total().unwrap_or(0);
