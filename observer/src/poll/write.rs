@@ -27,11 +27,21 @@ pub(crate) struct Talk {
     pub(crate) comments: Option<(Completeness, Vec<Comment>)>,
 }
 
+/// What is to be stored of one pull request.
+#[derive(Debug, Clone)]
+pub(crate) struct PrWrite {
+    /// The row; `None` for one that was just found.
+    pub(crate) pr: Option<PrId>,
+    pub(crate) observation: Option<Observation>,
+    pub(crate) talk: Option<Talk>,
+    pub(crate) poll: PrPoll,
+}
+
 /// One thing to store.
 #[derive(Debug, Clone)]
 pub(crate) enum Write {
-    /// Facts about a pull request; `pr` is `None` for one that was just found.
-    Pr { pr: Option<PrId>, observation: Option<Observation>, talk: Option<Talk>, poll: PrPoll },
+    /// Facts about a pull request.
+    Pr(Box<PrWrite>),
     /// What is known of a repository.
     Repo(RepoState),
     /// A repository has another name now.
@@ -80,7 +90,7 @@ impl Batch {
 
     pub(crate) fn prs(&self) -> impl Iterator<Item = &PrId> {
         self.writes.iter().filter_map(|write| match write {
-            Write::Pr { pr, .. } => pr.as_ref(),
+            Write::Pr(write) => write.pr.as_ref(),
             Write::Log { pr, .. } => Some(pr),
             Write::Repo(_) | Write::Renamed { .. } => None,
         })
@@ -89,10 +99,11 @@ impl Batch {
     /// What it is about, in words.
     pub(crate) fn about(&self) -> impl Iterator<Item = String> {
         self.writes.iter().map(|write| match write {
-            Write::Pr { pr: Some(pr), .. } | Write::Log { pr, .. } => pr.to_string(),
-            Write::Pr { observation, .. } => {
-                observation.as_ref().map(|it| it.pr.to_string()).unwrap_or_default()
-            }
+            Write::Pr(write) => match (&write.pr, &write.observation) {
+                (Some(pr), _) => pr.to_string(),
+                (None, found) => found.as_ref().map(|it| it.pr.to_string()).unwrap_or_default(),
+            },
+            Write::Log { pr, .. } => pr.to_string(),
             Write::Repo(state) => state.repo.clone(),
             Write::Renamed { old, .. } => old.clone(),
         })
@@ -103,10 +114,10 @@ impl Batch {
         self.writes.iter().filter_map(|write| match write {
             Write::Repo(state) => Some(state.repo.as_str()),
             Write::Renamed { old, .. } => Some(old),
-            Write::Pr { pr: None, observation, .. } => {
-                observation.as_ref().map(|found| found.pr.repo.as_str())
+            Write::Pr(write) if write.pr.is_none() => {
+                write.observation.as_ref().map(|found| found.pr.repo.as_str())
             }
-            Write::Pr { .. } | Write::Log { .. } => None,
+            Write::Pr(_) | Write::Log { .. } => None,
         })
     }
 
@@ -125,17 +136,7 @@ impl Batch {
         let mut written = Written::default();
         for write in &self.writes {
             match write {
-                Write::Pr { pr, observation, talk, poll } => {
-                    let id = match observation {
-                        None => pr.clone(),
-                        Some(observation) => {
-                            observe(tx, pr.as_ref(), observation, talk.as_ref(), &mut written)?
-                        }
-                    };
-                    if let Some(id) = id {
-                        scm::set_poll(tx, &id, poll)?;
-                    }
-                }
+                Write::Pr(write) => write_pr(tx, write, &mut written)?,
                 Write::Repo(state) => {
                     scm::set_repo(tx, state)?;
                 }
@@ -153,6 +154,18 @@ impl Batch {
         }
         Ok(written)
     }
+}
+
+fn write_pr(tx: &Tx<'_>, write: &PrWrite, written: &mut Written) -> Result<()> {
+    let PrWrite { pr, observation, talk, poll } = write;
+    let id = match observation {
+        None => pr.clone(),
+        Some(observation) => observe(tx, pr.as_ref(), observation, talk.as_ref(), written)?,
+    };
+    if let Some(id) = id {
+        scm::set_poll(tx, &id, poll)?;
+    }
+    Ok(())
 }
 
 /// Applies one observation; returns the pull request that it is about.

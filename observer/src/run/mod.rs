@@ -127,8 +127,10 @@ async fn fill_origins(setup: &Setup) -> Result<()> {
 /// The newest report of each host.
 struct Board {
     reports: RefCell<Vec<Report>>,
-    tell: Box<dyn Fn(&[Report])>,
+    tell: Box<Tell>,
 }
+
+type Tell = dyn Fn(&[Report]);
 
 impl Board {
     fn put(&self, report: Report) {

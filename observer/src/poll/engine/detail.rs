@@ -18,7 +18,7 @@ use crate::github::query::Part;
 use crate::poll::gate::Resource;
 use crate::poll::round::{Body, List, Round, Wanted};
 use crate::poll::watch::Watch;
-use crate::poll::write::{Batch, Talk, Write};
+use crate::poll::write::{Batch, PrWrite, Talk, Write};
 
 /// A log that cannot be read is given up after so many tries.
 const LOG_TRIES: u32 = 3;
@@ -344,12 +344,12 @@ impl Watch {
             self.slim_due = self.recheck_after(now);
             self.wide_due = self.slim_due;
         }
-        batch.writes.push(Write::Pr {
+        batch.writes.push(Write::Pr(Box::new(PrWrite {
             pr: Some(self.id.clone()),
             observation: Some(observation),
             talk,
             poll: self.poll.clone(),
-        });
+        })));
         jobs
     }
 }

@@ -9,7 +9,7 @@ use crate::github::answer::{Answered, Found};
 use crate::github::node::{ListedPr, ListedRepo};
 use crate::github::query::Listing;
 use crate::poll::attribution::{self, Head};
-use crate::poll::write::{Batch, Write};
+use crate::poll::write::{Batch, PrWrite, Write};
 
 impl Engine {
     pub(super) fn listed(
@@ -147,12 +147,12 @@ impl Engine {
                     facts: pr.facts(),
                     ..Observation::new(place, now)
                 };
-                batch.writes.push(Write::Pr {
+                batch.writes.push(Write::Pr(Box::new(PrWrite {
                     pr: None,
                     observation: Some(observation),
                     talk: None,
                     poll: PrPoll { attribution: reason, ..PrPoll::default() },
-                });
+                })));
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::poll::gate::Resource;
 use crate::poll::round::{List, Round};
 use crate::poll::tier;
 use crate::poll::watch::{Seen, Watch};
-use crate::poll::write::{Batch, Write};
+use crate::poll::write::{Batch, PrWrite, Write};
 
 /// After how long a mergeability that was unknown is asked for again, in milliseconds: GitHub
 /// computes it when somebody asks, and has it a few seconds later.
@@ -187,12 +187,12 @@ impl Engine {
                 self.by_node.insert(watch.node_id.clone(), id.clone());
             }
             if observation.is_some() || watch.poll != before {
-                batch.writes.push(Write::Pr {
+                batch.writes.push(Write::Pr(Box::new(PrWrite {
                     pr: Some(id.clone()),
                     observation,
                     talk: None,
                     poll: watch.poll.clone(),
-                });
+                })));
             }
             // A round with nothing to read, as of a pull request without checks, has ended.
             self.end_round(id, as_of, now, batch);
