@@ -33,6 +33,15 @@ struct Call<'a> {
     faults: Vec<Kind>,
 }
 
+impl Call<'_> {
+    /// Whether a query names a node, which stands in no document but in variables.
+    fn names(&self, id: &str) -> bool {
+        let quoted = format!("\"{id}\"");
+        let body = &self.request.body;
+        self.is_graphql && body.windows(quoted.len()).any(|part| part == quoted.as_bytes())
+    }
+}
+
 impl World {
     /// Answers a request. This is all that the server does besides HTTP, and what a test with a
     /// virtual clock calls directly.
@@ -119,6 +128,8 @@ impl World {
                 On::Graphql => call.is_graphql,
                 On::Operation(name) => call.is_graphql && call.class == *name,
                 On::Route(prefix) => call.path.starts_with(prefix.as_str()),
+                On::Larger(ids) => call.ids > *ids,
+                On::Node(id) => call.names(id),
             };
             let happens = concerned
                 && match &mut fault.when {

@@ -53,6 +53,10 @@ pub enum On {
     Operation(String),
     /// Paths that start so, without `/api/v3`; logs on their own origin start with `/blob/`.
     Route(String),
+    /// GraphQL that asks for more than this many nodes by the variable `ids`.
+    Larger(usize),
+    /// GraphQL that names this node in its variables.
+    Node(String),
 }
 
 impl On {
@@ -102,7 +106,8 @@ pub enum Kind {
     Headers(Vec<(String, String)>),
     /// This element of `nodes` is null, with an error entry of this type or without.
     NodeNull(usize, Option<String>),
-    /// The field of this alias is null, with an error entry of this type or without.
+    /// The field of this alias is null, with an error entry of this type or without. A field
+    /// further down is named by its path, such as `nodes/0/rollup`.
     AliasNull(String, Option<String>),
     /// Only this percentage of `nodes` and of aliases is there; the error says why.
     ResourceLimits(usize),

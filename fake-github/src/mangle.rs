@@ -16,7 +16,9 @@ pub(crate) fn mangle(answer: &mut Value, kind: &Kind) {
             );
         }
         Kind::AliasNull(alias, error) => {
-            lose(answer, &format!("/data/{alias}"), json!([alias]), error.as_deref());
+            let step = |step: &str| step.parse::<usize>().map_or(json!(step), |at| json!(at));
+            let path = alias.split('/').map(step).collect();
+            lose(answer, &format!("/data/{alias}"), path, error.as_deref());
         }
         Kind::ResourceLimits(percent) => resource_limits(answer, *percent),
         _ => each_object(&mut answer["data"], &mut |object| change(object, kind)),

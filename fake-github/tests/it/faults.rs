@@ -43,6 +43,17 @@ fn faults_are_counted_timed_and_aimed() {
     world.faults.push(always);
     assert_eq!(status(&mut world), 401);
     assert_eq!(world.answer(&Request::get("/user")).status, 200);
+    let third = world.prs()[2].clone();
+    for (on, concerns) in [
+        (On::Larger(3), true),
+        (On::Larger(4), false),
+        (On::Node(third), true),
+        (On::Node("PR_".to_owned()), false),
+    ] {
+        world.faults = vec![Fault::always(Kind::internal()).on(on.clone())];
+        assert_eq!(status(&mut world) == 500, concerns, "{on:?}");
+        assert_eq!(world.answer(&Request::get("/user")).status, 200);
+    }
 }
 
 #[test]
@@ -81,6 +92,10 @@ fn parts_of_an_answer_are_lost() {
     assert_eq!(spoken["errors"][0]["path"], json!(["nodes", 2]));
     let alias = under(Kind::AliasNull("r0".to_owned(), Some("FORBIDDEN".to_owned()))).value();
     assert!(alias["data"]["r0"].is_null() && alias["data"]["nodes"][0].is_object());
+    let deep = Kind::AliasNull("nodes/1/rollup".to_owned(), Some("FORBIDDEN".to_owned()));
+    let deep = under(deep).value();
+    assert!(deep["data"]["nodes"][1]["rollup"].is_null() && deep["data"]["nodes"][1].is_object());
+    assert_eq!(deep["errors"][0]["path"], json!(["nodes", 1, "rollup"]));
     let limits = under(Kind::ResourceLimits(50)).value();
     let there = |nodes: &Value| nodes.as_array().unwrap().iter().filter(|it| !it.is_null()).count();
     assert_eq!(there(&limits["data"]["nodes"]), 2);
