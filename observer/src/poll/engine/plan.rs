@@ -14,7 +14,7 @@ use crate::github::query::{self, Level, Listing, Look};
 use crate::poll::gate::{Resource, Verdict};
 use crate::poll::round::Wanted;
 use crate::poll::tier;
-use crate::poll::watch::{NEVER, Watch};
+use crate::poll::watch::NEVER;
 
 /// The host gives a request up after ten seconds itself.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -112,9 +112,9 @@ impl Engine {
         (!is_over).then_some(end)
     }
 
-    /// When something will be due that is not yet. What is due already waits for the gate.
+    /// When something more will be due. What is due already waits for the limits.
     fn next_due(&self, now: Timestamp) -> Timestamp {
-        let watches = self.watches.values().map(Watch::due);
+        let watches = self.watches.values().flat_map(|watch| [watch.slim_due, watch.wide_due]);
         let scans = self.scans.values().filter(|scan| !scan.candidates.is_empty());
         let dues = watches.chain(scans.map(|scan| scan.due));
         dues.filter(|due| *due > now).min().unwrap_or(NEVER)
