@@ -4,7 +4,7 @@
 //! A round is written when its last page has come, so that what is stored is one state of the lists
 //! and not a mix. A list that could not be read to its end is told as such and deletes nothing.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use ao_store::Timestamp;
 use ao_store::observation::{Comment, Review, Thread};
@@ -102,8 +102,6 @@ pub(crate) struct Round {
     /// The states of the threads; `None`: threads are not part of it.
     pub(crate) listed: Option<List<ThreadState>>,
     pub(crate) bodies: BTreeMap<String, Body>,
-    /// Threads that went away while they were read.
-    pub(crate) gone: BTreeSet<String>,
     /// Whether the bodies of the listed threads were asked for.
     pub(crate) has_asked_bodies: bool,
 }
@@ -123,7 +121,6 @@ impl Round {
             comments: None,
             listed: None,
             bodies: BTreeMap::new(),
-            gone: BTreeSet::new(),
             has_asked_bodies: false,
         }
     }
@@ -147,7 +144,8 @@ impl Round {
         }
     }
 
-    fn give_up(&mut self, ask: &Ask) {
+    /// A page will not be read: its list is not complete.
+    pub(crate) fn give_up(&mut self, ask: &Ask) {
         fn fail<T>(list: Option<&mut List<T>>) {
             if let Some(list) = list {
                 list.is_failed = true;

@@ -1,7 +1,7 @@
 //! Storing what one answer taught, in one transaction: facts, what counts as read, and the state of
 //! the observer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use ao_store::observation::{Comment, Completeness, Observation};
@@ -21,8 +21,6 @@ pub(crate) struct Talk {
     pub(crate) threads: Completeness,
     /// Those that were read.
     pub(crate) bodies: BTreeMap<String, Body>,
-    /// Those that went away meanwhile.
-    pub(crate) gone: BTreeSet<String>,
     /// The comments of the conversation, when they were read, and how completely.
     pub(crate) comments: Option<(Completeness, Vec<Comment>)>,
 }

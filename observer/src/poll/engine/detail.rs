@@ -51,9 +51,9 @@ impl Engine {
                         round.read(wanted, node);
                     }
                 }
-                Found::Missing if wanted.ask.part == Part::Thread => {
-                    round.gone.insert(wanted.ask.id);
-                }
+                // It was listed a moment ago. If it is gone, the next listing says so; if it may not
+                // be seen any more, nothing is gone.
+                Found::Missing if wanted.ask.part == Part::Thread => round.give_up(&wanted.ask),
                 Found::Missing | Found::Forbidden | Found::Failed => round.failed(wanted),
             }
             watch.round = Some(round);
@@ -317,7 +317,6 @@ impl Watch {
             states: listed.items.clone(),
             threads: completeness(&listed),
             bodies: round.bodies,
-            gone: round.gone,
             comments: round.comments.map(|list| (completeness(&list), list.items)),
         });
         if let Some(talk) = &talk {
@@ -378,7 +377,7 @@ impl Talk {
             stored.into_iter().map(|thread| (thread.id.clone(), thread)).collect();
         let mut items = Vec::new();
         let mut completeness = self.threads;
-        for state in self.states.iter().filter(|state| !self.gone.contains(&state.id)) {
+        for state in &self.states {
             match (self.bodies.get(&state.id), stored.remove(&state.id)) {
                 (Some(body), _) => items.push(body.thread.clone()),
                 (None, Some(thread)) => items.push(Thread {
@@ -397,8 +396,7 @@ impl Talk {
 
     fn compose_comments(&self, stored: Vec<Comment>) -> Facet<Comment> {
         let are_threads_known = self.threads == Completeness::Complete;
-        let is_listed =
-            |id: &str| !self.gone.contains(id) && self.states.iter().any(|state| state.id == id);
+        let is_listed = |id: &str| self.states.iter().any(|state| state.id == id);
         let of_conversation = self.comments.as_ref();
         let mut all: BTreeMap<String, Comment> = BTreeMap::new();
         let mut completeness = Completeness::Complete;
