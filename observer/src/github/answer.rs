@@ -38,6 +38,11 @@ impl GraphqlError {
         known.into_iter().flatten().any(|word| words.contains(&word))
     }
 
+    /// Whether it is the host's word on one thing, and not a failure to answer.
+    fn is_word(&self) -> bool {
+        self.is(&["NOT_FOUND", "FORBIDDEN", "INSUFFICIENT_SCOPES"])
+    }
+
     /// Whether it is about this alias, and this index in it where one is given.
     fn is_at(&self, alias: &str, index: Option<usize>) -> bool {
         let Some([first, rest @ ..]) = self.path.as_deref() else { return false };
@@ -139,9 +144,7 @@ impl<'a> Answered<'a> {
 
     /// Whether something kept the host from answering all: then a `null` says nothing.
     fn is_partial(&self) -> bool {
-        let is_word =
-            |error: &GraphqlError| error.is(&["NOT_FOUND", "FORBIDDEN", "INSUFFICIENT_SCOPES"]);
-        self.errors.iter().any(|error| !is_word(error))
+        self.errors.iter().any(|error| !error.is_word())
     }
 
     fn node<T: DeserializeOwned>(
@@ -151,7 +154,13 @@ impl<'a> Answered<'a> {
         index: Option<usize>,
     ) -> Found<T> {
         let error = self.errors.iter().find(|error| error.is_at(alias, index));
+        let is_torn = || {
+            let mut errors = self.errors.iter().filter(|error| error.is_at(alias, index));
+            errors.any(|error| !error.is_word())
+        };
         match (raw.map(RawValue::get), error) {
+            // A part of it could not be answered: that it is null there says nothing.
+            (Some(text), Some(_)) if text != "null" && is_torn() => Found::Failed,
             (Some(text), _) if text != "null" => {
                 serde_json::from_str(text).map_or(Found::Failed, Found::Node)
             }

@@ -180,9 +180,13 @@ impl PrNode {
         Mark::of(&(self.updated_at, self.total_comments_count, reviews, &self.review_decision))
     }
 
-    /// How many checks there are, as far as the look tells.
+    /// How many checks there are; `None` where the look does not tell.
     pub(crate) fn contexts_total(&self) -> Option<i64> {
-        self.counts().map(|counts| counts.contexts.total_count)
+        match (self.counts(), self.rollup()) {
+            (Some(counts), _) => Some(counts.contexts.total_count),
+            (None, Some(None)) => Some(0),
+            (None, _) => None,
+        }
     }
 }
 

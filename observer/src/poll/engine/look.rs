@@ -361,7 +361,8 @@ impl Watch {
         let differs = |seen: Option<Mark>, stored: &Option<Vec<u8>>| {
             seen.is_some_and(|mark| stored.as_deref() != Some(&mark.to_bytes()[..]))
         };
-        let is_checks = differs(self.seen.checks, &self.poll.checks_mark);
+        let contexts = node.contexts_total();
+        let is_checks = contexts.is_some() && differs(self.seen.checks, &self.poll.checks_mark);
         let is_talk = differs(self.seen.talk, &self.poll.talk_mark);
         let is_threads =
             !self.is_list_complete || differs(self.seen.threads, &self.poll.threads_mark);
@@ -372,7 +373,7 @@ impl Watch {
         round.provider_at = self.provider_at;
         if is_checks {
             round.checks_mark = self.seen.checks;
-            let total = node.contexts_total().unwrap_or(0);
+            let total = contexts.unwrap_or(0);
             round.checks_head.clone_from(&node.head_ref_oid);
             round.checks = Some(if total == 0 { List::empty() } else { List::default() });
             if total > 0 {
