@@ -125,7 +125,7 @@ fn describe_host(state: &HostState, problems: u64, now: Timestamp) -> String {
             Some(at) => format!(" until {}", view::time(at)),
             None => String::new(),
         };
-        parts.push(format!("{left} of {quota} requests left{until}"));
+        parts.push(format!("{left} of {quota} points left{until}"));
     }
     if let Some(until) = state.block(now) {
         parts.push(format!("no request until {}: {}", view::time(until), state.reason));

@@ -74,7 +74,7 @@ fn what_is_known_of_a_host_is_shown() {
     write(&env, move |tx| scm::set_host(tx, &blocked(now)));
     let shown = env.ok(&["status"]);
     let start = "observer  github.com: credential ok, of octo from GH_TOKEN since 1970-01-01T00:00:00.000Z; \
-        7 of 5000 requests left until 2";
+        7 of 5000 points left until 2";
     for part in [
         start,
         "; no request until 2",
