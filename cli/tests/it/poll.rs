@@ -5,7 +5,9 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use ao_fake_github::{CheckSpec, Clock, Conclusion, Fault, Kind, NewPr, NewThread, Server, World};
+use ao_fake_github::{
+    CheckSpec, Clock, Conclusion, Fault, Kind, NewPr, NewThread, Server, Transport, World,
+};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -279,4 +281,63 @@ fn a_project_that_got_its_origin_later_is_observed_all_the_same() {
     let project = env.json("project.get", &["project", "get", "late"]);
     assert_eq!(project["origin_url"], "https://github.com/octo/hello.git");
     assert_eq!(env.json("pr.list", &["pr", "ls"])[0]["session"], "late-1");
+}
+
+#[test]
+fn an_observer_ends_at_once_amid_a_request_that_is_not_answered() {
+    let scene = Scene::new();
+    scene.world().faults.push(Fault::always(Kind::Transport(Transport::Silence)));
+    let live = Live::start(&mut scene.command(&["observe"]));
+    scene.until("it asks", |scene| scene.world().counters.in_flight > 0);
+    let asked = Instant::now();
+    live.signal(Signal::INT);
+    assert_eq!(live.end().code, 130);
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    let verified = scene.env.run(&["verify"]);
+    assert_eq!(verified.code, 0, "{}", verified.stdout);
+}
+
+#[test]
+fn a_delivery_makes_a_running_observer_look_at_once() {
+    let scene = Scene::new();
+    let pr = scene.world().open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
+    let title = |scene: &Scene| {
+        scene.env.json("pr.list", &["pr", "ls"])[0]["title"].as_str().unwrap_or("").to_owned()
+    };
+    let live = Live::start(&mut scene.command(&["observe", "--interval", "1h"]));
+    scene.until("it is found", |scene| title(scene) == "Work on ao/demo-1");
+    scene.world().set_title(&pr, "Another title");
+    let payload = r#"{"action": "synchronize", "number": 1, "repository": {"id": 1,
+        "full_name": "octo/hello", "html_url": "https://github.com/octo/hello"},
+        "pull_request": {"number": 1}}"#;
+    let file = scene.env.file("payload.json", payload);
+    scene.env.ok(&["observe", "deliver", "--event", "pull_request", &file]);
+    scene.until("it was looked at", |scene| title(scene) == "Another title");
+    live.signal(Signal::INT);
+    live.end();
+}
+
+#[test]
+fn a_pull_request_from_a_fork_is_found_where_the_checkout_names_its_upstream() {
+    let scene = Scene::new();
+    scene.world().add_repo("upstream/hello");
+    scene.world().fork("upstream/hello", "octo/fork");
+    let env = TestEnv::new();
+    let repo = env.repo("fork", "git@github.com:octo/fork.git");
+    let path = repo.to_str().unwrap();
+    env.git(&["-C", path, "remote", "add", "upstream", "https://github.com/upstream/hello"]);
+    env.ok(&["project", "add", path]);
+    env.ok(&["session", "new", "--project", "fork", "--branch", "fix"]);
+    let ours =
+        NewPr { head_repo: Some("octo/fork".to_owned()), ..NewPr::new("upstream/hello", "fix") };
+    scene.world().open_pr(&ours);
+    scene.world().open_pr(&NewPr::new("upstream/hello", "fix"));
+    let mut command = env.command(&["observe", "--once"]);
+    command.env("AO_GITHUB_API_URL", &scene.server.url).env("GH_TOKEN", TOKEN);
+    let output = finish(&mut command, b"");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let prs = env.json("pr.list", &["pr", "ls"]);
+    assert_eq!(prs.as_array().unwrap().len(), 1, "a branch of the same name proves nothing: {prs}");
+    assert_eq!((&prs[0]["repo"], &prs[0]["session"]), (&"upstream/hello".into(), &"fork-1".into()));
+    assert_eq!(prs[0]["is_cross_repo"], true);
 }
