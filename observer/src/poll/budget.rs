@@ -17,6 +17,9 @@ pub struct Budget {
 /// A window is an hour; a reset further on is a clock that is wrong.
 const WINDOW_MS: i64 = 3_600_000;
 
+/// More points than any host gives.
+const LIMIT_MAX: i64 = 1_000_000_000;
+
 impl Budget {
     /// Takes over what an answer told. `skew` is how far the host's clock is ahead of ours, in
     /// milliseconds.
@@ -41,7 +44,9 @@ impl Budget {
         {
             return;
         }
-        *self = Budget { limit: Some(limit), remaining: remaining.max(0), reset_at };
+        // What is told is not trusted to be a sensible number.
+        let limit = limit.clamp(0, LIMIT_MAX);
+        *self = Budget { limit: Some(limit), remaining: remaining.clamp(0, limit), reset_at };
     }
 
     /// What is left now; `None` without a limit.
@@ -56,7 +61,7 @@ impl Budget {
         let limit = self.limit?;
         let left = self.left(now)?;
         let span = if now.0 >= self.reset_at { WINDOW_MS } else { self.reset_at - now.0 };
-        Some((left - limit * reserve / 100, span))
+        Some((left - limit / 100 * reserve, span))
     }
 
     /// How much longer than planned the intervals must be, so that `points` an hour last until the

@@ -84,7 +84,8 @@ impl Scan {
         now: Timestamp,
     ) -> bool {
         self.progress.pages += 1;
-        self.progress.newest = self.progress.newest.max(newest);
+        // A time in the future would hide what is made until then.
+        self.progress.newest = self.progress.newest.max(newest.map(|newest| newest.min(now)));
         let is_behind = self.state.watermark.is_some_and(|mark| oldest.is_none_or(|at| at <= mark));
         let is_stuck = next == self.progress.after;
         if let Some(next) = next.filter(|_| !is_behind && !is_stuck)

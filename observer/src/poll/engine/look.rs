@@ -22,6 +22,9 @@ use crate::poll::write::{Batch, PrWrite, Write};
 /// computes it when somebody asks, and has it a few seconds later.
 const UNKNOWN_MS: [i64; 5] = [3_000, 6_000, 12_000, 24_000, 60_000];
 
+/// No query costs more: it would be refused.
+const COST_MAX: i64 = 5_000;
+
 impl Engine {
     /// Learns from what came of the request in flight; returns what is to be stored.
     pub fn receive(&mut self, reply: &Reply, now: Timestamp) -> Batch {
@@ -54,7 +57,7 @@ impl Engine {
         let signal = classify::graphql(answer, answered.as_ref());
         let rate = answered.as_ref().and_then(|it| it.rate.as_ref());
         self.gate.told(Resource::Graphql, &answer.headers, rate, now);
-        self.totals.points += rate.map_or(1, |rate| rate.cost.unsigned_abs());
+        self.totals.points += rate.map_or(1, |rate| rate.cost.clamp(0, COST_MAX).unsigned_abs());
         if answered.as_ref().is_some_and(|answered| self.adapts(answered)) {
             return self.put_back(in_flight.kind, Timestamp(now.0 + 1_000));
         }
