@@ -61,7 +61,7 @@ impl Budget {
         let limit = self.limit?;
         let left = self.left(now)?;
         let span = if now.0 >= self.reset_at { WINDOW_MS } else { self.reset_at - now.0 };
-        Some((left - limit / 100 * reserve, span))
+        Some((left - limit * reserve / 100, span))
     }
 
     /// How much longer than planned the intervals must be, so that `points` an hour last until the
