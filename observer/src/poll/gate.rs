@@ -256,6 +256,17 @@ impl Gate {
         self.state = Remembered { block, failures, ..Remembered::default() };
     }
 
+    /// The clock of this machine was set back so far: no wait becomes longer by that.
+    pub(crate) fn clock_went_back(&mut self, by: i64) {
+        let Remembered { graphql, core, block, rest_block, secondary_at, .. } = &mut self.state;
+        for at in [&mut graphql.reset_at, &mut core.reset_at, secondary_at] {
+            *at = at.saturating_sub(by);
+        }
+        for block in [block, rest_block].into_iter().flatten() {
+            block.until = block.until.saturating_sub(by);
+        }
+    }
+
     fn jitter(&mut self, max: i64) -> i64 {
         if max > 0 { self.rng.i64(0..=max) } else { 0 }
     }

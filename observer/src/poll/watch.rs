@@ -162,6 +162,19 @@ impl Watch {
         }
     }
 
+    /// The clock of this machine was set back so far: everything is as long ago, and as soon, as it
+    /// was before.
+    pub(crate) fn clock_went_back(&mut self, by: i64) {
+        let PrPoll { changed_at, pushed_at, .. } = &mut self.poll;
+        let began = self.round.as_mut().map(|round| &mut round.began);
+        let seen = [self.looked_at.as_mut(), changed_at.as_mut(), pushed_at.as_mut(), began];
+        let dues = [&mut self.slim_due, &mut self.wide_due];
+        let dues = dues.into_iter().filter(|due| **due < NEVER);
+        for at in seen.into_iter().flatten().chain(dues) {
+            at.0 = at.0.saturating_sub(by);
+        }
+    }
+
     /// It was seen: whatever was wrong is over.
     pub(crate) fn is_there(&mut self) {
         self.poll.strikes = 0;

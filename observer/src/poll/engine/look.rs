@@ -80,7 +80,7 @@ impl Engine {
         self.gate.heard(Resource::Graphql, signal, now);
         match in_flight.kind {
             Kind::Look { level, ids, places, listings } => {
-                let as_of = in_flight.sent_at;
+                let as_of = in_flight.as_of;
                 let nodes = answered.nodes::<PrNode>(ids.len());
                 let by_place = places.iter().enumerate();
                 let placed = by_place.map(|(i, _)| answered.pull_request(&format!("p{i}")));
@@ -88,7 +88,7 @@ impl Engine {
                 self.looked(level, ids.iter().chain(&places), found, as_of, now, batch);
                 self.listed(listings, &answered, now, batch);
             }
-            Kind::Detail { asks } => self.detailed(asks, &answered, in_flight.sent_at, now, batch),
+            Kind::Detail { asks } => self.detailed(asks, &answered, in_flight.as_of, now, batch),
             Kind::Log(_) => {}
         }
     }
@@ -256,7 +256,7 @@ impl Watch {
             return None;
         }
         self.is_there();
-        self.looked_at = Some(as_of);
+        self.looked_at = Some(as_of.min(now));
         let mark = node.slim_mark();
         let core = node.core_mark();
         let is_core_news = self.poll.wide_mark.as_deref() != Some(&core.to_bytes()[..]);

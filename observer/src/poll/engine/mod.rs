@@ -70,7 +70,8 @@ pub(crate) struct Ground {
 /// A request that was sent.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    pub(crate) sent_at: Timestamp,
+    /// When it was sent, and never before an earlier one: what was read later is newer.
+    pub(crate) as_of: Timestamp,
     pub(crate) kind: Kind,
 }
 
@@ -139,6 +140,8 @@ pub struct Engine {
     pub(crate) began: Option<Timestamp>,
     pub(crate) sent_since_start: u32,
     pub(crate) last_step: Option<Timestamp>,
+    /// The time of the newest request, by a clock that may have been set back since.
+    pub(crate) newest: Timestamp,
     pub(crate) has_detailed: bool,
     pub(crate) is_hurried: bool,
     /// What is stored of this observer.
@@ -176,7 +179,8 @@ impl Engine {
             totals: Totals::default(),
             began: None,
             sent_since_start: 0,
-            last_step: None,
+            last_step: Some(stored.updated_at).filter(|at| at.0 > 0),
+            newest: stored.updated_at,
             has_detailed: false,
             is_hurried: false,
             stored,

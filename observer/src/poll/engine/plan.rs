@@ -41,6 +41,9 @@ const START_REQUESTS: u32 = 12;
 /// A clock that stood still or jumped this far: the machine slept.
 const SLEPT_MS: i64 = 10 * 60_000;
 
+/// How far the clock of this machine may have been set back.
+const AHEAD_MS: i64 = 23 * 3_600_000;
+
 impl Engine {
     /// What to do now. Nothing is in flight when this is called.
     pub fn next(&mut self, now: Timestamp) -> Step {
@@ -84,24 +87,23 @@ impl Engine {
                 || !self.logs.is_empty())
     }
 
-    /// A clock that jumped back must not put everything off; one that jumped on means that the
-    /// machine slept, and all is due at once: that is a start.
+    /// A clock that was set back must not put everything off; one that jumped on means that the
+    /// machine slept, and all is due at once. Both are a start.
     fn mind_the_clock(&mut self, now: Timestamp) {
         let Some(last) = self.last_step.replace(now) else { return };
-        if now.0 < last.0 - 1_000 {
-            let longest = now.0 + tier::intervals(tier::Tier::Cold, self.config.interval_ms()).1;
-            for watch in self.watches.values_mut().filter(|watch| watch.due() < NEVER) {
-                watch.slim_due = watch.slim_due.min(Timestamp(longest)).min(now);
-                watch.wide_due = watch.wide_due.min(Timestamp(longest));
+        let back = last.0 - now.0;
+        if back > 1_000 {
+            self.gate.clock_went_back(back);
+            self.watches.values_mut().for_each(|watch| watch.clock_went_back(back));
+            let scans = self.scans.values_mut().map(|scan| &mut scan.due);
+            for at in scans.chain([&mut self.identity.probe_at]) {
+                at.0 = at.0.saturating_sub(back);
             }
-            for scan in self.scans.values_mut() {
-                scan.due = scan.due.min(Timestamp(now.0 + self.config.interval_ms()));
-            }
-            self.identity.probe_at = self.identity.probe_at.min(Timestamp(now.0 + 60_000));
-        } else if now.0 - last.0 > SLEPT_MS {
-            self.began = Some(now);
-            self.sent_since_start = 0;
+        } else if -back <= SLEPT_MS {
+            return;
         }
+        self.began = Some(now);
+        self.sent_since_start = 0;
     }
 
     /// The start is slow, so that many observers and stale rows do not come down on the host at
@@ -297,7 +299,11 @@ impl Engine {
         self.gate.sent(resource, now);
         self.totals.requests += 1;
         self.sent_since_start += 1;
-        self.in_flight = Some(InFlight { sent_at: now, kind });
+        // The store takes what has an older time for what was known before, and refuses what is a
+        // day ahead.
+        let is_near = self.newest.0.saturating_sub(now.0) < AHEAD_MS;
+        self.newest = if is_near { self.newest.max(now) } else { now };
+        self.in_flight = Some(InFlight { as_of: self.newest, kind });
         Step::Send(call)
     }
 
