@@ -106,6 +106,8 @@ pub enum Kind {
     Headers(Vec<(String, String)>),
     /// This element of `nodes` is null, with an error entry of this type or without.
     NodeNull(usize, Option<String>),
+    /// The element of `nodes` with this id is null, and no error entry says so.
+    NodeGone(String),
     /// The field of this alias is null, with an error entry of this type or without. A field
     /// further down is named by its path, such as `nodes/0/rollup`.
     AliasNull(String, Option<String>),

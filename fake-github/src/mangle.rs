@@ -15,6 +15,11 @@ pub(crate) fn mangle(answer: &mut Value, kind: &Kind) {
                 error.as_deref(),
             );
         }
+        Kind::NodeGone(id) => {
+            let nodes = answer.pointer_mut("/data/nodes").and_then(Value::as_array_mut);
+            let is_it = |node: &&mut Value| node["id"] == id.as_str();
+            nodes.into_iter().flatten().filter(is_it).for_each(|node| *node = Value::Null);
+        }
         Kind::AliasNull(alias, error) => {
             let step = |step: &str| step.parse::<usize>().map_or(json!(step), |at| json!(at));
             let path = alias.split('/').map(step).collect();

@@ -92,6 +92,10 @@ fn parts_of_an_answer_are_lost() {
     assert_eq!(spoken["errors"][0]["path"], json!(["nodes", 2]));
     let alias = under(Kind::AliasNull("r0".to_owned(), Some("FORBIDDEN".to_owned()))).value();
     assert!(alias["data"]["r0"].is_null() && alias["data"]["nodes"][0].is_object());
+    let (world, _) = fleet();
+    let gone = under(Kind::NodeGone(world.prs()[1].clone())).value();
+    assert!(gone["data"]["nodes"][1].is_null() && gone["errors"].is_null());
+    assert!(gone["data"]["nodes"][0].is_object());
     let deep = Kind::AliasNull("nodes/1/rollup".to_owned(), Some("FORBIDDEN".to_owned()));
     let deep = under(deep).value();
     assert!(deep["data"]["nodes"][1]["rollup"].is_null() && deep["data"]["nodes"][1].is_object());
