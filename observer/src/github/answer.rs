@@ -133,12 +133,13 @@ impl<'a> Answered<'a> {
     /// The nodes of `nodes(ids:)`, in the order in which they were asked for.
     pub(crate) fn nodes<T: DeserializeOwned>(&self, count: usize) -> Vec<Found<T>> {
         let raw = self.aliases.get("nodes").map(|raw| raw.get());
-        let list: Vec<Option<&RawValue>> =
+        // A `null` is kept as such: that a node is not there is an answer too.
+        let list: Vec<&RawValue> =
             raw.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default();
         if list.len() != count {
             return (0..count).map(|_| Found::Failed).collect();
         }
-        let found = |(index, raw)| self.node(raw, "nodes", Some(index));
+        let found = |(index, raw)| self.node(Some(raw), "nodes", Some(index));
         list.into_iter().enumerate().map(found).collect()
     }
 
