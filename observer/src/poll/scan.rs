@@ -33,6 +33,8 @@ pub(crate) struct Scan {
     pub(crate) due: Timestamp,
     pub(crate) progress: Progress,
     pub(crate) is_in_flight: bool,
+    /// How often in a row a request with it failed after others had not.
+    pub(crate) lost: u32,
 }
 
 impl Scan {
@@ -44,6 +46,7 @@ impl Scan {
             due,
             progress: Progress::default(),
             is_in_flight: false,
+            lost: 0,
         }
     }
 

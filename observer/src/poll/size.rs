@@ -1,5 +1,6 @@
 //! How many things one request asks for, learned from how the host answers: additive increase,
-//! multiplicative decrease.
+//! multiplicative decrease, and after several failures in a row a quick way back. What fails at any
+//! size is an outage, and that says nothing about sizes.
 
 use ao_store::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Size {
     now: u32,
     max: u32,
+    /// What it comes back to with good answers, twice as large with each.
+    aim: u32,
+    /// Whether the last request failed.
+    is_failing: bool,
     /// Good answers since the size changed last.
     good: u32,
     /// When it was halved last, in milliseconds.
@@ -29,22 +34,32 @@ const REMEMBER_MS: i64 = 24 * 3_600_000;
 
 impl Size {
     pub(crate) fn new(max: u32) -> Size {
-        Size { now: max, max, good: 0, halved_at: None }
+        Size { now: max, max, aim: max, is_failing: false, good: 0, halved_at: None }
     }
 
     /// What was learned, under the bound of this program.
     pub(crate) fn remembered(self, max: u32) -> Size {
-        Size { now: self.now.clamp(1, max), max, ..self }
+        Size { now: self.now.clamp(1, max), max, aim: self.aim.min(max), ..self }
     }
 
     pub(crate) fn get(&self) -> usize {
         self.now as usize
     }
 
+    /// What it is when no outage is just over.
+    pub(crate) fn usual(&self) -> usize {
+        self.now.max(self.aim) as usize
+    }
+
     /// An answer came after so many milliseconds.
     pub(crate) fn answered(&mut self, latency_ms: i64, now: Timestamp) {
+        self.is_failing = false;
         if latency_ms > SLOW_MS {
             return self.too_much(now);
+        }
+        if self.now < self.aim {
+            self.now = (self.now * 2).min(self.aim);
+            return;
         }
         if self.now == self.max {
             return;
@@ -64,7 +79,16 @@ impl Size {
 
     /// The host could not answer so much at once.
     pub(crate) fn too_much(&mut self, now: Timestamp) {
-        *self = Size { now: (self.now / 2).max(1), good: 0, halved_at: Some(now.0), max: self.max };
+        let half = (self.now / 2).max(1);
+        // Of failures in a row only the first tells something about the size.
+        let aim = if self.is_failing { self.aim } else { half };
+        *self = Size { now: half, aim, good: 0, halved_at: Some(now.0), ..*self };
+    }
+
+    /// A request came to nothing, perhaps because it asked for so much.
+    pub(crate) fn failed(&mut self, now: Timestamp) {
+        self.too_much(now);
+        self.is_failing = true;
     }
 }
 
@@ -97,5 +121,23 @@ mod tests {
             size.too_much(Timestamp(0));
         }
         assert_eq!(size.get(), 1);
+    }
+
+    #[test]
+    fn an_outage_takes_no_more_than_one_halving() {
+        let mut size = Size::new(100);
+        for _ in 0..20 {
+            size.failed(Timestamp(0));
+        }
+        assert_eq!((size.get(), size.usual()), (1, 50));
+        for expected in [2, 4, 8, 16, 32, 50, 50] {
+            size.answered(100, Timestamp(1));
+            assert_eq!(size.get(), expected);
+        }
+        // A host that can do 30: one more try, and then that is known.
+        size.failed(Timestamp(2));
+        assert_eq!((size.get(), size.usual()), (25, 25));
+        size.answered(100, Timestamp(3));
+        assert_eq!(size.get(), 25);
     }
 }

@@ -24,6 +24,7 @@ impl Engine {
             let found = answered.alias::<ListedRepo>(&format!("r{index}"));
             let Some(scan) = self.scans.get_mut(&key) else { continue };
             scan.is_in_flight = false;
+            scan.lost = 0;
             let before = scan.state.clone();
             #[expect(
                 clippy::cast_possible_truncation,

@@ -59,7 +59,7 @@ impl Engine {
         self.gate.told(Resource::Graphql, &answer.headers, rate, now);
         self.totals.points += rate.map_or(1, |rate| rate.cost.clamp(0, COST_MAX).unsigned_abs());
         if answered.as_ref().is_some_and(|answered| self.adapts(answered)) {
-            return self.put_back(in_flight.kind, Timestamp(now.0 + 1_000));
+            return self.put_back(in_flight.kind, false, now);
         }
         let Some(answered) = answered.filter(|answered| answered.has_data) else {
             return self.lost(in_flight, signal, now, batch);
@@ -74,7 +74,7 @@ impl Engine {
         if signal == Signal::Fine {
             self.learn_size(&in_flight.kind, answer, now);
         } else {
-            self.size(&in_flight.kind, |size| size.too_much(now));
+            self.size(&in_flight.kind, |size| size.failed(now));
             self.totals.failures += 1;
         }
         self.gate.heard(Resource::Graphql, signal, now);
@@ -103,9 +103,14 @@ impl Engine {
             (Signal::Forbidden | Signal::Missing | Signal::Fine, Resource::Graphql) => Signal::Down,
             (signal, _) => signal,
         };
-        if signal == Signal::Heavy {
-            self.size(&in_flight.kind, |size| size.too_much(now));
+        let is_one = matches!(&in_flight.kind,
+            Kind::Look { ids, places, .. } if ids.len() + places.len() <= 1);
+        if signal == Signal::Heavy && !is_one {
+            self.size(&in_flight.kind, |size| size.failed(now));
         }
+        // After a good answer a failure is about what was asked for; after another, about the host.
+        let is_about_it =
+            matches!(signal, Signal::Heavy | Signal::Down) && self.gate.state.failures == 0;
         self.gate.heard(resource, signal, now);
         if signal == Signal::Unauthorized {
             self.refused(now);
@@ -114,23 +119,34 @@ impl Engine {
             Kind::Detail { asks } => self.details_lost(asks, signal, now, batch),
             Kind::Log(log) if signal == Signal::Unauthorized => self.logs.push_back(log),
             Kind::Log(log) => self.log_lost(log),
-            look @ Kind::Look { .. } => self.put_back(look, Timestamp(now.0 + 1_000)),
+            look @ Kind::Look { .. } => self.put_back(look, is_about_it, now),
         }
     }
 
-    /// What a request asked for is due again.
-    fn put_back(&mut self, kind: Kind, again: Timestamp) {
+    /// What a request asked for is due again: behind what has not failed, and ever later the more
+    /// often it failed by itself, so that one thing that is too much for the host keeps no other
+    /// back.
+    fn put_back(&mut self, kind: Kind, is_about_it: bool, now: Timestamp) {
+        let again = |lost: &mut u32| {
+            *lost += u32::from(is_about_it);
+            Timestamp(now.0 + (1_000 << (*lost).min(9)))
+        };
         match kind {
-            Kind::Look { ids, places, listings, .. } => {
+            Kind::Look { level, ids, places, listings } => {
                 for watch in ids.iter().chain(&places) {
                     if let Some(watch) = self.watches.get_mut(watch) {
                         watch.is_in_flight = false;
-                        watch.slim_due = again;
+                        let due = again(&mut watch.lost[level as usize]);
+                        match level {
+                            Level::Slim => watch.slim_due = due,
+                            Level::Wide => watch.wide_due = due,
+                        }
                     }
                 }
                 for (key, _) in listings {
                     if let Some(scan) = self.scans.get_mut(&key) {
                         scan.is_in_flight = false;
+                        scan.due = again(&mut scan.lost);
                     }
                 }
             }
@@ -175,6 +191,7 @@ impl Engine {
         for (id, found) in asked.zip(found) {
             let Some(watch) = self.watches.get_mut(id) else { continue };
             watch.is_in_flight = false;
+            watch.lost[level as usize] = 0;
             let before = watch.poll.clone();
             let mut observation = None;
             match found {

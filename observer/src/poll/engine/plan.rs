@@ -41,6 +41,9 @@ const START_REQUESTS: u32 = 12;
 /// A clock that stood still or jumped this far: the machine slept.
 const SLEPT_MS: i64 = 10 * 60_000;
 
+/// A pull request is looked at alone after so many looks that failed with it.
+const APART: u32 = 2;
+
 /// How far the clock of this machine may have been set back.
 const AHEAD_MS: i64 = 23 * 3_600_000;
 
@@ -146,7 +149,8 @@ impl Engine {
     }
 
     /// The pull requests of a look: those that are due, the most urgent first, then those that
-    /// would be within half of their interval.
+    /// would be within half of their interval. One with which looks fail again and again is looked
+    /// at alone.
     fn choose(&self, level: Level, now: Timestamp) -> Vec<PrId> {
         let size = match level {
             Level::Slim => self.sizes.slim.get(),
@@ -162,15 +166,21 @@ impl Engine {
                     Level::Slim => (watch.due(), slim),
                     Level::Wide => (watch.wide_due, wide),
                 };
-                (at.0 <= now.0.saturating_add(every / 2)).then_some((at, &watch.id))
+                let is_apart = watch.lost[level as usize] >= APART;
+                let is_due = at.0 <= now.0.saturating_add(every / 2);
+                is_due.then_some((at, &watch.id, is_apart))
             })
             .collect();
         due.sort();
+        if let Some((_, id, true)) = due.first() {
+            return vec![(*id).clone()];
+        }
+        due.retain(|(_, _, is_apart)| !is_apart);
         // What comes along must not cost a point of its own.
-        let needed = due.iter().filter(|(at, _)| *at <= now).count().min(size);
+        let needed = due.iter().filter(|(at, ..)| *at <= now).count().min(size);
         let cost = points(level, needed, 0);
         let free = (needed..=size).rev().find(|count| points(level, *count, 0) == cost);
-        due.into_iter().take(free.unwrap_or(needed)).map(|(_, id)| id.clone()).collect()
+        due.into_iter().take(free.unwrap_or(needed)).map(|(_, id, _)| id.clone()).collect()
     }
 
     fn choose_listings(&self, now: Timestamp) -> Vec<(String, Listing)> {
@@ -315,7 +325,8 @@ impl Engine {
     /// What the looks that are planned cost an hour.
     #[expect(clippy::cast_precision_loss, reason = "a number of pull requests")]
     fn points_an_hour(&self, now: Timestamp) -> f64 {
-        let (slim_size, wide_size) = (self.sizes.slim.get() as f64, self.sizes.wide.get() as f64);
+        let (slim_size, wide_size) =
+            (self.sizes.slim.usual() as f64, self.sizes.wide.usual() as f64);
         let interval = self.config.interval_ms();
         let mut points = 0.0;
         let (mut looks_an_hour, hour) = (0.0_f64, 3_600_000.0);
