@@ -277,7 +277,12 @@ pub fn parse_remote(url: &str) -> Option<(String, String)> {
     let path = path.trim_matches('/');
     let path = path.strip_suffix(".git").unwrap_or(path);
     let place = PrRef::new(host, path, 1).ok()?;
-    Some((place.host.to_ascii_lowercase(), place.repo))
+    // git reaches github.com by another name where port 22 is closed.
+    let host = match place.host.to_ascii_lowercase().as_str() {
+        "ssh.github.com" | "www.github.com" => "github.com".to_owned(),
+        other => other.to_owned(),
+    };
+    Some((host, place.repo))
 }
 
 /// The URL of a git remote without the secrets in it: a token does not belong into the store.
@@ -382,6 +387,7 @@ mod tests {
             "HTTPS://github.com/Octo/hello",
             "git@github.com:Octo/hello.git",
             "ssh://git@github.com:22/Octo/hello",
+            "ssh://git@ssh.github.com:443/Octo/hello.git",
         ] {
             assert_eq!(parse_remote(url), place, "{url}");
         }

@@ -361,6 +361,9 @@ pub struct Observation {
     pub branch: Option<String>,
     /// When it was asked for; a fact older than the stored one is ignored.
     pub as_of: Timestamp,
+    /// When the sets were asked for, where that was before the rest: a list of many pages is as old
+    /// as its first.
+    pub sets_as_of: Option<Timestamp>,
     /// The provider's own time of the metadata (`updated_at`).
     pub provider_at: Option<Timestamp>,
     /// The metadata.
@@ -385,6 +388,7 @@ impl Observation {
             session: None,
             branch: None,
             as_of,
+            sets_as_of: None,
             provider_at: None,
             facts: PrFacts::default(),
             checks: Facet::default(),

@@ -18,6 +18,9 @@ use crate::poll::write::{Batch, Written};
 /// The name that stands as actor on the changes of an observer.
 const ACTOR: &str = "observer";
 
+/// A pull request that ended is looked at for a day more, because it may be reopened.
+const ENDED_MS: i64 = 25 * 3_600_000;
+
 /// A pull request that was found and refused by the store is found again after this.
 const REFUSED_MS: i64 = 30 * 60_000;
 
@@ -104,11 +107,11 @@ impl Poller {
     }
 
     fn reload(&mut self, now: Timestamp) -> Result<()> {
+        let ended_before = Timestamp(now.0 - ENDED_MS);
         let host = self.host.clone();
-        let (subjects, polls) = self
-            .store
-            .0
-            .read(|snapshot| Ok((scm::subjects(snapshot, &host)?, scm::polls(snapshot, &host)?)))?;
+        let (subjects, polls) = self.store.0.read(|snapshot| {
+            Ok((scm::subjects(snapshot, &host, ended_before)?, scm::polls(snapshot, &host)?))
+        })?;
         let mut polls: HashMap<PrId, PrPoll> = polls.into_iter().collect();
         let is_wanted = |repo: &str| {
             self.only.is_empty() || self.only.iter().any(|only| only.eq_ignore_ascii_case(repo))

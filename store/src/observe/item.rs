@@ -42,9 +42,6 @@ const SELECT_CHECK: &str = "SELECT app, workflow, event, name, is_required FROM 
           WHERE pr_id = ?1 AND head_sha = ?2 AND kind = ?3 AND app = ?5 AND name = ?6)))
     ORDER BY external_id <> ?4 LIMIT 1";
 
-const DELETE_LOGS: &str = "DELETE FROM pr_check_log WHERE pr_id = ?1 AND external_id NOT IN
-    (SELECT external_id FROM pr_check WHERE pr_id = ?1)";
-
 impl Item for Check {
     const NAME: FacetName = FacetName::Checks;
 
@@ -78,15 +75,10 @@ impl Item for Check {
 
     /// The last lines of a log, as far as they are bounded and their check is stored.
     fn keep_extras(tx: &Tx<'_>, pr: &PrId, checks: &[Check]) -> Result<()> {
-        let mut has_tails = false;
         for check in checks.iter().filter(|check| !check.external_id.is_empty()) {
             if let Some(tail) = &check.log_tail {
                 facet::set_log_tail(tx, pr, &check.external_id, tail)?;
-                has_tails = true;
             }
-        }
-        if has_tails {
-            tx.note("drop old log tails", DELETE_LOGS, [pr.as_str()])?;
         }
         Ok(())
     }

@@ -176,7 +176,7 @@ fn has_delivery(observation: &Observation) -> bool {
 
 /// Names an observation by everything but the time it was asked for.
 fn digest(observation: &Observation, seed: u64) -> [u8; 16] {
-    let Observation { pr, node_id, session, as_of: _, provider_at, facts, .. } = observation;
+    let Observation { pr, node_id, session, provider_at, facts, .. } = observation;
     let Observation { checks, threads, reviews, comments, .. } = observation;
     let facets = (checks, threads, reviews, comments);
     set::digest_of(&(pr, node_id, session, provider_at, facts, facets), seed)

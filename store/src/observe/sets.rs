@@ -34,7 +34,7 @@ impl State {
         pr: &mut Pr,
         observation: &Observation,
     ) -> Result<Applied> {
-        let as_of = observation.as_of;
+        let as_of = observation.sets_as_of.unwrap_or(observation.as_of);
         let id = pr.id.clone();
         Ok(Applied {
             session: pr.session.clone(),

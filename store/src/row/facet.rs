@@ -87,13 +87,18 @@ pub(crate) fn end_of_log(log: &str) -> &str {
 const UPSERT_LOG: &str = "INSERT INTO pr_check_log (pr_id, external_id, tail) VALUES (?1, ?2, ?3)
     ON CONFLICT DO UPDATE SET tail = excluded.tail WHERE tail <> excluded.tail";
 
-/// Stores the last lines of the log of a check; of a log that is gone, an empty one.
+const DELETE_LOGS: &str = "DELETE FROM pr_check_log WHERE pr_id = ?1 AND external_id NOT IN
+    (SELECT external_id FROM pr_check WHERE pr_id = ?1)";
+
+/// Stores the last lines of the log of a check; of a log that is gone, an empty one. Those of checks
+/// that are not stored any more go.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub fn set_log_tail(tx: &Tx<'_>, pr: &PrId, external_id: &str, log: &str) -> Result<()> {
     let params = (pr.as_str(), external_id, end_of_log(log));
-    tx.note("store a log tail", UPSERT_LOG, params).map(|_| ())
+    tx.note("store a log tail", UPSERT_LOG, params)?;
+    tx.note("drop old log tails", DELETE_LOGS, [pr.as_str()]).map(|_| ())
 }
 
 const SELECT_LOGGED: &str = "SELECT external_id FROM pr_check_log WHERE pr_id = ?1";

@@ -274,17 +274,25 @@ pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<Pr>> {
 }
 
 /// The pull requests of active projects at a host, each with whether its session is not terminated.
-pub(crate) fn of_host(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<(Pr, bool)>> {
+pub(crate) fn of_host(
+    snapshot: &Snapshot<'_>,
+    host: &str,
+    ended_before: Timestamp,
+) -> Result<Vec<(Pr, bool, Option<Timestamp>)>> {
     let sql = concat!(
         "SELECT ",
         columns!(),
-        ", (SELECT is_terminated = 0 FROM session WHERE session.id = pr.session_id) FROM pr
+        ", (SELECT is_terminated = 0 FROM session WHERE session.id = pr.session_id),
+        (SELECT meta_provider_at FROM pr_observed WHERE pr_id = pr.id) FROM pr
         WHERE host = ?1 COLLATE NOCASE
             AND project_id IN (SELECT id FROM project WHERE archived_at IS NULL)
+            AND NOT (state IN ('merged', 'closed') AND EXISTS
+                (SELECT 1 FROM pr_poll WHERE pr_id = pr.id AND confirmed_at < ?2))
         ORDER BY repo, number"
     );
-    snapshot.list("list the pull requests of a host", sql, [host], |row| {
-        Ok((read(row)?, row.get::<_, Option<bool>>(39)?.unwrap_or(false)))
+    snapshot.list("list the pull requests of a host", sql, (host, ended_before.0), |row| {
+        let is_session_live = row.get::<_, Option<bool>>(39)?.unwrap_or(false);
+        Ok((read(row)?, is_session_live, row.get::<_, Option<i64>>(40)?.map(Timestamp)))
     })
 }
 

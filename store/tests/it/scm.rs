@@ -294,7 +294,7 @@ fn subjects_are_what_active_projects_have_at_the_host() {
     merged.session = Some(ended);
     merged.facts.state = Some(PrState::Merged);
     observe(&store, &merged);
-    let subjects = || store.read(|s| scm::subjects(s, "github.COM")).unwrap();
+    let subjects = || store.read(|s| scm::subjects(s, "github.COM", Timestamp(0))).unwrap();
     let prs = || -> Vec<_> {
         let prs = subjects().prs.into_iter();
         prs.map(|it| (it.pr.number, it.is_session_live)).collect()
@@ -314,7 +314,10 @@ fn subjects_are_what_active_projects_have_at_the_host() {
     assert_eq!(scans(), [demo(), ("gone".to_owned(), Vec::new())]);
     write(&store, |tx| project::archive(tx, &"gone".parse()?));
     assert_eq!((prs(), scans()), (vec![(7, true)], vec![demo()]), "an archived project");
-    assert_eq!(store.read(|s| scm::subjects(s, "gitlab.com")).unwrap(), scm::Subjects::default());
+    assert_eq!(
+        store.read(|s| scm::subjects(s, "gitlab.com", Timestamp(0))).unwrap(),
+        scm::Subjects::default()
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::id::{ProjectId, SessionId};
 use crate::row::pr::{self, Pr};
 use crate::row::project::{self, Project};
+use crate::time::Timestamp;
 use crate::tx::Snapshot;
 
 /// What there is to observe at one host.
@@ -25,6 +26,8 @@ pub struct SubjectPr {
     pub pr: Pr,
     /// Whether its session is not terminated.
     pub is_session_live: bool,
+    /// The provider's own time of the metadata that is stored.
+    pub provider_at: Option<Timestamp>,
 }
 
 /// A project whose repository may have pull requests that are not tracked yet.
@@ -51,13 +54,18 @@ const SELECT_BRANCHES: &str = "SELECT s.project_id, s.id, s.branch FROM session 
         AND s.kind = 'worker' AND s.is_terminated = 0 AND s.branch <> ''
     ORDER BY s.project_id, s.num";
 
-/// What there is to observe at a host, in three reads whatever the number of sessions.
+/// What there is to observe at a host, in three reads whatever the number of sessions. Pull requests
+/// that ended, and were read once more since, before `ended_before` are left out.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub fn subjects(snapshot: &Snapshot<'_>, host: &str) -> Result<Subjects> {
-    let prs = pr::of_host(snapshot, host)?;
-    let prs = prs.into_iter().map(|(pr, is_session_live)| SubjectPr { pr, is_session_live });
+pub fn subjects(snapshot: &Snapshot<'_>, host: &str, ended_before: Timestamp) -> Result<Subjects> {
+    let prs = pr::of_host(snapshot, host, ended_before)?;
+    let prs = prs.into_iter().map(|(pr, is_session_live, provider_at)| SubjectPr {
+        pr,
+        is_session_live,
+        provider_at,
+    });
     let mut branches: HashMap<ProjectId, Vec<Branch>> = HashMap::new();
     let found = snapshot.list("list branches", SELECT_BRANCHES, [host], |row| {
         let branch = Branch { session: SessionId::stored(row.get(1)?), name: row.get(2)? };
