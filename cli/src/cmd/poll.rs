@@ -28,7 +28,7 @@ const SHOW: Duration = Duration::from_millis(250);
 pub(crate) fn run(context: &Context, args: &Run) -> Result<Ended> {
     let setup = setup(context, args)?;
     let lock = Lock::take(context.database())?;
-    let signals = Signals::listen().map_err(Error::Stdout)?;
+    let signals = Signals::listen().map_err(ao_observer::Error::Runtime)?;
     let is_shown = !context.is_json && std::io::stderr().is_terminal();
     let (stopper, stop) = run::stopper();
     let observer = spawn(move || run::run(&setup, &lock, &stop, progress(is_shown)))?;
@@ -140,7 +140,8 @@ fn wait_for_lock(setup: &Setup, stop: &run::Stop) -> Option<Lock> {
 }
 
 fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
-    thread::Builder::new().name("observer".to_owned()).spawn(work).map_err(Error::Stdout)
+    let spawned = thread::Builder::new().name("observer".to_owned()).spawn(work);
+    Ok(spawned.map_err(ao_observer::Error::Runtime)?)
 }
 
 fn join(observer: JoinHandle<ao_observer::Result<Vec<Report>>>) -> Result<Vec<Report>> {

@@ -19,6 +19,8 @@ impl Lock {
     /// # Errors
     /// `OBSERVER_RUNNING` when another process has it; when the file cannot be made.
     pub fn take(database: &Path) -> Result<Lock> {
+        // Another name of the folder must not be another lock.
+        let database = database.canonicalize().unwrap_or_else(|_| database.to_owned());
         let path = database.with_file_name("observer.lock");
         let failed = |source| Error::Lock { path: path.clone(), source };
         let file = OpenOptions::new()

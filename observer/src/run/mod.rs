@@ -15,13 +15,14 @@ mod origins;
 mod task;
 mod wake;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ao_store::{Store, Timestamp};
+use ao_store::Store;
+use ao_store::row::scm::Credential;
 use tokio::sync::watch;
-use tokio::task::{JoinSet, LocalSet, spawn_blocking};
+use tokio::task::{JoinError, JoinSet, LocalSet, spawn_blocking};
 
 use crate::error::{Error, Result};
 use crate::github::Environment;
@@ -109,11 +110,23 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let board = Rc::new(Board { reports: RefCell::default(), tell: Box::new(tell) });
+    let (reports, is_disabled) = (RefCell::default(), Cell::new(false));
+    let board = Rc::new(Board { reports, is_disabled, tell: Box::new(tell) });
     let outcome = LocalSet::new().block_on(&runtime, all(setup, stop.clone(), Rc::clone(&board)));
     runtime.shutdown_timeout(END);
     outcome?;
     Ok(board.reports.borrow().clone())
+}
+
+/// What the store could not do now it may do later, where there is a later.
+fn passing<T: Default>(setup: &Setup, outcome: Result<T>) -> Result<T> {
+    match outcome {
+        Err(error) if !setup.is_once => {
+            tracing::warn!(%error, "cannot read what to observe");
+            Ok(T::default())
+        }
+        outcome => outcome,
+    }
 }
 
 async fn fill_origins(setup: &Setup) -> Result<()> {
@@ -127,12 +140,31 @@ async fn fill_origins(setup: &Setup) -> Result<()> {
 /// The newest report of each host.
 struct Board {
     reports: RefCell<Vec<Report>>,
+    /// Whether it was told that nothing can be observed.
+    is_disabled: Cell<bool>,
     tell: Box<Tell>,
 }
 
 type Tell = dyn Fn(&[Report]);
 
 impl Board {
+    /// Says once that there are no credentials, when that disables the observer, and else for which
+    /// host there are none.
+    fn mind_credentials(&self, before: Credential, report: &Report) {
+        if report.credential == Credential::Ok {
+            self.is_disabled.set(false);
+        }
+        if report.credential != Credential::Missing || before == Credential::Missing {
+            return;
+        }
+        let is_ok = |it: &Report| it.host != report.host && it.credential == Credential::Ok;
+        if self.reports.borrow().iter().any(is_ok) {
+            tracing::info!(host = report.host, "there are no credentials for this host");
+        } else if !self.is_disabled.replace(true) {
+            tracing::warn!("scm observer disabled: provider credentials unavailable");
+        }
+    }
+
     fn put(&self, report: Report) {
         let mut reports = self.reports.borrow_mut();
         match reports.iter_mut().find(|known| known.host == report.host) {
@@ -151,32 +183,39 @@ async fn all(setup: &Setup, mut stop: Stop, board: Rc<Board>) -> Result<()> {
     loop {
         if filled.is_none_or(|at| at.elapsed() >= ORIGINS_EVERY) {
             filled = Some(Instant::now());
-            fill_origins(setup).await?;
+            tokio::select! {
+                () = stop.asked() => break,
+                done = fill_origins(setup) => passing(setup, done)?,
+            }
         }
-        let hosts = setup.store.read(|snapshot| hosts::of(snapshot, &setup.environment))?;
+        let hosts = setup.store.read(|snapshot| hosts::of(snapshot, &setup.environment));
+        let hosts = passing(setup, hosts.map_err(Error::from))?;
+        let is_beside = hosts.len() > 1;
         for host in hosts {
             if !begun.contains(&host) {
-                let seed = Timestamp::now().0.unsigned_abs() ^ u64::from(std::process::id());
-                let task = task::Task::new(setup, &host, seed, bell.listen(), Rc::clone(&board))?;
+                let task =
+                    task::Task::new(setup, &host, is_beside, bell.listen(), Rc::clone(&board))?;
                 tasks.spawn_local(task.run(stop.clone()));
                 begun.push(host);
             }
         }
         tokio::select! {
             () = stop.asked() => break,
-            ended = tasks.join_next() => match ended {
-                Some(Ok(outcome)) => outcome?,
-                Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
-                None => break,
-            },
-            () = tokio::time::sleep(HOSTS_EVERY), if !setup.is_once => {}
+            () = std::future::ready(()), if setup.is_once => break,
+            // Until it is asked to stop, a task ends by a defect only.
+            Some(ended) = tasks.join_next() => told(ended)?,
+            () = tokio::time::sleep(HOSTS_EVERY) => {}
         }
     }
+    // One host that cannot be asked keeps no other from being read.
+    let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {
-        match ended {
-            Ok(outcome) => outcome?,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
+        first = first.and(told(ended));
     }
-    Ok(())
+    first
+}
+
+/// How a task ended; a panic goes on here.
+fn told(ended: Result<Result<()>, JoinError>) -> Result<()> {
+    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

@@ -43,6 +43,10 @@ pub(super) struct Task {
     transport: Transport,
     environment: Environment,
     token: Option<Token>,
+    /// Why credentials could not be looked for, the last time.
+    failure: Option<String>,
+    /// Whether other hosts are observed as well.
+    is_beside: bool,
     remotes_at: Timestamp,
     is_once: bool,
     wake: watch::Receiver<()>,
@@ -53,10 +57,11 @@ impl Task {
     pub(super) fn new(
         setup: &Setup,
         host: &str,
-        seed: u64,
+        is_beside: bool,
         wake: watch::Receiver<()>,
         board: Rc<Board>,
     ) -> Result<Task> {
+        let seed = Timestamp::now().0.unsigned_abs() ^ u64::from(std::process::id());
         let is_default = host == default_host(&setup.environment);
         let endpoints = match setup.api.clone().filter(|_| is_default) {
             Some(endpoints) => endpoints,
@@ -74,6 +79,8 @@ impl Task {
             transport: Transport::new(&endpoints)?,
             environment: setup.environment.clone(),
             token: None,
+            failure: None,
+            is_beside,
             remotes_at: Timestamp(0),
             is_once: setup.is_once,
             wake,
@@ -91,7 +98,11 @@ impl Task {
     async fn work(&mut self, stop: &mut Stop) -> Result<()> {
         while !stop.is_asked() {
             let now = Timestamp::now();
-            let step = match self.prepare(now).await {
+            let prepared = tokio::select! {
+                () = stop.asked() => break,
+                prepared = self.prepare(now) => prepared,
+            };
+            let step = match prepared {
                 Ok(()) => self.poller.next(now),
                 Err(error) if self.is_once => return Err(error),
                 Err(error) => {
@@ -164,10 +175,22 @@ impl Task {
             Credential::Failed(reason) => Found::Failed(reason),
         };
         let now = Timestamp::now();
+        let before = self.poller.report(now).credential;
+        let failure = match &found {
+            Found::Failed(reason) => Some(reason.clone()),
+            Found::Token { .. } | Found::Missing => None,
+        };
+        if failure.is_some() && failure != self.failure {
+            let reason = failure.as_deref().unwrap_or_default();
+            tracing::warn!(host = self.host, reason, "cannot look for credentials");
+        }
+        self.failure = failure;
         if let Err(error) = self.poller.credential(found, now) {
             tracing::warn!(host = self.host, %error, "cannot store the state of the observer");
         }
-        self.board.put(self.poller.report(now));
+        let report = self.poller.report(now);
+        self.board.mind_credentials(before, &report);
+        self.board.put(report);
         Ok(())
     }
 
@@ -187,7 +210,10 @@ impl Task {
         let report = self.poller.report(now);
         let host = self.host.clone();
         match report.credential {
+            // Where nothing is to be observed, none are needed, if there is another host.
+            State::Missing if self.is_beside && report.watched == 0 => return Ok(true),
             State::Missing => return Err(Error::NoCredentials { host }),
+            State::Unknown if self.failure.is_some() => return Err(Error::NoCredentials { host }),
             State::Invalid => return Err(Error::CredentialsRefused { host }),
             State::Ok | State::Unknown => {}
         }

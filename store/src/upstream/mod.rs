@@ -102,7 +102,7 @@ fn write_pull(tx: &Tx<'_>, pull: &Pull) -> Result<[Delta; 4]> {
     observed::set(tx, id, &seen)?;
     for check in pull.checks.iter().filter(|check| !check.external_id.is_empty()) {
         if let Some(log) = &check.log_tail {
-            facet::set_log_tail(tx, id, &check.external_id, log)?;
+            facet::keep_log_tail(tx, id, &check.external_id, log)?;
         }
     }
     Ok([

@@ -86,11 +86,17 @@ fn variables(host: &str, environment: &Environment) -> Looked {
     failure.map_or(Ok(None), Err)
 }
 
-/// The variable whose token is for this host only, such as `AO_GITHUB_TOKEN_GHE_EXAMPLE_COM`.
+/// The variable whose token is for this host only, such as `AO_GITHUB_TOKEN_GHE_EXAMPLE_COM`. A dot is
+/// one `_`, a hyphen two, anything else three: no two hosts share a token by the spelling of theirs.
 #[must_use]
 pub fn variable_of(host: &str) -> String {
-    let upper = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-    format!("{OWN}_{}", host.chars().map(upper).collect::<String>())
+    let word = |c: char| match c {
+        '.' => "_".to_owned(),
+        '-' => "__".to_owned(),
+        _ if c.is_ascii_alphanumeric() => c.to_ascii_uppercase().to_string(),
+        _ => "___".to_owned(),
+    };
+    format!("{OWN}_{}", host.chars().map(word).collect::<String>())
 }
 
 /// The names of the variables whose token is for this host.

@@ -84,7 +84,7 @@ impl Engine {
                 self.settle(Credential::Missing, now);
             }
             Found::Failed(reason) => {
-                tracing::warn!(host = self.host, reason, "cannot look for credentials");
+                tracing::debug!(host = self.host, reason, "cannot look for credentials");
                 self.identity.has_token = false;
                 self.identity.probe_at = Timestamp(now.0 + MISSING_MS);
             }
@@ -125,7 +125,7 @@ impl Engine {
         let host = &self.host;
         match state {
             Credential::Missing => {
-                tracing::warn!("scm observer disabled: provider credentials unavailable");
+                tracing::debug!(host, "there are no credentials");
             }
             Credential::Invalid => {
                 tracing::warn!(
