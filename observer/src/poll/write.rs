@@ -37,7 +37,6 @@ pub(crate) struct PrWrite {
 
 /// One thing to store.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 pub(crate) enum Write {
     /// Facts about a pull request.
     Pr(Box<PrWrite>),
