@@ -193,8 +193,7 @@ impl Poller {
         match self.apply(&batch, now) {
             Ok(written) => written,
             Err(error) if !is_refusal(&error) => {
-                tracing::warn!(%error, "what was learned cannot be stored now");
-                self.engine.unwritten(&batch, now);
+                self.unwritten(&error, &batch, now);
                 Written::default()
             }
             Err(_) => {
@@ -203,7 +202,8 @@ impl Poller {
                     let part = Arc::new(part);
                     match self.apply(&part, now) {
                         Ok(written) => sum += written,
-                        Err(error) => self.refused(&error, &part, now),
+                        Err(error) if is_refusal(&error) => self.refused(&error, &part, now),
+                        Err(error) => self.unwritten(&error, &part, now),
                     }
                 }
                 sum
@@ -215,6 +215,11 @@ impl Poller {
         let (batch, host) = (Arc::clone(batch), self.host.clone());
         let written = self.store.0.write(Cause::new(ACTOR, now), move |tx| batch.apply(tx, &host));
         Ok(written?.value)
+    }
+
+    fn unwritten(&mut self, error: &Error, batch: &Batch, now: Timestamp) {
+        tracing::warn!(%error, "what was learned cannot be stored now");
+        self.engine.unwritten(batch, now);
     }
 
     fn refused(&mut self, error: &Error, part: &Batch, now: Timestamp) {
