@@ -215,7 +215,7 @@ impl Engine {
         let count = prs.len();
         for (index, (subject, poll)) in prs.iter().enumerate() {
             let is_live = subject.is_session_live;
-            let watch = match self.watches.remove(&subject.pr.id) {
+            let mut watch = match self.watches.remove(&subject.pr.id) {
                 Some(mut known) => {
                     known.adopt(&subject.pr, is_live);
                     known
@@ -230,6 +230,9 @@ impl Engine {
                     watch
                 }
             };
+            if watch.is_terminal() && self.has_moved(&watch) {
+                watch.slim_due = watch.slim_due.min(now);
+            }
             kept.insert(subject.pr.id.clone(), watch);
         }
         self.watches = kept;
@@ -239,6 +242,13 @@ impl Engine {
         self.logs.retain(|log| self.watches.contains_key(&log.pr));
         self.set_grounds(grounds, now);
         self.began.get_or_insert(now);
+    }
+
+    /// Whether its repository is known to have another name now than is stored of it.
+    fn has_moved(&self, watch: &Watch) -> bool {
+        let scan = self.scans.get(&watch.place.repo.to_ascii_lowercase());
+        watch.poll.problem == Problem::None
+            && scan.is_some_and(|scan| !scan.name().eq_ignore_ascii_case(&watch.place.repo))
     }
 
     fn set_grounds(&mut self, grounds: Vec<Ground>, now: Timestamp) {
