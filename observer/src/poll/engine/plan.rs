@@ -13,7 +13,7 @@ use crate::github::call::{Call, Request};
 use crate::github::query::{self, Level, Listing, Look};
 use crate::poll::gate::{Resource, Verdict};
 use crate::poll::round::Wanted;
-use crate::poll::tier;
+use crate::poll::tier::{self, Tier};
 use crate::poll::watch::NEVER;
 
 /// The host gives a request up after ten seconds itself.
@@ -139,7 +139,7 @@ impl Engine {
         if !is_wide && !is_slim && !is_listing {
             return None;
         }
-        let chosen = if is_wide || is_slim { self.choose(level, now) } else { Vec::new() };
+        let chosen = self.choose(level, now);
         let listings = self.choose_listings(now);
         let cost = points(level, chosen.len(), listings.len());
         if let Verdict::Wait(until) = self.gate.may_send(Resource::Graphql, cost, now) {
@@ -167,12 +167,16 @@ impl Engine {
                     Level::Wide => (watch.wide_due, wide),
                 };
                 let is_apart = watch.lost[level as usize] >= APART;
-                let is_due = at.0 <= now.0.saturating_add(every / 2);
+                // What has ended is looked at when it is time, and not as company.
+                let ahead = if watch.tier(now) == Tier::Done { 0 } else { every / 2 };
+                let is_due = at.0 <= now.0.saturating_add(ahead);
                 is_due.then_some((at, &watch.id, is_apart))
             })
             .collect();
         due.sort();
-        if let Some((_, id, true)) = due.first() {
+        if let Some((at, id, true)) = due.first()
+            && *at <= now
+        {
             return vec![(*id).clone()];
         }
         due.retain(|(_, _, is_apart)| !is_apart);
