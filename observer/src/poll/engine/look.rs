@@ -85,8 +85,10 @@ impl Engine {
                 let by_place = places.iter().enumerate();
                 let placed = by_place.map(|(i, _)| answered.pull_request(&format!("p{i}")));
                 let found: Vec<_> = nodes.into_iter().chain(placed).collect();
-                self.looked(level, ids.iter().chain(&places), found, as_of, now, batch);
+                // What was found comes first: a session of which one pull request has ended is not
+                // done while another is open.
                 self.listed(listings, &answered, now, batch);
+                self.looked(level, ids.iter().chain(&places), found, as_of, now, batch);
             }
             Kind::Detail { asks } => self.detailed(asks, &answered, in_flight.as_of, now, batch),
             Kind::Log(_) => {}
