@@ -288,7 +288,9 @@ impl Watch {
             ..Observation::new(self.place.clone(), as_of)
         };
         let mut jobs = BTreeMap::new();
-        if let Some(list) = round.checks {
+        // Those of a head that was pushed over while they were read say nothing any more.
+        let is_of_head = round.checks_head.as_ref() == Some(&self.head_sha);
+        if let Some(list) = round.checks.filter(|_| is_of_head) {
             let completeness = completeness(&list);
             if completeness == Completeness::Complete {
                 self.poll.checks_mark = round.checks_mark.map(|mark| mark.to_bytes());

@@ -1,6 +1,6 @@
 //! Learning from the answer to a look.
 
-use ao_store::observation::Observation;
+use ao_store::observation::{Ci, Observation};
 use ao_store::row::scm::Problem;
 use ao_store::{PrId, PrRef, Timestamp};
 
@@ -297,6 +297,7 @@ impl Watch {
         self.state = node.pr_state();
         self.is_in_merge_queue = node.is_in_merge_queue.unwrap_or(false);
         self.unknown =
+            self.ci = Ci::Unknown;
             if node.is_mergeable_unknown() && !self.is_terminal() { self.unknown + 1 } else { 0 };
         if !self.is_terminal() {
             self.poll.confirmed_at = None;
