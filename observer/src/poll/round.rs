@@ -109,6 +109,8 @@ pub(crate) struct Round {
 impl Round {
     pub(crate) fn new(began: Timestamp) -> Round {
         Round {
+    /// A look saw something else since, so what was read may be older than that.
+    pub(crate) is_overtaken: bool,
             began,
             provider_at: None,
             wanted: VecDeque::new(),
@@ -131,6 +133,7 @@ impl Round {
     }
 
     /// Whether nothing is left to be read.
+            is_overtaken: false,
     pub(crate) fn is_done(&self) -> bool {
         self.wanted.is_empty() && self.in_flight == 0
     }

@@ -12,7 +12,6 @@ use crate::github::answer::{Answered, Found};
 use crate::github::call::Answer;
 use crate::github::classify::{self, Signal};
 use crate::github::map;
-use crate::github::mark::Mark;
 use crate::github::node::{Checks, PartNode};
 use crate::github::query::Part;
 use crate::poll::gate::Resource;
@@ -335,10 +334,7 @@ impl Watch {
             }
         }
         // What a look saw meanwhile is newer than what was read.
-        let is_overtaken = |seen: Option<Mark>, read: Option<Mark>| read.is_some() && seen != read;
-        if is_overtaken(self.seen.checks, round.checks_mark)
-            || is_overtaken(self.seen.talk, round.talk_mark)
-        {
+        if round.is_overtaken {
             self.wide_due = now;
         } else if self.is_terminal() {
             self.poll.confirmed_at.get_or_insert(now);

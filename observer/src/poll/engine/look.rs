@@ -366,13 +366,16 @@ impl Watch {
             page.iter().flat_map(|page| page.nodes.iter().flatten()).flatten().cloned().collect();
         let info = page.map(|page| page.page_info.clone()).unwrap_or_default();
         self.is_list_complete = page.is_some() && !info.has_next_page;
+        let before = self.seen;
         self.seen = Seen {
             checks: Some(node.checks_mark()),
             talk: Some(node.talk_mark()),
             threads: self.is_list_complete.then(|| threads_mark(&self.listed)),
         };
-        if self.round.is_none() {
-            self.begin_round(node, as_of, info.end_cursor);
+        let more_threads = info.end_cursor.filter(|_| info.has_next_page);
+        match &mut self.round {
+            Some(round) => round.is_overtaken |= before != self.seen,
+            None => self.begin_round(node, as_of, more_threads),
         }
         if self.is_terminal() && self.round.is_none() {
             self.poll.confirmed_at.get_or_insert(now);
