@@ -62,7 +62,10 @@ pub(crate) struct Watch {
     pub(crate) wide_due: Timestamp,
     /// Looks in a row that found mergeability unknown.
     pub(crate) unknown: usize,
+    /// The last look that saw it.
     pub(crate) looked_at: Option<Timestamp>,
+    /// The last look that was answered, whatever came of it.
+    pub(crate) answered_at: Option<Timestamp>,
     pub(crate) is_in_flight: bool,
     /// How often in a row a look of each level with it failed after others had not.
     pub(crate) lost: [u32; 2],
@@ -95,6 +98,7 @@ impl Watch {
             wide_due: due,
             unknown: 0,
             looked_at: None,
+            answered_at: None,
             is_in_flight: false,
             lost: [0; 2],
             is_poked: false,

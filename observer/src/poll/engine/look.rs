@@ -194,17 +194,27 @@ impl Engine {
             let Some(watch) = self.watches.get_mut(id) else { continue };
             watch.is_in_flight = false;
             watch.lost[level as usize] = 0;
+            watch.answered_at = Some(as_of);
             let before = watch.poll.clone();
             let mut observation = None;
+            let mut is_read = true;
             match found {
+                Found::Node(node) if node.updated_at.map(Timestamp::from) < watch.provider_at => {
+                    // An answer of a replica that lags: older than what was seen before.
+                    self.totals.stale += 1;
+                    is_read = false;
+                }
                 Found::Node(node) => {
                     observation = watch.see(level, &node, as_of, now, &mut self.totals);
                 }
                 Found::Missing => watch.strike(now),
                 Found::Forbidden => watch.forbidden(now),
-                Found::Failed => self.totals.failures += 1,
+                Found::Failed => {
+                    self.totals.failures += 1;
+                    is_read = false;
+                }
             }
-            watch.schedule(level, self.config.interval_ms(), stretch, now);
+            watch.schedule(level, is_read, self.config.interval_ms(), stretch, now);
             if !watch.node_id.is_empty() {
                 self.by_node.insert(watch.node_id.clone(), id.clone());
             }
@@ -249,7 +259,7 @@ impl Engine {
             self.watches.values().any(|watch| {
                 watch.place.number == poke.number
                     && watch.place.repo.eq_ignore_ascii_case(&poke.repo)
-                    && watch.looked_at.is_none_or(|at| at < poke.at)
+                    && watch.answered_at.is_none_or(|at| at < poke.at)
             })
         };
         let (open, done) = std::mem::take(&mut self.pokes).into_iter().partition(is_open);
@@ -269,11 +279,6 @@ impl Watch {
         totals: &mut crate::poll::totals::Totals,
     ) -> Option<Observation> {
         let provider_at = node.updated_at.map(Timestamp::from);
-        if provider_at < self.provider_at {
-            // An answer of a replica that lags: older than what was seen before.
-            totals.stale += 1;
-            return None;
-        }
         self.is_there();
         self.looked_at = Some(as_of.min(now));
         let mark = node.slim_mark();
@@ -449,8 +454,16 @@ impl Watch {
         self.set_problem(Problem::Forbidden, now);
     }
 
-    /// When it is looked at next.
-    fn schedule(&mut self, level: Level, interval_ms: i64, stretch: f64, now: Timestamp) {
+    /// When it is looked at next. A wide look that came to nothing is repeated when a slim one would
+    /// be due.
+    fn schedule(
+        &mut self,
+        level: Level,
+        is_read: bool,
+        interval_ms: i64,
+        stretch: f64,
+        now: Timestamp,
+    ) {
         let tier = self.tier(now);
         let (slim, wide) = tier::intervals(tier, interval_ms);
         #[expect(
@@ -467,7 +480,7 @@ impl Watch {
         let is_wide_due_now = self.wide_due <= now && level == Level::Slim;
         self.slim_due = after(slim);
         if level == Level::Wide {
-            self.wide_due = after(wide);
+            self.wide_due = after(if is_read { wide } else { slim });
         } else if !is_wide_due_now {
             self.wide_due = self.wide_due.min(after(wide));
         }
