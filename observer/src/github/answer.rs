@@ -40,7 +40,12 @@ impl GraphqlError {
 
     /// Whether it is the host's word on one thing, and not a failure to answer.
     fn is_word(&self) -> bool {
-        self.is(&["NOT_FOUND", "FORBIDDEN", "INSUFFICIENT_SCOPES"])
+        self.is(&["NOT_FOUND"]) || self.is_refusal()
+    }
+
+    /// Whether the credentials may not see something.
+    fn is_refusal(&self) -> bool {
+        self.is(&["FORBIDDEN", "INSUFFICIENT_SCOPES"])
     }
 
     /// Whether it is about this alias, and this index in it where one is given.
@@ -148,6 +153,12 @@ impl<'a> Answered<'a> {
         self.errors.iter().any(|error| !error.is_word())
     }
 
+    /// Whether the credentials may not see something within an alias.
+    pub(crate) fn is_withheld(&self, alias: &str) -> bool {
+        let is_it = |error: &GraphqlError| error.is_at(alias, None) && error.is_refusal();
+        self.errors.iter().any(is_it)
+    }
+
     fn node<T: DeserializeOwned>(
         &self,
         raw: Option<&RawValue>,
@@ -166,7 +177,7 @@ impl<'a> Answered<'a> {
                 serde_json::from_str(text).map_or(Found::Failed, Found::Node)
             }
             (_, Some(error)) if error.is(&["NOT_FOUND"]) => Found::Missing,
-            (_, Some(error)) if error.is(&["FORBIDDEN", "INSUFFICIENT_SCOPES"]) => Found::Forbidden,
+            (_, Some(error)) if error.is_refusal() => Found::Forbidden,
             // Something else is wrong with it, or with the answer as a whole.
             (_, Some(_)) => Found::Failed,
             (_, None) if self.is_partial() => Found::Failed,

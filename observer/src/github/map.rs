@@ -51,7 +51,8 @@ impl PrNode {
         let head = self.head_ref_oid.as_deref()?;
         match &self.commits {
             None => match &self.rollup {
-                None => Some(None),
+                // Counts without a roll-up: it is there, and was not answered.
+                None => self.counts.is_none().then_some(None),
                 Some(rollup) => {
                     let is_of_head = rollup.commit.as_ref().is_none_or(|commit| commit.oid == head);
                     is_of_head.then_some(Some(rollup))
@@ -404,8 +405,8 @@ pub(crate) fn comment(node: CommentNode, thread: Option<&str>) -> Option<Comment
     (!comment.id.is_empty()).then_some(comment)
 }
 
-/// A thread of which all comments, or the first page of them, were read.
-pub(crate) fn thread(id: &str, node: &PartNode, comments: &[Comment], total: i64) -> Thread {
+/// A thread with so many comments; whose they are is not known yet.
+pub(crate) fn thread(id: &str, node: &PartNode, total: i64) -> Thread {
     Thread {
         id: id.to_owned(),
         path: node.path.clone().unwrap_or_default(),
@@ -414,7 +415,7 @@ pub(crate) fn thread(id: &str, node: &PartNode, comments: &[Comment], total: i64
         side: node.diff_side.clone().unwrap_or_default(),
         is_resolved: node.is_resolved,
         is_outdated: node.is_outdated,
-        is_bot: !comments.is_empty() && comments.iter().all(|comment| comment.is_bot),
+        is_bot: false,
         resolved_by: node.resolved_by.as_ref().map(|it| it.login.clone()).unwrap_or_default(),
         comments_total: Some(total),
     }

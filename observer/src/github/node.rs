@@ -90,6 +90,11 @@ pub(crate) struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// Whether something on it was not answered: it is not all that is there.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.nodes.as_ref().is_none_or(|nodes| nodes.iter().any(Option::is_none))
+    }
+
     /// The items that are there.
     pub(crate) fn items(self) -> impl Iterator<Item = T> {
         self.nodes.into_iter().flatten().flatten()

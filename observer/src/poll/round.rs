@@ -10,7 +10,7 @@ use ao_store::Timestamp;
 use ao_store::observation::{Comment, Review, Thread};
 
 use crate::github::mark::Mark;
-use crate::github::node::{ContextNode, PageInfo, ThreadState};
+use crate::github::node::{ContextNode, Page, ThreadState};
 use crate::github::query::{Ask, Part};
 
 /// Pages of one list that are read at most: a host that never ends a list must not be followed for
@@ -27,12 +27,20 @@ pub(crate) struct List<T> {
     pub(crate) is_complete: bool,
     /// It could not be read this time.
     pub(crate) is_failed: bool,
+    /// The credentials may not see all of it: reading it again would be in vain.
+    pub(crate) is_withheld: bool,
     pages: u32,
 }
 
 impl<T> Default for List<T> {
     fn default() -> Self {
-        List { items: Vec::new(), is_complete: false, is_failed: false, pages: 0 }
+        List {
+            items: Vec::new(),
+            is_complete: false,
+            is_failed: false,
+            is_withheld: false,
+            pages: 0,
+        }
     }
 }
 
@@ -48,21 +56,31 @@ impl<T> List<T> {
     }
 
     /// Adds a page; returns the cursor of the next one. A cursor that is missing or does not move
-    /// ends the list as incomplete.
-    pub(crate) fn page(
+    /// ends the list as incomplete. Nodes that are missing on the page are withheld from these
+    /// credentials, or could not be answered.
+    pub(crate) fn page<N>(
         &mut self,
-        items: impl IntoIterator<Item = T>,
-        info: &PageInfo,
+        page: Page<N>,
+        is_withheld: bool,
         after: Option<&str>,
+        read: impl FnMut(N) -> Option<T>,
     ) -> Option<String> {
-        self.items.extend(items);
+        self.is_withheld |= page.has_gaps() && is_withheld;
+        self.is_failed |= page.has_gaps() && !is_withheld;
+        let info = page.page_info.clone();
+        self.items.extend(page.items().filter_map(read));
         self.pages += 1;
         if !info.has_next_page {
             self.is_complete = true;
             return None;
         }
-        let next = info.end_cursor.clone().filter(|next| Some(next.as_str()) != after);
+        let next = info.end_cursor.filter(|next| Some(next.as_str()) != after);
         next.filter(|_| self.pages < PAGES_MAX)
+    }
+
+    /// Whether all of it was read that can be.
+    pub(crate) fn is_read(&self) -> bool {
+        self.is_complete && !self.is_failed
     }
 }
 
@@ -91,6 +109,8 @@ pub(crate) struct Round {
     pub(crate) provider_at: Option<Timestamp>,
     pub(crate) wanted: VecDeque<Wanted>,
     pub(crate) in_flight: usize,
+    /// A look saw something else since, so what was read may be older than that.
+    pub(crate) is_overtaken: bool,
     /// Marks that hold once it has ended well; `None`: not part of it.
     pub(crate) checks_mark: Option<Mark>,
     pub(crate) talk_mark: Option<Mark>,
@@ -109,12 +129,11 @@ pub(crate) struct Round {
 impl Round {
     pub(crate) fn new(began: Timestamp) -> Round {
         Round {
-    /// A look saw something else since, so what was read may be older than that.
-    pub(crate) is_overtaken: bool,
             began,
             provider_at: None,
             wanted: VecDeque::new(),
             in_flight: 0,
+            is_overtaken: false,
             checks_mark: None,
             talk_mark: None,
             checks: None,
@@ -133,7 +152,6 @@ impl Round {
     }
 
     /// Whether nothing is left to be read.
-            is_overtaken: false,
     pub(crate) fn is_done(&self) -> bool {
         self.wanted.is_empty() && self.in_flight == 0
     }

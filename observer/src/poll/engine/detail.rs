@@ -39,7 +39,8 @@ impl Engine {
             let Some(watch) = self.watches.get_mut(&id) else { continue };
             let Some(mut round) = watch.round.take() else { continue };
             round.in_flight -= 1;
-            match answered.alias::<PartNode>(&format!("d{index}")) {
+            let alias = format!("d{index}");
+            match answered.alias::<PartNode>(&alias) {
                 Found::Node(node) => {
                     let at = node.provider_at().map(Timestamp::from);
                     if at.is_some() && at < round.provider_at {
@@ -47,7 +48,7 @@ impl Engine {
                         self.totals.stale += 1;
                         round.failed(wanted);
                     } else {
-                        round.read(wanted, node);
+                        round.read(wanted, node, answered.is_withheld(&alias));
                     }
                 }
                 // It was listed a moment ago. If it is gone, the next listing says so; if it may not
@@ -178,26 +179,23 @@ fn last_lines(text: &str) -> String {
 
 impl Round {
     /// Takes in one page.
-    fn read(&mut self, wanted: Wanted, node: PartNode) {
+    fn read(&mut self, wanted: Wanted, node: PartNode, is_withheld: bool) {
         let after = wanted.ask.after.clone();
         let after = after.as_deref();
         let next = match wanted.ask.part {
-            Part::Checks => self.read_checks(node, after),
+            Part::Checks => self.read_checks(node, is_withheld, after),
             Part::Reviews => node.reviews.and_then(|page| {
-                let info = page.page_info.clone();
-                let reviews = page.items().filter_map(map::review);
-                self.reviews.get_or_insert_default().page(reviews, &info, after)
+                let list = self.reviews.get_or_insert_default();
+                list.page(page, is_withheld, after, map::review)
             }),
             Part::Comments => node.comments.and_then(|page| {
-                let info = page.page_info.clone();
-                let comments = page.items().filter_map(|node| map::comment(node, None));
-                self.comments.get_or_insert_default().page(comments, &info, after)
+                let list = self.comments.get_or_insert_default();
+                list.page(page, is_withheld, after, |node| map::comment(node, None))
             }),
             Part::Threads => node.review_threads.and_then(|page| {
-                let info = page.page_info.clone();
-                self.listed.get_or_insert_default().page(page.items(), &info, after)
+                self.listed.get_or_insert_default().page(page, is_withheld, after, Some)
             }),
-            Part::Thread => self.read_thread(&wanted.ask.id, node, after),
+            Part::Thread => self.read_thread(&wanted.ask.id, node, is_withheld, after),
         };
         if let Some(cursor) = next {
             let Wanted { ask, weight, .. } = wanted;
@@ -205,7 +203,12 @@ impl Round {
         }
     }
 
-    fn read_checks(&mut self, node: PartNode, after: Option<&str>) -> Option<String> {
+    fn read_checks(
+        &mut self,
+        node: PartNode,
+        is_withheld: bool,
+        after: Option<&str>,
+    ) -> Option<String> {
         let head = node.head_ref_oid.clone();
         let Some(checks) = checks_of_head(node) else {
             // There is no roll-up any more: a commit without checks was pushed in between.
@@ -218,25 +221,27 @@ impl Round {
             self.checks = None;
             return None;
         }
-        let info = checks.contexts.page_info.clone();
-        let list = self.checks.as_mut()?;
-        list.page(checks.contexts.items(), &info, after)
+        self.checks.as_mut()?.page(checks.contexts, is_withheld, after, Some)
     }
 
-    fn read_thread(&mut self, id: &str, node: PartNode, after: Option<&str>) -> Option<String> {
+    fn read_thread(
+        &mut self,
+        id: &str,
+        node: PartNode,
+        is_withheld: bool,
+        after: Option<&str>,
+    ) -> Option<String> {
         let Some(page) = node.comments.clone() else {
             self.listed.get_or_insert_default().is_failed = true;
             return None;
         };
-        let info = page.page_info.clone();
         let total = page.total_count;
-        let read: Vec<Comment> =
-            page.items().filter_map(|node| map::comment(node, Some(id))).collect();
         let body = self.bodies.entry(id.to_owned()).or_insert_with(|| Body {
-            thread: map::thread(id, &node, &read, total),
+            thread: map::thread(id, &node, total),
             comments: List::default(),
         });
-        let next = body.comments.page(read, &info, after);
+        let comment = |node| map::comment(node, Some(id));
+        let next = body.comments.page(page, is_withheld, after, comment);
         body.thread.is_bot = !body.comments.items.is_empty()
             && body.comments.items.iter().all(|comment| comment.is_bot);
         next
@@ -255,7 +260,7 @@ fn checks_of_head(node: PartNode) -> Option<Checks> {
 fn completeness<T>(list: &List<T>) -> Completeness {
     if list.is_failed && list.items.is_empty() {
         Completeness::Failed
-    } else if list.is_failed || !list.is_complete {
+    } else if list.is_failed || list.is_withheld || !list.is_complete {
         Completeness::Partial
     } else {
         Completeness::Complete
@@ -291,7 +296,7 @@ impl Watch {
         let is_of_head = round.checks_head.as_ref() == Some(&self.head_sha);
         if let Some(list) = round.checks.filter(|_| is_of_head) {
             let completeness = completeness(&list);
-            if completeness == Completeness::Complete {
+            if list.is_read() {
                 self.poll.checks_mark = round.checks_mark.map(|mark| mark.to_bytes());
             }
             let mut checks = map::checks(list.items, &self.head_sha);
@@ -308,8 +313,10 @@ impl Watch {
                 observation.facts = PrFacts { ci: Some(self.ci), ..PrFacts::default() };
             }
         }
-        let is_talk_read = round.reviews.as_ref().is_none_or(|list| list.is_complete)
-            && round.comments.as_ref().is_none_or(|list| list.is_complete);
+        let is_talk_read = round.reviews.as_ref().is_none_or(List::is_read)
+            && round.comments.as_ref().is_none_or(List::is_read);
+        let are_threads_read = round.listed.as_ref().is_some_and(List::is_read)
+            && round.bodies.values().all(|body| body.comments.is_read());
         if let Some(list) = round.reviews {
             let completeness = completeness(&list);
             observation.reviews = facet(list.items, completeness);
@@ -321,15 +328,14 @@ impl Watch {
             comments: round.comments.map(|list| (completeness(&list), list.items)),
         });
         if let Some(talk) = &talk {
-            let are_bodies_read = talk.are_bodies_read();
-            if talk.threads == Completeness::Complete && are_bodies_read {
+            if are_threads_read {
                 self.poll.threads_mark = Some(look::threads_mark(&talk.states).to_bytes());
                 let known = |it: &crate::github::node::ThreadState| {
                     (it.id.clone(), (it.is_resolved, it.is_outdated))
                 };
                 self.known_threads = talk.states.iter().map(known).collect();
             }
-            if round.talk_mark.is_some() && is_talk_read && are_bodies_read {
+            if round.talk_mark.is_some() && is_talk_read && are_threads_read {
                 self.poll.talk_mark = round.talk_mark.map(|mark| mark.to_bytes());
             }
         }
@@ -352,15 +358,6 @@ impl Watch {
 }
 
 impl Talk {
-    /// Whether each thread that was asked for was read with all of its comments.
-    fn are_bodies_read(&self) -> bool {
-        self.threads == Completeness::Complete
-            && self
-                .bodies
-                .values()
-                .all(|body| completeness(&body.comments) == Completeness::Complete)
-    }
-
     /// The threads and comments of a pull request after what was read, given those that are stored.
     pub(crate) fn compose(
         &self,

@@ -9,6 +9,7 @@ use crate::github::answer::{Answered, Found};
 use crate::github::node::{ListedPr, ListedRepo};
 use crate::github::query::Listing;
 use crate::poll::attribution::{self, Head};
+use crate::poll::scan::Progress;
 use crate::poll::write::{Batch, PrWrite, Write};
 
 impl Engine {
@@ -73,6 +74,11 @@ impl Engine {
             });
         }
         scan.state.name.clone_from(&name_with_owner);
+        if pull_requests.has_gaps() {
+            // What is missing on this page would not be looked for again.
+            scan.progress = Progress::default();
+            return;
+        }
         let info = pull_requests.page_info.clone();
         let items: Vec<ListedPr> = pull_requests.items().collect();
         let made = || items.iter().filter_map(|pr| pr.created_at.map(Timestamp::from));

@@ -9,7 +9,7 @@ use crate::github::answer::{Answered, Found};
 use crate::github::call::{Answer, Reply};
 use crate::github::classify::{self, Signal};
 use crate::github::mark::Mark;
-use crate::github::node::{PrNode, ThreadState};
+use crate::github::node::{Page, PrNode, ThreadState};
 use crate::github::query::{Dialect, Level, Part};
 use crate::github::{map, query};
 use crate::poll::gate::Resource;
@@ -297,12 +297,12 @@ impl Watch {
         let head = node.head_ref_oid.clone().unwrap_or_default();
         if head != self.head_sha {
             self.waiting.clear();
+            self.ci = Ci::Unknown;
         }
         self.head_sha = head;
         self.state = node.pr_state();
         self.is_in_merge_queue = node.is_in_merge_queue.unwrap_or(false);
         self.unknown =
-            self.ci = Ci::Unknown;
             if node.is_mergeable_unknown() && !self.is_terminal() { self.unknown + 1 } else { 0 };
         if !self.is_terminal() {
             self.poll.confirmed_at = None;
@@ -366,12 +366,12 @@ impl Watch {
             .into_iter()
             .map(|suite| map::waiting_check(suite, &self.head_sha))
             .collect();
+        let before = self.seen;
         let page = node.review_threads.as_ref();
         self.listed =
             page.iter().flat_map(|page| page.nodes.iter().flatten()).flatten().cloned().collect();
         let info = page.map(|page| page.page_info.clone()).unwrap_or_default();
-        self.is_list_complete = page.is_some() && !info.has_next_page;
-        let before = self.seen;
+        self.is_list_complete = page.is_some_and(|page| !page.has_gaps()) && !info.has_next_page;
         self.seen = Seen {
             checks: Some(node.checks_mark()),
             talk: Some(node.talk_mark()),
@@ -424,8 +424,10 @@ impl Watch {
                 round.want(Part::Comments, &node.id, None, comments);
             }
         }
-        round.listed = Some(List::begun(self.listed.clone(), self.is_list_complete));
-        match more_threads.filter(|_| !self.is_list_complete) {
+        let mut listed = List::begun(self.listed.clone(), self.is_list_complete);
+        listed.is_failed = node.review_threads.as_ref().is_none_or(Page::has_gaps);
+        round.listed = Some(listed);
+        match more_threads {
             Some(cursor) => round.want(Part::Threads, &node.id, Some(cursor), 100),
             None => self.want_bodies(&mut round),
         }
