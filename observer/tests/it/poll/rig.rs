@@ -1,12 +1,12 @@
 //! An observer with a real store, and a world to observe, both under one virtual clock. Calls are
 //! answered in the process; what goes wrong on the wire is shown in the tests of the transport.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
-use ao_fake_github::{ExpectedPr, NewPr, Request, Response, World};
+use ao_fake_github::{NewPr, Request, Response, World};
 use ao_observer::github::call::{Answer, Call, Failure, Headers, Reply, Request as Ask};
 use ao_observer::poll::{Config, Found, Poller, Step, Totals, Written};
-use ao_store::observation::{Ci, Mergeable, PrState};
 use ao_store::row::change::Change;
 use ao_store::row::pr::{self, Pr};
 use ao_store::row::project::{self, NewProject};
@@ -17,6 +17,9 @@ use tempfile::TempDir;
 
 pub(crate) const REPO: &str = "octo/hello";
 
+/// What [`Rig::tamper`] does.
+pub(crate) type Tamper = Box<dyn FnMut(&str, &mut serde_json::Value)>;
+
 /// One observer and its world.
 pub(crate) struct Rig {
     pub(crate) world: World,
@@ -25,12 +28,16 @@ pub(crate) struct Rig {
     pub(crate) now: Timestamp,
     /// What looking for credentials finds.
     pub(crate) token: Option<&'static str>,
+    /// Why looking for credentials fails, when it does.
+    pub(crate) probe_failure: Option<&'static str>,
     /// How often credentials were looked for.
     pub(crate) probes: u32,
     /// How far the clock of the host is ahead of ours.
     pub(crate) skew: i64,
     /// The calls that were made.
     pub(crate) calls: u64,
+    /// Changes the JSON of an answer of GraphQL, given the name of the operation.
+    pub(crate) tamper: Option<Tamper>,
     seed: u64,
     dir: TempDir,
 }
@@ -47,12 +54,30 @@ impl Rig {
 
     /// A world, and an empty store.
     pub(crate) fn of(world: World) -> Rig {
+        Rig::with_options(world, Options::default())
+    }
+
+    /// A world, and an empty store that is opened so.
+    pub(crate) fn with_options(world: World, options: Options) -> Rig {
         let dir = tempfile::tempdir().unwrap();
-        let (store, _) = Store::create(&dir.path().join("ao.db"), Options::default()).unwrap();
+        let (store, _) = Store::create(&dir.path().join("ao.db"), options).unwrap();
         let now = Timestamp(world.now_ms());
         let poller = Rig::poller_of(&store, 1);
         let token = Some("token");
-        Rig { world, store, poller, now, token, probes: 0, skew: 0, calls: 0, seed: 1, dir }
+        Rig {
+            world,
+            store,
+            poller,
+            now,
+            token,
+            probe_failure: None,
+            probes: 0,
+            skew: 0,
+            calls: 0,
+            tamper: None,
+            seed: 1,
+            dir,
+        }
     }
 
     fn poller_of(store: &Store, seed: u64) -> Poller {
@@ -106,18 +131,29 @@ impl Rig {
     /// Lets the observer work for a time of the virtual clock.
     pub(crate) fn run(&mut self, time: Duration) {
         let end = Timestamp(self.now.0 + i64::try_from(time.as_millis()).unwrap());
+        self.run_until(end, |_| false);
+    }
+
+    /// Lets the observer work until it has made so many calls.
+    pub(crate) fn until_calls(&mut self, calls: u64) {
+        let end = Timestamp(self.now.0 + 3_600_000);
+        self.run_until(end, |rig| rig.calls >= calls);
+        assert_eq!(self.calls, calls, "the observer has nothing to ask");
+    }
+
+    fn run_until(&mut self, end: Timestamp, is_done: impl Fn(&Rig) -> bool) {
         let mut steps = 0_u64;
-        while self.now < end {
+        while self.now < end && !is_done(self) {
             steps += 1;
             assert!(steps < 2_000_000, "the observer does not stop working");
             self.poller.refresh(self.now).unwrap();
             match self.poller.next(self.now) {
                 Step::Probe => self.probe(),
                 Step::Send(call) => self.call(&call),
-                // What waits is woken by changes of the store; here it looks every second.
+                // Nobody but the test changes anything, and not while this runs.
                 Step::Wait(until) => {
                     assert!(until > self.now, "a wait that is over");
-                    self.set_now(until.min(Timestamp(self.now.0 + 1_000)).min(end));
+                    self.set_now(until.min(end));
                 }
             }
         }
@@ -131,6 +167,30 @@ impl Rig {
         self.run(Duration::from_secs(seconds));
     }
 
+    /// The machine sleeps.
+    pub(crate) fn sleep(&mut self, time: Duration) {
+        self.set_now(Timestamp(self.now.0 + i64::try_from(time.as_millis()).unwrap()));
+    }
+
+    /// Does something while another process holds the lock of writers.
+    pub(crate) fn while_locked(&mut self, work: impl FnOnce(&mut Rig)) {
+        let other = Store::open(self.store.path(), Options::default()).unwrap();
+        let (begun, has_begun) = mpsc::channel();
+        let (ended, has_ended) = mpsc::channel::<()>();
+        let cause = self.cause();
+        let holder = std::thread::spawn(move || {
+            other.write(cause, move |_| {
+                begun.send(()).unwrap();
+                let _ = has_ended.recv();
+                Ok(())
+            })
+        });
+        has_begun.recv().unwrap();
+        work(self);
+        drop(ended);
+        holder.join().unwrap().unwrap();
+    }
+
     fn set_now(&mut self, now: Timestamp) {
         self.now = now;
         self.world.set_now_ms(now.0 + self.skew);
@@ -138,9 +198,10 @@ impl Rig {
 
     fn probe(&mut self) {
         self.probes += 1;
-        let found = match self.token {
-            None => Found::Missing,
-            Some(token) => {
+        let found = match (self.probe_failure, self.token) {
+            (Some(reason), _) => Found::Failed(reason.to_owned()),
+            (None, None) => Found::Missing,
+            (None, Some(token)) => {
                 Found::Token { fingerprint: token.to_owned(), source: "GH_TOKEN".to_owned() }
             }
         };
@@ -149,10 +210,8 @@ impl Rig {
 
     fn call(&mut self, call: &Call) {
         self.calls += 1;
-        let response = self.world.answer(&self.request(call));
-        if std::env::var_os("AO_RIG").is_some() {
-            eprintln!("{:?}\n{}", call.request, String::from_utf8_lossy(&response.body));
-        }
+        let mut response = self.world.answer(&self.request(call));
+        self.tamper_with(call, &mut response);
         let latency = i64::try_from(response.latency_ms).unwrap();
         let deadline = i64::try_from(call.deadline.as_millis()).unwrap();
         let reply = match response.transport {
@@ -162,6 +221,17 @@ impl Rig {
         };
         self.set_now(Timestamp(self.now.0 + latency.clamp(1, deadline)));
         self.poller.receive(&reply, self.now);
+    }
+
+    fn tamper_with(&mut self, call: &Call, response: &mut Response) {
+        let (Some(tamper), Ask::Graphql { body }) = (&mut self.tamper, &call.request) else {
+            return;
+        };
+        let names = ["Slim", "Wide", "Detail"];
+        let name = names.into_iter().find(|name| body.contains(&format!("query {name}")));
+        let mut answer = response.value();
+        tamper(name.unwrap(), &mut answer);
+        response.body = answer.to_string().into_bytes();
     }
 
     fn request(&self, call: &Call) -> Request {
@@ -239,133 +309,11 @@ impl Rig {
         (size("ao.db-wal"), size("ao.db"))
     }
 
-    /// What is stored of every tracked pull request is what the world is.
-    pub(crate) fn assert_observed(&self) {
-        for node in self.world.prs() {
-            if self.row(&node).is_some() {
-                self.assert_pr(&node);
-            }
-        }
-    }
-
-    /// What is stored of a pull request is what the world is.
-    pub(crate) fn assert_pr(&self, node: &str) {
-        let expected = self.world.expected(node);
-        let row = self.row(node).unwrap();
-        let facets = self.facets(node);
-        assert_metadata(&row, &expected);
-        let is_open = matches!(expected.state, "open" | "draft");
-        let mut seen: Vec<_> = facets
-            .checks
-            .iter()
-            .filter(|check| check.kind != ao_store::observation::CheckKind::Workflow)
-            .map(|it| {
-                (
-                    it.app.clone(),
-                    it.workflow.clone(),
-                    it.event.clone(),
-                    it.name.clone(),
-                    it.head_sha.clone(),
-                )
-            })
-            .collect();
-        let mut there: Vec<_> = expected
-            .checks
-            .values()
-            .map(|it| {
-                let head = expected.head_oid.clone();
-                (it.app.clone(), it.workflow.clone(), it.event.clone(), it.name.clone(), head)
-            })
-            .collect();
-        (seen.sort(), there.sort());
-        if is_open {
-            assert_eq!(seen, there, "checks of {node}");
-        }
-        let mut seen: Vec<_> = facets
-            .threads
-            .iter()
-            .map(|it| (it.id.clone(), it.is_resolved, it.is_outdated, it.resolved_by.clone()))
-            .collect();
-        let mut there: Vec<_> = expected
-            .threads
-            .iter()
-            .map(|(id, it)| {
-                let by = it.resolved_by.clone().unwrap_or_default();
-                (id.clone(), it.is_resolved, it.is_outdated, by)
-            })
-            .collect();
-        (seen.sort(), there.sort());
-        assert_eq!(seen, there, "threads of {node}");
-        let mut seen: Vec<_> = facets
-            .comments
-            .iter()
-            .map(|it| (it.id.clone(), it.thread_id.clone(), it.body.clone(), it.is_minimized))
-            .collect();
-        let mut there: Vec<_> = expected
-            .comments
-            .iter()
-            .map(|(id, it)| {
-                (
-                    id.clone(),
-                    it.thread.clone().unwrap_or_default(),
-                    it.body.clone(),
-                    it.is_minimized,
-                )
-            })
-            .collect();
-        (seen.sort(), there.sort());
-        assert_eq!(seen, there, "comments of {node}");
-        let mut seen: Vec<_> = facets
-            .reviews
-            .iter()
-            .map(|it| (it.id.clone(), it.state.as_str().to_ascii_uppercase(), it.body.clone()))
-            .collect();
-        let mut there: Vec<_> = expected
-            .reviews
-            .iter()
-            .map(|(id, it)| (id.clone(), it.state.as_str().to_owned(), it.body.clone()))
-            .collect();
-        (seen.sort(), there.sort());
-        assert_eq!(seen, there, "reviews of {node}");
-    }
-
     /// Where a pull request is now.
     pub(crate) fn place(&self, node: &str) -> PrRef {
         let row = self.row(node).unwrap();
         PrRef { host: row.host, repo: row.repo, number: row.number }
     }
-}
-
-fn assert_metadata(row: &Pr, expected: &ExpectedPr) {
-    let ExpectedPr { id, .. } = expected;
-    assert_eq!(row.state.as_str(), expected.state, "state of {id}");
-    assert_eq!(row.title, expected.title, "title of {id}");
-    assert_eq!(row.repo, expected.repo, "repository of {id}");
-    assert_eq!(row.head_sha, expected.head_oid, "head of {id}");
-    assert_eq!(row.head_ref, expected.head_ref, "head branch of {id}");
-    assert_eq!(row.base_ref, expected.base_ref, "base branch of {id}");
-    assert_eq!(row.author, expected.author.clone().unwrap_or_default(), "author of {id}");
-    assert_eq!(row.is_in_merge_queue, expected.is_in_merge_queue, "merge queue of {id}");
-    assert_eq!(row.is_auto_merge, expected.has_auto_merge, "auto-merge of {id}");
-    let word = expected.review_decision.map_or("none".to_owned(), str::to_ascii_lowercase);
-    assert_eq!(row.review_decision.as_str(), word, "decision of {id}");
-    if matches!(row.state, PrState::Open | PrState::Draft) {
-        assert_eq!(row.ci, expected_ci(expected), "ci of {id}");
-        if let Some(mergeable) = expected.mergeable {
-            let mergeable = Mergeable::parse(&mergeable.to_ascii_lowercase());
-            assert_eq!(row.mergeable, mergeable, "mergeable of {id}");
-        }
-    }
-}
-
-fn expected_ci(expected: &ExpectedPr) -> Ci {
-    let ci = match expected.ci.map(|state| state.as_str()) {
-        None => Ci::Unknown,
-        Some("SUCCESS") => Ci::Passing,
-        Some("FAILURE" | "ERROR") => Ci::Failing,
-        Some(_) => Ci::Pending,
-    };
-    if !expected.waiting.is_empty() && ci != Ci::Failing { Ci::Pending } else { ci }
 }
 
 /// An answer of the fake as the transport would tell it.

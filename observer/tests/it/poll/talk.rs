@@ -1,0 +1,173 @@
+//! Reviews, threads and comments as they are: the acceptance cases 19 to 21.
+
+use std::time::Duration;
+
+use ao_fake_github::{Fault, Kind, NewThread, On, ReviewState};
+use ao_store::observation::{Completeness, ReviewState as Stored};
+
+use super::rig::Rig;
+
+fn at(line: u64) -> NewThread {
+    NewThread::at("src/lib.rs", line)
+}
+
+/// Case 19.
+#[test]
+fn a_thread_of_a_reviewer_that_decides_nothing_is_stored() {
+    let mut rig = Rig::new();
+    let pr = rig.tracked("ao/demo-1");
+    rig.minutes(15);
+    let decision = rig.row(&pr).unwrap().review_decision;
+    rig.world.counters.clear();
+    let thread = rig.world.thread_add(&pr, "review-bot[bot]", &at(3), "This leaks.");
+    rig.seconds(132);
+    rig.assert_observed();
+    let stored = rig.facets(&pr);
+    assert_eq!(stored.threads[0].id, thread);
+    assert!(stored.threads[0].is_bot && stored.comments[0].is_bot && stored.reviews[0].is_bot);
+    assert_eq!(stored.reviews[0].state, Stored::Commented);
+    assert_eq!(rig.row(&pr).unwrap().review_decision, decision);
+    assert!(rig.world.counters.of("Detail") <= 2, "{:?}", rig.world.counters.requests);
+}
+
+/// Case 20.
+#[test]
+fn a_reply_in_an_old_thread_is_stored() {
+    let mut rig = Rig::new();
+    let pr = rig.tracked("ao/demo-1");
+    let thread = rig.world.thread_add(&pr, "reviewer", &at(1), "Why?");
+    rig.run(Duration::from_secs(5 * 3_600));
+    let head = rig.head();
+    let reply = rig.world.thread_reply(&thread, "octo-dev", "Because.");
+    rig.minutes(3);
+    rig.assert_observed();
+    let replies = rig.facets(&pr).comments.into_iter().filter(|it| it.id == reply);
+    assert_eq!(replies.map(|it| it.thread_id).collect::<Vec<_>>(), [thread]);
+    let types = rig.types_since(head);
+    assert_eq!(types.iter().filter(|it| *it == "pr_comment_added").count(), 1, "{types:?}");
+}
+
+/// Case 20.
+#[test]
+fn long_threads_and_many_threads_are_stored_whole() {
+    let mut rig = Rig::new();
+    let pr = rig.tracked("ao/demo-1");
+    let mut threads = Vec::new();
+    for line in 1..=120 {
+        threads.push(rig.world.thread_add(&pr, "reviewer", &at(line), "Why?"));
+    }
+    for index in 0..149 {
+        rig.world.thread_reply(&threads[60], "octo-dev", &format!("Answer {index}"));
+    }
+    for thread in &threads[1..] {
+        rig.world.thread_resolve(thread, "octo-dev");
+    }
+    rig.world.counters.clear();
+    rig.minutes(3);
+    rig.assert_observed();
+    let stored = rig.facets(&pr);
+    assert_eq!(stored.comments.iter().filter(|it| it.thread_id == threads[60]).count(), 150);
+    let open: Vec<_> = stored.threads.iter().filter(|it| !it.is_resolved).collect();
+    assert_eq!(open.iter().map(|it| &it.id).collect::<Vec<_>>(), [&threads[0]]);
+    let row = rig.row(&pr).unwrap();
+    assert_eq!(row.threads_state, Completeness::Complete);
+    assert_eq!(row.comments_state, Completeness::Complete);
+    assert!(rig.world.counters.of("Detail") <= 10, "{:?}", rig.world.counters.requests);
+}
+
+/// Case 21.
+#[test]
+fn what_was_edited_deleted_or_dismissed_is_seen_within_one_interval() {
+    let mut rig = Rig::new();
+    let pr = rig.tracked("ao/demo-1");
+    let thread = rig.world.thread_add(&pr, "reviewer", &at(1), "Why?");
+    let reply = rig.world.thread_reply(&thread, "octo-dev", "Because.");
+    let comment = rig.world.comment_add(&pr, "hubot", "Hello");
+    let review = rig.world.review(&pr, "reviewer", ReviewState::ChangesRequested, "Not yet.");
+    rig.minutes(15);
+    rig.assert_observed();
+    rig.world.comment_edit(&comment, "Hello, world");
+    rig.world.comment_delete(&reply);
+    rig.world.dismiss_review(&review);
+    rig.seconds(35);
+    rig.assert_observed();
+    let stored = rig.facets(&pr);
+    let edited = stored.comments.iter().find(|it| it.id == comment).unwrap();
+    assert!(edited.edited_at.is_some() && edited.body == "Hello, world");
+    let dismissed = stored.reviews.iter().find(|it| it.id == review).unwrap();
+    assert_eq!(dismissed.state, Stored::Dismissed);
+}
+
+/// Case 21: GitHub tells nothing when a comment is hidden, so it is found when all is read again.
+#[test]
+fn a_comment_that_was_hidden_is_found_by_the_sweep() {
+    let mut rig = Rig::new();
+    let pr = rig.tracked("ao/demo-1");
+    let comment = rig.world.comment_add(&pr, "hubot", "Buy this");
+    rig.minutes(15);
+    let head = rig.head();
+    rig.world.comment_minimize(&comment, true);
+    rig.run(Duration::from_secs(6 * 3_600 + 600));
+    assert_eq!(rig.types_since(head), ["pr_comment_updated"]);
+    rig.assert_observed();
+}
+
+/// A thread may be listed by one replica and not be known to the next.
+#[test]
+fn a_thread_that_a_replica_does_not_know_yet_is_read_with_the_next_look() {
+    let mut rig = Rig::new();
+    let pr = rig.tracked("ao/demo-1");
+    rig.minutes(15);
+    for error in [Some("NOT_FOUND".to_owned()), None] {
+        let null = Kind::AliasNull("d2".to_owned(), error);
+        rig.world.faults = vec![Fault::times(1, null).on(On::operation("Detail"))];
+        rig.world.comment_add(&pr, "hubot", "Hello");
+        rig.world.thread_add(&pr, "reviewer", &at(1), "Why?");
+        rig.minutes(4);
+        rig.assert_observed();
+        assert_eq!(rig.row(&pr).unwrap().threads_state, Completeness::Complete);
+    }
+}
+
+/// Lists of a replica that lags are not those that the look has seen.
+#[test]
+fn lists_of_a_replica_that_lags_do_not_count() {
+    let mut rig = Rig::new();
+    let pr = rig.tracked("ao/demo-1");
+    rig.world.comment_add(&pr, "hubot", "First");
+    rig.minutes(15);
+    rig.assert_observed();
+    let then = rig.world.snapshot();
+    rig.sleep(Duration::from_secs(5));
+    rig.world.comment_add(&pr, "hubot", "Second");
+    rig.minutes(3);
+    rig.assert_observed();
+    let head = rig.head();
+    rig.sleep(Duration::from_secs(5));
+    rig.world.comment_add(&pr, "hubot", "Third");
+    let until = rig.now.0 + 60_000;
+    let lag = Fault::always(Kind::Stale(then)).on(On::operation("Detail")).until(until);
+    rig.world.faults.push(lag);
+    rig.minutes(5);
+    let types = rig.types_since(head);
+    assert!(!types.contains(&"pr_comment_removed".to_owned()), "{types:?}");
+    rig.assert_observed();
+    assert!(rig.totals().0.stale > 0);
+}
+
+/// What somebody wrote while the lists were read is read at once, and not with some later look.
+#[test]
+fn a_change_during_a_reading_is_read_after_it() {
+    let mut rig = Rig::new();
+    let pr = rig.tracked("ao/demo-1");
+    rig.minutes(15);
+    let until = rig.now.0 + 60_000;
+    let fault = Fault::always(Kind::gateway(502)).on(On::operation("Detail")).until(until);
+    rig.world.faults.push(fault);
+    rig.world.comment_add(&pr, "hubot", "Hello");
+    rig.seconds(50);
+    rig.world.comment_add(&pr, "hubot", "Again");
+    rig.world.merge(&pr);
+    rig.minutes(3);
+    rig.assert_observed();
+}
