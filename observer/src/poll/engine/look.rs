@@ -486,6 +486,10 @@ impl Watch {
         } else if !is_wide_due_now {
             self.wide_due = self.wide_due.min(after(wide));
         }
+        // A wide look is a slim one as well: of two that are due at about the same time one does.
+        if self.wide_due > self.slim_due && self.wide_due.0 - self.slim_due.0 <= slim / 2 {
+            self.wide_due = self.slim_due;
+        }
         if self.unknown > 0
             && let Some(wait) = UNKNOWN_MS.get(self.unknown - 1)
         {

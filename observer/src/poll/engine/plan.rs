@@ -8,7 +8,7 @@ use std::time::Duration;
 use ao_store::row::scm::{Access, Credential};
 use ao_store::{PrId, Timestamp};
 
-use super::{ANSWER_MAX, Engine, InFlight, Kind, LogJob, Step};
+use super::{ANSWER_MAX, DEBOUNCE_MS, Engine, InFlight, Kind, LogJob, Step};
 use crate::github::call::{Call, Request};
 use crate::github::query::{self, Level, Listing, Look};
 use crate::poll::gate::{Resource, Verdict};
@@ -167,10 +167,11 @@ impl Engine {
                     Level::Wide => (watch.wide_due, wide),
                 };
                 let is_apart = watch.lost[level as usize] >= APART;
-                // What has ended is looked at when it is time, and not as company.
-                let ahead = if watch.tier(now) == Tier::Done { 0 } else { every / 2 };
-                let is_due = at.0 <= now.0.saturating_add(ahead);
-                is_due.then_some((at, &watch.id, is_apart))
+                // What has ended, or was looked at a moment ago, is no company.
+                let is_company = watch.tier(now) != Tier::Done
+                    && watch.looked_at.is_none_or(|at| now.0 - at.0 >= DEBOUNCE_MS);
+                let is_soon = is_company && at.0 <= now.0.saturating_add(every / 2);
+                (at <= now || is_soon).then_some((at, &watch.id, is_apart))
             })
             .collect();
         due.sort();
