@@ -1,7 +1,7 @@
 //! Learning from listings: which open pull requests are there that belong to a session.
 
 use ao_store::observation::Observation;
-use ao_store::row::scm::{Access, PrPoll};
+use ao_store::row::scm::{Access, PrPoll, RepoState};
 use ao_store::{PrRef, Timestamp};
 
 use super::Engine;
@@ -97,7 +97,10 @@ impl Engine {
         let names: Vec<(String, String)> = self
             .scans
             .values()
-            .filter(|scan| !scan.state.name.is_empty())
+            .filter(|scan| {
+                let RepoState { repo, name, .. } = &scan.state;
+                !name.is_empty() && !name.eq_ignore_ascii_case(repo)
+            })
             .map(|scan| (scan.state.repo.clone(), scan.state.name.clone()))
             .collect();
         for scan in self.scans.values_mut() {
