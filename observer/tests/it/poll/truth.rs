@@ -53,7 +53,7 @@ fn the_merge_of_an_old_pull_request_is_seen_within_one_interval() {
     assert!(rig.world.counters.total() <= 5, "{:?}", rig.world.counters.requests);
 }
 
-/// What ended is read once more, and then again after an hour and a day.
+/// What ended is read once more, and again after an hour and a day, and comes along with nothing.
 #[test]
 fn what_ended_is_left_alone() {
     let mut rig = Rig::new();
@@ -70,7 +70,6 @@ fn what_ended_is_left_alone() {
     let both = rig.world.log[from..].iter().filter(|served| served.ids == 2);
     let hours: Vec<_> = both.map(|served| (served.at - begun) / 3_600_000).collect();
     assert!(hours.len() <= 4, "{hours:?}");
-    assert!(hours.contains(&0) || hours.contains(&1), "{hours:?}");
 }
 
 /// Something that is done to a pull request.
