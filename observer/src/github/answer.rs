@@ -153,6 +153,18 @@ impl<'a> Answered<'a> {
         self.errors.iter().any(|error| !error.is_word())
     }
 
+    /// Whether the credentials may not see the checks of a pull request.
+    pub(crate) fn withholds_checks(&self, alias: &str, index: Option<usize>) -> bool {
+        let is_of_checks = |error: &GraphqlError| {
+            let path = error.path.as_deref().unwrap_or_default();
+            path.iter().any(|step| matches!(step.as_str(), Some("rollup" | "counts")))
+        };
+        let is_it = |error: &GraphqlError| {
+            error.is_at(alias, index) && error.is_refusal() && is_of_checks(error)
+        };
+        self.errors.iter().any(is_it)
+    }
+
     /// Whether the credentials may not see something within an alias.
     pub(crate) fn is_withheld(&self, alias: &str) -> bool {
         let is_it = |error: &GraphqlError| error.is_at(alias, None) && error.is_refusal();

@@ -35,8 +35,8 @@ const RETRY_AFTER_MAX: u64 = 3_600;
 /// Classifies what came of a request.
 pub(crate) fn failure(failure: &Failure) -> Signal {
     match failure {
-        Failure::Timeout => Signal::Heavy,
-        Failure::Connect(_) | Failure::TooLarge | Failure::Broken(_) => Signal::Down,
+        Failure::Timeout | Failure::TooLarge => Signal::Heavy,
+        Failure::Connect(_) | Failure::Broken(_) => Signal::Down,
     }
 }
 

@@ -48,7 +48,7 @@ impl PrNode {
     /// The roll-up of the head commit; `None` when the answer has none *of the head*: one of an
     /// older head says nothing about this one.
     fn rollup(&self) -> Option<Option<&Rollup>> {
-        let head = self.head_ref_oid.as_deref()?;
+        let head = self.head_ref_oid.as_deref().filter(|_| !self.are_checks_withheld)?;
         match &self.commits {
             None => match &self.rollup {
                 // Counts without a roll-up: it is there, and was not answered.

@@ -210,6 +210,10 @@ pub(crate) struct PrNode {
     pub(crate) reviews: Option<Total>,
     pub(crate) review_threads: Option<Page<ThreadState>>,
     pub(crate) head_ref: Option<HeadRef>,
+
+    /// Whether the credentials may not see its checks; not part of the answer.
+    #[serde(skip)]
+    pub(crate) are_checks_withheld: bool,
 }
 
 /// A pull request of a listing.

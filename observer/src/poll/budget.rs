@@ -35,7 +35,9 @@ impl Budget {
         // A reset that is over is told by a clock that is wrong, or came late.
         let reset_at = if reset_at <= now.0 { now.0 + 60_000 } else { reset_at };
         let reset_at = reset_at.min(now.0 + WINDOW_MS + 60_000);
-        let is_open = self.limit.is_some() && now.0 < self.reset_at;
+        // One that is further on was told by a clock that was set back since.
+        let is_sane = self.reset_at <= now.0 + WINDOW_MS + 60_000;
+        let is_open = self.limit.is_some() && is_sane && now.0 < self.reset_at;
         // Answers overtake each other: within one window a budget only falls.
         let is_same_window = is_open && (reset_at - self.reset_at).abs() < 30_000;
         let is_older_window = is_open && reset_at < self.reset_at - 30_000;

@@ -226,6 +226,11 @@ impl Gate {
                 self.state.secondary_at = until;
                 self.state.block = Some(Block { until, reason: Reason::SecondaryLimit });
             }
+            // Logs lie elsewhere: that they cannot be had says nothing about the host.
+            Signal::Heavy | Signal::Down if resource == Resource::Rest => {
+                let until = now.0 + OUTAGE_MAX_MS;
+                self.state.rest_block = Some(Block { until, reason: Reason::Outage });
+            }
             Signal::Heavy | Signal::Down => {
                 let doubled = (OUTAGE_MS << self.state.failures.min(6)).min(OUTAGE_MAX_MS);
                 let until = now.0 + doubled + self.jitter(doubled / 10);
@@ -251,9 +256,14 @@ impl Gate {
 
     /// Another token has a budget of its own; an outage and the host's anger stay.
     pub(crate) fn new_credential(&mut self) {
-        let block = self.state.block.filter(|block| block.reason == Reason::Outage);
-        let failures = self.state.failures;
-        self.state = Remembered { block, failures, ..Remembered::default() };
+        let is_ours = |block: &Block| block.reason == Reason::RateLimited;
+        self.state = Remembered {
+            graphql: Budget::default(),
+            core: Budget::default(),
+            block: self.state.block.filter(|block| !is_ours(block)),
+            rest_block: self.state.rest_block.filter(|block| !is_ours(block)),
+            ..self.state
+        };
     }
 
     /// The clock of this machine was set back so far: no wait becomes longer by that.

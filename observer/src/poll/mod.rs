@@ -7,6 +7,7 @@ mod config;
 mod engine;
 mod gate;
 mod pace;
+mod pokes;
 mod poller;
 mod report;
 mod round;

@@ -21,9 +21,6 @@ const ACTOR: &str = "observer";
 /// A pull request that ended is looked at for a day more, because it may be reopened.
 const ENDED_MS: i64 = 25 * 3_600_000;
 
-/// A pull request that was found and refused by the store is found again after this.
-const REFUSED_MS: i64 = 30 * 60_000;
-
 /// Where the repositories of a project are, other than its origin: `owner/name` by host.
 pub type Remotes = HashMap<String, Vec<(String, String)>>;
 
@@ -100,9 +97,7 @@ impl Poller {
             self.reload(now)?;
             self.head = Some(head);
         }
-        if !pokes.is_empty() {
-            self.engine.poke(pokes, now);
-        }
+        self.engine.poke(pokes, now);
         Ok(())
     }
 
@@ -211,10 +206,14 @@ impl Poller {
         }
     }
 
-    fn apply(&self, batch: &Arc<Batch>, now: Timestamp) -> Result<Written> {
-        let (batch, host) = (Arc::clone(batch), self.host.clone());
-        let written = self.store.0.write(Cause::new(ACTOR, now), move |tx| batch.apply(tx, &host));
-        Ok(written?.value)
+    fn apply(&mut self, batch: &Arc<Batch>, now: Timestamp) -> Result<Written> {
+        let (job, host) = (Arc::clone(batch), self.host.clone());
+        let done = self.store.0.write(Cause::new(ACTOR, now), move |tx| job.apply(tx, &host))?;
+        let (written, outdated) = done.value;
+        for pr in &outdated {
+            self.engine.outdated(pr, now);
+        }
+        Ok(written)
     }
 
     fn unwritten(&mut self, error: &Error, batch: &Batch, now: Timestamp) {
@@ -229,8 +228,8 @@ impl Poller {
         for pr in part.prs() {
             self.engine.refuse(pr, now);
         }
-        for repo in part.repos() {
-            self.engine.list_again(repo, Timestamp(now.0 + REFUSED_MS));
+        for node_id in part.found() {
+            self.engine.refuse_found(node_id, now);
         }
     }
 

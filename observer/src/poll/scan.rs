@@ -33,6 +33,8 @@ pub(crate) struct Scan {
     pub(crate) due: Timestamp,
     pub(crate) progress: Progress,
     pub(crate) is_in_flight: bool,
+    /// When it was asked for, the last time that there was an answer.
+    pub(crate) answered_at: Option<Timestamp>,
     /// How often in a row a request with it failed after others had not.
     pub(crate) lost: u32,
 }
@@ -46,6 +48,7 @@ impl Scan {
             due,
             progress: Progress::default(),
             is_in_flight: false,
+            answered_at: None,
             lost: 0,
         }
     }

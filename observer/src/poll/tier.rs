@@ -46,6 +46,9 @@ pub(crate) fn tier(facts: &TierFacts, now: Timestamp) -> Tier {
         || age(facts.pushed_at) < 10 * MINUTE
     {
         Tier::Hot
+    } else if facts.changed_at.is_none() {
+        // It was never seen.
+        Tier::Warm
     } else if age(facts.changed_at) >= 72 * HOUR {
         Tier::Cold
     } else if !facts.is_session_live || age(facts.changed_at) >= 6 * HOUR {

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use ao_store::observation::{Check, Ci, PrState};
-use ao_store::row::pr::Pr;
-use ao_store::row::scm::{PrPoll, Problem};
+use ao_store::row::scm::{PrPoll, Problem, SubjectPr};
 use ao_store::{PrId, PrRef, Timestamp};
 
 use crate::github::mark::Mark;
@@ -75,17 +74,18 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(pr: &Pr, is_session_live: bool, poll: PrPoll, due: Timestamp) -> Watch {
+    pub(crate) fn new(subject: &SubjectPr, poll: PrPoll, due: Timestamp) -> Watch {
+        let SubjectPr { pr, is_session_live, provider_at } = subject;
         Watch {
             id: pr.id.clone(),
             node_id: pr.node_id.clone(),
             place: PrRef { host: pr.host.clone(), repo: pr.repo.clone(), number: pr.number },
-            is_session_live,
+            is_session_live: *is_session_live,
             state: pr.state,
             ci: pr.ci,
             is_in_merge_queue: pr.is_in_merge_queue,
             head_sha: pr.head_sha.clone(),
-            provider_at: None,
+            provider_at: *provider_at,
             slim: None,
             meta: None,
             seen: Seen::default(),

@@ -94,6 +94,16 @@ impl Batch {
         })
     }
 
+    /// The node ids of pull requests that were just found.
+    pub(crate) fn found(&self) -> impl Iterator<Item = &str> {
+        self.writes.iter().filter_map(|write| match write {
+            Write::Pr(write) if write.pr.is_none() => {
+                write.observation.as_ref().map(|found| found.node_id.as_str())
+            }
+            _ => None,
+        })
+    }
+
     /// What it is about, in words.
     pub(crate) fn about(&self) -> impl Iterator<Item = String> {
         self.writes.iter().map(|write| match write {
@@ -130,11 +140,14 @@ impl Batch {
     ///
     /// # Errors
     /// Those of the store; nothing is written then.
-    pub fn apply(&self, tx: &Tx<'_>, host: &str) -> Result<Written> {
-        let mut written = Written::default();
+    pub(crate) fn apply(&self, tx: &Tx<'_>, host: &str) -> Result<(Written, Vec<PrId>)> {
+        let (mut written, mut outdated) = (Written::default(), Vec::new());
         for write in &self.writes {
             match write {
-                Write::Pr(write) => write_pr(tx, write, &mut written)?,
+                Write::Pr(write) => {
+                    let is_newest = write_pr(tx, write, &mut written)?;
+                    outdated.extend(write.pr.clone().filter(|_| !is_newest));
+                }
                 Write::Repo(state) => {
                     scm::set_repo(tx, state)?;
                 }
@@ -150,40 +163,45 @@ impl Batch {
         if let Some(state) = &self.host {
             scm::set_host(tx, state)?;
         }
-        Ok(written)
+        Ok((written, outdated))
     }
 }
 
-fn write_pr(tx: &Tx<'_>, write: &PrWrite, written: &mut Written) -> Result<()> {
+/// Says whether nothing that is stored is newer. Where something is, what was read does not count as
+/// read.
+fn write_pr(tx: &Tx<'_>, write: &PrWrite, written: &mut Written) -> Result<bool> {
     let PrWrite { pr, observation, talk, poll } = write;
-    let id = match observation {
-        None => pr.clone(),
-        Some(observation) => observe(tx, pr.as_ref(), observation, talk.as_ref(), written)?,
+    let Some(observation) = observation else {
+        return match pr {
+            Some(id) => scm::set_poll(tx, id, poll).map(|_| true),
+            None => Ok(true),
+        };
     };
-    if let Some(id) = id {
-        scm::set_poll(tx, &id, poll)?;
+    let Some(applied) = observe(tx, pr.as_ref(), observation, talk.as_ref())? else {
+        return Ok(false);
+    };
+    count(written, &applied);
+    let is_newest = applied.stale.is_empty();
+    if is_newest {
+        scm::set_poll(tx, &applied.pr, poll)?;
     }
-    Ok(())
+    Ok(is_newest)
 }
 
-/// Applies one observation; returns the pull request that it is about.
+/// Applies one observation; `None` when it is about no pull request that is stored.
 fn observe(
     tx: &Tx<'_>,
     pr: Option<&PrId>,
     observation: &Observation,
     talk: Option<&Talk>,
-    written: &mut Written,
-) -> Result<Option<PrId>> {
+) -> Result<Option<Applied>> {
     let mut observation = observation.clone();
     if let (Some(pr), Some(talk)) = (pr, talk) {
         let (threads, comments) = (facet::threads(tx, pr)?, facet::comments(tx, pr)?);
         (observation.threads, observation.comments) = talk.compose(threads, comments);
     }
     match apply_observation(tx, &observation)? {
-        Outcome::Applied(applied) => {
-            count(written, &applied);
-            Ok(Some(applied.pr))
-        }
+        Outcome::Applied(applied) => Ok(Some(applied)),
         Outcome::Unattributed { pr, reason } => {
             tracing::debug!(%pr, reason, "it belongs to no session any more");
             Ok(None)

@@ -287,8 +287,14 @@ impl Watch {
         now: Timestamp,
         batch: &mut Batch,
     ) -> BTreeMap<String, i64> {
+        let is_failed = round.checks.as_ref().is_some_and(|list| list.is_failed)
+            || round.reviews.as_ref().is_some_and(|list| list.is_failed)
+            || round.comments.as_ref().is_some_and(|list| list.is_failed)
+            || round.listed.as_ref().is_some_and(|list| list.is_failed);
         let mut observation = Observation {
             node_id: self.node_id.clone(),
+            // What a delivery said since the look is newer than what the look listed.
+            sets_as_of: Some(round.began),
             ..Observation::new(self.place.clone(), as_of)
         };
         let mut jobs = BTreeMap::new();
@@ -342,7 +348,7 @@ impl Watch {
         // What a look saw meanwhile is newer than what was read.
         if round.is_overtaken {
             self.wide_due = now;
-        } else if self.is_terminal() {
+        } else if self.is_terminal() && !is_failed {
             self.poll.confirmed_at.get_or_insert(now);
             self.slim_due = self.recheck_after(now);
             self.wide_due = self.slim_due;

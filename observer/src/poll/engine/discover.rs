@@ -17,6 +17,7 @@ impl Engine {
         &mut self,
         listings: Vec<(String, Listing)>,
         answered: &Answered<'_>,
+        as_of: Timestamp,
         now: Timestamp,
         batch: &mut Batch,
     ) {
@@ -26,6 +27,7 @@ impl Engine {
             let Some(scan) = self.scans.get_mut(&key) else { continue };
             scan.is_in_flight = false;
             scan.lost = 0;
+            scan.answered_at = Some(as_of);
             let before = scan.state.clone();
             #[expect(
                 clippy::cast_possible_truncation,
@@ -136,6 +138,9 @@ impl Engine {
                 // It is open: it was reopened.
                 watch.wide_due = now;
             }
+            return;
+        }
+        if self.refused.get(&pr.id).is_some_and(|until| *until > now) {
             return;
         }
         let person = self.identity.viewer.as_ref().filter(|viewer| viewer.kind == "User");

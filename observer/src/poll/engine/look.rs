@@ -1,7 +1,7 @@
 //! Learning from the answer to a look.
 
 use ao_store::observation::{Ci, Observation};
-use ao_store::row::scm::Problem;
+use ao_store::row::scm::{Poke, Problem};
 use ao_store::{PrId, PrRef, Timestamp};
 
 use super::{Engine, InFlight, Kind};
@@ -9,7 +9,7 @@ use crate::github::answer::{Answered, Found};
 use crate::github::call::{Answer, Reply};
 use crate::github::classify::{self, Signal};
 use crate::github::mark::Mark;
-use crate::github::node::{Page, PrNode, ThreadState};
+use crate::github::node::{Actor, Page, PrNode, ThreadState};
 use crate::github::query::{Dialect, Level, Part};
 use crate::github::{map, query};
 use crate::poll::gate::Resource;
@@ -21,6 +21,9 @@ use crate::poll::write::{Batch, PrWrite, Write};
 /// After how long a mergeability that was unknown is asked for again, in milliseconds: GitHub
 /// computes it when somebody asks, and has it a few seconds later.
 const UNKNOWN_MS: [i64; 5] = [3_000, 6_000, 12_000, 24_000, 60_000];
+
+/// No interval is stretched beyond this.
+const STRETCHED_MAX_MS: i64 = 600_000;
 
 /// No query costs more: it would be refused.
 const COST_MAX: i64 = 5_000;
@@ -37,7 +40,7 @@ impl Engine {
             }
             Reply::Answer(answer) => self.answered(in_flight, answer, now, &mut batch),
         }
-        batch.forget_pokes(self.looked_at_pokes(now));
+        batch.forget_pokes(self.looked_at_pokes());
         batch.host = self.host_state(now);
         batch
     }
@@ -68,7 +71,7 @@ impl Engine {
             return self.lost(in_flight, signal, now, batch);
         }
         if let Some(viewer) = answered.viewer.clone() {
-            self.identity.viewer = Some(viewer);
+            self.meet(viewer);
         }
         self.accepted(now);
         if signal == Signal::Fine {
@@ -84,14 +87,44 @@ impl Engine {
                 let nodes = answered.nodes::<PrNode>(ids.len());
                 let by_place = places.iter().enumerate();
                 let placed = by_place.map(|(i, _)| answered.pull_request(&format!("p{i}")));
-                let found: Vec<_> = nodes.into_iter().chain(placed).collect();
+                let mut found: Vec<_> = nodes.into_iter().chain(placed).collect();
+                self.mind_withheld(&mut found, ids.len(), &answered);
                 // What was found comes first: a session of which one pull request has ended is not
                 // done while another is open.
-                self.listed(listings, &answered, now, batch);
+                self.listed(listings, &answered, as_of, now, batch);
                 self.looked(level, ids.iter().chain(&places), found, as_of, now, batch);
             }
             Kind::Detail { asks } => self.detailed(asks, &answered, in_flight.as_of, now, batch),
             Kind::Log(_) => {}
+        }
+    }
+
+    /// Whose credentials they are. To another person other pull requests may belong.
+    fn meet(&mut self, viewer: Actor) {
+        let before = self.identity.viewer.replace(viewer);
+        if before.is_some() && before != self.identity.viewer {
+            for scan in self.scans.values_mut() {
+                scan.state.watermark = None;
+            }
+        }
+    }
+
+    /// Credentials may see a pull request and not its checks: that there are none is no fact then.
+    fn mind_withheld(&mut self, found: &mut [Found<PrNode>], ids: usize, answered: &Answered<'_>) {
+        for (index, found) in found.iter_mut().enumerate() {
+            let Found::Node(node) = found else { continue };
+            node.are_checks_withheld = match index.checked_sub(ids) {
+                None => answered.withholds_checks("nodes", Some(index)),
+                Some(place) => answered.withholds_checks(&format!("p{place}"), None),
+            };
+            if node.are_checks_withheld && !self.has_told_scope {
+                self.has_told_scope = true;
+                let host = &self.host;
+                tracing::warn!(
+                    host,
+                    "the credentials may not see checks: give them that permission"
+                );
+            }
         }
     }
 
@@ -249,22 +282,24 @@ impl Engine {
         true
     }
 
-    /// The pokes that were answered by a look since.
-    fn looked_at_pokes(&mut self, now: Timestamp) -> Vec<ao_store::row::scm::Poke> {
-        let is_open = |poke: &ao_store::row::scm::Poke| {
-            if poke.number == 0 {
-                let scan = self.scans.get(&poke.repo.to_ascii_lowercase());
-                return scan.is_some_and(|scan| scan.due <= now || scan.is_in_flight);
-            }
-            self.watches.values().any(|watch| {
+    /// The pokes that were answered by a look since, whatever it found.
+    fn looked_at_pokes(&mut self) -> Vec<Poke> {
+        let (watches, scans) = (&self.watches, &self.scans);
+        self.pokes.answered(|poke, heard| {
+            let is_it = |watch: &&Watch| {
                 watch.place.number == poke.number
                     && watch.place.repo.eq_ignore_ascii_case(&poke.repo)
-                    && watch.answered_at.is_none_or(|at| at < poke.at)
-            })
-        };
-        let (open, done) = std::mem::take(&mut self.pokes).into_iter().partition(is_open);
-        self.pokes = open;
-        done
+            };
+            let answered_at = match watches.values().find(is_it) {
+                Some(watch) => watch.answered_at,
+                None => match scans.get(&poke.repo.to_ascii_lowercase()) {
+                    Some(scan) if !scan.candidates.is_empty() => scan.answered_at,
+                    // Nobody is waiting for anything there.
+                    _ => return false,
+                },
+            };
+            answered_at.is_none_or(|at| at < heard)
+        })
     }
 }
 
@@ -473,7 +508,10 @@ impl Watch {
             clippy::cast_precision_loss,
             reason = "milliseconds of some days, and rounding is no matter"
         )]
-        let after = |every: i64| Timestamp(now.0 + (every as f64 * stretch) as i64);
+        let stretched = |every: i64| (every as f64 * stretch) as i64;
+        // However little is left of the budget: it begins anew within the hour.
+        let after =
+            |every: i64| Timestamp(now.0 + stretched(every).min(every.max(STRETCHED_MAX_MS)));
         if self.is_terminal() && self.poll.confirmed_at.is_some() {
             let due = self.recheck_after(now);
             (self.slim_due, self.wide_due) = (due, due);

@@ -25,6 +25,7 @@ use crate::github::query::{Dialect, Level, Listing};
 use crate::poll::attribution::Candidate;
 use crate::poll::config::Config;
 use crate::poll::gate::Gate;
+use crate::poll::pokes::Pokes;
 use crate::poll::round::Wanted;
 use crate::poll::scan::Scan;
 use crate::poll::size::Size;
@@ -134,7 +135,7 @@ pub struct Engine {
     pub(crate) scans: BTreeMap<String, Scan>,
     pub(crate) logs: VecDeque<LogJob>,
     pub(crate) in_flight: Option<InFlight>,
-    pub(crate) pokes: Vec<Poke>,
+    pub(crate) pokes: Pokes,
     pub(crate) totals: Totals,
     /// The start of the observer: work is spread over the first interval.
     pub(crate) began: Option<Timestamp>,
@@ -144,6 +145,10 @@ pub struct Engine {
     pub(crate) newest: Timestamp,
     pub(crate) has_detailed: bool,
     pub(crate) is_hurried: bool,
+    /// Whether it was told that a permission is missing.
+    pub(crate) has_told_scope: bool,
+    /// Pull requests that were found and refused by the store, and until when they are left alone.
+    pub(crate) refused: BTreeMap<String, Timestamp>,
     /// What is stored of this observer.
     pub(crate) stored: HostState,
     pub(crate) rng: fastrand::Rng,
@@ -175,7 +180,7 @@ impl Engine {
             scans: BTreeMap::new(),
             logs: VecDeque::new(),
             in_flight: None,
-            pokes: Vec::new(),
+            pokes: Pokes::default(),
             totals: Totals::default(),
             began: None,
             sent_since_start: 0,
@@ -183,6 +188,8 @@ impl Engine {
             newest: stored.updated_at,
             has_detailed: false,
             is_hurried: false,
+            has_told_scope: false,
+            refused: BTreeMap::new(),
             stored,
             rng: fastrand::Rng::with_seed(seed),
         };
@@ -222,7 +229,7 @@ impl Engine {
                 }
                 None => {
                     let due = self.first_due(index, count, now);
-                    let mut watch = Watch::new(&subject.pr, is_live, poll.clone(), due);
+                    let mut watch = Watch::new(subject, poll.clone(), due);
                     if watch.is_terminal() && watch.poll.confirmed_at.is_some() {
                         let due = watch.recheck_after(now);
                         (watch.slim_due, watch.wide_due) = (due, due);
@@ -278,41 +285,41 @@ impl Engine {
         Timestamp(now.0 + self.config.interval_ms() * slot / slots)
     }
 
-    /// Somebody asks for a look at a pull request, or at the list of a repository.
+    /// Takes over what somebody asks to look at: pull requests, or the lists of repositories. They
+    /// are all that are stored.
     pub fn poke(&mut self, pokes: Vec<Poke>, now: Timestamp) {
         let due = Timestamp(now.0 + if self.is_hurried { 0 } else { DEBOUNCE_MS });
-        for poke in &pokes {
-            if poke.number == 0 {
-                let scan = self.scans.get_mut(&poke.repo.to_ascii_lowercase());
-                if let Some(scan) = scan.filter(|scan| scan.state.access != Access::Forbidden) {
-                    scan.due = scan.due.min(due);
-                }
-                continue;
-            }
+        // A burst of deliveries moves a look forward once, not with each of them.
+        for poke in self.pokes.hear(pokes, now) {
             let is_it = |watch: &&mut Watch| {
                 watch.place.number == poke.number
                     && watch.place.repo.eq_ignore_ascii_case(&poke.repo)
             };
             if let Some(watch) = self.watches.values_mut().find(is_it) {
-                watch.is_poked |= watch.is_in_flight;
-                // A burst of deliveries moves a look forward once, not with each of them.
                 watch.wide_due = watch.wide_due.min(due);
+                continue;
+            }
+            // The repository, or a pull request that is not tracked: it may be one to be found.
+            let scan = self.scans.get_mut(&poke.repo.to_ascii_lowercase());
+            if let Some(scan) = scan.filter(|scan| scan.state.access != Access::Forbidden) {
+                scan.due = scan.due.min(due);
             }
         }
-        let is_new = |poke: &Poke| !self.pokes.contains(poke);
-        let new: Vec<_> = pokes.into_iter().filter(is_new).collect();
-        self.pokes.extend(new);
     }
 
     /// The store refused what was learned of a pull request: it will again, so it is looked at
     /// rarely until it changes.
     pub(crate) fn refuse(&mut self, pr: &PrId, now: Timestamp) {
         if let Some(watch) = self.watches.get_mut(pr) {
-            watch.round = None;
+            watch.forget(Timestamp(now.0 + 20 * self.config.interval_ms()));
             watch.set_problem(Problem::Invalid, now);
-            let due = Timestamp(now.0 + 20 * self.config.interval_ms());
-            (watch.slim_due, watch.wide_due) = (due, due);
         }
+    }
+
+    /// The store refused a pull request that was found: it is not found again for a while.
+    pub(crate) fn refuse_found(&mut self, node_id: &str, now: Timestamp) {
+        self.refused.retain(|_, until| *until > now);
+        self.refused.insert(node_id.to_owned(), Timestamp(now.0 + REFUSED_MS));
     }
 
     /// What was listed of a repository was not stored: all of it is listed again.
@@ -322,6 +329,13 @@ impl Engine {
         };
         if let Some(scan) = self.scans.values_mut().find(is_it) {
             scan.forget(due);
+        }
+    }
+
+    /// The store knows something newer: what was read counts as not read.
+    pub(crate) fn outdated(&mut self, pr: &PrId, now: Timestamp) {
+        if let Some(watch) = self.watches.get_mut(pr) {
+            watch.forget(Timestamp(now.0 + 4 * self.config.interval_ms()));
         }
     }
 
@@ -340,6 +354,9 @@ impl Engine {
         self.totals.unwritten += 1;
     }
 }
+
+/// A pull request that was found and refused by the store is left alone for this long.
+const REFUSED_MS: i64 = 6 * 3_600_000;
 
 /// Deliveries come in bursts; a look waits for the rest of one.
 const DEBOUNCE_MS: i64 = 2_500;

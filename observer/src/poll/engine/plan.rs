@@ -20,7 +20,7 @@ use crate::poll::watch::NEVER;
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// A log that is not over by then is not worth the wait.
-const LOG_DEADLINE: Duration = Duration::from_secs(20);
+const LOG_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How much of a log is read, and how much of its end is kept.
 const LOG_MAX: usize = 256 << 20;
