@@ -1,5 +1,5 @@
-//! Observing one host: when to ask what, and what the answers mean. All of it is pure but
-//! [`Batch::apply`], which stores what was learned.
+//! Observing one host: when to ask what, and what the answers mean. All of it is pure but [`Poller`],
+//! which joins it to a store.
 
 mod attribution;
 mod budget;

@@ -129,13 +129,19 @@ const READERS: &[(&str, Reader)] = &[
     ("check_suite", |payload, receipt| check::deliver_suite(payload.read()?, receipt)),
     ("status", |payload, receipt| check::deliver_status(payload.read()?, receipt)),
     ("workflow_run", |payload, receipt| check::deliver_workflow(payload.read()?, receipt)),
-    ("push", |payload, _| {
-        payload.read::<IgnoredAny>()?;
-        // The pull_request delivery of the same push has the new head.
-        let reason = "a push carries no fact about a pull request";
-        Ok(Delivery::Ignored { reason, place: RepoPlace::named_by(payload.json) })
-    }),
+    // The pull_request delivery of the same push has the new head.
+    ("push", |payload, _| about_repo(payload, "a push carries no fact about a pull request")),
+    // A new name is learned by looking.
+    ("repository", |payload, _| about_repo(payload, "a repository is no pull request")),
+    ("merge_group", |payload, _| about_repo(payload, "a merge group is no pull request")),
+    ("ping", |payload, _| about_repo(payload, "a ping says that deliveries come")),
 ];
+
+/// A delivery that says no more than that something happened in its repository.
+fn about_repo(payload: Payload<'_>, reason: &'static str) -> Result<Delivery> {
+    payload.read::<IgnoredAny>()?;
+    Ok(Delivery::Ignored { reason, place: RepoPlace::named_by(payload.json) })
+}
 
 /// The names of the events that are understood.
 pub fn events() -> impl Iterator<Item = &'static str> {
