@@ -33,7 +33,7 @@ const LISTINGS_MAX: usize = 50;
 const DETAIL_NODES: i64 = 500;
 
 /// A detail that has waited so long goes before the looks.
-const DETAIL_PATIENCE_MS: i64 = 30_000;
+const DETAIL_PATIENCE_MS: i64 = 5_000;
 
 /// The first interval after a start sees no more requests than this.
 const START_REQUESTS: u32 = 12;
