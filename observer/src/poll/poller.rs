@@ -208,8 +208,18 @@ impl Poller {
 
     fn apply(&mut self, batch: &Arc<Batch>, now: Timestamp) -> Result<Written> {
         let (job, host) = (Arc::clone(batch), self.host.clone());
-        let done = self.store.0.write(Cause::new(ACTOR, now), move |tx| job.apply(tx, &host))?;
+        let cause = Cause::new(ACTOR, now);
+        let done = self.store.0.write(cause, move |tx| job.apply(tx, &host))?;
         let (written, outdated) = done.value;
+        let is_next = |head: Cursor| {
+            head.epoch == done.cursor.epoch
+                && head.seq.0.checked_add_unsigned(done.changes) == Some(done.cursor.seq.0)
+        };
+        // What this wrote about known pull requests changes nothing of what is to be observed; what
+        // others wrote since the subjects were read may.
+        if self.head.is_some_and(is_next) && written.found == 0 && !batch.renames() {
+            self.head = Some(done.cursor);
+        }
         for pr in &outdated {
             self.engine.outdated(pr, now);
         }

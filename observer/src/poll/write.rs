@@ -117,6 +117,11 @@ impl Batch {
         })
     }
 
+    /// Whether a repository got another name.
+    pub(crate) fn renames(&self) -> bool {
+        self.writes.iter().any(|write| matches!(write, Write::Renamed { .. }))
+    }
+
     /// The repositories that it is about, of which a pull request was found among others.
     pub(crate) fn repos(&self) -> impl Iterator<Item = &str> {
         self.writes.iter().filter_map(|write| match write {
