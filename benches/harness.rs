@@ -253,6 +253,11 @@ impl Run {
         ));
     }
 
+    /// Prints a line of its own: a table, say.
+    pub fn note(&self, line: fmt::Arguments<'_>) {
+        self.print(line);
+    }
+
     fn print(&self, line: fmt::Arguments<'_>) {
         // Nobody is left to tell when standard output is gone.
         let _ = writeln!(io::stdout().lock(), "{line}");
