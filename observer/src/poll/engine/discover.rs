@@ -1,7 +1,7 @@
 //! Learning from listings: which open pull requests are there that belong to a session.
 
 use ao_store::observation::Observation;
-use ao_store::row::scm::{Access, PrPoll, RepoState};
+use ao_store::row::scm::{Access, PrPoll};
 use ao_store::{PrRef, Timestamp};
 
 use super::Engine;
@@ -99,12 +99,12 @@ impl Engine {
         let names: Vec<(String, String)> = self
             .scans
             .values()
-            .filter(|scan| {
-                let RepoState { repo, name, .. } = &scan.state;
-                !name.is_empty() && !name.eq_ignore_ascii_case(repo)
-            })
-            .map(|scan| (scan.state.repo.clone(), scan.state.name.clone()))
+            .map(|scan| (scan.state.repo.clone(), scan.name().to_owned()))
+            .filter(|(repo, name)| !name.eq_ignore_ascii_case(repo))
             .collect();
+        if names.is_empty() {
+            return;
+        }
         for scan in self.scans.values_mut() {
             for candidate in &mut scan.candidates {
                 for (old, new) in &names {

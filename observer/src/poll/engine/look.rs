@@ -241,7 +241,13 @@ impl Engine {
                     observation = watch.see(level, &node, as_of, now, &mut self.totals);
                 }
                 Found::Missing => watch.strike(now),
-                Found::Forbidden => watch.forbidden(now),
+                Found::Forbidden => {
+                    // Of a repository that is listed, the listing says so, and once.
+                    let key = watch.place.repo.to_ascii_lowercase();
+                    let is_listed =
+                        self.scans.get(&key).is_some_and(|scan| !scan.candidates.is_empty());
+                    watch.forbidden(is_listed, now);
+                }
                 Found::Failed => {
                     self.totals.failures += 1;
                     is_read = false;
@@ -484,8 +490,8 @@ impl Watch {
         }
     }
 
-    fn forbidden(&mut self, now: Timestamp) {
-        if self.poll.problem != Problem::Forbidden {
+    fn forbidden(&mut self, is_listed: bool, now: Timestamp) {
+        if self.poll.problem != Problem::Forbidden && !is_listed {
             tracing::warn!(pr = %self.place, "the credentials may not see this pull request");
         }
         self.set_problem(Problem::Forbidden, now);
