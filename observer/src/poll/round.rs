@@ -151,6 +151,14 @@ impl Round {
         self.wanted.push_back(Wanted { ask, weight: weight.clamp(1, 100), tries: 0 });
     }
 
+    /// Whether a list could not be read.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.checks.as_ref().is_some_and(|list| list.is_failed)
+            || self.reviews.as_ref().is_some_and(|list| list.is_failed)
+            || self.comments.as_ref().is_some_and(|list| list.is_failed)
+            || self.listed.as_ref().is_some_and(|list| list.is_failed)
+    }
+
     /// Whether nothing is left to be read.
     pub(crate) fn is_done(&self) -> bool {
         self.wanted.is_empty() && self.in_flight == 0

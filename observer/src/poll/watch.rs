@@ -68,8 +68,6 @@ pub(crate) struct Watch {
     pub(crate) is_in_flight: bool,
     /// How often in a row a look of each level with it failed after others had not.
     pub(crate) lost: [u32; 2],
-    /// Somebody asked for a look while one was under way.
-    pub(crate) is_poked: bool,
     pub(crate) round: Option<Round>,
 }
 
@@ -101,7 +99,6 @@ impl Watch {
             answered_at: None,
             is_in_flight: false,
             lost: [0; 2],
-            is_poked: false,
             round: None,
         }
     }

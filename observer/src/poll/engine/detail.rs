@@ -7,12 +7,13 @@ use ao_store::observation::{
 };
 use ao_store::{PrId, Timestamp};
 
-use super::{Engine, LogJob, look};
+use super::{Engine, LogJob, see};
 use crate::github::answer::{Answered, Found};
 use crate::github::call::Answer;
 use crate::github::classify::{self, Signal};
 use crate::github::map;
-use crate::github::node::{Checks, PartNode};
+use crate::github::mark::Mark;
+use crate::github::node::{Checks, ContextNode, PartNode};
 use crate::github::query::Part;
 use crate::poll::gate::Resource;
 use crate::poll::round::{Body, List, Round, Wanted};
@@ -287,10 +288,7 @@ impl Watch {
         now: Timestamp,
         batch: &mut Batch,
     ) -> BTreeMap<String, i64> {
-        let is_failed = round.checks.as_ref().is_some_and(|list| list.is_failed)
-            || round.reviews.as_ref().is_some_and(|list| list.is_failed)
-            || round.comments.as_ref().is_some_and(|list| list.is_failed)
-            || round.listed.as_ref().is_some_and(|list| list.is_failed);
+        let is_failed = round.is_failed();
         let mut observation = Observation {
             node_id: self.node_id.clone(),
             // What a delivery said since the look is newer than what the look listed.
@@ -301,23 +299,7 @@ impl Watch {
         // Those of a head that was pushed over while they were read say nothing any more.
         let is_of_head = round.checks_head.as_ref() == Some(&self.head_sha);
         if let Some(list) = round.checks.filter(|_| is_of_head) {
-            let completeness = completeness(&list);
-            if list.is_read() {
-                self.poll.checks_mark = round.checks_mark.map(|mark| mark.to_bytes());
-            }
-            let mut checks = map::checks(list.items, &self.head_sha);
-            let failed = checks.items.iter().filter(|check| check.status == CheckStatus::Failed);
-            for check in failed {
-                if let Some(job) = checks.jobs.get(&check.external_id) {
-                    jobs.insert(check.external_id.clone(), *job);
-                }
-            }
-            checks.items.extend(self.waiting.iter().cloned());
-            observation.checks = facet(checks.items, completeness);
-            // The host's own roll-up counts, which the store would else compute from the checks.
-            if self.ci != Ci::Unknown {
-                observation.facts = PrFacts { ci: Some(self.ci), ..PrFacts::default() };
-            }
+            jobs = self.take_checks(list, round.checks_mark, &mut observation);
         }
         let is_talk_read = round.reviews.as_ref().is_none_or(List::is_read)
             && round.comments.as_ref().is_none_or(List::is_read);
@@ -335,7 +317,7 @@ impl Watch {
         });
         if let Some(talk) = &talk {
             if are_threads_read {
-                self.poll.threads_mark = Some(look::threads_mark(&talk.states).to_bytes());
+                self.poll.threads_mark = Some(see::threads_mark(&talk.states).to_bytes());
                 let known = |it: &crate::github::node::ThreadState| {
                     (it.id.clone(), (it.is_resolved, it.is_outdated))
                 };
@@ -359,6 +341,31 @@ impl Watch {
             talk,
             poll: self.poll.clone(),
         })));
+        jobs
+    }
+
+    /// The checks of the head; returns the jobs of those that failed.
+    fn take_checks(
+        &mut self,
+        list: List<ContextNode>,
+        mark: Option<Mark>,
+        observation: &mut Observation,
+    ) -> BTreeMap<String, i64> {
+        let completeness = completeness(&list);
+        if list.is_read() {
+            self.poll.checks_mark = mark.map(|mark| mark.to_bytes());
+        }
+        let map::Checks { mut items, mut jobs } = map::checks(list.items, &self.head_sha);
+        let is_failed = |id: &str| {
+            items.iter().any(|it| it.external_id == id && it.status == CheckStatus::Failed)
+        };
+        jobs.retain(|id, _| is_failed(id));
+        items.extend(self.waiting.iter().cloned());
+        observation.checks = facet(items, completeness);
+        // The host's own roll-up counts, which the store would else compute from the checks.
+        if self.ci != Ci::Unknown {
+            observation.facts = PrFacts { ci: Some(self.ci), ..PrFacts::default() };
+        }
         jobs
     }
 }

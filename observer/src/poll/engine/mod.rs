@@ -13,6 +13,7 @@ mod discover;
 mod look;
 mod memory;
 mod plan;
+mod see;
 
 use std::collections::{BTreeMap, VecDeque};
 

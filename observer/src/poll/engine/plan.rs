@@ -224,7 +224,6 @@ impl Engine {
         for id in chosen {
             let Some(watch) = self.watches.get_mut(id) else { continue };
             watch.is_in_flight = true;
-            watch.is_poked = false;
             if watch.node_id.is_empty() {
                 places.push(id.clone());
                 look.places.push((watch.place.repo.clone(), watch.place.number));
