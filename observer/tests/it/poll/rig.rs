@@ -1,5 +1,5 @@
 //! An observer with a real store, and a world to observe, both under one virtual clock. Calls are
-//! answered in the process; what goes wrong on the wire is shown in the tests of the transport.
+//! answered in the process, or over a socket where the test is about the wire.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -14,6 +14,8 @@ use ao_store::row::session::{self, NewSession, SessionKind};
 use ao_store::row::{change, facet, scm};
 use ao_store::{Cause, Options, PrRef, SessionId, Store, Timestamp};
 use tempfile::TempDir;
+
+use super::socket::Socket;
 
 pub(crate) const REPO: &str = "octo/hello";
 
@@ -38,6 +40,10 @@ pub(crate) struct Rig {
     pub(crate) calls: u64,
     /// Changes the JSON of an answer of GraphQL, given the name of the operation.
     pub(crate) tamper: Option<Tamper>,
+    /// When each query was sent, and its body, where a test wants them.
+    pub(crate) queries: Option<Vec<(Timestamp, String)>>,
+    /// Calls are made over this.
+    pub(crate) socket: Option<Socket>,
     seed: u64,
     dir: TempDir,
 }
@@ -75,9 +81,33 @@ impl Rig {
             skew: 0,
             calls: 0,
             tamper: None,
+            queries: None,
+            socket: None,
             seed: 1,
             dir,
         }
+    }
+
+    /// A world of so many repositories and pull requests, each of a session, seen and read to the
+    /// end.
+    pub(crate) fn fleet(repos: usize, prs: usize) -> Rig {
+        let mut rig = Rig::unseen(repos, prs);
+        rig.minutes(5);
+        let prs = rig.world.prs();
+        assert!(prs.iter().all(|pr| rig.row(pr).is_some()), "they were found");
+        rig
+    }
+
+    /// The same, and nothing was seen of it.
+    pub(crate) fn unseen(repos: usize, prs: usize) -> Rig {
+        let rig = Rig::of(World::fleet(repos, prs, 2, 1));
+        for repo in 0..repos {
+            rig.project(&format!("p{repo}"), &format!("octo/repo-{repo}"));
+        }
+        for pr in 0..prs {
+            rig.session(&format!("p{}", pr % repos), &format!("ao/work-{pr}"));
+        }
+        rig
     }
 
     fn poller_of(store: &Store, seed: u64) -> Poller {
@@ -167,6 +197,12 @@ impl Rig {
         self.run(Duration::from_secs(seconds));
     }
 
+    /// The clock of this machine, and of nobody else, is set to another time.
+    pub(crate) fn set_clock(&mut self, now: Timestamp) {
+        self.skew += self.now.0 - now.0;
+        self.set_now(now);
+    }
+
     /// The machine sleeps.
     pub(crate) fn sleep(&mut self, time: Duration) {
         self.set_now(Timestamp(self.now.0 + i64::try_from(time.as_millis()).unwrap()));
@@ -210,6 +246,18 @@ impl Rig {
 
     fn call(&mut self, call: &Call) {
         self.calls += 1;
+        if let (Some(queries), Ask::Graphql { body }) = (&mut self.queries, &call.request) {
+            queries.push((self.now, body.clone()));
+        }
+        let (reply, latency) = match &self.socket {
+            Some(socket) => socket.send(&mut self.world, self.token.unwrap_or_default(), call),
+            None => self.answered(call),
+        };
+        self.set_now(Timestamp(self.now.0 + latency));
+        self.poller.receive(&reply, self.now);
+    }
+
+    fn answered(&mut self, call: &Call) -> (Reply, i64) {
         let mut response = self.world.answer(&self.request(call));
         self.tamper_with(call, &mut response);
         let latency = i64::try_from(response.latency_ms).unwrap();
@@ -219,8 +267,7 @@ impl Rig {
             Some(_) => Reply::Failed(Failure::Broken("the connection broke".to_owned())),
             None => Reply::Answer(answer(response)),
         };
-        self.set_now(Timestamp(self.now.0 + latency.clamp(1, deadline)));
-        self.poller.receive(&reply, self.now);
+        (reply, latency.clamp(1, deadline))
     }
 
     fn tamper_with(&mut self, call: &Call, response: &mut Response) {
@@ -265,6 +312,14 @@ impl Rig {
                 })
             })
             .unwrap()
+    }
+
+    /// The end of the log of a check of a pull request, by the name of the check.
+    pub(crate) fn log_tail(&self, node: &str, check: &str) -> Option<String> {
+        let row = self.row(node).unwrap();
+        let checks = self.facets(node).checks;
+        let check = checks.into_iter().find(|it| it.name == check).unwrap();
+        self.store.read(|snapshot| facet::log_tail(snapshot, &row.id, &check.external_id)).unwrap()
     }
 
     pub(crate) fn poll(&self, node: &str) -> scm::PrPoll {
