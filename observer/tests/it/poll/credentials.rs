@@ -20,10 +20,10 @@ fn bug_7_without_a_token_and_without_subjects_that_is_known_at_once_and_nothing_
         (host.credential, host.since),
         (Credential::Missing, Some(Timestamp(rig.now.0 - 1_000)))
     );
-    rig.seconds(58);
+    rig.seconds(8);
     assert_eq!((rig.probes, rig.calls), (1, 0), "exactly one");
     rig.minutes(60);
-    assert_eq!((rig.probes, rig.calls), (61, 0), "and one each minute, without a request");
+    assert_eq!((rig.probes, rig.calls), (361, 0), "and one each ten seconds, without a request");
 }
 
 /// Case 6.
