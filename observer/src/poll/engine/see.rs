@@ -40,6 +40,9 @@ impl Watch {
         if is_core_news {
             self.note_change(node, provider_at, now);
             self.poll.wide_mark = Some(core.to_bytes());
+            if let Some(round) = &mut self.round {
+                round.is_overtaken = true;
+            }
         }
         if is_core_news && level == Level::Slim && self.slim.is_some() {
             self.wide_due = now;
