@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ao_fake_github::{Fault, Kind, NewThread, On, ReviewState};
-use ao_store::observation::{Completeness, ReviewState as Stored};
+use ao_fake_github::{CheckSpec, Conclusion, Fault, Kind, NewThread, On, ReviewState};
+use ao_store::observation::{Completeness, PrState, ReviewState as Stored};
 
 use super::rig::Rig;
 
@@ -155,19 +155,23 @@ fn lists_of_a_replica_that_lags_do_not_count() {
     assert!(rig.totals().0.stale > 0);
 }
 
-/// What somebody wrote while the lists were read is read at once, and not with some later look.
+/// What somebody wrote while lists were read is read after it, and not with some later look: also
+/// when it is about a list that did not have to be read, and the pull request has ended meanwhile.
 #[test]
 fn a_change_during_a_reading_is_read_after_it() {
     let mut rig = Rig::new();
     let pr = rig.tracked("ao/demo-1");
     rig.minutes(15);
-    let until = rig.now.0 + 60_000;
-    let fault = Fault::always(Kind::gateway(502)).on(On::operation("Detail")).until(until);
-    rig.world.faults.push(fault);
-    rig.world.comment_add(&pr, "hubot", "Hello");
-    rig.seconds(50);
-    rig.world.comment_add(&pr, "hubot", "Again");
+    rig.world.faults.push(Fault::always(Kind::internal()).on(On::operation("Detail")));
+    rig.world.check(&pr, &CheckSpec::job("ci", "test"), Conclusion::Success);
+    rig.seconds(40);
+    rig.world.comment_add(&pr, "hubot", "Well done");
     rig.world.merge(&pr);
+    while rig.row(&pr).unwrap().state != PrState::Merged {
+        rig.until_calls(rig.calls + 1);
+    }
+    // The look has told no more than that there is news; now the reading goes on.
+    rig.world.faults.clear();
     rig.minutes(3);
     rig.assert_observed();
 }
