@@ -165,7 +165,10 @@ impl World {
         let name = self.state.repos[self.state.prs[self.pr_at(pr)].repo].full_name();
         match rng.below(4) {
             0 => self.star(&name),
-            1 => self.rename_repo(&name, &format!("renamed-{}", self.state.serial)),
+            1 => {
+                self.state.serial += 1;
+                self.rename_repo(&name, &format!("renamed-{}", self.state.serial));
+            }
             _ => drop(self.base_push(&name, "main")),
         }
     }

@@ -59,6 +59,13 @@ impl World {
     fn move_repo(&mut self, what: &'static str, repo: &str, full_name: &str) {
         let at = self.repo_at(repo);
         let id = self.state.repos[at].id.clone();
+        let is_taken = |(other, it): (usize, &Repo)| {
+            other != at && !it.deleted && it.full_name().eq_ignore_ascii_case(full_name)
+        };
+        assert!(
+            !self.state.repos.iter().enumerate().any(is_taken),
+            "there is another repository {full_name}"
+        );
         self.note(what, None, &id);
         let now = self.now_ms();
         let (owner, name) = full_name.split_once('/').unwrap_or(("octo", full_name));
