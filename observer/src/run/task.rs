@@ -217,16 +217,13 @@ impl Task {
             State::Invalid => return Err(Error::CredentialsRefused { host }),
             State::Ok | State::Unknown => {}
         }
-        if !self.poller.has_work(now) {
-            return Ok(true);
-        }
         let wait = until.0.saturating_sub(now.0);
         match report.block {
             Some((Reason::Outage, _)) if wait > PATIENCE_MS => Err(Error::Unavailable { host }),
-            Some((reason, until)) if reason != Reason::Outage => {
-                Err(Error::Throttled { host, reason: reason.as_str(), until })
-            }
-            _ => Ok(false),
+            Some((Reason::Outage, _)) => Ok(false),
+            _ if !self.poller.has_work(now) => Ok(true),
+            Some((reason, until)) => Err(Error::Throttled { host, reason: reason.as_str(), until }),
+            None => Ok(false),
         }
     }
 

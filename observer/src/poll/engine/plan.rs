@@ -13,8 +13,9 @@ use crate::github::call::{Call, Request};
 use crate::github::query::{self, Level, Listing, Look};
 use crate::poll::gate::{Resource, Verdict};
 use crate::poll::round::Wanted;
+use crate::poll::scan::Scan;
 use crate::poll::tier::{self, Tier};
-use crate::poll::watch::NEVER;
+use crate::poll::watch::{NEVER, Watch};
 
 /// The host gives a request up after ten seconds itself.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -31,6 +32,9 @@ const LISTINGS_MAX: usize = 50;
 
 /// Nodes that one detail request asks for at most: more than that, and the host gives up.
 const DETAIL_NODES: i64 = 500;
+
+/// What fails by itself is tried so often by a run that ends when all was read.
+const TRIES: u32 = 3;
 
 /// A detail that has waited so long goes before the looks.
 const DETAIL_PATIENCE_MS: i64 = 5_000;
@@ -81,12 +85,19 @@ impl Engine {
         Step::Wait(earliest.max(Timestamp(now.0 + 1)))
     }
 
-    /// Whether there is something that could be done now if the limits allowed it.
+    /// Whether there is something that could be done now if the limits allowed it, or that was lost
+    /// and is tried again. What was lost several times by itself will be lost again.
     #[must_use]
     pub fn has_work(&self, now: Timestamp) -> bool {
+        let is_lost = |lost: u32| (1..=TRIES).contains(&lost);
+        let has_look = |watch: &Watch| {
+            watch.due() <= now || watch.round.is_some() || watch.lost.iter().any(|it| is_lost(*it))
+        };
+        let has_listing =
+            |scan: &Scan| !scan.candidates.is_empty() && (scan.due <= now || is_lost(scan.lost));
         self.identity.state != Credential::Missing
-            && (self.watches.values().any(|watch| watch.due() <= now || watch.round.is_some())
-                || self.scans.values().any(|scan| scan.due <= now && !scan.candidates.is_empty())
+            && (self.watches.values().any(has_look)
+                || self.scans.values().any(has_listing)
                 || !self.logs.is_empty())
     }
 
@@ -201,7 +212,7 @@ impl Engine {
             })
             .collect();
         due.sort_by_key(|(_, scan)| scan.due);
-        let listing = |(key, scan): (&String, &crate::poll::scan::Scan)| {
+        let listing = |(key, scan): (&String, &Scan)| {
             let listing = Listing {
                 repo: scan.name().to_owned(),
                 first: scan.page_size(),
