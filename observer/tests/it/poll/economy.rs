@@ -38,7 +38,7 @@ fn an_idle_hour_of_a_hundred_pull_requests_costs_260_points() {
 /// Row 15 of the budgets: a cycle is no more than the theoretical minimum and its share of lists.
 #[test]
 fn an_idle_cycle_is_one_request_for_each_hundred() {
-    for (repos, prs, minutes) in [(3, 10, 60), (10, 100, 30), (20, 400, 12)] {
+    for (repos, prs, minutes) in [(3, 10, 60), (10, 100, 20), (20, 400, 8)] {
         let mut rig = Rig::fleet(repos, prs);
         idle(&mut rig, minutes);
         let least = u64::try_from(prs).unwrap().div_ceil(100);

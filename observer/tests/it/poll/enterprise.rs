@@ -40,7 +40,7 @@ fn a_server_of_ones_own_is_observed_at_its_own_paths() {
 /// Case 55: without stated limits the bound of the observer itself holds.
 #[test]
 fn a_host_that_states_no_limits_is_asked_no_more_than_others() {
-    let mut rig = Rig::unseen(4, 100);
+    let mut rig = Rig::unseen(4, 40);
     rig.world.options.rate_headers = false;
     rig.minutes(5);
     rig.assert_observed();

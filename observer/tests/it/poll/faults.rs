@@ -60,7 +60,7 @@ fn header(name: &str, value: &str) -> Kind {
 fn every_fault() -> Vec<Kind> {
     let words = ["mergeable", "mergeStateStatus", "reviewDecision", "status", "conclusion"];
     // An author that is gone is a fact, and one that came back is seen when all is read again.
-    let gone = ["headRepository", "resolvedBy"];
+    let gone = ["headRepository", "headRef"];
     let mut kinds = vec![
         Kind::gateway(502),
         Kind::gateway(503),
@@ -143,6 +143,22 @@ fn no_fault_is_taken_for_a_fact_and_all_of_them_end() {
     ] {
         assert_harmless(&mut rig, &pr, &kind, 1);
         rig.minutes(62);
+        rig.assert_observed();
+    }
+}
+
+/// An account that is gone is no fault but a fact; where it was none, the next reading of everything
+/// takes it back.
+#[test]
+fn authors_that_are_gone_for_a_while_are_back_within_a_sweep() {
+    for name in ["author", "resolvedBy"] {
+        let (mut rig, [pr, _]) = rich();
+        let head = rig.head();
+        grow(&mut rig, &pr);
+        rig.world.faults.push(Fault::times(3, field(name)).on(On::Graphql));
+        rig.minutes(10);
+        assert_eq!(false_facts(&rig, head), [""; 0], "{name}");
+        rig.minutes(7 * 60);
         rig.assert_observed();
     }
 }
