@@ -103,12 +103,12 @@ fn our_own_variable_is_for_the_default_host() {
     let home = home.with("GH_HOST", "Git.Corp.example");
     assert_eq!(found(&home, SERVER, "mine"), "AO_GITHUB_TOKEN");
     assert!(is_missing(&home, HOSTED), "one token is for one host");
-    let home = Home::new().with("AO_GITHUB_TOKEN_GIT_CORP_EXAMPLE_8443", "port");
-    assert_eq!(
-        found(&home, "git.corp.example:8443", "port"),
-        "AO_GITHUB_TOKEN_GIT_CORP_EXAMPLE_8443"
-    );
-    assert!(is_missing(&home, SERVER));
+    let name = "AO_GITHUB_TOKEN_GIT_CORP_EXAMPLE___8443";
+    let home = Home::new().with(name, "port");
+    assert_eq!(found(&home, "git.corp.example:8443", "port"), name);
+    for other in [SERVER, "git-corp.example:8443", "git.corp.example.8443"] {
+        assert!(is_missing(&home, other), "the spelling of {other} is another");
+    }
 }
 
 #[test]
