@@ -301,7 +301,7 @@ fn bad_deliveries_have_their_codes() {
     let code = |event: &str, payload: &str| {
         deliver(event, payload.as_bytes(), None, NOW).unwrap_err().code()
     };
-    assert_eq!(code("ping", "{}"), Code::InvalidDelivery);
+    assert_eq!(code("gollum", "{}"), Code::InvalidDelivery);
     assert_eq!(code("status", "{}"), Code::InvalidJson);
     assert_eq!(code("status", "{"), Code::InvalidJson);
     assert_eq!(code("status", "[]"), Code::InvalidJson);
