@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 
 /// One budget: so many points until a point in time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Points a window; `None`: the host has told of no limit.
-    pub limit: Option<i64>,
+    pub(crate) limit: Option<i64>,
     /// What is left of them.
-    pub remaining: i64,
+    pub(crate) remaining: i64,
     /// When the window ends, in milliseconds by the clock of this machine.
-    pub reset_at: i64,
+    pub(crate) reset_at: i64,
 }
 
 /// A window is an hour; a reset further on is a clock that is wrong.

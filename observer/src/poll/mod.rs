@@ -18,11 +18,10 @@ mod totals;
 mod watch;
 mod write;
 
-pub use budget::Budget;
 pub use config::{Config, INTERVAL_MAX, INTERVAL_MIN};
-pub use engine::{Engine, Found, Step};
+pub use engine::{Found, Step};
 pub use gate::Reason;
 pub use poller::{Poller, Remotes};
 pub use report::Report;
 pub use totals::Totals;
-pub use write::{Batch, Written};
+pub use write::Written;

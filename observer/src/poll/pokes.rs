@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ao_store::Timestamp;
 use ao_store::row::scm::Poke;
 
-/// The pokes that are stored, each by repository and number, and when it was heard of: the clock of
-/// who poked may be another.
+/// The pokes that are stored, each by repository and number, and when it was heard of, by the clock
+/// of the requests: that of who poked may be another, and ours may be set back.
 #[derive(Debug, Default)]
 pub(crate) struct Pokes(BTreeMap<(String, i64), (Poke, Timestamp)>);
 

@@ -32,7 +32,6 @@ pub(crate) struct Scan {
     branches: Mark,
     pub(crate) due: Timestamp,
     pub(crate) progress: Progress,
-    pub(crate) is_in_flight: bool,
     /// When it was asked for, the last time that there was an answer.
     pub(crate) answered_at: Option<Timestamp>,
     /// How often in a row a request with it failed after others had not.
@@ -47,7 +46,6 @@ impl Scan {
             branches: Mark::of(&""),
             due,
             progress: Progress::default(),
-            is_in_flight: false,
             answered_at: None,
             lost: 0,
         }

@@ -71,6 +71,20 @@ pub(crate) fn intervals(tier: Tier, interval_ms: i64) -> (i64, i64) {
     (slim, wide)
 }
 
+/// No interval is stretched beyond this.
+const STRETCHED_MAX_MS: i64 = 600_000;
+
+/// An interval that is so many times as long, so that the budget lasts. However little is left of
+/// that: it begins anew within the hour, so none becomes longer than ten minutes by it.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "milliseconds of some days, and rounding is no matter"
+)]
+pub(crate) fn stretched(every_ms: i64, stretch: f64) -> i64 {
+    ((every_ms as f64 * stretch) as i64).min(every_ms.max(STRETCHED_MAX_MS))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +106,13 @@ mod tests {
 
     fn ago(hours: i64) -> Option<Timestamp> {
         Some(Timestamp(NOW.0 - hours * HOUR))
+    }
+
+    #[test]
+    fn an_interval_is_stretched_up_to_ten_minutes() {
+        assert_eq!(stretched(30_000, 2.5), 75_000);
+        assert_eq!(stretched(30_000, 1e9), 600_000);
+        assert_eq!(stretched(HOUR, 3.0), HOUR, "what is longer already stays as it is");
     }
 
     #[test]

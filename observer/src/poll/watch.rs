@@ -65,7 +65,6 @@ pub(crate) struct Watch {
     pub(crate) looked_at: Option<Timestamp>,
     /// The last look that was answered, whatever came of it.
     pub(crate) answered_at: Option<Timestamp>,
-    pub(crate) is_in_flight: bool,
     /// How often in a row a look of each level with it failed after others had not.
     pub(crate) lost: [u32; 2],
     pub(crate) round: Option<Round>,
@@ -97,7 +96,6 @@ impl Watch {
             unknown: 0,
             looked_at: None,
             answered_at: None,
-            is_in_flight: false,
             lost: [0; 2],
             round: None,
         }

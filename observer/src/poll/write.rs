@@ -50,7 +50,7 @@ pub(crate) enum Write {
 
 /// What one answer taught.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(crate) struct Batch {
     pub(crate) writes: Vec<Write>,
     pub(crate) host: Option<HostState>,
     pokes: Vec<Poke>,
@@ -78,7 +78,7 @@ impl AddAssign for Written {
 impl Batch {
     /// Whether there is nothing to store.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.host.is_none() && self.pokes.is_empty()
     }
 

@@ -154,6 +154,10 @@ impl Engine {
                 self.refused(now);
                 return self.logs.push_back(log);
             }
+            // A word to wait is no word on this log.
+            Signal::RetryAfter(_) | Signal::Exhausted | Signal::Secondary => {
+                return self.logs.push_back(log);
+            }
             _ => {
                 self.totals.failures += 1;
                 return self.log_lost(log);

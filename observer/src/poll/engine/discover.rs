@@ -10,6 +10,7 @@ use crate::github::node::{ListedPr, ListedRepo};
 use crate::github::query::Listing;
 use crate::poll::attribution::{self, Head};
 use crate::poll::scan::Progress;
+use crate::poll::tier;
 use crate::poll::write::{Batch, PrWrite, Write};
 
 impl Engine {
@@ -25,17 +26,10 @@ impl Engine {
         for (index, (key, _)) in listings.into_iter().enumerate() {
             let found = answered.alias::<ListedRepo>(&format!("r{index}"));
             let Some(scan) = self.scans.get_mut(&key) else { continue };
-            scan.is_in_flight = false;
             scan.lost = 0;
             scan.answered_at = Some(as_of);
             let before = scan.state.clone();
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_precision_loss,
-                reason = "milliseconds of minutes"
-            )]
-            let next = Timestamp(now.0 + (self.config.interval_ms() as f64 * stretch) as i64);
-            scan.due = next;
+            scan.due = Timestamp(now.0 + tier::stretched(self.config.interval_ms(), stretch));
             match found {
                 Found::Node(repo) => self.read_listing(&key, repo, now, batch),
                 Found::Missing => self.unseen(&key, Access::Missing, now),

@@ -7,7 +7,7 @@ use super::{Engine, InFlight, Kind};
 use crate::github::answer::{Answered, Found};
 use crate::github::call::{Answer, Reply};
 use crate::github::classify::{self, Signal};
-use crate::github::node::{Actor, PrNode};
+use crate::github::node::PrNode;
 use crate::github::query::{Dialect, Level};
 use crate::poll::gate::Resource;
 use crate::poll::watch::Watch;
@@ -18,7 +18,7 @@ const COST_MAX: i64 = 5_000;
 
 impl Engine {
     /// Learns from what came of the request in flight; returns what is to be stored.
-    pub fn receive(&mut self, reply: &Reply, now: Timestamp) -> Batch {
+    pub(crate) fn receive(&mut self, reply: &Reply, now: Timestamp) -> Batch {
         let mut batch = Batch::default();
         let Some(in_flight) = self.in_flight.take() else { return batch };
         match reply {
@@ -59,7 +59,7 @@ impl Engine {
             return self.lost(in_flight, signal, now, batch);
         }
         if let Some(viewer) = answered.viewer.clone() {
-            self.meet(viewer);
+            self.identity.viewer = Some(viewer);
         }
         self.accepted(now);
         if signal == Signal::Fine {
@@ -84,16 +84,6 @@ impl Engine {
             }
             Kind::Detail { asks } => self.detailed(asks, &answered, in_flight.as_of, now, batch),
             Kind::Log(_) => {}
-        }
-    }
-
-    /// Whose credentials they are. To another person other pull requests may belong.
-    fn meet(&mut self, viewer: Actor) {
-        let before = self.identity.viewer.replace(viewer);
-        if before.is_some() && before != self.identity.viewer {
-            for scan in self.scans.values_mut() {
-                scan.state.watermark = None;
-            }
         }
     }
 
@@ -158,7 +148,6 @@ impl Engine {
             Kind::Look { level, ids, places, listings } => {
                 for watch in ids.iter().chain(&places) {
                     if let Some(watch) = self.watches.get_mut(watch) {
-                        watch.is_in_flight = false;
                         let due = again(&mut watch.lost[level as usize]);
                         match level {
                             Level::Slim => watch.slim_due = due,
@@ -168,7 +157,6 @@ impl Engine {
                 }
                 for (key, _) in listings {
                     if let Some(scan) = self.scans.get_mut(&key) {
-                        scan.is_in_flight = false;
                         scan.due = again(&mut scan.lost);
                     }
                 }
@@ -213,7 +201,6 @@ impl Engine {
         let stretch = self.stretch(now) * jitter;
         for (id, found) in asked.zip(found) {
             let Some(watch) = self.watches.get_mut(id) else { continue };
-            watch.is_in_flight = false;
             watch.lost[level as usize] = 0;
             watch.answered_at = Some(as_of);
             let before = watch.poll.clone();
@@ -292,7 +279,7 @@ impl Engine {
                     _ => return false,
                 },
             };
-            answered_at.is_none_or(|at| at < heard)
+            answered_at.is_none_or(|at| at <= heard)
         })
     }
 }

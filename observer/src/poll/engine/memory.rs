@@ -58,7 +58,7 @@ fn bound(size: Size) -> u32 {
 
 impl Engine {
     /// What looking for credentials found.
-    pub fn credential(&mut self, found: Found, now: Timestamp) {
+    pub(crate) fn credential(&mut self, found: Found, now: Timestamp) {
         match found {
             Found::Token { fingerprint, source } => {
                 let is_other = self.identity.fingerprint != fingerprint;
@@ -68,6 +68,8 @@ impl Engine {
                     }
                     self.identity.refusals = 0;
                     self.identity.viewer = None;
+                    // To another person other pull requests may belong.
+                    self.scans.values_mut().for_each(|scan| scan.state.watermark = None);
                 }
                 (self.identity.fingerprint, self.identity.source) = (fingerprint, source);
                 self.identity.has_token = true;

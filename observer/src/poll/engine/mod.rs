@@ -38,9 +38,9 @@ pub(crate) use memory::Sizes;
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Look for credentials, and tell [`Engine::credential`].
+    /// Look for credentials, and tell [`Poller::credential`](crate::poll::Poller::credential).
     Probe,
-    /// Send this, and tell [`Engine::receive`].
+    /// Send this, and tell [`Poller::receive`](crate::poll::Poller::receive).
     Send(Call),
     /// Nothing is to be done before this time.
     Wait(Timestamp),
@@ -124,7 +124,7 @@ pub(crate) struct Identity {
 
 /// The observer of one host.
 #[derive(Debug)]
-pub struct Engine {
+pub(crate) struct Engine {
     pub(crate) host: String,
     pub(crate) config: Config,
     pub(crate) gate: Gate,
@@ -158,7 +158,12 @@ pub struct Engine {
 impl Engine {
     /// The observer of a host, with what is stored of it. `seed` makes its jitter.
     #[must_use]
-    pub fn new(config: Config, stored: HostState, repos: Vec<RepoState>, seed: u64) -> Engine {
+    pub(crate) fn new(
+        config: Config,
+        stored: HostState,
+        repos: Vec<RepoState>,
+        seed: u64,
+    ) -> Engine {
         let memory = memory::Memory::read(&stored.memory);
         let mut engine = Engine {
             host: stored.host.clone(),
@@ -202,13 +207,13 @@ impl Engine {
     }
 
     /// Everything is read as soon as the limits allow, for a run that ends when all was read.
-    pub fn hurry(&mut self) {
+    pub(crate) fn hurry(&mut self) {
         self.is_hurried = true;
     }
 
     /// What was done so far.
     #[must_use]
-    pub fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         self.totals
     }
 
@@ -288,10 +293,11 @@ impl Engine {
 
     /// Takes over what somebody asks to look at: pull requests, or the lists of repositories. They
     /// are all that are stored.
-    pub fn poke(&mut self, pokes: Vec<Poke>, now: Timestamp) {
+    pub(crate) fn poke(&mut self, pokes: Vec<Poke>, now: Timestamp) {
         let due = Timestamp(now.0 + if self.is_hurried { 0 } else { DEBOUNCE_MS });
         // A burst of deliveries moves a look forward once, not with each of them.
-        for poke in self.pokes.hear(pokes, now) {
+        let heard = self.newest.max(now);
+        for poke in self.pokes.hear(pokes, heard) {
             let is_it = |watch: &&mut Watch| {
                 watch.place.number == poke.number
                     && watch.place.repo.eq_ignore_ascii_case(&poke.repo)

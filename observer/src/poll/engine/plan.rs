@@ -53,7 +53,7 @@ const AHEAD_MS: i64 = 23 * 3_600_000;
 
 impl Engine {
     /// What to do now. Nothing is in flight when this is called.
-    pub fn next(&mut self, now: Timestamp) -> Step {
+    pub(crate) fn next(&mut self, now: Timestamp) -> Step {
         self.mind_the_clock(now);
         if !self.identity.has_token {
             return if now >= self.identity.probe_at {
@@ -88,7 +88,7 @@ impl Engine {
     /// Whether there is something that could be done now if the limits allowed it, or that was lost
     /// and is tried again. What was lost several times by itself will be lost again.
     #[must_use]
-    pub fn has_work(&self, now: Timestamp) -> bool {
+    pub(crate) fn has_work(&self, now: Timestamp) -> bool {
         let is_lost = |lost: u32| (1..=TRIES).contains(&lost);
         let has_look = |watch: &Watch| {
             watch.due() <= now || watch.round.is_some() || watch.lost.iter().any(|it| is_lost(*it))
@@ -233,8 +233,7 @@ impl Engine {
         let mut look = Look::default();
         let (mut ids, mut places) = (Vec::new(), Vec::new());
         for id in chosen {
-            let Some(watch) = self.watches.get_mut(id) else { continue };
-            watch.is_in_flight = true;
+            let Some(watch) = self.watches.get(id) else { continue };
             if watch.node_id.is_empty() {
                 places.push(id.clone());
                 look.places.push((watch.place.repo.clone(), watch.place.number));
@@ -244,11 +243,6 @@ impl Engine {
             }
         }
         look.listings = listings.iter().map(|(_, listing)| listing.clone()).collect();
-        for (key, _) in &listings {
-            if let Some(scan) = self.scans.get_mut(key) {
-                scan.is_in_flight = true;
-            }
-        }
         match level {
             Level::Slim => self.totals.slim += 1,
             Level::Wide => self.totals.wide += 1,

@@ -17,9 +17,6 @@ use crate::poll::watch::{Seen, Watch};
 /// computes it when somebody asks, and has it a few seconds later.
 const UNKNOWN_MS: [i64; 5] = [3_000, 6_000, 12_000, 24_000, 60_000];
 
-/// No interval is stretched beyond this.
-const STRETCHED_MAX_MS: i64 = 600_000;
-
 impl Watch {
     /// Takes in what a look saw; returns what is to be stored, when that is news.
     pub(super) fn see(
@@ -223,15 +220,7 @@ impl Watch {
     ) {
         let tier = self.tier(now);
         let (slim, wide) = tier::intervals(tier, interval_ms);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_precision_loss,
-            reason = "milliseconds of some days, and rounding is no matter"
-        )]
-        let stretched = |every: i64| (every as f64 * stretch) as i64;
-        // However little is left of the budget: it begins anew within the hour.
-        let after =
-            |every: i64| Timestamp(now.0 + stretched(every).min(every.max(STRETCHED_MAX_MS)));
+        let after = |every: i64| Timestamp(now.0 + tier::stretched(every, stretch));
         if self.is_terminal() && self.poll.confirmed_at.is_some() {
             let due = self.recheck_after(now);
             (self.slim_due, self.wide_due) = (due, due);
