@@ -197,13 +197,13 @@ CREATE TABLE pr_poll (
   attribution TEXT NOT NULL DEFAULT '',
   changed_at INTEGER,
   pushed_at INTEGER,
-  wide_mark BLOB,
-  checks_mark BLOB,
-  talk_mark BLOB,
-  threads_mark BLOB,
-  swept_at INTEGER,
+  metadata_fingerprint BLOB,
+  checks_fingerprint BLOB,
+  discussion_fingerprint BLOB,
+  threads_fingerprint BLOB,
+  full_read_at INTEGER,
   confirmed_at INTEGER,
-  strikes INTEGER NOT NULL DEFAULT 0 CHECK (strikes >= 0),
+  failures INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),
   problem TEXT NOT NULL DEFAULT ''
     CHECK (problem IN ('', 'missing', 'unreachable', 'forbidden', 'invalid')),
   problem_since INTEGER
@@ -286,7 +286,7 @@ CREATE TABLE scm_host (
   updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE scm_poke (
+CREATE TABLE scm_refresh_request (
   host TEXT NOT NULL COLLATE NOCASE,
   repo TEXT NOT NULL COLLATE NOCASE,
   number INTEGER NOT NULL CHECK (number >= 0),

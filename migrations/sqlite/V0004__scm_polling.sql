@@ -41,27 +41,27 @@ CREATE TABLE scm_repo (
 
 -- One row a polled pull request. attribution says why it belongs to its session. A mark is the
 -- signature of what was last read to its end: while it is the same, nothing is read again.
--- confirmed_at is when one that ended was read once more. strikes counts the looks in a row that
+-- confirmed_at is when one that ended was read once more. failures counts the looks in a row that
 -- failed; problem is what that became, and since when.
 CREATE TABLE pr_poll (
   pr_id TEXT NOT NULL PRIMARY KEY REFERENCES pr (id) ON DELETE CASCADE,
   attribution TEXT NOT NULL DEFAULT '',
   changed_at INTEGER,
   pushed_at INTEGER,
-  wide_mark BLOB,
-  checks_mark BLOB,
-  talk_mark BLOB,
-  threads_mark BLOB,
-  swept_at INTEGER,
+  metadata_fingerprint BLOB,
+  checks_fingerprint BLOB,
+  discussion_fingerprint BLOB,
+  threads_fingerprint BLOB,
+  full_read_at INTEGER,
   confirmed_at INTEGER,
-  strikes INTEGER NOT NULL DEFAULT 0 CHECK (strikes >= 0),
+  failures INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),
   problem TEXT NOT NULL DEFAULT ''
     CHECK (problem IN ('', 'missing', 'unreachable', 'forbidden', 'invalid')),
   problem_since INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- What an observer is asked to look at now; number 0 is the whole repository.
-CREATE TABLE scm_poke (
+CREATE TABLE scm_refresh_request (
   host TEXT NOT NULL COLLATE NOCASE,
   repo TEXT NOT NULL COLLATE NOCASE,
   number INTEGER NOT NULL CHECK (number >= 0),

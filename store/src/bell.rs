@@ -236,8 +236,9 @@ mod tests {
         store.write(cause(), |tx| scm::set_host(tx, &HostState::new("github.com"))).unwrap();
         assert!(!here.poll_bells(Duration::ZERO) && !elsewhere.poll_bells(Duration::ZERO));
         let poke = || {
-            let asked = store
-                .write(cause(), |tx| scm::poke(tx, "github.com", "octo/hello", 7, Timestamp(1)));
+            let asked = store.write(cause(), |tx| {
+                scm::request_refresh(tx, "github.com", "octo/hello", 7, Timestamp(1))
+            });
             asked.unwrap();
         };
         poke();

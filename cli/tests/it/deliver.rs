@@ -129,7 +129,8 @@ fn what_is_delivered_asks_for_a_look() {
     deliver("push", OPENED);
     deliver("pull_request", OPENED);
     deliver("push", &OPENED.replace("octo/hello", "mallory/world"));
-    let asked =
-        env.sqlite("SELECT host || ' ' || repo || ' ' || number FROM scm_poke ORDER BY number");
+    let asked = env.sqlite(
+        "SELECT host || ' ' || repo || ' ' || number FROM scm_refresh_request ORDER BY number",
+    );
     assert_eq!(asked.unwrap().trim(), "github.com octo/hello 0\ngithub.com octo/hello 5");
 }

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 
 use ao_store::Timestamp;
-use ao_store::row::scm::Poke;
+use ao_store::row::scm::RefreshRequest;
 
 /// The pokes that are stored, each by repository and number, and when it was heard of, by the clock
 /// of the requests: that of who poked may be another, and ours may be set back.
 #[derive(Debug, Default)]
-pub(crate) struct Pokes(BTreeMap<(String, i64), (Poke, Timestamp)>);
+pub(crate) struct Pokes(BTreeMap<(String, i64), (RefreshRequest, Timestamp)>);
 
 impl Pokes {
     /// Takes over what is stored now; returns what is news.
-    pub(crate) fn hear(&mut self, stored: Vec<Poke>, now: Timestamp) -> Vec<Poke> {
+    pub(crate) fn hear(
+        &mut self,
+        stored: Vec<RefreshRequest>,
+        now: Timestamp,
+    ) -> Vec<RefreshRequest> {
         let mut known = std::mem::take(&mut self.0);
         let mut news = Vec::new();
         for poke in stored {
@@ -30,7 +34,10 @@ impl Pokes {
     }
 
     /// Takes out those that were answered since they were heard of.
-    pub(crate) fn answered(&mut self, is_open: impl Fn(&Poke, Timestamp) -> bool) -> Vec<Poke> {
+    pub(crate) fn answered(
+        &mut self,
+        is_open: impl Fn(&RefreshRequest, Timestamp) -> bool,
+    ) -> Vec<RefreshRequest> {
         let all = std::mem::take(&mut self.0).into_iter();
         let (open, done) = all.partition(|(_, (poke, heard))| is_open(poke, *heard));
         self.0 = open;

@@ -91,8 +91,10 @@ impl Poller {
     /// When the store cannot be read.
     pub fn refresh(&mut self, now: Timestamp) -> Result<()> {
         let host = self.host.clone();
-        let (head, pokes) =
-            self.store.0.read(|snapshot| Ok((snapshot.head()?, scm::pokes(snapshot, &host)?)))?;
+        let (head, pokes) = self
+            .store
+            .0
+            .read(|snapshot| Ok((snapshot.head()?, scm::refresh_requests(snapshot, &host)?)))?;
         if self.head != Some(head) {
             self.reload(now)?;
             self.head = Some(head);

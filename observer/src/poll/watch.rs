@@ -131,7 +131,7 @@ impl Watch {
     /// Whether everything is to be read again.
     pub(crate) fn is_sweep_due(&self, now: Timestamp) -> bool {
         !self.is_terminal()
-            && self.poll.swept_at.is_some_and(|at| now.0.saturating_sub(at.0) >= SWEEP_MS)
+            && self.poll.full_read_at.is_some_and(|at| now.0.saturating_sub(at.0) >= SWEEP_MS)
     }
 
     /// When a pull request that is merged or closed is looked at again, because it may have been
@@ -147,10 +147,10 @@ impl Watch {
     /// It was asked for and is not there. It is *missing*, and after some time *unreachable*; it is
     /// never taken for closed.
     pub(crate) fn strike(&mut self, now: Timestamp) {
-        self.poll.strikes += 1;
+        self.poll.failures += 1;
         let since = *self.poll.problem_since.get_or_insert(now);
         let is_long = now.0.saturating_sub(since.0) >= STRIKES_MS;
-        self.poll.problem = if self.poll.strikes >= STRIKES && is_long {
+        self.poll.problem = if self.poll.failures >= STRIKES && is_long {
             Problem::Unreachable
         } else {
             Problem::Missing
@@ -179,7 +179,7 @@ impl Watch {
 
     /// It was seen: whatever was wrong is over.
     pub(crate) fn is_there(&mut self) {
-        self.poll.strikes = 0;
+        self.poll.failures = 0;
         self.poll.problem = Problem::None;
         self.poll.problem_since = None;
     }
@@ -192,8 +192,19 @@ impl Watch {
         self.round = None;
         self.known_threads.clear();
         self.provider_at = None;
-        let PrPoll { wide_mark, checks_mark, talk_mark, threads_mark, .. } = &mut self.poll;
-        (*wide_mark, *checks_mark, *talk_mark, *threads_mark) = (None, None, None, None);
+        let PrPoll {
+            metadata_fingerprint,
+            checks_fingerprint,
+            discussion_fingerprint,
+            threads_fingerprint,
+            ..
+        } = &mut self.poll;
+        (
+            *metadata_fingerprint,
+            *checks_fingerprint,
+            *discussion_fingerprint,
+            *threads_fingerprint,
+        ) = (None, None, None, None);
         self.poll.confirmed_at = None;
         self.slim_due = due;
         self.wide_due = due;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use ao_store::observation::{Comment, Completeness, Observation};
-use ao_store::row::scm::{self, HostState, Poke, PrPoll, RepoState};
+use ao_store::row::scm::{self, HostState, PrPoll, RefreshRequest, RepoState};
 use ao_store::row::{facet, project};
 use ao_store::{Applied, Delta, Outcome, PrId, Result, Tx, apply_observation};
 
@@ -53,7 +53,7 @@ pub(crate) enum Write {
 pub(crate) struct Batch {
     pub(crate) writes: Vec<Write>,
     pub(crate) host: Option<HostState>,
-    pokes: Vec<Poke>,
+    pokes: Vec<RefreshRequest>,
 }
 
 /// What storing it did.
@@ -82,7 +82,7 @@ impl Batch {
         self.writes.is_empty() && self.host.is_none() && self.pokes.is_empty()
     }
 
-    pub(crate) fn forget_pokes(&mut self, pokes: Vec<Poke>) {
+    pub(crate) fn forget_pokes(&mut self, pokes: Vec<RefreshRequest>) {
         self.pokes = pokes;
     }
 
@@ -164,7 +164,7 @@ impl Batch {
                 }
             }
         }
-        scm::forget_pokes(tx, &self.pokes)?;
+        scm::delete_refresh_requests(tx, &self.pokes)?;
         if let Some(state) = &self.host {
             scm::set_host(tx, state)?;
         }

@@ -29,7 +29,7 @@ pub enum Taken {
 /// Those of applying an observation; `INVALID_ID` for the id.
 pub fn take(tx: &Tx<'_>, delivery: &Delivery, id: Option<&str>) -> Result<Taken> {
     if let Some(id) = id
-        && !scm::take_delivery(tx, id, tx.now())?
+        && !scm::record_webhook_delivery(tx, id, tx.now())?
     {
         return Ok(Taken::Duplicate);
     }
@@ -64,7 +64,7 @@ fn take_commit(tx: &Tx<'_>, facts: &CommitFacts) -> Result<Taken> {
     let mut outcomes = Vec::new();
     for pr in prs {
         outcomes.push(apply_observation(tx, &facts.for_pr(&pr))?);
-        scm::poke(tx, &pr.host, &pr.repo, pr.number, tx.now())?;
+        scm::request_refresh(tx, &pr.host, &pr.repo, pr.number, tx.now())?;
     }
     Ok(Taken::Applied(outcomes))
 }
@@ -73,7 +73,7 @@ fn take_commit(tx: &Tx<'_>, facts: &CommitFacts) -> Result<Taken> {
 fn poke_pr(tx: &Tx<'_>, place: &PrRef) -> Result<()> {
     let PrRef { host, repo, number } = place;
     if pr::at(tx, place)?.is_some() || is_of_project(tx, host, repo)? {
-        scm::poke(tx, host, repo, *number, tx.now())?;
+        scm::request_refresh(tx, host, repo, *number, tx.now())?;
     }
     Ok(())
 }
@@ -81,7 +81,7 @@ fn poke_pr(tx: &Tx<'_>, place: &PrRef) -> Result<()> {
 /// Asks for a look at the repository of a project; nobody would look at any other.
 fn poke_repo(tx: &Tx<'_>, host: &str, repo: &str) -> Result<()> {
     if is_of_project(tx, host, repo)? {
-        scm::poke(tx, host, repo, 0, tx.now())?;
+        scm::request_refresh(tx, host, repo, 0, tx.now())?;
     }
     Ok(())
 }

@@ -16,13 +16,16 @@ fn world() -> World {
 
 /// What is asked for, and that it is forgotten.
 fn pokes(world: &World) -> Vec<String> {
-    let found = world.store.read(|snapshot| scm::pokes(snapshot, "github.com")).unwrap();
+    let found = world.store.read(|snapshot| scm::refresh_requests(snapshot, "github.com")).unwrap();
     let shown = found.iter().map(|poke| {
         assert_eq!(poke.at, NOW);
         format!("{}#{}", poke.repo, poke.number)
     });
     let shown = shown.collect();
-    world.store.write(Cause::new("test", NOW), move |tx| scm::forget_pokes(tx, &found)).unwrap();
+    world
+        .store
+        .write(Cause::new("test", NOW), move |tx| scm::delete_refresh_requests(tx, &found))
+        .unwrap();
     shown
 }
 

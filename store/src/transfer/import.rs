@@ -409,7 +409,7 @@ const COMPLETE: &str =
 
 /// What does not hold of an export that was not taken over whole.
 const FORGET: &str = "DELETE FROM change_log; DELETE FROM log_base; UPDATE pr_poll SET
-    wide_mark = NULL, checks_mark = NULL, talk_mark = NULL, threads_mark = NULL";
+    metadata_fingerprint = NULL, checks_fingerprint = NULL, discussion_fingerprint = NULL, threads_fingerprint = NULL";
 
 /// The seq of the next change follows from it, also where no change is left.
 const SET_SEQUENCE: &str = "INSERT INTO sqlite_sequence (name, seq) VALUES ('change_log', ?1)";

@@ -75,7 +75,7 @@ mod tests {
             "log_seal",
             "capture_displaced",
             "reservation",
-            "scm_poke",
+            "scm_refresh_request",
             "refinery_schema_history",
         ];
         let dir = tempfile::tempdir().unwrap();

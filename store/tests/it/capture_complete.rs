@@ -29,7 +29,7 @@ const BOOKKEEPING: &[&str] = &[
     "pr_poll",
     "refinery_schema_history",
     "scm_host",
-    "scm_poke",
+    "scm_refresh_request",
     "scm_repo",
     "session_counter",
     "webhook_delivery",

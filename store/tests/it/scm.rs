@@ -6,8 +6,8 @@ use std::time::Duration;
 use ao_store::observation::PrState;
 use ao_store::row::project::{self, NewProject};
 use ao_store::row::scm::{
-    self, Access, Credential, DELIVERIES_MAX, HostState, POKES_MAX, Poke, PrPoll, Problem,
-    RepoState,
+    self, Access, Credential, DELIVERIES_MAX, HostState, PrPoll, Problem, REFRESH_REQUESTS_MAX,
+    RefreshRequest, RepoState,
 };
 use ao_store::row::session::{self, SessionKind};
 use ao_store::row::{log, pr};
@@ -63,13 +63,13 @@ fn pr_poll() -> PrPoll {
         attribution: "the branch fix is that of demo-1".to_owned(),
         changed_at: Some(Timestamp(1)),
         pushed_at: Some(Timestamp(2)),
-        wide_mark: Some(vec![1]),
-        checks_mark: Some(vec![2; 16]),
-        talk_mark: Some(vec![3]),
-        threads_mark: Some(Vec::new()),
-        swept_at: Some(Timestamp(3)),
+        metadata_fingerprint: Some(vec![1]),
+        checks_fingerprint: Some(vec![2; 16]),
+        discussion_fingerprint: Some(vec![3]),
+        threads_fingerprint: Some(Vec::new()),
+        full_read_at: Some(Timestamp(3)),
         confirmed_at: Some(Timestamp(4)),
-        strikes: 2,
+        failures: 2,
         problem: Problem::Unreachable,
         problem_since: Some(Timestamp(5)),
     }
@@ -157,12 +157,12 @@ fn problems_are_counted_by_host() {
 }
 
 fn poke(store: &Store, repo: &'static str, number: i64, when: i64) -> Committed<()> {
-    write(store, move |tx| scm::poke(tx, HOST, repo, number, Timestamp(when)))
+    write(store, move |tx| scm::request_refresh(tx, HOST, repo, number, Timestamp(when)))
 }
 
 fn pokes(store: &Store) -> Vec<(String, i64, i64)> {
-    let found = store.read(|s| scm::pokes(s, HOST)).unwrap();
-    found.into_iter().map(|Poke { repo, number, at, .. }| (repo, number, at.0)).collect()
+    let found = store.read(|s| scm::refresh_requests(s, HOST)).unwrap();
+    found.into_iter().map(|RefreshRequest { repo, number, at, .. }| (repo, number, at.0)).collect()
 }
 
 fn asked(wanted: &[(i64, i64)]) -> Vec<(String, i64, i64)> {
@@ -179,14 +179,14 @@ fn what_is_asked_for_twice_is_asked_for_once() {
     });
     assert_eq!(pokes(&store), asked(&[(7, 10)]));
     poke(&store, "octo/hello", 0, 5);
-    let seen = store.read(|s| scm::pokes(s, "GitHub.com")).unwrap();
+    let seen = store.read(|s| scm::refresh_requests(s, "GitHub.com")).unwrap();
     poke(&store, "octo/hello", 7, 11);
     poke(&store, "octo/hello", 8, 1);
-    write(&store, move |tx| scm::forget_pokes(tx, &seen));
+    write(&store, move |tx| scm::delete_refresh_requests(tx, &seen));
     assert_eq!(pokes(&store), asked(&[(7, 11), (8, 1)]), "what was asked for since stays");
     for (repo, number) in [("octo", 1), ("octo/hello", -1), ("../x", 0)] {
-        let refused =
-            store.write(cause(), move |tx| scm::poke(tx, HOST, repo, number, Timestamp(1)));
+        let refused = store
+            .write(cause(), move |tx| scm::request_refresh(tx, HOST, repo, number, Timestamp(1)));
         assert_eq!(code(refused), Code::InvalidPrRef, "{repo} {number}");
     }
 }
@@ -194,9 +194,11 @@ fn what_is_asked_for_twice_is_asked_for_once() {
 #[test]
 fn more_than_a_hundred_of_a_repository_become_the_repository() {
     let Fixture { store, dir: _dir } = fixture();
-    let last = i64::try_from(POKES_MAX).unwrap();
+    let last = i64::try_from(REFRESH_REQUESTS_MAX).unwrap();
     write(&store, move |tx| {
-        (1..=last).try_for_each(|number| scm::poke(tx, HOST, "octo/hello", number, Timestamp(1)))
+        (1..=last).try_for_each(|number| {
+            scm::request_refresh(tx, HOST, "octo/hello", number, Timestamp(1))
+        })
     });
     assert_eq!(pokes(&store).len(), 100);
     poke(&store, "octo/hello", 101, 2);
@@ -219,7 +221,7 @@ fn a_poke_wakes_who_waits_here_and_elsewhere() {
 
 fn take(store: &Store, id: &str, when: i64) -> bool {
     let id = id.to_owned();
-    write(store, move |tx| scm::take_delivery(tx, &id, Timestamp(when))).value
+    write(store, move |tx| scm::record_webhook_delivery(tx, &id, Timestamp(when))).value
 }
 
 #[test]
@@ -231,13 +233,14 @@ fn a_delivery_is_taken_once() {
     assert_writes_nothing(&path, || assert!(!take(&store, id, 2)));
     for bad in ["", "a b", "a/b", "é", "a\n", &"a".repeat(129)] {
         let id = bad.to_owned();
-        let refused = store.write(cause(), move |tx| scm::take_delivery(tx, &id, Timestamp(1)));
+        let refused =
+            store.write(cause(), move |tx| scm::record_webhook_delivery(tx, &id, Timestamp(1)));
         assert_eq!(code(refused), Code::InvalidId, "{bad:?}");
     }
     assert!(take(&store, &"a".repeat(128), 1));
     // What fails after it was taken was not taken.
     let failed = store.write(cause(), |tx| {
-        scm::take_delivery(tx, "again", Timestamp(1))?;
+        scm::record_webhook_delivery(tx, "again", Timestamp(1))?;
         pr::require(tx, &PrRef::new(HOST, "octo/hello", 99)?).map(|_| ())
     });
     assert_eq!(code(failed), Code::PrNotFound);
@@ -355,7 +358,7 @@ fn a_store_of_schema_3_keeps_its_facts() {
     raw(&path)
         .execute_batch(
             "DROP TRIGGER pr_takes_its_poll_along; DROP TRIGGER pr_displaced_takes_its_poll_along;
-             DROP TABLE scm_host; DROP TABLE scm_repo; DROP TABLE pr_poll; DROP TABLE scm_poke;
+             DROP TABLE scm_host; DROP TABLE scm_repo; DROP TABLE pr_poll; DROP TABLE scm_refresh_request;
              DROP TABLE webhook_delivery; PRAGMA user_version = 3; UPDATE log_meta SET format = 3;
              DELETE FROM refinery_schema_history WHERE version = 4;",
         )
@@ -377,8 +380,8 @@ fn an_export_holds_what_an_observer_keeps() {
         scm::set_host(tx, &host_state())?;
         scm::set_repo(tx, &repo_state())?;
         scm::set_poll(tx, &pr_id(), &pr_poll())?;
-        scm::poke(tx, HOST, "octo/hello", 7, Timestamp(1))?;
-        scm::take_delivery(tx, "a-1", Timestamp(1))
+        scm::request_refresh(tx, HOST, "octo/hello", 7, Timestamp(1))?;
+        scm::record_webhook_delivery(tx, "a-1", Timestamp(1))
     });
     let Fixture { dir: target, .. } = empty();
     let path = target.path().join("copy.db");

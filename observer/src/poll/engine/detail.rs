@@ -321,14 +321,14 @@ impl Watch {
         });
         if let Some(talk) = &talk {
             if are_threads_read {
-                self.poll.threads_mark = Some(see::threads_mark(&talk.states).to_bytes());
+                self.poll.threads_fingerprint = Some(see::threads_mark(&talk.states).to_bytes());
                 let known = |it: &crate::github::node::ThreadState| {
                     (it.id.clone(), (it.is_resolved, it.is_outdated))
                 };
                 self.known_threads = talk.states.iter().map(known).collect();
             }
             if round.talk_mark.is_some() && is_talk_read && are_threads_read {
-                self.poll.talk_mark = round.talk_mark.map(|mark| mark.to_bytes());
+                self.poll.discussion_fingerprint = round.talk_mark.map(|mark| mark.to_bytes());
             }
         }
         // What a look saw meanwhile is newer than what was read.
@@ -357,7 +357,7 @@ impl Watch {
     ) -> BTreeMap<String, i64> {
         let completeness = completeness(&list);
         if list.is_read() {
-            self.poll.checks_mark = mark.map(|mark| mark.to_bytes());
+            self.poll.checks_fingerprint = mark.map(|mark| mark.to_bytes());
         }
         let map::Checks { mut items, mut jobs } = map::checks(list.items, &self.head_sha);
         let is_failed = |id: &str| {

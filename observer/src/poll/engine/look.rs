@@ -1,6 +1,6 @@
 //! Learning from the answer to a look.
 
-use ao_store::row::scm::Poke;
+use ao_store::row::scm::RefreshRequest;
 use ao_store::{PrId, Timestamp};
 
 use super::{Engine, InFlight, Kind};
@@ -264,7 +264,7 @@ impl Engine {
     }
 
     /// The pokes that were answered by a look since, whatever it found.
-    fn looked_at_pokes(&mut self) -> Vec<Poke> {
+    fn looked_at_pokes(&mut self) -> Vec<RefreshRequest> {
         let (watches, scans) = (&self.watches, &self.scans);
         self.pokes.answered(|poke, heard| {
             let is_it = |watch: &&Watch| {

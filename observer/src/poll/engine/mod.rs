@@ -17,7 +17,9 @@ mod see;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ao_store::row::scm::{Access, Credential, HostState, Poke, Problem, RepoState, SubjectPr};
+use ao_store::row::scm::{
+    Access, Credential, HostState, Problem, RefreshRequest, RepoState, SubjectPr,
+};
 use ao_store::{PrId, Timestamp};
 
 use crate::github::call::Call;
@@ -293,7 +295,7 @@ impl Engine {
 
     /// Takes over what somebody asks to look at: pull requests, or the lists of repositories. They
     /// are all that are stored.
-    pub(crate) fn poke(&mut self, pokes: Vec<Poke>, now: Timestamp) {
+    pub(crate) fn poke(&mut self, pokes: Vec<RefreshRequest>, now: Timestamp) {
         let due = Timestamp(now.0 + if self.is_hurried { 0 } else { DEBOUNCE_MS });
         // A burst of deliveries moves a look forward once, not with each of them.
         let heard = self.newest.max(now);

@@ -32,11 +32,11 @@ impl Watch {
         self.looked_at = Some(as_of.min(now));
         let mark = node.slim_mark();
         let core = node.core_mark();
-        let is_core_news = self.poll.wide_mark.as_deref() != Some(&core.to_bytes()[..]);
+        let is_core_news = self.poll.metadata_fingerprint.as_deref() != Some(&core.to_bytes()[..]);
         let is_news = self.slim != Some(mark);
         if is_core_news {
             self.note_change(node, provider_at, now);
-            self.poll.wide_mark = Some(core.to_bytes());
+            self.poll.metadata_fingerprint = Some(core.to_bytes());
             if let Some(round) = &mut self.round {
                 round.is_overtaken = true;
             }
@@ -93,7 +93,7 @@ impl Watch {
     }
 
     fn note_change(&mut self, node: &PrNode, provider_at: Option<Timestamp>, now: Timestamp) {
-        let is_first = self.poll.wide_mark.is_none();
+        let is_first = self.poll.metadata_fingerprint.is_none();
         let is_push = node.head_ref_oid.as_deref() != Some(&self.head_sha);
         let at = if is_first { provider_at.unwrap_or(now).min(now) } else { now };
         self.poll.changed_at = self.poll.changed_at.max(Some(at));
@@ -101,7 +101,7 @@ impl Watch {
             self.poll.pushed_at = Some(now);
         }
         if is_first {
-            self.poll.swept_at = Some(now);
+            self.poll.full_read_at = Some(now);
         }
     }
 
@@ -109,8 +109,9 @@ impl Watch {
     fn see_wide(&mut self, node: &PrNode, as_of: Timestamp, now: Timestamp) {
         if self.is_sweep_due(now) {
             let poll = &mut self.poll;
-            (poll.checks_mark, poll.talk_mark, poll.threads_mark) = (None, None, None);
-            poll.swept_at = Some(now);
+            (poll.checks_fingerprint, poll.discussion_fingerprint, poll.threads_fingerprint) =
+                (None, None, None);
+            poll.full_read_at = Some(now);
             self.known_threads.clear();
         }
         self.waiting = node
@@ -145,10 +146,11 @@ impl Watch {
             seen.is_some_and(|mark| stored.as_deref() != Some(&mark.to_bytes()[..]))
         };
         let contexts = node.contexts_total();
-        let is_checks = contexts.is_some() && differs(self.seen.checks, &self.poll.checks_mark);
-        let is_talk = differs(self.seen.talk, &self.poll.talk_mark);
+        let is_checks =
+            contexts.is_some() && differs(self.seen.checks, &self.poll.checks_fingerprint);
+        let is_talk = differs(self.seen.talk, &self.poll.discussion_fingerprint);
         let is_threads =
-            !self.is_list_complete || differs(self.seen.threads, &self.poll.threads_mark);
+            !self.is_list_complete || differs(self.seen.threads, &self.poll.threads_fingerprint);
         if !is_checks && !is_talk && !is_threads {
             return;
         }

@@ -227,13 +227,14 @@ fn a_poke_for_what_is_gone_is_answered_by_one_look() {
     rig.run(Duration::from_secs(1_500));
     assert_eq!(rig.poll(&pr).problem, Problem::Unreachable);
     let (place, at) = (rig.place(&pr), rig.now);
-    let poke =
-        move |tx: &ao_store::Tx<'_>| scm::poke(tx, &place.host, &place.repo, place.number, at);
+    let poke = move |tx: &ao_store::Tx<'_>| {
+        scm::request_refresh(tx, &place.host, &place.repo, place.number, at)
+    };
     rig.store.write(rig.cause(), poke).unwrap();
     rig.world.counters.clear();
     rig.minutes(5);
     let looks = rig.world.counters.total();
     assert!((1..=3).contains(&looks), "{looks}");
-    let left = rig.store.read(|snapshot| scm::pokes(snapshot, "github.com")).unwrap();
+    let left = rig.store.read(|snapshot| scm::refresh_requests(snapshot, "github.com")).unwrap();
     assert_eq!(left, []);
 }

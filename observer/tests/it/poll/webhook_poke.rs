@@ -17,7 +17,7 @@ impl Rig {
         let (place, now) = (self.place(pr), self.now);
         self.store
             .write(self.cause(), move |tx| {
-                scm::poke(tx, &place.host, &place.repo, place.number, now)
+                scm::request_refresh(tx, &place.host, &place.repo, place.number, now)
             })
             .unwrap();
     }
@@ -52,7 +52,7 @@ fn a_burst_of_deliveries_is_one_look_a_pull_request_in_each_window() {
     assert!(requests <= 18, "{requests} requests in 15 s of deliveries");
     rig.minutes(3);
     rig.assert_observed();
-    let pokes = rig.store.read(|snapshot| scm::pokes(snapshot, "github.com")).unwrap();
+    let pokes = rig.store.read(|snapshot| scm::refresh_requests(snapshot, "github.com")).unwrap();
     assert_eq!(pokes, [], "what was asked for was done");
 }
 
@@ -105,9 +105,11 @@ fn a_delivery_about_something_else_is_forgotten() {
     rig.minutes(10);
     let now = rig.now;
     rig.store
-        .write(rig.cause(), move |tx| scm::poke(tx, "github.com", "octo/unknown", 7, now))
+        .write(rig.cause(), move |tx| {
+            scm::request_refresh(tx, "github.com", "octo/unknown", 7, now)
+        })
         .unwrap();
     rig.minutes(2);
-    let pokes = rig.store.read(|snapshot| scm::pokes(snapshot, "github.com")).unwrap();
+    let pokes = rig.store.read(|snapshot| scm::refresh_requests(snapshot, "github.com")).unwrap();
     assert_eq!(pokes, []);
 }

@@ -1,16 +1,19 @@
-//! What an observer of SCM hosts keeps, not captured: one row a host, a repository and a pull request;
-//! what it is asked to look at; what it has to look at at all.
+//! The bookkeeping of an observer of SCM hosts, not captured: the state of each host, repository and
+//! pull request, open refresh requests, recorded webhook deliveries, and what there is to observe.
 //!
 //! Every write is guarded: a row that is stored already is not written again.
 
 mod host;
-mod poke;
 mod poll;
+mod refresh_request;
 mod subject;
+mod webhook_delivery;
 
 pub use host::{Access, Credential, HostState, RepoState, host, hosts, repos, set_host, set_repo};
-pub use poke::{
-    DELIVERIES_MAX, DELIVERY_DAYS, POKES_MAX, Poke, forget_pokes, poke, pokes, take_delivery,
-};
 pub use poll::{PrPoll, Problem, poll, polls, problems, set_poll};
+pub use refresh_request::{
+    REFRESH_REQUESTS_MAX, RefreshRequest, delete_refresh_requests, refresh_requests,
+    request_refresh,
+};
 pub use subject::{Branch, SubjectPr, SubjectProject, Subjects, subjects};
+pub use webhook_delivery::{DELIVERIES_MAX, DELIVERY_DAYS, record_webhook_delivery};

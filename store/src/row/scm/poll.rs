@@ -1,5 +1,5 @@
-//! Polled pull requests: why each belongs to its session, what was read of it to its end, and what is
-//! wrong with reading it.
+//! The polling state of each pull request: why it belongs to its session, the fingerprints of what was
+//! read completely, and what prevents it from being read.
 
 use rusqlite::Row;
 
@@ -14,51 +14,52 @@ text_enum! {
     Problem {
         /// It can.
         None = "",
-        /// The host does not know it; it may only be late.
+        /// The host does not know it; this may be temporary.
         Missing = "missing",
-        /// The host does not know it for good. It is not taken for closed.
+        /// The host has not known it for so long that this is final. It does not count as closed.
         Unreachable = "unreachable",
         /// The credential may not read it.
         Forbidden = "forbidden",
-        /// What the host says of it cannot be stored.
+        /// What the host reports about it cannot be stored.
         Invalid = "invalid",
     } else None
 }
 
-/// What an observer keeps of one pull request.
+/// The polling state of one pull request. A fingerprint identifies the facts that were last read
+/// completely; while it is equal, nothing is read again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PrPoll {
     /// Why it belongs to its session, for people.
     pub attribution: String,
-    /// When anything about it was seen to change last.
+    /// When a change of it was last observed.
     pub changed_at: Option<Timestamp>,
-    /// When its head was seen to move last.
+    /// When a change of its head was last observed.
     pub pushed_at: Option<Timestamp>,
-    /// The signature of its metadata when that was read last.
-    pub wide_mark: Option<Vec<u8>>,
-    /// The same of its checks.
-    pub checks_mark: Option<Vec<u8>>,
-    /// The same of its reviews and comments.
-    pub talk_mark: Option<Vec<u8>>,
-    /// The same of its review threads.
-    pub threads_mark: Option<Vec<u8>>,
-    /// When all of it was read whatever the marks said.
-    pub swept_at: Option<Timestamp>,
-    /// When it was read once more after it had ended.
+    /// The fingerprint of its metadata.
+    pub metadata_fingerprint: Option<Vec<u8>>,
+    /// The fingerprint of its checks.
+    pub checks_fingerprint: Option<Vec<u8>>,
+    /// The fingerprint of its reviews and comments.
+    pub discussion_fingerprint: Option<Vec<u8>>,
+    /// The fingerprint of its review threads.
+    pub threads_fingerprint: Option<Vec<u8>>,
+    /// When all of it was last read regardless of the fingerprints.
+    pub full_read_at: Option<Timestamp>,
+    /// When it was read once more after it was merged or closed.
     pub confirmed_at: Option<Timestamp>,
-    /// How many looks in a row failed.
-    pub strikes: i64,
-    /// What that became.
+    /// The number of consecutive polls that failed.
+    pub failures: i64,
+    /// The problem that follows from them.
     pub problem: Problem,
-    /// Since when.
+    /// Since when it has that problem.
     pub problem_since: Option<Timestamp>,
 }
 
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT o.pr_id, o.attribution, o.changed_at, o.pushed_at, o.wide_mark, o.checks_mark,
-    o.talk_mark, o.threads_mark, o.swept_at, o.confirmed_at, o.strikes, o.problem, o.problem_since
+            "SELECT o.pr_id, o.attribution, o.changed_at, o.pushed_at, o.metadata_fingerprint, o.checks_fingerprint,
+    o.discussion_fingerprint, o.threads_fingerprint, o.full_read_at, o.confirmed_at, o.failures, o.problem, o.problem_since
     FROM pr_poll o ",
             $tail
         )
@@ -71,55 +72,55 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(PrId, PrPoll)> {
         attribution: row.get(1)?,
         changed_at: time(2)?,
         pushed_at: time(3)?,
-        wide_mark: row.get(4)?,
-        checks_mark: row.get(5)?,
-        talk_mark: row.get(6)?,
-        threads_mark: row.get(7)?,
-        swept_at: time(8)?,
+        metadata_fingerprint: row.get(4)?,
+        checks_fingerprint: row.get(5)?,
+        discussion_fingerprint: row.get(6)?,
+        threads_fingerprint: row.get(7)?,
+        full_read_at: time(8)?,
         confirmed_at: time(9)?,
-        strikes: row.get(10)?,
+        failures: row.get(10)?,
         problem: Problem::parse(row.get_ref(11)?.as_str()?),
         problem_since: time(12)?,
     };
     Ok((PrId::stored(row.get(0)?), poll))
 }
 
-/// What is kept of each pull request of a host, in the order of ids.
+/// The polling state of each pull request of a host, in the order of ids.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn polls(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<(PrId, PrPoll)>> {
     let sql =
         select!("JOIN pr p ON p.id = o.pr_id WHERE p.host = ?1 COLLATE NOCASE ORDER BY o.pr_id");
-    snapshot.list("list polled pull requests", sql, [host], read)
+    snapshot.list("list polling states", sql, [host], read)
 }
 
-/// What is kept of one pull request; `None` when no observer looked at it.
+/// The polling state of one pull request; `None` when no observer polled it.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn poll(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Option<PrPoll>> {
     let sql = select!("WHERE o.pr_id = ?1");
-    Ok(snapshot.one("read a polled pull request", sql, [pr.as_str()], read)?.map(|found| found.1))
+    Ok(snapshot.one("read a polling state", sql, [pr.as_str()], read)?.map(|found| found.1))
 }
 
-const UPSERT: &str = "INSERT INTO pr_poll (pr_id, attribution, changed_at, pushed_at, wide_mark,
-    checks_mark, talk_mark, threads_mark, swept_at, confirmed_at, strikes, problem, problem_since)
+const UPSERT: &str = "INSERT INTO pr_poll (pr_id, attribution, changed_at, pushed_at, metadata_fingerprint,
+    checks_fingerprint, discussion_fingerprint, threads_fingerprint, full_read_at, confirmed_at, failures, problem, problem_since)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
     ON CONFLICT DO UPDATE SET attribution = excluded.attribution,
         changed_at = excluded.changed_at, pushed_at = excluded.pushed_at,
-        wide_mark = excluded.wide_mark, checks_mark = excluded.checks_mark,
-        talk_mark = excluded.talk_mark, threads_mark = excluded.threads_mark,
-        swept_at = excluded.swept_at, confirmed_at = excluded.confirmed_at,
-        strikes = excluded.strikes, problem = excluded.problem,
+        metadata_fingerprint = excluded.metadata_fingerprint, checks_fingerprint = excluded.checks_fingerprint,
+        discussion_fingerprint = excluded.discussion_fingerprint, threads_fingerprint = excluded.threads_fingerprint,
+        full_read_at = excluded.full_read_at, confirmed_at = excluded.confirmed_at,
+        failures = excluded.failures, problem = excluded.problem,
         problem_since = excluded.problem_since
-    WHERE (attribution, changed_at, pushed_at, wide_mark, checks_mark, talk_mark, threads_mark,
-        swept_at, confirmed_at, strikes, problem, problem_since) IS NOT (excluded.attribution,
-        excluded.changed_at, excluded.pushed_at, excluded.wide_mark, excluded.checks_mark,
-        excluded.talk_mark, excluded.threads_mark, excluded.swept_at, excluded.confirmed_at,
-        excluded.strikes, excluded.problem, excluded.problem_since)";
+    WHERE (attribution, changed_at, pushed_at, metadata_fingerprint, checks_fingerprint, discussion_fingerprint, threads_fingerprint,
+        full_read_at, confirmed_at, failures, problem, problem_since) IS NOT (excluded.attribution,
+        excluded.changed_at, excluded.pushed_at, excluded.metadata_fingerprint, excluded.checks_fingerprint,
+        excluded.discussion_fingerprint, excluded.threads_fingerprint, excluded.full_read_at, excluded.confirmed_at,
+        excluded.failures, excluded.problem, excluded.problem_since)";
 
-/// Stores what is kept of a pull request; says whether anything differed and was written.
+/// Stores the polling state of a pull request; returns whether it differed and was written.
 ///
 /// # Errors
 /// When the database cannot be written, or the pull request is not stored.
@@ -130,17 +131,17 @@ pub fn set_poll(tx: &Tx<'_>, pr: &PrId, poll: &PrPoll) -> Result<bool> {
         &poll.attribution,
         time(poll.changed_at),
         time(poll.pushed_at),
-        &poll.wide_mark,
-        &poll.checks_mark,
-        &poll.talk_mark,
-        &poll.threads_mark,
-        time(poll.swept_at),
+        &poll.metadata_fingerprint,
+        &poll.checks_fingerprint,
+        &poll.discussion_fingerprint,
+        &poll.threads_fingerprint,
+        time(poll.full_read_at),
         time(poll.confirmed_at),
-        poll.strikes,
+        poll.failures,
         poll.problem.as_str(),
         time(poll.problem_since),
     );
-    Ok(tx.note("store a polled pull request", UPSERT, params)? > 0)
+    Ok(tx.note("store a polling state", UPSERT, params)? > 0)
 }
 
 const COUNT_PROBLEMS: &str = "SELECT lower(p.host), count(*) FROM pr_poll o
