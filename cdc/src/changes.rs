@@ -1,4 +1,4 @@
-//! A tail as an iterator and as a channel.
+//! A tail as an iterator and as a channel: bounded, in order, with bookmarks for what is filtered out.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,37 +11,52 @@ use ao_store::row::change::Change;
 use crossbeam_channel::{Receiver, SendTimeoutError, bounded};
 
 use crate::error::{Error, Result};
+use crate::subscribers::TICK;
 use crate::tail::{LONGEST_WAIT, Tail};
 
 /// Changes copied out of the log in one read.
 const BATCH: usize = 512;
-/// How often a waiting thread looks whether it should stop.
-const TICK: Duration = Duration::from_millis(100);
 
-/// Where the iterator ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Limit {
-    Head,
-    Never,
+impl Tail {
+    /// The changes up to the head of the log as it is when reached; then the iterator ends.
+    #[must_use]
+    pub fn to_head(self) -> Changes {
+        Changes::new(self, false)
+    }
+
+    /// The changes without an end: the iterator blocks until the next one is committed.
+    #[must_use]
+    pub fn follow(self) -> Changes {
+        Changes::new(self, true)
+    }
+
+    /// The changes as a channel of at most `capacity`, filled by a thread of its own.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn into_receiver(self, capacity: usize) -> Result<ChangeReceiver> {
+        ChangeReceiver::start(self, capacity)
+    }
 }
 
 /// The changes of a tail, one by one.
 #[derive(Debug)]
 pub struct Changes {
     tail: Tail,
-    limit: Limit,
+    /// Whether the iterator waits at the head of the log instead of ending there.
+    is_following: bool,
     ready: VecDeque<Change>,
     cursor: Cursor,
     is_ended: bool,
 }
 
 impl Changes {
-    pub(crate) fn new(tail: Tail, limit: Limit) -> Changes {
+    fn new(tail: Tail, is_following: bool) -> Changes {
         let cursor = tail.cursor();
-        Changes { tail, limit, ready: VecDeque::new(), cursor, is_ended: false }
+        Changes { tail, is_following, ready: VecDeque::new(), cursor, is_ended: false }
     }
 
-    /// Everything up to here was returned (or did not pass the filter).
+    /// Everything up to here was returned or does not pass the filter.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.cursor
@@ -65,8 +80,8 @@ impl Changes {
         }
     }
 
-    /// The next change that is in the log now. A filter may let so little through that the time is
-    /// over before the head is reached.
+    /// The next change that is in the log now. With a selective filter the time may be over before
+    /// the head is reached.
     fn take(&mut self, by: Option<Instant>) -> Result<Option<Change>> {
         while self.ready.is_empty() {
             let ready = &mut self.ready;
@@ -77,7 +92,7 @@ impl Changes {
             let visited = match visited {
                 Ok(visited) => visited,
                 Err(error) => {
-                    // The position did not move, so what was copied would come again.
+                    // The position did not move, so what was copied is read again.
                     self.ready.clear();
                     return Err(error);
                 }
@@ -104,21 +119,19 @@ impl Iterator for Changes {
         if self.is_ended {
             return None;
         }
-        let next = match self.limit {
-            Limit::Head => self.take(None).transpose(),
-            Limit::Never => loop {
-                match self.next_within(Duration::from_secs(3600)).transpose() {
-                    None => {}
-                    found => break found,
-                }
-            },
+        let next = loop {
+            let found =
+                if self.is_following { self.next_within(LONGEST_WAIT) } else { self.take(None) };
+            if !self.is_following || !matches!(found, Ok(None)) {
+                break found.transpose();
+            }
         };
         self.is_ended = !matches!(next, Some(Ok(_)));
         next
     }
 }
 
-/// What a tail in a thread of its own sends.
+/// An item that a tail in a thread of its own sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
@@ -127,12 +140,12 @@ impl Iterator for Changes {
 pub enum Event {
     /// A change.
     Change(Change),
-    /// Every change up to here was sent or does not pass the filter: to resume from here is safe. It
-    /// comes when nothing else does.
+    /// Every change up to here was sent or does not pass the filter: it is safe to resume from here.
+    /// Sent when the position moves on and no change passes.
     Bookmark(Cursor),
 }
 
-/// A tail in a thread of its own, read through a bounded channel. A full channel holds the tail up,
+/// A tail in a thread of its own, read through a bounded channel. A full channel delays this tail and
 /// nothing else. Dropping it stops the thread.
 #[derive(Debug)]
 pub struct ChangeReceiver {
@@ -179,23 +192,23 @@ impl Drop for ChangeReceiver {
     }
 }
 
-/// Hands each change to `send` until it refuses one, an error was sent, or `is_stopped`. When nothing
-/// came for a while and the position moved on all the same, a bookmark.
+/// Passes each change to `send` until it refuses one, an error was sent, or `is_stopped`. Sends a
+/// bookmark when no change passes for a while and the position moves on.
 pub(crate) fn pump(
     mut changes: Changes,
     is_stopped: impl Fn() -> bool,
     send: impl Fn(Result<Event>) -> bool,
 ) {
-    let mut told = changes.cursor();
+    let mut reported = changes.cursor();
     while !is_stopped() {
         let next = match changes.next_within(TICK) {
             Ok(Some(change)) => {
-                told.seq = change.seq;
+                reported.seq = change.seq;
                 Ok(Event::Change(change))
             }
-            Ok(None) if changes.cursor() != told => {
-                told = changes.cursor();
-                Ok(Event::Bookmark(told))
+            Ok(None) if changes.cursor() != reported => {
+                reported = changes.cursor();
+                Ok(Event::Bookmark(reported))
             }
             Ok(None) => continue,
             Err(error) => Err(error),

@@ -11,7 +11,6 @@ use ao_store::row::consumer::{self, Generation};
 use ao_store::{Cause, ConsumerName, Cursor, Store, Timestamp};
 
 use crate::error::{Error, Result};
-use crate::fanout::StoreHandle;
 use crate::filter::Filter;
 use crate::owner::Owner;
 use crate::tail::{LONGEST_WAIT, Start, Tail};
@@ -57,7 +56,7 @@ pub struct Consumer {
 /// A lease, given up when dropped.
 #[derive(Debug)]
 struct Held {
-    store: StoreHandle,
+    store: Store,
     name: ConsumerName,
     generation: Generation,
 }
@@ -88,11 +87,7 @@ impl Consumer {
         let leased = store
             .write(now(), move |tx| consumer::acquire(tx, &leased, &owner, LEASE, displace))?
             .value;
-        let lease = Held {
-            store: StoreHandle(store.clone()),
-            name: leased.name,
-            generation: leased.generation,
-        };
+        let lease = Held { store: store.clone(), name: leased.name, generation: leased.generation };
         // What the owner before acknowledged last counts: the lease comes first.
         let acked = leased.acked;
         let tail = Tail::open(store, Start::Cursor(acked), stored)?;
@@ -173,7 +168,7 @@ impl Consumer {
     pub fn flush(&mut self) -> Result<()> {
         let Held { store, name, generation } = &self.lease;
         let (name, generation, acked) = (name.clone(), *generation, self.acked);
-        store.0.write(now(), move |tx| {
+        store.write(now(), move |tx| {
             consumer::ack(tx, &name, acked, Some(generation))?;
             consumer::renew(tx, &name, generation, LEASE)
         })?;
@@ -199,7 +194,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         let (name, generation) = (self.name.clone(), self.generation);
         let release = move |tx: &ao_store::Tx<'_>| consumer::release(tx, &name, generation);
-        if let Err(error) = self.store.0.write(now(), release) {
+        if let Err(error) = self.store.write(now(), release) {
             // It ends by itself.
             tracing::debug!(%error, "a lease was not given up");
         }

@@ -34,6 +34,7 @@ mod owner;
 mod snapshot;
 #[cfg(feature = "tokio")]
 mod stream;
+mod subscribers;
 mod subscription;
 mod tail;
 pub mod wire;

@@ -14,7 +14,6 @@ use ao_store::{Cause, Cursor, Store, Timestamp};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::fanout::StoreHandle;
 use crate::filter::Filter;
 use crate::tail::{Start, Tail};
 
@@ -27,7 +26,7 @@ pub const RESERVATION: Duration = Duration::from_secs(600);
 /// Holds the changes after a cursor back from retention until it is dropped.
 #[derive(Debug)]
 pub struct Reservation {
-    store: StoreHandle,
+    store: Store,
     id: ReservationId,
     cursor: Cursor,
     holder: String,
@@ -38,7 +37,7 @@ pub struct Reservation {
 
 impl Reservation {
     fn new(store: &Store, cursor: Cursor, holder: &str) -> Result<Reservation> {
-        let (store, holder) = (StoreHandle(store.clone()), holder.to_owned());
+        let (store, holder) = (store.clone(), holder.to_owned());
         let id = reserve(&store, cursor, &holder)?;
         Ok(Reservation { store, id, cursor, holder, renewed: Instant::now(), is_left: false })
     }
@@ -53,8 +52,7 @@ impl Reservation {
             return Ok(());
         }
         let id = self.id;
-        let renewed =
-            self.store.0.write(now(), move |tx| reservation::renew(tx, id, RESERVATION))?;
+        let renewed = self.store.write(now(), move |tx| reservation::renew(tx, id, RESERVATION))?;
         if !renewed.value {
             self.id = reserve(&self.store, self.cursor, &self.holder)?;
         }
@@ -63,11 +61,11 @@ impl Reservation {
     }
 }
 
-fn reserve(store: &StoreHandle, cursor: Cursor, holder: &str) -> Result<ReservationId> {
+fn reserve(store: &Store, cursor: Cursor, holder: &str) -> Result<ReservationId> {
     let holder = holder.to_owned();
     let reserve =
         move |tx: &ao_store::Tx<'_>| reservation::reserve(tx, cursor, &holder, RESERVATION);
-    Ok(store.0.write(now(), reserve)?.value)
+    Ok(store.write(now(), reserve)?.value)
 }
 
 impl Drop for Reservation {
@@ -76,7 +74,7 @@ impl Drop for Reservation {
             return;
         }
         let id = self.id;
-        if let Err(error) = self.store.0.write(now(), move |tx| reservation::release(tx, id)) {
+        if let Err(error) = self.store.write(now(), move |tx| reservation::release(tx, id)) {
             tracing::debug!(%error, "a reservation was not given up");
         }
     }
@@ -100,7 +98,7 @@ pub struct Rows {
 /// Reads the rows of a snapshot chunk by chunk.
 #[derive(Debug)]
 pub struct SnapshotReader {
-    store: StoreHandle,
+    store: Store,
     cursor: Cursor,
     filter: Filter,
     entities: Vec<&'static str>,
@@ -135,7 +133,7 @@ impl SnapshotReader {
     fn at(store: &Store, cursor: Cursor, filter: Filter, holder: &str) -> Result<SnapshotReader> {
         let reservation = Reservation::new(store, cursor, holder)?;
         let entities = filter.entities();
-        let store = StoreHandle(store.clone());
+        let store = store.clone();
         let (after, chunk) = (None, CHUNK);
         Ok(SnapshotReader { store, cursor, filter, entities, after, chunk, reservation })
     }
@@ -149,7 +147,7 @@ impl SnapshotReader {
         let left = self.entities.iter().position(|name| *name == entity);
         self.entities.drain(..left.ok_or(Error::InvalidPosition)?);
         if let Some(after) = &after {
-            let is_key = self.store.0.read(|snapshot| state::is_key(snapshot, &entity, after))?;
+            let is_key = self.store.read(|snapshot| state::is_key(snapshot, &entity, after))?;
             if !is_key {
                 return Err(Error::InvalidPosition);
             }
@@ -220,7 +218,7 @@ impl SnapshotReader {
         self.reservation.keep()?;
         let (cursor, after, limit) = (self.cursor, self.after.as_deref(), self.chunk);
         let chunk =
-            self.store.0.read(|snapshot| state::chunk(snapshot, entity, cursor, after, limit))?;
+            self.store.read(|snapshot| state::chunk(snapshot, entity, cursor, after, limit))?;
         let mut rows = chunk.rows;
         rows.retain(|row| self.filter.matches_row(entity, row));
         if chunk.next.is_none() {
@@ -246,7 +244,7 @@ impl SnapshotReader {
     /// # Errors
     /// Those of [`Tail::open`].
     pub fn follow(self) -> Result<(Tail, Reservation)> {
-        let tail = Tail::open(&self.store.0, Start::Cursor(self.cursor), self.filter)?;
+        let tail = Tail::open(&self.store, Start::Cursor(self.cursor), self.filter)?;
         Ok((tail, self.reservation))
     }
 }

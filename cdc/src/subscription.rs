@@ -1,25 +1,25 @@
-//! One subscriber of a fan-out: live while it keeps up, reading the log by itself when it does not.
+//! One subscriber of a fan-out: live while it keeps up, by catch-up reads of the log otherwise.
 
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ao_store::Cursor;
 use ao_store::row::change::Change;
+use ao_store::{Cursor, Store};
 use crossbeam_channel::RecvTimeoutError;
 
 use crate::error::{Error, Result};
-use crate::fanout::{Audience, Seat, Shared, StoreHandle, TICK};
 use crate::filter::Filter;
+use crate::subscribers::{SharedBatch, Slot, Subscribers, TICK};
 use crate::tail::{LONGEST_WAIT, Start, Tail, read_after};
 
-/// Changes copied out of the log in one read while catching up.
+/// Changes copied out of the log in one catch-up read.
 const CATCH_UP: usize = 512;
 
 /// Some changes in order, shared with the other subscribers.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    changes: Shared,
+    changes: SharedBatch,
     skip: usize,
     filter: Arc<Filter>,
 }
@@ -35,80 +35,74 @@ impl Batch {
 #[derive(Debug)]
 enum Source {
     /// The fan-out's channel.
-    Live(Seat),
-    /// The log, at its own pace, by the store's pooled readers: any number of subscribers that fell
-    /// behind need no connection each. The seat is one taken already: live once the cursor has
-    /// reached its position.
-    Log(Option<(Seat, Cursor)>),
+    Live(Slot),
+    /// Catch-up reads through the store's pooled readers: any number of subscribers that fell
+    /// behind need no connection each. A slot that is taken already goes live once the cursor has
+    /// reached the position that comes with it.
+    CatchUp(Option<(Slot, Cursor)>),
 }
 
 /// A subscriber. Every change after its start comes exactly once, in order, whether it keeps up or
 /// not.
 #[derive(Debug)]
 pub struct Subscription {
-    store: StoreHandle,
-    audience: Arc<Audience>,
+    store: Store,
+    subscribers: Arc<Subscribers>,
     filter: Arc<Filter>,
     capacity: usize,
     cursor: Cursor,
     source: Source,
-    demotions: u64,
+    fallbacks: u64,
 }
 
 impl Subscription {
     pub(crate) fn open(
-        store: &StoreHandle,
-        audience: Arc<Audience>,
+        store: &Store,
+        subscribers: Arc<Subscribers>,
         start: Start,
         filter: Filter,
         capacity: usize,
     ) -> Result<Subscription> {
-        let position = Tail::open(&store.0, start, filter.clone())?.cursor();
-        let source = Source::Log(audience.join(capacity, position.epoch));
-        let mut subscription = Subscription {
-            store: store.clone(),
-            audience,
-            filter: Arc::new(filter),
-            capacity,
-            cursor: position,
-            source,
-            demotions: 0,
-        };
+        let cursor = Tail::open(store, start, filter.clone())?.cursor();
+        let source = Source::CatchUp(subscribers.join(capacity, cursor.epoch));
+        let (store, filter) = (store.clone(), Arc::new(filter));
+        let mut subscription =
+            Subscription { store, subscribers, filter, capacity, cursor, source, fallbacks: 0 };
         subscription.go_live();
         Ok(subscription)
     }
 
-    /// Everything up to here was returned (or did not pass the filter).
+    /// Everything up to here was returned or does not pass the filter.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.cursor
     }
 
-    /// How often it fell behind and read the log by itself.
+    /// How often the subscriber fell back to catch-up reads.
     #[must_use]
-    pub fn demotions(&self) -> u64 {
-        self.demotions
+    pub fn fallbacks(&self) -> u64 {
+        self.fallbacks
     }
 
     /// The next changes, or `None` when none came in time.
     ///
     /// # Errors
     /// The cursor errors when the log was pruned past this subscriber or began a new epoch;
-    /// [`Error::Stopped`] when the fan-out is gone.
+    /// [`Error::Stopped`] when the fan-out has stopped.
     pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Batch>> {
         let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let found = match &self.source {
-                Source::Live(seat) => match seat.channel.recv_timeout(left) {
+                Source::Live(slot) => match slot.channel.recv_timeout(left) {
                     Ok(changes) => self.accept(changes)?,
                     Err(RecvTimeoutError::Timeout) => return Ok(None),
                     Err(RecvTimeoutError::Disconnected) => {
-                        self.demote()?;
+                        self.fall_back()?;
                         None
                     }
                 },
-                Source::Log(_) => self.read_log(left)?,
+                Source::CatchUp(_) => self.catch_up(left)?,
             };
             if found.is_some() || left.is_zero() {
                 return Ok(found);
@@ -116,13 +110,13 @@ impl Subscription {
         }
     }
 
-    /// A batch from the channel, without what was seen before.
-    fn accept(&mut self, changes: Shared) -> Result<Option<Batch>> {
+    /// A batch from the channel, without the changes that were returned before.
+    fn accept(&mut self, changes: SharedBatch) -> Result<Option<Batch>> {
         let skip = changes.partition_point(|change| change.seq <= self.cursor.seq);
         let Some(first) = changes.get(skip) else { return Ok(None) };
         if first.seq != self.cursor.seq.next() {
-            // Cannot be while the channel is live; the log decides.
-            self.demote()?;
+            // This cannot happen while the channel is live; the log decides.
+            self.fall_back()?;
             return Ok(None);
         }
         self.cursor.seq = changes[changes.len() - 1].seq;
@@ -131,34 +125,34 @@ impl Subscription {
         Ok((!is_empty).then_some(batch))
     }
 
-    fn demote(&mut self) -> Result<()> {
-        if self.audience.is_stopped() {
+    fn fall_back(&mut self) -> Result<()> {
+        if self.subscribers.is_stopped() {
             return Err(Error::Stopped);
         }
-        self.demotions += 1;
-        self.source = Source::Log(None);
+        self.fallbacks += 1;
+        self.source = Source::CatchUp(None);
         Ok(())
     }
 
-    /// One read of the log. At its head the subscriber joins the audience, and what is delivered
-    /// from then on waits in the channel; it goes live once it has read up to where it joined.
-    fn read_log(&mut self, wait: Duration) -> Result<Option<Batch>> {
-        let Source::Log(joined) = &mut self.source else { return Ok(None) };
+    /// Reads the log once. At its head the subscriber takes a slot, and what is delivered from then
+    /// on waits in the channel; it goes live once it has read up to the position of the slot.
+    fn catch_up(&mut self, wait: Duration) -> Result<Option<Batch>> {
+        let Source::CatchUp(joined) = &mut self.source else { return Ok(None) };
         let (cursor, mut changes) = (self.cursor, Vec::new());
-        let (_, is_at_head) = self.store.0.read(|snapshot| {
+        let (_, is_at_head) = self.store.read(|snapshot| {
             read_after(snapshot, cursor, CATCH_UP, |change| {
                 changes.push(change.to_owned()?);
                 Ok(())
             })
         })?;
         if is_at_head && joined.is_none() {
-            *joined = self.audience.join(self.capacity, cursor.epoch);
+            *joined = self.subscribers.join(self.capacity, cursor.epoch);
         }
         if changes.is_empty() && joined.is_none() {
-            if self.audience.is_stopped() {
+            if self.subscribers.is_stopped() {
                 return Err(Error::Stopped);
             }
-            // The fan-out is between two places and soon has one again.
+            // The fan-out has lost its position and soon has one again.
             thread::sleep(wait.min(TICK));
         }
         let batch = self.accept(changes.into())?;
@@ -167,12 +161,12 @@ impl Subscription {
     }
 
     fn go_live(&mut self) {
-        let Source::Log(joined) = &mut self.source else { return };
+        let Source::CatchUp(joined) = &mut self.source else { return };
         let cursor = self.cursor;
-        let is_level =
+        let is_reached =
             |position: &Cursor| position.epoch == cursor.epoch && position.seq <= cursor.seq;
-        if let Some((seat, _)) = joined.take_if(|(_, position)| is_level(position)) {
-            self.source = Source::Live(seat);
+        if let Some((slot, _)) = joined.take_if(|(_, position)| is_reached(position)) {
+            self.source = Source::Live(slot);
         }
     }
 }

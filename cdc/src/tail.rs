@@ -1,4 +1,4 @@
-//! Reading the log from a position on, in short reads, and waiting for what comes.
+//! Reads the log from a position on, in short reads, and waits for new changes.
 
 use std::time::Duration;
 
@@ -6,26 +6,25 @@ use ao_store::row::change::{self, ChangeRef};
 use ao_store::row::log::{self, LogInfo};
 use ao_store::{Cursor, Epoch, Listener, Reader, Seq, Snapshot, Store, Timestamp};
 
-use crate::changes::{ChangeReceiver, Changes, Limit};
 use crate::error::Result;
 use crate::filter::Filter;
 
-/// Longer waits end after this: a deadline beyond what the clock can say would be a panic.
+/// Longer waits end after this: a deadline that the clock cannot represent would be a panic.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Changes looked at in one read while the last ones that pass are sought.
+/// Changes scanned in one read while searching for the last ones that pass.
 const BACK: usize = 4096;
 
 /// Where a tail begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// With the oldest change that is kept.
+    /// With the oldest retained change.
     Beginning,
-    /// With the next change to come.
+    /// With the next change that is committed.
     End,
     /// After a cursor.
     Cursor(Cursor),
-    /// With the last so many changes that pass the filter.
+    /// With the last N changes that pass the filter.
     Last(u64),
     /// With the first change at or after a time.
     Since(Timestamp),
@@ -36,12 +35,12 @@ pub enum Start {
 pub struct Visited {
     /// Changes that passed the filter.
     pub matched: usize,
-    /// Whether the position is the head of the log: nothing more was there.
+    /// Whether the position is the head of the log: there was nothing more to read.
     pub is_at_head: bool,
 }
 
 /// A position in the log that moves forward. Every read checks that the epoch is still the same,
-/// that nothing before the position was pruned away unseen, and that no seq is missing.
+/// that no change after the position was pruned, and that no seq is missing.
 #[derive(Debug)]
 pub struct Tail {
     listener: Listener,
@@ -53,12 +52,12 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Begins a tail.
+    /// Opens a tail.
     ///
     /// # Errors
     /// `CURSOR_EXPIRED`, `CURSOR_EPOCH_MISMATCH`, `CURSOR_IN_FUTURE`; when the store cannot be read.
     pub fn open(store: &Store, start: Start, filter: Filter) -> Result<Tail> {
-        // The listener first: what is committed after it was made wakes it, the rest is read.
+        // The listener comes first: a commit after this line wakes it, an earlier one is read.
         let listener = store.listen()?;
         let reader = store.own_reader()?;
         let (info, position) = reader.read(|snapshot| {
@@ -91,13 +90,13 @@ impl Tail {
         Cursor { epoch: self.epoch, seq: self.position }
     }
 
-    /// Which changes it wants.
+    /// Which changes pass.
     #[must_use]
     pub fn filter(&self) -> &Filter {
         &self.filter
     }
 
-    /// The bounds of the log now: for saying how far behind the position is.
+    /// The bounds of the log now: they show how far behind the position is.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -115,8 +114,8 @@ impl Tail {
     /// `visit` runs inside the read: let it copy or render, not wait.
     ///
     /// # Errors
-    /// The cursor errors, when the log moved on without this tail; `LOG_HOLE`; those of `visit`.
-    /// The position stays then, so the same changes are visited again.
+    /// The cursor errors when the log no longer has the next change; `LOG_HOLE`; those of `visit`.
+    /// The position does not move then, so the same changes are visited again.
     pub fn visit(
         &mut self,
         limit: usize,
@@ -137,37 +136,17 @@ impl Tail {
         Ok(Visited { matched, is_at_head })
     }
 
-    /// Waits until there may be more, or the time is over; says whether it was woken.
+    /// Waits until there may be more changes or the time is over; returns whether it was woken.
     ///
     /// # Errors
     /// When the store can no longer be read.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
         Ok(self.listener.wait(timeout)?)
     }
-
-    /// The changes up to the head of the log as it is when reached; then the iterator ends.
-    #[must_use]
-    pub fn to_head(self) -> Changes {
-        Changes::new(self, Limit::Head)
-    }
-
-    /// The changes, for ever: the iterator blocks until the next one comes.
-    #[must_use]
-    pub fn follow(self) -> Changes {
-        Changes::new(self, Limit::Never)
-    }
-
-    /// The changes as a channel of at most `capacity`, filled by a thread of its own.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
-    pub fn into_receiver(self, capacity: usize) -> Result<ChangeReceiver> {
-        ChangeReceiver::start(self, capacity)
-    }
 }
 
-/// One read of the log: visits at most `limit` changes after the cursor, and says where it ended and
-/// whether that is the head. Every read checks that nothing was lost before it.
+/// Reads the log once: visits at most `limit` changes after the cursor, and returns where it ended
+/// and whether that is the head. Every read checks that no change after the cursor was lost.
 pub(crate) fn read_after(
     snapshot: &Snapshot<'_>,
     cursor: Cursor,
@@ -182,13 +161,13 @@ pub(crate) fn read_after(
         visit(change)
     })?;
     if scanned < limit && last < info.head {
-        // The newest changes are gone: without this the head would never be reached.
+        // The newest changes are missing: without this check the head would never be reached.
         return Err(ao_store::Error::LogHole { missing: last.next() });
     }
     Ok((last, last >= info.head))
 }
 
-/// The position after which the last `count` changes that pass lie, found in short reads.
+/// The position before the last `count` changes that pass, found in short reads.
 fn before_last(reader: &Reader, info: &LogInfo, filter: &Filter, count: u64) -> Result<Seq> {
     let (mut left, mut position) = (count, info.head);
     while left > 0 && position > info.floor {

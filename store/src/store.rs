@@ -1,5 +1,6 @@
 //! The handle to one store: readers on any thread, writes through the one writer of the process.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -38,6 +39,12 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.path()).finish()
+    }
 }
 
 struct Shared {

@@ -238,7 +238,7 @@ fn etcd_17247_the_hand_off_from_replay_to_live_duplicates_nothing() {
         }
         writer.join().unwrap();
         assert_eq!(found, (from.seq.0 + 1..=last).collect::<Vec<_>>());
-        demotions += live.demotions();
+        demotions += live.fallbacks();
     }
     assert!(demotions > 0, "it changed between live and the log");
 }

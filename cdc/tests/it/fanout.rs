@@ -79,21 +79,21 @@ fn a_subscriber_that_stops_reading_is_demoted_and_comes_back() {
     let mut slow = subscribe(&fanout, Start::End, 1);
     let mut quick = subscribe(&fanout, Start::End, 64);
     commit_singly(&fixture, &mut quick, 20);
-    assert_eq!((slow.demotions(), slow.cursor()), (0, at(1, 2)), "it did not look yet");
+    assert_eq!((slow.fallbacks(), slow.cursor()), (0, at(1, 2)), "it did not look yet");
     let found = up_to(&mut slow, 22);
     assert_eq!(seqs(&found), range(2, 22));
-    assert_eq!((slow.demotions(), quick.demotions()), (1, 0));
+    assert_eq!((slow.fallbacks(), quick.fallbacks()), (1, 0));
     // Level: it is live again, so what comes now does not demote it.
     assert!(slow.next_within(Duration::ZERO).unwrap().is_none());
     for seq in 23..30 {
         commit_singly(&fixture, &mut quick, 1);
         assert_eq!(seqs(&up_to(&mut slow, seq)), [seq]);
     }
-    assert_eq!(slow.demotions(), 1);
+    assert_eq!(slow.fallbacks(), 1);
     // And it can fall behind again.
     commit_singly(&fixture, &mut quick, 5);
     assert_eq!(seqs(&up_to(&mut slow, 34)), range(29, 34));
-    assert_eq!((slow.demotions(), quick.demotions()), (2, 0));
+    assert_eq!((slow.fallbacks(), quick.fallbacks()), (2, 0));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_subscriber_that_is_live_does_not_read_the_log() {
         up_to(subscription, 6);
         assert!(subscription.next_within(Duration::ZERO).unwrap().is_none());
     }
-    assert_eq!((fresh.demotions(), demoted.demotions()), (0, 1));
+    assert_eq!((fresh.fallbacks(), demoted.fallbacks()), (0, 1));
     // What waits in the channel is delivered although the log has it no more.
     commit_singly(&fixture, &mut quick, 1);
     cut(fixture.path(), 7);
@@ -133,10 +133,10 @@ fn a_subscriber_that_stops_reading_delays_nobody() {
         slowest = slowest.max(started.elapsed());
     }
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
-    assert_eq!(quick.demotions(), 0);
+    assert_eq!(quick.fallbacks(), 0);
     for mut subscription in stopped {
         assert_eq!(seqs(&up_to(&mut subscription, 42)), range(2, 42));
-        assert_eq!(subscription.demotions(), 1);
+        assert_eq!(subscription.fallbacks(), 1);
     }
 }
 
@@ -252,7 +252,7 @@ fn a_filter_is_applied_live_and_in_the_log_and_the_cursor_moves_on() {
         let batch = subscription.next_within(SOON).unwrap().unwrap();
         assert_eq!(seqs(batch.iter()), [seq.0]);
     }
-    assert_eq!((live.demotions(), slow.demotions()), (0, 1));
+    assert_eq!((live.fallbacks(), slow.fallbacks()), (0, 1));
 }
 
 #[test]
