@@ -15,7 +15,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::args::Deliver;
-use crate::cmd::observe::{Report, read_all};
+use crate::cmd::observe::report::{Report, read_all};
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
 

@@ -1,0 +1,64 @@
+//! Only the named places use SQL, print, start processes, or read the clock.
+
+use std::fs;
+
+use super::{root, shipped};
+
+/// Fails with every line of `files` that holds one of `words`, comments left out.
+fn forbid(files: Vec<(String, String)>, words: &[&str], rule: &str) {
+    let mut found = Vec::new();
+    for (name, text) in files {
+        for (number, line) in text.lines().enumerate() {
+            let code = line.trim_start();
+            if !code.starts_with("//") && words.iter().any(|word| code.contains(word)) {
+                found.push(format!("{name}:{}: {}", number + 1, code));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{rule}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn only_the_store_names_rusqlite_and_holds_sql() {
+    let others = || shipped(&["cdc", "observer", "cli"]);
+    let rule = "only `store` opens the database";
+    forbid(others(), &["rusqlite", "libsqlite3"], rule);
+    let sql = [
+        "\"SELECT ",
+        "\"INSERT ",
+        "\"UPDATE ",
+        "\"DELETE ",
+        "\"PRAGMA ",
+        "\"CREATE TABLE",
+        "\"BEGIN",
+    ];
+    forbid(others(), &sql, "SQL stays in `store`");
+    for name in ["cdc", "observer", "cli"] {
+        let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
+        assert!(!manifest.contains("rusqlite"), "{name}/Cargo.toml: {rule}");
+    }
+}
+
+#[test]
+fn only_the_command_line_prints() {
+    let words = ["println!", "print!(", "eprintln!", "eprint!(", "dbg!"];
+    forbid(shipped(&["store", "cdc", "observer"]), &words, "only `cli` prints");
+}
+
+#[test]
+fn processes_are_started_by_adapters_only() {
+    let files = shipped(&["store", "cdc", "observer", "cli"]);
+    let files = files.into_iter().filter(|(name, _)| !name.contains("/adapter/")).collect();
+    forbid(files, &["Command::new("], "a process is started in an adapter");
+}
+
+#[test]
+fn the_wall_clock_is_read_in_one_place() {
+    let files = shipped(&["store", "cdc", "observer", "cli"]);
+    let files = files.into_iter().filter(|(name, _)| name != "store/src/time.rs").collect();
+    forbid(
+        files,
+        &["SystemTime::now", "Timestamp::now_utc", "Zoned::now"],
+        "time comes in as an argument",
+    );
+}
