@@ -9,7 +9,7 @@ use std::time::Duration;
 use ao_benches::{cause, process_cpu};
 use ao_fake_github::{Request, Response};
 use ao_observer::github::call::{Answer, Call, Headers, Reply, Request as Ask};
-use ao_observer::poll::{Config, Found, Poller, Step, Totals, Written};
+use ao_observer::poll::{Config, CredentialLookup, Poller, Step, Totals, Written};
 use ao_store::row::project::{self, NewProject};
 use ao_store::row::session::{self, NewSession, SessionKind};
 use ao_store::row::{change, pr};
@@ -72,8 +72,8 @@ impl Observer {
     /// Runs until everything was read: two minutes go by without a request for details.
     fn settle(&mut self) {
         let mut details = u64::MAX;
-        while self.totals().0.details != details || self.tracked() < self.scene.prs.len() {
-            details = self.totals().0.details;
+        while self.totals().0.detail_requests != details || self.tracked() < self.scene.prs.len() {
+            details = self.totals().0.detail_requests;
             self.run(120_000);
         }
     }
@@ -102,7 +102,10 @@ impl Observer {
         let written = self.totals().1;
         let mut figures = self.figures.clone();
         figures.count(&self.scene.world.counters, time);
-        (figures.rows, figures.same) = (written.rows - before.rows, written.same - before.same);
+        (figures.rows, figures.same) = (
+            written.rows_changed - before.rows_changed,
+            written.rows_unchanged - before.rows_unchanged,
+        );
         let end = self.scene.now() + patience_ms;
         while self.scene.unlearned() > 0 && self.scene.now() < end {
             self.run(CYCLE_MS);
@@ -117,7 +120,7 @@ impl Observer {
         let end = self.scene.now() + time_ms;
         while self.scene.now() < end {
             match self.step() {
-                Step::Probe => self.probe(),
+                Step::FindCredentials => self.probe(),
                 Step::Send(call) => {
                     let reply = self.answer(&call);
                     self.receive(&reply);
@@ -135,7 +138,7 @@ impl Observer {
     /// Asks the poller what to do, which it charges.
     pub(crate) fn step(&mut self) -> Step {
         let now = Timestamp(self.scene.now());
-        let mut step = Step::Probe;
+        let mut step = Step::FindCredentials;
         let sample = process_cpu(|| {
             self.poller.refresh(now).expect("read the store");
             step = self.poller.next(now);
@@ -148,7 +151,9 @@ impl Observer {
     pub(crate) fn probe(&mut self) {
         let now = Timestamp(self.scene.now());
         let (fingerprint, source) = (self.token.to_owned(), "GH_TOKEN".to_owned());
-        self.poller.credential(Found::Token { fingerprint, source }, now).expect("store it");
+        self.poller
+            .record_credentials(CredentialLookup::Found { fingerprint, source }, now)
+            .expect("store it");
     }
 
     /// The host's answer; the clock is where it arrives.

@@ -38,7 +38,7 @@ impl Idle {
     fn receive(&mut self) -> f64 {
         loop {
             let call = match self.observer.step() {
-                Step::Probe => {
+                Step::FindCredentials => {
                     self.observer.probe();
                     continue;
                 }

@@ -180,7 +180,7 @@ fn terminal_width() -> usize {
 
 /// One line about a host.
 fn summary(report: &Report) -> String {
-    let Report { host, totals, written, watched, fresh, .. } = report;
+    let Report { host, totals, written, tracked, fresh, .. } = report;
     match report.credential {
         Credential::Missing => return format!("{host}: disabled, no credentials"),
         Credential::Invalid => return format!("{host}: disabled, it refuses the credentials"),
@@ -190,18 +190,18 @@ fn summary(report: &Report) -> String {
         format!("{left} of {limit} points left")
     });
     let mut line = format!(
-        "{host}: {} requests ({} REST), {} points; {fresh} of {watched} pull requests fresh; \
+        "{host}: {} requests ({} REST), {} points; {fresh} of {tracked} pull requests fresh; \
          {} rows changed, {} unchanged; {budget}",
         totals.requests,
-        totals.rest,
+        totals.rest_requests,
         totals.points,
-        written.rows,
-        written.same + totals.unchanged,
+        written.rows_changed,
+        written.rows_unchanged + totals.unchanged,
     );
     if report.problems > 0 {
         line += &format!("; {} not to be seen", report.problems);
     }
-    if let Some((reason, until)) = report.block {
+    if let Some((reason, until)) = report.backoff {
         line += &format!("; waiting until {}: {}", view::time(until), reason.as_str());
     }
     line
@@ -211,7 +211,7 @@ fn summary(report: &Report) -> String {
 fn document(report: &Report) -> Value {
     let Report { totals, written, .. } = report;
     let block = report
-        .block
+        .backoff
         .map(|(reason, until): (_, Timestamp)| json!({"reason": reason.as_str(), "until": view::time(until)}));
     let budget = report.budget.map(|(limit, left)| json!({"limit": limit, "remaining": left}));
     json!({
@@ -219,15 +219,15 @@ fn document(report: &Report) -> Value {
         "credential": report.credential.as_str(),
         "source": report.source,
         "requests": totals.requests,
-        "rest_requests": totals.rest,
+        "rest_requests": totals.rest_requests,
         "points": totals.points,
         "failures": totals.failures,
-        "watched": report.watched,
+        "watched": report.tracked,
         "fresh": report.fresh,
         "problems": report.problems,
         "found": written.found,
-        "rows_changed": written.rows,
-        "rows_unchanged": written.same + totals.unchanged,
+        "rows_changed": written.rows_changed,
+        "rows_unchanged": written.rows_unchanged + totals.unchanged,
         "budget": budget,
         "block": block,
     })

@@ -15,7 +15,7 @@ pub(crate) struct Candidate {
     pub(crate) origins: Vec<String>,
 }
 
-/// What is looked at of a pull request.
+/// What is record_polls at of a pull request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Head<'a> {
     pub(crate) branch: &'a str,

@@ -23,7 +23,7 @@ const LIMIT_MAX: i64 = 1_000_000_000;
 impl Budget {
     /// Takes over what an answer told. `skew` is how far the host's clock is ahead of ours, in
     /// milliseconds.
-    pub(crate) fn told(
+    pub(crate) fn record(
         &mut self,
         limit: i64,
         remaining: i64,
@@ -92,15 +92,15 @@ mod tests {
     #[test]
     fn a_budget_falls_within_its_window_and_begins_anew_with_the_next() {
         let mut budget = at(4_000);
-        budget.told(5_000, 4_100, budget.reset_at, 0, NOW);
+        budget.record(5_000, 4_100, budget.reset_at, 0, NOW);
         assert_eq!(budget.remaining, 4_000, "an answer that was overtaken");
-        budget.told(5_000, 3_900, budget.reset_at, 0, NOW);
+        budget.record(5_000, 3_900, budget.reset_at, 0, NOW);
         assert_eq!(budget.remaining, 3_900);
-        budget.told(5_000, 100, budget.reset_at - WINDOW_MS / 4, 0, NOW);
+        budget.record(5_000, 100, budget.reset_at - WINDOW_MS / 4, 0, NOW);
         assert_eq!(budget.remaining, 3_900, "an older window");
         let later = Timestamp(budget.reset_at);
         assert_eq!(budget.left(later), Some(5_000));
-        budget.told(5_000, 4_999, later.0 + WINDOW_MS, 0, later);
+        budget.record(5_000, 4_999, later.0 + WINDOW_MS, 0, later);
         assert_eq!(budget.remaining, 4_999);
     }
 
@@ -108,14 +108,14 @@ mod tests {
     fn clocks_that_differ_do_not_move_the_reset() {
         for skew in [-600_000, 0, 600_000] {
             let mut budget = Budget::default();
-            budget.told(5_000, 10, NOW.0 + 100_000 + skew, skew, NOW);
+            budget.record(5_000, 10, NOW.0 + 100_000 + skew, skew, NOW);
             assert_eq!(budget.reset_at, NOW.0 + 100_000);
         }
         let mut budget = Budget::default();
-        budget.told(5_000, 0, 0, 0, NOW);
+        budget.record(5_000, 0, 0, 0, NOW);
         assert_eq!(budget.reset_at, NOW.0 + 60_000, "a reset in the past");
         let mut budget = Budget::default();
-        budget.told(5_000, 0, i64::MAX, 0, NOW);
+        budget.record(5_000, 0, i64::MAX, 0, NOW);
         assert_eq!(budget.reset_at, NOW.0 + WINDOW_MS + 60_000, "a reset beyond the window");
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The settings of one observer. The defaults are those that the budgets are computed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// How often a pull request that is being worked on is looked at. The other tiers are fixed
+    /// How often a pull request that is being worked on is record_polls at. The other tiers are fixed
     /// multiples of it.
     pub interval: Duration,
     /// GraphQL requests a minute at most.

@@ -2,26 +2,26 @@
 //! which joins it to a store.
 
 mod attribution;
+mod batch_size;
 mod budget;
 mod config;
+mod detail_fetch;
 mod engine;
-mod gate;
-mod pace;
-mod pokes;
 mod poller;
+mod rate_limiter;
+mod refresh_requests;
+mod repo_listing;
 mod report;
-mod round;
-mod scan;
-mod size;
 mod tier;
+mod token_bucket;
 mod totals;
-mod watch;
-mod write;
+mod tracked_pr;
+mod write_batch;
 
 pub use config::{Config, INTERVAL_MAX, INTERVAL_MIN};
-pub use engine::{Found, Step};
-pub use gate::Reason;
+pub use engine::{CredentialLookup, Step};
 pub use poller::{Poller, Remotes};
+pub use rate_limiter::BackoffReason;
 pub use report::Report;
 pub use totals::Totals;
-pub use write::Written;
+pub use write_batch::Written;

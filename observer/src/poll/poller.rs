@@ -1,4 +1,4 @@
-//! The observer of one host together with its store: what it watches comes from there, and what it
+//! The observer of one host together with its store: what it prs comes from there, and what it
 //! learns goes there. Synchronous; the network and the clock are the caller's.
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,15 +10,15 @@ use ao_store::{Cause, Cursor, Error, Kind, PrId, Result, Store, Timestamp};
 use crate::github::call::Reply;
 use crate::poll::attribution::Candidate;
 use crate::poll::config::Config;
-use crate::poll::engine::{Engine, Found, Ground, Step};
+use crate::poll::engine::{CredentialLookup, Engine, ListTarget, Step};
 use crate::poll::report::Report;
 use crate::poll::totals::Totals;
-use crate::poll::write::{Batch, Written};
+use crate::poll::write_batch::{WriteBatch, Written};
 
 /// The name that stands as actor on the changes of an observer.
 const ACTOR: &str = "observer";
 
-/// A pull request that ended is looked at for a day more, because it may be reopened.
+/// A pull request that ended is record_polls at for a day more, because it may be reopened.
 const ENDED_MS: i64 = 25 * 3_600_000;
 
 /// Where the repositories of a project are, other than its origin: `owner/name` by host.
@@ -75,8 +75,8 @@ impl Poller {
     }
 
     /// Everything is read as soon as the limits allow.
-    pub fn hurry(&mut self) {
-        self.engine.hurry();
+    pub fn poll_now(&mut self) {
+        self.engine.poll_now();
     }
 
     /// The repositories that checkouts name beside their origins, by the path of the project.
@@ -118,7 +118,7 @@ impl Poller {
             let poll = polls.remove(&subject.pr.id).unwrap_or_default();
             prs.push((subject, poll));
         }
-        let mut grounds: BTreeMap<String, Ground> = BTreeMap::new();
+        let mut targets: BTreeMap<String, ListTarget> = BTreeMap::new();
         for project in subjects.scans {
             let origin = project.project.repo.clone();
             let known = self.remotes.get(&project.project.path).into_iter().flatten();
@@ -126,21 +126,22 @@ impl Poller {
             let repos = [origin.clone()].into_iter().chain(others.map(|(_, repo)| repo.clone()));
             for repo in repos.filter(|repo| is_wanted(repo)) {
                 let key = repo.to_ascii_lowercase();
-                let ground =
-                    grounds.entry(key).or_insert_with(|| Ground { repo, candidates: Vec::new() });
+                let target = targets
+                    .entry(key)
+                    .or_insert_with(|| ListTarget { repo, candidates: Vec::new() });
                 for branch in &project.branches {
                     let candidate = Candidate {
                         session: branch.session.clone(),
                         branch: branch.name.clone(),
                         origins: vec![origin.clone()],
                     };
-                    if !ground.candidates.contains(&candidate) {
-                        ground.candidates.push(candidate);
+                    if !target.candidates.contains(&candidate) {
+                        target.candidates.push(candidate);
                     }
                 }
             }
         }
-        self.engine.set_subjects(&prs, grounds.into_values().collect(), now);
+        self.engine.set_subjects(&prs, targets.into_values().collect(), now);
         Ok(())
     }
 
@@ -159,22 +160,22 @@ impl Poller {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn credential(&mut self, found: Found, now: Timestamp) -> Result<()> {
-        self.engine.credential(found, now);
+    pub fn record_credentials(&mut self, found: CredentialLookup, now: Timestamp) -> Result<()> {
+        self.engine.record_credentials(found, now);
         self.close(now)
     }
 
     /// Learns from what came of the request in flight, and stores it. What the store refuses or
     /// cannot take now is told to the log and read again.
     pub fn receive(&mut self, reply: &Reply, now: Timestamp) -> Written {
-        let logs = self.engine.wanting_logs();
+        let logs = self.engine.prs_with_pending_logs();
         let batch = self.engine.receive(reply, now);
         let written = self.write(batch, now);
         self.written += written;
-        for pr in self.engine.wanting_logs().difference(&logs) {
+        for pr in self.engine.prs_with_pending_logs().difference(&logs) {
             let stored = self.store.0.read(|snapshot| ao_store::row::facet::logged(snapshot, pr));
             match stored {
-                Ok(stored) => self.engine.has_logs(pr, &stored),
+                Ok(stored) => self.engine.drop_stored_logs(pr, &stored),
                 Err(error) => tracing::warn!(%error, "cannot read which logs are stored"),
             }
         }
@@ -182,7 +183,7 @@ impl Poller {
     }
 
     /// Stores a batch whole; where the store refuses something in it, thing by thing.
-    fn write(&mut self, batch: Batch, now: Timestamp) -> Written {
+    fn write(&mut self, batch: WriteBatch, now: Timestamp) -> Written {
         if batch.is_empty() {
             return Written::default();
         }
@@ -208,7 +209,7 @@ impl Poller {
         }
     }
 
-    fn apply(&mut self, batch: &Arc<Batch>, now: Timestamp) -> Result<Written> {
+    fn apply(&mut self, batch: &Arc<WriteBatch>, now: Timestamp) -> Result<Written> {
         let (job, host) = (Arc::clone(batch), self.host.clone());
         let cause = Cause::new(ACTOR, now);
         let done = self.store.0.write(cause, move |tx| job.apply(tx, &host))?;
@@ -228,12 +229,12 @@ impl Poller {
         Ok(written)
     }
 
-    fn unwritten(&mut self, error: &Error, batch: &Batch, now: Timestamp) {
+    fn unwritten(&mut self, error: &Error, batch: &WriteBatch, now: Timestamp) {
         tracing::warn!(%error, "what was learned cannot be stored now");
         self.engine.unwritten(batch, now);
     }
 
-    fn refused(&mut self, error: &Error, part: &Batch, now: Timestamp) {
+    fn refused(&mut self, error: &Error, part: &WriteBatch, now: Timestamp) {
         for about in part.about() {
             tracing::warn!(about, %error, "the store refuses what the host says");
         }

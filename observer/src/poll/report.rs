@@ -4,10 +4,10 @@ use ao_store::Timestamp;
 use ao_store::row::scm::{Credential, Problem};
 
 use crate::poll::engine::Engine;
-use crate::poll::gate::Reason;
+use crate::poll::rate_limiter::BackoffReason;
 use crate::poll::tier;
 use crate::poll::totals::Totals;
-use crate::poll::write::Written;
+use crate::poll::write_batch::Written;
 
 /// How the observer of a host is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct Report {
     pub totals: Totals,
     /// What was stored.
     pub written: Written,
-    /// Pull requests that are looked at.
-    pub watched: usize,
+    /// Pull requests that are record_polls at.
+    pub tracked: usize,
     /// Of these, those whose last look is not older than it should be.
     pub fresh: usize,
     /// Those that cannot be seen.
@@ -31,7 +31,7 @@ pub struct Report {
     /// The GraphQL points of the hour, and what is left of them; `None` where there is no limit.
     pub budget: Option<(i64, i64)>,
     /// Why nothing is asked, and until when.
-    pub block: Option<(Reason, Timestamp)>,
+    pub backoff: Option<(BackoffReason, Timestamp)>,
 }
 
 impl Engine {
@@ -39,29 +39,29 @@ impl Engine {
     pub(crate) fn report(&self, written: Written, now: Timestamp) -> Report {
         let interval = self.config.interval_ms();
         let open = || {
-            self.watches
+            self.prs
                 .values()
-                .filter(|watch| !(watch.is_terminal() && watch.poll.confirmed_at.is_some()))
+                .filter(|tracked| !(tracked.is_terminal() && tracked.poll.confirmed_at.is_some()))
         };
         let is_fresh = |at: Option<Timestamp>, every: i64| {
             at.is_some_and(|at| now.0.saturating_sub(at.0) <= 2 * every)
         };
-        let graphql = self.gate.state.graphql;
+        let graphql = self.limiter.state.graphql;
         Report {
             host: self.host.clone(),
-            credential: self.identity.state,
-            source: self.identity.source.clone(),
+            credential: self.credentials.state,
+            source: self.credentials.source.clone(),
             totals: self.totals,
             written,
-            watched: open().count(),
+            tracked: open().count(),
             fresh: open()
-                .filter(|watch| {
-                    is_fresh(watch.looked_at, tier::intervals(watch.tier(now), interval).0)
+                .filter(|tracked| {
+                    is_fresh(tracked.polled_at, tier::intervals(tracked.tier(now), interval).0)
                 })
                 .count(),
-            problems: open().filter(|watch| watch.poll.problem != Problem::None).count(),
+            problems: open().filter(|tracked| tracked.poll.problem != Problem::None).count(),
             budget: graphql.limit.zip(graphql.left(now)),
-            block: self.gate.shown(now).map(|it| (it.reason, Timestamp(it.until))),
+            backoff: self.limiter.shown(now).map(|it| (it.reason, Timestamp(it.until))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How urgent a pull request is, and how often it is looked at for that. Pure.
+//! How urgent a pull request is, and how often it is record_polls at for that. Pure.
 
 use ao_store::Timestamp;
 use ao_store::observation::{Ci, PrState};
@@ -18,7 +18,7 @@ pub(crate) enum Tier {
     Done,
 }
 
-/// What [`tier`] looks at.
+/// What [`tier`] polls at.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TierFacts {
     pub(crate) state: PrState,
@@ -59,7 +59,7 @@ pub(crate) fn tier(facts: &TierFacts, now: Timestamp) -> Tier {
 }
 
 /// How long after a look the next slim and the next wide one are due, in milliseconds. A terminal
-/// pull request is looked at again because it may be reopened.
+/// pull request is record_polls at again because it may be reopened.
 pub(crate) fn intervals(tier: Tier, interval_ms: i64) -> (i64, i64) {
     let (slim, wide) = match tier {
         Tier::Hot => (interval_ms / 2, interval_ms),

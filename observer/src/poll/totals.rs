@@ -6,13 +6,13 @@ pub struct Totals {
     /// Requests that were sent.
     pub requests: u64,
     /// Of these, REST requests.
-    pub rest: u64,
-    /// Slim looks.
-    pub slim: u64,
-    /// Wide looks.
-    pub wide: u64,
+    pub rest_requests: u64,
+    /// Slim polls.
+    pub heartbeat_polls: u64,
+    /// Wide polls.
+    pub full_polls: u64,
     /// Requests for details.
-    pub details: u64,
+    pub detail_requests: u64,
     /// GraphQL points that they cost, as the host says.
     pub points: u64,
     /// Looks at a pull request that found nothing new.
@@ -24,5 +24,5 @@ pub struct Totals {
     /// Requests that came to nothing.
     pub failures: u64,
     /// Times that what was learned could not be stored.
-    pub unwritten: u64,
+    pub failed_writes: u64,
 }

@@ -13,7 +13,7 @@ mod hosts;
 mod lock;
 mod origins;
 mod task;
-mod wake;
+mod wakeup;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -150,7 +150,7 @@ type Tell = dyn Fn(&[Report]);
 impl Board {
     /// Says once that there are no credentials, when that disables the observer, and else for which
     /// host there are none.
-    fn mind_credentials(&self, before: Credential, report: &Report) {
+    fn log_missing_credentials(&self, before: Credential, report: &Report) {
         if report.credential == Credential::Ok {
             self.is_disabled.set(false);
         }
@@ -176,7 +176,7 @@ impl Board {
 }
 
 async fn all(setup: &Setup, mut stop: Stop, board: Rc<Board>) -> Result<()> {
-    let bell = wake::Bell::hang(&setup.store)?;
+    let wakeup = wakeup::StoreWakeup::start(&setup.store)?;
     let mut tasks = JoinSet::new();
     let mut begun: Vec<String> = Vec::new();
     let mut filled: Option<Instant> = None;
@@ -194,7 +194,7 @@ async fn all(setup: &Setup, mut stop: Stop, board: Rc<Board>) -> Result<()> {
         for host in hosts {
             if !begun.contains(&host) {
                 let task =
-                    task::Task::new(setup, &host, is_beside, bell.listen(), Rc::clone(&board))?;
+                    task::Task::new(setup, &host, is_beside, wakeup.listen(), Rc::clone(&board))?;
                 tasks.spawn_local(task.run(stop.clone()));
                 begun.push(host);
             }

@@ -19,7 +19,7 @@ use crate::github::host::Endpoints;
 use crate::github::token::Token;
 use crate::github::transport::Transport;
 use crate::github::{Environment, remotes};
-use crate::poll::{Found, Poller, Reason, Remotes, Step};
+use crate::poll::{BackoffReason, CredentialLookup, Poller, Remotes, Step};
 
 /// The longest sleep: the clock may be set meanwhile, and the machine may sleep.
 const SLEEP: Duration = Duration::from_secs(15);
@@ -70,7 +70,7 @@ impl Task {
         let mut poller =
             Poller::new(setup.store.clone(), host, setup.config, setup.only.clone(), seed)?;
         if setup.is_once {
-            poller.hurry();
+            poller.poll_now();
         }
         Ok(Task {
             host: host.to_owned(),
@@ -111,7 +111,7 @@ impl Task {
                 }
             };
             match step {
-                Step::Probe => self.probe(stop).await?,
+                Step::FindCredentials => self.probe(stop).await?,
                 Step::Send(call) => self.send(&call, stop).await,
                 Step::Wait(until) => {
                     if self.is_once && self.is_over(until, now)? {
@@ -169,27 +169,27 @@ impl Task {
             Credential::Found { token, source } => {
                 let fingerprint = token.fingerprint();
                 self.token = Some(token);
-                Found::Token { fingerprint, source }
+                CredentialLookup::Found { fingerprint, source }
             }
-            Credential::Missing => Found::Missing,
-            Credential::Failed(reason) => Found::Failed(reason),
+            Credential::Missing => CredentialLookup::Missing,
+            Credential::Failed(reason) => CredentialLookup::Failed(reason),
         };
         let now = Timestamp::now();
         let before = self.poller.report(now).credential;
         let failure = match &found {
-            Found::Failed(reason) => Some(reason.clone()),
-            Found::Token { .. } | Found::Missing => None,
+            CredentialLookup::Failed(reason) => Some(reason.clone()),
+            CredentialLookup::Found { .. } | CredentialLookup::Missing => None,
         };
         if failure.is_some() && failure != self.failure {
             let reason = failure.as_deref().unwrap_or_default();
             tracing::warn!(host = self.host, reason, "cannot look for credentials");
         }
         self.failure = failure;
-        if let Err(error) = self.poller.credential(found, now) {
+        if let Err(error) = self.poller.record_credentials(found, now) {
             tracing::warn!(host = self.host, %error, "cannot store the state of the observer");
         }
         let report = self.poller.report(now);
-        self.board.mind_credentials(before, &report);
+        self.board.log_missing_credentials(before, &report);
         self.board.put(report);
         Ok(())
     }
@@ -211,16 +211,18 @@ impl Task {
         let host = self.host.clone();
         match report.credential {
             // Where nothing is to be observed, none are needed, if there is another host.
-            State::Missing if self.is_beside && report.watched == 0 => return Ok(true),
+            State::Missing if self.is_beside && report.tracked == 0 => return Ok(true),
             State::Missing => return Err(Error::NoCredentials { host }),
             State::Unknown if self.failure.is_some() => return Err(Error::NoCredentials { host }),
             State::Invalid => return Err(Error::CredentialsRefused { host }),
             State::Ok | State::Unknown => {}
         }
         let wait = until.0.saturating_sub(now.0);
-        match report.block {
-            Some((Reason::Outage, _)) if wait > PATIENCE_MS => Err(Error::Unavailable { host }),
-            Some((Reason::Outage, _)) => Ok(false),
+        match report.backoff {
+            Some((BackoffReason::Outage, _)) if wait > PATIENCE_MS => {
+                Err(Error::Unavailable { host })
+            }
+            Some((BackoffReason::Outage, _)) => Ok(false),
             _ if !self.poller.has_work(now) => Ok(true),
             Some((reason, until)) => Err(Error::Throttled { host, reason: reason.as_str(), until }),
             None => Ok(false),

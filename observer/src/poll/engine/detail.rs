@@ -1,4 +1,4 @@
-//! Learning from the answers to details and logs, and ending a round with what is to be stored.
+//! Learning from the answers to details and logs, and ending a fetch with what is to be stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use ao_store::observation::{
 };
 use ao_store::{PrId, Timestamp};
 
-use super::{Engine, LogJob, see};
+use super::{Engine, LogJob, observe};
 use crate::github::answer::{Answered, Found};
 use crate::github::call::Answer;
 use crate::github::classify::{self, Signal};
@@ -15,10 +15,10 @@ use crate::github::map;
 use crate::github::mark::Mark;
 use crate::github::node::{Checks, ContextNode, PartNode};
 use crate::github::query::Part;
-use crate::poll::gate::Resource;
-use crate::poll::round::{Body, List, Round, Wanted};
-use crate::poll::watch::Watch;
-use crate::poll::write::{Batch, PrWrite, Talk, Write};
+use crate::poll::detail_fetch::{DetailFetch, FetchedThread, List, PageRequest};
+use crate::poll::rate_limiter::Resource;
+use crate::poll::tracked_pr::TrackedPr;
+use crate::poll::write_batch::{Discussion, PrWrite, Write, WriteBatch};
 
 /// A log that cannot be read is given up after so many tries.
 const LOG_TRIES: u32 = 3;
@@ -27,95 +27,95 @@ const LOG_TRIES: u32 = 3;
 const LOG_LINES: usize = 40;
 
 impl Engine {
-    pub(super) fn detailed(
+    pub(super) fn record_details(
         &mut self,
-        asks: Vec<(PrId, Wanted)>,
+        asks: Vec<(PrId, PageRequest)>,
         answered: &Answered<'_>,
         as_of: Timestamp,
         now: Timestamp,
-        batch: &mut Batch,
+        batch: &mut WriteBatch,
     ) {
         let mut touched = Vec::new();
-        for (index, (id, wanted)) in asks.into_iter().enumerate() {
-            let Some(watch) = self.watches.get_mut(&id) else { continue };
-            let Some(mut round) = watch.round.take() else { continue };
-            round.in_flight -= 1;
+        for (index, (id, pages)) in asks.into_iter().enumerate() {
+            let Some(tracked) = self.prs.get_mut(&id) else { continue };
+            let Some(mut fetch) = tracked.fetch.take() else { continue };
+            fetch.in_flight -= 1;
             let alias = format!("d{index}");
             match answered.alias::<PartNode>(&alias) {
                 Found::Node(node) => {
                     let at = node.provider_at().map(Timestamp::from);
-                    if at.is_some() && at < round.provider_at {
+                    if at.is_some() && at < fetch.provider_at {
                         // A replica that lags behind the one that answered the look.
                         self.totals.stale += 1;
-                        round.failed(wanted);
+                        fetch.failed(pages);
                     } else {
-                        round.read(wanted, node, answered.is_withheld(&alias));
+                        fetch.read(pages, node, answered.is_withheld(&alias));
                     }
                 }
                 // It was listed a moment ago. If it is gone, the next listing says so; if it may not
                 // be seen any more, nothing is gone.
-                Found::Missing if wanted.ask.part == Part::Thread => round.give_up(&wanted.ask),
-                Found::Missing | Found::Forbidden | Found::Failed => round.failed(wanted),
+                Found::Missing if pages.ask.part == Part::Thread => fetch.give_up(&pages.ask),
+                Found::Missing | Found::Forbidden | Found::Failed => fetch.failed(pages),
             }
-            watch.round = Some(round);
+            tracked.fetch = Some(fetch);
             touched.push(id);
         }
         touched.dedup();
         for id in touched {
-            self.end_round(&id, as_of, now, batch);
+            self.end_fetch(&id, as_of, now, batch);
         }
     }
 
     /// Nothing came of a request for details: each page of it is asked for again.
     pub(super) fn details_lost(
         &mut self,
-        asks: Vec<(PrId, Wanted)>,
+        asks: Vec<(PrId, PageRequest)>,
         signal: Signal,
         now: Timestamp,
-        batch: &mut Batch,
+        batch: &mut WriteBatch,
     ) {
         // A refusal of everything, or an outage, is no word on a page.
         let is_about_size = signal == Signal::Heavy;
         let mut touched = Vec::new();
-        for (id, wanted) in asks {
-            let Some(watch) = self.watches.get_mut(&id) else { continue };
-            let Some(round) = watch.round.as_mut() else { continue };
-            round.in_flight -= 1;
+        for (id, pages) in asks {
+            let Some(tracked) = self.prs.get_mut(&id) else { continue };
+            let Some(fetch) = tracked.fetch.as_mut() else { continue };
+            fetch.in_flight -= 1;
             if is_about_size && self.sizes.detail.get() == 1 {
-                round.failed(wanted);
+                fetch.failed(pages);
             } else {
-                round.wanted.push_back(wanted);
+                fetch.pages.push_back(pages);
             }
             touched.push(id);
         }
         for id in touched {
-            self.end_round(&id, now, now, batch);
+            self.end_fetch(&id, now, now, batch);
         }
     }
 
-    /// Writes a round whose last page has come.
-    pub(super) fn end_round(
+    /// Writes a fetch whose last page has come.
+    pub(super) fn end_fetch(
         &mut self,
         id: &PrId,
         as_of: Timestamp,
         now: Timestamp,
-        batch: &mut Batch,
+        batch: &mut WriteBatch,
     ) {
-        let Some(watch) = self.watches.get_mut(id) else { return };
-        let Some(mut round) = watch.round.take() else { return };
-        let is_list_read = round.listed.as_ref().is_some_and(|list| list.is_complete);
-        if round.is_done() && is_list_read && !round.has_asked_bodies {
-            watch.want_bodies(&mut round);
+        let Some(tracked) = self.prs.get_mut(id) else { return };
+        let Some(mut fetch) = tracked.fetch.take() else { return };
+        let is_list_read = fetch.listed.as_ref().is_some_and(|list| list.is_complete);
+        if fetch.is_done() && is_list_read && !fetch.has_asked_bodies {
+            tracked.want_bodies(&mut fetch);
         }
-        if !round.is_done() {
-            watch.round = Some(round);
+        if !fetch.is_done() {
+            tracked.fetch = Some(fetch);
             return;
         }
-        let jobs = watch.finish(round, as_of, now, batch);
+        let jobs = tracked.finish(fetch, as_of, now, batch);
         for (external_id, job) in jobs {
             let log = LogJob {
                 pr: id.clone(),
-                repo: watch.place.repo.clone(),
+                repo: tracked.location.repo.clone(),
                 external_id,
                 job,
                 tries: 0,
@@ -128,12 +128,12 @@ impl Engine {
     }
 
     /// The pull requests of which logs wait to be read.
-    pub(crate) fn wanting_logs(&self) -> BTreeSet<PrId> {
+    pub(crate) fn prs_with_pending_logs(&self) -> BTreeSet<PrId> {
         self.logs.iter().map(|log| log.pr.clone()).collect()
     }
 
     /// Logs that need not be read: those that are stored, or are known to be gone.
-    pub(crate) fn has_logs(&mut self, pr: &PrId, stored: &[String]) {
+    pub(crate) fn drop_stored_logs(&mut self, pr: &PrId, stored: &[String]) {
         self.logs.retain(|log| log.pr != *pr || !stored.contains(&log.external_id));
     }
 
@@ -142,10 +142,10 @@ impl Engine {
         log: LogJob,
         answer: &Answer,
         now: Timestamp,
-        batch: &mut Batch,
+        batch: &mut WriteBatch,
     ) {
         let signal = classify::rest(answer);
-        self.gate.heard(Resource::Rest, signal, now);
+        self.limiter.record_response(Resource::Rest, signal, now);
         let tail = match signal {
             Signal::Fine => last_lines(&String::from_utf8_lossy(&answer.body)),
             // It is gone, or not ours to read: that is recorded once, as an empty log.
@@ -182,12 +182,12 @@ fn last_lines(text: &str) -> String {
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
-impl Round {
+impl DetailFetch {
     /// Takes in one page.
-    fn read(&mut self, wanted: Wanted, node: PartNode, is_withheld: bool) {
-        let after = wanted.ask.after.clone();
+    fn read(&mut self, pages: PageRequest, node: PartNode, is_withheld: bool) {
+        let after = pages.ask.after.clone();
         let after = after.as_deref();
-        let next = match wanted.ask.part {
+        let next = match pages.ask.part {
             Part::Checks => self.read_checks(node, is_withheld, after),
             Part::Reviews => node.reviews.and_then(|page| {
                 let list = self.reviews.get_or_insert_default();
@@ -200,10 +200,10 @@ impl Round {
             Part::Threads => node.review_threads.and_then(|page| {
                 self.listed.get_or_insert_default().page(page, is_withheld, after, Some)
             }),
-            Part::Thread => self.read_thread(&wanted.ask.id, node, is_withheld, after),
+            Part::Thread => self.read_thread(&pages.ask.id, node, is_withheld, after),
         };
         if let Some(cursor) = next {
-            let Wanted { ask, weight, .. } = wanted;
+            let PageRequest { ask, weight, .. } = pages;
             self.want(ask.part, &ask.id, Some(cursor), weight);
         }
     }
@@ -241,7 +241,7 @@ impl Round {
             return None;
         };
         let total = page.total_count;
-        let body = self.bodies.entry(id.to_owned()).or_insert_with(|| Body {
+        let body = self.bodies.entry(id.to_owned()).or_insert_with(|| FetchedThread {
             thread: map::thread(id, &node, total),
             comments: List::default(),
         });
@@ -283,66 +283,67 @@ pub(crate) fn facet<T>(items: Vec<T>, completeness: Completeness) -> Facet<T> {
     }
 }
 
-impl Watch {
-    /// Turns what a round read into what is to be stored; returns the jobs whose logs are wanted.
+impl TrackedPr {
+    /// Turns what a fetch read into what is to be stored; returns the jobs whose logs are pages.
     fn finish(
         &mut self,
-        round: Round,
+        fetch: DetailFetch,
         as_of: Timestamp,
         now: Timestamp,
-        batch: &mut Batch,
+        batch: &mut WriteBatch,
     ) -> BTreeMap<String, i64> {
-        let is_failed = round.is_failed();
+        let is_failed = fetch.is_failed();
         let mut observation = Observation {
             node_id: self.node_id.clone(),
             // What a delivery said since the look is newer than what the look listed.
-            sets_as_of: Some(round.began),
-            ..Observation::new(self.place.clone(), as_of)
+            sets_as_of: Some(fetch.began),
+            ..Observation::new(self.location.clone(), as_of)
         };
         let mut jobs = BTreeMap::new();
         // Those of a head that was pushed over while they were read say nothing any more.
-        let is_of_head = round.checks_head.as_ref() == Some(&self.head_sha);
-        if let Some(list) = round.checks.filter(|_| is_of_head) {
-            jobs = self.take_checks(list, round.checks_mark, &mut observation);
+        let is_of_head = fetch.checks_head.as_ref() == Some(&self.head_sha);
+        if let Some(list) = fetch.checks.filter(|_| is_of_head) {
+            jobs = self.take_checks(list, fetch.checks_mark, &mut observation);
         }
-        let is_talk_read = round.reviews.as_ref().is_none_or(List::is_read)
-            && round.comments.as_ref().is_none_or(List::is_read);
-        let are_threads_read = round.listed.as_ref().is_some_and(List::is_read)
-            && round.bodies.values().all(|body| body.comments.is_read());
-        if let Some(list) = round.reviews {
+        let is_talk_read = fetch.reviews.as_ref().is_none_or(List::is_read)
+            && fetch.comments.as_ref().is_none_or(List::is_read);
+        let are_threads_read = fetch.listed.as_ref().is_some_and(List::is_read)
+            && fetch.bodies.values().all(|body| body.comments.is_read());
+        if let Some(list) = fetch.reviews {
             let completeness = completeness(&list);
             observation.reviews = facet(list.items, completeness);
         }
-        let talk = round.listed.map(|listed| Talk {
+        let discussion = fetch.listed.map(|listed| Discussion {
             states: listed.items.clone(),
             threads: completeness(&listed),
-            bodies: round.bodies,
-            comments: round.comments.map(|list| (completeness(&list), list.items)),
+            bodies: fetch.bodies,
+            comments: fetch.comments.map(|list| (completeness(&list), list.items)),
         });
-        if let Some(talk) = &talk {
+        if let Some(discussion) = &discussion {
             if are_threads_read {
-                self.poll.threads_fingerprint = Some(see::threads_mark(&talk.states).to_bytes());
+                self.poll.threads_fingerprint =
+                    Some(observe::threads_mark(&discussion.states).to_bytes());
                 let known = |it: &crate::github::node::ThreadState| {
                     (it.id.clone(), (it.is_resolved, it.is_outdated))
                 };
-                self.known_threads = talk.states.iter().map(known).collect();
+                self.known_threads = discussion.states.iter().map(known).collect();
             }
-            if round.talk_mark.is_some() && is_talk_read && are_threads_read {
-                self.poll.discussion_fingerprint = round.talk_mark.map(|mark| mark.to_bytes());
+            if fetch.talk_mark.is_some() && is_talk_read && are_threads_read {
+                self.poll.discussion_fingerprint = fetch.talk_mark.map(|mark| mark.to_bytes());
             }
         }
         // What a look saw meanwhile is newer than what was read.
-        if round.is_overtaken {
-            self.wide_due = now;
+        if fetch.is_superseded {
+            self.full_due = now;
         } else if self.is_terminal() && !is_failed {
             self.poll.confirmed_at.get_or_insert(now);
-            self.slim_due = self.recheck_after(now);
-            self.wide_due = self.slim_due;
+            self.heartbeat_due = self.recheck_after(now);
+            self.full_due = self.heartbeat_due;
         }
         batch.writes.push(Write::Pr(Box::new(PrWrite {
             pr: Some(self.id.clone()),
             observation: Some(observation),
-            talk,
+            discussion,
             poll: self.poll.clone(),
         })));
         jobs
@@ -374,7 +375,7 @@ impl Watch {
     }
 }
 
-impl Talk {
+impl Discussion {
     /// The threads and comments of a pull request after what was read, given those that are stored.
     pub(crate) fn compose(
         &self,

@@ -1,19 +1,19 @@
-//! What an observer keeps over a restart: the state of its gate, what it learned about the host,
+//! What an observer keeps over a restart: the state of its limiter, what it learned about the host,
 //! and what `status` shows.
 
 use ao_store::Timestamp;
 use ao_store::row::scm::{Credential, HostState};
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Found};
+use super::{CredentialLookup, Engine};
 use crate::github::query::Dialect;
-use crate::poll::gate::{RESERVE_OF_APP, RESERVE_OF_USER, Remembered};
-use crate::poll::size::Size;
+use crate::poll::batch_size::BatchSize;
+use crate::poll::rate_limiter::{LimiterState, RESERVE_OF_APP, RESERVE_OF_USER};
 
 /// What only a look tells is stored this often at most: an idle poll writes nothing.
 const STORE_EVERY_MS: i64 = 60_000;
 
-/// How soon credentials are looked for again when there were none. It asks no host.
+/// How soon credentials are record_polls for again when there were none. It asks no host.
 const MISSING_MS: i64 = 10_000;
 
 /// How soon credentials that were refused are tried again.
@@ -22,28 +22,28 @@ const PROBE_MAX_MS: i64 = 600_000;
 
 /// How many things each kind of request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Sizes {
-    pub(crate) slim: Size,
-    pub(crate) wide: Size,
-    pub(crate) detail: Size,
+pub(crate) struct BatchSizes {
+    pub(crate) slim: BatchSize,
+    pub(crate) wide: BatchSize,
+    pub(crate) detail: BatchSize,
 }
 
 /// The part that only the observer reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Memory {
+pub(super) struct SavedState {
     pub(super) fingerprint: String,
-    pub(super) gate: Remembered,
-    pub(super) sizes: Sizes,
+    pub(super) limiter: LimiterState,
+    pub(super) sizes: BatchSizes,
     pub(super) dialect: Dialect,
 }
 
-impl Memory {
+impl SavedState {
     /// What is stored; what cannot be read, as from another version, is forgotten.
-    pub(super) fn read(text: &str) -> Memory {
-        let mut memory: Memory = serde_json::from_str(text).unwrap_or_default();
-        let bounds = Sizes::default();
-        memory.sizes = Sizes {
+    pub(super) fn read(text: &str) -> SavedState {
+        let mut memory: SavedState = serde_json::from_str(text).unwrap_or_default();
+        let bounds = BatchSizes::default();
+        memory.sizes = BatchSizes {
             slim: memory.sizes.slim.remembered(bound(bounds.slim)),
             wide: memory.sizes.wide.remembered(bound(bounds.wide)),
             detail: memory.sizes.detail.remembered(bound(bounds.detail)),
@@ -52,78 +52,78 @@ impl Memory {
     }
 }
 
-fn bound(size: Size) -> u32 {
+fn bound(size: BatchSize) -> u32 {
     u32::try_from(size.get()).unwrap_or(1)
 }
 
 impl Engine {
     /// What looking for credentials found.
-    pub(crate) fn credential(&mut self, found: Found, now: Timestamp) {
+    pub(crate) fn record_credentials(&mut self, found: CredentialLookup, now: Timestamp) {
         match found {
-            Found::Token { fingerprint, source } => {
-                let is_other = self.identity.fingerprint != fingerprint;
+            CredentialLookup::Found { fingerprint, source } => {
+                let is_other = self.credentials.fingerprint != fingerprint;
                 if is_other {
-                    if !self.identity.fingerprint.is_empty() {
-                        self.gate.new_credential();
+                    if !self.credentials.fingerprint.is_empty() {
+                        self.limiter.new_credential();
                     }
-                    self.identity.refusals = 0;
-                    self.identity.viewer = None;
+                    self.credentials.refusals = 0;
+                    self.credentials.viewer = None;
                     // To another person other pull requests may belong.
-                    self.scans.values_mut().for_each(|scan| scan.state.watermark = None);
+                    self.repos.values_mut().for_each(|listing| listing.state.watermark = None);
                 }
-                (self.identity.fingerprint, self.identity.source) = (fingerprint, source);
-                self.identity.has_token = true;
+                (self.credentials.fingerprint, self.credentials.source) = (fingerprint, source);
+                self.credentials.has_token = true;
                 // One that was refused is tried again, and stays invalid until it is accepted.
-                if self.identity.refusals == 0 {
+                if self.credentials.refusals == 0 {
                     self.settle(Credential::Ok, now);
                 }
             }
-            Found::Missing => {
-                self.identity.has_token = false;
-                self.identity.refusals = 0;
-                self.identity.source.clear();
-                self.identity.probe_at = Timestamp(now.0 + MISSING_MS);
+            CredentialLookup::Missing => {
+                self.credentials.has_token = false;
+                self.credentials.refusals = 0;
+                self.credentials.source.clear();
+                self.credentials.probe_at = Timestamp(now.0 + MISSING_MS);
                 self.settle(Credential::Missing, now);
             }
-            Found::Failed(reason) => {
+            CredentialLookup::Failed(reason) => {
                 tracing::debug!(host = self.host, reason, "cannot look for credentials");
-                self.identity.has_token = false;
-                self.identity.probe_at = Timestamp(now.0 + MISSING_MS);
+                self.credentials.has_token = false;
+                self.credentials.probe_at = Timestamp(now.0 + MISSING_MS);
             }
         }
     }
 
-    /// The host refused the credentials. The first time they may be old: they are looked for
+    /// The host refused the credentials. The first time they may be old: they are record_polls for
     /// anew and tried once more; after that they are known to be invalid.
     pub(super) fn refused(&mut self, now: Timestamp) {
-        self.identity.has_token = false;
-        self.identity.refusals += 1;
-        let again = self.identity.refusals - 1;
+        self.credentials.has_token = false;
+        self.credentials.refusals += 1;
+        let again = self.credentials.refusals - 1;
         if again == 0 {
-            self.identity.probe_at = now;
+            self.credentials.probe_at = now;
             return;
         }
         let wait = (PROBE_MS << (again - 1).min(4)).min(PROBE_MAX_MS);
-        self.identity.probe_at = Timestamp(now.0 + wait);
+        self.credentials.probe_at = Timestamp(now.0 + wait);
         self.settle(Credential::Invalid, now);
     }
 
     /// The host answered: the credentials are good.
     pub(super) fn accepted(&mut self, now: Timestamp) {
-        self.identity.refusals = 0;
+        self.credentials.refusals = 0;
         self.settle(Credential::Ok, now);
-        if let Some(viewer) = &self.identity.viewer {
-            self.gate.reserve = if viewer.is_bot() { RESERVE_OF_APP } else { RESERVE_OF_USER };
+        if let Some(viewer) = &self.credentials.viewer {
+            self.limiter.reserve = if viewer.is_bot() { RESERVE_OF_APP } else { RESERVE_OF_USER };
         }
     }
 
     /// Says so once when what is known of the credentials changes.
     fn settle(&mut self, state: Credential, now: Timestamp) {
-        if self.identity.state == state {
+        if self.credentials.state == state {
             return;
         }
-        self.identity.state = state;
-        self.identity.since = now;
+        self.credentials.state = state;
+        self.credentials.since = now;
         let host = &self.host;
         match state {
             Credential::Missing => {
@@ -132,12 +132,12 @@ impl Engine {
             Credential::Invalid => {
                 tracing::warn!(
                     host,
-                    source = self.identity.source,
+                    source = self.credentials.source,
                     "the host refuses the credentials"
                 );
             }
             Credential::Ok => {
-                tracing::info!(host, source = self.identity.source, "credentials found");
+                tracing::info!(host, source = self.credentials.source, "credentials found");
             }
             Credential::Unknown => {}
         }
@@ -146,20 +146,20 @@ impl Engine {
     /// What is to be stored of this observer, when that differs from what is stored in something
     /// that matters, or often enough to show that it lives.
     pub(crate) fn host_state(&mut self, now: Timestamp) -> Option<HostState> {
-        let block = self.gate.shown(now);
-        let graphql = self.gate.state.graphql;
-        let memory = Memory {
-            fingerprint: self.identity.fingerprint.clone(),
-            gate: self.gate.state,
+        let block = self.limiter.shown(now);
+        let graphql = self.limiter.state.graphql;
+        let memory = SavedState {
+            fingerprint: self.credentials.fingerprint.clone(),
+            limiter: self.limiter.state,
             sizes: self.sizes,
             dialect: self.dialect,
         };
         let state = HostState {
             host: self.host.clone(),
-            credential: self.identity.state,
-            source: self.identity.source.clone(),
-            login: self.identity.viewer.as_ref().map(|it| it.login.clone()).unwrap_or_default(),
-            since: Some(self.identity.since).filter(|since| since.0 > 0),
+            credential: self.credentials.state,
+            source: self.credentials.source.clone(),
+            login: self.credentials.viewer.as_ref().map(|it| it.login.clone()).unwrap_or_default(),
+            since: Some(self.credentials.since).filter(|since| since.0 > 0),
             quota: graphql.limit,
             remaining: graphql.left(now),
             reset_at: graphql.limit.map(|_| Timestamp(graphql.reset_at)),
@@ -184,13 +184,13 @@ impl Engine {
         Some(state)
     }
 
-    /// When every pull request that is looked at had been looked at last.
+    /// When every pull request that is record_polls at had been record_polls at last.
     fn fresh_at(&self) -> Option<Timestamp> {
-        let watched = self.watches.values().filter(|watch| {
-            !(watch.is_terminal() && watch.poll.confirmed_at.is_some())
-                && watch.poll.problem == ao_store::row::scm::Problem::None
+        let watched = self.prs.values().filter(|tracked| {
+            !(tracked.is_terminal() && tracked.poll.confirmed_at.is_some())
+                && tracked.poll.problem == ao_store::row::scm::Problem::None
         });
-        let oldest = watched.map(|watch| watch.looked_at.unwrap_or(Timestamp(0))).min();
+        let oldest = watched.map(|tracked| tracked.polled_at.unwrap_or(Timestamp(0))).min();
         match oldest {
             Some(Timestamp(0)) => self.stored.fresh_at,
             Some(at) => Some(at),

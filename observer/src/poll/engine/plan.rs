@@ -1,4 +1,4 @@
-//! What to send next: looks that are due, then details of what changed, then logs.
+//! What to send next: polls that are due, then details of what changed, then logs.
 //!
 //! A look costs one point whether it asks for one pull request or a hundred, so it takes along what
 //! would be due soon anyway.
@@ -11,11 +11,11 @@ use ao_store::{PrId, Timestamp};
 use super::{ANSWER_MAX, DEBOUNCE_MS, Engine, InFlight, Kind, LogJob, Step};
 use crate::github::call::{Call, Request};
 use crate::github::query::{self, Level, Listing, Look};
-use crate::poll::gate::{Resource, Verdict};
-use crate::poll::round::Wanted;
-use crate::poll::scan::Scan;
+use crate::poll::detail_fetch::PageRequest;
+use crate::poll::rate_limiter::{Resource, Verdict};
+use crate::poll::repo_listing::RepoListing;
 use crate::poll::tier::{self, Tier};
-use crate::poll::watch::{NEVER, Watch};
+use crate::poll::tracked_pr::{NEVER, TrackedPr};
 
 /// The host gives a request up after ten seconds itself.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -36,7 +36,7 @@ const DETAIL_NODES: i64 = 500;
 /// What fails by itself is tried so often by a run that ends when all was read.
 const TRIES: u32 = 3;
 
-/// A detail that has waited so long goes before the looks.
+/// A detail that has waited so long goes before the polls.
 const DETAIL_PATIENCE_MS: i64 = 5_000;
 
 /// The first interval after a start sees no more requests than this.
@@ -45,7 +45,7 @@ const START_REQUESTS: u32 = 12;
 /// A clock that stood still or jumped this far: the machine slept.
 const SLEPT_MS: i64 = 10 * 60_000;
 
-/// A pull request is looked at alone after so many looks that failed with it.
+/// A pull request is record_polls at alone after so many polls that failed with it.
 const APART: u32 = 2;
 
 /// How far the clock of this machine may have been set back.
@@ -54,25 +54,25 @@ const AHEAD_MS: i64 = 23 * 3_600_000;
 impl Engine {
     /// What to do now. Nothing is in flight when this is called.
     pub(crate) fn next(&mut self, now: Timestamp) -> Step {
-        self.mind_the_clock(now);
-        if !self.identity.has_token {
-            return if now >= self.identity.probe_at {
-                Step::Probe
+        self.handle_clock_jump(now);
+        if !self.credentials.has_token {
+            return if now >= self.credentials.probe_at {
+                Step::FindCredentials
             } else {
-                Step::Wait(self.identity.probe_at)
+                Step::Wait(self.credentials.probe_at)
             };
         }
         if let Some(until) = self.starting(now) {
             return Step::Wait(until);
         }
         let is_detail_late = self
-            .oldest_round()
+            .oldest_fetch()
             .is_some_and(|began| now.0.saturating_sub(began.0) >= DETAIL_PATIENCE_MS);
         let details_first = is_detail_late && !self.has_detailed;
         let order: [fn(&mut Engine, Timestamp) -> Option<Step>; 3] = if details_first {
-            [Engine::next_detail, Engine::next_look, Engine::next_log]
+            [Engine::next_detail, Engine::next_poll, Engine::next_log]
         } else {
-            [Engine::next_look, Engine::next_detail, Engine::next_log]
+            [Engine::next_poll, Engine::next_detail, Engine::next_log]
         };
         let mut earliest = self.next_due(now);
         for plan in order {
@@ -90,27 +90,30 @@ impl Engine {
     #[must_use]
     pub(crate) fn has_work(&self, now: Timestamp) -> bool {
         let is_lost = |lost: u32| (1..=TRIES).contains(&lost);
-        let has_look = |watch: &Watch| {
-            watch.due() <= now || watch.round.is_some() || watch.lost.iter().any(|it| is_lost(*it))
+        let has_poll = |tracked: &TrackedPr| {
+            tracked.due() <= now
+                || tracked.fetch.is_some()
+                || tracked.lost.iter().any(|it| is_lost(*it))
         };
-        let has_listing =
-            |scan: &Scan| !scan.candidates.is_empty() && (scan.due <= now || is_lost(scan.lost));
-        self.identity.state != Credential::Missing
-            && (self.watches.values().any(has_look)
-                || self.scans.values().any(has_listing)
+        let has_listing = |listing: &RepoListing| {
+            !listing.candidates.is_empty() && (listing.due <= now || is_lost(listing.lost))
+        };
+        self.credentials.state != Credential::Missing
+            && (self.prs.values().any(has_poll)
+                || self.repos.values().any(has_listing)
                 || !self.logs.is_empty())
     }
 
     /// A clock that was set back must not put everything off; one that jumped on means that the
     /// machine slept, and all is due at once. Both are a start.
-    fn mind_the_clock(&mut self, now: Timestamp) {
+    fn handle_clock_jump(&mut self, now: Timestamp) {
         let Some(last) = self.last_step.replace(now) else { return };
         let back = last.0 - now.0;
         if back > 1_000 {
-            self.gate.clock_went_back(back);
-            self.watches.values_mut().for_each(|watch| watch.clock_went_back(back));
-            let scans = self.scans.values_mut().map(|scan| &mut scan.due);
-            for at in scans.chain([&mut self.identity.probe_at]) {
+            self.limiter.clock_went_back(back);
+            self.prs.values_mut().for_each(|tracked| tracked.clock_went_back(back));
+            let repos = self.repos.values_mut().map(|listing| &mut listing.due);
+            for at in repos.chain([&mut self.credentials.probe_at]) {
                 at.0 = at.0.saturating_sub(back);
             }
         } else if -back <= SLEPT_MS {
@@ -124,28 +127,28 @@ impl Engine {
     /// once.
     fn starting(&self, now: Timestamp) -> Option<Timestamp> {
         let end = Timestamp(self.began?.0 + self.config.interval_ms());
-        let is_over = self.is_hurried || now >= end || self.sent_since_start < START_REQUESTS;
+        let is_over = self.skips_slow_start || now >= end || self.sent_since_start < START_REQUESTS;
         (!is_over).then_some(end)
     }
 
     /// When something more will be due. What is due already waits for the limits.
     fn next_due(&self, now: Timestamp) -> Timestamp {
-        let watches = self.watches.values().flat_map(|watch| [watch.slim_due, watch.wide_due]);
-        let scans = self.scans.values().filter(|scan| !scan.candidates.is_empty());
-        let dues = watches.chain(scans.map(|scan| scan.due));
+        let prs = self.prs.values().flat_map(|tracked| [tracked.heartbeat_due, tracked.full_due]);
+        let repos = self.repos.values().filter(|listing| !listing.candidates.is_empty());
+        let dues = prs.chain(repos.map(|listing| listing.due));
         dues.filter(|due| *due > now).min().unwrap_or(NEVER)
     }
 
-    fn oldest_round(&self) -> Option<Timestamp> {
-        let rounds = self.watches.values().filter_map(|watch| watch.round.as_ref());
-        rounds.filter(|round| !round.wanted.is_empty()).map(|round| round.began).min()
+    fn oldest_fetch(&self) -> Option<Timestamp> {
+        let fetches = self.prs.values().filter_map(|tracked| tracked.fetch.as_ref());
+        fetches.filter(|fetch| !fetch.pages.is_empty()).map(|fetch| fetch.began).min()
     }
 
-    fn next_look(&mut self, now: Timestamp) -> Option<Step> {
-        let is_wide = self.watches.values().any(|watch| watch.wide_due <= now);
-        let is_slim = self.watches.values().any(|watch| watch.slim_due <= now);
+    fn next_poll(&mut self, now: Timestamp) -> Option<Step> {
+        let is_wide = self.prs.values().any(|tracked| tracked.full_due <= now);
+        let is_slim = self.prs.values().any(|tracked| tracked.heartbeat_due <= now);
         let is_listing =
-            self.scans.values().any(|scan| scan.due <= now && !scan.candidates.is_empty());
+            self.repos.values().any(|listing| listing.due <= now && !listing.candidates.is_empty());
         let level = if is_wide { Level::Wide } else { Level::Slim };
         if !is_wide && !is_slim && !is_listing {
             return None;
@@ -153,14 +156,14 @@ impl Engine {
         let chosen = self.choose(level, now);
         let listings = self.choose_listings(now);
         let cost = points(level, chosen.len(), listings.len());
-        if let Verdict::Wait(until) = self.gate.may_send(Resource::Graphql, cost, now) {
+        if let Verdict::Wait(until) = self.limiter.may_send(Resource::Graphql, cost, now) {
             return Some(Step::Wait(until));
         }
-        Some(self.send_look(level, &chosen, listings, now))
+        Some(self.send_poll(level, &chosen, listings, now))
     }
 
     /// The pull requests of a look: those that are due, the most urgent first, then those that
-    /// would be within half of their interval. One with which looks fail again and again is looked
+    /// would be within half of their interval. One with which polls fail again and again is record_polls
     /// at alone.
     fn choose(&self, level: Level, now: Timestamp) -> Vec<PrId> {
         let size = match level {
@@ -169,20 +172,20 @@ impl Engine {
         };
         let interval = self.config.interval_ms();
         let mut due: Vec<_> = self
-            .watches
+            .prs
             .values()
-            .filter_map(|watch| {
-                let (slim, wide) = tier::intervals(watch.tier(now), interval);
+            .filter_map(|tracked| {
+                let (slim, wide) = tier::intervals(tracked.tier(now), interval);
                 let (at, every) = match level {
-                    Level::Slim => (watch.due(), slim),
-                    Level::Wide => (watch.wide_due, wide),
+                    Level::Slim => (tracked.due(), slim),
+                    Level::Wide => (tracked.full_due, wide),
                 };
-                let is_apart = watch.lost[level as usize] >= APART;
-                // What has ended, or was looked at a moment ago, is no company.
-                let is_company = watch.tier(now) != Tier::Done
-                    && watch.looked_at.is_none_or(|at| now.0 - at.0 >= DEBOUNCE_MS);
+                let is_apart = tracked.lost[level as usize] >= APART;
+                // What has ended, or was record_polls at a moment ago, is no company.
+                let is_company = tracked.tier(now) != Tier::Done
+                    && tracked.polled_at.is_none_or(|at| now.0 - at.0 >= DEBOUNCE_MS);
                 let is_soon = is_company && at.0 <= now.0.saturating_add(every / 2);
-                (at <= now || is_soon).then_some((at, &watch.id, is_apart))
+                (at <= now || is_soon).then_some((at, &tracked.id, is_apart))
             })
             .collect();
         due.sort();
@@ -202,28 +205,28 @@ impl Engine {
     fn choose_listings(&self, now: Timestamp) -> Vec<(String, Listing)> {
         let soon = now.0 + self.config.interval_ms() / 2;
         let mut due: Vec<_> = self
-            .scans
+            .repos
             .iter()
-            .filter(|(_, scan)| !scan.candidates.is_empty())
-            .filter(|(_, scan)| {
+            .filter(|(_, listing)| !listing.candidates.is_empty())
+            .filter(|(_, listing)| {
                 // One that may not be seen is not asked for before its time.
-                let until = if scan.state.access == Access::Ok { soon } else { now.0 };
-                scan.due.0 <= until
+                let until = if listing.state.access == Access::Ok { soon } else { now.0 };
+                listing.due.0 <= until
             })
             .collect();
-        due.sort_by_key(|(_, scan)| scan.due);
-        let listing = |(key, scan): (&String, &Scan)| {
+        due.sort_by_key(|(_, listing)| listing.due);
+        let listing = |(key, listing): (&String, &RepoListing)| {
             let listing = Listing {
-                repo: scan.name().to_owned(),
-                first: scan.page_size(),
-                after: scan.progress.after.clone(),
+                repo: listing.name().to_owned(),
+                first: listing.page_size(),
+                after: listing.progress.after.clone(),
             };
             (key.clone(), listing)
         };
         due.into_iter().take(LISTINGS_MAX).map(listing).collect()
     }
 
-    fn send_look(
+    fn send_poll(
         &mut self,
         level: Level,
         chosen: &[PrId],
@@ -231,26 +234,26 @@ impl Engine {
         now: Timestamp,
     ) -> Step {
         let mut look = Look::default();
-        let (mut ids, mut places) = (Vec::new(), Vec::new());
+        let (mut ids, mut locations) = (Vec::new(), Vec::new());
         for id in chosen {
-            let Some(watch) = self.watches.get(id) else { continue };
-            if watch.node_id.is_empty() {
-                places.push(id.clone());
-                look.places.push((watch.place.repo.clone(), watch.place.number));
+            let Some(tracked) = self.prs.get(id) else { continue };
+            if tracked.node_id.is_empty() {
+                locations.push(id.clone());
+                look.places.push((tracked.location.repo.clone(), tracked.location.number));
             } else {
                 ids.push(id.clone());
-                look.ids.push(watch.node_id.clone());
+                look.ids.push(tracked.node_id.clone());
             }
         }
         look.listings = listings.iter().map(|(_, listing)| listing.clone()).collect();
         match level {
-            Level::Slim => self.totals.slim += 1,
-            Level::Wide => self.totals.wide += 1,
+            Level::Slim => self.totals.heartbeat_polls += 1,
+            Level::Wide => self.totals.full_polls += 1,
         }
         self.has_detailed = false;
         let body = query::look(level, self.dialect, &look);
         self.send(
-            Kind::Look { level, ids, places, listings },
+            Kind::Poll { level, ids, locations, listings },
             graphql(body),
             Resource::Graphql,
             now,
@@ -258,64 +261,64 @@ impl Engine {
     }
 
     fn next_detail(&mut self, now: Timestamp) -> Option<Step> {
-        let mut rounds: Vec<_> = self
-            .watches
+        let mut fetches: Vec<_> = self
+            .prs
             .values()
-            .filter_map(|watch| {
-                let round = watch.round.as_ref().filter(|round| !round.wanted.is_empty())?;
-                Some((watch.tier(now), round.began, watch.id.clone()))
+            .filter_map(|tracked| {
+                let fetch = tracked.fetch.as_ref().filter(|fetch| !fetch.pages.is_empty())?;
+                Some((tracked.tier(now), fetch.began, tracked.id.clone()))
             })
             .collect();
-        if rounds.is_empty() {
+        if fetches.is_empty() {
             return None;
         }
-        rounds.sort();
-        if let Verdict::Wait(until) = self.gate.may_send(Resource::Graphql, 1, now) {
+        fetches.sort();
+        if let Verdict::Wait(until) = self.limiter.may_send(Resource::Graphql, 1, now) {
             return Some(Step::Wait(until));
         }
-        let mut asks: Vec<(PrId, Wanted)> = Vec::new();
+        let mut asks: Vec<(PrId, PageRequest)> = Vec::new();
         let mut nodes = 0;
-        for (_, _, id) in rounds {
-            let Some(watch) = self.watches.get_mut(&id) else { continue };
-            let Some(round) = watch.round.as_mut() else { continue };
-            while let Some(wanted) = round.wanted.front() {
-                let weight = wanted.weight;
+        for (_, _, id) in fetches {
+            let Some(tracked) = self.prs.get_mut(&id) else { continue };
+            let Some(fetch) = tracked.fetch.as_mut() else { continue };
+            while let Some(pages) = fetch.pages.front() {
+                let weight = pages.weight;
                 let is_full =
                     asks.len() >= self.sizes.detail.get() || nodes + weight > DETAIL_NODES;
                 if is_full && !asks.is_empty() {
                     break;
                 }
                 nodes += weight;
-                round.in_flight += 1;
-                if let Some(wanted) = round.wanted.pop_front() {
-                    asks.push((id.clone(), wanted));
+                fetch.in_flight += 1;
+                if let Some(pages) = fetch.pages.pop_front() {
+                    asks.push((id.clone(), pages));
                 }
             }
         }
         let body = query::detail(
             self.dialect,
-            &asks.iter().map(|(_, wanted)| wanted.ask.clone()).collect::<Vec<_>>(),
+            &asks.iter().map(|(_, pages)| pages.ask.clone()).collect::<Vec<_>>(),
         );
-        self.totals.details += 1;
+        self.totals.detail_requests += 1;
         self.has_detailed = true;
         Some(self.send(Kind::Detail { asks }, graphql(body), Resource::Graphql, now))
     }
 
     fn next_log(&mut self, now: Timestamp) -> Option<Step> {
         self.logs.front()?;
-        if let Verdict::Wait(until) = self.gate.may_send(Resource::Rest, 1, now) {
+        if let Verdict::Wait(until) = self.limiter.may_send(Resource::Rest, 1, now) {
             return Some(Step::Wait(until));
         }
         let log: LogJob = self.logs.pop_front()?;
         let request =
             Request::JobLog { repo: log.repo.clone(), job: log.job, tail_bytes: LOG_TAIL };
         let call = Call { request, deadline: LOG_DEADLINE, max_bytes: LOG_MAX };
-        self.totals.rest += 1;
+        self.totals.rest_requests += 1;
         Some(self.send(Kind::Log(log), call, Resource::Rest, now))
     }
 
     fn send(&mut self, kind: Kind, call: Call, resource: Resource, now: Timestamp) -> Step {
-        self.gate.sent(resource, now);
+        self.limiter.sent(resource, now);
         self.totals.requests += 1;
         self.sent_since_start += 1;
         // The store takes what has an older time for what was known before, and refuses what is a
@@ -328,24 +331,24 @@ impl Engine {
 
     /// How much longer than planned the intervals are, so that the budget lasts.
     pub(super) fn stretch(&self, now: Timestamp) -> f64 {
-        self.gate.stretch(self.points_an_hour(now), now)
+        self.limiter.stretch(self.points_an_hour(now), now)
     }
 
-    /// What the looks that are planned cost an hour.
+    /// What the polls that are planned cost an hour.
     #[expect(clippy::cast_precision_loss, reason = "a number of pull requests")]
     fn points_an_hour(&self, now: Timestamp) -> f64 {
-        let (slim_size, wide_size) =
+        let (heartbeat_size, full_size) =
             (self.sizes.slim.usual() as f64, self.sizes.wide.usual() as f64);
         let interval = self.config.interval_ms();
         let mut points = 0.0;
-        let (mut looks_an_hour, hour) = (0.0_f64, 3_600_000.0);
-        for watch in self.watches.values().filter(|watch| watch.due() < NEVER) {
-            let (slim, wide) = tier::intervals(watch.tier(now), interval);
-            looks_an_hour = looks_an_hour.max(hour / slim as f64);
-            points += hour / slim as f64 / slim_size + 2.0 * hour / wide as f64 / wide_size;
+        let (mut polls_an_hour, hour) = (0.0_f64, 3_600_000.0);
+        for tracked in self.prs.values().filter(|tracked| tracked.due() < NEVER) {
+            let (slim, wide) = tier::intervals(tracked.tier(now), interval);
+            polls_an_hour = polls_an_hour.max(hour / slim as f64);
+            points += hour / slim as f64 / heartbeat_size + 2.0 * hour / wide as f64 / full_size;
         }
         // However few they are, a look costs a point.
-        points.max(looks_an_hour)
+        points.max(polls_an_hour)
     }
 }
 

@@ -283,6 +283,6 @@ fn the_log_of_a_failed_check_is_read_once() {
     let row = rig.row(&pr).unwrap();
     let tail = rig.store.read(|snapshot| facet::log_tail(snapshot, &row.id, &check)).unwrap();
     assert_eq!(tail.as_deref(), Some("one\ntwo\nassertion failed"));
-    assert_eq!(rig.totals().0.rest, 0, "after the restart it was not read again");
+    assert_eq!(rig.totals().0.rest_requests, 0, "after the restart it was not read again");
     assert_eq!(rig.world.counters.core_points, 1, "of another app there is no log");
 }

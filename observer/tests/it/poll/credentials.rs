@@ -1,7 +1,7 @@
 //! Credentials are looked for before anything else, whether or not there is something to observe.
 
 use ao_fake_github::{NewPr, World};
-use ao_observer::poll::{Found, Step};
+use ao_observer::poll::{CredentialLookup, Step};
 use ao_store::Timestamp;
 use ao_store::row::scm::Credential;
 
@@ -49,8 +49,10 @@ fn a_token_that_appears_later_works_without_a_restart() {
 #[test]
 fn a_search_for_credentials_that_failed_is_repeated_and_is_no_verdict() {
     let mut rig = Rig::new();
-    assert_eq!(rig.poller.next(rig.now), Step::Probe);
-    rig.poller.credential(Found::Failed("gh took too long".to_owned()), rig.now).unwrap();
+    assert_eq!(rig.poller.next(rig.now), Step::FindCredentials);
+    rig.poller
+        .record_credentials(CredentialLookup::Failed("gh took too long".to_owned()), rig.now)
+        .unwrap();
     assert_eq!(rig.host().credential, Credential::Unknown);
     let Step::Wait(until) = rig.poller.next(rig.now) else { panic!("it waits") };
     assert!(until.0 - rig.now.0 <= 60_000);

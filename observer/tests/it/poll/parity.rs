@@ -8,7 +8,7 @@
 //! | immediate first poll; warn with no subjects; disable once | `without_credentials_nothing_is_sent_and_that_is_said` |
 //! | transient credential retry | `a_failed_look_for_credentials_is_repeated` |
 //! | 200 discovers and refreshes in the same poll | `discover::a_pull_request_is_found_and_read_within_one_interval` |
-//! | 304 skips listing; no-open-PRs commits the repo ETag; baseline persisted before refresh; fetch failure does not commit commit ETag; max age forces refetch | no validators here: `a_second_poll_of_the_same_writes_nothing`, `what_could_not_be_written_is_read_again`, `talk::a_comment_that_was_hidden_is_found_by_the_sweep` |
+//! | 304 skips listing; no-open-PRs commits the repo ETag; baseline persisted before refresh; fetch failure does not commit commit ETag; max age forces refetch | no validators here: `a_second_poll_of_the_same_writes_nothing`, `what_could_not_be_written_is_read_again`, `discussion::a_comment_that_was_hidden_is_found_by_the_sweep` |
 //! | author filter on/off | `discover::of_a_person_only_that_persons_pull_requests_count`, `discover::with_the_credentials_of_an_app_the_author_does_not_count` |
 //! | stacked child; sibling under root namespace; exact beats namespace | `discover::the_exact_branch_wins_over_the_longest_namespace` |
 //! | workspace child (+upstream) | `discover::a_pull_request_at_another_remote_is_found` |
@@ -17,7 +17,7 @@
 //! | CI ETag change refreshes while repo is unchanged | `checks::statuses_alone_are_seen_within_one_interval` |
 //! | chunks at 25 | `mergeable::a_push_to_the_base_costs_one_look_a_round` |
 //! | log tail only when fingerprint changes; stored tails reused | `checks::the_log_of_a_failed_check_is_read_once` |
-//! | review interval; review hash drives persistence | `talk::a_thread_of_a_reviewer_that_decides_nothing_is_stored` |
+//! | review interval; review hash drives persistence | `discussion::a_thread_of_a_reviewer_that_decides_nothing_is_stored` |
 //! | unchanged hashes neither write nor notify | `a_second_poll_of_the_same_writes_nothing` |
 //! | partial uses Merge; review-only preserves CI and metadata | `a_thread_is_removed_by_a_complete_listing_only`, `a_resolve_is_one_change_and_touches_nothing_else` |
 //! | review failure keeps decision | `a_failed_reading_of_reviews_keeps_the_decision` |
@@ -58,7 +58,7 @@ fn a_resolve_is_one_change_and_touches_nothing_else() {
     rig.minutes(5);
     assert_eq!(rig.types_since(head), ["pr_review_thread_resolved"]);
     assert_eq!(rig.row(&pr), before, "checks and metadata are as they were");
-    assert_eq!(rig.totals().1.rows - totals.1.rows, 1);
+    assert_eq!(rig.totals().1.rows_changed - totals.1.rows_changed, 1);
     assert_eq!(rig.world.counters.of("Detail"), 1, "the thread was read, and nothing else");
     rig.assert_observed();
 }
@@ -122,14 +122,14 @@ fn a_second_poll_of_the_same_writes_nothing() {
     while rig.host().updated_at == stored {
         rig.seconds(1);
     }
-    let (head, bytes, rows) = (rig.head(), rig.bytes(), rig.totals().1.rows);
+    let (head, bytes, rows) = (rig.head(), rig.bytes(), rig.totals().1.rows_changed);
     rig.world.counters.clear();
     rig.seconds(50);
     assert!(rig.world.counters.of("Slim") >= 1, "it looked");
     assert_eq!(rig.world.counters.of("Detail"), 0);
     assert!(rig.world.counters.graphql_points <= 3);
     assert_eq!(rig.head(), head, "no change");
-    assert_eq!(rig.totals().1.rows, rows, "no row");
+    assert_eq!(rig.totals().1.rows_changed, rows, "no row");
     assert_eq!(rig.bytes(), bytes, "not a page");
 }
 
@@ -318,7 +318,7 @@ fn what_could_not_be_written_is_read_again() {
     rig.world.thread_reply(&thread, "octo-dev", "Because.");
     rig.world.check(&pr, &CheckSpec::job("ci", "test"), Conclusion::Failure);
     rig.while_locked(|rig| rig.minutes(2));
-    assert!(rig.totals().0.unwritten > 0, "it could not be stored");
+    assert!(rig.totals().0.failed_writes > 0, "it could not be stored");
     assert_eq!((rig.head(), rig.poll(&pr)), (head, poll), "and nothing counts as read");
     rig.minutes(3);
     rig.assert_observed();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ao_fake_github::{NewPr, Request, Response, World};
 use ao_observer::github::call::{Answer, Call, Failure, Headers, Reply, Request as Ask};
-use ao_observer::poll::{Config, Found, Poller, Step, Totals, Written};
+use ao_observer::poll::{Config, CredentialLookup, Poller, Step, Totals, Written};
 use ao_store::row::change::Change;
 use ao_store::row::pr::{self, Pr};
 use ao_store::row::project::{self, NewProject};
@@ -178,7 +178,7 @@ impl Rig {
             assert!(steps < 2_000_000, "the observer does not stop working");
             self.poller.refresh(self.now).unwrap();
             match self.poller.next(self.now) {
-                Step::Probe => self.probe(),
+                Step::FindCredentials => self.probe(),
                 Step::Send(call) => self.call(&call),
                 // Nobody but the test changes anything, and not while this runs.
                 Step::Wait(until) => {
@@ -235,13 +235,14 @@ impl Rig {
     fn probe(&mut self) {
         self.probes += 1;
         let found = match (self.probe_failure, self.token) {
-            (Some(reason), _) => Found::Failed(reason.to_owned()),
-            (None, None) => Found::Missing,
-            (None, Some(token)) => {
-                Found::Token { fingerprint: token.to_owned(), source: "GH_TOKEN".to_owned() }
-            }
+            (Some(reason), _) => CredentialLookup::Failed(reason.to_owned()),
+            (None, None) => CredentialLookup::Missing,
+            (None, Some(token)) => CredentialLookup::Found {
+                fingerprint: token.to_owned(),
+                source: "GH_TOKEN".to_owned(),
+            },
         };
-        self.poller.credential(found, self.now).unwrap();
+        self.poller.record_credentials(found, self.now).unwrap();
     }
 
     fn call(&mut self, call: &Call) {

@@ -8,9 +8,9 @@ use ao_store::row::scm::RefreshRequest;
 /// The pokes that are stored, each by repository and number, and when it was heard of, by the clock
 /// of the requests: that of who poked may be another, and ours may be set back.
 #[derive(Debug, Default)]
-pub(crate) struct Pokes(BTreeMap<(String, i64), (RefreshRequest, Timestamp)>);
+pub(crate) struct RefreshRequests(BTreeMap<(String, i64), (RefreshRequest, Timestamp)>);
 
-impl Pokes {
+impl RefreshRequests {
     /// Takes over what is stored now; returns what is news.
     pub(crate) fn hear(
         &mut self,

@@ -8,7 +8,7 @@ const BURST: i64 = 4;
 
 /// The bucket; tokens are counted in thousandths.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct TokenBucket {
     /// How many come in a minute.
     per_minute: i64,
     /// How many it holds.
@@ -17,11 +17,11 @@ pub(crate) struct Pace {
     at: Timestamp,
 }
 
-impl Pace {
-    pub(crate) fn new(per_minute: u32) -> Pace {
+impl TokenBucket {
+    pub(crate) fn new(per_minute: u32) -> TokenBucket {
         let bound = i64::from(per_minute.max(2));
         let burst = BURST.min(bound / 2);
-        Pace { per_minute: bound - burst, burst, tokens: burst * 1_000, at: Timestamp(0) }
+        TokenBucket { per_minute: bound - burst, burst, tokens: burst * 1_000, at: Timestamp(0) }
     }
 
     /// When the next request may be sent, if that is not now.
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn no_minute_sees_more_than_the_bound() {
         for bound in [2, 3, 7, 60, 300] {
-            let mut pace = Pace::new(bound);
+            let mut pace = TokenBucket::new(bound);
             let (mut now, mut sent) = (Timestamp(1_000_000), Vec::new());
             while sent.len() < 1_000 {
                 match pace.ready(now) {

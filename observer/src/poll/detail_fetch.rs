@@ -1,7 +1,7 @@
 //! One reading of the lists of a pull request that a look has shown to have changed: which pages
 //! are still to be read, and what was read so far.
 //!
-//! A round is written when its last page has come, so that what is stored is one state of the lists
+//! A fetch is written when its last page has come, so that what is stored is one state of the lists
 //! and not a mix. A list that could not be read to its end is told as such and deletes nothing.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -86,14 +86,14 @@ impl<T> List<T> {
 
 /// A thread with its comments, as far as they were read.
 #[derive(Debug, Clone)]
-pub(crate) struct Body {
+pub(crate) struct FetchedThread {
     pub(crate) thread: Thread,
     pub(crate) comments: List<Comment>,
 }
 
 /// A page to be read, and how often it was tried.
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted {
+pub(crate) struct PageRequest {
     pub(crate) ask: Ask,
     /// How many nodes it is expected to bring.
     pub(crate) weight: i64,
@@ -102,15 +102,15 @@ pub(crate) struct Wanted {
 
 /// The reading.
 #[derive(Debug)]
-pub(crate) struct Round {
+pub(crate) struct DetailFetch {
     /// When it began: the look that caused it.
     pub(crate) began: Timestamp,
     /// The provider's time of that look.
     pub(crate) provider_at: Option<Timestamp>,
-    pub(crate) wanted: VecDeque<Wanted>,
+    pub(crate) pages: VecDeque<PageRequest>,
     pub(crate) in_flight: usize,
     /// A look saw something else since, so what was read may be older than that.
-    pub(crate) is_overtaken: bool,
+    pub(crate) is_superseded: bool,
     /// Marks that hold once it has ended well; `None`: not part of it.
     pub(crate) checks_mark: Option<Mark>,
     pub(crate) talk_mark: Option<Mark>,
@@ -121,19 +121,19 @@ pub(crate) struct Round {
     pub(crate) comments: Option<List<Comment>>,
     /// The states of the threads; `None`: threads are not part of it.
     pub(crate) listed: Option<List<ThreadState>>,
-    pub(crate) bodies: BTreeMap<String, Body>,
+    pub(crate) bodies: BTreeMap<String, FetchedThread>,
     /// Whether the bodies of the listed threads were asked for.
     pub(crate) has_asked_bodies: bool,
 }
 
-impl Round {
-    pub(crate) fn new(began: Timestamp) -> Round {
-        Round {
+impl DetailFetch {
+    pub(crate) fn new(began: Timestamp) -> DetailFetch {
+        DetailFetch {
             began,
             provider_at: None,
-            wanted: VecDeque::new(),
+            pages: VecDeque::new(),
             in_flight: 0,
-            is_overtaken: false,
+            is_superseded: false,
             checks_mark: None,
             talk_mark: None,
             checks: None,
@@ -148,7 +148,7 @@ impl Round {
 
     pub(crate) fn want(&mut self, part: Part, id: &str, after: Option<String>, weight: i64) {
         let ask = Ask { part, id: id.to_owned(), after };
-        self.wanted.push_back(Wanted { ask, weight: weight.clamp(1, 100), tries: 0 });
+        self.pages.push_back(PageRequest { ask, weight: weight.clamp(1, 100), tries: 0 });
     }
 
     /// Whether a list could not be read.
@@ -161,15 +161,15 @@ impl Round {
 
     /// Whether nothing is left to be read.
     pub(crate) fn is_done(&self) -> bool {
-        self.wanted.is_empty() && self.in_flight == 0
+        self.pages.is_empty() && self.in_flight == 0
     }
 
     /// A page could not be read: it is asked for again, or its list is given up.
-    pub(crate) fn failed(&mut self, wanted: Wanted) {
-        if wanted.tries + 1 < TRIES {
-            self.wanted.push_back(Wanted { tries: wanted.tries + 1, ..wanted });
+    pub(crate) fn failed(&mut self, pages: PageRequest) {
+        if pages.tries + 1 < TRIES {
+            self.pages.push_back(PageRequest { tries: pages.tries + 1, ..pages });
         } else {
-            self.give_up(&wanted.ask);
+            self.give_up(&pages.ask);
         }
     }
 

@@ -24,7 +24,7 @@ pub(crate) struct Progress {
 
 /// One repository.
 #[derive(Debug)]
-pub(crate) struct Scan {
+pub(crate) struct RepoListing {
     pub(crate) state: RepoState,
     /// The sessions whose pull requests may be there.
     pub(crate) candidates: Vec<Candidate>,
@@ -38,9 +38,9 @@ pub(crate) struct Scan {
     pub(crate) lost: u32,
 }
 
-impl Scan {
-    pub(crate) fn new(state: RepoState, due: Timestamp) -> Scan {
-        Scan {
+impl RepoListing {
+    pub(crate) fn new(state: RepoState, due: Timestamp) -> RepoListing {
+        RepoListing {
             state,
             candidates: Vec::new(),
             branches: Mark::of(&""),

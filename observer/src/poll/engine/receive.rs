@@ -9,17 +9,17 @@ use crate::github::call::{Answer, Reply};
 use crate::github::classify::{self, Signal};
 use crate::github::node::PrNode;
 use crate::github::query::{Dialect, Level};
-use crate::poll::gate::Resource;
-use crate::poll::watch::Watch;
-use crate::poll::write::{Batch, PrWrite, Write};
+use crate::poll::rate_limiter::Resource;
+use crate::poll::tracked_pr::TrackedPr;
+use crate::poll::write_batch::{PrWrite, Write, WriteBatch};
 
 /// No query costs more: it would be refused.
 const COST_MAX: i64 = 5_000;
 
 impl Engine {
     /// Learns from what came of the request in flight; returns what is to be stored.
-    pub(crate) fn receive(&mut self, reply: &Reply, now: Timestamp) -> Batch {
-        let mut batch = Batch::default();
+    pub(crate) fn receive(&mut self, reply: &Reply, now: Timestamp) -> WriteBatch {
+        let mut batch = WriteBatch::default();
         let Some(in_flight) = self.in_flight.take() else { return batch };
         match reply {
             Reply::Failed(failure) => {
@@ -28,7 +28,7 @@ impl Engine {
             }
             Reply::Answer(answer) => self.answered(in_flight, answer, now, &mut batch),
         }
-        batch.forget_pokes(self.looked_at_pokes());
+        batch.forget_pokes(self.answered_requests());
         batch.host = self.host_state(now);
         batch
     }
@@ -38,16 +38,16 @@ impl Engine {
         in_flight: InFlight,
         answer: &Answer,
         now: Timestamp,
-        batch: &mut Batch,
+        batch: &mut WriteBatch,
     ) {
         if let Kind::Log(log) = in_flight.kind {
-            self.gate.told(Resource::Rest, &answer.headers, None, now);
+            self.limiter.record_budget(Resource::Rest, &answer.headers, None, now);
             return self.log_answered(log, answer, now, batch);
         }
         let answered = Answered::read(&answer.body);
         let signal = classify::graphql(answer, answered.as_ref());
         let rate = answered.as_ref().and_then(|it| it.rate.as_ref());
-        self.gate.told(Resource::Graphql, &answer.headers, rate, now);
+        self.limiter.record_budget(Resource::Graphql, &answer.headers, rate, now);
         self.totals.points += rate.map_or(1, |rate| rate.cost.clamp(0, COST_MAX).unsigned_abs());
         if answered.as_ref().is_some_and(|answered| self.adapts(answered)) {
             return self.put_back(in_flight.kind, false, now);
@@ -59,7 +59,7 @@ impl Engine {
             return self.lost(in_flight, signal, now, batch);
         }
         if let Some(viewer) = answered.viewer.clone() {
-            self.identity.viewer = Some(viewer);
+            self.credentials.viewer = Some(viewer);
         }
         self.accepted(now);
         if signal == Signal::Fine {
@@ -68,35 +68,42 @@ impl Engine {
             self.size(&in_flight.kind, |size| size.failed(now));
             self.totals.failures += 1;
         }
-        self.gate.heard(Resource::Graphql, signal, now);
+        self.limiter.record_response(Resource::Graphql, signal, now);
         match in_flight.kind {
-            Kind::Look { level, ids, places, listings } => {
+            Kind::Poll { level, ids, locations, listings } => {
                 let as_of = in_flight.as_of;
                 let nodes = answered.nodes::<PrNode>(ids.len());
-                let by_place = places.iter().enumerate();
-                let placed = by_place.map(|(i, _)| answered.pull_request(&format!("p{i}")));
-                let mut found: Vec<_> = nodes.into_iter().chain(placed).collect();
-                self.mind_withheld(&mut found, ids.len(), &answered);
+                let by_location = locations.iter().enumerate();
+                let located = by_location.map(|(i, _)| answered.pull_request(&format!("p{i}")));
+                let mut found: Vec<_> = nodes.into_iter().chain(located).collect();
+                self.flag_withheld_checks(&mut found, ids.len(), &answered);
                 // What was found comes first: a session of which one pull request has ended is not
                 // done while another is open.
-                self.listed(listings, &answered, as_of, now, batch);
-                self.looked(level, ids.iter().chain(&places), found, as_of, now, batch);
+                self.record_listings(listings, &answered, as_of, now, batch);
+                self.record_polls(level, ids.iter().chain(&locations), found, as_of, now, batch);
             }
-            Kind::Detail { asks } => self.detailed(asks, &answered, in_flight.as_of, now, batch),
+            Kind::Detail { asks } => {
+                self.record_details(asks, &answered, in_flight.as_of, now, batch)
+            }
             Kind::Log(_) => {}
         }
     }
 
     /// Credentials may see a pull request and not its checks: that there are none is no fact then.
-    fn mind_withheld(&mut self, found: &mut [Found<PrNode>], ids: usize, answered: &Answered<'_>) {
+    fn flag_withheld_checks(
+        &mut self,
+        found: &mut [Found<PrNode>],
+        ids: usize,
+        answered: &Answered<'_>,
+    ) {
         for (index, found) in found.iter_mut().enumerate() {
             let Found::Node(node) = found else { continue };
             node.are_checks_withheld = match index.checked_sub(ids) {
                 None => answered.withholds_checks("nodes", Some(index)),
-                Some(place) => answered.withholds_checks(&format!("p{place}"), None),
+                Some(location) => answered.withholds_checks(&format!("p{location}"), None),
             };
-            if node.are_checks_withheld && !self.has_told_scope {
-                self.has_told_scope = true;
+            if node.are_checks_withheld && !self.has_warned_of_checks {
+                self.has_warned_of_checks = true;
                 let host = &self.host;
                 tracing::warn!(
                     host,
@@ -106,8 +113,14 @@ impl Engine {
         }
     }
 
-    /// Nothing came of a request. What it asked for is due again, as soon as the gate allows.
-    fn lost(&mut self, in_flight: InFlight, signal: Signal, now: Timestamp, batch: &mut Batch) {
+    /// Nothing came of a request. What it asked for is due again, as soon as the limiter allows.
+    fn lost(
+        &mut self,
+        in_flight: InFlight,
+        signal: Signal,
+        now: Timestamp,
+        batch: &mut WriteBatch,
+    ) {
         self.totals.failures += 1;
         let resource =
             if matches!(in_flight.kind, Kind::Log(_)) { Resource::Rest } else { Resource::Graphql };
@@ -117,14 +130,14 @@ impl Engine {
             (signal, _) => signal,
         };
         let is_one = matches!(&in_flight.kind,
-            Kind::Look { ids, places, .. } if ids.len() + places.len() <= 1);
+            Kind::Poll { ids, locations, .. } if ids.len() + locations.len() <= 1);
         if signal == Signal::Heavy && !is_one {
             self.size(&in_flight.kind, |size| size.failed(now));
         }
         // After a good answer a failure is about what was asked for; after another, about the host.
         let is_about_it =
-            matches!(signal, Signal::Heavy | Signal::Down) && self.gate.state.failures == 0;
-        self.gate.heard(resource, signal, now);
+            matches!(signal, Signal::Heavy | Signal::Down) && self.limiter.state.failures == 0;
+        self.limiter.record_response(resource, signal, now);
         if signal == Signal::Unauthorized {
             self.refused(now);
         }
@@ -132,7 +145,7 @@ impl Engine {
             Kind::Detail { asks } => self.details_lost(asks, signal, now, batch),
             Kind::Log(log) if signal == Signal::Unauthorized => self.logs.push_back(log),
             Kind::Log(log) => self.log_lost(log),
-            look @ Kind::Look { .. } => self.put_back(look, is_about_it, now),
+            look @ Kind::Poll { .. } => self.put_back(look, is_about_it, now),
         }
     }
 
@@ -145,28 +158,28 @@ impl Engine {
             Timestamp(now.0 + (1_000 << (*lost).min(9)))
         };
         match kind {
-            Kind::Look { level, ids, places, listings } => {
-                for watch in ids.iter().chain(&places) {
-                    if let Some(watch) = self.watches.get_mut(watch) {
-                        let due = again(&mut watch.lost[level as usize]);
+            Kind::Poll { level, ids, locations, listings } => {
+                for tracked in ids.iter().chain(&locations) {
+                    if let Some(tracked) = self.prs.get_mut(tracked) {
+                        let due = again(&mut tracked.lost[level as usize]);
                         match level {
-                            Level::Slim => watch.slim_due = due,
-                            Level::Wide => watch.wide_due = due,
+                            Level::Slim => tracked.heartbeat_due = due,
+                            Level::Wide => tracked.full_due = due,
                         }
                     }
                 }
                 for (key, _) in listings {
-                    if let Some(scan) = self.scans.get_mut(&key) {
-                        scan.due = again(&mut scan.lost);
+                    if let Some(listing) = self.repos.get_mut(&key) {
+                        listing.due = again(&mut listing.lost);
                     }
                 }
             }
             Kind::Detail { asks } => {
-                for (id, wanted) in asks {
-                    let watch = self.watches.get_mut(&id);
-                    if let Some(round) = watch.and_then(|watch| watch.round.as_mut()) {
-                        round.in_flight -= 1;
-                        round.wanted.push_back(wanted);
+                for (id, pages) in asks {
+                    let tracked = self.prs.get_mut(&id);
+                    if let Some(fetch) = tracked.and_then(|tracked| tracked.fetch.as_mut()) {
+                        fetch.in_flight -= 1;
+                        fetch.pages.push_back(pages);
                     }
                 }
             }
@@ -179,69 +192,69 @@ impl Engine {
         self.size(kind, |size| size.answered(latency, now));
     }
 
-    fn size(&mut self, kind: &Kind, learn: impl FnOnce(&mut crate::poll::size::Size)) {
+    fn size(&mut self, kind: &Kind, learn: impl FnOnce(&mut crate::poll::batch_size::BatchSize)) {
         match kind {
-            Kind::Look { level: Level::Slim, .. } => learn(&mut self.sizes.slim),
-            Kind::Look { level: Level::Wide, .. } => learn(&mut self.sizes.wide),
+            Kind::Poll { level: Level::Slim, .. } => learn(&mut self.sizes.slim),
+            Kind::Poll { level: Level::Wide, .. } => learn(&mut self.sizes.wide),
             Kind::Detail { .. } => learn(&mut self.sizes.detail),
             Kind::Log(_) => {}
         }
     }
 
-    fn looked<'a>(
+    fn record_polls<'a>(
         &mut self,
         level: Level,
         asked: impl Iterator<Item = &'a PrId>,
         found: Vec<Found<PrNode>>,
         as_of: Timestamp,
         now: Timestamp,
-        batch: &mut Batch,
+        batch: &mut WriteBatch,
     ) {
         let jitter = 0.9 + 0.2 * self.rng.f64();
         let stretch = self.stretch(now) * jitter;
         for (id, found) in asked.zip(found) {
-            let Some(watch) = self.watches.get_mut(id) else { continue };
-            watch.lost[level as usize] = 0;
-            watch.answered_at = Some(as_of);
-            let before = watch.poll.clone();
+            let Some(tracked) = self.prs.get_mut(id) else { continue };
+            tracked.lost[level as usize] = 0;
+            tracked.answered_at = Some(as_of);
+            let before = tracked.poll.clone();
             let mut observation = None;
             let mut is_read = true;
             match found {
-                Found::Node(node) if node.updated_at.map(Timestamp::from) < watch.provider_at => {
+                Found::Node(node) if node.updated_at.map(Timestamp::from) < tracked.provider_at => {
                     // An answer of a replica that lags: older than what was seen before.
                     self.totals.stale += 1;
                     is_read = false;
                 }
                 Found::Node(node) => {
-                    observation = watch.see(level, &node, as_of, now, &mut self.totals);
+                    observation = tracked.see(level, &node, as_of, now, &mut self.totals);
                 }
-                Found::Missing => watch.strike(now),
+                Found::Missing => tracked.record_missing(now),
                 Found::Forbidden => {
                     // Of a repository that is listed, the listing says so, and once.
-                    let key = watch.place.repo.to_ascii_lowercase();
+                    let key = tracked.location.repo.to_ascii_lowercase();
                     let is_listed =
-                        self.scans.get(&key).is_some_and(|scan| !scan.candidates.is_empty());
-                    watch.forbidden(is_listed, now);
+                        self.repos.get(&key).is_some_and(|listing| !listing.candidates.is_empty());
+                    tracked.forbidden(is_listed, now);
                 }
                 Found::Failed => {
                     self.totals.failures += 1;
                     is_read = false;
                 }
             }
-            watch.schedule(level, is_read, self.config.interval_ms(), stretch, now);
-            if !watch.node_id.is_empty() {
-                self.by_node.insert(watch.node_id.clone(), id.clone());
+            tracked.schedule(level, is_read, self.config.interval_ms(), stretch, now);
+            if !tracked.node_id.is_empty() {
+                self.by_node.insert(tracked.node_id.clone(), id.clone());
             }
-            if observation.is_some() || watch.poll != before {
+            if observation.is_some() || tracked.poll != before {
                 batch.writes.push(Write::Pr(Box::new(PrWrite {
                     pr: Some(id.clone()),
                     observation,
-                    talk: None,
-                    poll: watch.poll.clone(),
+                    discussion: None,
+                    poll: tracked.poll.clone(),
                 })));
             }
-            // A round with nothing to read, as of a pull request without checks, has ended.
-            self.end_round(id, as_of, now, batch);
+            // A fetch with nothing to read, as of a pull request without checks, has ended.
+            self.end_fetch(id, as_of, now, batch);
         }
     }
 
@@ -264,17 +277,17 @@ impl Engine {
     }
 
     /// The pokes that were answered by a look since, whatever it found.
-    fn looked_at_pokes(&mut self) -> Vec<RefreshRequest> {
-        let (watches, scans) = (&self.watches, &self.scans);
+    fn answered_requests(&mut self) -> Vec<RefreshRequest> {
+        let (prs, repos) = (&self.prs, &self.repos);
         self.pokes.answered(|poke, heard| {
-            let is_it = |watch: &&Watch| {
-                watch.place.number == poke.number
-                    && watch.place.repo.eq_ignore_ascii_case(&poke.repo)
+            let is_it = |tracked: &&TrackedPr| {
+                tracked.location.number == poke.number
+                    && tracked.location.repo.eq_ignore_ascii_case(&poke.repo)
             };
-            let answered_at = match watches.values().find(is_it) {
-                Some(watch) => watch.answered_at,
-                None => match scans.get(&poke.repo.to_ascii_lowercase()) {
-                    Some(scan) if !scan.candidates.is_empty() => scan.answered_at,
+            let answered_at = match prs.values().find(is_it) {
+                Some(tracked) => tracked.answered_at,
+                None => match repos.get(&poke.repo.to_ascii_lowercase()) {
+                    Some(listing) if !listing.candidates.is_empty() => listing.answered_at,
                     // Nobody is waiting for anything there.
                     _ => return false,
                 },

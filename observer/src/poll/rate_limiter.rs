@@ -1,5 +1,5 @@
-//! The gate in front of one host and credential: whether a request may be sent now, learned from
-//! every answer. It is pure; the state that must outlive a restart is [`Remembered`].
+//! The limiter in front of one host and credential: whether a request may be sent now, learned from
+//! every answer. It is pure; the state that must outlive a restart is [`LimiterState`].
 //!
 //! Rules (reference: GitHub's documentation of primary and secondary limits): a wait that the host
 //! names is kept, plus up to a tenth; an exhausted budget waits for its reset; a refusal without a
@@ -15,7 +15,7 @@ use crate::github::classify::Signal;
 use crate::github::node::RateLimit;
 use crate::poll::budget::Budget;
 use crate::poll::config::Config;
-use crate::poll::pace::Pace;
+use crate::poll::token_bucket::TokenBucket;
 
 /// Which of the host's budgets a request is charged to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) enum Resource {
 /// Why nothing is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reason {
+pub enum BackoffReason {
     /// The host asked to wait.
     RateLimited,
     /// The host found the requests too many or too heavy.
@@ -38,34 +38,34 @@ pub enum Reason {
     Outage,
 }
 
-impl Reason {
+impl BackoffReason {
     /// As it is stored and shown.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Reason::RateLimited => "rate limited",
-            Reason::SecondaryLimit => "secondary rate limit",
-            Reason::Reserve => "budget reserve reached",
-            Reason::Outage => "outage",
+            BackoffReason::RateLimited => "rate limited",
+            BackoffReason::SecondaryLimit => "secondary rate limit",
+            BackoffReason::Reserve => "budget reserve reached",
+            BackoffReason::Outage => "outage",
         }
     }
 }
 
 /// Nothing is sent until then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Block {
+pub(crate) struct Backoff {
     pub(crate) until: i64,
-    pub(crate) reason: Reason,
+    pub(crate) reason: BackoffReason,
 }
 
 /// What a restart must not forget.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Remembered {
+pub(crate) struct LimiterState {
     pub(crate) graphql: Budget,
     pub(crate) core: Budget,
-    pub(crate) block: Option<Block>,
-    pub(crate) rest_block: Option<Block>,
+    pub(crate) block: Option<Backoff>,
+    pub(crate) rest_block: Option<Backoff>,
     /// Refusals without a word on how long, in a row.
     pub(crate) secondary: u32,
     pub(crate) secondary_at: i64,
@@ -81,12 +81,12 @@ pub(crate) enum Verdict {
     Wait(Timestamp),
 }
 
-/// The gate.
+/// The limiter.
 #[derive(Debug)]
-pub(crate) struct Gate {
-    pub(crate) state: Remembered,
-    graphql: Pace,
-    rest: Pace,
+pub(crate) struct RateLimiter {
+    pub(crate) state: LimiterState,
+    graphql: TokenBucket,
+    rest: TokenBucket,
     rng: Rng,
     /// The share of the budget that is left to others, in a hundred.
     pub(crate) reserve: i64,
@@ -104,12 +104,12 @@ const SECONDARY_FORGET_MS: i64 = 600_000;
 const OUTAGE_MS: i64 = 1_000;
 const OUTAGE_MAX_MS: i64 = 60_000;
 
-impl Gate {
-    pub(crate) fn new(config: &Config, seed: u64, state: Remembered) -> Gate {
-        Gate {
+impl RateLimiter {
+    pub(crate) fn new(config: &Config, seed: u64, state: LimiterState) -> RateLimiter {
+        RateLimiter {
             state,
-            graphql: Pace::new(config.graphql_per_minute),
-            rest: Pace::new(config.rest_per_minute),
+            graphql: TokenBucket::new(config.graphql_per_minute),
+            rest: TokenBucket::new(config.rest_per_minute),
             rng: Rng::with_seed(seed),
             reserve: RESERVE_OF_USER,
         }
@@ -149,7 +149,7 @@ impl Gate {
     }
 
     /// What keeps requests of this kind back now.
-    pub(crate) fn blocked(&self, resource: Resource, now: Timestamp) -> Option<Block> {
+    pub(crate) fn blocked(&self, resource: Resource, now: Timestamp) -> Option<Backoff> {
         let own = if resource == Resource::Rest { self.state.rest_block } else { None };
         self.state
             .block
@@ -160,11 +160,11 @@ impl Gate {
     }
 
     /// What keeps the observer from work, as it is shown; the reserve counts.
-    pub(crate) fn shown(&self, now: Timestamp) -> Option<Block> {
+    pub(crate) fn shown(&self, now: Timestamp) -> Option<Backoff> {
         self.blocked(Resource::Graphql, now).or_else(|| {
             let (usable, span) = self.state.graphql.usable(self.reserve, now)?;
             let until = now.0 + span;
-            (usable <= 0).then_some(Block { until, reason: Reason::Reserve })
+            (usable <= 0).then_some(Backoff { until, reason: BackoffReason::Reserve })
         })
     }
 
@@ -175,7 +175,7 @@ impl Gate {
 
     /// Learns the budget from an answer of any kind. Where it states itself in the body and in the
     /// headers, both are of one moment.
-    pub(crate) fn told(
+    pub(crate) fn record_budget(
         &mut self,
         resource: Resource,
         headers: &Headers,
@@ -192,15 +192,15 @@ impl Gate {
         if let (Some(limit), Some(left), Some(reset)) =
             (headers.limit, headers.remaining, headers.reset)
         {
-            budget.told(limit, left, reset.saturating_mul(1_000), skew, now);
+            budget.record(limit, left, reset.saturating_mul(1_000), skew, now);
         } else if let Some(rate) = rate {
             let reset = rate.reset_at.map_or(now.0 + 3_600_000, |at| at.0.0);
-            budget.told(rate.limit, rate.remaining, reset, skew, now);
+            budget.record(rate.limit, rate.remaining, reset, skew, now);
         }
     }
 
     /// Learns from what became of a request. The budget was told before.
-    pub(crate) fn heard(&mut self, resource: Resource, signal: Signal, now: Timestamp) {
+    pub(crate) fn record_response(&mut self, resource: Resource, signal: Signal, now: Timestamp) {
         match signal {
             Signal::Fine | Signal::Missing | Signal::Forbidden | Signal::Unauthorized => {
                 self.recovered(now);
@@ -208,12 +208,12 @@ impl Gate {
             Signal::RetryAfter(wait) => {
                 let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
                 let until = now.0 + wait + 1_000 + self.jitter(wait / 10);
-                self.state.block = Some(Block { until, reason: Reason::RateLimited });
+                self.state.block = Some(Backoff { until, reason: BackoffReason::RateLimited });
             }
             Signal::Exhausted => {
                 let reset = self.budget(resource).reset_at.max(now.0);
                 let until = reset + 1_000 + self.jitter(30_000);
-                let block = Some(Block { until, reason: Reason::RateLimited });
+                let block = Some(Backoff { until, reason: BackoffReason::RateLimited });
                 match resource {
                     Resource::Graphql => self.state.block = block,
                     Resource::Rest => self.state.rest_block = block,
@@ -224,18 +224,18 @@ impl Gate {
                 let until = now.0 + doubled.min(SECONDARY_MAX_MS);
                 self.state.secondary += 1;
                 self.state.secondary_at = until;
-                self.state.block = Some(Block { until, reason: Reason::SecondaryLimit });
+                self.state.block = Some(Backoff { until, reason: BackoffReason::SecondaryLimit });
             }
             // Logs lie elsewhere: that they cannot be had says nothing about the host.
             Signal::Heavy | Signal::Down if resource == Resource::Rest => {
                 let until = now.0 + OUTAGE_MAX_MS;
-                self.state.rest_block = Some(Block { until, reason: Reason::Outage });
+                self.state.rest_block = Some(Backoff { until, reason: BackoffReason::Outage });
             }
             Signal::Heavy | Signal::Down => {
                 let doubled = (OUTAGE_MS << self.state.failures.min(6)).min(OUTAGE_MAX_MS);
                 let until = now.0 + doubled + self.jitter(doubled / 10);
                 self.state.failures = self.state.failures.saturating_add(1);
-                self.state.block = Some(Block { until, reason: Reason::Outage });
+                self.state.block = Some(Backoff { until, reason: BackoffReason::Outage });
             }
         }
     }
@@ -256,8 +256,8 @@ impl Gate {
 
     /// Another token has a budget of its own; an outage and the host's anger stay.
     pub(crate) fn new_credential(&mut self) {
-        let is_ours = |block: &Block| block.reason == Reason::RateLimited;
-        self.state = Remembered {
+        let is_ours = |block: &Backoff| block.reason == BackoffReason::RateLimited;
+        self.state = LimiterState {
             graphql: Budget::default(),
             core: Budget::default(),
             block: self.state.block.filter(|block| !is_ours(block)),
@@ -268,7 +268,7 @@ impl Gate {
 
     /// The clock of this machine was set back so far: no wait becomes longer by that.
     pub(crate) fn clock_went_back(&mut self, by: i64) {
-        let Remembered { graphql, core, block, rest_block, secondary_at, .. } = &mut self.state;
+        let LimiterState { graphql, core, block, rest_block, secondary_at, .. } = &mut self.state;
         for at in [&mut graphql.reset_at, &mut core.reset_at, secondary_at] {
             *at = at.saturating_sub(by);
         }
@@ -290,12 +290,12 @@ mod tests {
 
     const T: Timestamp = Timestamp(1_000_000_000);
 
-    fn gate() -> Gate {
-        Gate::new(&Config::default(), 1, Remembered::default())
+    fn limiter() -> RateLimiter {
+        RateLimiter::new(&Config::default(), 1, LimiterState::default())
     }
 
-    fn wait(gate: &mut Gate, now: Timestamp) -> i64 {
-        match gate.may_send(Resource::Graphql, 1, now) {
+    fn wait(limiter: &mut RateLimiter, now: Timestamp) -> i64 {
+        match limiter.may_send(Resource::Graphql, 1, now) {
             Verdict::Go => 0,
             Verdict::Wait(until) => until.0 - now.0,
         }
@@ -303,42 +303,42 @@ mod tests {
 
     #[test]
     fn a_wait_that_the_host_names_is_kept_and_not_much_more() {
-        let mut gate = gate();
-        gate.heard(Resource::Graphql, Signal::RetryAfter(Duration::from_secs(100)), T);
-        assert!((101_000..=111_000).contains(&wait(&mut gate, T)));
-        let mut gate = Gate::new(&Config::default(), 2, gate.state);
-        assert!(wait(&mut gate, T) >= 101_000, "a restart forgets no block");
-        assert_eq!(wait(&mut gate, Timestamp(T.0 + 112_000)), 0);
+        let mut limiter = limiter();
+        limiter.record_response(Resource::Graphql, Signal::RetryAfter(Duration::from_secs(100)), T);
+        assert!((101_000..=111_000).contains(&wait(&mut limiter, T)));
+        let mut limiter = RateLimiter::new(&Config::default(), 2, limiter.state);
+        assert!(wait(&mut limiter, T) >= 101_000, "a restart forgets no block");
+        assert_eq!(wait(&mut limiter, Timestamp(T.0 + 112_000)), 0);
     }
 
     #[test]
     fn refusals_without_a_word_double_up_to_a_quarter_of_an_hour() {
-        let mut gate = gate();
+        let mut limiter = limiter();
         let mut now = T;
         for expected in [60, 120, 240, 480, 900, 900] {
-            gate.heard(Resource::Graphql, Signal::Secondary, now);
-            let waited = wait(&mut gate, now);
+            limiter.record_response(Resource::Graphql, Signal::Secondary, now);
+            let waited = wait(&mut limiter, now);
             assert_eq!(waited, expected * 1_000);
             now = Timestamp(now.0 + waited);
         }
-        gate.heard(Resource::Graphql, Signal::Fine, now);
+        limiter.record_response(Resource::Graphql, Signal::Fine, now);
         now = Timestamp(now.0 + SECONDARY_FORGET_MS + 1);
-        gate.heard(Resource::Graphql, Signal::Fine, now);
-        gate.heard(Resource::Graphql, Signal::Secondary, now);
-        assert_eq!(wait(&mut gate, now), 60_000, "ten clean minutes");
+        limiter.record_response(Resource::Graphql, Signal::Fine, now);
+        limiter.record_response(Resource::Graphql, Signal::Secondary, now);
+        assert_eq!(wait(&mut limiter, now), 60_000, "ten clean minutes");
     }
 
     #[test]
     fn half_an_hour_of_errors_costs_at_most_forty_requests() {
-        let mut gate = gate();
+        let mut limiter = limiter();
         let (mut now, mut requests) = (T, 0);
         while now.0 < T.0 + 1_800_000 {
-            match gate.may_send(Resource::Graphql, 1, now) {
+            match limiter.may_send(Resource::Graphql, 1, now) {
                 Verdict::Wait(until) => now = until,
                 Verdict::Go => {
                     requests += 1;
-                    gate.sent(Resource::Graphql, now);
-                    gate.heard(Resource::Graphql, Signal::Down, now);
+                    limiter.sent(Resource::Graphql, now);
+                    limiter.record_response(Resource::Graphql, Signal::Down, now);
                 }
             }
         }
@@ -347,20 +347,23 @@ mod tests {
 
     #[test]
     fn an_exhausted_rest_budget_leaves_graphql_alone() {
-        let mut gate = gate();
-        gate.heard(Resource::Rest, Signal::Exhausted, T);
-        assert_eq!(wait(&mut gate, T), 0);
-        assert!(matches!(gate.may_send(Resource::Rest, 1, T), Verdict::Wait(_)));
+        let mut limiter = limiter();
+        limiter.record_response(Resource::Rest, Signal::Exhausted, T);
+        assert_eq!(wait(&mut limiter, T), 0);
+        assert!(matches!(limiter.may_send(Resource::Rest, 1, T), Verdict::Wait(_)));
     }
 
     #[test]
     fn the_reserve_is_never_spent() {
-        let mut gate = gate();
-        gate.state.graphql =
+        let mut limiter = limiter();
+        limiter.state.graphql =
             Budget { limit: Some(5_000), remaining: 2_001, reset_at: T.0 + 600_000 };
-        assert_eq!(wait(&mut gate, T), 0);
-        assert_eq!(gate.may_send(Resource::Graphql, 2, T), Verdict::Wait(Timestamp(T.0 + 601_000)));
-        gate.state.graphql.remaining = 2_000;
-        assert_eq!(gate.shown(T).map(|block| block.reason), Some(Reason::Reserve));
+        assert_eq!(wait(&mut limiter, T), 0);
+        assert_eq!(
+            limiter.may_send(Resource::Graphql, 2, T),
+            Verdict::Wait(Timestamp(T.0 + 601_000))
+        );
+        limiter.state.graphql.remaining = 2_000;
+        assert_eq!(limiter.shown(T).map(|block| block.reason), Some(BackoffReason::Reserve));
     }
 }

@@ -1,4 +1,4 @@
-//! What the observer remembers of one tracked pull request between looks.
+//! What the observer remembers of one tracked pull request between polls.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use ao_store::{PrId, PrRef, Timestamp};
 
 use crate::github::mark::Mark;
 use crate::github::node::ThreadState;
-use crate::poll::round::Round;
+use crate::poll::detail_fetch::DetailFetch;
 use crate::poll::tier::{self, Tier, TierFacts};
 
 /// Never: far enough away, and no sum with it overflows.
 pub(crate) const NEVER: Timestamp = Timestamp(i64::MAX / 2);
 
-/// After how long everything of an open pull request is read again, whatever the looks say. It
+/// After how long everything of an open pull request is read again, whatever the polls say. It
 /// bounds what counts and times of GitHub do not tell: a comment that was minimised, say.
 const SWEEP_MS: i64 = 6 * 3_600_000;
 
@@ -26,16 +26,16 @@ const STRIKES_MS: i64 = 600_000;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) checks: Option<Mark>,
-    pub(crate) talk: Option<Mark>,
+    pub(crate) discussion: Option<Mark>,
     pub(crate) threads: Option<Mark>,
 }
 
 /// One tracked pull request.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct TrackedPr {
     pub(crate) id: PrId,
     pub(crate) node_id: String,
-    pub(crate) place: PrRef,
+    pub(crate) location: PrRef,
     pub(crate) is_session_live: bool,
     pub(crate) state: PrState,
     pub(crate) ci: Ci,
@@ -57,26 +57,26 @@ pub(crate) struct Watch {
     pub(crate) known_threads: BTreeMap<String, (bool, bool)>,
     /// Workflows of the head that wait and have no check run.
     pub(crate) waiting: Vec<Check>,
-    pub(crate) slim_due: Timestamp,
-    pub(crate) wide_due: Timestamp,
+    pub(crate) heartbeat_due: Timestamp,
+    pub(crate) full_due: Timestamp,
     /// Looks in a row that found mergeability unknown.
     pub(crate) unknown: usize,
     /// The last look that saw it.
-    pub(crate) looked_at: Option<Timestamp>,
+    pub(crate) polled_at: Option<Timestamp>,
     /// The last look that was answered, whatever came of it.
     pub(crate) answered_at: Option<Timestamp>,
     /// How often in a row a look of each level with it failed after others had not.
     pub(crate) lost: [u32; 2],
-    pub(crate) round: Option<Round>,
+    pub(crate) fetch: Option<DetailFetch>,
 }
 
-impl Watch {
-    pub(crate) fn new(subject: &SubjectPr, poll: PrPoll, due: Timestamp) -> Watch {
+impl TrackedPr {
+    pub(crate) fn new(subject: &SubjectPr, poll: PrPoll, due: Timestamp) -> TrackedPr {
         let SubjectPr { pr, is_session_live, provider_at } = subject;
-        Watch {
+        TrackedPr {
             id: pr.id.clone(),
             node_id: pr.node_id.clone(),
-            place: PrRef { host: pr.host.clone(), repo: pr.repo.clone(), number: pr.number },
+            location: PrRef { host: pr.host.clone(), repo: pr.repo.clone(), number: pr.number },
             is_session_live: *is_session_live,
             state: pr.state,
             ci: pr.ci,
@@ -91,13 +91,13 @@ impl Watch {
             is_list_complete: false,
             known_threads: BTreeMap::new(),
             waiting: Vec::new(),
-            slim_due: due,
-            wide_due: due,
+            heartbeat_due: due,
+            full_due: due,
             unknown: 0,
-            looked_at: None,
+            polled_at: None,
             answered_at: None,
             lost: [0; 2],
-            round: None,
+            fetch: None,
         }
     }
 
@@ -125,7 +125,7 @@ impl Watch {
 
     /// The earliest look that is due.
     pub(crate) fn due(&self) -> Timestamp {
-        self.slim_due.min(self.wide_due)
+        self.heartbeat_due.min(self.full_due)
     }
 
     /// Whether everything is to be read again.
@@ -134,7 +134,7 @@ impl Watch {
             && self.poll.full_read_at.is_some_and(|at| now.0.saturating_sub(at.0) >= SWEEP_MS)
     }
 
-    /// When a pull request that is merged or closed is looked at again, because it may have been
+    /// When a pull request that is merged or closed is record_polls at again, because it may have been
     /// reopened: an hour and a day after it was confirmed, while its session lives.
     pub(crate) fn recheck_after(&self, now: Timestamp) -> Timestamp {
         let Some(confirmed) = self.poll.confirmed_at.filter(|_| self.is_session_live) else {
@@ -146,7 +146,7 @@ impl Watch {
 
     /// It was asked for and is not there. It is *missing*, and after some time *unreachable*; it is
     /// never taken for closed.
-    pub(crate) fn strike(&mut self, now: Timestamp) {
+    pub(crate) fn record_missing(&mut self, now: Timestamp) {
         self.poll.failures += 1;
         let since = *self.poll.problem_since.get_or_insert(now);
         let is_long = now.0.saturating_sub(since.0) >= STRIKES_MS;
@@ -168,9 +168,9 @@ impl Watch {
     /// was before.
     pub(crate) fn clock_went_back(&mut self, by: i64) {
         let PrPoll { changed_at, pushed_at, .. } = &mut self.poll;
-        let began = self.round.as_mut().map(|round| &mut round.began);
-        let seen = [self.looked_at.as_mut(), changed_at.as_mut(), pushed_at.as_mut(), began];
-        let dues = [&mut self.slim_due, &mut self.wide_due];
+        let began = self.fetch.as_mut().map(|fetch| &mut fetch.began);
+        let seen = [self.polled_at.as_mut(), changed_at.as_mut(), pushed_at.as_mut(), began];
+        let dues = [&mut self.heartbeat_due, &mut self.full_due];
         let dues = dues.into_iter().filter(|due| **due < NEVER);
         for at in seen.into_iter().flatten().chain(dues) {
             at.0 = at.0.saturating_sub(by);
@@ -178,7 +178,7 @@ impl Watch {
     }
 
     /// It was seen: whatever was wrong is over.
-    pub(crate) fn is_there(&mut self) {
+    pub(crate) fn clear_problem(&mut self) {
         self.poll.failures = 0;
         self.poll.problem = Problem::None;
         self.poll.problem_since = None;
@@ -189,7 +189,7 @@ impl Watch {
         self.slim = None;
         self.meta = None;
         self.seen = Seen::default();
-        self.round = None;
+        self.fetch = None;
         self.known_threads.clear();
         self.provider_at = None;
         let PrPoll {
@@ -206,7 +206,7 @@ impl Watch {
             *threads_fingerprint,
         ) = (None, None, None, None);
         self.poll.confirmed_at = None;
-        self.slim_due = due;
-        self.wide_due = due;
+        self.heartbeat_due = due;
+        self.full_due = due;
     }
 }

@@ -10,17 +10,17 @@ use ao_store::row::{facet, project};
 use ao_store::{Applied, Delta, Outcome, PrId, Result, Tx, apply_observation};
 
 use crate::github::node::ThreadState;
-use crate::poll::round::Body;
+use crate::poll::detail_fetch::FetchedThread;
 
 /// What was read of the threads and comments of a pull request.
 #[derive(Debug, Clone)]
-pub(crate) struct Talk {
+pub(crate) struct Discussion {
     /// The threads that are there, and their states.
     pub(crate) states: Vec<ThreadState>,
     /// Whether these are all.
     pub(crate) threads: Completeness,
     /// Those that were read.
-    pub(crate) bodies: BTreeMap<String, Body>,
+    pub(crate) bodies: BTreeMap<String, FetchedThread>,
     /// The comments of the conversation, when they were read, and how completely.
     pub(crate) comments: Option<(Completeness, Vec<Comment>)>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct PrWrite {
     /// The row; `None` for one that was just found.
     pub(crate) pr: Option<PrId>,
     pub(crate) observation: Option<Observation>,
-    pub(crate) talk: Option<Talk>,
+    pub(crate) discussion: Option<Discussion>,
     pub(crate) poll: PrPoll,
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum Write {
 
 /// What one answer taught.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub(crate) struct WriteBatch {
     pub(crate) writes: Vec<Write>,
     pub(crate) host: Option<HostState>,
     pokes: Vec<RefreshRequest>,
@@ -60,22 +60,22 @@ pub(crate) struct Batch {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
     /// Rows of facts that were inserted, changed or deleted.
-    pub rows: u64,
+    pub rows_changed: u64,
     /// Rows of facts that were the same.
-    pub same: u64,
+    pub rows_unchanged: u64,
     /// Pull requests that were not stored before.
     pub found: u64,
 }
 
 impl AddAssign for Written {
     fn add_assign(&mut self, other: Written) {
-        self.rows += other.rows;
-        self.same += other.same;
+        self.rows_changed += other.rows_changed;
+        self.rows_unchanged += other.rows_unchanged;
         self.found += other.found;
     }
 }
 
-impl Batch {
+impl WriteBatch {
     /// Whether there is nothing to store.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
@@ -135,9 +135,11 @@ impl Batch {
     }
 
     /// One batch for each thing, so that one that the store refuses does not keep back the others.
-    pub(crate) fn split(&self) -> Vec<Batch> {
-        let rest = Batch { host: self.host.clone(), pokes: self.pokes.clone(), writes: Vec::new() };
-        let each = |write: &Write| Batch { writes: vec![write.clone()], ..Batch::default() };
+    pub(crate) fn split(&self) -> Vec<WriteBatch> {
+        let rest =
+            WriteBatch { host: self.host.clone(), pokes: self.pokes.clone(), writes: Vec::new() };
+        let each =
+            |write: &Write| WriteBatch { writes: vec![write.clone()], ..WriteBatch::default() };
         self.writes.iter().map(each).chain([rest]).collect()
     }
 
@@ -157,7 +159,7 @@ impl Batch {
                     scm::set_repo(tx, state)?;
                 }
                 Write::Renamed { old, new } => {
-                    written.rows += project::relocate(tx, host, old, new)?;
+                    written.rows_changed += project::relocate(tx, host, old, new)?;
                 }
                 Write::Log { pr, external_id, tail } => {
                     facet::set_log_tail(tx, pr, external_id, tail)?;
@@ -175,14 +177,14 @@ impl Batch {
 /// Says whether nothing that is stored is newer. Where something is, what was read does not count as
 /// read.
 fn write_pr(tx: &Tx<'_>, write: &PrWrite, written: &mut Written) -> Result<bool> {
-    let PrWrite { pr, observation, talk, poll } = write;
+    let PrWrite { pr, observation, discussion, poll } = write;
     let Some(observation) = observation else {
         return match pr {
             Some(id) => scm::set_poll(tx, id, poll).map(|_| true),
             None => Ok(true),
         };
     };
-    let Some(applied) = observe(tx, pr.as_ref(), observation, talk.as_ref())? else {
+    let Some(applied) = observe(tx, pr.as_ref(), observation, discussion.as_ref())? else {
         return Ok(false);
     };
     count(written, &applied);
@@ -198,12 +200,12 @@ fn observe(
     tx: &Tx<'_>,
     pr: Option<&PrId>,
     observation: &Observation,
-    talk: Option<&Talk>,
+    discussion: Option<&Discussion>,
 ) -> Result<Option<Applied>> {
     let mut observation = observation.clone();
-    if let (Some(pr), Some(talk)) = (pr, talk) {
+    if let (Some(pr), Some(discussion)) = (pr, discussion) {
         let (threads, comments) = (facet::threads(tx, pr)?, facet::comments(tx, pr)?);
-        (observation.threads, observation.comments) = talk.compose(threads, comments);
+        (observation.threads, observation.comments) = discussion.compose(threads, comments);
     }
     match apply_observation(tx, &observation)? {
         Outcome::Applied(applied) => Ok(Some(applied)),
@@ -212,7 +214,7 @@ fn observe(
             Ok(None)
         }
         Outcome::Mismatched { pr, stored, observed } => {
-            tracing::warn!(%pr, stored, observed, "another pull request is stored at this place");
+            tracing::warn!(%pr, stored, observed, "another pull request is stored at this location");
             Ok(None)
         }
     }
@@ -221,10 +223,10 @@ fn observe(
 fn count(written: &mut Written, applied: &Applied) {
     let Applied { checks, threads, reviews, comments, is_new, is_updated, .. } = applied;
     for Delta { inserted, updated, deleted, unchanged } in [checks, threads, reviews, comments] {
-        written.rows += inserted + updated + deleted;
-        written.same += unchanged;
+        written.rows_changed += inserted + updated + deleted;
+        written.rows_unchanged += unchanged;
     }
-    written.rows += u64::from(*is_new) + u64::from(*is_updated && !is_new);
-    written.same += u64::from(!is_new && !is_updated);
+    written.rows_changed += u64::from(*is_new) + u64::from(*is_updated && !is_new);
+    written.rows_unchanged += u64::from(!is_new && !is_updated);
     written.found += u64::from(*is_new);
 }

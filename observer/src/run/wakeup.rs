@@ -15,17 +15,17 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Rings when something may have been committed to the store.
 #[derive(Debug)]
-pub(super) struct Bell {
+pub(super) struct StoreWakeup {
     rings: watch::Receiver<()>,
     is_over: Arc<AtomicBool>,
 }
 
-impl Bell {
-    pub(super) fn hang(store: &Store) -> Result<Bell> {
+impl StoreWakeup {
+    pub(super) fn start(store: &Store) -> Result<StoreWakeup> {
         let (ring, rings) = watch::channel(());
         let is_over = Arc::new(AtomicBool::new(false));
         let mut listener = store.listen()?;
-        let bell = Bell { rings, is_over: Arc::clone(&is_over) };
+        let wakeup = StoreWakeup { rings, is_over: Arc::clone(&is_over) };
         let wait = move || {
             while !is_over.load(Ordering::Relaxed) {
                 match listener.wait(LOOK) {
@@ -41,10 +41,10 @@ impl Bell {
             }
         };
         thread::Builder::new()
-            .name("observer bell".to_owned())
+            .name("observer wake-up".to_owned())
             .spawn(wait)
             .map_err(Error::Runtime)?;
-        Ok(bell)
+        Ok(wakeup)
     }
 
     /// Each listener hears of what rang since it listened last.
@@ -53,7 +53,7 @@ impl Bell {
     }
 }
 
-impl Drop for Bell {
+impl Drop for StoreWakeup {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
     }

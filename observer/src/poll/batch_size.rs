@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The size of one kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Size {
+pub(crate) struct BatchSize {
     now: u32,
     max: u32,
     /// What it comes back to with good answers, twice as large with each.
@@ -32,14 +32,14 @@ const GOOD_RUN: u32 = 20;
 /// A size that was halved is not doubled before this.
 const REMEMBER_MS: i64 = 24 * 3_600_000;
 
-impl Size {
-    pub(crate) fn new(max: u32) -> Size {
-        Size { now: max, max, aim: max, is_failing: false, good: 0, halved_at: None }
+impl BatchSize {
+    pub(crate) fn new(max: u32) -> BatchSize {
+        BatchSize { now: max, max, aim: max, is_failing: false, good: 0, halved_at: None }
     }
 
     /// What was learned, under the bound of this program.
-    pub(crate) fn remembered(self, max: u32) -> Size {
-        Size { now: self.now.clamp(1, max), max, aim: self.aim.min(max), ..self }
+    pub(crate) fn remembered(self, max: u32) -> BatchSize {
+        BatchSize { now: self.now.clamp(1, max), max, aim: self.aim.min(max), ..self }
     }
 
     pub(crate) fn get(&self) -> usize {
@@ -55,7 +55,7 @@ impl Size {
     pub(crate) fn answered(&mut self, latency_ms: i64, now: Timestamp) {
         self.is_failing = false;
         if latency_ms > SLOW_MS {
-            return self.too_much(now);
+            return self.halve(now);
         }
         if self.now < self.aim {
             self.now = (self.now * 2).min(self.aim);
@@ -66,7 +66,8 @@ impl Size {
         }
         let is_old = self.halved_at.is_some_and(|at| now.0.saturating_sub(at) >= REMEMBER_MS);
         if is_old {
-            *self = Size { now: (self.now * 2).min(self.max), halved_at: Some(now.0), ..*self };
+            *self =
+                BatchSize { now: (self.now * 2).min(self.max), halved_at: Some(now.0), ..*self };
         }
         if latency_ms <= GOOD_MS {
             self.good += 1;
@@ -78,16 +79,16 @@ impl Size {
     }
 
     /// The host could not answer so much at once.
-    pub(crate) fn too_much(&mut self, now: Timestamp) {
+    pub(crate) fn halve(&mut self, now: Timestamp) {
         let half = (self.now / 2).max(1);
         // Of failures in a row only the first tells something about the size.
         let aim = if self.is_failing { self.aim } else { half };
-        *self = Size { now: half, aim, good: 0, halved_at: Some(now.0), ..*self };
+        *self = BatchSize { now: half, aim, good: 0, halved_at: Some(now.0), ..*self };
     }
 
     /// A request came to nothing, perhaps because it asked for so much.
     pub(crate) fn failed(&mut self, now: Timestamp) {
-        self.too_much(now);
+        self.halve(now);
         self.is_failing = true;
     }
 }
@@ -98,8 +99,8 @@ mod tests {
 
     #[test]
     fn a_size_is_halved_at_once_and_comes_back_slowly() {
-        let mut size = Size::new(100);
-        size.too_much(Timestamp(0));
+        let mut size = BatchSize::new(100);
+        size.halve(Timestamp(0));
         assert_eq!(size.get(), 50);
         size.answered(9_000, Timestamp(1));
         assert_eq!(size.get(), 25);
@@ -118,14 +119,14 @@ mod tests {
         }
         assert_eq!(size.get(), 100);
         for _ in 0..20 {
-            size.too_much(Timestamp(0));
+            size.halve(Timestamp(0));
         }
         assert_eq!(size.get(), 1);
     }
 
     #[test]
     fn an_outage_takes_no_more_than_one_halving() {
-        let mut size = Size::new(100);
+        let mut size = BatchSize::new(100);
         for _ in 0..20 {
             size.failed(Timestamp(0));
         }
