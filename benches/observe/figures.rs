@@ -37,7 +37,7 @@ impl Figures {
     pub(crate) fn count(&mut self, counters: &Counters, time_ms: i64) {
         self.cycles = time_ms as f64 / CYCLE_MS as f64;
         self.requests = counters.total() as f64;
-        self.slim = counters.of("Slim") as f64;
+        self.slim = counters.of("Heartbeat") as f64;
         self.rest_paid = counters.core_points as f64;
         self.points = counters.graphql_points as f64;
         self.minute_max = counters.secondary_minute_max;

@@ -55,7 +55,7 @@ impl Idle {
                 1
             });
             if let Request::Graphql { body } = &call.request
-                && body.starts_with("{\"query\":\"query Slim")
+                && body.starts_with("{\"query\":\"query Heartbeat")
                 && body.matches("\"PR_").count() == PRS
                 && let Reply::Answer(answer) = &reply
             {

@@ -17,10 +17,10 @@
 //! let mut world = World::new(1);
 //! world.add_repo("octo/hello");
 //! let pr = world.open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
-//! let query = "query Slim($ids:[ID!]!){ nodes(ids:$ids){ ... on PullRequest{ number } } }";
+//! let query = "query Heartbeat($ids:[ID!]!){ nodes(ids:$ids){ ... on PullRequest{ number } } }";
 //! let answer = world.answer(&Request::graphql(query, &json!({"ids": [pr]})));
 //! assert_eq!(answer.value()["data"]["nodes"][0]["number"], 1);
-//! assert_eq!(world.counters.of("Slim"), 1);
+//! assert_eq!(world.counters.of("Heartbeat"), 1);
 //! ```
 
 mod answer;

@@ -35,9 +35,9 @@ pub mod github;
 mod json;
 pub mod poll;
 pub mod run;
+mod text_enum;
 mod time;
 pub mod webhook;
-mod words;
 
 pub use document::{DOCUMENT_MAX, Document, Numbered, documents, schema};
 pub use error::{Error, Result};

@@ -12,7 +12,7 @@ fn fleet() -> (World, Request) {
     (world, request)
 }
 
-/// The answer to Slim under one fault.
+/// The answer to Heartbeat under one fault.
 fn under(kind: Kind) -> Response {
     let (mut world, request) = fleet();
     world.faults.push(Fault::times(1, kind));
@@ -25,7 +25,7 @@ fn under(kind: Kind) -> Response {
 #[test]
 fn faults_are_counted_timed_and_aimed() {
     let (mut world, request) = fleet();
-    world.faults.push(Fault::times(2, Kind::gateway(502)).on(On::operation("Slim")));
+    world.faults.push(Fault::times(2, Kind::gateway(502)).on(On::operation("Heartbeat")));
     let status = |world: &mut World| world.answer(&request).status;
     assert_eq!(world.answer(&Request::get("/user")).status, 200);
     assert_eq!([status(&mut world), status(&mut world), status(&mut world)], [502, 502, 200]);

@@ -25,7 +25,7 @@ const RATE: &str = "rateLimit{cost limit remaining used resetAt} viewer{__typena
 
 pub(crate) fn slim() -> String {
     format!(
-        "query Slim($ids:[ID!]!, $o0:String!, $n0:String!, $a0:String, $b0:String){{ {RATE}
+        "query Heartbeat($ids:[ID!]!, $o0:String!, $n0:String!, $a0:String, $b0:String){{ {RATE}
          nodes(ids:$ids){{ __typename ... on PullRequest{{ {PR} }} }}
          r0: repository(owner:$o0,name:$n0){{ id nameWithOwner pullRequests(states:OPEN, first:20,
            after:$a0, orderBy:{{field:CREATED_AT,direction:DESC}}){{ totalCount
@@ -37,7 +37,7 @@ pub(crate) fn slim() -> String {
 
 pub(crate) fn wide() -> String {
     format!(
-        "query Wide($ids:[ID!]!){{ {RATE}
+        "query Full($ids:[ID!]!){{ {RATE}
          nodes(ids:$ids){{ __typename ... on PullRequest{{ {PR} {WIDE} }} }} }}"
     )
 }

@@ -70,7 +70,7 @@ struct Body<'a> {
 
 /// An answer that is JSON of the expected outline.
 #[derive(Debug, Default)]
-pub(crate) struct Answered<'a> {
+pub(crate) struct GraphqlAnswer<'a> {
     pub(crate) rate: Option<RateLimit>,
     pub(crate) viewer: Option<Actor>,
     pub(crate) errors: Vec<GraphqlError>,
@@ -91,17 +91,18 @@ pub(crate) enum Found<T> {
     Failed,
 }
 
-impl<'a> Answered<'a> {
+impl<'a> GraphqlAnswer<'a> {
     /// Reads the outline; `None` for what is not JSON, is cut off, or has neither data nor errors.
-    pub(crate) fn read(bytes: &'a [u8]) -> Option<Answered<'a>> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<GraphqlAnswer<'a>> {
         let body: Body<'a> = serde_json::from_slice(bytes).ok()?;
         let mut errors = body.errors;
         errors.extend(body.message.map(|message| GraphqlError { message, ..Default::default() }));
         let Some(aliases) = body.data else {
-            let only_errors = Answered { errors, ..Answered::default() };
+            let only_errors = GraphqlAnswer { errors, ..GraphqlAnswer::default() };
             return (!only_errors.errors.is_empty()).then_some(only_errors);
         };
-        let mut answered = Answered { errors, has_data: true, aliases, ..Answered::default() };
+        let mut answered =
+            GraphqlAnswer { errors, has_data: true, aliases, ..GraphqlAnswer::default() };
         answered.rate = answered.value("rateLimit");
         answered.viewer = answered.value("viewer");
         Some(answered)

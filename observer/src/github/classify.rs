@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::github::answer::{Answered, GraphqlError};
+use crate::github::answer::{GraphqlAnswer, GraphqlError};
 use crate::github::call::{Answer, Failure, Headers};
 
 /// What an answer means for the next request to the same host.
@@ -50,7 +50,7 @@ pub(crate) fn rest(answer: &Answer) -> Signal {
 }
 
 /// Classifies the answer to a GraphQL request.
-pub(crate) fn graphql(answer: &Answer, answered: Option<&Answered<'_>>) -> Signal {
+pub(crate) fn graphql(answer: &Answer, answered: Option<&GraphqlAnswer<'_>>) -> Signal {
     if answer.status != 200 {
         return refusal(answer, &message(&answer.body));
     }
@@ -174,7 +174,7 @@ mod tests {
     fn an_answer_with_errors_is_read_by_their_types() {
         let classified = |body: &str, headers| {
             let answer = answer(200, headers, body);
-            graphql(&answer, Answered::read(&answer.body).as_ref())
+            graphql(&answer, GraphqlAnswer::read(&answer.body).as_ref())
         };
         let none = || headers(None, None);
         let limit = r#"{"errors":[{"type":"RATE_LIMITED","message":"x"}]}"#;

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use ao_store::Timestamp;
 use ao_store::observation::{Comment, Review, Thread};
 
-use crate::github::mark::Mark;
+use crate::github::fingerprint::Fingerprint;
 use crate::github::node::{ContextNode, Page, ThreadState};
-use crate::github::query::{Ask, Part};
+use crate::github::query::{Part, PartPage};
 
 /// Pages of one list that are read at most: a host that never ends a list must not be followed for
 /// ever.
@@ -94,7 +94,7 @@ pub(crate) struct FetchedThread {
 /// A page to be read, and how often it was tried.
 #[derive(Debug, Clone)]
 pub(crate) struct PageRequest {
-    pub(crate) ask: Ask,
+    pub(crate) ask: PartPage,
     /// How many nodes it is expected to bring.
     pub(crate) weight: i64,
     pub(crate) tries: u32,
@@ -112,8 +112,8 @@ pub(crate) struct DetailFetch {
     /// A look saw something else since, so what was read may be older than that.
     pub(crate) is_superseded: bool,
     /// Marks that hold once it has ended well; `None`: not part of it.
-    pub(crate) checks_mark: Option<Mark>,
-    pub(crate) talk_mark: Option<Mark>,
+    pub(crate) checks_mark: Option<Fingerprint>,
+    pub(crate) talk_mark: Option<Fingerprint>,
     pub(crate) checks: Option<List<ContextNode>>,
     /// The commit that the checks are of.
     pub(crate) checks_head: Option<String>,
@@ -147,7 +147,7 @@ impl DetailFetch {
     }
 
     pub(crate) fn want(&mut self, part: Part, id: &str, after: Option<String>, weight: i64) {
-        let ask = Ask { part, id: id.to_owned(), after };
+        let ask = PartPage { part, id: id.to_owned(), after };
         self.pages.push_back(PageRequest { ask, weight: weight.clamp(1, 100), tries: 0 });
     }
 
@@ -174,7 +174,7 @@ impl DetailFetch {
     }
 
     /// A page will not be read: its list is not complete.
-    pub(crate) fn give_up(&mut self, ask: &Ask) {
+    pub(crate) fn give_up(&mut self, ask: &PartPage) {
         fn fail<T>(list: Option<&mut List<T>>) {
             if let Some(list) = list {
                 list.is_failed = true;

@@ -3,7 +3,7 @@
 use ao_store::Timestamp;
 use ao_store::row::scm::{Access, RepoState};
 
-use crate::github::mark::Mark;
+use crate::github::fingerprint::Fingerprint;
 use crate::poll::attribution::Candidate;
 
 /// Pages of one listing at most: a thousand open pull requests in full.
@@ -29,7 +29,7 @@ pub(crate) struct RepoListing {
     /// The sessions whose pull requests may be there.
     pub(crate) candidates: Vec<Candidate>,
     /// The mark of their branches: with a new one, older pull requests may be ours too.
-    branches: Mark,
+    branches: Fingerprint,
     pub(crate) due: Timestamp,
     pub(crate) progress: Progress,
     /// When it was asked for, the last time that there was an answer.
@@ -43,7 +43,7 @@ impl RepoListing {
         RepoListing {
             state,
             candidates: Vec::new(),
-            branches: Mark::of(&""),
+            branches: Fingerprint::of(&""),
             due,
             progress: Progress::default(),
             answered_at: None,
@@ -56,7 +56,7 @@ impl RepoListing {
     pub(crate) fn set_candidates(&mut self, candidates: Vec<Candidate>, now: Timestamp) {
         let names: Vec<_> =
             candidates.iter().map(|it| (it.session.as_str(), it.branch.as_str())).collect();
-        let branches = Mark::of(&names);
+        let branches = Fingerprint::of(&names);
         if self.branches != branches {
             self.branches = branches;
             self.state.watermark = None;

@@ -6,7 +6,7 @@ use ao_store::observation::{Check, Ci, PrState};
 use ao_store::row::scm::{PrPoll, Problem, SubjectPr};
 use ao_store::{PrId, PrRef, Timestamp};
 
-use crate::github::mark::Mark;
+use crate::github::fingerprint::Fingerprint;
 use crate::github::node::ThreadState;
 use crate::poll::detail_fetch::DetailFetch;
 use crate::poll::tier::{self, Tier, TierFacts};
@@ -25,9 +25,9 @@ const STRIKES_MS: i64 = 600_000;
 /// What the last wide look saw of each facet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
-    pub(crate) checks: Option<Mark>,
-    pub(crate) discussion: Option<Mark>,
-    pub(crate) threads: Option<Mark>,
+    pub(crate) checks: Option<Fingerprint>,
+    pub(crate) discussion: Option<Fingerprint>,
+    pub(crate) threads: Option<Fingerprint>,
 }
 
 /// One tracked pull request.
@@ -44,9 +44,9 @@ pub(crate) struct TrackedPr {
     /// The provider's time of the newest metadata that was seen.
     pub(crate) provider_at: Option<Timestamp>,
     /// What the last look saw, but for what only a wide one reads.
-    pub(crate) slim: Option<Mark>,
+    pub(crate) slim: Option<Fingerprint>,
     /// What the last wide look saw of the rest of the metadata.
-    pub(crate) meta: Option<Mark>,
+    pub(crate) meta: Option<Fingerprint>,
     pub(crate) seen: Seen,
     /// What is stored of this.
     pub(crate) poll: PrPoll,

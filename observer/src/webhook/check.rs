@@ -11,8 +11,8 @@ use serde::Deserialize;
 use super::payload::{NamedRepository, Repository};
 use super::{CommitFacts, Delivery, Receipt};
 use crate::error::Result;
+use crate::text_enum;
 use crate::time::{Time, newest};
-use crate::words;
 
 /// A pull request as a check names it.
 #[derive(Debug, Deserialize)]
@@ -93,7 +93,7 @@ pub(super) fn deliver_run(event: RunEvent, receipt: &Receipt) -> Result<Delivery
         app: App::slug(run.app),
         name: run.name,
         external_id: run.node_id.unwrap_or_default(),
-        status: words::check_status(run.status.as_deref(), run.conclusion.as_deref()),
+        status: text_enum::check_status(run.status.as_deref(), run.conclusion.as_deref()),
         conclusion: run.conclusion.unwrap_or_default(),
         url: run.html_url.or(run.details_url).unwrap_or_default(),
         started_at: run.started_at.map(Timestamp::from),
@@ -132,7 +132,7 @@ pub(super) fn deliver_suite(event: SuiteEvent, receipt: &Receipt) -> Result<Deli
         name: if app.is_empty() { "check suite".to_owned() } else { app.clone() },
         app,
         external_id: suite.node_id.unwrap_or_default(),
-        status: words::check_status(suite.status.as_deref(), suite.conclusion.as_deref()),
+        status: text_enum::check_status(suite.status.as_deref(), suite.conclusion.as_deref()),
         started_at: suite.created_at.map(Timestamp::from),
         completed_at: suite.conclusion.as_ref().and(suite.updated_at).map(Timestamp::from),
         conclusion: suite.conclusion.unwrap_or_default(),
@@ -184,7 +184,7 @@ pub(super) fn deliver_workflow(event: WorkflowEvent, receipt: &Receipt) -> Resul
         event: run.event.unwrap_or_default(),
         name,
         external_id: run.node_id.unwrap_or_default(),
-        status: words::check_status(run.status.as_deref(), run.conclusion.as_deref()),
+        status: text_enum::check_status(run.status.as_deref(), run.conclusion.as_deref()),
         url: run.html_url.unwrap_or_default(),
         started_at: run.run_started_at.or(run.created_at).map(Timestamp::from),
         completed_at: run.conclusion.as_ref().and(run.updated_at).map(Timestamp::from),
@@ -208,20 +208,10 @@ pub(super) struct StatusEvent {
 
 pub(super) fn deliver_status(event: StatusEvent, receipt: &Receipt) -> Result<Delivery> {
     let time = newest([event.created_at, event.updated_at]);
-    let state = event.state.unwrap_or_default();
-    let status = words::commit_status(&state);
-    // Each state is a record of its own, made when that state was reached.
-    let is_pending = status == CheckStatus::InProgress;
     let check = Check {
         head_sha: event.sha,
-        kind: CheckKind::Status,
         name: event.context,
-        status,
-        conclusion: state,
-        url: event.target_url.unwrap_or_default(),
-        started_at: time.filter(|_| is_pending),
-        completed_at: time.filter(|_| !is_pending),
-        ..Check::default()
+        ..text_enum::commit_status(event.state.unwrap_or_default(), time, event.target_url)
     };
     address(check, time, None, &event.repository, receipt)
 }

@@ -12,6 +12,7 @@ use super::payload::{NamedRepository, Repository, User};
 use super::{Delivery, Receipt};
 use crate::error::Result;
 use crate::json;
+use crate::text_enum;
 use crate::time::{Time, newest};
 
 /// The payload of the event.
@@ -118,17 +119,13 @@ impl PullRequest {
         }
     }
 
-    /// The state; merged wins over closed, closed over draft, draft over open.
     fn state(&self) -> Option<PrState> {
-        if self.merged == Some(true) || self.merged_at.is_some() {
-            return Some(PrState::Merged);
+        let is_merged = self.merged == Some(true) || self.merged_at.is_some();
+        if self.state.is_none() && !is_merged {
+            return None;
         }
-        Some(match (self.state.as_deref()?, self.draft) {
-            ("closed", _) => PrState::Closed,
-            ("open", Some(true)) => PrState::Draft,
-            ("open", _) => PrState::Open,
-            _ => PrState::Unknown,
-        })
+        let state = self.state.as_deref().unwrap_or_default();
+        Some(text_enum::pr_state(state, self.draft == Some(true), is_merged))
     }
 }
 

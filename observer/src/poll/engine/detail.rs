@@ -8,12 +8,11 @@ use ao_store::observation::{
 use ao_store::{PrId, Timestamp};
 
 use super::{Engine, LogJob, observe};
-use crate::github::answer::{Answered, Found};
+use crate::github::answer::{Found, GraphqlAnswer};
 use crate::github::call::Answer;
 use crate::github::classify::{self, Signal};
-use crate::github::map;
-use crate::github::mark::Mark;
-use crate::github::node::{Checks, ContextNode, PartNode};
+use crate::github::fingerprint::Fingerprint;
+use crate::github::node::{self, ContextNode, PartNode};
 use crate::github::query::Part;
 use crate::poll::detail_fetch::{DetailFetch, FetchedThread, List, PageRequest};
 use crate::poll::rate_limiter::Resource;
@@ -30,7 +29,7 @@ impl Engine {
     pub(super) fn record_details(
         &mut self,
         asks: Vec<(PrId, PageRequest)>,
-        answered: &Answered<'_>,
+        answered: &GraphqlAnswer<'_>,
         as_of: Timestamp,
         now: Timestamp,
         batch: &mut WriteBatch,
@@ -191,11 +190,11 @@ impl DetailFetch {
             Part::Checks => self.read_checks(node, is_withheld, after),
             Part::Reviews => node.reviews.and_then(|page| {
                 let list = self.reviews.get_or_insert_default();
-                list.page(page, is_withheld, after, map::review)
+                list.page(page, is_withheld, after, node::ReviewNode::review)
             }),
             Part::Comments => node.comments.and_then(|page| {
                 let list = self.comments.get_or_insert_default();
-                list.page(page, is_withheld, after, |node| map::comment(node, None))
+                list.page(page, is_withheld, after, |node| node.comment(None))
             }),
             Part::Threads => node.review_threads.and_then(|page| {
                 self.listed.get_or_insert_default().page(page, is_withheld, after, Some)
@@ -215,12 +214,12 @@ impl DetailFetch {
         after: Option<&str>,
     ) -> Option<String> {
         let head = node.head_ref_oid.clone();
-        let Some(checks) = checks_of_head(node) else {
+        let Some(checks) = node.checks_of_head() else {
             // There is no roll-up any more: a commit without checks was pushed in between.
             self.checks = None;
             return None;
         };
-        let commit = checks.commit.as_ref().map(|commit| commit.oid.clone());
+        let commit = checks.commit.as_ref().map(|commit| commit.value.clone());
         if commit != self.checks_head || head != self.checks_head {
             // It is of another commit than the look: the next look begins anew.
             self.checks = None;
@@ -242,23 +241,15 @@ impl DetailFetch {
         };
         let total = page.total_count;
         let body = self.bodies.entry(id.to_owned()).or_insert_with(|| FetchedThread {
-            thread: map::thread(id, &node, total),
+            thread: node.thread(id, total),
             comments: List::default(),
         });
-        let comment = |node| map::comment(node, Some(id));
+        let comment = |node: node::CommentNode| node.comment(Some(id));
         let next = body.comments.page(page, is_withheld, after, comment);
         body.thread.is_bot = !body.comments.items.is_empty()
             && body.comments.items.iter().all(|comment| comment.is_bot);
         next
     }
-}
-
-/// The checks of the head, wherever the schema has them.
-fn checks_of_head(node: PartNode) -> Option<Checks> {
-    let head = node.head_ref_oid.clone();
-    let of_commit = node.commits.into_iter().flat_map(|page| page.items().collect::<Vec<_>>());
-    let of_head = of_commit.map(|it| it.commit).find(|commit| Some(&commit.oid) == head.as_ref());
-    node.checks.or_else(|| of_head.and_then(|commit| commit.checks))
 }
 
 /// How complete a list is that was read so far.
@@ -353,14 +344,14 @@ impl TrackedPr {
     fn take_checks(
         &mut self,
         list: List<ContextNode>,
-        mark: Option<Mark>,
+        mark: Option<Fingerprint>,
         observation: &mut Observation,
     ) -> BTreeMap<String, i64> {
         let completeness = completeness(&list);
         if list.is_read() {
             self.poll.checks_fingerprint = mark.map(|mark| mark.to_bytes());
         }
-        let map::Checks { mut items, mut jobs } = map::checks(list.items, &self.head_sha);
+        let (mut items, mut jobs) = node::newest_checks(list.items, &self.head_sha);
         let is_failed = |id: &str| {
             items.iter().any(|it| it.external_id == id && it.status == CheckStatus::Failed)
         };

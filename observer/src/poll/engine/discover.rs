@@ -5,8 +5,8 @@ use ao_store::row::scm::{Access, PrPoll};
 use ao_store::{PrRef, Timestamp};
 
 use super::Engine;
-use crate::github::answer::{Answered, Found};
-use crate::github::node::{ListedPr, ListedRepo};
+use crate::github::answer::{Found, GraphqlAnswer};
+use crate::github::node::{Actor, ListedRepo, PrNode};
 use crate::github::query::Listing;
 use crate::poll::attribution::{self, Head};
 use crate::poll::repo_listing::Progress;
@@ -17,7 +17,7 @@ impl Engine {
     pub(super) fn record_listings(
         &mut self,
         listings: Vec<(String, Listing)>,
-        answered: &Answered<'_>,
+        answered: &GraphqlAnswer<'_>,
         as_of: Timestamp,
         now: Timestamp,
         batch: &mut WriteBatch,
@@ -82,7 +82,7 @@ impl Engine {
             return;
         }
         let info = pull_requests.page_info.clone();
-        let items: Vec<ListedPr> = pull_requests.items().collect();
+        let items: Vec<PrNode> = pull_requests.items().collect();
         let made = || items.iter().filter_map(|pr| pr.created_at.map(Timestamp::from));
         let next = info.end_cursor.filter(|_| info.has_next_page);
         if !listing.page(made().min(), made().max(), next, now) {
@@ -123,7 +123,7 @@ impl Engine {
         &mut self,
         key: &str,
         repo: &str,
-        pr: &ListedPr,
+        pr: &PrNode,
         now: Timestamp,
         batch: &mut WriteBatch,
     ) {
@@ -147,13 +147,14 @@ impl Engine {
         if self.refused.get(&pr.id).is_some_and(|until| *until > now) {
             return;
         }
-        let person = self.credentials.viewer.as_ref().filter(|viewer| viewer.kind == "User");
-        let person = person.map(|viewer| viewer.login.as_str()).filter(|login| !login.is_empty());
+        let person = self.credentials.viewer.as_ref().filter(|viewer| viewer.is("User"));
+        let person =
+            person.and_then(|viewer| viewer.login.as_deref()).filter(|login| !login.is_empty());
         let Some(listing) = self.repos.get(key) else { return };
         let head = Head {
             branch: pr.head_ref_name.as_deref().unwrap_or_default(),
             repo: pr.head_repository.as_ref().map(|it| it.name_with_owner.as_str()),
-            author: pr.author.as_ref().map(|author| author.login.as_str()),
+            author: pr.author.as_ref().map(Actor::login),
         };
         match attribution::attribute(head, &listing.candidates, person) {
             Err(reason) => tracing::debug!(pr = %location, reason, "not of a session"),
@@ -163,7 +164,7 @@ impl Engine {
                     node_id: pr.id.clone(),
                     session: Some(session),
                     provider_at: pr.updated_at.map(Timestamp::from),
-                    facts: pr.facts(),
+                    facts: pr.listed_facts(),
                     ..Observation::new(location, now)
                 };
                 batch.writes.push(Write::Pr(Box::new(PrWrite {

@@ -113,7 +113,7 @@ impl Engine {
         self.credentials.refusals = 0;
         self.settle(Credential::Ok, now);
         if let Some(viewer) = &self.credentials.viewer {
-            self.limiter.reserve = if viewer.is_bot() { RESERVE_OF_APP } else { RESERVE_OF_USER };
+            self.limiter.reserve = if viewer.is("Bot") { RESERVE_OF_APP } else { RESERVE_OF_USER };
         }
     }
 
@@ -158,7 +158,12 @@ impl Engine {
             host: self.host.clone(),
             credential: self.credentials.state,
             source: self.credentials.source.clone(),
-            login: self.credentials.viewer.as_ref().map(|it| it.login.clone()).unwrap_or_default(),
+            login: self
+                .credentials
+                .viewer
+                .as_ref()
+                .and_then(|it| it.login.clone())
+                .unwrap_or_default(),
             since: Some(self.credentials.since).filter(|since| since.0 > 0),
             quota: graphql.limit,
             remaining: graphql.left(now),

@@ -5,8 +5,7 @@ use ao_store::observation::{Ci, Observation};
 use ao_store::row::scm::Problem;
 use ao_store::{PrRef, Timestamp};
 
-use crate::github::map;
-use crate::github::mark::Mark;
+use crate::github::fingerprint::Fingerprint;
 use crate::github::node::{Page, PrNode, ThreadState};
 use crate::github::query::{Level, Part};
 use crate::poll::detail_fetch::{DetailFetch, List};
@@ -30,8 +29,8 @@ impl TrackedPr {
         let provider_at = node.updated_at.map(Timestamp::from);
         self.clear_problem();
         self.polled_at = Some(as_of.min(now));
-        let mark = node.slim_mark();
-        let core = node.core_mark();
+        let mark = node.heartbeat_fingerprint();
+        let core = node.activity_fingerprint();
         let is_core_news = self.poll.metadata_fingerprint.as_deref() != Some(&core.to_bytes()[..]);
         let is_news = self.slim != Some(mark);
         if is_core_news {
@@ -41,7 +40,7 @@ impl TrackedPr {
                 fetch.is_superseded = true;
             }
         }
-        if is_core_news && level == Level::Slim && self.slim.is_some() {
+        if is_core_news && level == Level::Heartbeat && self.slim.is_some() {
             self.full_due = now;
         }
         self.provider_at = provider_at;
@@ -60,7 +59,7 @@ impl TrackedPr {
             self.poll.confirmed_at = None;
         }
         let was_waiting = !self.waiting.is_empty();
-        if level == Level::Wide {
+        if level == Level::Full {
             self.record_full_poll(node, as_of, now);
         }
         let facts = node.facts(level, !self.waiting.is_empty());
@@ -71,7 +70,7 @@ impl TrackedPr {
             self.location = location;
         }
         self.node_id.clone_from(&node.id);
-        let is_wide_news = level == Level::Wide
+        let is_wide_news = level == Level::Full
             && (self.is_meta_news(node) || was_waiting == self.waiting.is_empty());
         if !is_news && !is_wide_news {
             totals.unchanged += 1;
@@ -88,7 +87,7 @@ impl TrackedPr {
 
     /// The metadata that only a wide look reads may change without anything that a slim one reads.
     fn is_meta_news(&mut self, node: &PrNode) -> bool {
-        let mark = node.meta_mark();
+        let mark = node.metadata_fingerprint();
         self.meta.replace(mark) != Some(mark)
     }
 
@@ -114,11 +113,8 @@ impl TrackedPr {
             poll.full_read_at = Some(now);
             self.known_threads.clear();
         }
-        self.waiting = node
-            .waiting()
-            .into_iter()
-            .map(|suite| map::waiting_check(suite, &self.head_sha))
-            .collect();
+        self.waiting =
+            node.waiting_suites().map(|suite| suite.waiting_check(&self.head_sha)).collect();
         let before = self.seen;
         let page = node.review_threads.as_ref();
         self.listed =
@@ -126,8 +122,8 @@ impl TrackedPr {
         let info = page.map(|page| page.page_info.clone()).unwrap_or_default();
         self.is_list_complete = page.is_some_and(|page| !page.has_gaps()) && !info.has_next_page;
         self.seen = Seen {
-            checks: Some(node.checks_mark()),
-            discussion: Some(node.talk_mark()),
+            checks: Some(node.checks_fingerprint()),
+            discussion: Some(node.discussion_fingerprint()),
             threads: self.is_list_complete.then(|| threads_mark(&self.listed)),
         };
         let more_threads = info.end_cursor.filter(|_| info.has_next_page);
@@ -142,7 +138,7 @@ impl TrackedPr {
 
     /// Begins to read the lists that changed since they were read last.
     fn begin_fetch(&mut self, node: &PrNode, as_of: Timestamp, more_threads: Option<String>) {
-        let differs = |seen: Option<Mark>, stored: &Option<Vec<u8>>| {
+        let differs = |seen: Option<Fingerprint>, stored: &Option<Vec<u8>>| {
             seen.is_some_and(|mark| stored.as_deref() != Some(&mark.to_bytes()[..]))
         };
         let contexts = node.contexts_total();
@@ -167,7 +163,7 @@ impl TrackedPr {
         }
         if is_talk {
             fetch.talk_mark = self.seen.discussion;
-            let reviews = node.reviews.as_ref().map_or(1, |it| it.total_count);
+            let reviews = node.reviews_total().unwrap_or(1);
             fetch.reviews = Some(if reviews == 0 { List::empty() } else { List::default() });
             if reviews > 0 {
                 fetch.want(Part::Reviews, &node.id, None, reviews);
@@ -228,9 +224,9 @@ impl TrackedPr {
             (self.heartbeat_due, self.full_due) = (due, due);
             return;
         }
-        let is_wide_due_now = self.full_due <= now && level == Level::Slim;
+        let is_wide_due_now = self.full_due <= now && level == Level::Heartbeat;
         self.heartbeat_due = after(slim);
-        if level == Level::Wide {
+        if level == Level::Full {
             self.full_due = after(if is_read { wide } else { slim });
         } else if !is_wide_due_now {
             self.full_due = self.full_due.min(after(wide));
@@ -249,8 +245,8 @@ impl TrackedPr {
 }
 
 /// The mark of all threads of a pull request, whatever their order.
-pub(super) fn threads_mark(listed: &[ThreadState]) -> Mark {
+pub(super) fn threads_mark(listed: &[ThreadState]) -> Fingerprint {
     let mut sorted: Vec<_> = listed.iter().collect();
     sorted.sort();
-    Mark::of(&sorted)
+    Fingerprint::of(&sorted)
 }

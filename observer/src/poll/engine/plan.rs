@@ -10,7 +10,7 @@ use ao_store::{PrId, Timestamp};
 
 use super::{ANSWER_MAX, DEBOUNCE_MS, Engine, InFlight, Kind, LogJob, Step};
 use crate::github::call::{Call, Request};
-use crate::github::query::{self, Level, Listing, Look};
+use crate::github::query::{self, Level, Listing, PollQuery};
 use crate::poll::detail_fetch::PageRequest;
 use crate::poll::rate_limiter::{Resource, Verdict};
 use crate::poll::repo_listing::RepoListing;
@@ -149,7 +149,7 @@ impl Engine {
         let is_slim = self.prs.values().any(|tracked| tracked.heartbeat_due <= now);
         let is_listing =
             self.repos.values().any(|listing| listing.due <= now && !listing.candidates.is_empty());
-        let level = if is_wide { Level::Wide } else { Level::Slim };
+        let level = if is_wide { Level::Full } else { Level::Heartbeat };
         if !is_wide && !is_slim && !is_listing {
             return None;
         }
@@ -167,8 +167,8 @@ impl Engine {
     /// at alone.
     fn choose(&self, level: Level, now: Timestamp) -> Vec<PrId> {
         let size = match level {
-            Level::Slim => self.sizes.slim.get(),
-            Level::Wide => self.sizes.wide.get(),
+            Level::Heartbeat => self.sizes.slim.get(),
+            Level::Full => self.sizes.wide.get(),
         };
         let interval = self.config.interval_ms();
         let mut due: Vec<_> = self
@@ -177,8 +177,8 @@ impl Engine {
             .filter_map(|tracked| {
                 let (slim, wide) = tier::intervals(tracked.tier(now), interval);
                 let (at, every) = match level {
-                    Level::Slim => (tracked.due(), slim),
-                    Level::Wide => (tracked.full_due, wide),
+                    Level::Heartbeat => (tracked.due(), slim),
+                    Level::Full => (tracked.full_due, wide),
                 };
                 let is_apart = tracked.lost[level as usize] >= APART;
                 // What has ended, or was record_polls at a moment ago, is no company.
@@ -233,7 +233,7 @@ impl Engine {
         listings: Vec<(String, Listing)>,
         now: Timestamp,
     ) -> Step {
-        let mut look = Look::default();
+        let mut look = PollQuery::default();
         let (mut ids, mut locations) = (Vec::new(), Vec::new());
         for id in chosen {
             let Some(tracked) = self.prs.get(id) else { continue };
@@ -247,11 +247,11 @@ impl Engine {
         }
         look.listings = listings.iter().map(|(_, listing)| listing.clone()).collect();
         match level {
-            Level::Slim => self.totals.heartbeat_polls += 1,
-            Level::Wide => self.totals.full_polls += 1,
+            Level::Heartbeat => self.totals.heartbeat_polls += 1,
+            Level::Full => self.totals.full_polls += 1,
         }
         self.has_detailed = false;
-        let body = query::look(level, self.dialect, &look);
+        let body = query::poll(level, self.dialect, &look);
         self.send(
             Kind::Poll { level, ids, locations, listings },
             graphql(body),
@@ -359,8 +359,8 @@ fn graphql(body: String) -> Call {
 /// The points of a look by the published formula: connections by a hundred, at least one.
 fn points(level: Level, prs: usize, listings: usize) -> i64 {
     let each = match level {
-        Level::Slim => 0,
-        Level::Wide => 4,
+        Level::Heartbeat => 0,
+        Level::Full => 4,
     };
     let connections = i64::try_from(each * prs + listings).unwrap_or(i64::MAX);
     ((connections + 50) / 100).max(1)

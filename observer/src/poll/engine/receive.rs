@@ -4,7 +4,7 @@ use ao_store::row::scm::RefreshRequest;
 use ao_store::{PrId, Timestamp};
 
 use super::{Engine, InFlight, Kind};
-use crate::github::answer::{Answered, Found};
+use crate::github::answer::{Found, GraphqlAnswer};
 use crate::github::call::{Answer, Reply};
 use crate::github::classify::{self, Signal};
 use crate::github::node::PrNode;
@@ -44,7 +44,7 @@ impl Engine {
             self.limiter.record_budget(Resource::Rest, &answer.headers, None, now);
             return self.log_answered(log, answer, now, batch);
         }
-        let answered = Answered::read(&answer.body);
+        let answered = GraphqlAnswer::read(&answer.body);
         let signal = classify::graphql(answer, answered.as_ref());
         let rate = answered.as_ref().and_then(|it| it.rate.as_ref());
         self.limiter.record_budget(Resource::Graphql, &answer.headers, rate, now);
@@ -94,7 +94,7 @@ impl Engine {
         &mut self,
         found: &mut [Found<PrNode>],
         ids: usize,
-        answered: &Answered<'_>,
+        answered: &GraphqlAnswer<'_>,
     ) {
         for (index, found) in found.iter_mut().enumerate() {
             let Found::Node(node) = found else { continue };
@@ -163,8 +163,8 @@ impl Engine {
                     if let Some(tracked) = self.prs.get_mut(tracked) {
                         let due = again(&mut tracked.lost[level as usize]);
                         match level {
-                            Level::Slim => tracked.heartbeat_due = due,
-                            Level::Wide => tracked.full_due = due,
+                            Level::Heartbeat => tracked.heartbeat_due = due,
+                            Level::Full => tracked.full_due = due,
                         }
                     }
                 }
@@ -194,8 +194,8 @@ impl Engine {
 
     fn size(&mut self, kind: &Kind, learn: impl FnOnce(&mut crate::poll::batch_size::BatchSize)) {
         match kind {
-            Kind::Poll { level: Level::Slim, .. } => learn(&mut self.sizes.slim),
-            Kind::Poll { level: Level::Wide, .. } => learn(&mut self.sizes.wide),
+            Kind::Poll { level: Level::Heartbeat, .. } => learn(&mut self.sizes.slim),
+            Kind::Poll { level: Level::Full, .. } => learn(&mut self.sizes.wide),
             Kind::Detail { .. } => learn(&mut self.sizes.detail),
             Kind::Log(_) => {}
         }
@@ -260,7 +260,7 @@ impl Engine {
 
     /// Whether the host has an older schema, which lacks something that was asked for; from then on
     /// it is asked in another way.
-    fn adapts(&mut self, answered: &Answered<'_>) -> bool {
+    fn adapts(&mut self, answered: &GraphqlAnswer<'_>) -> bool {
         let lacks = |message: &str| {
             message.contains("statusCheckRollup") && message.contains("doesn't exist on type")
         };

@@ -45,8 +45,8 @@ fn sent(no_pr_rollup: bool) -> BTreeSet<String> {
     });
     let queries: BTreeSet<_> = queries.collect();
     for part in [
-        "Slim",
-        "Wide",
+        "Heartbeat",
+        "Full",
         "contexts(",
         "reviews(",
         "comments(",
@@ -110,7 +110,7 @@ fn largest(repos: usize, prs: usize, kind: &str, no_pr_rollup: bool) -> (usize, 
         let ids = body["variables"]["ids"].as_array().map_or(0, Vec::len);
         let listings = document.matches(":repository(").count();
         let is_it = match kind {
-            "listing" => document.starts_with("query Slim") && ids == 0 && listings > 0,
+            "listing" => document.starts_with("query Heartbeat") && ids == 0 && listings > 0,
             name => document.starts_with(&format!("query {name}")),
         };
         let size = if kind == "Detail" {
@@ -127,12 +127,12 @@ fn largest(repos: usize, prs: usize, kind: &str, no_pr_rollup: bool) -> (usize, 
 #[test]
 fn no_query_becomes_dearer() {
     for (what, repos, prs, kind, no_pr_rollup, expected) in [
-        ("100 slim, 1 list", 1, 100, "Slim", false, (100, 1, 1)),
-        ("50 wide, 1 list", 1, 100, "Wide", false, (50, 201, 2)),
+        ("100 slim, 1 list", 1, 100, "Heartbeat", false, (100, 1, 1)),
+        ("50 wide, 1 list", 1, 100, "Full", false, (50, 201, 2)),
         ("50 lists", 50, 50, "listing", false, (50, 50, 1)),
         ("50 details", 1, 100, "Detail", false, (50, 50, 1)),
-        ("100 slim of an older server", 1, 100, "Slim", true, (100, 101, 1)),
-        ("50 wide of an older server", 1, 100, "Wide", true, (50, 401, 4)),
+        ("100 slim of an older server", 1, 100, "Heartbeat", true, (100, 101, 1)),
+        ("50 wide of an older server", 1, 100, "Full", true, (50, 401, 4)),
     ] {
         assert_eq!(largest(repos, prs, kind, no_pr_rollup), expected, "{what}");
     }

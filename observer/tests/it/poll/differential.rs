@@ -139,7 +139,8 @@ fn fault(rng: &mut Rng) -> Fault {
         Kind::StaleBy(1 + index),
     ];
     let kind = rng.pick(&kinds).unwrap();
-    let on = [On::Graphql, On::operation("Slim"), On::operation("Wide"), On::operation("Detail")];
+    let on =
+        [On::Graphql, On::operation("Heartbeat"), On::operation("Full"), On::operation("Detail")];
     Fault::times(1 + u32::try_from(rng.below(3)).unwrap(), kind).on(rng.pick(&on).unwrap())
 }
 

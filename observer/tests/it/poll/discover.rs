@@ -30,7 +30,7 @@ fn a_pull_request_is_found_and_read_within_one_interval() {
     rig.assert_pr(&pr);
     // One look lists it and one reads it, one request reads the conversation; the others ask for
     // the mergeability, which GitHub computes after the first of them.
-    assert_eq!(rig.world.counters.of("Wide"), 1);
+    assert_eq!(rig.world.counters.of("Full"), 1);
     assert_eq!(rig.world.counters.of("Detail"), 1);
     assert!(rig.world.counters.total() <= 7, "{:?}", rig.world.counters.requests);
     assert!(rig.poll(&pr).attribution.contains("ao/demo-1"), "and it is known why it is ours");

@@ -16,7 +16,7 @@ fn idle(rig: &mut Rig, minutes: u64) {
 }
 
 fn rest(rig: &Rig) -> u64 {
-    let is_rest = |class: &&String| !matches!(class.as_str(), "Slim" | "Wide" | "Detail");
+    let is_rest = |class: &&String| !matches!(class.as_str(), "Heartbeat" | "Full" | "Detail");
     let counters = &rig.world.counters;
     counters.requests.keys().filter(is_rest).map(|class| counters.of(class)).sum()
 }
@@ -28,7 +28,8 @@ fn an_idle_hour_of_a_hundred_pull_requests_costs_260_points() {
     let head = rig.head();
     idle(&mut rig, 60);
     let counters = &rig.world.counters;
-    let (slim, wide, points) = (counters.of("Slim"), counters.of("Wide"), counters.graphql_points);
+    let (slim, wide, points) =
+        (counters.of("Heartbeat"), counters.of("Full"), counters.graphql_points);
     let (slim_max, wide_max, points_max) = (130, 70, 260);
     assert!(slim <= slim_max && wide <= wide_max && points <= points_max, "{counters:?}");
     assert_eq!((rest(&rig), counters.of("Detail")), (0, 0));
@@ -46,11 +47,11 @@ fn an_idle_cycle_is_one_request_for_each_hundred() {
         // A cycle is at least nine tenths of half a minute, and each fourth one is a wide one.
         let cycles = minutes * 60 / 27 + 1;
         let wide = u64::try_from(prs).unwrap().div_ceil(50) * (cycles / 4 + 1);
-        assert!(counters.of("Slim") <= cycles * least, "{prs}: {counters:?}");
-        assert!(counters.of("Wide") <= wide, "{prs}: {counters:?}");
+        assert!(counters.of("Heartbeat") <= cycles * least, "{prs}: {counters:?}");
+        assert!(counters.of("Full") <= wide, "{prs}: {counters:?}");
         assert!(counters.graphql_points <= cycles * least + 2 * wide, "{prs}: {counters:?}");
         assert_eq!(rest(&rig), 0, "{prs}");
-        let dear = rig.world.log.iter().filter(|it| it.class == "Slim" && it.cost > 1).count();
+        let dear = rig.world.log.iter().filter(|it| it.class == "Heartbeat" && it.cost > 1).count();
         assert_eq!(dear, 0, "{prs}: a slim look costs a point");
     }
 }
@@ -73,7 +74,7 @@ fn forty_transitions_of_checks_are_one_detail_a_cycle() {
         rig.world.check_finish(run, Conclusion::Success);
     }
     let of = |class: &str| rig.world.log.iter().filter(|it| it.class == class).count();
-    let (details, wide) = (of("Detail"), of("Wide"));
+    let (details, wide) = (of("Detail"), of("Full"));
     assert!(details <= wide && details <= 23, "{details} details after {wide} wide looks");
     rig.minutes(3);
     rig.assert_observed();
@@ -124,7 +125,7 @@ fn a_pull_request_is_read_once_whatever_the_number_of_sessions() {
         assert!(query.matches(&pr).count() <= 1, "{query}");
     }
     let counters = &rig.world.counters;
-    assert!(counters.of("Slim") + counters.of("Wide") <= 134, "{counters:?}");
+    assert!(counters.of("Heartbeat") + counters.of("Full") <= 134, "{counters:?}");
     assert!(counters.graphql_points <= 134, "{counters:?}");
 }
 

@@ -61,7 +61,7 @@ fn half_an_hour_of_errors_costs_forty_requests_and_is_over_when_it_is_over() {
         rig.minutes(3);
         rig.world.log.clear();
         rig.minutes(5);
-        let slim = rig.world.log.iter().filter(|it| it.class == "Slim").map(|it| it.ids).max();
+        let slim = rig.world.log.iter().filter(|it| it.class == "Heartbeat").map(|it| it.ids).max();
         assert!(slim >= Some(50), "{name}: {slim:?} pull requests a request");
     }
 }
@@ -109,7 +109,7 @@ fn what_a_host_could_answer_before_it_gave_up_is_used() {
     for pr in &prs {
         rig.world.set_title(pr, "Another");
     }
-    rig.world.faults.push(Fault::times(1, Kind::ResourceLimits(50)).on(On::operation("Wide")));
+    rig.world.faults.push(Fault::times(1, Kind::ResourceLimits(50)).on(On::operation("Full")));
     while !rig.world.faults.is_empty() {
         rig.run(Duration::from_millis(500));
     }

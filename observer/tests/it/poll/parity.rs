@@ -125,7 +125,7 @@ fn a_second_poll_of_the_same_writes_nothing() {
     let (head, bytes, rows) = (rig.head(), rig.bytes(), rig.totals().1.rows_changed);
     rig.world.counters.clear();
     rig.seconds(50);
-    assert!(rig.world.counters.of("Slim") >= 1, "it looked");
+    assert!(rig.world.counters.of("Heartbeat") >= 1, "it looked");
     assert_eq!(rig.world.counters.of("Detail"), 0);
     assert!(rig.world.counters.graphql_points <= 3);
     assert_eq!(rig.head(), head, "no change");
@@ -197,7 +197,7 @@ fn what_is_null_in_an_answer_is_not_gone() {
     let head = rig.head();
     for kind in [None, Some("SERVICE_UNAVAILABLE")] {
         rig.tamper = Some(Box::new(move |name, answer| {
-            let lists = if name == "Wide" {
+            let lists = if name == "Full" {
                 ["/data/nodes/0/reviewThreads/nodes/0", "/data/nodes/0/rollup"]
             } else {
                 ["/data/d0/reviews/nodes/0", "/data/d1/comments/nodes/0"]

@@ -275,7 +275,7 @@ impl Rig {
         let (Some(tamper), Ask::Graphql { body }) = (&mut self.tamper, &call.request) else {
             return;
         };
-        let names = ["Slim", "Wide", "Detail"];
+        let names = ["Heartbeat", "Full", "Detail"];
         let name = names.into_iter().find(|name| body.contains(&format!("query {name}")));
         let mut answer = response.value();
         tamper(name.unwrap(), &mut answer);

@@ -191,7 +191,7 @@ fn a_word_that_is_not_known_and_a_field_that_is_null_stop_nothing() {
 /// Case 27.
 #[test]
 fn a_replica_that_lags_rolls_nothing_back() {
-    for operation in ["Slim", "Wide"] {
+    for operation in ["Heartbeat", "Full"] {
         let mut rig = Rig::new();
         let pr = rig.tracked("ao/demo-1");
         rig.minutes(15);

@@ -1,0 +1,166 @@
+//! Checks: check runs, commit statuses, and the suites of workflows that have not started.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ao_store::observation::{Check, CheckKind, CheckStatus};
+use serde::Deserialize;
+
+use super::{Leaf, Page, key, leaf, lower, time};
+use crate::text_enum;
+use crate::time::Time;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+struct WorkflowRun {
+    id: Option<String>,
+    event: Option<String>,
+    url: Option<String>,
+    workflow: Option<Leaf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Suite {
+    id: Option<String>,
+    status: Option<String>,
+    conclusion: Option<String>,
+    app: Option<Leaf>,
+    workflow_run: Option<WorkflowRun>,
+}
+
+impl Suite {
+    /// Whether it is of a workflow that waits for a runner or for an approval.
+    pub(super) fn is_waiting(&self) -> bool {
+        let is_held = self.conclusion.as_deref() == Some("ACTION_REQUIRED");
+        let status = self.status.as_deref().unwrap_or_default();
+        let is_waiting = matches!(status, "QUEUED" | "WAITING" | "REQUESTED" | "PENDING");
+        self.workflow_run.is_some() && (is_held || is_waiting)
+    }
+
+    /// App, workflow and event of a check in it.
+    fn names(&self) -> (String, String, String) {
+        let run = self.workflow_run.as_ref();
+        let workflow = run.and_then(|run| run.workflow.clone());
+        (
+            key(leaf(self.app.clone())),
+            key(leaf(workflow)),
+            key(run.and_then(|run| run.event.clone())),
+        )
+    }
+
+    /// The suite of a workflow that waits, as a check of its own.
+    pub(crate) fn waiting_check(&self, head_sha: &str) -> Check {
+        let run = self.workflow_run.as_ref();
+        let (app, workflow, event) = self.names();
+        Check {
+            head_sha: head_sha.to_owned(),
+            kind: CheckKind::Workflow,
+            name: if workflow.is_empty() { "workflow".to_owned() } else { workflow.clone() },
+            app,
+            workflow,
+            event,
+            external_id: run
+                .and_then(|run| run.id.clone())
+                .or_else(|| self.id.clone())
+                .unwrap_or_default(),
+            status: CheckStatus::Queued,
+            conclusion: lower(self.conclusion.as_ref()).unwrap_or_default(),
+            url: run.and_then(|run| run.url.clone()).unwrap_or_default(),
+            ..Check::default()
+        }
+    }
+}
+
+/// The checks of a roll-up.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Checks {
+    pub(crate) commit: Option<Leaf>,
+    pub(crate) contexts: Page<ContextNode>,
+}
+
+/// A check run or a commit status, as `__typename` says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ContextNode {
+    #[serde(rename = "__typename")]
+    kind: String,
+    id: Option<String>,
+    database_id: Option<i64>,
+    name: Option<String>,
+    status: Option<String>,
+    conclusion: Option<String>,
+    started_at: Option<Time>,
+    completed_at: Option<Time>,
+    details_url: Option<String>,
+    url: Option<String>,
+    is_required: Option<bool>,
+    check_suite: Option<Suite>,
+    context: Option<String>,
+    state: Option<String>,
+    target_url: Option<String>,
+    created_at: Option<Time>,
+}
+
+impl ContextNode {
+    /// The check; `None` for another kind of node, and for one without a name.
+    fn check(self, head_sha: &str) -> Option<Check> {
+        let check = match self.kind.as_str() {
+            "CheckRun" => self.run(),
+            "StatusContext" => self.status(),
+            _ => return None,
+        };
+        (!check.name.is_empty()).then(|| Check { head_sha: head_sha.to_owned(), ..check })
+    }
+
+    fn run(self) -> Check {
+        let (app, workflow, event) = self.check_suite.map(|it| it.names()).unwrap_or_default();
+        let (status, conclusion) = (lower(self.status.as_ref()), lower(self.conclusion.as_ref()));
+        Check {
+            kind: CheckKind::Run,
+            app,
+            workflow,
+            event,
+            name: key(self.name),
+            external_id: self.id.unwrap_or_default(),
+            status: text_enum::check_status(status.as_deref(), conclusion.as_deref()),
+            conclusion: conclusion.unwrap_or_default(),
+            is_required: self.is_required,
+            url: self.url.or(self.details_url).unwrap_or_default(),
+            started_at: time(self.started_at),
+            completed_at: time(self.completed_at),
+            ..Check::default()
+        }
+    }
+
+    fn status(self) -> Check {
+        let state = lower(self.state.as_ref()).unwrap_or_default();
+        Check {
+            name: key(self.context),
+            is_required: self.is_required,
+            ..text_enum::commit_status(state, time(self.created_at), self.target_url)
+        }
+    }
+}
+
+/// The newest check of each name, workflow, event and app (a roll-up has every run of a check), and
+/// of those that GitHub Actions ran the job whose log can be read, by the node id of the check.
+pub(crate) fn newest_checks(
+    nodes: Vec<ContextNode>,
+    head_sha: &str,
+) -> (Vec<Check>, BTreeMap<String, i64>) {
+    let number = |node: ContextNode| Some((node.database_id, node.check(head_sha)?));
+    let mut checks: Vec<_> = nodes.into_iter().filter_map(number).collect();
+    checks.sort_by_key(|(id, check)| Reverse((check.started_at.or(check.completed_at), *id)));
+    let mut seen = BTreeSet::new();
+    checks.retain(|(_, it)| {
+        let names = [&it.app, &it.workflow, &it.event, &it.name].map(String::clone);
+        seen.insert((it.kind.as_str(), names))
+    });
+    // The id of a check is that of a job for GitHub Actions only.
+    let job = |(id, check): &(Option<i64>, Check)| {
+        let job = id.filter(|_| check.app == "github-actions")?;
+        Some((check.external_id.clone(), job))
+    };
+    let jobs = checks.iter().filter_map(job).collect();
+    (checks.into_iter().map(|(_, check)| check).collect(), jobs)
+}
