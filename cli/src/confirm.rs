@@ -1,4 +1,4 @@
-//! Agreement to take something away: by flag, or by a person at a terminal, never by silence.
+//! Confirmation of a command that deletes or replaces something: by flag, or at a terminal.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -9,21 +9,15 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output;
 
-/// Whether to go on.
+/// Whether to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     Yes,
     No,
 }
 
-/// Asks before `what` is done by `command`, such as `ao-store session rm demo-1`, unless the flags
-/// answer.
-pub(crate) fn ask(
-    context: &Context,
-    what: &str,
-    command: &str,
-    consent: Consent,
-) -> Result<Answer> {
+/// Asks whether to do `what`, such as "delete session demo-1", unless the flags answer.
+pub(crate) fn ask(context: &Context, what: &str, consent: Consent) -> Result<Answer> {
     if consent.dry_run {
         if context.is_json {
             output::document("dry_run", &json!({"would": what}))?;
@@ -35,7 +29,7 @@ pub(crate) fn ask(
         return Ok(Answer::Yes);
     }
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(Error::Unconfirmed { what: what.to_owned(), command: command.to_owned() });
+        return Err(Error::Unconfirmed(what.to_owned()));
     }
     output::say(&format!("{what}? [y/N]"));
     let mut answer = String::new();
@@ -43,6 +37,6 @@ pub(crate) fn ask(
     if read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
         return Ok(Answer::Yes);
     }
-    output::say("nothing was done");
+    output::say("nothing was changed");
     Ok(Answer::No)
 }

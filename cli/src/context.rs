@@ -1,4 +1,4 @@
-//! What a command works with: where the store is, how to open it, and the time.
+//! What a command works with: where the store is, how to open it, and who makes its changes.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,9 +8,10 @@ use etcetera::BaseStrategy;
 
 use crate::args::{self, Args};
 use crate::error::{Error, Result};
+use crate::invocation::Invocation;
 use crate::output;
 
-/// The name that stands as actor on the changes of this program.
+/// The actor of the changes that this program makes.
 const ACTOR: &str = "cli";
 
 /// SQLite counts milliseconds in 32 bits.
@@ -21,12 +22,13 @@ const LONGEST_BUSY: Duration = Duration::from_millis(i32::MAX as u64);
 pub(crate) struct Context {
     database: PathBuf,
     options: Options,
+    invocation: Invocation,
     pub(crate) is_json: bool,
 }
 
 impl Context {
     pub(crate) fn new(args: &Args) -> Result<Context> {
-        // An empty variable counts as none, as XDG has it.
+        // An empty variable counts as unset, as in the XDG specification.
         let variable = std::env::var_os("AO_DATA_DIR").filter(|dir| !dir.is_empty());
         let dir = match &args.data_dir.clone().or(variable.map(PathBuf::from)) {
             Some(dir) => {
@@ -34,7 +36,10 @@ impl Context {
             }
             None => etcetera::choose_base_strategy()
                 .map_err(|_| {
-                    Error::Usage("there is no home directory; name one with --data-dir".to_owned())
+                    Error::Usage(
+                        "there is no home directory; choose a data directory with --data-dir"
+                            .to_owned(),
+                    )
                 })?
                 .data_dir()
                 .join("ao-store"),
@@ -44,7 +49,8 @@ impl Context {
             args::Durability::Relaxed => Durability::Relaxed,
         };
         let options = Options { durability, busy: args.busy_timeout.min(LONGEST_BUSY) };
-        Ok(Context { database: dir.join("ao.db"), options, is_json: args.json })
+        let invocation = Invocation::of(args);
+        Ok(Context { database: dir.join("ao.db"), options, invocation, is_json: args.json })
     }
 
     /// The database file.
@@ -61,15 +67,19 @@ impl Context {
         Ok(Store::open(&self.database, self.options)?)
     }
 
-    /// Tells a person how it goes. A program that asked for JSON reads errors only on stderr.
+    /// Reports progress to a person. With `--json`, stderr carries errors only.
     pub(crate) fn say(&self, text: &str) {
         if !self.is_json {
-            output::say(text);
+            output::say(&self.invocation.complete(text));
         }
+    }
+
+    pub(crate) fn invocation(&self) -> &Invocation {
+        &self.invocation
     }
 }
 
-/// The cause of a change that is made now by this program.
+/// The cause of a change that this program makes now.
 pub(crate) fn cause() -> Cause {
     Cause::new(ACTOR, Timestamp::now())
 }

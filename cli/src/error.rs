@@ -1,4 +1,4 @@
-//! Everything that can end a command, with its code, details and causes.
+//! Every error that can end a command, with its code, details and causes.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// The result of a command or a part of it.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a command ended without doing what was asked.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
@@ -20,13 +20,13 @@ pub(crate) enum Error {
     /// The documents before this one stay applied.
     #[error("{source}")]
     Document { applied: u64, source: Box<Error> },
-    /// Where a consumer stands can no longer be resumed.
+    /// The cursor of a consumer can no longer be resumed.
     #[error("{source}")]
     Stranded { name: ConsumerName, source: Box<Error> },
     #[error("{0}")]
     Usage(String),
-    #[error("cannot ask whether to {what}: no terminal is attached")]
-    Unconfirmed { what: String, command: String },
+    #[error("cannot ask whether to {0}: no terminal is attached")]
+    Unconfirmed(String),
     #[error("delivery {number}: {source}")]
     Delivery { number: u64, source: ao_observer::Error },
     #[error("{} cannot be used: {reason}", path.display())]
@@ -35,15 +35,15 @@ pub(crate) enum Error {
     NotAGitRepo(PathBuf),
     #[error("git failed: {0}")]
     GitFailed(String),
-    #[error("{} migration(s) pending: the database has schema {found}, this program {known}", known - found)]
+    #[error("{} migration(s) pending: the database has schema {found}, this program needs {known}", known - found)]
     MigrationPending { found: u32, known: u32 },
-    #[error("only {seen} of {wanted} changes came in time")]
+    #[error("only {seen} of {wanted} changes arrived in time")]
     TimedOut { seen: u64, wanted: u64 },
     #[error("cannot {action} {}", path.display())]
     File { action: &'static str, path: PathBuf, source: std::io::Error },
     #[error("cannot write to standard output")]
     Stdout(#[source] std::io::Error),
-    /// The reader of our output went away: not an error, but the end.
+    /// The reader of the output closed it: the command ends without a message.
     #[error("the output was closed")]
     BrokenPipe,
 }
@@ -53,7 +53,7 @@ impl Error {
         Error::File { action, path: path.to_owned(), source }
     }
 
-    /// The same error of a consumer: what to do about its cursor is another thing.
+    /// Adds the consumer to an error about its cursor, which needs another hint.
     pub(crate) fn of_consumer(self, name: &ConsumerName) -> Error {
         match self.code() {
             Code::CursorExpired | Code::CursorEpoch => {
@@ -70,7 +70,7 @@ impl Error {
             Error::Cdc(error) => error.code(),
             Error::Observer(error) => error.code(),
             Error::Document { source, .. } | Error::Stranded { source, .. } => source.code(),
-            Error::Usage(_) | Error::Unconfirmed { .. } => Code::Usage,
+            Error::Usage(_) | Error::Unconfirmed(_) => Code::Usage,
             Error::Delivery { source, .. } => source.code(),
             Error::InvalidPath { .. } => Code::InvalidPath,
             Error::NotAGitRepo(_) => Code::NotAGitRepo,
@@ -82,22 +82,22 @@ impl Error {
         }
     }
 
-    /// The causes under the error, outermost first, without those that only repeat what was said.
+    /// The causes of the error, outermost first, without those that repeat the message.
     pub(crate) fn causes(&self) -> Vec<String> {
         if let Error::Document { source, .. } | Error::Stranded { source, .. } = self {
             return source.causes();
         }
-        let mut said = vec![self.to_string()];
+        let mut shown = vec![self.to_string()];
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
             let text = cause.to_string();
-            let repeats = said.iter().any(|said| text.ends_with(said) || said.ends_with(&text));
+            let repeats = shown.iter().any(|shown| text.ends_with(shown) || shown.ends_with(&text));
             if !repeats {
-                said.push(text);
+                shown.push(text);
             }
             source = cause.source();
         }
-        said.split_off(1)
+        shown.split_off(1)
     }
 
     /// Machine-readable fields of the error.

@@ -1,4 +1,5 @@
-//! `ao-store`: the command line. It parses, calls the libraries, and is the only crate that prints.
+//! `ao-store`: the command line. It parses arguments, calls the libraries, and is the only crate that
+//! prints.
 
 mod adapter;
 mod args;
@@ -7,7 +8,9 @@ mod confirm;
 mod context;
 mod doctor;
 mod error;
+mod exit;
 mod hint;
+mod invocation;
 mod lines;
 mod metrics;
 mod output;
@@ -19,12 +22,13 @@ use std::process::ExitCode;
 
 use crate::args::Args;
 use crate::context::Context;
+use crate::invocation::Invocation;
 
 fn main() -> ExitCode {
     let wants_json = std::env::args_os().any(|arg| arg == "--json");
     let args = match Args::read() {
         Ok(args) => args,
-        Err(error) => return output::usage(&error, wants_json),
+        Err(error) => return exit::usage(&error, wants_json),
     };
     args.color.apply();
     tracing_subscriber::fmt()
@@ -32,10 +36,10 @@ fn main() -> ExitCode {
         .with_max_level(args.log_level())
         .without_time()
         .with_target(false)
-        // By default there are warnings only, and they are for people.
+        // Without -v there are only warnings, for people: they need no level.
         .with_level(args.verbose > 0)
         .init();
-    let is_json = args.json;
+    let (invocation, is_json) = (Invocation::of(&args), args.json);
     let result = Context::new(&args).and_then(|context| cmd::run(&context, args.command));
-    output::exit(result, is_json)
+    exit::exit(result, &invocation, is_json)
 }

@@ -1,25 +1,21 @@
-//! How results and errors reach the terminal, a pipe or a script.
+//! Printing: JSON documents, lines, tables and messages.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
-use ao_store::Code;
-use clap::error::ErrorKind;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::hint;
 use crate::signal::Signal;
 
 /// The version of every JSON document this program prints; see docs/json.md.
 const SCHEMA_VERSION: u32 = 1;
 
-/// How a command ended when nothing failed.
+/// How a command that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     Done,
-    /// It did its work and found something wrong: exit status 6.
+    /// The command ran and found a problem: exit status 6.
     Findings,
     BySignal(Signal),
 }
@@ -30,7 +26,7 @@ pub(crate) fn document(kind: &str, data: &Value) -> Result<()> {
     raw_bytes(format!("{}\n", unstyled(&document.to_string())).as_bytes())
 }
 
-/// JSON leaves DEL and the C1 controls as they are; a terminal need not.
+/// JSON with DEL and the C1 control characters escaped, which could control a terminal.
 fn unstyled(json: &str) -> String {
     json.chars().fold(String::with_capacity(json.len()), |mut text, c| {
         match c {
@@ -52,7 +48,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(stdout_error)
 }
 
-/// Writes data that holds no colour codes and must not be looked through for them.
+/// Writes data that contains no colour codes, without the search for them.
 pub(crate) fn raw_bytes(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(stdout_error)
@@ -65,7 +61,7 @@ fn stdout_error(error: io::Error) -> Error {
     }
 }
 
-/// Says something to a person. When nobody can be told, that is no reason to fail.
+/// Prints a message on stderr. A message that cannot be written is no reason to fail.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
@@ -75,7 +71,7 @@ pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// A table with a header, without lines.
+/// Prints a table with a header and without borders.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_header(header.to_vec());
@@ -88,8 +84,8 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
     line(&table.trim_fmt())
 }
 
-/// The text with control characters made visible, so that no title can drive the terminal, and those
-/// that reorder or hide text with them.
+/// The text without control characters and without those that reorder or hide text, so that no title
+/// can control the terminal.
 pub(crate) fn printable(text: &str) -> String {
     let is_hidden = |c: char| {
         c.is_control()
@@ -101,77 +97,4 @@ pub(crate) fn printable(text: &str) -> String {
 /// A path for people.
 pub(crate) fn path(path: &Path) -> String {
     printable(&path.to_string_lossy())
-}
-
-/// Ends the program.
-pub(crate) fn exit(result: Result<Ended>, is_json: bool) -> ExitCode {
-    match result {
-        Ok(Ended::Done) => ExitCode::SUCCESS,
-        Ok(Ended::Findings) => ExitCode::from(Code::Corrupt.exit_code()),
-        Ok(Ended::BySignal(signal)) => ExitCode::from(signal.exit_code()),
-        Err(Error::BrokenPipe) => ExitCode::from(141),
-        Err(error) => {
-            report(&error, is_json);
-            ExitCode::from(error.code().exit_code())
-        }
-    }
-}
-
-fn report(error: &Error, is_json: bool) {
-    let hint = hint::of(error);
-    if is_json {
-        let mut message = error.to_string();
-        for cause in error.causes() {
-            message = format!("{message}: {cause}");
-        }
-        say(&json_error(error.code(), &message, &hint, &error.details()));
-        return;
-    }
-    let red = anstyle::AnsiColor::Red.on_default().bold();
-    let what = printable(&error.to_string());
-    say(&format!("{red}error[{}]{red:#}: {what}", error.code().name()));
-    for cause in error.causes() {
-        say(&format!("  caused by: {}", printable(&cause)));
-    }
-    say_hint(&hint);
-}
-
-fn say_hint(hint: &str) {
-    let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
-    say(&format!("{cyan}hint{cyan:#}: {hint}"));
-}
-
-fn json_error(code: Code, message: &str, hint: &str, details: &Value) -> String {
-    json!({"error": {
-        "code": code.name(),
-        "message": message,
-        "hint": hint,
-        "details": details,
-        "exit_code": code.exit_code(),
-    }})
-    .to_string()
-}
-
-/// Ends the program after the command line could not be parsed, or asked for help.
-pub(crate) fn usage(error: &clap::Error, is_json: bool) -> ExitCode {
-    let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    if is_answer {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
-    }
-    if is_json {
-        let text = error.render().to_string();
-        let what = text.split("\n\nUsage:").next().unwrap_or_default();
-        let words: Vec<_> = what.trim_start_matches("error: ").split_whitespace().collect();
-        say(&json_error(Code::Usage, &words.join(" "), hint::of_usage(), &json!({})));
-    } else {
-        let text = error.render().ansi().to_string();
-        // Its last paragraph names --help, and so does our hint.
-        let what = text.rsplit_once("\n\nFor more information").map_or(text.as_str(), |cut| cut.0);
-        say(what.replacen("error:", "error[USAGE]:", 1).trim_end());
-        if error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-            say_hint(hint::of_usage());
-        }
-    }
-    ExitCode::from(Code::Usage.exit_code())
 }

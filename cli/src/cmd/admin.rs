@@ -1,4 +1,4 @@
-//! What keeps a store safe and proves it: backup, restore, verify, export and import.
+//! Backup, restore, verify, export and import.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter};
@@ -47,15 +47,14 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|source| Error::file("find", path, source))
 }
 
-/// Puts a backup in the place of the database.
+/// Replaces the database with a backup.
 pub(crate) fn restore(context: &Context, input: &Path, consent: Consent) -> Result<()> {
     let input = absolute(input)?;
     let source = ao_store::check_source(&input)?;
     let database = context.database();
     let (shown, head) = (output::path(&input), source.head_cursor());
-    let what = format!("replace {} by {shown}, which is at {head}", output::path(database));
-    let command = format!("ao-store restore-db {shown}");
-    if confirm::ask(context, &what, &command, consent)? == Answer::No {
+    let what = format!("replace {} with {shown}, which is at {head}", output::path(database));
+    if confirm::ask(context, &what, consent)? == Answer::No {
         return Ok(());
     }
     let restored = ao_store::restore(database, &input, context.options(), Timestamp::now())?;
@@ -82,7 +81,7 @@ pub(crate) fn restore(context: &Context, input: &Path, consent: Consent) -> Resu
     Ok(())
 }
 
-/// Proves that the store, or another file, is sound.
+/// Verifies the store or another file.
 pub(crate) fn verify(context: &Context, args: &Verify) -> Result<Ended> {
     let depth = if args.deep { Depth::Deep } else { Depth::Sums };
     let report = match &args.file {
@@ -109,7 +108,7 @@ fn view(report: &Report) -> Value {
         "cursor": report.cursor.to_string(),
         "changes": report.changes,
         "unsealed": report.unsealed,
-        "log": report.log.to_string(),
+        "log_digest": report.log.to_string(),
         "tables": tables.collect::<Map<_, _>>(),
         "findings": findings.collect::<Vec<_>>(),
     })
@@ -127,12 +126,12 @@ fn describe(report: &Report) -> String {
         more => format!("{more} findings"),
     };
     text += &format!(
-        "{verdict}: {rows} rows and {} changes up to {}, log {}\n",
+        "{verdict}: {rows} rows and {} changes up to {}, log digest {}\n",
         report.changes, report.cursor, report.log
     );
     if report.unsealed > 0 {
         text += &format!(
-            "{} changes of other writers get their seal with the next commit of ao-store\n",
+            "{} changes of other writers get their block digest with the next commit of ao-store\n",
             report.unsealed
         );
     }
@@ -169,7 +168,7 @@ fn stdout_closed(error: ao_store::Error) -> Error {
     }
 }
 
-/// A file that is cut off is not left behind.
+/// Deletes an incomplete file when the export fails.
 fn export_to(store: &Store, out: &Path) -> Result<transfer::Exported> {
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(out);
     let file = created.map_err(|error| match error.kind() {
@@ -189,12 +188,12 @@ fn export_to(store: &Store, out: &Path) -> Result<transfer::Exported> {
     synced
 }
 
-/// Makes a store of an export, or of the database of the tool `ao`.
+/// Creates a store from an export, or from the database of the tool `ao`.
 pub(crate) fn import(context: &Context, args: &Import) -> Result<()> {
     match (&args.from_ao, &args.file) {
         (Some(source), _) => import_ao(context, source),
         (None, Some(file)) => import_export(context, file, args.skip_bad),
-        (None, None) => Err(Error::Usage("name the export, or - for standard input".to_owned())),
+        (None, None) => Err(Error::Usage("pass the export, or - for standard input".to_owned())),
     }
 }
 
@@ -217,7 +216,7 @@ fn import_export(context: &Context, file: &Path, skip_bad: bool) -> Result<()> {
     let Imported { cursor, rows, changes, bad_total, .. } = &imported;
     let skipped = match bad_total {
         0 => String::new(),
-        bad => format!("; {bad} bad, so the history was left out"),
+        bad => format!("; skipped {bad} lines, and therefore the history"),
     };
     output::line(&format!("imported {rows} rows and {changes} changes, cursor {cursor}{skipped}"))
 }
@@ -234,7 +233,7 @@ fn view_imported(imported: &Imported) -> Value {
 }
 
 fn import_ao(context: &Context, source: &Path) -> Result<()> {
-    // A file that cannot be read leaves no empty store behind.
+    // Before the store is created: a file that cannot be read must leave no empty store.
     let upstream = Upstream::read(&absolute(source)?, context.database())?;
     let (store, _) = Store::create(context.database(), context.options())?;
     let imported = upstream.import(&store, cause())?;

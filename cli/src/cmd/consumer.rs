@@ -44,8 +44,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
             let name: ConsumerName = name.parse()?;
             let store = context.open()?;
             store.read(|snapshot| consumer::require(snapshot, &name))?;
-            let command = format!("ao-store consumer rm {name}");
-            match confirm::ask(context, &format!("remove consumer {name}"), &command, consent)? {
+            match confirm::ask(context, &format!("delete consumer {name}"), consent)? {
                 Answer::No => Ok(()),
                 Answer::Yes => remove(context, &store, name, fence(force)),
             }
@@ -105,7 +104,7 @@ fn list(context: &Context) -> Result<()> {
         return output::document("consumer.list", &data.collect());
     }
     if stats.consumers.is_empty() {
-        output::say("no consumers yet; create one: `ao-store consumer create NAME`");
+        context.say("no consumers yet; create one: `ao-store consumer create NAME`");
         return Ok(());
     }
     let rows = stats.consumers.into_iter().map(|(found, lag)| {
@@ -244,8 +243,8 @@ fn remove(context: &Context, store: &Store, name: ConsumerName, fence: Fence) ->
     let removed = name.clone();
     store.write(cause(), move |tx| consumer::remove(tx, &removed, fence))?;
     if context.is_json {
-        return output::document("consumer.rm", &json!({"name": name.as_str(), "removed": true}));
+        return output::document("consumer.rm", &json!({"name": name.as_str(), "deleted": true}));
     }
-    output::say(&format!("consumer {name} removed"));
+    output::say(&format!("consumer {name} deleted"));
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Applying recorded webhook deliveries.
+//! Applies recorded webhook deliveries.
 //!
-//! What is signed is checked before anything of it is read. Each delivery is one transaction with its
-//! id and with what it asks the observer to look at.
+//! A signature is checked before the payload is parsed. Each webhook delivery is one transaction with
+//! its id and its refresh requests.
 
 use std::ffi::OsString;
 use std::fs;
@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context, args: Deliver) -> Result<()> {
     let mut report = Report::new(context.is_json);
     let mut payloads = serde_json::Deserializer::from_slice(&bytes).into_iter::<&RawValue>();
     while let Some(payload) = payloads.next() {
-        // What cannot even be split is given whole, so that its error is that of a payload.
+        // Input that is not JSON is passed whole, so that its error is that of a payload.
         let rest = &bytes[payloads.byte_offset().min(bytes.len())..];
         let payload = payload.map_or(rest, |payload| payload.get().as_bytes());
         if let Err(error) = deliver(&store, &args, payload, session.clone(), &mut report) {
@@ -47,7 +47,7 @@ pub(crate) fn run(context: &Context, args: Deliver) -> Result<()> {
     report.finish("observe.deliver")
 }
 
-/// Nothing of what is not signed is read, once there is a secret.
+/// With a secret, an unsigned payload is refused before it is parsed.
 fn authenticate(args: &Deliver, bytes: &[u8]) -> Result<()> {
     let secret = secret(args.secret_file.as_deref())?;
     match (secret, &args.signature) {
@@ -55,17 +55,17 @@ fn authenticate(args: &Deliver, bytes: &[u8]) -> Result<()> {
         (Some(secret), Some(signature)) => Ok(verify_signature(&secret, bytes, signature)?),
         (Some(_), None) => Err(ao_observer::Error::Signature("it has none").into()),
         (None, Some(_)) => Err(Error::Usage(
-            "a signature needs a secret: set AO_WEBHOOK_SECRET, or name a --secret-file".to_owned(),
+            "a signature needs a secret: set AO_WEBHOOK_SECRET, or pass --secret-file".to_owned(),
         )),
     }
 }
 
-/// The secret of the webhook. An empty one is refused: it would let everything pass as signed.
+/// The secret of the webhook. An empty one is refused: with it, any payload could be signed.
 fn secret(file: Option<&Path>) -> Result<Option<Vec<u8>>> {
     let (secret, place) = match file {
         Some(file) => {
             let mut read = fs::read(file).map_err(|source| Error::file("read", file, source))?;
-            // Editors end a line with it.
+            // Editors append a line end.
             read.pop_if(|last| *last == b'\n');
             read.pop_if(|last| *last == b'\r');
             (read, "the --secret-file")
@@ -81,11 +81,12 @@ fn secret(file: Option<&Path>) -> Result<Option<Vec<u8>>> {
     Ok(Some(secret))
 }
 
-/// An id and a signature are those of one delivery.
+/// An id and a signature belong to one webhook delivery.
 fn require_one(bytes: &[u8]) -> Result<()> {
     let payloads = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
     if payloads.take(2).count() > 1 {
-        let what = "--delivery-id and --signature are of one delivery, and the file holds several";
+        let what =
+            "--delivery-id and --signature belong to one delivery, but the file contains several";
         return Err(Error::Usage(what.to_owned()));
     }
     Ok(())
@@ -108,7 +109,7 @@ fn deliver(
         Taken::Duplicate => {
             let id = args.delivery_id.as_deref().unwrap_or_default();
             let data = json!({"outcome": "duplicate", "delivery_id": id});
-            report.add(data, format!("duplicate: delivery {id} was taken before"));
+            report.add(data, format!("duplicate: delivery {id} was already applied"));
         }
         Taken::Unattributed(reason) => {
             let text = format!("unattributed: {reason}");

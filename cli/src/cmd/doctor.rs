@@ -1,4 +1,4 @@
-//! Looks at the store and at what is around it, and says how to mend what is wrong.
+//! Checks the store and its environment, and prints a fix for each problem.
 
 use ao_store::row::consumer::Policy;
 use ao_store::row::log;
@@ -12,11 +12,11 @@ use crate::error::Result;
 use crate::output::{self, Ended};
 use crate::view;
 
-/// A consumer this far behind is told.
+/// A consumer that is this many changes behind is a warning.
 const LAG_EVENTS: u64 = 100_000;
-/// A backup this old is told, in milliseconds.
+/// A backup of this age, in milliseconds, is a warning.
 const BACKUP_AGE_MS: i64 = 7 * 24 * 3600 * 1000;
-/// How far the newest change may be ahead of the clock.
+/// How many milliseconds the newest change may be ahead of the clock.
 const SKEW_MS: i64 = 60_000;
 
 pub(crate) fn run(context: &Context) -> Result<Ended> {
@@ -31,10 +31,13 @@ pub(crate) fn run(context: &Context) -> Result<Ended> {
         Err(error) => findings.push(Finding::fail(
             "db.open",
             format!("{}: {error}", error.code().name()),
-            crate::hint::of(&error),
+            crate::hint::of(&error, context.invocation()),
         )),
     }
     findings.extend(doctor::machine(context.database(), BALLAST_BYTES));
+    for finding in &mut findings {
+        finding.fix = context.invocation().complete(&finding.fix);
+    }
     let is_healthy = findings.iter().all(|finding| finding.level != Level::Fail);
     if context.is_json {
         let data = json!({"is_healthy": is_healthy, "findings": doctor::json(&findings)});
@@ -58,32 +61,37 @@ fn of_store(store: &Store, now: Timestamp) -> Vec<Finding> {
             backup(&stats, now),
             clock(&stats, now),
         ]),
-        Err(error) => findings.push(Finding::fail("db.read", error.to_string(), "ao-store verify")),
+        Err(error) => {
+            findings.push(Finding::fail("db.read", error.to_string(), "`ao-store verify`"))
+        }
     }
     findings
 }
 
-/// What `verify` proves: the schema with every trigger, the file, and that the log explains the tables.
+/// The findings of `verify`: the schema with every trigger, the file, and that the log explains the
+/// tables.
 fn sums(store: &Store) -> Vec<Finding> {
     let report = match store.verify(Depth::Sums) {
         Ok(report) => report,
         Err(error) => {
-            let fix = "keep a copy and restore a backup: `ao-store restore-db IN`";
+            let fix = "keep a copy and restore a backup: `ao-store restore-db BACKUP`";
             return vec![Finding::fail("db.integrity", error.to_string(), fix)];
         }
     };
     let rows: u64 = report.tables.iter().map(|table| table.rows).sum();
-    let explained = format!("{} changes explain {rows} rows, log {}", report.changes, report.log);
+    let explained =
+        format!("{} changes explain {rows} rows, log digest {}", report.changes, report.log);
     type IsOf = fn(&str) -> bool;
     let parts: [(&'static str, String, IsOf); 3] = [
-        ("db.schema", "every table and trigger is as migrated".to_owned(), |id| id == "db.schema"),
-        ("db.integrity", "SQLite finds the file sound".to_owned(), |id| {
+        ("db.schema", "every table and trigger matches the migrations".to_owned(), |id| {
+            id == "db.schema"
+        }),
+        ("db.integrity", "SQLite reports no damage".to_owned(), |id| {
             id.starts_with("db.") && id != "db.schema"
         }),
         ("change_log.chain", explained, |id| !id.starts_with("db.")),
     ];
-    let fix =
-        "`ao-store verify --deep` names all; a backup is restored by `ao-store restore-db IN`";
+    let fix = "list all: `ao-store verify --deep`; restore a backup: `ao-store restore-db BACKUP`";
     parts
         .into_iter()
         .map(|(id, sound, is_of)| {
@@ -99,16 +107,16 @@ fn sums(store: &Store) -> Vec<Finding> {
         .collect()
 }
 
-/// The settings that are in the file; the others are made by every connection for itself.
+/// The settings that the file stores; each connection sets the others itself.
 fn pragmas(stats: &Stats) -> Finding {
     let (id, journal) = ("db.pragmas", &stats.journal_mode);
     if journal != "wal" {
         let message = format!("the journal mode is {journal}, not wal");
-        return Finding::warn(id, message, "the next write of ao-store turns it on");
+        return Finding::warn(id, message, "the next write of ao-store sets it");
     }
     if !stats.is_auto_vacuum {
-        let fix = "move the facts to a new store: `ao-store export`, `ao-store import`";
-        return Finding::warn(id, "free pages cannot be given back: auto_vacuum is off", fix);
+        let fix = "move the facts to a new store: `ao-store export FILE`, then `import FILE` there";
+        return Finding::warn(id, "free pages cannot be released: auto_vacuum is off", fix);
     }
     Finding::ok(id, "wal, incremental auto_vacuum")
 }
@@ -117,17 +125,16 @@ fn capture(store: &Store) -> Finding {
     let id = "change_log.capture";
     match store.probe_capture() {
         Ok(faults) if faults.is_empty() => {
-            Finding::ok(id, "a canary in every table was captured, and rolled back")
+            Finding::ok(id, "a test row in every captured table was logged, then rolled back")
         }
         Ok(faults) => {
-            let fix =
-                "something changed the triggers; keep a copy of the file and restore a backup";
+            let fix = "another program changed the triggers; keep a copy and restore a backup: `ao-store restore-db BACKUP`";
             Finding::fail(id, faults.join("; "), fix)
         }
-        // A store that cannot be written just now captures nothing wrong.
+        // A store that cannot be written now may still capture correctly.
         Err(error) => {
-            let fix = "try again when nobody writes, with room on the disk";
-            Finding::warn(id, format!("the canary could not be written: {error}"), fix)
+            let fix = "try again while no other process writes, with free space on the disk";
+            Finding::warn(id, format!("the test rows could not be written: {error}"), fix)
         }
     }
 }
@@ -138,14 +145,14 @@ fn sqlite() -> Finding {
 
 fn consumers(stats: &Stats, now: Timestamp) -> Finding {
     let id = "consumers.lag";
-    // One that cannot go on is worse than any that is only late.
+    // A stranded consumer is worse than one that is only behind.
     for (consumer, _) in &stats.consumers {
         let name = &consumer.name;
         if let Err(error) = log::check_cursor(&stats.log, consumer.acked) {
-            let message = format!("consumer {name} cannot go on: {error}");
-            let fix = format!("ao-store consumer seek {name} --to beginning");
+            let message = format!("consumer {name} cannot continue: {error}");
+            let fix = format!("`ao-store consumer seek {name} --to beginning`");
             let is_expired = matches!(error, ao_store::Error::CursorExpired { .. });
-            // To be cut off is what the other policies agree to.
+            // These policies permit that pruning strands a consumer.
             return match consumer.policy {
                 Policy::None | Policy::Bounded(_) if is_expired => Finding::warn(id, message, fix),
                 _ => Finding::fail(id, message, fix),
@@ -157,27 +164,27 @@ fn consumers(stats: &Stats, now: Timestamp) -> Finding {
         if lag.events >= LAG_EVENTS {
             let age = view::duration(lag.age_ms);
             let idle =
-                if consumer.live_lease(now).is_none() { ", and nobody reads it" } else { "" };
+                if consumer.live_lease(now).is_none() { ", and no process reads it" } else { "" };
             let message = format!("consumer {name} is {} changes behind, {age}{idle}", lag.events);
-            let fix = format!("start its reader, or remove it: `ao-store consumer rm {name}`");
+            let fix = format!("start its reader, or delete it: `ao-store consumer rm {name}`");
             return Finding::warn(id, message, fix);
         }
     }
     let most = stats.consumers.iter().map(|(_, lag)| lag.events).max().unwrap_or(0);
     let count = stats.consumers.len();
-    Finding::ok(id, format!("{count} consumers, the last one {most} changes behind"))
+    Finding::ok(id, format!("{count} consumers, at most {most} changes behind"))
 }
 
 fn unsealed(stats: &Stats) -> Finding {
     let message = match stats.unsealed {
-        0 => "every change is sealed".to_owned(),
-        count => format!("{count} changes of other writers wait for the next commit of ao-store"),
+        0 => "every change is covered by a block digest".to_owned(),
+        count => format!("the next commit of ao-store covers {count} changes of other writers"),
     };
     Finding::ok("change_log.seals", message)
 }
 
 fn backup(stats: &Stats, now: Timestamp) -> Finding {
-    let (id, fix) = ("backup.age", "ao-store backup OUT");
+    let (id, fix) = ("backup.age", "`ao-store backup FILE`");
     match stats.backup_at {
         None if stats.log.head.0 == 0 => Finding::ok(id, "nothing to back up yet"),
         None => Finding::warn(id, "the store was never backed up", fix),
@@ -200,7 +207,7 @@ fn clock(stats: &Stats, now: Timestamp) -> Finding {
     if ahead > SKEW_MS {
         let shown = view::duration(ahead.unsigned_abs());
         let message = format!("the newest change is {shown} ahead of the clock");
-        return Finding::warn(id, message, "set the clock; the order of changes is not harmed");
+        return Finding::warn(id, message, "set the clock; the order of changes is not affected");
     }
     Finding::ok(id, "the clock is not behind the log")
 }

@@ -1,4 +1,4 @@
-//! What the program says of itself: completions, man pages, and the schema of its input.
+//! The documentation in the program: completions, man pages, and the schema of its input.
 
 use std::fs;
 use std::path::Path;

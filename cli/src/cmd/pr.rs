@@ -1,4 +1,4 @@
-//! Pull requests: list, show with everything that hangs on them, claim.
+//! Pull requests: list them, show one with its checks, threads, reviews and comments, claim one.
 
 use ao_store::row::pr::{self, Filter};
 use ao_store::row::{facet, project, scm, session};
@@ -42,7 +42,7 @@ fn list(context: &Context, filter: &Filter) -> Result<()> {
         return output::document("pr.list", &Value::Array(data));
     }
     if prs.is_empty() {
-        output::say("no tracked pull requests; they come with `ao-store observe` or `pr claim`");
+        context.say("no tracked pull requests; find them: `ao-store observe --once`");
         return Ok(());
     }
     let rows = prs.into_iter().map(|pr| {
@@ -86,7 +86,7 @@ fn get(context: &Context, place: &PrRef) -> Result<()> {
     output::bytes(view::fields(&data).as_bytes())
 }
 
-/// The pull request that was at a place at a moment, with what hung on it then.
+/// The pull request of a reference as of a cursor, with its items.
 fn get_as_of(context: &Context, place: &PrRef, cursor: Cursor) -> Result<()> {
     let data = context.open()?.read(|snapshot| {
         let found = pr::list_as_of(snapshot, cursor)?.into_iter().find(|pr| pr.is_at(place));
@@ -122,8 +122,8 @@ fn claim(context: &Context, session: SessionId, place: PrRef, takeover: Takeover
     }
     let session = &claim.session;
     output::say(&match claim.previous {
-        None => format!("{shown} is tracked now, owned by {session}"),
-        Some(previous) if previous == *session => format!("{shown} is owned by {session} already"),
+        None => format!("{shown} is now tracked and owned by {session}"),
+        Some(previous) if previous == *session => format!("{shown} is already owned by {session}"),
         Some(previous) => format!("{shown} moved from {previous} to {session}"),
     });
     Ok(())

@@ -24,8 +24,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
             let store = context.open()?;
             let id: ProjectId = id.parse()?;
             store.read(|snapshot| require_archivable(snapshot, &id))?;
-            let command = format!("ao-store project rm {id}");
-            match confirm::ask(context, &format!("archive project {id}"), &command, consent)? {
+            match confirm::ask(context, &format!("archive project {id}"), consent)? {
                 Answer::No => Ok(()),
                 Answer::Yes => archive(context, &store, id),
             }
@@ -43,8 +42,8 @@ fn add(context: &Context, path: &Path, id: Option<&str>, name: Option<String>) -
     show(context, "project.add", &project, "registered")
 }
 
-/// Registers under the name of the directory, or with a number behind it when another project has
-/// that id.
+/// Registers a project whose id is the name of the directory, with a number appended if another
+/// project has that id.
 pub(crate) fn register_under_free_id(
     store: &Store,
     tree: &WorkTree,
@@ -60,7 +59,7 @@ pub(crate) fn register_under_free_id(
         }
         return register(store, tree, id, name);
     }
-    Err(Error::Usage(format!("a hundred projects are called {base}; give one with --id")))
+    Err(Error::Usage(format!("100 projects are named {base}; choose another id with --id")))
 }
 
 fn register(
@@ -82,7 +81,7 @@ fn register(
     Ok(store.write(cause(), move |tx| project::add(tx, &new))?.value)
 }
 
-/// What of a directory's name can stand in an id.
+/// The name of a directory, reduced to what an id may contain.
 fn id_from_directory(root: &Path) -> String {
     let name = root.file_name().map(|name| name.to_string_lossy().into_owned());
     let mut id: String = name
@@ -106,7 +105,7 @@ fn list(context: &Context, all: bool) -> Result<()> {
         return output::document("project.list", &Value::Array(data));
     }
     if projects.is_empty() {
-        output::say("no projects yet; register one: `ao-store project add PATH`");
+        context.say("no projects yet; register one: `ao-store project add PATH`");
         return Ok(());
     }
     let rows = projects.into_iter().map(|project| {
@@ -127,7 +126,7 @@ fn get(context: &Context, id: &str) -> Result<()> {
     output::bytes(view::fields(&view::project(&project)).as_bytes())
 }
 
-/// Refuses before anybody is asked what the archiving itself would refuse.
+/// Fails as the archiving itself would, before the user is asked.
 fn require_archivable(snapshot: &Snapshot<'_>, id: &ProjectId) -> ao_store::Result<()> {
     project::require_active(snapshot, id)?;
     let of_project = session::Filter { project: Some(id.clone()), terminated: false };

@@ -1,4 +1,4 @@
-//! Retention: what is kept, by rules given now or stored, and what that takes away.
+//! Retention: which changes are kept, by rules from the command line or the store, and pruning.
 
 use ao_store::retention::{self, Plan, Rules};
 use ao_store::{Pruned, Store, Timestamp};
@@ -30,7 +30,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
             let rules = rules_of(rules);
             if rules.is_empty() {
                 return Err(Error::Usage(
-                    "give a rule: --keep-days, --keep-events or --max-bytes".to_owned(),
+                    "pass a rule: --keep-days, --keep-events or --max-bytes".to_owned(),
                 ));
             }
             set(&store, rules)?;
@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         data["rules"] = view_rules(&rules);
         return output::document("retention.show", &data);
     }
-    output::bytes(format!("{}\n{}", describe_rules(&rules), describe(&plan, "would go")).as_bytes())
+    output::bytes(format!("{}\n{}", describe_rules(&rules), describe(&plan)).as_bytes())
 }
 
 fn set(store: &Store, rules: Rules) -> Result<()> {
@@ -53,7 +53,7 @@ fn set(store: &Store, rules: Rules) -> Result<()> {
     Ok(())
 }
 
-/// Shows what would go, asks, and prunes.
+/// Shows which changes the rules delete, asks for confirmation, and prunes.
 pub(crate) fn prune(context: &Context, args: &Prune) -> Result<()> {
     let (store, was_full) = if args.consent.dry_run {
         (context.open()?, false)
@@ -66,13 +66,13 @@ pub(crate) fn prune(context: &Context, args: &Prune) -> Result<()> {
     }
     if rules.is_empty() {
         return Err(Error::Usage(
-            "give a rule, --keep-days, --keep-events or --max-bytes, or store one with \
+            "pass a rule, --keep-days, --keep-events or --max-bytes, or store one: \
              `ao-store retention set`"
                 .to_owned(),
         ));
     }
     if !args.consent.dry_run {
-        // So that what is shown is what goes.
+        // A change is deleted only under a block digest: the plan must show what pruning deletes.
         store.seal(&cause())?;
     }
     let plan = store.read(|snapshot| retention::plan(snapshot, &rules, Timestamp::now()))?;
@@ -80,13 +80,12 @@ pub(crate) fn prune(context: &Context, args: &Prune) -> Result<()> {
         if context.is_json {
             return output::document("prune.plan", &view(&plan));
         }
-        return output::bytes(describe(&plan, "would go").as_bytes());
+        return output::bytes(describe(&plan).as_bytes());
     }
     if plan.events() > 0 {
-        context.say(describe(&plan, "to go").trim_end());
+        context.say(describe(&plan).trim_end());
         let what = format!("delete {} changes", plan.events());
-        let command = format!("ao-store prune {}", flags(&rules));
-        if confirm::ask(context, &what, command.trim_end(), args.consent)? == Answer::No {
+        if confirm::ask(context, &what, args.consent)? == Answer::No {
             return Ok(());
         }
     }
@@ -102,7 +101,7 @@ fn report(context: &Context, pruned: &Pruned) -> Result<()> {
         return output::document(
             "prune",
             &json!({
-                "events": events,
+                "changes": events,
                 "floor": floor,
                 "pages": pruned.pages,
                 "used_ballast": pruned.used_ballast,
@@ -111,40 +110,37 @@ fn report(context: &Context, pruned: &Pruned) -> Result<()> {
         );
     }
     let mut text =
-        format!("{events} changes deleted, floor {floor}, {} pages given back\n", pruned.pages);
+        format!("{events} changes deleted, floor {floor}, {} pages freed\n", pruned.pages);
     if pruned.used_ballast {
-        text += "the disk was full and the ballast was used; make it anew with `ao-store init`\n";
+        text +=
+            "the disk was full and the ballast was used; to reserve it again: `ao-store init`\n";
     }
-    output::bytes(text.as_bytes())
+    output::bytes(context.invocation().complete(&text).as_bytes())
 }
 
 fn flags(rules: &Rules) -> String {
-    let mut text = String::new();
-    if let Some(keep) = rules.keep_ms {
-        text += &format!("--keep-days {} ", keep / DAY_MS);
-    }
-    if let Some(keep) = rules.keep_events {
-        text += &format!("--keep-events {keep} ");
-    }
-    if let Some(max) = rules.max_bytes {
-        text += &format!("--max-bytes {max} ");
-    }
-    text
+    let flags = [
+        ("--keep-days", rules.keep_ms.map(|keep| keep / DAY_MS)),
+        ("--keep-events", rules.keep_events),
+        ("--max-bytes", rules.max_bytes),
+    ];
+    let given = flags.iter().filter_map(|(flag, value)| Some(format!("{flag} {}", (*value)?)));
+    given.collect::<Vec<_>>().join(" ")
 }
 
 fn describe_rules(rules: &Rules) -> String {
     if rules.is_empty() {
         return "rules      none: every change is kept".to_owned();
     }
-    format!("rules      {}", flags(rules).trim_end())
+    format!("rules      {}", flags(rules))
 }
 
-fn describe(plan: &Plan, goes: &str) -> String {
+fn describe(plan: &Plan) -> String {
     let cursor = |seq| plan.log.cursor(seq);
     let mut text = match plan.events() {
-        0 => "nothing    lets a change go\n".to_owned(),
-        events => format!(
-            "{goes:<10} {events} changes up to {}, {}\n",
+        0 => "to delete  nothing to prune\n".to_owned(),
+        changes => format!(
+            "to delete  {changes} changes up to {}, {}\n",
             cursor(plan.target),
             ByteSize(plan.bytes)
         ),
@@ -153,7 +149,7 @@ fn describe(plan: &Plan, goes: &str) -> String {
         text += &format!("held by    {} at {}\n", output::printable(&held.by), cursor(held.seq));
     }
     for name in &plan.cut_off {
-        text += &format!("cut off    consumer {name}: its next read is CURSOR_EXPIRED\n");
+        text += &format!("cut off    consumer {name}: its next read fails with CURSOR_EXPIRED\n");
     }
     text
 }
@@ -164,9 +160,9 @@ fn names(plan: &Plan) -> Vec<&str> {
 
 fn view(plan: &Plan) -> Value {
     let cursor = |seq| plan.log.cursor(seq).to_string();
-    let held = plan.held.iter().map(|held| json!({"by": held.by, "cursor": cursor(held.seq)}));
+    let held = plan.held.iter().map(|held| json!({"holder": held.by, "cursor": cursor(held.seq)}));
     json!({
-        "events": plan.events(),
+        "changes": plan.events(),
         "bytes": plan.bytes,
         "floor": cursor(plan.log.floor),
         "wanted": cursor(plan.wanted),

@@ -1,4 +1,4 @@
-//! Sessions: create a seed row, list, show, rename, remove a seed row.
+//! Sessions: create a seed row, list, show, rename, delete a seed row.
 
 use ao_store::row::pr;
 use ao_store::row::session::{self, Deleted, Filter, NewSession, Session, SessionKind};
@@ -37,8 +37,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         Command::Rm { id, consent } => {
             let id: SessionId = id.parse()?;
             context.open()?.read(|snapshot| require_seed(snapshot, &id))?;
-            let command = format!("ao-store session rm {id}");
-            match confirm::ask(context, &format!("delete session {id}"), &command, consent)? {
+            match confirm::ask(context, &format!("delete session {id}"), consent)? {
                 Answer::No => Ok(()),
                 Answer::Yes => remove(context, id),
             }
@@ -61,7 +60,7 @@ fn list(context: &Context, filter: &Filter) -> Result<()> {
         return output::document("session.list", &Value::Array(data));
     }
     if sessions.is_empty() {
-        output::say("no sessions; create one: `ao-store session new --project ID`");
+        context.say("no sessions; create one: `ao-store session new --project ID`");
         return Ok(());
     }
     let rows = sessions.into_iter().map(|session| {
@@ -121,7 +120,7 @@ fn get(context: &Context, id: &SessionId, at: Option<Cursor>) -> Result<()> {
     output::bytes(text.as_bytes())
 }
 
-/// Refuses before anybody is asked what the removal itself would refuse.
+/// Fails as the deletion itself would, before the user is asked.
 fn require_seed(snapshot: &Snapshot<'_>, id: &SessionId) -> ao_store::Result<()> {
     match session::is_seed(snapshot, &session::require(snapshot, id)?)? {
         true => Ok(()),
@@ -139,7 +138,7 @@ fn remove(context: &Context, id: SessionId) -> Result<()> {
             output::document("session.rm", &json!({"id": wanted.as_str(), "deleted": true}))
         }
         Deleted::Deleted => {
-            output::say(&format!("session {wanted} deleted; its number is not used again"));
+            output::say(&format!("session {wanted} deleted; its number is never reused"));
             Ok(())
         }
     }

@@ -49,7 +49,7 @@ fn document(context: &Context, stats: &Stats, readers: &[WalReader], now: Timest
     let readers = readers.iter().map(|it| json!({"pid": it.pid, "command": it.command}));
     json!({
         "path": context.database().to_string_lossy(),
-        "schema": SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION,
         "log_id": log.log_id,
         "epoch": log.epoch.0,
         "head": log.head_cursor().to_string(),

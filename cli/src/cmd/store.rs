@@ -1,4 +1,4 @@
-//! The store as a whole: create and migrate it.
+//! Creates and migrates the store.
 
 use ao_store::row::log;
 use ao_store::{SCHEMA_VERSION, Store};
@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output;
 
-/// Creates the store; one that exists is migrated and left as it is.
+/// Creates the store; an existing one is migrated.
 pub(crate) fn init(context: &Context) -> Result<()> {
     let (store, migrated) = Store::create(context.database(), context.options())?;
     let info = store.read(log::info)?;
@@ -19,23 +19,23 @@ pub(crate) fn init(context: &Context) -> Result<()> {
             &json!({
                 "path": context.database().to_string_lossy(),
                 "log_id": info.log_id,
-                "schema": migrated.to,
+                "schema_version": migrated.to,
                 "is_new": is_new,
             }),
         );
     }
-    let what = if is_new { "created" } else { "exists already" };
+    let what = if is_new { "created" } else { "already exists" };
     let database = output::path(context.database());
-    output::say(&format!("store {database} {what}; next: `ao-store up`"));
+    context.say(&format!("store {database} {what}; next: `ao-store up`"));
     Ok(())
 }
 
-/// Applies pending migrations, or with `check` only says whether there are some.
+/// Applies pending migrations; with `check`, only reports whether there are some.
 pub(crate) fn migrate(context: &Context, check: bool) -> Result<()> {
     if check {
         let found = Store::schema_version(context.database(), context.options())?;
         return match found {
-            SCHEMA_VERSION => say_migrated(context, found, &[]),
+            SCHEMA_VERSION => report_migrated(context, found, &[]),
             found if found > SCHEMA_VERSION => {
                 Err(ao_store::Error::SchemaTooNew { found, known: SCHEMA_VERSION }.into())
             }
@@ -43,10 +43,10 @@ pub(crate) fn migrate(context: &Context, check: bool) -> Result<()> {
         };
     }
     let migrated = Store::migrate(context.database(), context.options())?;
-    say_migrated(context, migrated.from, &migrated.applied)
+    report_migrated(context, migrated.from, &migrated.applied)
 }
 
-fn say_migrated(context: &Context, from: u32, applied: &[String]) -> Result<()> {
+fn report_migrated(context: &Context, from: u32, applied: &[String]) -> Result<()> {
     if context.is_json {
         let data = json!({"from": from, "to": SCHEMA_VERSION, "applied": applied});
         return output::document("store.migrate", &data);
@@ -54,6 +54,6 @@ fn say_migrated(context: &Context, from: u32, applied: &[String]) -> Result<()> 
     for migration in applied {
         output::say(&format!("applied {migration}"));
     }
-    output::say(&format!("the schema is {SCHEMA_VERSION}, as this program needs it"));
+    output::say(&format!("the schema has version {SCHEMA_VERSION}, which is current"));
     Ok(())
 }

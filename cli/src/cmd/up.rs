@@ -1,7 +1,7 @@
-//! The main job: a store, this repository in it, and its changes as they come.
+//! `up`: creates the store, registers a repository, observes it, and follows the changes.
 //!
-//! The observer runs beside the stream. When another process observes for the store, it waits for
-//! its turn.
+//! The observer runs in a thread beside the stream. While another process observes for the store, it
+//! waits.
 
 use std::path::Path;
 
@@ -23,16 +23,16 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
     let (store, migrated) = Store::create(context.database(), context.options())?;
     let what = if migrated.from == 0 { "created" } else { "opened" };
     context.say(&format!("store {} {what}", output::path(context.database())));
-    // From here on, so that the registration is the first change that is seen.
+    // Before the registration, so that it is the first change of the stream.
     let start = Start::Cursor(store.read(|snapshot| snapshot.head())?);
     match register(context, &store, path) {
         Err(Error::NotAGitRepo(_)) => {
             let path = output::path(path);
-            context.say(&format!("{path} is no git repository; going on without it"));
+            context.say(&format!("{path} is not a git repository; continuing without it"));
         }
         other => other?,
     }
-    // It goes on beside the stream, and ends with it.
+    // Runs until the stream ends.
     let _observer = (!args.no_observe).then(|| Beside::begin(&store, api)).transpose()?;
     let format = tail::default_format(context);
     tail::follow(context, &store, start, format)
@@ -52,10 +52,14 @@ fn register(context: &Context, store: &Store, path: &Path) -> Result<()> {
                     .say(&format!("next: `ao-store session new --project {id} --branch BRANCH`"));
                 return Ok(());
             }
-            // Another `up` was faster.
+            // Another process may have registered it in the meantime.
             Err(error) => registered()?.ok_or(error)?,
         },
     };
-    context.say(&format!("project {} is registered: {}", known.id, output::printable(&root)));
+    context.say(&format!(
+        "project {} is already registered: {}",
+        known.id,
+        output::printable(&root)
+    ));
     Ok(())
 }

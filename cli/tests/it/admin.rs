@@ -22,24 +22,24 @@ fn prune_shows_what_it_would_cut_off_before_it_does() {
     env.ok(&["consumer", "create", "loose", "--from", "1-2", "--policy", "none"]);
     let plan = env.json("prune.plan", &["prune", "--keep-events", "2", "--dry-run"]);
     assert_eq!(
-        (&plan["events"], &plan["target"], &plan["wanted"]),
+        (&plan["changes"], &plan["target"], &plan["wanted"]),
         (&json!(4), &json!("1-4"), &json!("1-8"))
     );
-    assert_eq!(plan["held"][0], json!({"by": "consumer slow", "cursor": "1-4"}));
+    assert_eq!(plan["held"][0], json!({"holder": "consumer slow", "cursor": "1-4"}));
     assert_eq!(plan["cut_off"], json!(["loose"]));
     let text = env.ok(&["prune", "--keep-events", "2", "--dry-run"]);
-    assert!(text.contains("would go   4 changes up to 1-4"), "{text}");
+    assert!(text.contains("to delete  4 changes up to 1-4"), "{text}");
     assert!(text.contains("held by    consumer slow at 1-4"), "{text}");
     assert!(text.contains("cut off    consumer loose"), "{text}");
     assert_eq!(env.head(), "1-10");
     env.refused(&["prune", "--keep-events", "2"], 2, "USAGE");
     let pruned = env.json("prune", &["prune", "--keep-events", "2", "--yes"]);
-    assert_eq!((&pruned["events"], &pruned["floor"]), (&json!(4), &json!("1-4")));
+    assert_eq!((&pruned["changes"], &pruned["floor"]), (&json!(4), &json!("1-4")));
     env.refused(&["consumer", "pull", "loose"], 7, "CURSOR_EXPIRED");
     env.refused(&["consumer", "seek", "loose", "--to", "1-3"], 7, "CURSOR_EXPIRED");
     let doctor = env.run(&["doctor"]);
     assert_eq!(doctor.code, 0, "to be cut off is what its policy agrees to: {}", doctor.stdout);
-    assert!(doctor.stdout.contains("consumer loose cannot go on"), "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("consumer loose cannot continue"), "{}", doctor.stdout);
     env.ok(&["consumer", "seek", "loose", "--to", "beginning"]);
     env.ok(&["consumer", "pull", "loose"]);
     env.ok(&["consumer", "pull", "slow"]);
@@ -67,7 +67,7 @@ fn rules_are_stored_shown_and_taken_by_prune() {
     let args = ["retention", "set", "--keep-events", "3", "--max-bytes", "1GiB"];
     let shown = env.json("retention.show", &args);
     assert_eq!(shown["rules"], json!({"keep_days": null, "keep_events": 3, "max_bytes": 1 << 30}));
-    assert_eq!(shown["events"], 3);
+    assert_eq!(shown["changes"], 3);
     env.ok(&["prune", "--yes"]);
     assert_eq!(env.json("store.status", &["status"])["floor"], "1-3");
     assert!(env.ok(&["retention", "off"]).contains("every change is kept"));
@@ -196,7 +196,7 @@ fn an_export_is_the_whole_store() {
     assert_eq!((&imported["cursor"], &imported["bad_total"]), (&json!("2-4"), &json!(0)));
     let sums = |env: &TestEnv| {
         let report = env.json("verify", &["verify", "--deep"]);
-        (report["tables"].clone(), report["log"].clone())
+        (report["tables"].clone(), report["log_digest"].clone())
     };
     assert_eq!(sums(&env), sums(&other));
     assert_eq!(other.ok(&["session", "new", "--project", "demo"]), "demo-4\n");

@@ -23,14 +23,14 @@ fn init_creates_a_private_store_once() {
     let first = env.json("store.init", &["init"]);
     assert_eq!(first["path"], text(&env.database()));
     assert_eq!(first["is_new"], true);
-    assert_eq!(first["schema"], ao_store::SCHEMA_VERSION);
+    assert_eq!(first["schema_version"], ao_store::SCHEMA_VERSION);
     assert_eq!(first["log_id"].as_str().unwrap().len(), 32);
     assert_eq!((mode(&env.path("data")), mode(&env.database())), (0o700, 0o600));
     let second = env.json("store.init", &["init"]);
     assert_eq!((&second["is_new"], &second["log_id"]), (&json!(false), &first["log_id"]));
     let output = env.run(&["init"]);
     assert_eq!((output.code, output.stdout.as_str()), (0, ""));
-    assert!(output.stderr.contains("exists already"), "{}", output.stderr);
+    assert!(output.stderr.contains("already exists"), "{}", output.stderr);
 }
 
 #[test]
@@ -114,6 +114,21 @@ fn the_data_directory_is_the_flag_then_the_variable_then_the_default() {
         env.path("some/relative/dir/ao.db")
     );
     env.refused(&["status", "--data-dir", ""], 2, "USAGE");
+}
+
+#[test]
+fn the_next_command_carries_the_options_of_the_user() {
+    let env = TestEnv::empty();
+    let dir = env.path("my data");
+    let dir = ["--data-dir", text(&dir)];
+    let run = |args: &[&str]| env.run(&[args, &dir].concat()).stderr;
+    let program = format!("`ao-store --data-dir '{}'", dir[1]);
+    assert!(run(&["status"]).contains(&format!("hint: create it: {program} init`")));
+    assert!(run(&["init"]).contains(&format!("next: {program} up`")));
+    env.ok(&[&["consumer", "create", "idx"][..], &dir].concat());
+    let refused = run(&["consumer", "rm", "idx", "--force"]);
+    let command = format!("`ao-store consumer rm idx --force --data-dir '{}' --yes`", dir[1]);
+    assert!(refused.contains(&format!("hint: confirm it: {command}")), "{refused}");
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn a_delivery_that_is_sent_again_is_a_duplicate() {
     let again = env.json("observe.deliver", &[&args[..], &id].concat());
     assert_eq!(again, json!([{"outcome": "duplicate", "delivery_id": id[1]}]));
     let output = env.run(&[&args[..], &id].concat());
-    assert_eq!(output.stderr, format!("duplicate: delivery {} was taken before\n", id[1]));
+    assert_eq!(output.stderr, format!("duplicate: delivery {} was already applied\n", id[1]));
     assert_eq!((output.code, env.head()), (0, head));
     let without = env.json("observe.deliver", &args);
     assert_eq!(

@@ -110,7 +110,7 @@ fn what_stands_before_a_bad_document_stays_applied_and_is_said() {
         if is_plain {
             let stderr = &output.stderr;
             assert!(
-                stderr.contains("2 document(s) before the error were taken; they stand"),
+                stderr.contains("2 document(s) before the error were applied and stay applied"),
                 "{stderr}"
             );
             assert!(stderr.contains(&format!("error[{code}]: ")), "{stderr}");
@@ -279,7 +279,7 @@ fn an_unknown_event_or_a_payload_of_another_shape_is_refused() {
     let output = env.feed(&["observe", "deliver", "-", "--event=pull_request"], two);
     assert_eq!(output.code, 2);
     assert!(
-        output.stderr.contains("1 document(s) before the error were taken; they stand"),
+        output.stderr.contains("1 document(s) before the error were applied and stay applied"),
         "{}",
         output.stderr
     );

@@ -275,7 +275,7 @@ fn up_creates_the_store_registers_the_repository_and_follows() {
     assert_eq!((output.code, stopped), (130, Some("stopped: cursor 1-2")));
     let again = up(&env, "shop");
     again.until_said("opened");
-    again.until_said("project shop is registered: ");
+    again.until_said("project shop is already registered: ");
     again.until_said("ready: cursor 1-2");
 }
 
@@ -283,7 +283,7 @@ fn up_creates_the_store_registers_the_repository_and_follows() {
 fn up_outside_a_repository_follows_all_the_same() {
     let env = TestEnv::empty();
     let live = up(&env, "home");
-    live.until_said("home is no git repository; going on without it");
+    live.until_said("home is not a git repository; continuing without it");
     live.until_said("ready: cursor 1-0");
     live.signal(Signal::INT);
     assert_eq!(live.end().code, 130);

@@ -44,7 +44,7 @@ pub(in crate::cmd) fn read_all(file: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The outcomes so far.
+/// The outcomes of the documents so far.
 pub(in crate::cmd) struct Report {
     is_json: bool,
     pub(in crate::cmd) documents: u64,
@@ -56,11 +56,11 @@ impl Report {
         Report { is_json, documents: 0, outcomes: Vec::new() }
     }
 
-    /// Text goes out at once; JSON is one document at the end.
+    /// Prints the text at once; JSON is one document at the end.
     pub(in crate::cmd) fn add(&mut self, outcome: Value, text: String) {
         self.outcomes.push(outcome);
         if !self.is_json {
-            // It may quote what the payload says.
+            // It may quote the payload.
             output::say(&output::printable(&text));
         }
     }
@@ -93,11 +93,13 @@ impl Report {
         Ok(())
     }
 
-    /// Says what was applied before the failure: those changes stand.
+    /// Reports how many documents were applied before the failure.
     pub(in crate::cmd) fn fail(self, error: Error) -> Result<()> {
         let applied = self.documents;
         if applied > 0 && !self.is_json {
-            output::say(&format!("{applied} document(s) before the error were taken; they stand"));
+            output::say(&format!(
+                "{applied} document(s) before the error were applied and stay applied"
+            ));
         }
         Err(Error::Document { applied, source: Box::new(error) })
     }

@@ -201,7 +201,7 @@ fn a_claim_tracks_a_new_pull_request_or_takes_it_over() {
         env.refused(&["pr", "claim", "demo-2", "octo/hello#7"], 5, "SESSION_TERMINATED");
     }
     let text = env.run(&["pr", "claim", "demo-1", pr]).stderr;
-    assert_eq!(text, "github.com/octo/hello#7 is owned by demo-1 already\n");
+    assert_eq!(text, "github.com/octo/hello#7 is already owned by demo-1\n");
 }
 
 #[test]

@@ -1,0 +1,85 @@
+//! The end of the program: its exit status, and the error as text or JSON.
+
+use std::process::ExitCode;
+
+use ao_store::Code;
+use clap::error::ErrorKind;
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::hint;
+use crate::invocation::Invocation;
+use crate::output::{Ended, printable, say};
+
+/// Ends the program.
+pub(crate) fn exit(result: Result<Ended>, invocation: &Invocation, is_json: bool) -> ExitCode {
+    match result {
+        Ok(Ended::Done) => ExitCode::SUCCESS,
+        Ok(Ended::Findings) => ExitCode::from(Code::Corrupt.exit_code()),
+        Ok(Ended::BySignal(signal)) => ExitCode::from(signal.exit_code()),
+        Err(Error::BrokenPipe) => ExitCode::from(141),
+        Err(error) => {
+            report(&error, invocation, is_json);
+            ExitCode::from(error.code().exit_code())
+        }
+    }
+}
+
+fn report(error: &Error, invocation: &Invocation, is_json: bool) {
+    let hint = hint::of(error, invocation);
+    if is_json {
+        let mut message = invocation.complete(&error.to_string());
+        for cause in error.causes() {
+            message = format!("{message}: {cause}");
+        }
+        say(&json_error(error.code(), &message, &hint, &error.details()));
+        return;
+    }
+    let red = anstyle::AnsiColor::Red.on_default().bold();
+    let what = printable(&invocation.complete(&error.to_string()));
+    say(&format!("{red}error[{}]{red:#}: {what}", error.code().name()));
+    for cause in error.causes() {
+        say(&format!("  caused by: {}", printable(&cause)));
+    }
+    say_hint(&printable(&hint));
+}
+
+fn say_hint(hint: &str) {
+    let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
+    say(&format!("{cyan}hint{cyan:#}: {hint}"));
+}
+
+fn json_error(code: Code, message: &str, hint: &str, details: &Value) -> String {
+    json!({"error": {
+        "code": code.name(),
+        "message": message,
+        "hint": hint,
+        "details": details,
+        "exit_code": code.exit_code(),
+    }})
+    .to_string()
+}
+
+/// Ends the program when the command line is wrong or asks for help.
+pub(crate) fn usage(error: &clap::Error, is_json: bool) -> ExitCode {
+    let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if is_answer {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if is_json {
+        let text = error.render().to_string();
+        let what = text.split("\n\nUsage:").next().unwrap_or_default();
+        let words: Vec<_> = what.trim_start_matches("error: ").split_whitespace().collect();
+        say(&json_error(Code::Usage, &words.join(" "), hint::of_usage(), &json!({})));
+    } else {
+        let text = error.render().ansi().to_string();
+        // The last paragraph of clap names --help, as the hint does.
+        let what = text.rsplit_once("\n\nFor more information").map_or(text.as_str(), |cut| cut.0);
+        say(what.replacen("error:", "error[USAGE]:", 1).trim_end());
+        if error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            say_hint(hint::of_usage());
+        }
+    }
+    ExitCode::from(Code::Usage.exit_code())
+}
