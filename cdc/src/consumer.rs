@@ -1,8 +1,8 @@
-//! A durable consumer as its owner holds it: a tail from where it acknowledged, under a lease.
+//! A durable consumer in the hands of its owner: a tail from its last acknowledgement, under a lease.
 //!
-//! Acknowledgements are cumulative and coalesced: many become one write. What is in memory when the
-//! process is killed is delivered again, never lost. Once another owner has the lease, every
-//! acknowledgement of this one is refused.
+//! Acknowledgements are cumulative and coalesced: many become one write. Changes whose
+//! acknowledgement was not written when the process is killed are delivered again, never lost. Once
+//! another owner has the lease, every acknowledgement of this one is refused.
 
 use std::time::{Duration, Instant};
 
@@ -15,35 +15,35 @@ use crate::filter::Filter;
 use crate::owner::Owner;
 use crate::tail::{LONGEST_WAIT, Start, Tail};
 
-/// How long a lease lasts that is not renewed.
+/// How long a lease lasts without renewal.
 pub const LEASE: Duration = Duration::from_secs(10);
-/// The longest that an acknowledgement waits for others.
+/// The maximum delay of an acknowledgement that waits for others.
 const ACK_EVERY: Duration = Duration::from_millis(100);
-/// Acknowledged changes that are worth a write at once.
+/// This many acknowledged changes are written at once.
 const ACK_EVENTS: i64 = 1000;
-/// The name that stands for writes of bookkeeping.
+/// The actor of writes of bookkeeping.
 const ACTOR: &str = "consumer";
 
-/// What to do about an owner that still has the lease.
+/// What to do about another owner that still has the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takeover {
-    /// Leave it alone, unless its process is known to have ended.
+    /// Refuse, unless its process is known to have ended.
     IfGone,
     /// Fence it off.
     Always,
 }
 
-/// Changes that were handed out and wait to be acknowledged by their cursor.
+/// Changes that were delivered and wait to be acknowledged by their cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "acknowledge its cursor once the changes are dealt with, or they come again"]
+#[must_use = "acknowledge its cursor once the changes are processed, or they are delivered again"]
 pub struct Delivery {
-    /// The changes that pass the filter; none when only others came, whose position still counts.
+    /// The changes that pass the filter; may be empty, and its cursor counts all the same.
     pub changes: Vec<Change>,
-    /// Everything up to here is in this delivery or does not pass.
+    /// Everything up to here was delivered or does not pass.
     pub cursor: Cursor,
 }
 
-/// A consumer under lease. Dropping it writes what was acknowledged and gives the lease up.
+/// A consumer under lease. Dropping it writes what was acknowledged and releases the lease.
 #[derive(Debug)]
 pub struct Consumer {
     tail: Tail,
@@ -53,7 +53,7 @@ pub struct Consumer {
     lease: Held,
 }
 
-/// A lease, given up when dropped.
+/// A lease that is released when dropped.
 #[derive(Debug)]
 struct Held {
     store: Store,
@@ -62,8 +62,8 @@ struct Held {
 }
 
 impl Consumer {
-    /// Takes the lease and begins after the last acknowledgement. A `filter` that is given must be the
-    /// one that the consumer was created with.
+    /// Takes the lease and begins after the last acknowledgement. If a `filter` is given, it must equal
+    /// the one that the consumer was created with.
     ///
     /// # Errors
     /// `CONSUMER_NOT_FOUND`, `CONSUMER_FILTER_MISMATCH`, `LEASE_HELD`; the cursor errors when its
@@ -81,20 +81,15 @@ impl Consumer {
             let (name, stored) = (name.clone(), found.filter);
             return Err(Error::Store(ao_store::Error::ConsumerFilter { name, stored }));
         }
-        let is_gone = found.lease.as_ref().is_some_and(|lease| Owner::is_gone(&lease.owner));
-        let displace = (is_gone || takeover == Takeover::Always).then_some(found.generation);
-        let (leased, owner) = (name.clone(), owner.to_string());
-        let leased = store
-            .write(now(), move |tx| consumer::acquire(tx, &leased, &owner, LEASE, displace))?
-            .value;
-        let lease = Held { store: store.clone(), name: leased.name, generation: leased.generation };
-        // What the owner before acknowledged last counts: the lease comes first.
-        let acked = leased.acked;
+        // The lease comes first: the last acknowledgement of its previous owner counts.
+        let leased = acquire(store, name, &owner.to_string(), LEASE, takeover)?;
+        let (name, generation, acked) = (leased.name, leased.generation, leased.acked);
+        let lease = Held { store: store.clone(), name, generation };
         let tail = Tail::open(store, Start::Cursor(acked), stored)?;
         Ok(Consumer { lease, tail, acked, stored: acked, written: Instant::now() })
     }
 
-    /// Where it reads.
+    /// The tail that it reads.
     pub fn tail_mut(&mut self) -> &mut Tail {
         &mut self.tail
     }
@@ -105,7 +100,7 @@ impl Consumer {
         self.tail.cursor()
     }
 
-    /// The next changes, at most `limit` looked at; `None` when nothing came in time.
+    /// The next changes, from at most `limit` scanned ones; `None` when none came in time.
     ///
     /// # Errors
     /// Those of [`Tail::visit`]; `LEASE_LOST`.
@@ -127,9 +122,13 @@ impl Consumer {
             if left.is_zero() {
                 return Ok(None);
             }
-            let longest = if self.acked == self.stored { LEASE / 4 } else { ACK_EVERY };
-            self.tail.wait(left.min(longest))?;
+            self.tail.wait(left.min(self.longest_wait()))?;
         }
+    }
+
+    /// How long [`Consumer::keep`] may wait to be called.
+    pub(crate) fn longest_wait(&self) -> Duration {
+        if self.acked == self.stored { LEASE / 4 } else { ACK_EVERY }
     }
 
     /// Acknowledges everything up to `cursor`. It is written within 100 ms of the next call of
@@ -137,7 +136,7 @@ impl Consumer {
     ///
     /// # Errors
     /// `LEASE_LOST` when another owner has it; nothing was acknowledged then. `CURSOR_IN_FUTURE` and
-    /// `CURSOR_EPOCH_MISMATCH` for what was never read here.
+    /// `CURSOR_EPOCH_MISMATCH` for a cursor that was never read here.
     pub fn ack(&mut self, cursor: Cursor) -> Result<()> {
         let read = self.tail.cursor();
         if cursor.epoch != read.epoch {
@@ -152,7 +151,7 @@ impl Consumer {
         if many { self.flush() } else { self.keep() }
     }
 
-    /// Writes what is due and keeps the lease; to be called every second or so while nothing comes.
+    /// Writes what is due and renews the lease; call it every second or so while nothing comes.
     ///
     /// # Errors
     /// `LEASE_LOST`.
@@ -178,13 +177,30 @@ impl Consumer {
     }
 }
 
+/// Takes the lease of a consumer, also from an owner that is known to have ended.
+pub(crate) fn acquire(
+    store: &Store,
+    name: &ConsumerName,
+    owner: &str,
+    ttl: Duration,
+    takeover: Takeover,
+) -> Result<consumer::Consumer> {
+    let found = store.read(|snapshot| consumer::require(snapshot, name))?;
+    let is_gone = found.lease.is_some_and(|lease| Owner::is_gone(&lease.owner));
+    let displace = (is_gone || takeover == Takeover::Always).then_some(found.generation);
+    let (name, owner) = (name.clone(), owner.to_owned());
+    let leased =
+        store.write(now(), move |tx| consumer::acquire(tx, &name, &owner, ttl, displace))?;
+    Ok(leased.value)
+}
+
 impl Drop for Consumer {
     fn drop(&mut self) {
         if self.acked == self.stored {
             return;
         }
         if let Err(error) = self.flush() {
-            // It comes again.
+            // The changes are delivered again.
             tracing::debug!(%error, "an acknowledgement was not written");
         }
     }
@@ -195,8 +211,8 @@ impl Drop for Held {
         let (name, generation) = (self.name.clone(), self.generation);
         let release = move |tx: &ao_store::Tx<'_>| consumer::release(tx, &name, generation);
         if let Err(error) = self.store.write(now(), release) {
-            // It ends by itself.
-            tracing::debug!(%error, "a lease was not given up");
+            // It expires by itself.
+            tracing::debug!(%error, "a lease was not released");
         }
     }
 }

@@ -1,16 +1,18 @@
-//! The change stream: every committed change of a fact, in order, without a gap, from any position.
+//! The change stream: every committed change, in order, without a gap, from any position.
 //!
 //! * [`Tail`] reads the log from a position on and waits for more.
-//! * [`Changes`] is a tail as an iterator; [`ChangeReceiver`] one as a channel; with the feature
-//!   `tokio`, `TailStream` is one as a stream.
-//! * [`Fanout`] decodes each change once for any number of subscribers. A subscriber that falls
-//!   behind reads the log at its own pace; it is never dropped and holds nobody up.
-//! * [`Consumer`] is a durable named cursor under a lease; [`SnapshotReader`] gives the rows as they
+//! * [`Changes`] is a tail as an iterator and [`ChangeReceiver`] a tail as a channel; with the feature
+//!   `tokio`, `TailStream` is a tail as a stream.
+//! * [`Fanout`] decodes each change once for any number of subscribers. A subscriber that does not
+//!   keep up falls back to catch-up reads; it is never dropped and delays no other.
+//! * [`Consumer`] is a durable named cursor under a lease; [`SnapshotReader`] reads the rows as they
 //!   were at a cursor, then the stream from there.
+//! * [`Feed`] is the protocol of all of these for a transport: it renders hello, rows, changes,
+//!   bookmarks and bye, and acknowledges what was written.
 //!
 //! Delivery is ordered by seq and gap-free within retention; a position that cannot be resumed is a
-//! typed error, never a silent skip. After a crash a consumer may see a change again: the key to
-//! recognise it is (log, epoch, seq). No read transaction is held while a consumer works.
+//! typed error, never a silent skip. After a crash a consumer may receive a change again: its key is
+//! (log, epoch, seq). No read transaction is held while a consumer works.
 //!
 //! ```
 //! use ao_cdc::{Filter, Start, Tail};
@@ -29,6 +31,7 @@ mod changes;
 mod consumer;
 mod error;
 mod fanout;
+mod feed;
 mod filter;
 mod owner;
 mod snapshot;
@@ -43,6 +46,7 @@ pub use changes::{ChangeReceiver, Changes, Event};
 pub use consumer::{Consumer, Delivery, LEASE, Takeover};
 pub use error::{Error, Result};
 pub use fanout::Fanout;
+pub use feed::{Feed, FeedOptions, Item, Origin, Render, Step};
 pub use filter::Filter;
 pub use owner::Owner;
 pub use snapshot::{RESERVATION, Reservation, Rows, SnapshotReader};

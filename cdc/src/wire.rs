@@ -1,7 +1,7 @@
-//! Changes as text: NDJSON and CloudEvents, spliced from the stored JSON without parsing it.
+//! Changes as text: NDJSON and CloudEvents, built from the stored JSON without parsing it.
 //!
-//! One object a line. The images are valid JSON by construction (SQLite made them), so they are
-//! copied as they are; everything else is escaped. Formats only grow: readers ignore unknown fields.
+//! One object per line. The images are valid JSON by construction (SQLite made them), so they are
+//! copied unchanged; everything else is escaped. Formats only grow: readers ignore unknown fields.
 
 use ao_store::row::change::ChangeRef;
 use ao_store::row::consumer::Generation;
@@ -10,7 +10,7 @@ use ao_store::state::RowAt;
 use ao_store::{Cursor, Epoch, Error, Timestamp};
 use jiff::Timestamp as Instant;
 
-/// Which images stand in a line.
+/// Which row images a line contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Images {
     /// The row before and after.
@@ -18,7 +18,7 @@ pub enum Images {
     Full,
     /// The row after only.
     After,
-    /// None: the key tells what to look at.
+    /// None: the key identifies the row.
     None,
 }
 
@@ -96,7 +96,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Appends a control line of the native format: no event, so it has no `seq`.
+    /// Appends a control line of the native format. It is no event, so it has no `seq`.
     pub fn control(&mut self, control: &Control<'_>, out: &mut Vec<u8>) {
         raw(out, "{\"v\":1,\"control\":\"");
         raw(out, control.name());
@@ -107,8 +107,7 @@ impl Encoder {
         raw(out, "}\n");
     }
 
-    /// Appends a control line as a CloudEvent of the type `ao_store.<control>`. Its `id` is none that
-    /// an event has.
+    /// Appends a control line as a CloudEvent of the type `ao_store.<control>`. No event has its `id`.
     pub fn control_cloudevent(&mut self, control: &Control<'_>, at: Timestamp, out: &mut Vec<u8>) {
         raw(out, "{\"specversion\":\"1.0\",\"id\":");
         let subject = match control {
@@ -129,16 +128,16 @@ impl Encoder {
         raw(out, "}}\n");
     }
 
-    /// What a control line says beside its cursor, each with a comma before it.
+    /// The fields of a control line other than its cursor, each with a comma before it.
     fn control_fields(&mut self, control: &Control<'_>, out: &mut Vec<u8>) {
         match control {
-            Control::Hello { log: Hello { log, .. }, lease } => {
-                raw(out, ",\"log\":");
+            Control::Hello { log, lease, .. } => {
+                raw(out, ",\"log_id\":");
                 string(out, &log.log_id);
                 for (name, seq) in [("floor", log.floor), ("head", log.head)] {
                     raw(out, &format!(",\"{name}\":\"{}\"", log.cursor(seq)));
                 }
-                raw(out, &format!(",\"schema\":{}", ao_store::SCHEMA_VERSION));
+                raw(out, &format!(",\"schema_version\":{}", ao_store::SCHEMA_VERSION));
                 if let Some(lease) = lease {
                     raw(out, &format!(",\"lease\":{}", lease.0));
                 }
@@ -180,14 +179,14 @@ impl Encoder {
             self.set_second(second);
         }
         raw(out, &self.date);
-        // Three digits: of 1007 the last ones are 007.
+        // Exactly three digits: 7 becomes 1007, whose last three are 007.
         raw(out, ".");
         raw(out, &itoa::Buffer::new().format(ms + 1000)[1..]);
         raw(out, "Z");
     }
 
     fn set_second(&mut self, second: i64) {
-        // A foreign writer cannot choose a time, so one out of range is damage: show the nearest.
+        // No writer can choose a time, so one out of range is damage: show the nearest.
         let nearest = if second < 0 { Instant::MIN } else { Instant::MAX };
         let instant = Instant::from_second(second).unwrap_or(nearest);
         self.date = instant.strftime("%Y-%m-%dT%H:%M:%S").to_string();
@@ -195,56 +194,49 @@ impl Encoder {
     }
 }
 
-/// A line of a stream that is no event.
+/// A line of a stream that is not an event.
 #[derive(Debug, Clone, Copy)]
 pub enum Control<'a> {
-    /// The first line: which log, and where it stands; the lease of a consumer.
+    /// The first line.
     Hello {
-        /// The position and the log.
-        log: Hello<'a>,
-        /// To be given with acknowledgements from elsewhere.
+        /// The position at which the stream begins.
+        cursor: Cursor,
+        /// The identity and bounds of the log.
+        log: &'a LogInfo,
+        /// The lease under which another process acknowledges.
         lease: Option<Generation>,
     },
     /// The rows that follow are as of this cursor.
     SnapshotBegin(Cursor),
     /// A row of a snapshot.
     Row {
-        /// The moment of the snapshot.
+        /// The cursor of the snapshot.
         cursor: Cursor,
         /// The captured table.
         entity: &'a str,
         /// The row.
         row: &'a RowAt,
     },
-    /// Every row before this line was given: `tail --snapshot --resume` goes on after them.
+    /// Every row before this line was sent: `tail --snapshot --resume` resumes after them.
     Position {
-        /// The moment of the snapshot.
+        /// The cursor of the snapshot.
         cursor: Cursor,
-        /// The position to resume.
+        /// Where to resume.
         resume: &'a str,
     },
-    /// There are no more rows; changes after this cursor follow.
+    /// The snapshot is complete; the changes after this cursor follow.
     SnapshotEnd(Cursor),
-    /// Every change up to here was given or does not pass the filter.
+    /// Every change up to here was sent or does not pass the filter.
     Bookmark {
         /// The position.
         cursor: Cursor,
-        /// The newest change, that one can tell how far behind it is.
+        /// The newest change: it shows how far behind the receiver is.
         head: Cursor,
-        /// When.
+        /// The time of the bookmark.
         at: Timestamp,
     },
-    /// The last line of a stream that ended in order.
+    /// The last line of a stream that ends in order.
     Bye(Cursor),
-}
-
-/// What a stream begins with.
-#[derive(Debug, Clone, Copy)]
-pub struct Hello<'a> {
-    /// Where it begins.
-    pub cursor: Cursor,
-    /// The log.
-    pub log: &'a LogInfo,
 }
 
 impl Control<'_> {
@@ -264,10 +256,10 @@ impl Control<'_> {
 
     const fn cursor(&self) -> Cursor {
         match self {
-            Control::Hello { log, .. } => log.cursor,
             Control::SnapshotBegin(cursor)
             | Control::SnapshotEnd(cursor)
             | Control::Bye(cursor)
+            | Control::Hello { cursor, .. }
             | Control::Row { cursor, .. }
             | Control::Position { cursor, .. }
             | Control::Bookmark { cursor, .. } => *cursor,
@@ -275,7 +267,7 @@ impl Control<'_> {
     }
 }
 
-/// What the change is about, from the value of `entity` on.
+/// The row that changed, from the value of `entity` on.
 fn subject(change: &ChangeRef<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
     string(out, &change.entity()?);
     raw(out, ",\"op\":");
@@ -289,7 +281,7 @@ fn subject(change: &ChangeRef<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Who made the change, in which transaction, and the images.
+/// The actor, the transaction and the images.
 fn facts(change: &ChangeRef<'_>, images: Images, out: &mut Vec<u8>) -> Result<(), Error> {
     raw(out, ",\"actor\":");
     optional(out, change.actor()?.as_deref());
@@ -317,8 +309,7 @@ fn integer(out: &mut Vec<u8>, number: i64) {
     raw(out, itoa::Buffer::new().format(number));
 }
 
-/// A JSON string. Almost every one needs no escape, and looking for one is faster than looking up
-/// each byte.
+/// A JSON string. Almost no text needs an escape, and one scan is faster than a lookup per byte.
 fn string(out: &mut Vec<u8>, text: &str) {
     if text.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\') {
         // Writing to a `Vec` cannot fail.

@@ -11,10 +11,10 @@ mod error;
 mod exit;
 mod hint;
 mod invocation;
-mod lines;
 mod metrics;
 mod output;
 mod pretty;
+mod printer;
 mod signal;
 mod view;
 

@@ -1,9 +1,9 @@
 //! Durable consumers: create, list, inspect, pull, acknowledge, move, remove.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ao_cdc::wire::Encoder;
-use ao_cdc::{Filter, Owner, Start, Tail};
+use ao_cdc::wire::Images;
+use ao_cdc::{Feed, FeedOptions, Filter, Origin, Start, Step, Tail};
 use ao_store::row::consumer::{self, Bounds, Fence, Generation, NewConsumer, Policy};
 use ao_store::row::log;
 use ao_store::{ConsumerName, Cursor, Store, Timestamp};
@@ -14,13 +14,8 @@ use crate::cmd::tail;
 use crate::confirm::{self, Answer};
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
-use crate::lines::Lines;
+use crate::printer::Printer;
 use crate::{output, view};
-
-/// Changes read at once while pulling.
-const BATCH: usize = 512;
-/// How often a waiting pull looks whether anybody still reads.
-const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
@@ -156,7 +151,7 @@ fn show(
     output::line(name.as_str())
 }
 
-/// Prints what comes next and leaves the position where it is.
+/// Prints the next changes without acknowledging them.
 fn pull(
     context: &Context,
     name: &ConsumerName,
@@ -164,53 +159,30 @@ fn pull(
     wait: Duration,
     lease: Option<Duration>,
 ) -> Result<()> {
-    let store = context.open()?;
-    // The lease first: what its owner before acknowledged last counts.
-    let lease = lease.map(|ttl| take_lease(&store, name, ttl)).transpose()?;
-    let found = store.read(|snapshot| consumer::require(snapshot, name))?;
-    let mut changes =
-        Tail::open(&store, Start::Cursor(found.acked), Filter::from_json(&found.filter)?)?;
-    let encoder = Encoder::new(changes.log_id(), changes.cursor().epoch);
-    let mut lines = Lines::new(encoder, Format::Ndjson, Some(Duration::MAX));
-    lines.hello(changes.cursor(), &changes.log()?, lease)?;
-    let deadline = std::time::Instant::now() + wait.min(Duration::from_secs(86_400 * 365));
-    let (mut seen, mut done) = (0, changes.cursor());
-    while seen < count {
-        let (mut matched, mut last) = (0, None);
-        let visited = changes.visit(BATCH, |change| {
-            if seen + matched == count {
-                return Ok(());
-            }
-            matched += 1;
-            last = Some(change.seq());
-            lines.change(change)
-        })?;
-        seen += matched;
-        done = changes.cursor();
-        if let Some(last) = last.filter(|_| seen == count) {
-            done.seq = last;
-        }
-        lines.flush(done, || Ok(done))?;
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
-        if visited.is_at_head && (seen > 0 || left.is_zero()) {
-            break;
-        }
-        if visited.is_at_head && !changes.wait(left.min(TICK))? && tail::is_output_closed() {
-            return Err(Error::BrokenPipe);
+    // An owner that cannot be looked up keeps the lease until it expires, also when this process has
+    // ended.
+    let lease = lease.map(|ttl| (ttl, format!("pull by pid {}", std::process::id())));
+    let options = FeedOptions {
+        heartbeat: Some(Duration::MAX),
+        limit: Some(count),
+        ..FeedOptions::default()
+    };
+    let origin = Origin::Peek { name: name.clone(), lease };
+    let feed = Feed::open(&context.open()?, origin, &options).map_err(|error| match error {
+        // The hint to a lease that is held depends on the command: only `tail` can take it over.
+        ao_cdc::Error::Store(error) => Error::Store(error),
+        error => error.into(),
+    })?;
+    let mut printer = Printer::new(feed, Format::Ndjson, Images::Full);
+    let started = Instant::now();
+    loop {
+        let left = wait.saturating_sub(started.elapsed());
+        let step = printer.next(left.min(tail::TICK))?;
+        let is_over = printer.feed.sent() > 0 || started.elapsed() >= wait;
+        if step == Step::Complete || (step == Step::AtHead && is_over) {
+            return printer.bookmark();
         }
     }
-    lines.bookmark(done, changes.log()?.head_cursor())
-}
-
-/// A lease that outlives this process: an owner that cannot be looked up ends by its time only.
-fn take_lease(store: &Store, name: &ConsumerName, ttl: Duration) -> Result<Generation> {
-    let found = store.read(|snapshot| consumer::require(snapshot, name))?;
-    let is_gone = found.lease.as_ref().is_some_and(|lease| Owner::is_gone(&lease.owner));
-    let displace = is_gone.then_some(found.generation);
-    let (name, owner) = (name.clone(), format!("pull by pid {}", std::process::id()));
-    let leased =
-        store.write(cause(), move |tx| consumer::acquire(tx, &name, &owner, ttl, displace))?;
-    Ok(leased.value.generation)
 }
 
 fn acknowledge(
