@@ -1,11 +1,11 @@
-//! Why a tail ended; each error has one code of the store's registry.
+//! The errors of this crate; each has one code of the store's registry.
 
 use ao_store::Code;
 
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a tail ended.
+/// Why a stream ended or could not begin.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,13 +15,13 @@ pub enum Error {
     /// A filter names a type that no change has.
     #[error("no change has the type {0:?}")]
     UnknownType(String),
-    /// A filter names a kind of thing that has no changes.
-    #[error("nothing of the kind {0:?} has changes")]
+    /// A filter names an entity that has no changes.
+    #[error("there is no entity {0:?} in the log")]
     UnknownEntity(String),
     /// The types and entities of a filter exclude each other.
     #[error("no change of these entities has one of these types")]
     NothingMatches,
-    /// The position of a snapshot is not one that was given out, or is of another filter.
+    /// A text is not the position of a snapshot, or belongs to another filter.
     #[error("this is not the position of a snapshot with this filter")]
     InvalidPosition,
     /// A thread of the stream could not be started.

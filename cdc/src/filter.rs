@@ -1,4 +1,4 @@
-//! Which changes a consumer wants. Values of one kind are alternatives; kinds must all hold.
+//! Which changes pass. Values of one kind are alternatives; every kind must match.
 
 use ao_store::row::change::{Change, ChangeRef};
 use ao_store::state::{ENTITIES, RowAt};
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 
-/// A filter; an empty list lets everything through. The lists are sorted, so that equal filters are
-/// equal values and equal texts.
+/// A filter; an empty list passes everything. The lists are sorted, so equal filters are equal values
+/// and equal texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     types: Vec<String>,
@@ -38,7 +38,7 @@ impl Filter {
         })
     }
 
-    /// The same filter, of these kinds of things only, such as `pr_comment`.
+    /// The same filter for these entities only, such as `pr_comment`.
     ///
     /// # Errors
     /// [`Error::UnknownEntity`] when one of them has no changes; [`Error::NothingMatches`] when none of
@@ -48,7 +48,7 @@ impl Filter {
             return Err(Error::UnknownEntity(unknown.clone()));
         }
         let filter = Filter { entities: sorted(entities), ..self };
-        // Rather now than a stream that is silent for ever.
+        // An error now is better than a stream that never sends anything.
         if filter.entities().is_empty() { Err(Error::NothingMatches) } else { Ok(filter) }
     }
 
@@ -78,14 +78,13 @@ impl Filter {
         self.matches_parts(Some(&change.kind), &change.entity, project, session)
     }
 
-    /// Whether a row of an entity belongs into a snapshot for this filter.
+    /// Whether a row of an entity belongs to a snapshot with this filter.
     #[must_use]
     pub fn matches_row(&self, entity: &str, row: &RowAt) -> bool {
         self.matches_parts(None, entity, row.project.as_deref(), row.session.as_deref())
     }
 
-    /// The kinds of things that it can let through, owners before what they own. Types choose the
-    /// kinds that have them.
+    /// The entities that can pass, owners before what they own. A type selects its entity.
     pub(crate) fn entities(&self) -> Vec<&'static str> {
         let is_wanted = |entity: &&&'static str| {
             (self.entities.is_empty() || self.entities.iter().any(|wanted| wanted == **entity))
@@ -129,7 +128,7 @@ impl Filter {
     /// Reads what [`Filter::to_json`] wrote.
     ///
     /// # Errors
-    /// When it holds a type, entity or id that this program does not know.
+    /// When it contains a type, entity or id that this program does not know.
     pub fn from_json(text: &str) -> Result<Filter> {
         let read: Value = serde_json::from_str(text).unwrap_or_default();
         let list = |name: &str| -> Vec<String> {
@@ -148,7 +147,7 @@ fn sorted<T: Ord>(mut values: Vec<T>) -> Vec<T> {
     values
 }
 
-/// The entity whose changes have a type: its name is what the type begins with.
+/// The entity whose changes have a type: the type begins with its name.
 fn entity_of(kind: &str) -> Option<&'static str> {
     let begins = |entity: &&&str| kind.strip_prefix(**entity).is_some_and(|s| s.starts_with('_'));
     ENTITIES.iter().filter(begins).max_by_key(|entity| entity.len()).copied()
@@ -159,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_alternatives_and_kinds_must_all_hold() {
+    fn values_are_alternatives_and_every_kind_must_match() {
         let filter = Filter::new(
             vec!["pr_created".to_owned(), "pr_updated".to_owned()],
             vec!["demo".parse().unwrap()],

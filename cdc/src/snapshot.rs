@@ -1,9 +1,9 @@
 //! Snapshot, then follow: the rows as they were at one cursor, in chunks, and the stream from there.
 //!
-//! Every chunk shows the same moment although each is a short read of its own, because a row that
-//! changed since is given as the log says it was (`ao_store::state`). So there is no gap and no
-//! duplicate, nothing to merge for the receiver, and a reader that was interrupted goes on where it
-//! was. A reservation holds retention back meanwhile.
+//! Every chunk is a short read of its own, and all show the same point in time: a row that changed
+//! since is restored from the log (`ao_store::state`). So there is no gap and no duplicate, the
+//! receiver merges nothing, and an interrupted reader resumes after its last chunk. Meanwhile a
+//! reservation keeps the changes after the cursor from being pruned.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -19,11 +19,11 @@ use crate::tail::{Start, Tail};
 
 /// Rows in a chunk.
 const CHUNK: usize = 500;
-/// How long a reservation lasts that is not renewed: how long an interrupted snapshot can be resumed
-/// for certain.
+/// How long a reservation lasts without renewal, and so how long an interrupted snapshot can be
+/// resumed for certain.
 pub const RESERVATION: Duration = Duration::from_secs(600);
 
-/// Holds the changes after a cursor back from retention until it is dropped.
+/// Keeps the changes after a cursor from being pruned until it is dropped.
 #[derive(Debug)]
 pub struct Reservation {
     store: Store,
@@ -31,7 +31,7 @@ pub struct Reservation {
     cursor: Cursor,
     holder: String,
     renewed: Instant,
-    /// Whether it is to outlive this process.
+    /// Whether it stays until it expires.
     is_left: bool,
 }
 
@@ -42,8 +42,8 @@ impl Reservation {
         Ok(Reservation { store, id, cursor, holder, renewed: Instant::now(), is_left: false })
     }
 
-    /// Keeps it for [`RESERVATION`] more; to be called now and then. One that has ended, as while the
-    /// process was stopped, is made again.
+    /// Extends it by [`RESERVATION`]; call it every minute or so. If it expired, such as while the
+    /// process was stopped, it is made again.
     ///
     /// # Errors
     /// `CURSOR_EXPIRED` when the log was pruned meanwhile.
@@ -75,7 +75,7 @@ impl Drop for Reservation {
         }
         let id = self.id;
         if let Err(error) = self.store.write(now(), move |tx| reservation::release(tx, id)) {
-            tracing::debug!(%error, "a reservation was not given up");
+            tracing::debug!(%error, "a reservation was not released");
         }
     }
 }
@@ -91,7 +91,7 @@ pub struct Rows {
     pub entity: &'static str,
     /// The rows that pass the filter; may be none.
     pub rows: Vec<RowAt>,
-    /// Where to go on after them: for [`SnapshotReader::resume`].
+    /// Where to resume after them: for [`SnapshotReader::resume`].
     pub position: String,
 }
 
@@ -108,8 +108,8 @@ pub struct SnapshotReader {
 }
 
 impl SnapshotReader {
-    /// Begins a snapshot as of a start position. `holder` names the reader to people who wonder why
-    /// the log is not pruned.
+    /// Begins a snapshot as of a start position. `holder` is the name of the reader, reported while
+    /// the snapshot delays pruning.
     ///
     /// # Errors
     /// The cursor errors; those of a write.
@@ -122,7 +122,7 @@ impl SnapshotReader {
         loop {
             let cursor = Tail::open(store, start, filter.clone())?.cursor();
             match SnapshotReader::at(store, cursor, filter.clone(), holder) {
-                // The log was pruned between looking and reserving; who named no cursor has none to lose.
+                // The log was pruned before the reservation; a start without a cursor begins again.
                 Err(Error::Store(ao_store::Error::CursorExpired { .. }))
                     if !matches!(start, Start::Cursor(_)) => {}
                 other => return other,
@@ -138,7 +138,7 @@ impl SnapshotReader {
         Ok(SnapshotReader { store, cursor, filter, entities, after, chunk, reservation })
     }
 
-    /// Goes on in an entity, after a row of it if one is given; at the end without an entity.
+    /// Moves to an entity, after a row of it if one is given; to the end without an entity.
     fn go_to(&mut self, entity: Option<String>, after: Option<String>) -> Result<()> {
         let Some(entity) = entity else {
             self.entities.clear();
@@ -156,13 +156,13 @@ impl SnapshotReader {
         Ok(())
     }
 
-    /// About so many rows a chunk instead of 500: fewer are shorter reads, more are fewer of them.
+    /// Reads about `rows` rows per chunk instead of 500: smaller chunks are shorter reads.
     #[must_use]
     pub fn with_chunk(self, rows: usize) -> SnapshotReader {
         SnapshotReader { chunk: rows.max(1), ..self }
     }
 
-    /// Goes on after the chunk that came with `position`, with the same filter.
+    /// Resumes after the chunk that came with `position`, with the same filter.
     ///
     /// # Errors
     /// [`Error::InvalidPosition`]; `CURSOR_EXPIRED` when the log was pruned meanwhile.
@@ -189,7 +189,7 @@ impl SnapshotReader {
         Ok(reader)
     }
 
-    /// Holds retention back while the stream catches up; to be called now and then.
+    /// Extends the reservation while the stream catches up; call it every minute or so.
     ///
     /// # Errors
     /// Those of [`Reservation::keep`].
@@ -197,13 +197,13 @@ impl SnapshotReader {
         self.reservation.keep()
     }
 
-    /// Ends here for now: the reservation stays until its time is over, so that the rest can be read by
-    /// [`SnapshotReader::resume`].
+    /// Stops reading and leaves the reservation until it expires, so that [`SnapshotReader::resume`]
+    /// can read the rest.
     pub fn leave(mut self) {
         self.reservation.is_left = true;
     }
 
-    /// The moment that it shows.
+    /// The cursor as of which the rows are read.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.cursor
@@ -212,7 +212,7 @@ impl SnapshotReader {
     /// The next rows; `None` when there are no more.
     ///
     /// # Errors
-    /// The cursor errors, when the reservation was lost and the log pruned.
+    /// The cursor errors when the reservation expired and the log was pruned.
     pub fn next_rows(&mut self) -> Result<Option<Rows>> {
         let Some(entity) = self.entities.first().copied() else { return Ok(None) };
         self.reservation.keep()?;
@@ -238,7 +238,7 @@ impl SnapshotReader {
         hex(&position.to_string())
     }
 
-    /// The stream from the moment of the snapshot on. Keep the reservation until the tail has caught
+    /// The stream from the cursor of the snapshot on. Keep the reservation until the tail has caught
     /// up with the head.
     ///
     /// # Errors
@@ -249,7 +249,7 @@ impl SnapshotReader {
     }
 }
 
-/// One opaque word that no shell minds.
+/// One opaque word that needs no quoting in a shell.
 fn hex(text: &str) -> String {
     text.bytes().fold(String::with_capacity(2 * text.len()), |mut word, byte| {
         // Writing to a String cannot fail.
@@ -261,7 +261,7 @@ fn hex(text: &str) -> String {
 fn unhex(word: &str) -> Option<String> {
     let digits = word.as_bytes();
     let bytes = digits.chunks(2).map(|pair| {
-        // `from_str_radix` alone would take a sign for a digit.
+        // `from_str_radix` alone would accept a sign.
         let is_word = pair.len() == 2 && pair.iter().all(u8::is_ascii_hexdigit);
         let pair = str::from_utf8(pair).ok().filter(|_| is_word)?;
         u8::from_str_radix(pair, 16).ok()
@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_survives_its_word() {
+    fn a_position_is_decoded_from_its_word() {
         for text in ["", "{\"a\":\"é\u{1F600}\"}"] {
             assert_eq!(unhex(&hex(text)).as_deref(), Some(text));
         }

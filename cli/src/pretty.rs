@@ -1,4 +1,4 @@
-//! A change as a line for people: when, what, whose, and which fields moved.
+//! A change or a row as a line for people: time, type, owner, and the fields that changed.
 
 use std::io::Write;
 
@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::output::printable;
 
-/// How long a value may be before it is cut.
+/// The maximum length of a value in characters; the rest is cut.
 const VALUE_MAX: usize = 40;
-/// How many fields of a change are shown.
+/// The maximum number of changed fields in a line.
 const FIELDS_MAX: usize = 4;
 
 /// Appends the change as one line.
@@ -40,7 +40,7 @@ pub(crate) fn write_row(entity: &str, row: &RowAt, out: &mut Vec<u8>) {
     let key: Vec<Value> = serde_json::from_str(&row.key).unwrap_or_default();
     let owner = row.session.as_ref().or(row.project.as_ref()).map_or("", String::as_str);
     let mut parts = vec![key.iter().map(short).collect::<Vec<_>>().join(" ")];
-    parts.extend(telling(&image));
+    parts.extend(main_values(&image));
     // Writing to a Vec cannot fail.
     let _ = writeln!(out, "{entity:<18} {:<16} {}", printable(owner), parts.join("  "));
 }
@@ -58,7 +58,7 @@ fn clock(at: Timestamp) -> String {
     instant.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// The key that is not the owner's, and the fields that moved.
+/// The key, and the fields that changed.
 fn what(change: &ChangeRef<'_>) -> Result<String, Error> {
     let parse = |image: Option<std::borrow::Cow<'_, str>>| -> Map<String, Value> {
         image.and_then(|image| serde_json::from_str(&image).ok()).unwrap_or_default()
@@ -67,10 +67,10 @@ fn what(change: &ChangeRef<'_>) -> Result<String, Error> {
     let key: Vec<Value> = serde_json::from_str(&change.key()?).unwrap_or_default();
     let mut parts = vec![key.iter().map(short).collect::<Vec<_>>().join(" ")];
     if !before.is_empty() && !after.is_empty() {
-        let moved = after
+        let changed = after
             .iter()
             .filter(|(name, value)| before.get(*name) != Some(*value) && *name != "updated_at");
-        let moved: Vec<_> = moved
+        let changed: Vec<_> = changed
             .map(|(name, value)| {
                 format!(
                     "{name} {} → {}",
@@ -79,19 +79,19 @@ fn what(change: &ChangeRef<'_>) -> Result<String, Error> {
                 )
             })
             .collect();
-        parts.extend(moved.iter().take(FIELDS_MAX).cloned());
-        if moved.len() > FIELDS_MAX {
-            parts.push(format!("and {} more", moved.len() - FIELDS_MAX));
+        parts.extend(changed.iter().take(FIELDS_MAX).cloned());
+        if changed.len() > FIELDS_MAX {
+            parts.push(format!("and {} more", changed.len() - FIELDS_MAX));
         }
     } else {
         let image = if after.is_empty() { &before } else { &after };
-        parts.extend(telling(image));
+        parts.extend(main_values(image));
     }
     Ok(parts.join("  "))
 }
 
-/// The values of a row that tell most about it.
-fn telling(image: &Map<String, Value>) -> Vec<String> {
+/// The values of a row that identify it for a person.
+fn main_values(image: &Map<String, Value>) -> Vec<String> {
     let named = ["title", "path", "status", "state", "name", "branch", "body"];
     let values = named.iter().filter_map(|name| image.get(*name));
     values.map(short).filter(|text| !text.is_empty()).take(2).collect()
