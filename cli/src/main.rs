@@ -1,7 +1,6 @@
 //! `ao-store`: the command line. It parses arguments, calls the libraries, and is the only crate that
 //! prints.
 
-mod adapter;
 mod args;
 mod cmd;
 mod confirm;
@@ -17,6 +16,7 @@ mod pretty;
 mod printer;
 mod signal;
 mod view;
+mod work_tree;
 
 use std::process::ExitCode;
 

@@ -28,7 +28,6 @@
 //! # Ok::<(), ao_observer::Error>(())
 //! ```
 
-mod adapter;
 pub mod document;
 mod error;
 pub mod github;

@@ -4,10 +4,10 @@ use std::io::{IsTerminal, Write};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ao_observer::github::Environment;
 use ao_observer::github::host::Endpoints;
 use ao_observer::poll::{Config, INTERVAL_MAX, INTERVAL_MIN, Report};
 use ao_observer::run::{self, Lock, Setup, Stopper};
+use ao_program::Environment;
 use ao_store::row::scm::Credential;
 use ao_store::{PrRef, Store, Timestamp};
 use serde_json::{Value, json};

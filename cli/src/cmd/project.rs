@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
+use ao_program::WorkTree;
 use ao_store::id::parse_remote;
 use ao_store::row::project::{self, NewProject, Project};
 use ao_store::row::session;
 use ao_store::{ProjectId, Snapshot, Store};
 use serde_json::Value;
 
-use crate::adapter::git::{self, WorkTree};
 use crate::args::Project as Command;
 use crate::confirm::{self, Answer};
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
-use crate::{output, view};
+use crate::{output, view, work_tree};
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
 
 fn add(context: &Context, path: &Path, id: Option<&str>, name: Option<String>) -> Result<()> {
     let store = context.open()?;
-    let tree = git::work_tree(path)?;
+    let tree = work_tree::read(path)?;
     let project = match id {
         Some(id) => register(&store, &tree, id.parse()?, name)?,
         None => register_under_free_id(&store, &tree, name)?,

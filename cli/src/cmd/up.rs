@@ -9,13 +9,13 @@ use ao_cdc::Start;
 use ao_store::Store;
 use ao_store::row::project;
 
-use crate::adapter::git;
 use crate::args::Up as Args;
 use crate::cmd::poll::{self, Beside};
 use crate::cmd::{project as projects, tail};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::{self, Ended};
+use crate::work_tree;
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
     let path = args.path.as_path();
@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
 }
 
 fn register(context: &Context, store: &Store, path: &Path) -> Result<()> {
-    let tree = git::work_tree(path)?;
+    let tree = work_tree::read(path)?;
     let root = tree.root.to_string_lossy().into_owned();
     let registered = || store.read(|snapshot| project::at_path(snapshot, &root));
     let known = match registered()? {

@@ -1,10 +1,11 @@
 //! Other programs on this machine: a stock SQLite that could damage the database, and the git that
 //! this program needs.
 
-use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::adapter::version;
+use ao_program::{Environment, Program};
+
 use crate::doctor::files::Files;
 use crate::doctor::{Finding, word};
 
@@ -17,17 +18,31 @@ const GIT_MIN: Version = (2, 30, 0);
 /// Major, minor, patch.
 type Version = (u32, u32, u32);
 
-/// A program and what it said about its version.
+/// How long a program may take to print its version.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A program, and the first line that it printed or why it printed none.
 struct Asked {
     name: String,
-    said: io::Result<String>,
+    version: Result<String, String>,
 }
 
-/// Asks for a version; `None` when there is no such program.
-fn ask(program: &str, args: &[&str], name: impl Fn(PathBuf) -> String) -> Option<Asked> {
-    let path = version::on_path(program)?;
-    let said = version::ask(&path, args, version::BOUND);
-    Some(Asked { name: name(path), said })
+/// Runs a program for its version; `None` when it is not on `PATH`.
+fn ask(name: &str, args: &[&str], describe: impl Fn(PathBuf) -> String) -> Option<Asked> {
+    let environment = Environment::of_process();
+    let path = environment.find_program(name)?;
+    let (dir, environment) = (Path::new("/"), &environment);
+    let program =
+        Program { name, args, input: "", dir, environment, variables: &[], timeout: TIMEOUT };
+    let version = match program.run() {
+        Ok(output) if output.status == 0 => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+        }
+        Ok(output) => Err(format!("it ended with status {}", output.status)),
+        Err(error) => Err(error.to_string()),
+    };
+    Some(Asked { name: describe(path), version })
 }
 
 /// Whether another SQLite on this machine would be a danger as a second writer.
@@ -39,19 +54,19 @@ pub(super) fn sqlite(files: &Files) -> Finding {
     let args = ["-IS", "-c", "import sqlite3; print(sqlite3.sqlite_version)"];
     let python = ask("python3", &args, |path| format!("the SQLite of {}", path.display()));
     // Python may have been built without it.
-    let python = python.filter(|asked| asked.said.is_ok());
+    let python = python.filter(|asked| asked.version.is_ok());
     judge_sqlite(shell, python, &word(&files.database))
 }
 
 fn judge_sqlite(shell: Option<Asked>, python: Option<Asked>, database: &str) -> Finding {
     let (mut shown, mut is_affected) = (Vec::new(), false);
-    for Asked { name, said } in shell.into_iter().chain(python) {
-        let version = said.as_ref().ok().and_then(|text| parse(text));
-        is_affected |= version.is_none_or(has_wal_reset_bug);
-        shown.push(match (version, said) {
+    for Asked { name, version } in shell.into_iter().chain(python) {
+        let parsed = version.as_ref().ok().and_then(|text| parse(text));
+        is_affected |= parsed.is_none_or(has_wal_reset_bug);
+        shown.push(match (parsed, version) {
             (Some((major, minor, patch)), _) => format!("{name} is {major}.{minor}.{patch}"),
-            (None, Ok(text)) => format!("{name} says {text:?}"),
-            (None, Err(error)) => format!("{name} does not say its version: {error}"),
+            (None, Ok(text)) => format!("{name} prints {text:?} as its version"),
+            (None, Err(error)) => format!("{name} does not print its version: {error}"),
         });
     }
     let shown = shown.join(", ");
@@ -89,13 +104,13 @@ pub(super) fn git() -> Finding {
 
 fn judge_git(asked: Option<Asked>) -> Finding {
     let fix = "install git 2.30 or newer";
-    let Some(Asked { name, said }) = asked else {
+    let Some(Asked { name, version }) = asked else {
         return Finding::warn(GIT, "no git on PATH: `ao-store project add` needs it", fix);
     };
-    let text = match said {
+    let text = match version {
         Ok(text) => text,
         Err(error) => {
-            return Finding::warn(GIT, format!("{name} does not say its version: {error}"), fix);
+            return Finding::warn(GIT, format!("{name} does not print its version: {error}"), fix);
         }
     };
     match parse(&text) {
@@ -107,7 +122,7 @@ fn judge_git(asked: Option<Asked>) -> Finding {
                 Finding::warn(GIT, message, fix)
             }
         }
-        None => Finding::warn(GIT, format!("{name} says {text:?}"), fix),
+        None => Finding::warn(GIT, format!("{name} prints {text:?} as its version"), fix),
     }
 }
 
@@ -127,16 +142,16 @@ mod tests {
     use super::*;
     use crate::doctor::Level;
 
-    fn asked(name: &str, said: &str) -> Option<Asked> {
-        Some(Asked { name: name.to_owned(), said: Ok(said.to_owned()) })
+    fn asked(name: &str, version: &str) -> Option<Asked> {
+        Some(Asked { name: name.to_owned(), version: Ok(version.to_owned()) })
     }
 
     fn silent(name: &str) -> Option<Asked> {
-        Some(Asked { name: name.to_owned(), said: Err(io::Error::other("it hangs")) })
+        Some(Asked { name: name.to_owned(), version: Err("it hangs".to_owned()) })
     }
 
     #[test]
-    fn versions_are_found_in_what_programs_say() {
+    fn versions_are_parsed_from_what_programs_print() {
         for (text, version) in [
             ("3.40.1 2022-12-28 14:03:47 df5c253c0b3d", Some((3, 40, 1))),
             ("3.53.0", Some((3, 53, 0))),
@@ -182,8 +197,8 @@ mod tests {
         for (shell, python, named) in [
             (asked("/bin/sqlite3", "3.40.1"), None, "/bin/sqlite3 is 3.40.1"),
             (asked("/bin/sqlite3", "3.53.0"), asked("py", "3.51.2"), "py is 3.51.2"),
-            (silent("/bin/sqlite3"), None, "does not say its version: it hangs"),
-            (asked("/bin/sqlite3", "hello"), None, "/bin/sqlite3 says \"hello\""),
+            (silent("/bin/sqlite3"), None, "does not print its version: it hangs"),
+            (asked("/bin/sqlite3", "hello"), None, "/bin/sqlite3 prints \"hello\""),
         ] {
             let finding = judge(shell, python);
             assert_eq!(finding.level, Level::Warn, "{finding:?}");

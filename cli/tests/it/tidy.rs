@@ -8,7 +8,7 @@ mod size;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const CRATES: &[&str] = &["store", "cdc", "observer", "fake-github", "cli", "benches"];
+const CRATES: &[&str] = &["store", "program", "cdc", "observer", "fake-github", "cli", "benches"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()

@@ -7,7 +7,6 @@ pub(crate) mod answer;
 pub mod call;
 pub(crate) mod classify;
 pub mod credential;
-mod environment;
 pub mod fingerprint;
 pub mod host;
 pub(crate) mod node;
@@ -15,5 +14,3 @@ pub(crate) mod query;
 pub mod remotes;
 pub mod token;
 pub mod transport;
-
-pub use environment::Environment;

@@ -1,10 +1,10 @@
 //! Which hosts are observed: the default one always, so that missing credentials are told whatever
 //! there is to observe, and those of the active projects that are known to be GitHub's.
 
+use ao_program::Environment;
 use ao_store::row::project;
 use ao_store::{Result, Snapshot};
 
-use crate::github::Environment;
 use crate::github::credential;
 use crate::github::host::{GITHUB, is_github};
 

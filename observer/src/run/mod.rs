@@ -19,13 +19,13 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use ao_program::Environment;
 use ao_store::Store;
 use ao_store::row::scm::Credential;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet, LocalSet, spawn_blocking};
 
 use crate::error::{Error, Result};
-use crate::github::Environment;
 use crate::github::host::Endpoints;
 use crate::poll::{Config, Report};
 

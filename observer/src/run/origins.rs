@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
+use ao_program::Environment;
 use ao_store::row::project;
 use ao_store::{Cause, Result, Store, Timestamp};
 
-use crate::github::{Environment, remotes};
+use crate::github::remotes;
 
 /// Looks at each project without an origin.
 pub(super) fn fill(store: &Store, known: &[String], environment: &Environment) -> Result<()> {

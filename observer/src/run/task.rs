@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use ao_program::Environment;
 use ao_store::row::project;
 use ao_store::row::scm::Credential as State;
 use ao_store::{Store, Timestamp};
@@ -16,9 +17,9 @@ use crate::error::{Error, Result};
 use crate::github::call::Call;
 use crate::github::credential::{self, Credential};
 use crate::github::host::Endpoints;
+use crate::github::remotes;
 use crate::github::token::Token;
 use crate::github::transport::Transport;
-use crate::github::{Environment, remotes};
 use crate::poll::{BackoffReason, CredentialLookup, Poller, Remotes, Step};
 
 /// The longest sleep: the clock may be set meanwhile, and the machine may sleep.

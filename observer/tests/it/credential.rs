@@ -125,7 +125,7 @@ fn what_is_not_a_token_is_refused_and_not_shown() {
         assert!(reason.starts_with("gh auth token") && !reason.contains("secret"), "{reason}");
     }
     let reason = failure(&Home::new().program("gh", "yes secret"), HOSTED);
-    assert!(reason.contains("says too much"), "{reason}");
+    assert!(reason.contains("printed more than"), "{reason}");
     assert!(is_missing(&Home::new().program("gh", "echo"), HOSTED), "an empty line");
     for host in ["", "a b", "a/b", "-x", "host\npath=x", "u@host"] {
         assert!(failure(&Home::new(), host).contains("host"), "{host:?}");

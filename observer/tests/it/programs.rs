@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ao_observer::github::Environment;
+use ao_program::Environment;
 use tempfile::TempDir;
 
 /// An environment in which nobody has a token, and in which only `sh` and its tools are.

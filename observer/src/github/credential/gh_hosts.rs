@@ -7,10 +7,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use ao_program::Environment;
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use super::{Looked, word};
-use crate::github::Environment;
 
 /// More than gh ever writes.
 const FILE_MAX: u64 = 256 << 10;

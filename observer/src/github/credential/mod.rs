@@ -9,11 +9,11 @@ mod gh_hosts;
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::time::Duration;
 
+use ao_program::{Environment, Error, Program};
 use ao_store::id::PrRef;
 
-use crate::adapter::program::{Program, Ran};
-use crate::github::Environment;
 use crate::github::host::{GITHUB, canonical, is_hosted};
 use crate::github::token::Token;
 
@@ -23,6 +23,9 @@ const OWN: &str = "AO_GITHUB_TOKEN";
 /// The variables of gh for the hosts of GitHub itself, and for others.
 const OF_GH: [[&str; 2]; 2] =
     [["GH_TOKEN", "GITHUB_TOKEN"], ["GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"]];
+
+/// How long a program may take.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What was found out about the token of a host.
 #[derive(Debug, Clone)]
@@ -131,7 +134,8 @@ fn gh(host: &str, environment: &Environment) -> Looked {
         input: "",
         dir: Path::new("/"),
         environment,
-        with: &[("GH_PROMPT_DISABLED", "1"), ("GH_NO_UPDATE_NOTIFIER", "1")],
+        variables: &[("GH_PROMPT_DISABLED", "1"), ("GH_NO_UPDATE_NOTIFIER", "1")],
+        timeout: TIMEOUT,
     };
     match said(source, &output)? {
         Some(text) => word(text.strip_suffix('\n').unwrap_or(&text), source),
@@ -148,13 +152,14 @@ fn git(host: &str, environment: &Environment) -> Looked {
         input: &format!("protocol=https\nhost={host}\n\n"),
         dir: Path::new("/"),
         environment,
-        with: &[
+        variables: &[
             ("GIT_TERMINAL_PROMPT", "0"),
             // Empty ones keep git from looking for others.
             ("GIT_ASKPASS", ""),
             ("SSH_ASKPASS", ""),
             ("GCM_INTERACTIVE", "never"),
         ],
+        timeout: TIMEOUT,
     };
     let text = said(source, &output)?.unwrap_or_default();
     word(text.lines().find_map(|line| line.strip_prefix("password=")).unwrap_or_default(), source)
@@ -163,11 +168,11 @@ fn git(host: &str, environment: &Environment) -> Looked {
 /// What a program printed; `None` when it is not there or says no.
 fn said(source: &str, program: &Program<'_>) -> Result<Option<String>, String> {
     match program.run() {
-        Err(error) => Err(format!("{source}: {error}")),
-        Ok(Ran::Ended(output)) if output.is_success => {
+        Ok(output) if output.status == 0 => {
             String::from_utf8(output.stdout).map(Some).map_err(|_| garbage(source))
         }
-        Ok(Ran::Missing | Ran::Ended(_)) => Ok(None),
+        Ok(_) | Err(Error::NotOnPath(_)) => Ok(None),
+        Err(error) => Err(format!("{source}: {error}")),
     }
 }
 

@@ -1,13 +1,13 @@
-//! The variables of an environment as a value, so that a test has one of its own.
+//! The environment variables as a value: a test has its own, and no caller reads the process's.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-/// The variables that this process, or a test, has.
+use rustix::fs::{Access, access};
+
+/// A set of environment variables.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: HashMap<OsString, OsString>,
@@ -20,27 +20,24 @@ impl Environment {
         std::env::vars_os().collect()
     }
 
-    /// The value of a variable; one that is empty counts as not set.
+    /// The value of a variable; an empty one counts as not set.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|v| !v.is_empty())
     }
 
     /// Every variable.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.variables.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
-    /// Where the program of this name is. Relative entries of `PATH` do not count: what lies in the
-    /// current directory is not to be asked for a token.
-    pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
-        let is_program = |path: &PathBuf| {
-            fs::metadata(path)
-                .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-        };
-        let folders =
-            std::env::split_paths(self.get("PATH")?).filter(|folder| folder.is_absolute());
-        folders.map(|folder| folder.join(name)).find(is_program)
+    /// The path of the program of this name. Relative and empty entries of `PATH` do not count: a
+    /// file of the current directory must never run.
+    #[must_use]
+    pub fn find_program(&self, name: &str) -> Option<PathBuf> {
+        let folders = std::env::split_paths(self.get("PATH")?);
+        let mut paths = folders.filter(|folder| folder.is_absolute()).map(|dir| dir.join(name));
+        paths.find(|path| path.is_file() && access(path, Access::EXEC_OK).is_ok())
     }
 }
 

@@ -1,3 +1,0 @@
-//! Programs beside the observer. Only here is a process started.
-
-pub(crate) mod program;

@@ -1,0 +1,34 @@
+//! Why a program gave no answer, grouped by what a caller can do about it.
+
+use std::io;
+use std::time::Duration;
+
+/// The result of this crate's operations.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a program gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No directory of `PATH` contains an executable file of this name.
+    #[error("{0} is not on PATH")]
+    NotOnPath(String),
+    /// The program ran longer than this, and was killed.
+    #[error("it did not end within {0:?}")]
+    TimedOut(Duration),
+    /// The program printed more than this many bytes, and was killed.
+    #[error("it printed more than {0} bytes")]
+    OutputTooLong(usize),
+    /// A signal ended the program: it did not refuse.
+    #[error("it was ended by {0}")]
+    Signalled(String),
+    /// The directory is not inside the work tree of a git repository.
+    #[error("it is not in the work tree of a git repository")]
+    NotAWorkTree,
+    /// git failed, with the first line that it printed.
+    #[error("{0}")]
+    Git(String),
+    /// The operating system could not run the program.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}

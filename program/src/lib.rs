@@ -1,0 +1,40 @@
+//! Runs external programs: the only crate of the workspace that starts a process.
+//!
+//! What this crate guarantees:
+//!
+//! * A program has a bound of time and of output. When it exceeds one, it and its whole process
+//!   group are killed.
+//! * A program receives exactly the variables that its caller passes, without those of git, and
+//!   runs in the C locale. It inherits no input and no terminal.
+//! * A program is found in absolute directories of `PATH` only.
+//! * git reads a repository without running anything that the repository configures.
+//!
+//! ```
+//! use std::{path::Path, time::Duration};
+//!
+//! use ao_program::{Environment, Program};
+//!
+//! let environment = Environment::of_process();
+//! let output = Program {
+//!     name: "echo",
+//!     args: &["hello"],
+//!     input: "",
+//!     dir: Path::new("/"),
+//!     environment: &environment,
+//!     variables: &[],
+//!     timeout: Duration::from_secs(5),
+//! }
+//! .run()?;
+//! assert_eq!(output.stdout, b"hello\n");
+//! # Ok::<_, ao_program::Error>(())
+//! ```
+
+mod environment;
+mod error;
+mod git;
+mod program;
+
+pub use environment::Environment;
+pub use error::{Error, Result};
+pub use git::{Git, WorkTree};
+pub use program::{Output, Program};

@@ -1,0 +1,129 @@
+//! Runs one program to its end, within bounds of time and of output.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use subprocess::{Exec, ExecExt, Job, JobExt, Redirection};
+
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+
+/// The most bytes that a program may print.
+const OUTPUT_MAX: usize = 256 << 10;
+
+/// How long the rest of the output is read after the program has ended. A process that it left
+/// behind can hold the pipes open for ever.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// A program to run, with everything that it depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Program<'a> {
+    /// Its name, which is looked up in the `PATH` of the environment.
+    pub name: &'a str,
+    /// Its arguments.
+    pub args: &'a [&'a str],
+    /// Its standard input.
+    pub input: &'a str,
+    /// The directory in which it runs.
+    pub dir: &'a Path,
+    /// Its variables; those of git (`GIT_*`) are left out.
+    pub environment: &'a Environment,
+    /// Variables that it gets besides.
+    pub variables: &'a [(&'a str, &'a str)],
+    /// How long it may run.
+    pub timeout: Duration,
+}
+
+/// How a program ended and what it printed.
+#[derive(Debug)]
+pub struct Output {
+    /// Its exit status, 0 for success.
+    pub status: u32,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error.
+    pub stderr: Vec<u8>,
+}
+
+impl Program<'_> {
+    /// Runs the program to its end. It blocks for at most the timeout.
+    ///
+    /// # Errors
+    /// The program is not on `PATH`, cannot be started, runs too long, prints too much, or is ended
+    /// by a signal.
+    pub fn run(&self) -> Result<Output> {
+        let path = self.environment.find_program(self.name);
+        let path = path.ok_or_else(|| Error::NotOnPath(self.name.to_owned()))?;
+        // Starting it there would fail as if the program were missing.
+        if !self.dir.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::NotADirectory).into());
+        }
+        tracing::debug!(program = %path.display(), args = ?self.args, dir = %self.dir.display(), "run");
+        let mut job = self.exec(&path).start()?;
+        let output = communicate(&mut job, self.timeout);
+        if output.is_err() {
+            kill(&job);
+        }
+        output
+    }
+
+    fn exec(&self, path: &Path) -> Exec {
+        let is_kept = |name: &OsStr| !name.as_encoded_bytes().starts_with(b"GIT_");
+        let exec = Exec::cmd(path)
+            .args(self.args)
+            .cwd(self.dir)
+            .env_clear()
+            .env_extend(self.environment.iter().filter(|(name, _)| is_kept(name)))
+            .env_extend(self.variables.iter().copied())
+            .env("LC_ALL", "C")
+            .setpgid()
+            .stdout(Redirection::Pipe)
+            .stderr(Redirection::Pipe);
+        if self.input.is_empty() {
+            exec.stdin(Redirection::Null)
+        } else {
+            exec.stdin(self.input.to_owned())
+        }
+    }
+}
+
+/// Feeds the program its input and reads its output until it has ended.
+fn communicate(job: &mut Job, timeout: Duration) -> Result<Output> {
+    let deadline = Instant::now() + timeout;
+    let mut pipes = job.communicate()?.limit_time(DRAIN).limit_size(OUTPUT_MAX + 1);
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let status = loop {
+        // Before the read, which then finds all that the program printed.
+        let ended = job.poll();
+        let read = pipes.read_to(&mut stdout, &mut stderr);
+        if stdout.len() + stderr.len() > OUTPUT_MAX {
+            return Err(Error::OutputTooLong(OUTPUT_MAX));
+        }
+        if let Some(status) = ended {
+            break status;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        match read {
+            // The program has closed its output, but may run on.
+            Ok(()) => break job.wait_timeout(left)?.ok_or(Error::TimedOut(timeout))?,
+            Err(error) if error.kind() != io::ErrorKind::TimedOut => return Err(error.into()),
+            Err(_) if left.is_zero() => return Err(Error::TimedOut(timeout)),
+            Err(_) => {}
+        }
+    };
+    let status = status.code().ok_or_else(|| Error::Signalled(status.to_string()))?;
+    Ok(Output { status, stdout, stderr })
+}
+
+/// Kills the program with its process group, and reaps it.
+fn kill(job: &Job) {
+    // The group may have just ended, or the program may have left it.
+    let _ = job.send_signal_group(Signal::KILL.as_raw());
+    // A program that cannot be killed, such as one of another user, is not waited for.
+    if job.kill().is_err() {
+        job.detach();
+    }
+}

@@ -1,0 +1,144 @@
+//! Work trees and remotes of real repositories.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use ao_program::{Environment, Error, Git, Result, WorkTree};
+use tempfile::TempDir;
+
+/// A home directory with a repository in `repo`.
+struct Home(TempDir);
+
+impl Home {
+    /// The repository has these remotes.
+    fn new(remotes: &[(&str, &str)]) -> Home {
+        let home = Home(tempfile::tempdir().unwrap());
+        fs::create_dir(home.repo()).unwrap();
+        home.git(&["init", "-q", "-b", "trunk"]);
+        for (name, url) in remotes {
+            home.git(&["remote", "add", name, url]);
+        }
+        home
+    }
+
+    /// Canonical, as git prints it.
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().canonicalize().unwrap().join(name)
+    }
+
+    fn repo(&self) -> PathBuf {
+        self.path("repo")
+    }
+
+    /// Runs git in the repository, which must succeed.
+    fn git(&self, args: &[&str]) {
+        let mut command = Command::new("git");
+        command.args(args).current_dir(self.repo()).env("HOME", self.path(""));
+        let output = command.env("GIT_CONFIG_NOSYSTEM", "1").output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn environment(&self, more: &[(&str, &Path)]) -> Environment {
+        let path = std::env::var_os("PATH").unwrap();
+        let variables = [("PATH", Path::new(&path)), ("HOME", &self.path(""))];
+        variables.iter().chain(more).copied().collect()
+    }
+
+    fn work_tree(&self, name: &str) -> Result<WorkTree> {
+        git(&self.path(name), &self.environment(&[])).work_tree()
+    }
+
+    fn remotes(&self, name: &str) -> Result<Vec<(String, String)>> {
+        git(&self.path(name), &self.environment(&[])).remotes()
+    }
+}
+
+fn git<'a>(dir: &'a Path, environment: &'a Environment) -> Git<'a> {
+    Git { dir, environment, timeout: Duration::from_secs(10) }
+}
+
+fn pair(name: &str, url: &str) -> (String, String) {
+    (name.to_owned(), url.to_owned())
+}
+
+#[test]
+fn a_work_tree_has_a_root_an_origin_and_a_default_branch() {
+    let home = Home::new(&[("origin", "https://user:secret@example.com/octo/hello")]);
+    fs::create_dir(home.path("repo/folder")).unwrap();
+    let expected = WorkTree {
+        root: home.repo(),
+        origin_url: "https://user:secret@example.com/octo/hello".to_owned(),
+        default_branch: "trunk".to_owned(),
+    };
+    assert_eq!(home.work_tree("repo").unwrap(), expected);
+    assert_eq!(home.work_tree("repo/folder").unwrap(), expected);
+    home.git(&["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/release/2"]);
+    assert_eq!(home.work_tree("repo").unwrap().default_branch, "release/2");
+    assert_eq!(Home::new(&[]).work_tree("repo").unwrap().origin_url, "");
+}
+
+#[test]
+fn the_url_of_a_remote_is_the_one_that_git_fetches_from() {
+    let home = Home::new(&[("zulu", "gh:octo/hello"), ("alpha", "https://example.com/octo/x")]);
+    for (name, value) in [
+        ("remote.alpha.pushurl", "https://example.com/octo/pushed"),
+        ("remote.alpha.partialclonefilter", "blob:none"),
+        ("remote.alpha.promisor", "true"),
+        ("remote.empty.fetch", "+refs/heads/*:refs/x/*"),
+    ] {
+        home.git(&["config", name, value]);
+    }
+    let rewrite = "[url \"git@example.com:\"]\n\tinsteadOf = gh:\n";
+    fs::write(home.path(".gitconfig"), rewrite).unwrap();
+    fs::create_dir(home.path("repo/folder")).unwrap();
+    let remotes = home.remotes("repo/folder").unwrap();
+    assert!(remotes.contains(&pair("alpha", "https://example.com/octo/x")), "{remotes:?}");
+    assert!(remotes.contains(&pair("zulu", "git@example.com:octo/hello")), "{remotes:?}");
+    assert!(remotes.iter().map(|(name, _)| name).is_sorted(), "{remotes:?}");
+    assert!(Home::new(&[]).remotes("repo").unwrap().is_empty());
+}
+
+#[test]
+fn a_directory_outside_a_repository_differs_from_a_broken_repository() {
+    let home = Home::new(&[]);
+    assert!(matches!(home.work_tree(""), Err(Error::NotAWorkTree)));
+    assert!(matches!(home.remotes(""), Err(Error::NotAWorkTree)));
+    assert!(matches!(home.work_tree("repo/.git"), Err(Error::NotAWorkTree)));
+    fs::write(home.path("file"), "").unwrap();
+    for name in ["nothing", "file"] {
+        let error = home.remotes(name).unwrap_err().to_string();
+        assert!(error.contains("not a directory"), "{name}: {error}");
+    }
+    let without_git: Environment = [("PATH", "/none")].into_iter().collect();
+    let error = git(&home.repo(), &without_git).remotes().unwrap_err();
+    assert_eq!(error.to_string(), "git is not on PATH");
+    fs::write(home.path("repo/.git/config"), "[remote \"x").unwrap();
+    for error in [home.remotes("repo").unwrap_err(), home.work_tree("repo").unwrap_err()] {
+        assert!(matches!(&error, Error::Git(line) if line.contains("config")), "{error}");
+    }
+}
+
+#[test]
+fn the_variables_of_the_caller_do_not_choose_another_repository() {
+    let elsewhere = Home::new(&[("origin", "https://example.com/octo/elsewhere")]);
+    let home = Home::new(&[("origin", "https://example.com/octo/hello")]);
+    let environment = home.environment(&[("GIT_DIR", &elsewhere.path("repo/.git"))]);
+    let repo = home.repo();
+    let git = git(&repo, &environment);
+    assert_eq!(git.remotes().unwrap(), [pair("origin", "https://example.com/octo/hello")]);
+    assert_eq!(git.work_tree().unwrap().root, repo);
+}
+
+#[test]
+fn a_repository_makes_git_run_nothing() {
+    let home = Home::new(&[]);
+    let trap = format!("touch {}", home.path("sprung").display());
+    for setting in ["core.fsmonitor", "core.sshCommand", "core.pager", "core.editor"] {
+        home.git(&["config", setting, &trap]);
+    }
+    home.work_tree("repo").unwrap();
+    home.remotes("repo").unwrap();
+    assert!(!home.path("sprung").exists());
+}
