@@ -54,3 +54,8 @@ pub use snapshot::{RESERVATION, Reservation, Rows, SnapshotReader};
 pub use stream::TailStream;
 pub use subscription::{Batch, Subscription};
 pub use tail::{Start, Tail, Visited};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,45 +1,119 @@
-//! The tour of the README, run: what it prints there is what the program prints.
+//! The README is true: its commands print what it shows, and its library example resolves.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
 
-use crate::support::TestEnv;
+use ao_fake_github::{Server, World};
+
+use crate::support::{TestEnv, text};
+
+/// How the README starts the fake GitHub, and where that listens.
+const START: &str = "-p ao-fake-github -- --port 8321 --repos 1 --prs 2 --checks 2 --threads 1";
+const URL: &str = "http://127.0.0.1:8321";
+
+/// What the README shows instead of the directory of the test.
+const HOME: &str = "/home/you/ao-store";
+
+/// Printed before each command.
+const MARK: &str = "\u{1e}";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-#[test]
-fn the_tour_of_the_readme_prints_what_it_says() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let env = TestEnv::new();
-    env.repo("hello", "https://github.com/octo/hello");
-    let mut said = Vec::new();
-    let mut run = |args: &[&str]| {
-        let output = env.run(args);
-        assert_eq!(output.code, 0, "{args:?}: {}", output.stderr);
-        said.extend(output.stdout.lines().chain(output.stderr.lines()).map(str::to_owned));
+/// A line with its times and ids masked.
+fn masked(line: &str) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "-:.".contains(c);
+    let mask = |piece: &str| {
+        let word = piece.trim_end_matches(|c| !is_word(c));
+        let is_time =
+            word.starts_with("20") && (word.contains(':') || word.matches('-').count() > 1);
+        let is_clock = word.matches(':').count() == 2 && word.ends_with('Z');
+        let is_id = word.len() >= 32 && word.chars().all(|c| c.is_ascii_hexdigit());
+        if is_time || is_clock || is_id { piece.replacen(word, "*", 1) } else { piece.to_owned() }
     };
-    run(&["project", "add", "hello"]);
-    run(&["session", "new", "--project", "hello", "--branch", "changes"]);
-    for (event, file) in [
-        ("pull_request", "opened"),
-        ("pull_request_review_thread", "unresolved"),
-        ("pull_request_review_thread", "resolved"),
-    ] {
-        let file = root().join(format!("docs/tour/{file}.json"));
-        run(&["observe", "deliver", "--event", event, file.to_str().unwrap()]);
+    line.split_inclusive(|c| !is_word(c)).map(mask).collect()
+}
+
+/// Whether a shown line is this printed one; `…` at its end stands for any text.
+fn is_shown(shown: &str, printed: &str) -> bool {
+    match shown.strip_suffix('…') {
+        Some(start) => masked(printed).starts_with(&masked(start)),
+        None => masked(shown) == masked(printed),
     }
-    run(&["pr", "ls"]);
-    run(&["tail", "--from", "1-2", "--no-follow", "--format", "pretty"]);
-    assert!(said.len() > 10);
-    for line in said.iter().filter(|line| !line.contains(" registered: ")) {
-        // Times differ; everything else is to the letter.
-        let (before, after) = match line.split_once("Z ") {
-            Some((start, rest)) => (start[..7].to_owned(), format!("Z {rest}")),
-            None => (line.clone(), String::new()),
+}
+
+/// Runs the commands in one shell; what each of them printed.
+fn run(env: &TestEnv, commands: &[&str]) -> Vec<String> {
+    let world = Arc::new(Mutex::new(World::fleet_of_now(1, 2, 2, 1)));
+    let server = Server::start(world).unwrap();
+    let mut script = "exec 2>&1; PATH=$(dirname \"$0\"):$PATH\n".to_owned();
+    for command in commands {
+        script += &format!("printf '{MARK}'\n{}", command.replace(URL, &server.url));
+    }
+    let printed =
+        env.shell(&script).stdout.replace(text(&env.path("")).trim_end_matches('/'), HOME);
+    printed.split(MARK).skip(1).map(str::to_owned).collect()
+}
+
+/// `AO_UPDATE_GOLDEN=1 cargo test -p ao-cli --test it tour` writes what is printed into the README.
+#[test]
+fn the_commands_of_the_readme_print_what_it_shows() {
+    let file = root().join("README.md");
+    let readme = fs::read_to_string(&file).unwrap();
+    assert!(readme.contains(START), "the README starts another fake GitHub than this test");
+    let env = TestEnv::empty();
+    std::os::unix::fs::symlink(root().join("docs"), env.path("docs")).unwrap();
+    let lines: Vec<_> = readme.split_inclusive('\n').collect();
+    let starts = |line: &str| line.starts_with("$ ") || line.starts_with("```");
+    let pieces: Vec<_> = lines.chunk_by(|_, next| !starts(next)).collect();
+    let commands: Vec<_> = pieces.iter().filter_map(|piece| piece[0].strip_prefix("$ ")).collect();
+    let mut printed = run(&env, &commands).into_iter();
+    let mut page = String::new();
+    for piece in pieces {
+        let is_command = piece[0].starts_with("$ ");
+        let printed = if is_command { printed.next().unwrap() } else { String::new() };
+        let is_same = || {
+            let shown = piece[1..].iter();
+            piece.len() == printed.lines().count() + 1
+                && shown.zip(printed.lines()).all(|(shown, line)| is_shown(shown.trim_end(), line))
         };
-        let is_there = |shown: &str| shown.starts_with(&before) && shown.ends_with(&after);
-        assert!(readme.lines().any(is_there), "the README does not show: {line}");
+        if is_command && !is_same() {
+            page += piece[0];
+            page += &printed;
+        } else {
+            page.extend(piece.iter().copied());
+        }
     }
+    if std::env::var_os("AO_UPDATE_GOLDEN").is_some() {
+        fs::write(&file, &page).unwrap();
+    } else {
+        assert!(page == readme, "run with AO_UPDATE_GOLDEN=1; the README should be:\n{page}");
+    }
+}
+
+/// The program beside it is compiled as a documentation test of `ao-cdc`.
+#[test]
+fn the_manifest_of_the_readme_resolves() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let git = format!("git = \"{}\"", env!("CARGO_PKG_REPOSITORY"));
+    let env = TestEnv::empty();
+    let mut manifest = String::new();
+    let (_, after) = readme.split_once("```toml\n").unwrap();
+    for line in after.split_once("```").unwrap().0.lines() {
+        let name = line.split(' ').next().unwrap().trim_start_matches("ao-");
+        let path = format!("path = \"{}\"", root().join(name).display());
+        manifest += &format!("{}\n", line.replace(&git, &path));
+    }
+    assert!(!manifest.contains("git = "), "{manifest}");
+    env.file("Cargo.toml", &manifest);
+    fs::create_dir(env.path("src")).unwrap();
+    env.file("src/main.rs", "fn main() {}");
+    fs::copy(root().join("Cargo.lock"), env.path("Cargo.lock")).unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    let cargo = cargo.args(["tree", "--offline", "--depth", "0"]).current_dir(env.path(""));
+    let output = cargo.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
