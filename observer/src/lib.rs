@@ -2,14 +2,16 @@
 //!
 //! What this crate guarantees:
 //!
-//! * It is pure but for the edge named below: no I/O but the reader or transaction it is given, no
-//!   clock, no state. The same input gives the same observations.
-//! * No input makes it panic or use memory without bound; bad input is a typed [`Error`].
+//! * It is pure but for the edges: [`run`], [`github::transport`], and looking up credentials and
+//!   remotes. Elsewhere it does no I/O but with the reader or transaction that it is given, and has
+//!   no clock and no state. The same input gives the same observations.
+//! * No input makes it panic or use memory without bound; invalid input is a typed [`Error`].
 //! * An incomplete listing never becomes an observation that deletes.
 //!
-//! Two inputs are understood: the *observation document* ([`Document`], the published contract of
-//! `ao-store observe apply`, described by [`schema`]) and recorded deliveries of GitHub webhooks
-//! ([`deliver`], [`webhook::verify_signature`], [`webhook::take`]).
+//! It reads three inputs: the *observation document* ([`Document`], the published contract of
+//! `ao-store observe apply`, described by [`schema`]), recorded GitHub webhook deliveries
+//! ([`webhook::read`], [`webhook::verify_signature`], [`webhook::record`]), and the answers of
+//! GitHub itself, which [`poll`] asks for.
 //!
 //! ```
 //! use ao_observer::{Document, Numbered, documents};
@@ -41,4 +43,3 @@ pub mod webhook;
 pub use document::{DOCUMENT_MAX, Document, Numbered, documents, schema};
 pub use error::{Error, Result};
 pub use time::Time;
-pub use webhook::{CommitFacts, Delivery, deliver};

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use ao_observer::webhook::{self, Taken, verify_signature};
+use ao_observer::webhook::{self, Recorded, verify_signature};
 use ao_store::row::session;
 use ao_store::{SessionId, Store, Timestamp};
 use serde_json::json;
@@ -100,22 +100,23 @@ fn deliver(
     report: &mut Report,
 ) -> Result<()> {
     let number = report.documents + 1;
-    let delivery = ao_observer::deliver(&args.event, payload, session, Timestamp::now())
+    let delivery = webhook::read(&args.event, payload, session, Timestamp::now())
         .map_err(|source| Error::Delivery { number, source })?;
     let id = args.delivery_id.clone();
-    let taken = store.write(cause(), move |tx| webhook::take(tx, &delivery, id.as_deref()))?.value;
-    match taken {
-        Taken::Applied(outcomes) => outcomes.iter().for_each(|it| report.add_outcome(it)),
-        Taken::Duplicate => {
+    let recorded =
+        store.write(cause(), move |tx| webhook::record(tx, &delivery, id.as_deref()))?.value;
+    match recorded {
+        Recorded::Applied(outcomes) => outcomes.iter().for_each(|it| report.add_outcome(it)),
+        Recorded::Duplicate => {
             let id = args.delivery_id.as_deref().unwrap_or_default();
             let data = json!({"outcome": "duplicate", "delivery_id": id});
             report.add(data, format!("duplicate: delivery {id} was already applied"));
         }
-        Taken::Unattributed(reason) => {
+        Recorded::Unattributed(reason) => {
             let text = format!("unattributed: {reason}");
             report.add(json!({"outcome": "unattributed", "pr": null, "reason": reason}), text);
         }
-        Taken::Ignored(reason) => {
+        Recorded::Ignored(reason) => {
             let data = json!({"outcome": "ignored", "reason": reason});
             report.add(data, format!("ignored: {reason}"));
         }

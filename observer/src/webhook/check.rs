@@ -1,14 +1,14 @@
 //! The events `check_run`, `check_suite`, `workflow_run` and `status`: checks of a commit.
 //!
 //! The first three name the pull requests of the commit, but not those from forks, and sometimes
-//! those of other repositories; `status` names none. Where none of the repository is named, the
-//! facts are addressed to the commit.
+//! those of other repositories; `status` names none. Where the payload names none of the
+//! repository, the facts are addressed to the commit.
 
 use ao_store::Timestamp;
 use ao_store::observation::{Check, CheckKind, CheckStatus, Facet};
 use serde::Deserialize;
 
-use super::payload::{NamedRepository, Repository};
+use super::repository::{NamedRepository, RepoLocation, Repository};
 use super::{CommitFacts, Delivery, Receipt};
 use crate::error::Result;
 use crate::text_enum;
@@ -16,42 +16,68 @@ use crate::time::{Time, newest};
 
 /// A pull request as a check names it.
 #[derive(Debug, Deserialize)]
-struct Named {
+struct NamedPr {
     number: i64,
-    base: Option<NamedEnd>,
-    head: Option<NamedEnd>,
+    base: Option<Branch>,
+    head: Option<Branch>,
 }
 
-/// Where it comes from or goes to.
 #[derive(Debug, Deserialize)]
-struct NamedEnd {
+struct Branch {
     #[serde(rename = "ref")]
-    branch: Option<String>,
+    name: Option<String>,
     repo: Option<NamedRepository>,
 }
 
-impl Named {
-    fn is_of(&self, repository: &Repository) -> bool {
-        let base = self.base.as_ref().and_then(|base| base.repo.as_ref());
-        base.is_some_and(|base| repository.is(base))
-    }
-
-    /// The branch of its head, when that lies in the repository itself.
-    fn branch_of(&self, repository: &Repository) -> Option<String> {
-        let head = self.head.as_ref()?;
-        let is_own = head.repo.as_ref().is_some_and(|repo| repository.is(repo));
-        head.branch.clone().filter(|_| is_own)
+impl Branch {
+    fn is_in(&self, repository: &Repository) -> bool {
+        self.repo.as_ref().is_some_and(|repo| repository.is(repo))
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct App {
     slug: Option<String>,
 }
 
-impl App {
-    fn slug(app: Option<App>) -> String {
-        app.and_then(|app| app.slug).unwrap_or_default()
+#[derive(Debug, Deserialize)]
+struct Workflow {
+    name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SuiteOfRun {
+    updated_at: Option<Time>,
+}
+
+/// What check runs, check suites and runs of a workflow have in common.
+#[derive(Debug, Deserialize)]
+struct Reported {
+    head_sha: String,
+    node_id: Option<String>,
+    status: Option<String>,
+    conclusion: Option<String>,
+    html_url: Option<String>,
+    created_at: Option<Time>,
+    updated_at: Option<Time>,
+    pull_requests: Option<Vec<NamedPr>>,
+}
+
+impl Reported {
+    /// The check, without names; it ends when it has a conclusion.
+    fn check(self, kind: CheckKind, started_at: Option<Time>) -> (Check, Vec<NamedPr>) {
+        let check = Check {
+            head_sha: self.head_sha,
+            kind,
+            external_id: self.node_id.unwrap_or_default(),
+            status: text_enum::check_status(self.status.as_deref(), self.conclusion.as_deref()),
+            url: self.html_url.unwrap_or_default(),
+            started_at: started_at.map(Timestamp::from),
+            completed_at: self.conclusion.as_ref().and(self.updated_at).map(Timestamp::from),
+            conclusion: self.conclusion.unwrap_or_default(),
+            ..Check::default()
+        };
+        (check, self.pull_requests.unwrap_or_default())
     }
 }
 
@@ -64,43 +90,30 @@ pub(super) struct RunEvent {
 
 #[derive(Debug, Deserialize)]
 struct Run {
-    head_sha: String,
     name: String,
-    node_id: Option<String>,
-    status: Option<String>,
-    conclusion: Option<String>,
-    html_url: Option<String>,
     details_url: Option<String>,
     started_at: Option<Time>,
     completed_at: Option<Time>,
     app: Option<App>,
     check_suite: Option<SuiteOfRun>,
-    pull_requests: Option<Vec<Named>>,
+    #[serde(flatten)]
+    reported: Reported,
 }
 
-#[derive(Debug, Deserialize)]
-struct SuiteOfRun {
-    updated_at: Option<Time>,
-}
-
-pub(super) fn deliver_run(event: RunEvent, receipt: &Receipt) -> Result<Delivery> {
-    let run = event.check_run;
-    let suite = run.check_suite.and_then(|suite| suite.updated_at);
-    let time = newest([run.completed_at, run.started_at]).or(newest([suite]));
-    let check = Check {
-        head_sha: run.head_sha,
-        kind: CheckKind::Run,
-        app: App::slug(run.app),
-        name: run.name,
-        external_id: run.node_id.unwrap_or_default(),
-        status: text_enum::check_status(run.status.as_deref(), run.conclusion.as_deref()),
-        conclusion: run.conclusion.unwrap_or_default(),
-        url: run.html_url.or(run.details_url).unwrap_or_default(),
-        started_at: run.started_at.map(Timestamp::from),
-        completed_at: run.completed_at.map(Timestamp::from),
-        ..Check::default()
-    };
-    address(check, time, run.pull_requests, &event.repository, receipt)
+impl RunEvent {
+    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+        let run = self.check_run;
+        let suite = run.check_suite.and_then(|suite| suite.updated_at);
+        let time = newest([run.completed_at, run.started_at]).or(newest([suite]));
+        let (mut check, named) = run.reported.check(CheckKind::Run, run.started_at);
+        check.app = run.app.and_then(|app| app.slug).unwrap_or_default();
+        check.name = run.name;
+        check.completed_at = run.completed_at.map(Timestamp::from);
+        if check.url.is_empty() {
+            check.url = run.details_url.unwrap_or_default();
+        }
+        address(check, time, named, &self.repository, receipt)
+    }
 }
 
 /// The payload of `check_suite`.
@@ -112,33 +125,24 @@ pub(super) struct SuiteEvent {
 
 #[derive(Debug, Deserialize)]
 struct Suite {
-    head_sha: String,
-    node_id: Option<String>,
-    status: Option<String>,
-    conclusion: Option<String>,
-    created_at: Option<Time>,
-    updated_at: Option<Time>,
     app: Option<App>,
-    pull_requests: Option<Vec<Named>>,
+    #[serde(flatten)]
+    reported: Reported,
 }
 
-pub(super) fn deliver_suite(event: SuiteEvent, receipt: &Receipt) -> Result<Delivery> {
-    let suite = event.check_suite;
-    let app = App::slug(suite.app);
-    let time = newest([suite.created_at, suite.updated_at]);
-    let check = Check {
-        head_sha: suite.head_sha,
-        kind: CheckKind::Suite,
-        name: if app.is_empty() { "check suite".to_owned() } else { app.clone() },
-        app,
-        external_id: suite.node_id.unwrap_or_default(),
-        status: text_enum::check_status(suite.status.as_deref(), suite.conclusion.as_deref()),
-        started_at: suite.created_at.map(Timestamp::from),
-        completed_at: suite.conclusion.as_ref().and(suite.updated_at).map(Timestamp::from),
-        conclusion: suite.conclusion.unwrap_or_default(),
-        ..Check::default()
-    };
-    address(check, time, suite.pull_requests, &event.repository, receipt)
+impl SuiteEvent {
+    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+        let Suite { app, reported } = self.check_suite;
+        let (created_at, time) =
+            (reported.created_at, newest([reported.created_at, reported.updated_at]));
+        let (mut check, named) = reported.check(CheckKind::Suite, created_at);
+        check.app = app.and_then(|app| app.slug).unwrap_or_default();
+        check.name = match check.app.as_str() {
+            "" => "check suite".to_owned(),
+            app => app.to_owned(),
+        };
+        address(check, time, named, &self.repository, receipt)
+    }
 }
 
 /// The payload of `workflow_run`.
@@ -150,48 +154,28 @@ pub(super) struct WorkflowEvent {
 }
 
 #[derive(Debug, Deserialize)]
-struct Workflow {
-    name: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
 struct WorkflowRun {
-    head_sha: String,
     name: Option<String>,
     event: Option<String>,
-    node_id: Option<String>,
-    status: Option<String>,
-    conclusion: Option<String>,
-    html_url: Option<String>,
-    created_at: Option<Time>,
-    updated_at: Option<Time>,
     run_started_at: Option<Time>,
-    pull_requests: Option<Vec<Named>>,
+    #[serde(flatten)]
+    reported: Reported,
 }
 
-pub(super) fn deliver_workflow(event: WorkflowEvent, receipt: &Receipt) -> Result<Delivery> {
-    let run = event.workflow_run;
-    let time = newest([run.created_at, run.run_started_at, run.updated_at]);
-    let of_workflow = event.workflow.and_then(|workflow| workflow.name);
-    let named = [run.name, of_workflow].into_iter().flatten().find(|name| !name.is_empty());
-    // The store refuses a check without a name; some recorded runs have none.
-    let name = named.unwrap_or_else(|| "workflow".to_owned());
-    let check = Check {
-        head_sha: run.head_sha,
-        kind: CheckKind::Workflow,
-        app: "github-actions".to_owned(),
-        workflow: name.clone(),
-        event: run.event.unwrap_or_default(),
-        name,
-        external_id: run.node_id.unwrap_or_default(),
-        status: text_enum::check_status(run.status.as_deref(), run.conclusion.as_deref()),
-        url: run.html_url.unwrap_or_default(),
-        started_at: run.run_started_at.or(run.created_at).map(Timestamp::from),
-        completed_at: run.conclusion.as_ref().and(run.updated_at).map(Timestamp::from),
-        conclusion: run.conclusion.unwrap_or_default(),
-        ..Check::default()
-    };
-    address(check, time, run.pull_requests, &event.repository, receipt)
+impl WorkflowEvent {
+    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+        let WorkflowRun { name, event, run_started_at, reported } = self.workflow_run;
+        let time = newest([reported.created_at, run_started_at, reported.updated_at]);
+        let started_at = run_started_at.or(reported.created_at);
+        let (mut check, named) = reported.check(CheckKind::Workflow, started_at);
+        let names = [name, self.workflow.and_then(|workflow| workflow.name)].into_iter().flatten();
+        // The store refuses a check without a name; some recorded runs have none.
+        check.name = names.into_iter().find(|name| !name.is_empty()).unwrap_or("workflow".into());
+        check.workflow.clone_from(&check.name);
+        check.app = "github-actions".to_owned();
+        check.event = event.unwrap_or_default();
+        address(check, time, named, &self.repository, receipt)
+    }
 }
 
 /// The payload of `status`.
@@ -206,14 +190,16 @@ pub(super) struct StatusEvent {
     repository: Repository,
 }
 
-pub(super) fn deliver_status(event: StatusEvent, receipt: &Receipt) -> Result<Delivery> {
-    let time = newest([event.created_at, event.updated_at]);
-    let check = Check {
-        head_sha: event.sha,
-        name: event.context,
-        ..text_enum::commit_status(event.state.unwrap_or_default(), time, event.target_url)
-    };
-    address(check, time, None, &event.repository, receipt)
+impl StatusEvent {
+    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+        let time = newest([self.created_at, self.updated_at]);
+        let check = Check {
+            head_sha: self.sha,
+            name: self.context,
+            ..text_enum::commit_status(self.state.unwrap_or_default(), time, self.target_url)
+        };
+        address(check, time, Vec::new(), &self.repository, receipt)
+    }
 }
 
 /// How far a check is within one second. The provider's times have no fraction, and a short check
@@ -226,22 +212,20 @@ fn stage(status: CheckStatus) -> i64 {
     }
 }
 
-/// Sends a check to the pull requests that are named, or else to its commit.
+/// Addresses a check to the pull requests that are named, or else to its commit.
 fn address(
     check: Check,
     time: Option<Timestamp>,
-    named: Option<Vec<Named>>,
+    mut named: Vec<NamedPr>,
     repository: &Repository,
     receipt: &Receipt,
 ) -> Result<Delivery> {
-    let as_of = time.unwrap_or(receipt.now).0.saturating_add(stage(check.status));
-    let as_of = Timestamp(as_of);
-    let named = named.unwrap_or_default();
-    let mut named: Vec<Named> = named.into_iter().filter(|pr| pr.is_of(repository)).collect();
+    let as_of = Timestamp(time.unwrap_or(receipt.now).0.saturating_add(stage(check.status)));
+    named.retain(|pr| pr.base.as_ref().is_some_and(|base| base.is_in(repository)));
     named.sort_by_key(|pr| pr.number);
     named.dedup_by_key(|pr| pr.number);
     if named.is_empty() {
-        let (host, repo) = repository.place()?;
+        let RepoLocation { host, repo } = repository.location()?;
         return Ok(Delivery::Commit(CommitFacts {
             host,
             repo,
@@ -251,11 +235,13 @@ fn address(
             checks: vec![check],
         }));
     }
-    let observe = |pr: &Named| {
+    let observe = |pr: NamedPr| {
         let mut observation = receipt.observation(repository.pr(pr.number)?, Some(as_of));
-        observation.branch = pr.branch_of(repository);
+        // The branch of the head counts only where that is in the repository itself.
+        let head = pr.head.filter(|head| head.is_in(repository));
+        observation.branch = head.and_then(|head| head.name);
         observation.checks = Facet::merge(vec![check.clone()]);
         Ok(observation)
     };
-    named.iter().map(observe).collect::<Result<_>>().map(Delivery::Prs)
+    named.into_iter().map(observe).collect::<Result<_>>().map(Delivery::Prs)
 }

@@ -5,20 +5,21 @@ use ao_store::observation::{Comment, CommentKind, Facet};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::payload::{Repository, User};
 use super::pull_request::PullRequest;
+use super::repository::Repository;
 use super::{Delivery, Receipt};
 use crate::error::Result;
+use crate::github::node::{Actor, author};
 use crate::time::{Time, newest};
 
 /// A comment in a payload.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Posted {
     pub(super) id: Option<u64>,
     pub(super) node_id: String,
-    pub(super) user: Option<User>,
+    user: Option<Actor>,
     body: Option<String>,
-    pub(super) path: Option<String>,
+    path: Option<String>,
     pub(super) line: Option<i64>,
     pub(super) original_line: Option<i64>,
     pub(super) side: Option<String>,
@@ -33,12 +34,12 @@ impl Posted {
     /// The comment as the store keeps it. Its thread is not known, and neither is the node id of
     /// the comment that it answers: the payload has only the number of that one.
     pub(super) fn comment(&self, kind: CommentKind) -> Comment {
-        let user = self.user.clone().unwrap_or_default();
+        let (author, is_bot) = author(self.user.as_ref());
         Comment {
             id: self.node_id.clone(),
             kind,
-            author: user.login(),
-            is_bot: user.is_bot(),
+            author,
+            is_bot,
             path: self.path.clone().unwrap_or_default(),
             line: self.line,
             body: self.body.clone().unwrap_or_default(),
@@ -48,24 +49,25 @@ impl Posted {
         }
     }
 
-    pub(super) fn newest(&self) -> Option<Timestamp> {
-        newest([self.created_at, self.updated_at])
-    }
-
-    /// What an action on the comment means for the stored ones.
-    fn facet(&self, kind: CommentKind, action: Option<&str>) -> Facet<Comment> {
-        if is_deletion(action) {
-            return Facet { removed: vec![self.node_id.clone()], ..Facet::merge(Vec::new()) };
+    /// What an action on the comment means for the stored ones, and when it happened.
+    fn facet(
+        &self,
+        kind: CommentKind,
+        action: Option<&str>,
+        receipt: &Receipt,
+    ) -> (Facet<Comment>, Option<Timestamp>) {
+        let time = newest([self.created_at, self.updated_at]);
+        if action == Some("deleted") {
+            let removed = vec![self.node_id.clone()];
+            // A deletion is final, so it is newer than every other fact about the comment, also
+            // one that arrives after it.
+            return (Facet { removed, ..Facet::merge(Vec::new()) }, time.max(Some(receipt.now)));
         }
         // Other actions also move `updated_at`, such as submitting the review of the comment.
         let edited_at = self.updated_at.filter(|_| action == Some("edited"));
         let comment = Comment { edited_at: edited_at.map(Timestamp::from), ..self.comment(kind) };
-        Facet::merge(vec![comment])
+        (Facet::merge(vec![comment]), time)
     }
-}
-
-fn is_deletion(action: Option<&str>) -> bool {
-    action == Some("deleted")
 }
 
 /// The payload of `pull_request_review_comment`.
@@ -77,22 +79,18 @@ pub(super) struct ReviewCommentEvent {
     repository: Repository,
 }
 
-pub(super) fn deliver_review_comment(
-    event: ReviewCommentEvent,
-    receipt: &Receipt,
-) -> Result<Delivery> {
-    let action = event.action.as_deref();
-    let mut time = event.comment.newest();
-    if is_deletion(action) {
-        time = receipt.of_deletion(time);
+impl ReviewCommentEvent {
+    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+        let (comments, time) =
+            self.comment.facet(CommentKind::Review, self.action.as_deref(), receipt);
+        let mut observation = self.pull_request.observe(&self.repository, receipt, time)?;
+        if let Some(time) = time {
+            // The metadata has its own time; that of the comment alone orders its deliveries.
+            observation.as_of = time;
+        }
+        observation.comments = comments;
+        Ok(Delivery::Prs(vec![observation]))
     }
-    let mut observation = event.pull_request.observe(&event.repository, receipt, time)?;
-    if let Some(time) = time {
-        // The metadata has its own time; that of the comment alone orders its deliveries.
-        observation.as_of = time;
-    }
-    observation.comments = event.comment.facet(CommentKind::Review, action);
-    Ok(Delivery::Prs(vec![observation]))
 }
 
 /// The payload of `issue_comment`: a pull request is an issue with a `pull_request`.
@@ -110,20 +108,15 @@ struct Issue {
     pull_request: Option<IgnoredAny>,
 }
 
-pub(super) fn deliver_issue_comment(
-    event: IssueCommentEvent,
-    receipt: &Receipt,
-) -> Result<Delivery> {
-    if event.issue.pull_request.is_none() {
-        return Ok(Delivery::Ignored { reason: "not a pull request", place: None });
+impl IssueCommentEvent {
+    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+        if self.issue.pull_request.is_none() {
+            return Ok(Delivery::Ignored { reason: "not a pull request", location: None });
+        }
+        let (comments, time) =
+            self.comment.facet(CommentKind::Issue, self.action.as_deref(), receipt);
+        let mut observation = receipt.observation(self.repository.pr(self.issue.number)?, time);
+        observation.comments = comments;
+        Ok(Delivery::Prs(vec![observation]))
     }
-    let action = event.action.as_deref();
-    let mut time = event.comment.newest();
-    if is_deletion(action) {
-        time = receipt.of_deletion(time);
-    }
-    let place = event.repository.pr(event.issue.number)?;
-    let mut observation = receipt.observation(place, time);
-    observation.comments = event.comment.facet(CommentKind::Issue, action);
-    Ok(Delivery::Prs(vec![observation]))
 }

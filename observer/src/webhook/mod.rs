@@ -1,17 +1,17 @@
-//! Recorded deliveries of GitHub webhooks, as observations.
+//! Recorded GitHub webhook deliveries, as observations.
 //!
-//! A delivery is a snapshot of a few items at a time of the provider: items are merged, never
-//! replaced, and `as_of` is the newest time that the provider states about the fact, so that
-//! deliveries in any order end in the newest fact. A payload is not trusted: it is read as JSON of
-//! a known shape, and nothing in it makes the reader panic.
+//! A webhook delivery is a snapshot of a few items at a time of the provider: items are merged,
+//! never replaced, and `as_of` is the newest time that the provider states about the fact, so that
+//! webhook deliveries in any order end in the newest fact. A payload is not trusted: it is read as
+//! JSON of a known shape, and nothing in it makes the reader panic.
 
 mod check;
 mod comment;
-mod payload;
 mod pull_request;
+mod record;
+mod repository;
 mod review;
 mod signature;
-mod take;
 
 use ao_store::observation::{Check, Facet, Observation};
 use ao_store::row::pr::Pr;
@@ -21,11 +21,11 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use crate::error::{Error, Result, quoted, reason};
 use crate::json::Object;
 
-pub use payload::RepoPlace;
+pub use record::{Recorded, record};
+pub use repository::RepoLocation;
 pub use signature::verify_signature;
-pub use take::{Taken, take};
 
-/// What a delivery says.
+/// The content of a webhook delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// Facts about pull requests that the payload names.
@@ -37,11 +37,11 @@ pub enum Delivery {
         /// Why.
         reason: &'static str,
         /// The repository, where its pull requests may have changed all the same.
-        place: Option<RepoPlace>,
+        location: Option<RepoLocation>,
     },
 }
 
-/// Checks of a commit, before it is known which pull requests they belong to: those that
+/// Checks of a commit. The pull requests that they belong to are those that
 /// `ao_store::row::pr::with_head` finds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitFacts {
@@ -63,17 +63,17 @@ impl CommitFacts {
     /// The facts as an observation of one stored pull request.
     #[must_use]
     pub fn for_pr(&self, pr: &Pr) -> Observation {
-        let place = PrRef { host: pr.host.clone(), repo: pr.repo.clone(), number: pr.number };
+        let location = PrRef { host: pr.host.clone(), repo: pr.repo.clone(), number: pr.number };
         Observation {
             node_id: pr.node_id.clone(),
             session: self.session.clone(),
             checks: Facet::merge(self.checks.clone()),
-            ..Observation::new(place, self.as_of)
+            ..Observation::new(location, self.as_of)
         }
     }
 }
 
-/// What is known of a delivery beside its payload.
+/// What the caller knows of a webhook delivery beside its payload.
 struct Receipt {
     session: Option<SessionId>,
     now: Timestamp,
@@ -84,12 +84,6 @@ impl Receipt {
     fn observation(&self, pr: PrRef, provider: Option<Timestamp>) -> Observation {
         let session = self.session.clone();
         Observation { session, ..Observation::new(pr, provider.unwrap_or(self.now)) }
-    }
-
-    /// The time of a deletion. It is final, so it is newer than every other word about the item,
-    /// also one that is delivered after it.
-    fn of_deletion(&self, provider: Option<Timestamp>) -> Option<Timestamp> {
-        provider.max(Some(self.now))
     }
 }
 
@@ -102,59 +96,62 @@ struct Payload<'a> {
 
 impl Payload<'_> {
     fn read<T: DeserializeOwned>(self) -> Result<T> {
-        match serde_json::from_slice(self.json) {
-            Ok(Object(payload)) => Ok(payload),
-            Err(error) => Err(Error::InvalidPayload {
+        let Object(payload) =
+            serde_json::from_slice(self.json).map_err(|error| Error::InvalidPayload {
                 event: self.event,
                 line: error.line().max(1),
                 reason: reason(&error),
-            }),
-        }
+            })?;
+        Ok(payload)
     }
 }
 
 type Reader = fn(Payload<'_>, &Receipt) -> Result<Delivery>;
 
 const READERS: &[(&str, Reader)] = &[
-    ("pull_request", |payload, receipt| pull_request::deliver(payload.read()?, receipt)),
-    ("pull_request_review", |payload, receipt| review::deliver(payload.read()?, receipt)),
+    ("pull_request", |payload, receipt| payload.read::<pull_request::Event>()?.read(receipt)),
+    ("pull_request_review", |payload, receipt| {
+        payload.read::<review::ReviewEvent>()?.read(receipt)
+    }),
     ("pull_request_review_comment", |payload, receipt| {
-        comment::deliver_review_comment(payload.read()?, receipt)
+        payload.read::<comment::ReviewCommentEvent>()?.read(receipt)
     }),
     ("pull_request_review_thread", |payload, receipt| {
-        review::deliver_thread(payload.read()?, receipt)
+        payload.read::<review::ThreadEvent>()?.read(receipt)
     }),
-    ("issue_comment", |payload, receipt| comment::deliver_issue_comment(payload.read()?, receipt)),
-    ("check_run", |payload, receipt| check::deliver_run(payload.read()?, receipt)),
-    ("check_suite", |payload, receipt| check::deliver_suite(payload.read()?, receipt)),
-    ("status", |payload, receipt| check::deliver_status(payload.read()?, receipt)),
-    ("workflow_run", |payload, receipt| check::deliver_workflow(payload.read()?, receipt)),
+    ("issue_comment", |payload, receipt| {
+        payload.read::<comment::IssueCommentEvent>()?.read(receipt)
+    }),
+    ("check_run", |payload, receipt| payload.read::<check::RunEvent>()?.read(receipt)),
+    ("check_suite", |payload, receipt| payload.read::<check::SuiteEvent>()?.read(receipt)),
+    ("status", |payload, receipt| payload.read::<check::StatusEvent>()?.read(receipt)),
+    ("workflow_run", |payload, receipt| payload.read::<check::WorkflowEvent>()?.read(receipt)),
     // The pull_request delivery of the same push has the new head.
     ("push", |payload, _| about_repo(payload, "a push carries no fact about a pull request")),
-    // A new name is learned by looking.
+    // A poll reads the new name.
     ("repository", |payload, _| about_repo(payload, "a repository is no pull request")),
     ("merge_group", |payload, _| about_repo(payload, "a merge group is no pull request")),
-    ("ping", |payload, _| about_repo(payload, "a ping says that deliveries come")),
+    ("ping", |payload, _| about_repo(payload, "a ping announces webhook deliveries")),
 ];
 
-/// A delivery that says no more than that something happened in its repository.
+/// A webhook delivery that shows no more than that something happened in its repository.
 fn about_repo(payload: Payload<'_>, reason: &'static str) -> Result<Delivery> {
     payload.read::<IgnoredAny>()?;
-    Ok(Delivery::Ignored { reason, place: RepoPlace::named_by(payload.json) })
+    Ok(Delivery::Ignored { reason, location: RepoLocation::in_payload(payload.json) })
 }
 
-/// The names of the events that are understood.
+/// The names of the supported events.
 pub fn events() -> impl Iterator<Item = &'static str> {
     READERS.iter().map(|(name, _)| *name)
 }
 
-/// Reads the payload of one delivery. `session` names the owner of its pull requests, when the
-/// caller knows it; `now` is the time of a fact for which the provider states none.
+/// Reads the payload of one webhook delivery. `session` names the owner of its pull requests, when
+/// the caller knows it; `now` is the time of a fact for which the provider states none.
 ///
 /// # Errors
 /// `INVALID_DELIVERY` for an unknown event, `INVALID_JSON` for a payload of another shape,
 /// `INVALID_PR_REF` for one that names an impossible repository or number.
-pub fn deliver(
+pub fn read(
     event: &str,
     payload: &[u8],
     session: Option<SessionId>,

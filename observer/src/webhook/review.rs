@@ -5,10 +5,11 @@ use ao_store::observation::{Comment, CommentKind, Facet, Review, ReviewState, Th
 use serde::Deserialize;
 
 use super::comment::Posted;
-use super::payload::{RepoPlace, Repository, User};
 use super::pull_request::PullRequest;
+use super::repository::{RepoLocation, Repository};
 use super::{Delivery, Receipt};
 use crate::error::Result;
+use crate::github::node::{Actor, author};
 use crate::time::{Time, newest};
 
 /// The payload of `pull_request_review`.
@@ -22,7 +23,7 @@ pub(super) struct ReviewEvent {
 #[derive(Debug, Deserialize)]
 struct Submitted {
     node_id: String,
-    user: Option<User>,
+    user: Option<Actor>,
     state: Option<String>,
     body: Option<String>,
     commit_id: Option<String>,
@@ -31,25 +32,26 @@ struct Submitted {
     updated_at: Option<Time>,
 }
 
-pub(super) fn deliver(event: ReviewEvent, receipt: &Receipt) -> Result<Delivery> {
-    let review = event.review;
-    // A dismissal leaves the time of the review alone and moves that of the pull request, which
-    // `observe` counts in.
-    let time = newest([review.submitted_at, review.updated_at]);
-    let mut observation = event.pull_request.observe(&event.repository, receipt, time)?;
-    let user = review.user.unwrap_or_default();
-    let state = review.state.unwrap_or_default().to_ascii_lowercase();
-    observation.reviews = Facet::merge(vec![Review {
-        id: review.node_id,
-        author: user.login(),
-        is_bot: user.is_bot(),
-        state: ReviewState::parse(&state),
-        body: review.body.unwrap_or_default(),
-        commit_sha: review.commit_id.unwrap_or_default(),
-        url: review.html_url.unwrap_or_default(),
-        submitted_at: review.submitted_at.map(Timestamp::from),
-    }]);
-    Ok(Delivery::Prs(vec![observation]))
+impl ReviewEvent {
+    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+        let review = self.review;
+        // A dismissal leaves the time of the review alone and moves that of the pull request, which
+        // `observe` counts in.
+        let time = newest([review.submitted_at, review.updated_at]);
+        let mut observation = self.pull_request.observe(&self.repository, receipt, time)?;
+        let (author, is_bot) = author(review.user.as_ref());
+        observation.reviews = Facet::merge(vec![Review {
+            id: review.node_id,
+            author,
+            is_bot,
+            state: ReviewState::parse(&review.state.unwrap_or_default().to_ascii_lowercase()),
+            body: review.body.unwrap_or_default(),
+            commit_sha: review.commit_id.unwrap_or_default(),
+            url: review.html_url.unwrap_or_default(),
+            submitted_at: review.submitted_at.map(Timestamp::from),
+        }]);
+        Ok(Delivery::Prs(vec![observation]))
+    }
 }
 
 /// The payload of `pull_request_review_thread`.
@@ -59,7 +61,7 @@ pub(super) struct ThreadEvent {
     thread: Discussion,
     pull_request: PullRequest,
     repository: Repository,
-    sender: Option<User>,
+    sender: Option<Actor>,
     updated_at: Option<Time>,
 }
 
@@ -70,45 +72,50 @@ struct Discussion {
     comments: Vec<Posted>,
 }
 
-pub(super) fn deliver_thread(event: ThreadEvent, receipt: &Receipt) -> Result<Delivery> {
-    let is_resolved = match event.action.as_deref() {
-        Some("resolved") => true,
-        Some("unresolved") => false,
-        _ => {
-            let reason = "the action on the thread is not understood";
-            return Ok(Delivery::Ignored { reason, place: RepoPlace::of(&event.repository) });
+impl ThreadEvent {
+    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+        let is_resolved = match self.action.as_deref() {
+            Some("resolved") => true,
+            Some("unresolved") => false,
+            _ => {
+                let reason = "the action on the thread is not understood";
+                return Ok(Delivery::Ignored {
+                    reason,
+                    location: RepoLocation::of(&self.repository),
+                });
+            }
+        };
+        // A thread has no time of its own. It is at least as new as what the payload shows of it.
+        let shown = self.thread.comments.iter().map(|comment| comment.updated_at);
+        let time = newest(shown.chain([self.updated_at]));
+        let mut observation = self.pull_request.observe(&self.repository, receipt, time)?;
+        let comments = self.thread.comments();
+        let mut thread = self.thread.thread(&comments);
+        thread.is_resolved = is_resolved;
+        if is_resolved {
+            thread.resolved_by = author(self.sender.as_ref()).0;
         }
-    };
-    // A thread has no time of its own. It is at least as new as what the payload shows of it.
-    let shown = event.thread.comments.iter().map(|comment| comment.updated_at);
-    let time = newest(shown.chain([event.updated_at]));
-    let mut observation = event.pull_request.observe(&event.repository, receipt, time)?;
-    let mut thread = event.thread.thread();
-    thread.is_resolved = is_resolved;
-    if is_resolved {
-        thread.resolved_by = event.sender.unwrap_or_default().login();
+        observation.threads = Facet::merge(vec![thread]);
+        observation.comments = Facet::merge(comments);
+        Ok(Delivery::Prs(vec![observation]))
     }
-    observation.threads = Facet::merge(vec![thread]);
-    observation.comments = Facet::merge(event.thread.comments());
-    Ok(Delivery::Prs(vec![observation]))
 }
 
 impl Discussion {
-    /// The thread, which stands where its first comment does.
-    fn thread(&self) -> Thread {
-        let is_bot = |comment: &Posted| comment.user.as_ref().is_some_and(User::is_bot);
+    /// The thread, which is where its first comment is.
+    fn thread(&self, comments: &[Comment]) -> Thread {
         let thread = Thread {
             id: self.node_id.clone(),
-            is_bot: !self.comments.is_empty() && self.comments.iter().all(is_bot),
-            comments_total: i64::try_from(self.comments.len()).ok(),
+            is_bot: !comments.is_empty() && comments.iter().all(|comment| comment.is_bot),
+            comments_total: i64::try_from(comments.len()).ok(),
             ..Thread::default()
         };
-        let Some(first) = self.comments.first() else {
+        let Some((first, comment)) = self.comments.first().zip(comments.first()) else {
             return thread;
         };
         let is_on_file = first.subject_type.as_deref() == Some("file");
         Thread {
-            path: first.path.clone().unwrap_or_default(),
+            path: comment.path.clone(),
             line: first.line,
             original_line: first.original_line,
             side: first.side.clone().unwrap_or_default(),

@@ -1,4 +1,5 @@
-//! What the crate promises, shown on documents, on recorded deliveries, and through a real store.
+//! The guarantees of the crate, tested on documents, on recorded webhook deliveries, and with a real
+//! store.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
@@ -7,12 +8,13 @@ mod document;
 mod poll;
 mod programs;
 mod property;
+mod record;
 mod remotes;
 mod schema;
+mod signature;
 mod store;
 mod stream;
 mod support;
-mod take;
 mod transport;
 mod webhook;
 mod wire;

@@ -1,7 +1,8 @@
-//! Deliveries through a real store: what they change, and that the newest fact wins in any order.
+//! Webhook deliveries in a real store: what they change, and that the newest fact is kept in any
+//! order.
 
 use ao_observer::documents;
-use ao_observer::webhook::{Taken, take};
+use ao_observer::webhook::{Recorded, record};
 use ao_store::observation::{CheckStatus, Ci, Observation, ReviewState};
 use ao_store::row::{change, facet, pr, project, session};
 use ao_store::{
@@ -55,18 +56,23 @@ impl World {
         applied(committed.value)
     }
 
-    /// Takes a delivery as a caller does.
-    pub(crate) fn take(&self, event: &str, payload: &Value, id: Option<&str>) -> Result<Taken> {
+    /// Records a webhook delivery as a caller does.
+    pub(crate) fn record(
+        &self,
+        event: &str,
+        payload: &Value,
+        id: Option<&str>,
+    ) -> Result<Recorded> {
         let (delivery, id) = (delivered(event, payload).unwrap(), id.map(str::to_owned));
         let cause = Cause::new("test", NOW);
-        Ok(self.store.write(cause, move |tx| take(tx, &delivery, id.as_deref()))?.value)
+        Ok(self.store.write(cause, move |tx| record(tx, &delivery, id.as_deref()))?.value)
     }
 
-    /// What it changed; a commit that nobody knows changes nothing.
+    /// The changes of a webhook delivery; a commit of no tracked pull request changes nothing.
     pub(crate) fn deliver(&self, event: &str, payload: &Value) -> Vec<Applied> {
-        let outcomes = match self.take(event, payload, None).unwrap() {
-            Taken::Applied(outcomes) => outcomes,
-            Taken::Unattributed(_) => Vec::new(),
+        let outcomes = match self.record(event, payload, None).unwrap() {
+            Recorded::Applied(outcomes) => outcomes,
+            Recorded::Unattributed(_) => Vec::new(),
             other => panic!("{event}: {other:?}"),
         };
         outcomes.into_iter().map(applied).collect()
@@ -86,9 +92,9 @@ impl World {
         kinds
     }
 
-    fn pr(&self, place: &str) -> pr::Pr {
-        let place = place.parse().unwrap();
-        self.store.read(|snapshot| pr::require(snapshot, &place)).unwrap()
+    fn pr(&self, location: &str) -> pr::Pr {
+        let location = location.parse().unwrap();
+        self.store.read(|snapshot| pr::require(snapshot, &location)).unwrap()
     }
 }
 
@@ -123,7 +129,7 @@ pub(crate) fn run(status: &str, conclusion: Option<&str>) -> Value {
 }
 
 #[test]
-fn a_pull_request_lives_in_the_log() {
+fn webhook_deliveries_of_a_pull_request_become_changes() {
     let world = World::new("octo/hello", "ao/demo-1");
     let review = json!({"node_id": "R_1", "state": "CHANGES_REQUESTED", "body": "No.",
         "user": {"login": "hubot", "type": "Bot"}, "submitted_at": "2026-01-01T00:00:02Z"});
@@ -154,7 +160,7 @@ fn a_pull_request_lives_in_the_log() {
 }
 
 #[test]
-fn a_repeated_delivery_changes_nothing() {
+fn a_repeated_webhook_delivery_changes_nothing() {
     let world = World::new("octo/hello", "ao/demo-1");
     let all = [
         ("pull_request", opened()),
@@ -172,7 +178,7 @@ fn a_repeated_delivery_changes_nothing() {
 }
 
 #[test]
-fn an_older_delivery_of_an_item_is_ignored() {
+fn an_older_webhook_delivery_of_an_item_is_ignored() {
     let world = World::new("octo/hello", "ao/demo-1");
     world.deliver("pull_request", &opened());
     world.deliver("pull_request_review_thread", &thread("resolved", "2026-01-01T00:00:09Z"));
@@ -180,7 +186,7 @@ fn an_older_delivery_of_an_item_is_ignored() {
     let late =
         world.deliver("pull_request_review_thread", &thread("unresolved", "2026-01-01T00:00:05Z"));
     assert!(late[0].stale.contains(&"threads"), "{late:?}");
-    // The check began, and was queued, in the very second in which it passed.
+    // The check began, and was queued, in the same second in which it passed.
     let late = world.deliver("check_run", &run("queued", None));
     assert!(late[0].stale.contains(&"checks"), "{late:?}");
     let pr = world.pr("octo/hello#7");
@@ -206,9 +212,9 @@ fn a_deleted_comment_stays_deleted() {
     assert_eq!(kinds[kinds.len() - 2..], ["pr_comment_added", "pr_comment_removed"]);
 }
 
-/// The recorded deliveries of one pull request, as they came.
+/// The recorded webhook deliveries of one pull request, in their order.
 #[test]
-fn recorded_deliveries_are_stored() {
+fn recorded_webhook_deliveries_are_stored() {
     let world = World::new("Codertocat/Hello-World", "changes");
     let events = [
         "pull_request",
@@ -221,7 +227,7 @@ fn recorded_deliveries_are_stored() {
     let mut count = 0;
     for event in events {
         for payload in recorded(event) {
-            // Some recordings are of another pull request that once had this place.
+            // Some recordings are of another pull request that once had this location.
             let node_id = &payload["pull_request"]["node_id"];
             let is_other = !node_id.is_null() && node_id != "MDExOlB1bGxSZXF1ZXN0Mjc5MTQ3NDM3";
             if payload["repository"]["full_name"] == "Codertocat/Hello-World" && !is_other {

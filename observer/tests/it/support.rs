@@ -1,8 +1,9 @@
-//! Recorded deliveries, and short ways to read inputs.
+//! Recorded webhook deliveries, and short ways to read inputs.
 
 use std::path::Path;
 
-use ao_observer::{CommitFacts, Delivery, Result, deliver};
+use ao_observer::Result;
+use ao_observer::webhook::{self, CommitFacts, Delivery};
 use ao_store::Timestamp;
 use ao_store::observation::Observation;
 use serde_json::{Value, json};
@@ -16,12 +17,12 @@ pub(crate) fn recorded(event: &str) -> Vec<Value> {
     let folder =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/github/webhooks");
     if !folder.exists() {
-        println!("skipped: there are no recorded deliveries at {}", folder.display());
+        println!("skipped: there are no recorded webhook deliveries at {}", folder.display());
         return Vec::new();
     }
     let file = folder.join(format!("{event}.json"));
     if !file.exists() {
-        println!("skipped: there are no recorded deliveries of {event}");
+        println!("skipped: there are no recorded webhook deliveries of {event}");
         return Vec::new();
     }
     let text = std::fs::read(file).unwrap();
@@ -31,10 +32,10 @@ pub(crate) fn recorded(event: &str) -> Vec<Value> {
 }
 
 pub(crate) fn delivered(event: &str, payload: &Value) -> Result<Delivery> {
-    deliver(event, payload.to_string().as_bytes(), None, NOW)
+    webhook::read(event, payload.to_string().as_bytes(), None, NOW)
 }
 
-/// The one observation of a delivery.
+/// The one observation of a webhook delivery.
 pub(crate) fn one(event: &str, payload: &Value) -> Observation {
     match delivered(event, payload).unwrap() {
         Delivery::Prs(mut prs) if prs.len() == 1 => prs.remove(0),
@@ -42,7 +43,7 @@ pub(crate) fn one(event: &str, payload: &Value) -> Observation {
     }
 }
 
-/// The commit facts of a delivery.
+/// The commit facts of a webhook delivery.
 pub(crate) fn commit(event: &str, payload: &Value) -> CommitFacts {
     match delivered(event, payload).unwrap() {
         Delivery::Commit(facts) => facts,
@@ -59,7 +60,7 @@ pub(crate) fn repository() -> Value {
         "url": "https://api.github.com/repos/octo/hello"})
 }
 
-/// A pull request as it stands in the payloads of its own event.
+/// A pull request as the payloads of its own event have it.
 pub(crate) fn pull_request(updated_at: &str) -> Value {
     json!({
         "number": 7, "node_id": "PR_7", "state": "open", "draft": false, "title": "Add it",

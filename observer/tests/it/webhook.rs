@@ -1,6 +1,6 @@
-//! Deliveries as observations: every recorded one is read, and what each event means.
+//! Webhook deliveries as observations: every recorded one is read, and what each event means.
 
-use ao_observer::{Delivery, deliver, webhook};
+use ao_observer::webhook::{self, Delivery};
 use ao_store::Code;
 use ao_store::observation::{
     CheckKind, CheckStatus, CommentKind, Mergeable, Mode, PrState, ReviewState,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{NOW, at, commit, delivered, one, pull_request, recorded, repository};
 
 #[test]
-fn every_recorded_delivery_is_read() {
+fn every_recorded_webhook_delivery_is_read() {
     for event in webhook::events() {
         for payload in recorded(event) {
             let delivery = delivered(event, &payload).unwrap_or_else(|e| panic!("{event}: {e}"));
@@ -22,7 +22,7 @@ fn every_recorded_delivery_is_read() {
 }
 
 #[test]
-fn recorded_threads_flip_both_ways() {
+fn recorded_threads_are_resolved_and_unresolved() {
     let examples = recorded("pull_request_review_thread");
     let expected = [
         ("resolved", true, "octocat"),
@@ -95,7 +95,7 @@ fn recorded_pull_requests_have_their_states() {
             "converted_to_draft" => PrState::Draft,
             _ => PrState::Open,
         };
-        // The recording of a conversion back still says what it says.
+        // The recording of a conversion back has the old value of `draft`.
         if payload["pull_request"]["draft"] == json!(expected == PrState::Draft) {
             assert_eq!(observation.facts.state, Some(expected));
         }
@@ -113,7 +113,7 @@ fn pr_event(change: impl FnOnce(&mut Value)) -> Value {
 }
 
 #[test]
-fn merged_wins_over_closed_and_draft() {
+fn merged_takes_precedence_over_closed_and_draft() {
     let cases = [
         (json!("closed"), true, json!(true), PrState::Merged),
         (json!("closed"), true, json!(false), PrState::Closed),
@@ -130,7 +130,7 @@ fn merged_wins_over_closed_and_draft() {
         });
         let facts = one("pull_request", &payload).facts;
         assert_eq!(facts.state, Some(expected));
-        // Before the merge it is the commit of a trial.
+        // Before the merge it is the commit of a trial merge.
         assert_eq!(facts.merge_commit_sha.is_some(), expected == PrState::Merged);
     }
 }
@@ -161,7 +161,7 @@ fn null_and_absent_differ_where_both_mean_something() {
 }
 
 #[test]
-fn forks_and_bots_are_told() {
+fn forks_and_bots_are_recognized() {
     let deleted = one("pull_request", &pr_event(|pr| pr["head"]["repo"] = Value::Null)).facts;
     assert_eq!((deleted.head_repo, deleted.is_cross_repo), (None, Some(true)));
     let fork = one(
@@ -197,12 +197,12 @@ fn an_issue_comment_counts_only_on_a_pull_request() {
     payload["issue"] = json!({"number": 7});
     assert_eq!(
         delivered("issue_comment", &payload).unwrap(),
-        Delivery::Ignored { reason: "not a pull request", place: None }
+        Delivery::Ignored { reason: "not a pull request", location: None }
     );
 }
 
 #[test]
-fn a_reply_in_a_thread_names_what_it_answers() {
+fn a_reply_in_a_thread_names_the_answered_comment() {
     let payload = json!({"action": "resolved", "repository": repository(),
         "pull_request": pull_request("2026-01-01T00:00:09Z"), "sender": {"login": "hubot"},
         "thread": {"node_id": "T", "comments": [
@@ -225,7 +225,7 @@ fn run(status: &str, conclusion: Option<&str>) -> Value {
 }
 
 #[test]
-fn conclusions_win_over_statuses() {
+fn a_conclusion_takes_precedence_over_a_status() {
     let cases = [
         ("queued", None, CheckStatus::Queued),
         ("waiting", None, CheckStatus::Queued),
@@ -297,9 +297,9 @@ fn statuses_suites_and_workflows_are_checks() {
 }
 
 #[test]
-fn bad_deliveries_have_their_codes() {
+fn invalid_webhook_deliveries_have_their_error_codes() {
     let code = |event: &str, payload: &str| {
-        deliver(event, payload.as_bytes(), None, NOW).unwrap_err().code()
+        webhook::read(event, payload.as_bytes(), None, NOW).unwrap_err().code()
     };
     assert_eq!(code("gollum", "{}"), Code::InvalidDelivery);
     assert_eq!(code("status", "{}"), Code::InvalidJson);
@@ -310,6 +310,6 @@ fn bad_deliveries_have_their_codes() {
     assert_eq!(code("pull_request", &payload.to_string()), Code::InvalidPrRef);
     payload["repository"]["html_url"] = json!("/etc/passwd");
     assert_eq!(code("pull_request", &payload.to_string()), Code::InvalidPrRef);
-    let error = deliver("ping\u{7}", b"{}", None, NOW).unwrap_err().to_string();
+    let error = webhook::read("ping\u{7}", b"{}", None, NOW).unwrap_err().to_string();
     assert!(error.contains("pull_request_review_thread") && !error.contains('\u{7}'), "{error}");
 }

@@ -1,4 +1,4 @@
-//! The parts that payloads have in common: repositories and users.
+//! Repositories, as payloads name them.
 
 use ao_store::id::parse_remote;
 use ao_store::{Error, PrRef};
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::error::{Result, quoted};
 
-/// The repository that sent the delivery.
+/// The repository that sent the webhook delivery.
 #[derive(Debug, Deserialize)]
 pub(super) struct Repository {
     full_name: String,
@@ -17,32 +17,32 @@ pub(super) struct Repository {
 
 /// Where a repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepoPlace {
+pub struct RepoLocation {
     /// Its host.
     pub host: String,
     /// `owner/name`.
     pub repo: String,
 }
 
-impl RepoPlace {
-    /// The place of a repository, when it is named in a form that can be one.
-    pub(super) fn of(repository: &Repository) -> Option<RepoPlace> {
+impl RepoLocation {
+    /// The location of a repository, when its name has a form that can be one.
+    pub(super) fn of(repository: &Repository) -> Option<RepoLocation> {
         let PrRef { host, repo, .. } = repository.pr(1).ok()?;
-        Some(RepoPlace { host, repo })
+        Some(RepoLocation { host, repo })
     }
 
-    /// The repository that a payload names, whatever else stands in it.
-    pub(super) fn named_by(payload: &[u8]) -> Option<RepoPlace> {
+    /// The repository that a payload names, whatever else the payload contains.
+    pub(super) fn in_payload(payload: &[u8]) -> Option<RepoLocation> {
         #[derive(Deserialize)]
-        struct Named {
+        struct Payload {
             repository: Repository,
         }
-        let named: Named = serde_json::from_slice(payload).ok()?;
-        RepoPlace::of(&named.repository)
+        let payload: Payload = serde_json::from_slice(payload).ok()?;
+        RepoLocation::of(&payload.repository)
     }
 }
 
-/// A repository as a pull request names it; `full_name` and `url` are not in every payload.
+/// The repository of a pull request; `full_name` and `url` are not in every payload.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct NamedRepository {
     pub(super) full_name: Option<String>,
@@ -51,16 +51,16 @@ pub(super) struct NamedRepository {
 }
 
 impl Repository {
-    /// Host and `owner/name`.
-    pub(super) fn place(&self) -> Result<(String, String)> {
+    /// The host.
+    pub(super) fn location(&self) -> Result<RepoLocation> {
         let (host, _) = parse_remote(&self.html_url)
             .ok_or_else(|| Error::InvalidPrRef(quoted(&self.html_url)))?;
-        Ok((host, self.full_name.clone()))
+        Ok(RepoLocation { host, repo: self.full_name.clone() })
     }
 
     /// The pull request of this number.
     pub(super) fn pr(&self, number: i64) -> Result<PrRef> {
-        let (host, repo) = self.place()?;
+        let RepoLocation { host, repo } = self.location()?;
         Ok(PrRef::new(&host, &repo, number)?)
     }
 
@@ -74,7 +74,7 @@ impl Repository {
 }
 
 impl NamedRepository {
-    /// Whether both are one repository, when that can be told.
+    /// Whether both are one repository; `None` when the payload does not tell.
     pub(super) fn same_as(&self, other: &NamedRepository) -> Option<bool> {
         same(self.id, other.id)
             .or_else(|| same_text(self.full_name.as_deref(), other.full_name.as_deref()))
@@ -87,25 +87,4 @@ fn same(one: Option<u64>, other: Option<u64>) -> Option<bool> {
 
 fn same_text(one: Option<&str>, other: Option<&str>) -> Option<bool> {
     one.zip(other).map(|(one, other)| one.eq_ignore_ascii_case(other))
-}
-
-/// A user; the provider writes `null` for one that is gone.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(super) struct User {
-    login: Option<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-}
-
-impl User {
-    /// The login, or empty; of a bot without `[bot]`, which REST and webhooks have and GraphQL has not.
-    pub(super) fn login(&self) -> String {
-        let login = self.login.as_deref().unwrap_or_default();
-        login.strip_suffix("[bot]").unwrap_or(login).to_owned()
-    }
-
-    pub(super) fn is_bot(&self) -> bool {
-        let has_bot_name = || self.login.as_ref().is_some_and(|login| login.ends_with("[bot]"));
-        self.kind.as_deref() == Some("Bot") || has_bot_name()
-    }
 }
