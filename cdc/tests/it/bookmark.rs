@@ -1,5 +1,5 @@
-//! Bookmarks: a filtered receiver or stream moves on where nothing passes, a bookmark is never ahead
-//! of a change that it covers, and resuming from one loses nothing.
+//! Bookmarks: the position of a filtered receiver or stream moves on when no change passes, a bookmark
+//! is never ahead of a change that it covers, and resuming from one loses nothing.
 
 use std::thread;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use ao_store::{Cursor, Store};
 
 use crate::support::{Fixture, Random, SOON, add_sessions, at, rename, seed};
 
-/// What passes is of the session `demo-2`.
+/// Only changes of the session `demo-2` pass.
 fn of_second() -> Filter {
     Filter::new(vec![], vec![], vec!["demo-2".parse().unwrap()]).unwrap()
 }
@@ -75,16 +75,16 @@ async fn a_filtered_stream_gets_bookmarks_that_move_on() {
 }
 
 #[test]
-fn without_a_filter_a_change_says_it_all() {
+fn without_a_filter_no_bookmark_comes() {
     let fixture = fixture();
     let receiver = fixture.tail(Start::Beginning).into_receiver(100).unwrap();
     let found: Vec<_> = (0..3).map(|_| receiver.receiver().recv_timeout(SOON).unwrap()).collect();
     assert!(found.into_iter().all(|event| matches!(event.unwrap(), Event::Change(_))));
     let pause = std::time::Duration::from_millis(300);
-    assert!(receiver.receiver().recv_timeout(pause).is_err(), "nothing to say");
+    assert!(receiver.receiver().recv_timeout(pause).is_err(), "there is nothing to report");
 }
 
-/// Reads in short connections and resumes from the last thing that was said, most often a bookmark.
+/// Reads in short connections and resumes from the last reported position, most often a bookmark.
 fn consume(store: &Store, last: i64, random: &mut Random) -> (Vec<Change>, usize) {
     let (mut cursor, mut changes, mut resumed) = (at(1, 0), Vec::<Change>::new(), 0);
     let deadline = Instant::now() + SOON * 3;
@@ -96,7 +96,7 @@ fn consume(store: &Store, last: i64, random: &mut Random) -> (Vec<Change>, usize
             is_bookmark = matches!(event, Event::Bookmark(_));
             match event {
                 Event::Change(change) => {
-                    assert!(change.seq > cursor.seq, "it is covered by what was said before");
+                    assert!(change.seq > cursor.seq, "it is covered by an earlier bookmark");
                     cursor.seq = change.seq;
                     changes.push(change);
                 }
@@ -126,7 +126,7 @@ fn resuming_from_a_bookmark_loses_nothing() {
             rename(&store, "writer", session, 1 + writing.below(3).cast_signed());
             thread::sleep(std::time::Duration::from_millis(writing.below(60)));
         }
-        // What ends the log passes nobody: it can only be reached by a bookmark.
+        // The last change of the log does not pass: only a bookmark reaches it.
         rename(&store, "writer", "demo-1", 1).0
     });
     let (mut first, resumed) = consume(&fixture.store, 60, &mut random);

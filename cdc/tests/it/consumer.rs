@@ -1,5 +1,5 @@
-//! Durable consumers: acknowledgements move forward, are coalesced and fenced; a lease is one
-//! owner's; nothing that was not acknowledged is lost with an owner.
+//! Durable consumers: acknowledgements move forward, are coalesced and fenced; a lease has one owner;
+//! a change that was not acknowledged is never lost with its owner.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ pub(crate) fn create(
     name
 }
 
-/// Reads everything that is there, so that it can be acknowledged.
+/// Reads everything in the log, so that it can be acknowledged.
 pub(crate) fn read(reader: &mut Consumer) {
     reader.tail_mut().visit(usize::MAX, |_| Ok(())).unwrap();
 }
@@ -70,7 +70,7 @@ fn many_acknowledgements_are_few_writes() {
         reader.ack(delivery.cursor).unwrap();
         acks += 1;
     }
-    // A write every 100 ms and one every 1,000 changes, each of a page or two.
+    // One write per 100 ms and one per 1,000 changes, each of a page or two.
     let allowed = started.elapsed().as_millis() as u64 / 100 + 3 + 2;
     let pages = wal().saturating_sub(before) / 4096;
     assert!((3..=allowed * 3).contains(&pages), "{pages} pages, {allowed} writes");
@@ -91,7 +91,7 @@ fn an_acknowledgement_is_written_soon_although_nothing_comes() {
         assert!(started.elapsed() < SOON);
         reader.next_within(100, Duration::from_millis(20)).unwrap();
     }
-    // Nor does one long wait hold it up.
+    // One long wait does not delay it either.
     reader.ack(at(1, 5)).unwrap();
     let store = fixture.store.clone();
     let seen = thread::spawn(move || {
@@ -123,7 +123,7 @@ fn acknowledgements_move_forward_only() {
 }
 
 #[test]
-fn an_owner_that_was_displaced_changes_nothing_any_more() {
+fn an_owner_that_was_displaced_cannot_change_anything() {
     let fixture = fixture(10);
     let mut first = open(&fixture.store, Takeover::IfGone).unwrap();
     let delivery = first.next_within(100, SOON).unwrap().unwrap();
@@ -140,7 +140,7 @@ fn an_owner_that_was_displaced_changes_nothing_any_more() {
     );
     let held = stored(&fixture.store);
     drop(first);
-    assert_eq!(stored(&fixture.store), held, "it gives up only what it has");
+    assert_eq!(stored(&fixture.store), held, "it releases only its own lease");
     let again = second.next_within(100, SOON).unwrap().unwrap();
     assert_eq!(seqs(&again.changes), (3..=10).collect::<Vec<_>>(), "they come again");
     second.ack(again.cursor).unwrap();
@@ -148,7 +148,7 @@ fn an_owner_that_was_displaced_changes_nothing_any_more() {
     assert_eq!(stored(&fixture.store).acked, at(1, 10));
 }
 
-/// Reads and acknowledges as it is told; a process of its own.
+/// Reads and acknowledges on command, in a process of its own.
 fn play(store: &Store) {
     let mut reader = open(store, Takeover::IfGone).unwrap();
     let delivery = reader.next_within(5, SOON).unwrap().unwrap();
@@ -161,38 +161,37 @@ fn play(store: &Store) {
 }
 
 #[test]
-fn an_owner_that_was_stopped_and_displaced_is_fenced_off() {
+fn an_owner_that_was_stopped_and_displaced_is_fenced() {
     if let Some((_, store)) = part() {
         return play(&store);
     }
     let fixture = fixture(10);
-    let name = "consumer::an_owner_that_was_stopped_and_displaced_is_fenced_off";
+    let name = "consumer::an_owner_that_was_stopped_and_displaced_is_fenced";
     let mut player = Player::start(name, "owner", fixture.path());
     assert_eq!(player.line(), "ready");
-    player.tell("2");
+    player.send("2");
     assert_eq!(player.line(), "OK");
     player.signal("-STOP");
     assert_eq!(code(open(&fixture.store, Takeover::IfGone)), "LEASE_HELD", "it lives");
     let second = open(&fixture.store, Takeover::Always).unwrap();
-    player.tell("5");
+    player.send("5");
     player.signal("-CONT");
     assert_eq!(player.line(), "LEASE_LOST");
     assert_eq!((stored(&fixture.store).acked, second.cursor()), (at(1, 2), at(1, 2)));
 }
 
 #[test]
-fn the_lease_of_a_killed_process_is_taken_at_once_and_its_changes_come_again() {
+fn the_lease_of_a_killed_process_is_taken_at_once_and_its_changes_are_delivered_again() {
     if let Some((_, store)) = part() {
         return play(&store);
     }
     let fixture = fixture(10);
-    let name =
-        "consumer::the_lease_of_a_killed_process_is_taken_at_once_and_its_changes_come_again";
+    let name = "consumer::the_lease_of_a_killed_process_is_taken_at_once_and_its_changes_are_delivered_again";
     for round in 0..3 {
         let mut player = Player::start(name, "owner", fixture.path());
         assert_eq!(player.line(), "ready");
         assert_eq!(code(open(&fixture.store, Takeover::IfGone)), "LEASE_HELD");
-        player.tell(&(round + 1).to_string());
+        player.send(&(round + 1).to_string());
         assert_eq!(player.line(), "OK");
         player.kill();
         let started = Instant::now();
@@ -204,7 +203,7 @@ fn the_lease_of_a_killed_process_is_taken_at_once_and_its_changes_come_again() {
 }
 
 #[test]
-fn a_lease_that_ended_is_taken_and_one_that_is_kept_is_not() {
+fn an_expired_lease_is_taken_and_a_renewed_one_is_not() {
     let fixture = fixture(10);
     let name: ConsumerName = "reader".parse().unwrap();
     let mut reader = open(&fixture.store, Takeover::IfGone).unwrap();
@@ -212,7 +211,7 @@ fn a_lease_that_ended_is_taken_and_one_that_is_kept_is_not() {
     let acquire = |now: i64| {
         let (name, cause) = (name.clone(), ao_store::Cause::new("later", Timestamp(now)));
         fixture.store.write(cause, move |tx| {
-            consumer::acquire(tx, &name, "somebody else", ao_cdc::LEASE, None)
+            consumer::acquire(tx, &name, "another owner", ao_cdc::LEASE, None)
         })
     };
     let until = || stored(&fixture.store).lease.unwrap().until.0;
@@ -248,7 +247,7 @@ fn a_changed_filter_is_refused() {
 }
 
 #[test]
-fn a_seek_fences_the_owner_off() {
+fn a_seek_fences_the_owner() {
     let fixture = fixture(10);
     let mut reader = open(&fixture.store, Takeover::IfGone).unwrap();
     let _ = reader.next_within(100, SOON).unwrap().unwrap();
@@ -285,7 +284,7 @@ fn an_owner_that_opens_while_it_is_moved_begins_where_it_was_moved_to() {
         mover.join().unwrap().unwrap();
         let Ok(reader) = opened else { continue };
         let now = stored(&fixture.store);
-        // One that was moved before it had the lease still has it.
+        // An owner that took the lease after the seek still has it.
         if now.lease.is_some() {
             assert_eq!(reader.cursor(), now.acked, "round {round}");
         }
@@ -293,7 +292,7 @@ fn an_owner_that_opens_while_it_is_moved_begins_where_it_was_moved_to() {
 }
 
 #[test]
-fn a_filtered_consumer_moves_on_where_nothing_passes() {
+fn a_filtered_consumer_moves_on_when_nothing_passes() {
     let fixture = Fixture::with_changes(4);
     add_sessions(&fixture.store, "demo", 1);
     let filter = Filter::new(vec![], vec![], vec!["demo-2".parse().unwrap()]).unwrap();
@@ -306,11 +305,7 @@ fn a_filtered_consumer_moves_on_where_nothing_passes() {
         reader.ack(delivery.cursor).unwrap();
         reader.flush().unwrap();
         assert_eq!(stored(&fixture.store).acked.seq, last);
-        assert_eq!(
-            crate::support::keep_newest(&fixture.store, 0).0,
-            last.0 - 3,
-            "it holds nothing"
-        );
+        assert_eq!(crate::support::keep_newest(&fixture.store, 0).0, last.0 - 3, "it has no lease");
     }
     let passing = rename(&fixture.store, "test", "demo-2", 1);
     let delivery = reader.next_within(100, SOON).unwrap().unwrap();
@@ -318,7 +313,7 @@ fn a_filtered_consumer_moves_on_where_nothing_passes() {
 }
 
 #[test]
-fn dropping_it_writes_what_was_acknowledged_and_gives_the_lease_up() {
+fn dropping_it_writes_what_was_acknowledged_and_releases_the_lease() {
     let fixture = fixture(10);
     let mut reader = open(&fixture.store, Takeover::IfGone).unwrap();
     read(&mut reader);
@@ -332,7 +327,7 @@ fn dropping_it_writes_what_was_acknowledged_and_gives_the_lease_up() {
 }
 
 #[test]
-fn a_consumer_of_another_epoch_waits_for_a_seek() {
+fn a_consumer_in_another_epoch_needs_a_seek() {
     if !has_shell() {
         return;
     }
@@ -344,7 +339,7 @@ fn a_consumer_of_another_epoch_waits_for_a_seek() {
     assert_eq!(code(reader.next_within(100, SOON)), "CURSOR_EPOCH_MISMATCH");
     assert_eq!(code(reader.flush()), "CURSOR_EPOCH_MISMATCH");
     drop(reader);
-    assert_eq!(stored(&fixture.store).lease, None, "what cannot be written holds no lease");
+    assert_eq!(stored(&fixture.store).lease, None, "the lease was released");
     for _ in 0..2 {
         assert_eq!(code(open(&fixture.store, Takeover::IfGone)), "CURSOR_EPOCH_MISMATCH");
     }

@@ -1,4 +1,5 @@
-//! What retention owes a consumer by its policy, and what a consumer meets that it owes nothing.
+//! Retention policies: how pruning treats unacknowledged changes, and the error of a consumer whose
+//! cursor expired.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::consumer::{code, create, open, read, seek, stored};
 use crate::snapshot::prune_at;
 use crate::support::{Fixture, SOON, at, keep_newest, seqs};
 
-/// A consumer that acknowledged nothing, and 20 transactions of one change after it.
+/// A consumer that acknowledged nothing, and 20 transactions of one change each.
 fn behind(policy: Policy) -> Fixture {
     let fixture = Fixture::with_changes(2);
     create(&fixture.store, at(1, 2), &Filter::default(), policy);
@@ -26,7 +27,7 @@ fn bounded(bounds: Bounds) -> Fixture {
 }
 
 #[test]
-fn a_blocking_consumer_holds_retention_back() {
+fn a_blocking_consumer_keeps_its_changes_from_being_pruned() {
     let fixture = behind(Policy::Block);
     let mut reader = open(&fixture.store, Takeover::IfGone).unwrap();
     assert_eq!(prune_at(&fixture.store, 0, Duration::from_secs(1_000_000)), at(1, 2).seq);
@@ -48,8 +49,8 @@ fn a_blocking_consumer_holds_retention_back() {
     assert_eq!(seqs(&delivery.changes), (10..=22).collect::<Vec<_>>());
 }
 
-/// Beyond its bound it is cut off like one that is owed nothing, and told so.
-fn is_cut_off(fixture: &Fixture, floor: Cursor) {
+/// Beyond its bound a consumer is treated like one with the policy `none`, and its cursor expires.
+fn expects_expired(fixture: &Fixture, floor: Cursor) {
     assert_eq!(fixture.floor(), floor.seq);
     assert_eq!(code(open(&fixture.store, Takeover::IfGone)), "CURSOR_EXPIRED");
     seek(&fixture.store, floor, Fence::Respect).unwrap();
@@ -64,10 +65,10 @@ fn is_cut_off(fixture: &Fixture, floor: Cursor) {
 #[test]
 fn a_bound_in_changes_releases_what_is_beyond() {
     let fixture = bounded(Bounds { events: Some(20), ..Bounds::default() });
-    assert_eq!(keep_newest(&fixture.store, 0).0, 2, "within its bound it holds");
+    assert_eq!(keep_newest(&fixture.store, 0).0, 2, "within its bound it keeps its changes");
     let fixture = bounded(Bounds { events: Some(6), ..Bounds::default() });
     assert_eq!(keep_newest(&fixture.store, 0).0, 16, "six are left to it");
-    is_cut_off(&fixture, at(1, 16));
+    expects_expired(&fixture, at(1, 16));
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn a_bound_in_bytes_releases_what_is_beyond() {
     let fixture = bounded(Bounds { bytes: Some(of_log / 2), ..Bounds::default() });
     let floor = keep_newest(&fixture.store, 0);
     assert!((4..20).contains(&floor.0), "{floor}");
-    is_cut_off(&fixture, Cursor { seq: floor, ..at(1, 0) });
+    expects_expired(&fixture, Cursor { seq: floor, ..at(1, 0) });
 }
 
 #[test]
@@ -89,7 +90,7 @@ fn a_bound_in_time_releases_what_is_beyond() {
     assert_eq!(keep_newest(&fixture.store, 0).0, 2);
     assert_eq!(prune_at(&fixture.store, 0, hour / 2).0, 2);
     assert_eq!(prune_at(&fixture.store, 0, hour * 2).0, 21, "all but the newest");
-    is_cut_off(&fixture, at(1, 21));
+    expects_expired(&fixture, at(1, 21));
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn the_first_bound_that_is_passed_counts() {
 }
 
 #[test]
-fn a_consumer_that_is_owed_nothing_learns_that_it_was_cut_off() {
+fn the_cursor_of_a_consumer_without_retention_expires() {
     let fixture = behind(Policy::None);
     let mut reader = open(&fixture.store, Takeover::IfGone).unwrap();
     let delivery = reader.next_within(3, SOON).unwrap().unwrap();
@@ -114,10 +115,10 @@ fn a_consumer_that_is_owed_nothing_learns_that_it_was_cut_off() {
     for _ in 0..2 {
         assert_eq!(code(reader.next_within(100, SOON)), "CURSOR_EXPIRED");
     }
-    // What it has dealt with can still be acknowledged.
+    // Changes that it received before can still be acknowledged.
     reader.ack(delivery.cursor).unwrap();
     reader.flush().unwrap();
     drop(reader);
     assert_eq!(stored(&fixture.store).acked, at(1, 5));
-    is_cut_off(&fixture, at(1, 18));
+    expects_expired(&fixture, at(1, 18));
 }

@@ -1,4 +1,4 @@
-//! Each bug that a watch of etcd once had, named by its number there, as a test that ours has not.
+//! Bugs that etcd's watch once had, by their number there: each is a test that ours does not have it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use crate::support::{
     keep_newest, next_epoch, part, prune, rename, say, seed, seqs,
 };
 
-/// Creates a session and deletes it again; the change that says so.
+/// Creates a session and deletes it again; returns the change of the deletion.
 fn create_and_delete(store: &Store) -> Seq {
     add_sessions(store, "demo", 1);
     let newest = store.read(|snapshot| session::list(snapshot, &session::Filter::default()));
@@ -88,7 +88,7 @@ fn etcd_19179_a_prune_that_races_the_start_of_a_tail_loses_no_delete() {
             Ok(found) => {
                 let last = from.seq.0 + found.len() as i64;
                 assert_eq!(seqs(&found), (from.seq.0 + 1..=last).collect::<Vec<_>>());
-                // Sessions come and go in turn: no deletion may be missing between two creations.
+                // Creations and deletions alternate: no deletion may be missing between two creations.
                 let kinds: Vec<_> = found.iter().map(|change| change.kind.as_str()).collect();
                 assert!(kinds.windows(2).all(|pair| pair[0] != pair[1]), "{kinds:?}");
                 deletes += kinds.iter().filter(|kind| **kind == "session_deleted").count();
@@ -104,7 +104,7 @@ fn etcd_19179_a_prune_that_races_the_start_of_a_tail_loses_no_delete() {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
-/// A log of which a tail at its beginning has copied the first 512 changes when retention takes more.
+/// A log that is pruned further than the first 512 changes, which a tail has copied by then.
 fn pruned_under(tail_is_full: impl FnOnce(&Fixture)) -> Fixture {
     let fixture = Fixture::with_changes(2);
     add_sessions(&fixture.store, "demo", 510);
@@ -175,7 +175,7 @@ fn etcd_17529_an_error_under_full_buffers_reaches_the_subscription() {
         assert_eq!(code(slow.next_within(SOON)), "CURSOR_EXPIRED");
     }
     let seq = fixture.commit();
-    assert_eq!(seqs(quick.next_within(SOON).unwrap().unwrap().iter()), [seq.0], "others go on");
+    assert_eq!(seqs(quick.next_within(SOON).unwrap().unwrap().iter()), [seq.0], "others continue");
 }
 
 #[test]
@@ -208,9 +208,9 @@ fn etcd_15220_a_bookmark_comes_after_the_changes_it_covers() {
         fixture.truth().into_iter().filter(|change| filter.matches(change)).collect();
     assert_eq!(found, passing);
     assert!(bookmarks.len() > 5, "{bookmarks:?}");
-    for (seq, told) in bookmarks {
+    for (seq, before) in bookmarks {
         let covered = passing.partition_point(|change| change.seq <= seq);
-        assert_eq!(told, covered, "the bookmark {seq} covers what was sent before it");
+        assert_eq!(before, covered, "the bookmark {seq} covers what was sent before it");
     }
 }
 
@@ -218,7 +218,7 @@ fn etcd_15220_a_bookmark_comes_after_the_changes_it_covers() {
 fn etcd_17247_the_hand_off_from_replay_to_live_duplicates_nothing() {
     let fixture = Fixture::with_changes(2);
     let fanout = Fanout::start(&fixture.store).unwrap();
-    let mut demotions = 0;
+    let mut fallbacks = 0;
     for round in 0..12 {
         let from = fixture.head();
         let store = fixture.store.clone();
@@ -238,13 +238,13 @@ fn etcd_17247_the_hand_off_from_replay_to_live_duplicates_nothing() {
         }
         writer.join().unwrap();
         assert_eq!(found, (from.seq.0 + 1..=last).collect::<Vec<_>>());
-        demotions += live.fallbacks();
+        fallbacks += live.fallbacks();
     }
-    assert!(demotions > 0, "it changed between live and the log");
+    assert!(fallbacks > 0, "it changed between live and catch-up reads");
 }
 
 #[test]
-fn etcd_20221_a_position_from_before_a_restore_is_of_another_epoch() {
+fn etcd_20221_a_position_from_before_a_restore_belongs_to_another_epoch() {
     let fixture = Fixture::with_changes(10);
     let backup = fixture.path().with_file_name("backup.db");
     fixture.store.backup(&backup, &cause("test")).unwrap();
@@ -252,7 +252,7 @@ fn etcd_20221_a_position_from_before_a_restore_is_of_another_epoch() {
     let fixture = fixture.restored(&backup);
     assert_eq!(fixture.head(), at(2, 10));
     let open = |cursor| code(Tail::open(&fixture.store, Start::Cursor(cursor), Filter::default()));
-    // One that the restored log has too names another change or none.
+    // A seq that the restored log has too is another change.
     assert_eq!([5, 10, 20].map(|seq| open(at(1, seq))), ["CURSOR_EPOCH_MISMATCH"; 3]);
     assert_eq!(open(at(2, 20)), "CURSOR_IN_FUTURE");
     fixture.commits(15);
@@ -263,7 +263,7 @@ fn etcd_20221_a_position_from_before_a_restore_is_of_another_epoch() {
     assert_eq!(code(live), "CURSOR_EPOCH_MISMATCH");
 }
 
-/// Says each change, and the error at the end.
+/// Prints each change, and the error at the end.
 fn follow(store: &Store) {
     let mut changes = Tail::open(store, Start::End, Filter::default()).unwrap().follow();
     say("ready");
@@ -276,11 +276,11 @@ fn follow(store: &Store) {
 }
 
 #[test]
-fn etcd_20418_a_process_that_was_stopped_reads_nothing_stale() {
+fn etcd_20418_a_process_that_was_stopped_reads_no_stale_changes() {
     if let Some((_, store)) = part() {
         return follow(&store);
     }
-    let name = "etcd::etcd_20418_a_process_that_was_stopped_reads_nothing_stale";
+    let name = "etcd::etcd_20418_a_process_that_was_stopped_reads_no_stale_changes";
     let stopped = |event: &dyn Fn(&Fixture)| {
         let fixture = Fixture::with_changes(2);
         let player = Player::start(name, "tailer", fixture.path());
@@ -293,7 +293,7 @@ fn etcd_20418_a_process_that_was_stopped_reads_nothing_stale() {
         player.signal("-CONT");
         player.line()
     };
-    assert_eq!(stopped(&|_| ()), "4", "it goes on");
+    assert_eq!(stopped(&|_| ()), "4", "it continues");
     assert_eq!(stopped(&|fixture| prune(&fixture.store, 3)), "4", "what it needs is there");
     assert_eq!(stopped(&|fixture| prune(&fixture.store, 6)), "CURSOR_EXPIRED");
     if has_shell() {
@@ -343,11 +343,12 @@ fn etcd_14370_a_write_that_was_acknowledged_is_not_lost_by_a_crash() {
         player.line();
         thread::sleep(Duration::from_millis(random.below(30)));
         player.kill();
-        let mut said: Vec<i64> = player.said().iter().map(|seq| seq.parse().unwrap()).collect();
-        said.insert(0, before + 2);
+        let mut acknowledged: Vec<i64> =
+            player.lines().iter().map(|seq| seq.parse().unwrap()).collect();
+        acknowledged.insert(0, before + 2);
         let truth = fixture.truth();
         assert_eq!(seqs(&truth), (1..=truth.len() as i64).collect::<Vec<_>>());
-        for seq in said {
+        for seq in acknowledged {
             let change = &truth[usize::try_from(seq - 1).unwrap()];
             let (tx, of) = (change.tx.map(|tx| tx.0), change.actor.as_deref());
             assert_eq!((tx, of), (Some(seq - 1), Some(actor.as_str())));

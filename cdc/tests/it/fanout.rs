@@ -29,7 +29,7 @@ fn range(after: i64, up_to: i64) -> Vec<i64> {
     (after + 1..=up_to).collect()
 }
 
-/// Commits of which each comes in a batch of its own: `witness` got it before the next is made.
+/// Commits that are delivered in a batch each: `witness` receives one before the next is made.
 fn commit_singly(fixture: &Fixture, witness: &mut Subscription, count: usize) {
     for _ in 0..count {
         let seq = fixture.commit();
@@ -73,17 +73,17 @@ fn every_subscriber_sees_every_change_once_and_in_order_under_four_writers() {
 }
 
 #[test]
-fn a_subscriber_that_stops_reading_is_demoted_and_comes_back() {
+fn a_subscriber_that_stops_reading_falls_back_to_catch_up_reads_and_comes_back() {
     let fixture = Fixture::with_changes(2);
     let fanout = Fanout::start(&fixture.store).unwrap();
     let mut slow = subscribe(&fanout, Start::End, 1);
     let mut quick = subscribe(&fanout, Start::End, 64);
     commit_singly(&fixture, &mut quick, 20);
-    assert_eq!((slow.fallbacks(), slow.cursor()), (0, at(1, 2)), "it did not look yet");
+    assert_eq!((slow.fallbacks(), slow.cursor()), (0, at(1, 2)), "it has not read yet");
     let found = up_to(&mut slow, 22);
     assert_eq!(seqs(&found), range(2, 22));
     assert_eq!((slow.fallbacks(), quick.fallbacks()), (1, 0));
-    // Level: it is live again, so what comes now does not demote it.
+    // It has caught up and is live again, so it keeps up from here.
     assert!(slow.next_within(Duration::ZERO).unwrap().is_none());
     for seq in 23..30 {
         commit_singly(&fixture, &mut quick, 1);
@@ -97,7 +97,7 @@ fn a_subscriber_that_stops_reading_is_demoted_and_comes_back() {
 }
 
 #[test]
-fn a_subscriber_that_is_live_does_not_read_the_log() {
+fn a_live_subscriber_does_not_read_the_log() {
     if !has_shell() {
         return;
     }
@@ -105,23 +105,23 @@ fn a_subscriber_that_is_live_does_not_read_the_log() {
     let fanout = Fanout::start(&fixture.store).unwrap();
     let mut quick = subscribe(&fanout, Start::End, 64);
     let mut fresh = subscribe(&fanout, Start::Beginning, 4);
-    let mut demoted = subscribe(&fanout, Start::End, 1);
+    let mut behind_once = subscribe(&fanout, Start::End, 1);
     commit_singly(&fixture, &mut quick, 4);
-    for subscription in [&mut fresh, &mut demoted] {
+    for subscription in [&mut fresh, &mut behind_once] {
         up_to(subscription, 6);
         assert!(subscription.next_within(Duration::ZERO).unwrap().is_none());
     }
-    assert_eq!((fresh.fallbacks(), demoted.fallbacks()), (0, 1));
-    // What waits in the channel is delivered although the log has it no more.
+    assert_eq!((fresh.fallbacks(), behind_once.fallbacks()), (0, 1));
+    // What waits in the channel is delivered even if it was pruned from the log.
     commit_singly(&fixture, &mut quick, 1);
     cut(fixture.path(), 7);
-    for subscription in [&mut fresh, &mut demoted] {
+    for subscription in [&mut fresh, &mut behind_once] {
         assert_eq!(seqs(&up_to(subscription, 7)), [7]);
     }
 }
 
 #[test]
-fn a_subscriber_that_stops_reading_delays_nobody() {
+fn a_subscriber_that_stops_reading_delays_no_other() {
     let fixture = Fixture::with_changes(2);
     let fanout = Fanout::start(&fixture.store).unwrap();
     let stopped: Vec<_> = (0..20).map(|_| subscribe(&fanout, Start::End, 1)).collect();
@@ -141,14 +141,14 @@ fn a_subscriber_that_stops_reading_delays_nobody() {
 }
 
 #[test]
-fn a_subscriber_whose_log_was_pruned_has_expired() {
+fn the_cursor_of_a_subscriber_whose_log_was_pruned_expires() {
     let fixture = Fixture::with_changes(2);
     let fanout = Fanout::start(&fixture.store).unwrap();
     let mut quick = subscribe(&fanout, Start::End, 64);
     let mut slow = subscribe(&fanout, Start::End, 1);
     commit_singly(&fixture, &mut quick, 10);
     prune(&fixture.store, 8);
-    // The one batch that waits in its channel is still good; the rest is gone.
+    // The one batch that waits in its channel is still delivered; the rest was pruned.
     assert_eq!(seqs(&up_to(&mut slow, 3)), [3]);
     for _ in 0..2 {
         let error = slow.next_within(SOON).unwrap_err();
@@ -167,7 +167,7 @@ fn dropping_the_fanout_stops_its_subscribers() {
     let fanout = Fanout::start(&fixture.store).unwrap();
     let mut waiting = subscribe(&fanout, Start::End, 4);
     let mut behind = subscribe(&fanout, Start::End, 4);
-    let mut demoted = subscribe(&fanout, Start::End, 1);
+    let mut behind_once = subscribe(&fanout, Start::End, 1);
     let mut witness = subscribe(&fanout, Start::End, 64);
     commit_singly(&fixture, &mut witness, 2);
     up_to(&mut waiting, 4);
@@ -178,15 +178,15 @@ fn dropping_the_fanout_stops_its_subscribers() {
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     assert!(matches!(waiting.join().unwrap(), Err(Error::Stopped)));
     assert_eq!(seqs(&up_to(&mut behind, 4)), [3, 4], "what was delivered is kept");
-    assert_eq!(seqs(&up_to(&mut demoted, 3)), [3]);
-    for subscription in [&mut behind, &mut demoted] {
+    assert_eq!(seqs(&up_to(&mut behind_once, 3)), [3]);
+    for subscription in [&mut behind, &mut behind_once] {
         for _ in 0..2 {
             let stopped = subscription.next_within(SOON).unwrap_err();
             assert!(matches!(stopped, Error::Stopped), "{stopped:?}");
         }
     }
-    // Where it was stopped it can go on.
-    let rest = crate::support::drain(fixture.tail(Start::Cursor(demoted.cursor())));
+    // A tail can resume where it was stopped.
+    let rest = crate::support::drain(fixture.tail(Start::Cursor(behind_once.cursor())));
     assert_eq!(seqs(&rest), [4]);
     assert_eq!(fixture.bells().len(), 0, "no thread and no tail is left");
 }
@@ -256,7 +256,7 @@ fn a_filter_is_applied_live_and_in_the_log_and_the_cursor_moves_on() {
 }
 
 #[test]
-fn a_subscriber_may_wait_for_ever() {
+fn a_subscriber_can_wait_without_a_limit() {
     let fixture = Fixture::with_changes(2);
     let fanout = Fanout::start(&fixture.store).unwrap();
     let mut live = subscribe(&fanout, Start::End, 4);
@@ -272,7 +272,7 @@ fn a_subscriber_may_wait_for_ever() {
     assert_eq!(seqs(found.iter()), [writer.join().unwrap().0]);
 }
 
-/// What a fan-out delivered that was dropped right after this many changes were committed.
+/// How many changes a fan-out delivered that was dropped right after `count` commits.
 fn delivered_before_drop(count: usize) -> usize {
     let fixture = Fixture::with_changes(2);
     let fanout = Fanout::start(&fixture.store).unwrap();
@@ -288,14 +288,14 @@ fn delivered_before_drop(count: usize) -> usize {
 
 #[test]
 fn dropping_the_fanout_does_not_wait_for_the_end_of_a_backlog() {
-    // More than one try: a thread that was not scheduled for long drops too late.
+    // Several tries: a thread that is not scheduled for long drops the fan-out too late.
     let found: Vec<_> =
         (0..5).map(|_| delivered_before_drop(3000)).take_while(|n| *n == 3000).collect();
     assert!(found.len() < 5, "it was always read to its end");
 }
 
 #[test]
-fn subscribers_that_come_and_go_while_nothing_is_written_leave_nothing_behind() {
+fn subscribers_that_leave_while_nothing_is_written_free_their_slots() {
     let resident = || -> u64 {
         let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
         pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
@@ -303,7 +303,7 @@ fn subscribers_that_come_and_go_while_nothing_is_written_leave_nothing_behind() 
     let fixture = Fixture::with_changes(2);
     let fanout = Fanout::start(&fixture.store).unwrap();
     let before = resident();
-    // A channel has room for its capacity from the start: megabytes each.
+    // A channel allocates its capacity at once: megabytes each.
     for _ in 0..60 {
         drop(subscribe(&fanout, Start::End, 200_000));
     }

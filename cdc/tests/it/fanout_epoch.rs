@@ -1,5 +1,5 @@
-//! A fan-out across a new epoch: its subscribers learn of it, it goes on for new ones, and nobody
-//! burns a processor meanwhile.
+//! A fan-out across a new epoch: its subscribers get an error, it serves new ones in the new epoch, and
+//! no thread spins meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[test]
-fn subscribers_learn_of_a_new_epoch_and_new_ones_live_in_it() {
+fn subscribers_get_an_error_at_a_new_epoch_and_new_ones_are_live_in_it() {
     if !has_shell() {
         return;
     }
@@ -39,7 +39,7 @@ fn subscribers_learn_of_a_new_epoch_and_new_ones_live_in_it() {
 }
 
 #[test]
-fn a_subscriber_that_comes_before_the_fanout_knows_of_the_epoch_waits_and_goes_live() {
+fn a_subscriber_that_precedes_the_fanout_in_an_epoch_waits_and_goes_live() {
     if !has_shell() {
         return;
     }
@@ -57,7 +57,7 @@ fn a_subscriber_that_comes_before_the_fanout_knows_of_the_epoch_waits_and_goes_l
             let seq = fixture.commit().0;
             assert_eq!(seqs(&up_to(&mut early, seq)), [seq]);
         }
-        // It is live: a change that waits for it outlives the log.
+        // It is live: a change in its channel is delivered even if the log lost it.
         assert!(early.next_within(Duration::from_millis(150)).unwrap().is_none());
         let mut witness = subscribe(&fanout, Start::End, 4);
         let seq = fixture.commit().0;
@@ -68,14 +68,14 @@ fn a_subscriber_that_comes_before_the_fanout_knows_of_the_epoch_waits_and_goes_l
 }
 
 #[test]
-fn a_fanout_that_retention_overtook_goes_on_and_hides_it_from_nobody() {
+fn a_fanout_continues_after_pruning_overtook_it_and_every_subscriber_gets_the_error() {
     if !has_shell() {
         return;
     }
     let fixture = Fixture::with_changes(2);
     let fanout = Fanout::start(&fixture.store).unwrap();
     let mut old = subscribe(&fanout, Start::End, 4);
-    // Written and pruned in one transaction: the reader of the fan-out cannot have seen it.
+    // Written and pruned in one transaction: the reader of the fan-out cannot have read it.
     shell(
         fixture.path(),
         "BEGIN; UPDATE session SET name = 'x'; DELETE FROM change_log; \
@@ -110,14 +110,14 @@ fn a_hole_reaches_every_subscriber_as_an_error() {
         }
     };
     assert_eq!(error.code().name(), "LOG_HOLE");
-    // Behind the hole the stream goes on.
+    // After the hole the stream continues.
     let mut new = subscribe(&fanout, Start::End, 4);
     let seq = fixture.commit().0;
     assert_eq!(seqs(&up_to(&mut new, seq)), [5]);
 }
 
 #[test]
-fn an_idle_subscriber_uses_no_processor() {
+fn an_idle_subscriber_uses_no_processor_time() {
     let fixture = Fixture::with_changes(2);
     let fanout = Fanout::start(&fixture.store).unwrap();
     for start in [Start::End, Start::Beginning] {

@@ -1,5 +1,5 @@
-//! Filters: values of one kind are alternatives, kinds must all hold, and what a filter stops still
-//! moves the cursor on.
+//! Filters: values of one kind are alternatives, every kind must match, and a change that does not pass
+//! still moves the cursor on.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn found(fixture: &Fixture, filter: &Filter) -> Vec<i64> {
 }
 
 #[test]
-fn every_combination_of_kinds_lets_through_what_it_names() {
+fn every_combination_of_kinds_passes_what_it_names() {
     let fixture = twins();
     let truth = fixture.truth();
     let types: [&[&str]; 6] = [
@@ -90,7 +90,7 @@ fn a_type_that_no_change_has_is_refused() {
 }
 
 #[test]
-fn every_type_that_occurs_can_be_asked_for() {
+fn every_type_that_occurs_can_be_filtered_for() {
     let fixture = twins();
     let mut total = 0;
     for kind in CHANGE_TYPES {
@@ -101,7 +101,7 @@ fn every_type_that_occurs_can_be_asked_for() {
 }
 
 #[test]
-fn what_a_filter_stops_moves_the_cursor_on() {
+fn a_change_that_does_not_pass_moves_the_cursor_on() {
     let fixture = twins();
     let none = Filter::new(vec![], vec!["absent".parse().unwrap()], vec![]).unwrap();
     let open = |start| Tail::open(&fixture.store, start, none.clone()).unwrap();
@@ -117,7 +117,7 @@ fn what_a_filter_stops_moves_the_cursor_on() {
 }
 
 #[test]
-fn a_tail_that_nothing_passes_is_not_overtaken_by_retention() {
+fn a_tail_whose_filter_passes_nothing_does_not_expire() {
     let fixture = twins();
     let types = vec!["project_archived".to_owned(), "project_restored".to_owned()];
     let filter = Filter::new(types, vec![], vec![]).unwrap();

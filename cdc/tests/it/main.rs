@@ -1,5 +1,5 @@
-//! What the change stream promises, shown on real database files, threads and processes.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
+//! Tests of the change stream on real database files, threads and processes.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first failure")]
 
 mod bookmark;
 mod consumer;
@@ -15,8 +15,8 @@ mod process;
 mod race;
 mod receiver;
 mod refusal;
+mod reservation;
 mod snapshot;
-mod snapshot_hold;
 mod standing;
 mod start;
 #[cfg(feature = "tokio")]

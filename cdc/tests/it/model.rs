@@ -1,6 +1,6 @@
 //! Random interleavings of writers, and of consumers that filter, disconnect and resume in every
-//! form, against the log: ordered, unique, atomic, reliable, resumable, filtered right, and with the
-//! image before each change equal to the one after the last.
+//! form, against the log: ordered, unique, atomic, reliable, resumable, correctly filtered, and with
+//! the image before each change equal to the image after the previous one.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -51,7 +51,7 @@ fn write(store: &Store, actor: &str, random: &mut Random) -> Acknowledged {
                 ao_store::row::session::rename(tx, session, &fresh_name())?;
             }
         }
-        // A transaction that gives up leaves nothing behind, and no hole either.
+        // A transaction that is rolled back leaves no change and no hole.
         if fails { Err(ao_store::Error::Closed) } else { Ok(()) }
     };
     match store.write(cause(actor), work) {
@@ -80,7 +80,7 @@ fn random_filter(random: &mut Random) -> Filter {
     Filter::new(types, projects, sessions.map(|id| id.parse().unwrap()).collect()).unwrap()
 }
 
-/// What one consumer got.
+/// What one consumer received.
 struct Consumed {
     from: Cursor,
     filter: Filter,
@@ -88,7 +88,7 @@ struct Consumed {
     connections: usize,
 }
 
-/// What comes next through a channel, if anything does.
+/// Receives the next item of a channel, if one comes in time.
 fn receive(from: &ChangeReceiver, wait: Duration, cursor: &mut Cursor, into: &mut Vec<Change>) {
     match from.receiver().recv_timeout(wait).map(Result::unwrap) {
         Ok(Event::Change(change)) => {
@@ -100,7 +100,7 @@ fn receive(from: &ChangeReceiver, wait: Duration, cursor: &mut Cursor, into: &mu
     }
 }
 
-/// Connects in a random form, takes some, disconnects; until the log is done and read to its head.
+/// Connects in a random form, takes some changes and disconnects, until the log is complete and read.
 fn consume(store: &Store, fanout: &Fanout, done: &AtomicI64, mut random: Random) -> Consumed {
     let filter = random_filter(&mut random);
     let start = match random.below(4) {
@@ -110,7 +110,7 @@ fn consume(store: &Store, fanout: &Fanout, done: &AtomicI64, mut random: Random)
     };
     let from = Tail::open(store, start, filter.clone()).unwrap().cursor();
     let (mut cursor, mut changes, mut connections) = (from, Vec::new(), 0);
-    let moment = Duration::from_millis(4);
+    let pause = Duration::from_millis(4);
     loop {
         let is_last = done.load(Ordering::SeqCst) >= 0;
         let tail = || Tail::open(store, Start::Cursor(cursor), filter.clone()).unwrap();
@@ -132,29 +132,29 @@ fn consume(store: &Store, fanout: &Fanout, done: &AtomicI64, mut random: Random)
                         Ok(())
                     })
                     .unwrap();
-                    tail.wait(moment).unwrap();
+                    tail.wait(pause).unwrap();
                 }
                 cursor = tail.cursor();
             }
             1 | 2 => {
                 let mut follow = tail().follow();
                 for _ in 0..some {
-                    changes.extend(follow.next_within(moment).unwrap());
+                    changes.extend(follow.next_within(pause).unwrap());
                 }
                 cursor = follow.cursor();
             }
             3 => {
                 let receiver = tail().into_receiver(some % 5).unwrap();
-                (0..some).for_each(|_| receive(&receiver, moment * 5, &mut cursor, &mut changes));
+                (0..some).for_each(|_| receive(&receiver, pause * 5, &mut cursor, &mut changes));
             }
             _ => {
                 let start = Start::Cursor(cursor);
                 let mut live = fanout.subscribe(start, filter.clone(), 1 + some % 3).unwrap();
                 for _ in 0..some {
-                    let batch = live.next_within(moment).unwrap();
+                    let batch = live.next_within(pause).unwrap();
                     changes.extend(batch.iter().flat_map(|batch| batch.iter().cloned()));
                     if random.below(4) == 0 {
-                        thread::sleep(moment * 3);
+                        thread::sleep(pause * 3);
                     }
                 }
                 cursor = live.cursor();
@@ -166,7 +166,8 @@ fn consume(store: &Store, fanout: &Fanout, done: &AtomicI64, mut random: Random)
     }
 }
 
-/// The log is dense, in time, one transaction after the other, and each image follows its last.
+/// The log is dense, its times never decrease, each transaction is contiguous, and each image
+/// follows from the previous one.
 fn check_log(truth: &[Change], acknowledged: &[Acknowledged]) {
     assert_eq!(seqs(truth), (1..=truth.len() as i64).collect::<Vec<_>>());
     assert!(truth.is_sorted_by_key(|change| change.at));

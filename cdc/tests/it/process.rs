@@ -1,4 +1,4 @@
-//! Consumers in processes of their own, killed and stopped at any moment, lose nothing.
+//! Consumers in processes of their own that are killed and stopped at any time lose nothing.
 
 use std::process::Command;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use ao_store::{Cursor, Store};
 
 use crate::support::{Fixture, Player, Random, SOON, at, part, rename, say};
 
-/// Says the cursor after every change, for ever.
+/// Prints the cursor after every change until it is killed.
 fn follow(store: &Store, from: &str) {
     let start = Start::Cursor(from.parse().unwrap());
     let mut changes = Tail::open(store, start, Filter::default()).unwrap().follow();
@@ -25,11 +25,11 @@ fn seq(line: &str) -> i64 {
 }
 
 #[test]
-fn a_consumer_that_is_killed_again_and_again_resumes_where_it_was() {
+fn a_consumer_that_is_killed_repeatedly_resumes_where_it_was() {
     if let Some((from, store)) = part() {
         return follow(&store, &from);
     }
-    let name = "process::a_consumer_that_is_killed_again_and_again_resumes_where_it_was";
+    let name = "process::a_consumer_that_is_killed_repeatedly_resumes_where_it_was";
     let fixture = Fixture::with_changes(2);
     let mut random = Random(0x9E37);
     let mut found = Vec::new();
@@ -42,7 +42,7 @@ fn a_consumer_that_is_killed_again_and_again_resumes_where_it_was() {
             found.push(seq(&player.line()));
         }
         player.kill();
-        found.extend(player.said().iter().map(|line| seq(line)));
+        found.extend(player.lines().iter().map(|line| seq(line)));
     }
     assert_eq!(found, (1..=found.len() as i64).collect::<Vec<_>>());
     let rest = fixture.tail(Start::Cursor(at(1, found.len() as i64)));
@@ -51,11 +51,11 @@ fn a_consumer_that_is_killed_again_and_again_resumes_where_it_was() {
 }
 
 #[test]
-fn a_consumer_that_was_stopped_goes_on_and_holds_nobody_up() {
+fn a_consumer_that_was_stopped_continues_and_delays_no_other() {
     if let Some((from, store)) = part() {
         return follow(&store, &from);
     }
-    let name = "process::a_consumer_that_was_stopped_goes_on_and_holds_nobody_up";
+    let name = "process::a_consumer_that_was_stopped_continues_and_delays_no_other";
     let fixture = Fixture::with_changes(2);
     let player = Player::start(name, "1-0", fixture.path());
     let mut found = vec![seq(&player.line()), seq(&player.line())];

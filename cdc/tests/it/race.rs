@@ -1,4 +1,4 @@
-//! Opening a tail races commits and retention: nothing is lost, nothing comes twice.
+//! Opening a tail races commits and pruning: no change is lost and none comes twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -141,7 +141,7 @@ fn subscriptions_that_open_while_writers_commit_miss_nothing() {
 }
 
 #[test]
-fn a_commit_between_open_and_wait_is_not_slept_over() {
+fn a_commit_between_open_and_wait_wakes_the_wait() {
     let fixture = written_at();
     let mut random = Random(7);
     for _ in 0..60 {
@@ -171,7 +171,7 @@ fn tails_that_open_while_the_log_is_pruned_expire_or_are_whole() {
     });
     let (mut whole, mut expired, mut round) = (0, 0, 0);
     until("tails that were whole and tails that expired", || {
-        // An open at the beginning never fails; what is read after it may.
+        // An open at the beginning never fails; a later read may.
         let tail = Tail::open(&fixture.store, Start::Beginning, Filter::default()).unwrap();
         let from = tail.cursor().seq.0;
         round += 1;

@@ -1,4 +1,4 @@
-//! A tail as a bounded channel: in order, held up by nobody but its reader, stopped by its drop.
+//! A tail as a bounded channel: in order, delayed only by its own reader, stopped by its drop.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ fn next(receiver: &ChangeReceiver) -> i64 {
     change_of(receiver.receiver().recv_timeout(SOON).expect("a change in time")).seq.0
 }
 
-/// Drops the receiver; its thread must be over then, and soon.
+/// Drops the receiver; its thread must end, and soon.
 fn stops(fixture: &Fixture, receiver: ChangeReceiver) {
     assert_eq!(fixture.bells().len(), 1);
     let started = Instant::now();
@@ -37,7 +37,7 @@ fn a_channel_of_any_capacity_delivers_everything_in_order() {
 }
 
 #[test]
-fn a_full_channel_holds_the_tail_up_and_never_grows() {
+fn a_full_channel_delays_the_tail_and_never_grows() {
     let fixture = Fixture::with_changes(50);
     let receiver = fixture.tail(Start::Beginning).into_receiver(4).unwrap();
     until("the channel is full", || receiver.receiver().is_full());
@@ -62,7 +62,7 @@ fn dropping_it_stops_its_thread_when_the_channel_is_full() {
     for capacity in [0, 2] {
         let fixture = Fixture::with_changes(30);
         let receiver = fixture.tail(Start::Beginning).into_receiver(capacity).unwrap();
-        // A clone of the channel does not keep the thread going.
+        // A clone of the channel does not keep the thread alive.
         let clone = receiver.receiver().clone();
         until("the channel is full", || receiver.receiver().is_full());
         stops(&fixture, receiver);
@@ -97,7 +97,7 @@ fn an_error_is_the_last_item_and_waits_for_room() {
     let receiver = fixture.tail(Start::Beginning).into_receiver(3).unwrap();
     until("the channel is full", || receiver.receiver().is_full());
     next_epoch(fixture.path());
-    // Full: the error has to wait for its place, also longer than a tick.
+    // Full: the error has to wait for room, also longer than a tick.
     thread::sleep(Duration::from_millis(300));
     for seq in 1..=3 {
         assert_eq!(next(&receiver), seq);

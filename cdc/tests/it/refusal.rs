@@ -1,5 +1,5 @@
-//! A position that cannot be resumed is a typed error, before a tail is opened and while it stands;
-//! a hole in the log is one too. Nothing is ever skipped.
+//! A position that cannot be resumed is a typed error, when a tail is opened and while it is open; a
+//! hole in the log is one too. Nothing is ever skipped.
 
 use std::thread;
 use std::time::Duration;
@@ -22,8 +22,8 @@ fn store_error(error: Error) -> StoreError {
     }
 }
 
-/// The error that a tail meets which waits while `event` happens.
-fn while_standing(fixture: &Fixture, start: Start, event: impl FnOnce()) -> Error {
+/// The error of a tail that waits while `event` happens.
+fn while_waiting(fixture: &Fixture, start: Start, event: impl FnOnce()) -> Error {
     let mut changes = fixture.tail(start).follow();
     let waiting = thread::spawn(move || {
         let error = loop {
@@ -58,7 +58,7 @@ fn a_cursor_below_the_floor_has_expired_and_the_floor_has_not() {
 }
 
 #[test]
-fn a_tail_that_was_overtaken_by_retention_has_expired() {
+fn a_tail_that_was_overtaken_by_pruning_has_expired() {
     let fixture = Fixture::with_changes(10);
     let tails = [4, 5, 6].map(|seq| fixture.tail(Start::Cursor(at(1, seq))));
     prune(&fixture.store, 5);
@@ -73,14 +73,14 @@ fn a_tail_that_was_overtaken_by_retention_has_expired() {
 }
 
 #[test]
-fn a_waiting_tail_that_was_overtaken_learns_it() {
+fn a_waiting_tail_that_was_overtaken_gets_an_error() {
     if !has_shell() {
         return;
     }
     let fixture = Fixture::with_changes(4);
-    let error = while_standing(&fixture, Start::End, || {
+    let error = while_waiting(&fixture, Start::End, || {
         let path = fixture.path();
-        // One transaction that writes and prunes what it wrote: the tail never sees the change.
+        // One transaction writes and prunes a change: the tail never reads it.
         shell(
             path,
             "BEGIN; UPDATE session SET name = 'x'; DELETE FROM change_log; \
@@ -109,12 +109,12 @@ fn a_cursor_of_another_epoch_is_refused() {
 }
 
 #[test]
-fn a_waiting_tail_learns_of_a_new_epoch() {
+fn a_waiting_tail_gets_an_error_at_a_new_epoch() {
     if !has_shell() {
         return;
     }
     let fixture = Fixture::with_changes(4);
-    let error = while_standing(&fixture, Start::Beginning, || next_epoch(fixture.path()));
+    let error = while_waiting(&fixture, Start::Beginning, || next_epoch(fixture.path()));
     let StoreError::CursorEpoch { asked, epoch, head } = store_error(error) else { panic!() };
     assert_eq!((asked, epoch.0, head), (at(1, 4), 2, at(2, 4)));
 }
@@ -133,12 +133,12 @@ fn a_cursor_beyond_the_head_is_in_the_future() {
 }
 
 #[test]
-fn a_waiting_tail_learns_that_the_log_went_back() {
+fn a_waiting_tail_gets_an_error_when_the_log_went_back() {
     if !has_shell() {
         return;
     }
     let fixture = Fixture::with_changes(4);
-    let error = while_standing(&fixture, Start::End, || {
+    let error = while_waiting(&fixture, Start::End, || {
         shell(
             fixture.path(),
             "BEGIN; DELETE FROM change_log WHERE seq > 2; \
@@ -149,7 +149,7 @@ fn a_waiting_tail_learns_that_the_log_went_back() {
     assert_eq!((asked, head), (at(1, 4), at(1, 2)));
 }
 
-/// What a tail meets from each position of a log of ten changes that misses some.
+/// Reads from each position of a log of ten changes of which one is missing.
 fn hole(fixture: &Fixture, missing: i64, unharmed: &[i64]) {
     for seq in 0..=10 {
         for types in [vec![], vec!["project_archived".to_owned()]] {
@@ -178,7 +178,7 @@ fn a_hole_in_the_log_is_never_skipped() {
     let fixture = Fixture::with_changes(10);
     shell(fixture.path(), "DELETE FROM change_log WHERE seq = 5");
     hole(&fixture, 5, &[5, 6, 7, 8, 9, 10]);
-    // A reader in small steps gets what is before the hole.
+    // A reader in small steps gets the changes before the hole.
     let mut tail = fixture.tail(Start::Beginning);
     let mut found = Vec::new();
     let error = loop {
@@ -205,7 +205,7 @@ fn a_hole_right_after_the_floor_is_never_skipped() {
 }
 
 #[test]
-fn a_hole_at_the_end_of_the_log_is_no_end() {
+fn a_hole_at_the_end_of_the_log_is_an_error() {
     if !has_shell() {
         return;
     }

@@ -1,5 +1,5 @@
-//! A snapshot against a model: under any interleaving of writers, retention and interruptions its
-//! rows are exactly those of its cursor, and the stream after it leads to the tables as they are.
+//! A snapshot against a model: under any interleaving of writers, pruning and interruptions its rows
+//! are exactly those at its cursor, and the stream after it leads to the present rows.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::world::{
     PROJECTS, Record, Rows, act, act_foreign, any, apply, own, parts, put, settle, table_of,
 };
 
-/// What is wanted, told apart from the filter that is tested.
+/// The wanted rows, decided independently of the filter under test.
 #[derive(Debug, Clone, Default)]
 struct Wanted {
     types: Vec<&'static str>,
@@ -62,7 +62,7 @@ impl Wanted {
             && is_in(&row.session, &sessions)
     }
 
-    /// Whether a row that is in stays in, and one that is out stays out, until a change says so.
+    /// Whether a row enters or leaves the filter only by a change of the row itself.
     fn is_stable(&self) -> bool {
         self.types.is_empty() && self.projects.is_empty() && self.sessions.is_empty()
     }
@@ -73,19 +73,19 @@ fn is_longer(rest: &str) -> bool {
     ["_check", "_review_", "_thread_", "_comment"].iter().any(|begin| rest.starts_with(begin))
 }
 
-/// A snapshot that is being read, with what it gave.
+/// A snapshot that is being read, with the rows that it returned.
 struct Reading {
     reader: SnapshotReader,
     wanted: Wanted,
     cursor: Cursor,
     found: Vec<(&'static str, RowAt)>,
-    /// The positions that were given, each with how many rows came before it.
+    /// The positions that were returned, each with the number of rows before it.
     positions: Vec<(String, usize)>,
     /// Whether its reservation is alive.
     is_held: bool,
 }
 
-/// What happened, for a test that must not be idle.
+/// What happened: the test asserts that enough did.
 #[derive(Debug, Default)]
 struct Tally {
     finished: u64,
@@ -99,7 +99,7 @@ struct Tally {
 struct Model {
     fixture: Fixture,
     record: Record,
-    /// The heads at which no foreign statement was half done.
+    /// The heads that are not within a foreign statement.
     ends: Vec<Seq>,
     random: Random,
     readings: Vec<Reading>,
@@ -159,8 +159,8 @@ impl Model {
         self.readings.push(Reading { reader, wanted, cursor, found, positions, is_held: true });
     }
 
-    /// A cursor that can be resumed, also in the middle of a transaction of ours. In the middle of a
-    /// foreign statement a pull request can be gone before what belonged to it.
+    /// A cursor that can be resumed, also within a transaction of ours. Within a foreign statement a
+    /// pull request can be deleted before the rows that belong to it.
     fn retained(&mut self) -> Cursor {
         let (floor, head) = (self.floor(), self.fixture.head().seq);
         let is_sound = |seq: &i64| {
@@ -171,7 +171,7 @@ impl Model {
         at(1, sound[self.random.below(sound.len() as u64) as usize])
     }
 
-    /// Up to here may be pruned: all but about thirty changes, and no half of a foreign statement.
+    /// The end of what may be pruned: all but about thirty changes, and no part of a foreign statement.
     fn keep(&mut self) -> u64 {
         let head = self.fixture.head().seq.0;
         let wanted = head - self.random.below(30).cast_signed();
@@ -205,7 +205,7 @@ impl Model {
         }
     }
 
-    /// The rows are those of the cursor, each once and in order; then the stream.
+    /// The rows are those at the cursor, each once and in order; then the stream.
     fn finish(&mut self, reading: Reading) {
         let Reading { reader, wanted, cursor, found, is_held, .. } = reading;
         let expected: Vec<_> = self
@@ -241,7 +241,7 @@ impl Model {
         self.tally.finished += 1;
     }
 
-    /// A reader goes away, in order or like a killed one, and another goes on for it.
+    /// A reader stops, in order or as if killed, and another one resumes.
     fn interrupt(&mut self) {
         let Some(index) = self.any_reading() else { return };
         let mut old = self.readings.swap_remove(index);
@@ -279,7 +279,7 @@ impl Model {
         }
     }
 
-    /// Retention, some time later.
+    /// Prunes, at a later time.
     fn prune(&mut self, later: Duration) {
         let before = self.floor();
         let keep = self.keep();
@@ -287,7 +287,7 @@ impl Model {
         self.tally.pruned += u64::from(floor > before);
         if later.is_zero() {
             for reading in self.readings.iter().filter(|reading| reading.is_held) {
-                assert!(floor <= reading.cursor.seq, "a reservation holds {floor} back");
+                assert!(floor <= reading.cursor.seq, "a reservation keeps {floor}");
                 self.tally.held += 1;
             }
         } else {
@@ -321,7 +321,7 @@ fn names(rows: &[(&'static str, RowAt)]) -> Vec<String> {
 }
 
 impl Tally {
-    /// Whether a reading ended because the log was pruned: then it says so, else it goes on.
+    /// Whether a read failed because the log was pruned; any other error is a failure.
     fn is_expired(
         &mut self,
         cursor: Cursor,
@@ -346,7 +346,7 @@ impl Tally {
     }
 }
 
-/// Prunes by a clock that is ahead, as if that much time had passed.
+/// Prunes with a clock that is ahead, as if that much time had passed.
 pub(crate) fn prune_at(store: &Store, keep: u64, later: Duration) -> Seq {
     let rules = ao_store::retention::Rules {
         keep_events: Some(keep),
@@ -379,7 +379,7 @@ fn random_snapshots_agree_with_the_log() {
     assert_eq!(enough, [true; 6], "{tally:?}");
 }
 
-/// All rows by one snapshot with the chunk of every day.
+/// All rows, by one snapshot with the default chunk.
 fn whole(store: &Store) -> Rows {
     let mut reader = SnapshotReader::open(store, Start::End, Filter::default(), "test").unwrap();
     let mut rows = Rows::new();

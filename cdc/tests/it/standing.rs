@@ -1,5 +1,5 @@
-//! A consumer that stands still holds no read transaction: the write-ahead log is cut back under any
-//! number of them.
+//! An idle consumer holds no read transaction: the write-ahead log is truncated under any number of
+//! them.
 
 use std::fs;
 use std::thread;
@@ -18,7 +18,7 @@ fn wal(fixture: &Fixture) -> u64 {
 }
 
 #[test]
-fn the_write_ahead_log_is_cut_back_under_consumers_that_stand_still() {
+fn the_write_ahead_log_is_truncated_under_idle_consumers() {
     let fixture = Fixture::with_changes(30);
     let middle = Start::Cursor(at(1, 10));
     let mut tails: Vec<_> = (0..8).map(|_| fixture.tail(middle)).collect();
@@ -44,7 +44,7 @@ fn the_write_ahead_log_is_cut_back_under_consumers_that_stand_still() {
     }
     assert!(wal(&fixture) > 1_000_000, "there is something to cut back: {}", wal(&fixture));
     until("the write-ahead log is cut back", || wal(&fixture) == 0);
-    // They stood on something: each goes on from its place.
+    // Each had read something and continues from its position.
     for tail in &mut tails {
         assert_eq!(tail.visit(1, |_| Ok(())).unwrap().matched, 1);
     }
@@ -58,7 +58,7 @@ fn the_write_ahead_log_is_cut_back_under_consumers_that_stand_still() {
 
 #[test]
 fn a_read_that_does_not_end_keeps_the_write_ahead_log() {
-    // What the test above would see if a tail held its read transaction.
+    // This is what the test above would find if a tail held its read transaction.
     let fixture = Fixture::with_changes(30);
     let mut tail = fixture.tail(Start::Beginning);
     add_sessions(&fixture.store, "demo", 300);
@@ -72,7 +72,7 @@ fn a_read_that_does_not_end_keeps_the_write_ahead_log() {
     until("the write-ahead log is cut back", || wal(&fixture) == 0);
 }
 
-/// Four comments of 64 KiB each, which no later one replaces.
+/// Writes four comments of 64 KiB each, which no later one replaces.
 fn write_much(fixture: &Fixture, round: i64) {
     let body = |n: i64| format!("{round} {n} {}", "x".repeat(64 << 10));
     let comment = |n| Comment { id: format!("c{round}-{n}"), body: body(n), ..Comment::default() };
@@ -85,7 +85,7 @@ fn write_much(fixture: &Fixture, round: i64) {
     assert!(done.changes >= 4, "{done:?}");
 }
 
-/// A durable consumer that took one delivery and says nothing more.
+/// A durable consumer that took one delivery and does nothing more.
 fn stopped_consumer(fixture: &Fixture, number: usize) -> Consumer {
     let name: ConsumerName = format!("reader-{number}").parse().unwrap();
     let new = NewConsumer {
@@ -119,7 +119,7 @@ fn the_write_ahead_log_stays_below_64_mib_under_a_hundred_consumers_that_stopped
     let mut consumers: Vec<_> = (0..25).map(|n| stopped_consumer(&fixture, n)).collect();
     let (mut largest, mut rounds) = (0, 0);
     let logged = || fixture.store.stats(Timestamp::now()).unwrap().log_bytes;
-    // The log holds each comment once more: 55 MB there are 110 MB in all.
+    // The log contains each comment once more: 55 MB of comments are 110 MB in all.
     while logged() < 55_000_000 {
         write_much(&fixture, rounds);
         rounds += 1;
@@ -129,7 +129,7 @@ fn the_write_ahead_log_stays_below_64_mib_under_a_hundred_consumers_that_stopped
     assert!(largest > 1 << 20, "it was watched: {largest}");
     let size = fs::metadata(fixture.path()).unwrap().len() + wal(&fixture);
     assert!(size > 100_000_000, "{size} bytes were written");
-    // Each goes on from its place.
+    // Each continues from its position.
     tails.iter_mut().for_each(|tail| assert_eq!(tail.visit(1, |_| Ok(())).unwrap().matched, 1));
     for receiver in &receivers {
         assert_eq!(change_of(receiver.receiver().recv_timeout(SOON).unwrap()).seq.0, 11);

@@ -16,7 +16,7 @@ fn renames() -> Filter {
         .unwrap()
 }
 
-/// Renames of `demo-1` between changes that the filter `renames` stops.
+/// Renames of `demo-1` between changes that do not pass the filter `renames`.
 fn mixed(rounds: i64) -> Fixture {
     let fixture = Fixture::with_changes(2);
     for round in 0..rounds {
@@ -48,7 +48,7 @@ fn the_beginning_returns_every_change_as_it_was_written() {
 }
 
 #[test]
-fn the_end_returns_only_what_comes_after() {
+fn the_end_returns_only_later_changes() {
     let fixture = Fixture::with_changes(5);
     let tail = fixture.tail(Start::End);
     assert_eq!(tail.cursor(), at(1, 5));
@@ -88,7 +88,7 @@ fn the_last_n_that_pass_a_filter_are_counted_after_the_filter() {
         let tail = Tail::open(&fixture.store, start, renames()).unwrap();
         assert_eq!(drain(tail), passing[total - count.min(total)..], "last {count}");
     }
-    // What comes later is not counted but returned.
+    // Later changes are returned and not counted.
     let tail = Tail::open(&fixture.store, Start::Last(2), renames()).unwrap();
     add_sessions(&fixture.store, "demo", 2);
     let later = fixture.commit();
@@ -187,7 +187,7 @@ fn a_stream_split_at_the_edges_of_a_batch_equals_the_whole() {
 }
 
 #[test]
-fn a_wait_ends_in_time_and_may_be_endless() {
+fn a_wait_ends_in_time_and_can_be_without_a_limit() {
     let fixture = Fixture::with_changes(2);
     let mut changes = fixture.tail(Start::End).follow();
     assert_eq!(changes.next_within(Duration::ZERO).unwrap(), None);
@@ -202,7 +202,7 @@ fn a_wait_ends_in_time_and_may_be_endless() {
 }
 
 #[test]
-fn a_visit_keeps_its_bound_and_its_place_after_an_error() {
+fn a_visit_keeps_its_bound_and_its_position_after_an_error() {
     let fixture = Fixture::with_changes(7);
     let mut tail = fixture.tail(Start::Beginning);
     let mut found = Vec::new();

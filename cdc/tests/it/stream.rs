@@ -1,5 +1,4 @@
-//! A tail as a stream of the tokio world: in order, bounded, an error is the last item, its drop
-//! stops its thread.
+//! A tail as a tokio stream: in order, bounded, an error is the last item, its drop stops its thread.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ async fn next(stream: &mut TailStream) -> i64 {
 }
 
 #[tokio::test]
-async fn it_yields_what_is_there_and_what_comes_in_order() {
+async fn it_yields_old_and_new_changes_in_order() {
     for capacity in [0, 1, 600] {
         let fixture = Fixture::with_changes(20);
         let mut stream = fixture.tail(Start::Beginning).into_stream(capacity).unwrap();
@@ -57,7 +56,7 @@ async fn dropping_it_stops_its_thread_idle_or_full() {
             started.elapsed() < Duration::from_millis(100),
             "a drop does not block the runtime"
         );
-        until("its thread is over", || fixture.bells().is_empty());
+        until("its thread has ended", || fixture.bells().is_empty());
     }
 }
 
@@ -76,7 +75,7 @@ async fn an_error_is_the_last_item() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stands_still_gets_everything_later() {
+async fn a_reader_that_pauses_gets_everything_later() {
     let fixture = Fixture::with_changes(2);
     let mut stream = fixture.tail(Start::Beginning).into_stream(3).unwrap();
     assert_eq!(next(&mut stream).await, 1);

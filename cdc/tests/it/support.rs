@@ -1,4 +1,4 @@
-//! Fixtures: a store in a temporary folder, writers of every kind, and waits that end in a failure.
+//! Fixtures: a store in a temporary folder, writers of every kind, and bounded waits.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -17,10 +17,10 @@ use ao_store::row::{log, project, session};
 use ao_store::{Cause, Cursor, Options, Restored, Seq, SessionId, Store, Timestamp};
 use tempfile::TempDir;
 
-/// The bound of every wait: it is only reached by a test that fails.
+/// The bound of every wait: only a test that fails reaches it.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
-/// A store in a folder that goes away with it.
+/// A store in a folder that is removed with it.
 pub(crate) struct Fixture {
     pub(crate) store: Store,
     _dir: TempDir,
@@ -66,14 +66,14 @@ impl Fixture {
         rename(&self.store, "test", "demo-1", 1)
     }
 
-    /// So many of them.
+    /// `count` of them.
     pub(crate) fn commits(&self, count: usize) {
         for _ in 0..count {
             self.commit();
         }
     }
 
-    /// The same place after a restore of `source`.
+    /// The same path after a restore of `source`.
     pub(crate) fn restored(self, source: &Path) -> Fixture {
         let (fixture, restored) = self.try_restore(source);
         restored.unwrap();
@@ -94,7 +94,7 @@ impl Fixture {
         Tail::open(&self.store, start, Filter::default()).unwrap()
     }
 
-    /// What is in the log, read without this crate.
+    /// The changes in the log, read without this crate.
     pub(crate) fn truth(&self) -> Vec<Change> {
         let read = self.store.read(|snapshot| {
             let floor = log::info(snapshot)?.floor;
@@ -159,7 +159,7 @@ pub(crate) fn add_sessions(store: &Store, project: &str, count: usize) {
     store.write(cause("test"), add).unwrap();
 }
 
-/// A name that was never given before, long enough that a thousand of them fill some pages.
+/// A name that was not used before, long enough that a thousand of them fill some pages.
 pub(crate) fn fresh_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("name-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
@@ -183,7 +183,7 @@ pub(crate) fn seqs<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Vec<i64
     changes.into_iter().map(|change| change.seq.0).collect()
 }
 
-/// Everything that is in the log after the position of the tail.
+/// Every change after the position of the tail.
 pub(crate) fn drain(tail: Tail) -> Vec<Change> {
     tail.to_head().collect::<Result<_, _>>().unwrap()
 }
@@ -193,7 +193,7 @@ pub(crate) fn take(changes: &mut Changes, count: usize) -> Vec<Change> {
     (0..count).map(|_| changes.next_within(SOON).unwrap().expect("a change in time")).collect()
 }
 
-/// The change of an event, where no filter lets a bookmark come.
+/// The change of an event; without a filter there are no bookmarks.
 pub(crate) fn change_of(event: ao_cdc::Result<Event>) -> Change {
     match event.unwrap() {
         Event::Change(change) => change,
@@ -217,7 +217,7 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Whether there is a stock `sqlite3` shell; a test that needs one ends without it.
-#[expect(clippy::print_stdout, reason = "says why a test was skipped")]
+#[expect(clippy::print_stdout, reason = "reports why a test was skipped")]
 pub(crate) fn has_shell() -> bool {
     let found = Command::new("sqlite3").arg("--version").output().is_ok();
     if !found {
@@ -234,8 +234,8 @@ pub(crate) fn shell(path: &Path, sql: &str) -> String {
         .arg(sql)
         .output()
         .unwrap();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && complaint.is_empty(), "{sql}: {complaint}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{sql}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -251,7 +251,7 @@ pub(crate) fn keep_newest(store: &Store, count: u64) -> Seq {
     store.prune(&cause("pruner"), &rules, |_| ()).unwrap().floor
 }
 
-/// What no retention of ours does: a foreign writer takes even the newest changes away.
+/// Prunes as a foreign writer, which our pruning never does: even the newest changes go.
 pub(crate) fn cut(path: &Path, up_to: i64) {
     shell(
         path,
@@ -265,7 +265,7 @@ pub(crate) fn next_epoch(path: &Path) {
     shell(path, "UPDATE log_meta SET epoch = epoch + 1");
 }
 
-/// A small generator of numbers: the same seed gives the same run.
+/// A small random number generator: the same seed gives the same run.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -277,7 +277,7 @@ impl Random {
     }
 }
 
-/// The seed of a run: that of `AO_SEED`, else a new one; printed, so that a run can be repeated.
+/// The seed of a run: `AO_SEED`, else a new one; printed, so that a run can be repeated.
 #[expect(clippy::print_stdout, reason = "the seed of a run that failed")]
 pub(crate) fn seed() -> u64 {
     let given = std::env::var("AO_SEED").ok().map(|seed| seed.parse().unwrap());
@@ -289,7 +289,7 @@ pub(crate) fn seed() -> u64 {
 
 const PART: &str = "AO_CDC_TEST_PART";
 
-/// The part that this process plays in the test of another process, and the file it is about.
+/// The part that this process plays in the test of another process, and the database file.
 pub(crate) fn part_and_path() -> Option<(String, PathBuf)> {
     let value = std::env::var(PART).ok()?;
     let (part, path) = value.split_once('@').unwrap();
@@ -323,9 +323,9 @@ impl Player {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                // The harness prints too; what a part says begins with a mark.
-                if let Some((_, said)) = line.split_once('@') {
-                    let _ = sender.send(said.to_owned());
+                // The test harness prints too; the lines of a part begin with `@`.
+                if let Some((_, text)) = line.split_once('@') {
+                    let _ = sender.send(text.to_owned());
                 }
             }
         });
@@ -334,27 +334,27 @@ impl Player {
     }
 
     pub(crate) fn line(&self) -> String {
-        self.lines.recv_timeout(SOON).expect("the other process says something in time")
+        self.lines.recv_timeout(SOON).expect("the other process prints a line in time")
     }
 
-    pub(crate) fn said(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.iter().collect()
     }
 
-    pub(crate) fn tell(&mut self, word: &str) {
-        writeln!(self.stdin.as_mut().unwrap(), "{word}").unwrap();
+    pub(crate) fn send(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has said by now.
-    pub(crate) fn heard(&self) -> Vec<String> {
+    /// The lines that it has printed so far.
+    pub(crate) fn lines_so_far(&self) -> Vec<String> {
         self.lines.try_iter().collect()
     }
 
-    /// Whether it is gone without having been killed.
+    /// Whether it has ended without having been killed.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
@@ -369,9 +369,9 @@ impl Player {
         signal(self.id(), name);
     }
 
-    /// Waits for a word.
-    pub(crate) fn said_within(&self, word: &str, time: Duration) {
-        assert_eq!(self.lines.recv_timeout(time).as_deref(), Ok(word));
+    /// Waits for a line.
+    pub(crate) fn line_within(&self, line: &str, time: Duration) {
+        assert_eq!(self.lines.recv_timeout(time).as_deref(), Ok(line));
     }
 
     /// SIGKILL.
@@ -393,14 +393,14 @@ pub(crate) fn signal(id: u32, name: &str) {
     assert!(Command::new("kill").args([name, &id.to_string()]).status().unwrap().success());
 }
 
-/// What a part says to the test that started it.
+/// Prints a line to the test that started this part.
 #[expect(clippy::print_stdout, reason = "the pipe to the test")]
 pub(crate) fn say(line: &str) {
     println!("@{line}");
 }
 
-/// A part that commits once for every line it is told.
-pub(crate) fn commit_when_told(store: &Store) {
+/// A part that commits once per line on standard input.
+pub(crate) fn commit_per_line(store: &Store) {
     say("ready");
     for line in std::io::stdin().lines() {
         let seq = rename(store, &line.unwrap(), "demo-1", 1);

@@ -1,5 +1,5 @@
 //! A tailer in a process of its own: it connects in every form, disconnects, sleeps and resumes, and
-//! writes down what it saw, for `validate` to judge.
+//! records what it received for `validate` to check.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -21,10 +21,10 @@ use ao_store::{CHANGE_TYPES, ConsumerName, Cursor, Error as StoreError, Store};
 use crate::support::{Random, cause, say};
 use crate::world::{PROJECTS, any};
 
-/// A moment in which something may come.
-const MOMENT: Duration = Duration::from_millis(5);
+/// A short wait in which a change may come.
+const PAUSE: Duration = Duration::from_millis(5);
 
-/// The filter of a tailer: the first two want everything.
+/// The filter of a tailer: everything passes those of the first two.
 pub(crate) fn filter_of(number: u64, seed: u64) -> Filter {
     let mut random = Random(seed.wrapping_mul(31 + number) | 1);
     for _ in 0..8 {
@@ -62,7 +62,7 @@ pub(crate) fn sum(value: &impl std::fmt::Debug) -> u64 {
     hasher.finish()
 }
 
-/// The sum of the rows of a snapshot, in their order.
+/// The digest of the rows of a snapshot, in their order.
 pub(crate) fn sum_rows<'a>(rows: impl Iterator<Item = (&'a str, &'a RowAt)>) -> (u64, u64) {
     let mut hasher = DefaultHasher::new();
     let mut count = 0;
@@ -83,13 +83,13 @@ struct Tailer {
     log: BufWriter<File>,
 }
 
-/// Plays a tailer until it is told where the log ends and has come there.
+/// Runs a tailer until it is sent the end of the log and has reached it.
 pub(crate) fn play(store: Store, number: u64, seed: u64) {
     let end = Arc::new(AtomicI64::new(i64::MAX));
-    let told = Arc::clone(&end);
+    let known_end = Arc::clone(&end);
     thread::spawn(move || {
         for line in std::io::stdin().lines() {
-            told.store(line.unwrap().parse().unwrap(), Ordering::SeqCst);
+            known_end.store(line.unwrap().parse().unwrap(), Ordering::SeqCst);
         }
     });
     let filter = filter_of(number, seed);
@@ -126,12 +126,12 @@ impl Tailer {
         writeln!(self.log, "{line}").unwrap();
     }
 
-    fn got(&mut self, change: &Change) {
+    fn received(&mut self, change: &Change) {
         self.note(&format!("change {} {}", change.seq, sum(change)));
         self.cursor.seq = change.seq;
     }
 
-    /// Everything up to here was seen.
+    /// Everything up to here was received.
     fn covered(&mut self, word: &str, cursor: Cursor) {
         assert_eq!(cursor.epoch, self.cursor.epoch);
         self.note(&format!("{word} {}", cursor.seq));
@@ -161,7 +161,7 @@ impl Tailer {
         let mut tail = self.tail()?;
         for _ in 0..some {
             self.visit(&mut tail, 1 + self.random.0 as usize % 700)?;
-            tail.wait(MOMENT)?;
+            tail.wait(PAUSE)?;
         }
         Ok(())
     }
@@ -173,7 +173,7 @@ impl Tailer {
             Ok(())
         })?;
         assert_eq!(visited.matched, changes.len());
-        changes.iter().for_each(|change| self.got(change));
+        changes.iter().for_each(|change| self.received(change));
         self.covered(if visited.is_at_head { "idle" } else { "covered" }, tail.cursor());
         Ok(visited.is_at_head)
     }
@@ -181,8 +181,8 @@ impl Tailer {
     fn by_iterator(&mut self, some: u64) -> ao_cdc::Result<()> {
         let mut changes = self.tail()?.follow();
         for _ in 0..some * 8 {
-            match changes.next_within(MOMENT)? {
-                Some(change) => self.got(&change),
+            match changes.next_within(PAUSE)? {
+                Some(change) => self.received(&change),
                 None => {
                     self.covered("idle", changes.cursor());
                     if self.random.below(4) == 0 {
@@ -198,9 +198,9 @@ impl Tailer {
     fn by_channel(&mut self, some: u64) -> ao_cdc::Result<()> {
         let channel = self.tail()?.into_receiver(some as usize % 5)?;
         for _ in 0..some * 4 {
-            match channel.receiver().recv_timeout(MOMENT * 30).map_err(|_| ()) {
+            match channel.receiver().recv_timeout(PAUSE * 30).map_err(|_| ()) {
                 Ok(event) => match event? {
-                    Event::Change(change) => self.got(&change),
+                    Event::Change(change) => self.received(&change),
                     Event::Bookmark(cursor) => self.covered("bookmark", cursor),
                 },
                 Err(()) => break,
@@ -213,22 +213,22 @@ impl Tailer {
         let (start, filter) = (Start::Cursor(self.cursor), self.filter.clone());
         let mut live = self.fanout.subscribe(start, filter, 1 + some as usize % 4)?;
         for _ in 0..some {
-            let word = match live.next_within(MOMENT)? {
+            let word = match live.next_within(PAUSE)? {
                 Some(batch) => {
-                    batch.iter().for_each(|change| self.got(change));
+                    batch.iter().for_each(|change| self.received(change));
                     "covered"
                 }
                 None => "idle",
             };
             self.covered(word, live.cursor());
             if self.random.below(12) == 0 {
-                thread::sleep(MOMENT * 20);
+                thread::sleep(PAUSE * 20);
             }
         }
         Ok(())
     }
 
-    /// As a durable consumer, which goes on after what it acknowledged, not after what it saw.
+    /// As a durable consumer, which resumes after what it acknowledged, not after what it received.
     fn by_consumer(&mut self, some: u64) -> ao_cdc::Result<()> {
         let (name, from) = (self.name.clone(), self.cursor);
         self.store
@@ -236,7 +236,7 @@ impl Tailer {
         let owner = Owner::this_process();
         let filter = Some(&self.filter);
         let mut reader = Consumer::open(&self.store, &self.name, filter, &owner, Takeover::IfGone)?;
-        // One that was cut off was so where it read, beyond what it acknowledged.
+        // A cursor expires where the consumer reads, which is after its acknowledgement.
         self.read_consumer(&mut reader, some)?;
         drop(reader);
         let acked = self.store.read(|snapshot| consumer::require(snapshot, &self.name))?.acked;
@@ -247,11 +247,11 @@ impl Tailer {
 
     fn read_consumer(&mut self, reader: &mut Consumer, some: u64) -> ao_cdc::Result<()> {
         for _ in 0..some {
-            let Some(delivery) = reader.next_within(1 + some as usize * 40, MOMENT)? else {
+            let Some(delivery) = reader.next_within(1 + some as usize * 40, PAUSE)? else {
                 self.covered("idle", reader.cursor());
                 continue;
             };
-            delivery.changes.iter().for_each(|change| self.got(change));
+            delivery.changes.iter().for_each(|change| self.received(change));
             self.covered("covered", delivery.cursor);
             if self.random.below(3) > 0 {
                 reader.ack(delivery.cursor)?;
@@ -260,7 +260,7 @@ impl Tailer {
         Ok(())
     }
 
-    /// The log was pruned past this tailer: it begins anew, by a snapshot or with the oldest change.
+    /// The log was pruned past this tailer: it starts over from a snapshot or the oldest change.
     fn restart(&mut self, error: &Error) {
         let Error::Store(StoreError::CursorExpired { asked, oldest, .. }) = error else {
             panic!("{error:?} at {}", self.cursor);
@@ -275,7 +275,7 @@ impl Tailer {
             self.log.flush().unwrap();
             match restarted {
                 Ok(()) => return,
-                // Retention went on between the look at the log and the reservation.
+                // The log was pruned between the read of it and the reservation.
                 Err(error) => assert_eq!(error.code().name(), "CURSOR_EXPIRED"),
             }
         }

@@ -1,5 +1,5 @@
-//! The validators: what a tailer wrote down against the whole log. Ordered, Unique, Atomic, Reliable,
-//! Resumable, Bookmarkable; and images, filters, snapshots and expiries as they must be.
+//! The validators: the records of a tailer against the whole log. Ordered, Unique, Atomic, Reliable,
+//! Resumable, Bookmarkable; and correct images, filters, snapshots and expiries.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -11,10 +11,10 @@ use ao_store::state::ENTITIES;
 use crate::tailer::{sum, sum_rows};
 use crate::world::{Rows, apply, own};
 
-/// How often each thing happened.
+/// How often each event happened.
 pub(crate) type Tally = BTreeMap<String, u64>;
 
-/// The whole log, which is sound in itself.
+/// The whole log, which is consistent.
 pub(crate) struct Truth {
     changes: Vec<Change>,
     sums: Vec<u64>,
@@ -23,8 +23,8 @@ pub(crate) struct Truth {
 }
 
 impl Truth {
-    /// Checks that the log is dense, that time does not go back, that a transaction is one piece, and
-    /// that each image follows the last of its row.
+    /// Checks that the log is dense, that times never decrease, that a transaction is contiguous, and
+    /// that each image follows from the previous one of its row.
     pub(crate) fn new(changes: Vec<Change>) -> Truth {
         let mut images: HashMap<(&str, &str), &str> = HashMap::new();
         for (change, seq) in changes.iter().zip(1..) {
@@ -60,10 +60,10 @@ impl Truth {
     }
 }
 
-/// What a filter lets through.
+/// The changes that pass a filter.
 struct Passing<'a> {
     truth: &'a Truth,
-    /// How many of the first so many changes pass.
+    /// How many of the first `count` changes pass.
     counts: Vec<u64>,
 }
 
@@ -81,8 +81,8 @@ impl Passing<'_> {
         self.counts[up_to] - self.counts[after]
     }
 
-    /// Whether a position is amid the changes of one transaction that pass.
-    fn is_amid(&self, seq: usize) -> bool {
+    /// Whether a position is between passing changes of one transaction.
+    fn is_within_transaction(&self, seq: usize) -> bool {
         if seq == 0 || self.truth.ends[seq - 1] == seq {
             return false;
         }
@@ -91,32 +91,32 @@ impl Passing<'_> {
     }
 }
 
-/// One tailer's position while its notes are read.
-struct Judge<'a> {
+/// The position of one tailer while its records are read.
+struct Checker<'a> {
     passing: Passing<'a>,
     at: usize,
     snapshots: Vec<(usize, u64, u64)>,
 }
 
-/// Judges what a tailer wrote down.
+/// Checks the records of a tailer.
 pub(crate) fn validate(truth: &Truth, notes: &Path, filter: &Filter, tally: &mut Tally) {
     let passing = Passing::new(truth, filter);
-    let mut judge = Judge { passing, at: 0, snapshots: Vec::new() };
+    let mut checker = Checker { passing, at: 0, snapshots: Vec::new() };
     for (number, line) in std::fs::read_to_string(notes).unwrap().lines().enumerate() {
         let mut words = line.split(' ');
         let word = words.next().unwrap();
         let values: Vec<u64> = words.map(|value| value.parse().unwrap()).collect();
-        let place = format!("{}:{}: {line}, at {}", notes.display(), number + 1, judge.at);
-        judge.judge(word, &values, &place);
+        let place = format!("{}:{}: {line}, at {}", notes.display(), number + 1, checker.at);
+        checker.check(word, &values, &place);
         let name = if word == "connect" { line } else { word };
         *tally.entry(name.to_owned()).or_default() += 1;
     }
-    assert_eq!(judge.at, truth.len(), "{}: it came to the end", notes.display());
-    check_snapshots(truth, filter, judge.snapshots);
+    assert_eq!(checker.at, truth.len(), "{}: it reached the end", notes.display());
+    check_snapshots(truth, filter, checker.snapshots);
 }
 
-impl Judge<'_> {
-    fn judge(&mut self, word: &str, values: &[u64], place: &str) {
+impl Checker<'_> {
+    fn check(&mut self, word: &str, values: &[u64], place: &str) {
         let seq = values[0] as usize;
         match word {
             "connect" => {}
@@ -131,8 +131,9 @@ impl Judge<'_> {
             "covered" | "idle" | "bookmark" => {
                 assert!(seq >= self.at, "bookmarks move on: {place}");
                 assert_eq!(self.passing.between(self.at, seq), 0, "bookmarkable: {place}");
-                let is_amid = word != "covered" && self.passing.is_amid(seq);
-                assert!(!is_amid, "atomic: {place}");
+                let is_within_transaction =
+                    word != "covered" && self.passing.is_within_transaction(seq);
+                assert!(!is_within_transaction, "atomic: {place}");
                 self.at = seq;
             }
             "back" => {

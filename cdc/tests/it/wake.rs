@@ -1,4 +1,5 @@
-//! A commit reaches those who wait, whoever made it and whatever became of the doorbells.
+//! A commit wakes every waiting reader, whichever process made it and even if the wake-up sockets are
+//! missing or broken.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,11 +11,11 @@ use ao_cdc::{Start, Tail};
 use ao_store::{Options, Store};
 
 use crate::support::{
-    Fixture, Player, SOON, add_project, add_sessions, commit_when_told, has_shell, part, rename,
+    Fixture, Player, SOON, add_project, add_sessions, commit_per_line, has_shell, part, rename,
     shell, until,
 };
 
-/// Half the distance of two looks of the fallback: what is faster was woken by a bell.
+/// Half the interval of the fallback poll: a faster wake came from a notification.
 const BY_BELL: Duration = Duration::from_millis(50);
 
 /// The usual time from a commit, made right after the wait began, to its arrival.
@@ -22,7 +23,7 @@ fn usual_latency(store: &Store, mut commit: impl FnMut()) -> Duration {
     let mut changes = Tail::open(store, Start::End, ao_cdc::Filter::default()).unwrap().follow();
     let mut latencies: Vec<_> = (0..11)
         .map(|_| {
-            // Lets the fallback see the last commit, so that it cannot be what wakes at once.
+            // The fallback poll sees the last commit first, so that it cannot be what wakes at once.
             assert_eq!(changes.next_within(Duration::from_millis(110)).unwrap(), None);
             let started = Instant::now();
             commit();
@@ -34,13 +35,13 @@ fn usual_latency(store: &Store, mut commit: impl FnMut()) -> Duration {
     latencies[5]
 }
 
-fn told(player: &mut Player) {
-    player.tell("other");
+fn commit_in(player: &mut Player) {
+    player.send("other");
     player.line();
 }
 
 #[test]
-fn a_commit_of_this_process_wakes_by_its_bell() {
+fn a_commit_of_this_process_wakes_by_notification() {
     let fixture = Fixture::with_changes(2);
     let mut changes = fixture.tail(Start::End).follow();
     let (sender, orders) = std::sync::mpsc::channel();
@@ -65,15 +66,15 @@ fn a_commit_of_this_process_wakes_by_its_bell() {
 }
 
 #[test]
-fn a_commit_of_another_process_wakes_by_its_bell() {
+fn a_commit_of_another_process_wakes_by_notification() {
     if let Some((_, store)) = part() {
-        return commit_when_told(&store);
+        return commit_per_line(&store);
     }
     let fixture = Fixture::with_changes(2);
-    let name = "wake::a_commit_of_another_process_wakes_by_its_bell";
+    let name = "wake::a_commit_of_another_process_wakes_by_notification";
     let mut player = Player::start(name, "writer", fixture.path());
     assert_eq!(player.line(), "ready");
-    let latency = usual_latency(&fixture.store, || player.tell("other"));
+    let latency = usual_latency(&fixture.store, || player.send("other"));
     assert!(latency < BY_BELL, "{latency:?}");
     let truth = fixture.truth();
     assert_eq!(truth.last().unwrap().actor.as_deref(), Some("other"));
@@ -105,14 +106,14 @@ fn a_commit_through_another_handle_of_this_process_arrives() {
 }
 
 /// Commits of this process, another one and a shell all arrive.
-fn everybody_is_heard(fixture: &Fixture, test: &str) {
+fn every_commit_arrives(fixture: &Fixture, test: &str) {
     let mut changes = fixture.tail(Start::End).follow();
     let mut player = Player::start(test, "writer", fixture.path());
     assert_eq!(player.line(), "ready");
     for _ in 0..2 {
         let seq = fixture.commit();
         assert_eq!(changes.next_within(SOON).unwrap().expect("our change").seq, seq);
-        told(&mut player);
+        commit_in(&mut player);
         let change = changes.next_within(SOON).unwrap().expect("the other process's change");
         assert_eq!(change.actor.as_deref(), Some("other"));
         if has_shell() {
@@ -126,14 +127,14 @@ fn everybody_is_heard(fixture: &Fixture, test: &str) {
 fn without_a_usable_bell_folder_the_fallback_wakes() {
     let test = "wake::without_a_usable_bell_folder_the_fallback_wakes";
     if let Some((_, store)) = part() {
-        return commit_when_told(&store);
+        return commit_per_line(&store);
     }
     let spoils: [fn(&Path); 4] = [
         |bells| fs::write(bells, "a file").unwrap(),
         |bells| symlink("/nowhere/at/all", bells).unwrap(),
-        // Missing: the first listener makes it.
+        // Missing: the first listener creates it.
         |_| {},
-        // No use against root, for whom it is just a folder.
+        // This has no effect for root.
         |bells| {
             fs::create_dir(bells).unwrap();
             fs::set_permissions(bells, fs::Permissions::from_mode(0o500)).unwrap();
@@ -142,9 +143,9 @@ fn without_a_usable_bell_folder_the_fallback_wakes() {
     for spoil in spoils {
         let fixture = Fixture::with_changes(2);
         let bells = fixture.path().with_file_name("bells");
-        assert!(!bells.exists(), "nobody listened yet");
+        assert!(!bells.exists(), "there was no listener yet");
         spoil(&bells);
-        everybody_is_heard(&fixture, test);
+        every_commit_arrives(&fixture, test);
     }
 }
 
@@ -152,7 +153,7 @@ fn without_a_usable_bell_folder_the_fallback_wakes() {
 fn a_bell_folder_that_goes_away_is_replaced_by_the_fallback() {
     let test = "wake::a_bell_folder_that_goes_away_is_replaced_by_the_fallback";
     if let Some((_, store)) = part() {
-        return commit_when_told(&store);
+        return commit_per_line(&store);
     }
     let fixture = Fixture::with_changes(2);
     let mut early = fixture.tail(Start::End).follow();
@@ -160,16 +161,16 @@ fn a_bell_folder_that_goes_away_is_replaced_by_the_fallback() {
     fs::remove_dir_all(fixture.path().with_file_name("bells")).unwrap();
     let mut player = Player::start(test, "writer", fixture.path());
     assert_eq!(player.line(), "ready");
-    told(&mut player);
+    commit_in(&mut player);
     assert!(early.next_within(SOON).unwrap().is_some());
-    everybody_is_heard(&fixture, test);
+    every_commit_arrives(&fixture, test);
 }
 
 #[test]
 fn in_a_folder_whose_path_is_too_long_for_a_socket_the_fallback_wakes() {
     let test = "wake::in_a_folder_whose_path_is_too_long_for_a_socket_the_fallback_wakes";
     if let Some((_, store)) = part() {
-        return commit_when_told(&store);
+        return commit_per_line(&store);
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("long".repeat(40)).join("ao.db");
@@ -182,7 +183,7 @@ fn in_a_folder_whose_path_is_too_long_for_a_socket_the_fallback_wakes() {
     assert_eq!(changes.next_within(SOON).unwrap().expect("our change").seq, seq);
     let mut player = Player::start(test, "writer", &path);
     assert_eq!(player.line(), "ready");
-    told(&mut player);
+    commit_in(&mut player);
     assert!(changes.next_within(SOON).unwrap().is_some());
 }
 

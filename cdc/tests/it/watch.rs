@@ -1,5 +1,5 @@
-//! The validators of a watch over a minute of everything at once: four writers, eight tailers that
-//! disconnect and are stopped, and retention that races them.
+//! All validators over a minute of concurrent load: four writers, eight tailers that disconnect and are
+//! stopped, and pruning that races them.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -19,18 +19,18 @@ use crate::tailer::{filter_of, log_of};
 use crate::validate::{Tally, Truth, validate};
 use crate::world::{act, act_foreign, settle};
 
-const TEST: &str = "watch::tailers_meet_every_validator_while_everything_happens";
+const TEST: &str = "watch::tailers_pass_every_validator_under_concurrent_load";
 const TAILERS: u64 = 8;
 const WRITERS: u64 = 4;
 /// The bound of the write-ahead log.
 const WAL: u64 = 64 << 20;
 
-/// How long it runs.
+/// The duration of the run in seconds.
 fn seconds() -> u64 {
     std::env::var("AO_WATCH_SECONDS").map_or(60, |seconds| seconds.parse().unwrap())
 }
 
-/// Writes at random until it is over; now and then a transaction larger than any read.
+/// Writes at random until the end; now and then a transaction larger than any read.
 fn write(store: &Store, random: &mut Random, is_over: impl Fn() -> bool) {
     while !is_over() {
         if random.below(150) == 0 {
@@ -62,7 +62,7 @@ fn write_foreign(path: &Path, random: &mut Random, is_over: impl Fn() -> bool) {
     }
 }
 
-/// Keeps every change; nothing is pruned that it does not have.
+/// Records every change; nothing is pruned that it has not recorded.
 fn record(store: &Store, end: &AtomicI64) -> Vec<Change> {
     let name = "recorder".parse().unwrap();
     let owner = Owner::this_process();
@@ -77,7 +77,7 @@ fn record(store: &Store, end: &AtomicI64) -> Vec<Change> {
     changes
 }
 
-/// What the test does to the tailers and beside them.
+/// What the test does to the tailers.
 struct Run<'a> {
     fixture: &'a Fixture,
     seed: u64,
@@ -108,7 +108,7 @@ impl Run<'_> {
         }
     }
 
-    /// Stops tailers wherever they are, also in the middle of a read or a write.
+    /// Stops tailers at any point, also within a read or a write.
     fn stop_and_continue(&self, tailers: &[u32]) {
         let mut random = self.random(51);
         while !self.is_over() {
@@ -141,7 +141,7 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// Runs it all; returns the log and the tailers, which came to its end.
+/// Runs the load; returns the log, whose end every tailer has reached.
 fn run(run: &Run<'_>, tailers: &mut [Player], writers: &[Player]) -> Vec<Change> {
     let store = &run.fixture.store;
     let ids: Vec<_> = tailers.iter().map(Player::id).collect();
@@ -165,17 +165,17 @@ fn run(run: &Run<'_>, tailers: &mut [Player], writers: &[Player]) -> Vec<Change>
             thread::sleep(Duration::from_millis(50));
         }
         for writer in writers {
-            writer.said_within("done", Duration::from_secs(30));
+            writer.line_within("done", Duration::from_secs(30));
         }
         run.is_over.store(true, Ordering::SeqCst);
         beside.into_iter().for_each(|thread| thread.join().unwrap());
-        // The writers are done: what comes now is the last.
+        // The writers have ended: this is the last change.
         add_sessions(store, "demo", 1);
         let head = run.fixture.head().seq.0;
         run.end.store(head, Ordering::SeqCst);
         for tailer in &mut *tailers {
-            tailer.tell(&head.to_string());
-            tailer.said_within("done", Duration::from_secs(60));
+            tailer.send(&head.to_string());
+            tailer.line_within("done", Duration::from_secs(60));
         }
         recorder.join().unwrap()
     })
@@ -206,7 +206,7 @@ fn play(role: &str, store: Store) {
 }
 
 #[test]
-fn tailers_meet_every_validator_while_everything_happens() {
+fn tailers_pass_every_validator_under_concurrent_load() {
     if let Some((role, store)) = part() {
         return play(&role, store);
     }
@@ -246,7 +246,7 @@ fn tailers_meet_every_validator_while_everything_happens() {
     enough(truth.len() as u64, &tally);
 }
 
-/// A run in which little happened shows little.
+/// A run in which little happened proves little.
 fn enough(changes: u64, tally: &Tally) {
     let seconds = seconds();
     assert!(changes > 40 * seconds, "{changes} changes");

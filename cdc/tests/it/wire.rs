@@ -1,5 +1,4 @@
-//! Every line is one JSON object with exactly the documented fields, and what went into a row comes
-//! out of the line.
+//! Every line is one JSON object with exactly the documented fields and exactly the values of the row.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +11,7 @@ use crate::support::{
     Fixture, add_named_project, add_sessions, cause, has_shell, next_epoch, rename, shell,
 };
 
-/// Text that breaks renderers: quotes, escapes, line ends, controls, beyond the BMP, JSON itself.
+/// Text that breaks renderers: quotes, escapes, line ends, control characters, non-BMP characters, JSON.
 const HOSTILE: &[&str] = &[
     "plain",
     "\"quoted\"",
@@ -29,7 +28,7 @@ const HOSTILE: &[&str] = &[
     "\u{fffd}",
 ];
 
-/// What only a foreign writer or an actor can hold: our own labels take no control characters.
+/// Text that only a foreign writer or an actor can contain: our labels refuse control characters.
 const CONTROLS: &str = "a\nb\rc\td\u{8}e\u{c}f\u{1b}[31mg\u{1}h\u{7f}i";
 
 type Line = Map<String, Value>;
@@ -66,7 +65,7 @@ fn image(text: Option<&str>) -> Value {
     text.map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
 }
 
-/// A log with every op, names that hurt, and changes of a foreign writer.
+/// A log with every op, hostile names, and changes of a foreign writer.
 fn hostile() -> Fixture {
     let fixture = Fixture::empty();
     let store = &fixture.store;
@@ -92,7 +91,7 @@ fn hostile() -> Fixture {
             fixture.path(),
             "UPDATE session SET name = CAST(x'61FF62C3EDA080' AS TEXT) WHERE id = 'p0-1'",
         );
-        // A key that no id of ours could be.
+        // A key that is not a valid id.
         shell(
             fixture.path(),
             "INSERT INTO project SELECT 'k\"\\' || char(10) || char(129408), path || 'k', name, \
@@ -135,7 +134,7 @@ fn every_native_line_has_exactly_the_documented_fields_of_its_change() {
 }
 
 #[test]
-fn hostile_text_comes_out_as_it_went_in() {
+fn hostile_text_is_unchanged_in_a_line() {
     let fixture = hostile();
     let lines = render(&fixture);
     for (number, name) in HOSTILE.iter().enumerate() {
@@ -225,7 +224,7 @@ fn the_sequence_of_a_cloud_event_sorts_as_text_like_its_seq() {
         return;
     }
     let fixture = Fixture::with_changes(12);
-    // A long life later.
+    // Many changes later.
     for seq in [99, 99_999, 4_294_967_295, i64::MAX - 2] {
         shell(
             fixture.path(),

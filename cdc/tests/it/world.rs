@@ -1,5 +1,5 @@
-//! A small world of sessions and pull requests, random changes of it by writers of both kinds, and
-//! its rows at any moment, told from a copy of the log alone.
+//! A small set of sessions and pull requests, random changes of it by our and foreign writers, and its
+//! rows at any point in time, computed from a copy of the log alone.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::support::{Random, add_project, add_sessions, cause, fresh_name, shell};
 
 pub(crate) const PROJECTS: [&str; 2] = ["demo", "other"];
-/// Sessions are named up to this number; most of them come and go.
+/// Sessions are named up to this number; most of them are created and deleted.
 const SESSIONS: u64 = 6;
 /// Pull requests of a project.
 const PRS: u64 = 4;
@@ -50,8 +50,7 @@ fn any_session(random: &mut Random) -> SessionId {
     format!("{project}-{}", 1 + random.below(SESSIONS)).parse().unwrap()
 }
 
-/// A random transaction of ours. One that the state of the world refuses changes nothing; the head
-/// after it, if it was made.
+/// A random transaction of ours; returns the head after it, or `None` when it was refused.
 pub(crate) fn act(store: &Store, actor: &str, random: &mut Random) -> Option<Seq> {
     let done = match random.below(12) {
         0..3 => {
@@ -97,7 +96,7 @@ fn is_refusal(error: &Error) -> bool {
         .contains(&error.code())
 }
 
-/// What an observer could have learned just now: some of the facets, each a window or complete.
+/// A possible observation: some of the facets, each a window or complete.
 fn observation(random: &mut Random) -> Observation {
     static AS_OF: AtomicI64 = AtomicI64::new(0);
     AS_OF.fetch_max(Timestamp::now().0, Ordering::Relaxed);
@@ -141,7 +140,7 @@ fn facet<T>(random: &mut Random, item: impl Fn(&mut Random, u64) -> T) -> Facet<
     }
 }
 
-/// What a stock shell may do that knows nothing of us: with and without its foreign keys.
+/// Random statements of a stock shell, with and without foreign keys.
 pub(crate) fn act_foreign(path: &Path, random: &mut Random) {
     let keys = ["ON", "OFF"][random.below(2) as usize];
     let pr = format!("(SELECT id FROM pr ORDER BY id LIMIT 1 OFFSET {})", random.below(6));
@@ -174,21 +173,21 @@ pub(crate) fn parts(key: &str) -> Key {
     serde_json::from_str(key).unwrap()
 }
 
-/// The rows of every captured table: by the place of the table, then by key.
+/// The rows of every captured table: by the position of the table, then by key.
 pub(crate) type Rows = BTreeMap<(usize, Key), RowAt>;
 
 pub(crate) fn table_of(entity: &str) -> usize {
     ENTITIES.iter().position(|name| *name == entity).unwrap()
 }
 
-/// A copy of the log from its first change on, which no retention reaches.
+/// A copy of the log from its first change on, which is never pruned.
 #[derive(Default)]
 pub(crate) struct Record {
     pub(crate) changes: Vec<Change>,
 }
 
 impl Record {
-    /// Copies what came since.
+    /// Copies the new changes.
     pub(crate) fn catch_up(&mut self, store: &Store) {
         let after = self.changes.last().map_or(Seq(0), |change| change.seq);
         let copied = store.read(|snapshot| {
@@ -202,7 +201,7 @@ impl Record {
         seqs.for_each(|(change, seq)| assert_eq!(change.seq, Seq(seq), "the copy is whole"));
     }
 
-    /// The rows right after a change, each with the owner it had then.
+    /// The rows right after a change, each with its owner at that point.
     pub(crate) fn rows_at(&self, seq: Seq) -> Rows {
         let mut rows = Rows::new();
         for change in self.changes.iter().take_while(|change| change.seq <= seq) {
@@ -213,7 +212,7 @@ impl Record {
     }
 }
 
-/// Applies a change to the rows that it must find as it says.
+/// Applies a change to rows that must equal its `before` image.
 pub(crate) fn apply(rows: &mut Rows, change: &Change) {
     let place = (table_of(&change.entity), parts(&change.key));
     let found = rows.get(&place).map(|row| row.image.as_str());
@@ -221,7 +220,7 @@ pub(crate) fn apply(rows: &mut Rows, change: &Change) {
     put(rows, change);
 }
 
-/// Applies a change to rows of which some are not known.
+/// Applies a change to rows of which some are missing.
 pub(crate) fn put(rows: &mut Rows, change: &Change) {
     let place = (table_of(&change.entity), parts(&change.key));
     match &change.after {

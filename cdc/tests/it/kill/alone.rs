@@ -1,4 +1,4 @@
-//! The rounds of the roles that need a store alone: restore and migration.
+//! The rounds of the roles that need exclusive access to a store: restore and migration.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use super::roles::{Role, consumer_name, delivered_path, source_path};
 use super::world::World;
 
 impl World {
-    /// A writer is killed, and then a restore of an older copy, before anybody has opened the store in
-    /// between: the log of the killed writer must not be taken for that of the restored file.
+    /// A writer is killed, and then a restore of an older copy, before any process has opened the store
+    /// in between: the WAL of the killed writer must not be applied to the restored file.
     pub(crate) fn restore_round(&mut self) -> Result<(), String> {
         self.end_hold();
         self.kill_all()?;
@@ -52,7 +52,7 @@ impl World {
         self.check()
     }
 
-    /// The restored file is the copy in a new epoch; the replaced one is kept with all that it had.
+    /// The restored file is the copy in a new epoch; the replaced one is kept with all its content.
     fn take_restored(&mut self, found: &View, source: &View) -> Result<(), String> {
         let [kept] = &self.kept()?[..] else { return Err("what was replaced is lost".to_owned()) };
         let report = verify_file(kept, Depth::Sums, Duration::ZERO).map_err(text)?;
@@ -67,7 +67,7 @@ impl World {
         self.follow_restored(found)
     }
 
-    /// The consumer is refused until it is moved into the new epoch, then begins a file anew.
+    /// The consumer is refused until it is moved into the new epoch, then starts a new file.
     fn follow_restored(&mut self, found: &View) -> Result<(), String> {
         let store = self.store()?;
         let old = found.acked.ok_or("the consumer is gone")?;
@@ -100,7 +100,7 @@ impl World {
         Ok(())
     }
 
-    /// Migrations of one file are killed once or twice, then one is let through.
+    /// Migrations of one file are killed once or twice, then one is left to finish.
     pub(crate) fn migrate_round(&mut self) -> Result<(), String> {
         let Some(old) = old_store() else { return Ok(()) };
         let folder = self.folder().join("old");
@@ -133,7 +133,7 @@ impl World {
         Ok(())
     }
 
-    /// A file that is still of the old schema has nothing of the new one.
+    /// A file that still has the old schema has nothing of the new one.
     fn check_unmigrated(&self, path: &Path, old: &Old) -> Result<(), String> {
         let version = Store::schema_version(path, Options::default()).map_err(text)?;
         if version == SCHEMA_VERSION {
@@ -151,27 +151,27 @@ fn text(error: ao_store::Error) -> String {
     error.to_string()
 }
 
-/// The newest schema but one, as its migrations make it.
+/// The second-newest schema, as its migrations make it.
 const OLD_VERSION: u32 = 2;
 const OLD_SCHEMA: [&str; 2] = [
     include_str!("../../../../migrations/sqlite/V0001__log_projects_sessions.sql"),
     include_str!("../../../../migrations/sqlite/V0002__pull_requests.sql"),
 ];
 
-/// The schema and the log, in a word.
+/// The schema and the log as one text.
 const FINGERPRINT: &str = "PRAGMA integrity_check;
     SELECT type, name, length(sql) FROM sqlite_schema ORDER BY name;
     SELECT count(*), max(seq), sum(length(after)) FROM change_log;
     SELECT log_id, epoch, floor, format FROM log_meta;";
 
-/// A store as the program left it whose newest migration was the second.
+/// A store as left by a program whose newest migration was the second.
 struct Old {
     bytes: Vec<u8>,
     fingerprint: String,
     view: View,
 }
 
-/// `None` without a stock shell, which makes it.
+/// `None` without a stock shell, which is needed to make it.
 fn old_store() -> Option<&'static Old> {
     static OLD: OnceLock<Option<Old>> = OnceLock::new();
     OLD.get_or_init(|| has_shell().then(make_old)).as_ref()

@@ -1,7 +1,7 @@
-//! Every role is killed at any instant, a thousand times: writer, tailer, pruner and backup at work on
-//! one store, restore and migration alone (`AO_KILLS` for another number of kills, `AO_SEED` for other
-//! instants). After each kill the store is compared with all that was ever seen of it, and verified.
-//! That the comparison has teeth is shown with faults that are planted.
+//! Every role is killed at random times, a thousand times in all: writer, tailer, pruner and backup on
+//! one store, restore and migration alone (`AO_KILLS` sets the number of kills, `AO_SEED` the times).
+//! After each kill the store is compared with everything ever read from it, and verified. Injected bugs
+//! show that the comparison detects errors.
 
 mod alone;
 mod oracle;
@@ -15,7 +15,7 @@ use crate::support::{has_shell, shell};
 use self::roles::{Fault, Role};
 use self::world::{Counts, Eyes, World};
 
-/// The test that is a child's part.
+/// The test that runs in a child.
 const CHILD: &str = "kill::a_child_plays_its_role";
 
 #[test]
@@ -31,11 +31,11 @@ fn seed() -> u64 {
     from_env("AO_SEED", 20_261_121).into()
 }
 
-/// Changes in the log that are too many for a check after each kill.
+/// The number of changes beyond which a check after each kill takes too long.
 const MANY: usize = 300;
 
 impl World {
-    /// Starts what is missing of some roles, kills, and checks.
+    /// Starts the missing children of some roles, kills, and checks.
     fn round_of(&mut self, roles: &[Role]) -> Result<(), String> {
         let path = self.path();
         for role in roles {
@@ -66,7 +66,7 @@ impl World {
         self.round_of(&wanted)
     }
 
-    /// Rounds of some roles until the check fails; what it then says, and after how many kills.
+    /// Rounds of some roles until the check fails; its message, and the number of kills.
     fn until_found(&mut self, roles: &[Role], kills: u32) -> (String, u32) {
         while self.counts.all_kills() < kills {
             if let Err(found) = self.round_of(roles) {
@@ -91,13 +91,13 @@ fn killed_at_any_instant_no_role_loses_or_invents_anything() {
     }
     world.kill_all().and_then(|()| world.check()).unwrap();
     println!("{round} rounds, {:#?}", world.counts);
-    // Fewer kills may miss something by chance.
+    // Fewer kills may miss an outcome by chance.
     if kills >= 500 {
         assert_hit(&world.counts);
     }
 }
 
-/// Each role was killed in the middle of its work, and what can end in two ways ended in both.
+/// Each role was killed during its work, and work with two possible outcomes had both.
 fn assert_hit(counts: &Counts) {
     for role in Role::ALL {
         if role == Role::Migrator && !has_shell() {
@@ -118,7 +118,7 @@ fn assert_hit(counts: &Counts) {
     assert!(counts.acknowledged >= 500, "{counts:?}");
 }
 
-/// A world with a fault. The ledger must find it without the help of `verify`.
+/// A world with an injected bug. The ledger must find it without `verify`.
 fn faulty(fault: Fault) -> World {
     let mut world = World::new(seed());
     (world.fault, world.eyes) = (fault, Eyes::LedgerOnly);
@@ -126,8 +126,8 @@ fn faulty(fault: Fault) -> World {
 }
 
 #[test]
-fn a_word_before_the_commit_is_found() {
-    let (found, kills) = faulty(Fault::EarlyWord).until_found(&[Role::Writer], 100);
+fn a_confirmation_before_the_commit_is_found() {
+    let (found, kills) = faulty(Fault::EarlyConfirmation).until_found(&[Role::Writer], 100);
     println!("{kills} kills: {found}");
     assert!(found.contains("recovered"), "{found}");
 }
@@ -145,22 +145,22 @@ fn a_missing_trigger_is_found() {
     if !has_shell() {
         return;
     }
-    for (eyes, told) in [(Eyes::LedgerOnly, "recovered"), (Eyes::All, "")] {
+    for (eyes, expected) in [(Eyes::LedgerOnly, "recovered"), (Eyes::All, "")] {
         let mut world = World::new(seed());
         world.eyes = eyes;
         shell(&world.path(), "DROP TRIGGER capture_session_update");
         let (found, kills) = world.until_found(&[Role::Writer], 100);
         println!("{kills} kills: {found}");
-        assert!(found.contains(told), "{found}");
+        assert!(found.contains(expected), "{found}");
     }
 }
 
-/// What retention never does: everything goes, also the newest transaction.
+/// Prunes everything, also the newest transaction, which our pruning never does.
 const PRUNE_ALL: &str = "BEGIN;
     UPDATE log_meta SET floor = max(floor, (SELECT coalesce(max(seq), 0) FROM change_log));
     DELETE FROM change_log; COMMIT;";
 
-/// What makes a seq be given out a second time once its change is gone.
+/// Makes SQLite use a seq a second time once its change is deleted.
 const REUSE: &str = "PRAGMA writable_schema = ON;
     UPDATE sqlite_schema SET sql = replace(sql, ' AUTOINCREMENT', '') WHERE name = 'change_log';
     PRAGMA writable_schema = RESET;

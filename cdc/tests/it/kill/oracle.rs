@@ -1,5 +1,5 @@
-//! What must be true of a store whose users were killed: a ledger of every change that was ever seen,
-//! in the log or delivered, and of every write that was acknowledged.
+//! What must be true of a store whose processes were killed: a ledger of every change that was ever
+//! read, in the log or delivered, and of every write that was acknowledged.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use ao_store::{Cursor, Store};
 
 use super::roles::consumer_name;
 
-/// The name that a write gives: which writer, and which of its writes.
+/// The session name that a write sets: its writer, and the number of the write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) writer: String,
@@ -36,7 +36,7 @@ impl Mark {
     }
 }
 
-/// A change as it is put down: enough to tell whether two are the same.
+/// A change as it is recorded: enough to compare two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) seq: i64,
@@ -54,7 +54,7 @@ impl Record {
         (change.at.0, &change.actor, kind, entity, op, key).hash(&mut hasher);
         (project, session, before, after).hash(&mut hasher);
         let name = || {
-            // The marks need no escapes, so the document need not be parsed.
+            // The marks need no escapes, so the document is not parsed.
             let name = after.as_deref()?.split_once("\"name\":\"")?.1.split('"').next()?;
             Some((session.clone()?, name.to_owned()))
         };
@@ -87,7 +87,7 @@ impl fmt::Display for Record {
     }
 }
 
-/// A store at one moment.
+/// A store at one point in time.
 pub(crate) struct View {
     pub(crate) info: LogInfo,
     pub(crate) log: Vec<Record>,
@@ -120,11 +120,11 @@ impl View {
         if expected.clone().eq(found.iter().copied()) {
             return Ok(());
         }
-        Err(format!("the log holds {:?}..{:?} of {expected:?}", found.first(), found.last()))
+        Err(format!("the log has {:?}..{:?} of {expected:?}", found.first(), found.last()))
     }
 }
 
-/// How far the two ends of a writer's writes were seen.
+/// How far the first and last changes of a writer's transactions were read.
 #[derive(Debug, Clone, Copy, Default)]
 struct Written {
     first: u64,
@@ -132,14 +132,14 @@ struct Written {
     tx: Option<i64>,
 }
 
-/// Everything that was ever seen of one log.
+/// Everything that was ever read from one log.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
     history: Vec<Record>,
     names: BTreeMap<String, String>,
     written: BTreeMap<String, Written>,
     acked: BTreeMap<String, u64>,
-    /// Where writes said that they are.
+    /// The positions that writers reported for their writes.
     places: Vec<(Mark, i64)>,
     /// Writers that were killed: all that they acknowledged is known.
     dead: BTreeSet<String>,
@@ -150,7 +150,7 @@ impl Ledger {
         self.history.len() as i64
     }
 
-    /// A writer said that a write is durable, and where it is if it knows.
+    /// A writer reported a write as durable, with its position if it has one.
     pub(crate) fn acknowledge(&mut self, mark: Mark, seq: i64) -> Result<(), String> {
         let acked = self.acked.entry(mark.writer.clone()).or_default();
         if mark.n != *acked + 1 {
@@ -168,7 +168,7 @@ impl Ledger {
         self.dead.insert(writer.to_owned());
     }
 
-    /// A change was seen, maybe not for the first time.
+    /// A change was read, maybe not for the first time.
     pub(crate) fn observe(&mut self, record: &Record) -> Result<(), String> {
         let head = self.head();
         if record.seq > head + 1 {
@@ -182,7 +182,7 @@ impl Ledger {
         self.count(record)
     }
 
-    /// Writes come whole and in order, each once.
+    /// Writes are complete and in order, each once.
     fn count(&mut self, record: &Record) -> Result<(), String> {
         let Some((session, name)) = &record.name else { return Ok(()) };
         self.names.insert(session.clone(), name.clone());
@@ -206,14 +206,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Compares a store, and what was delivered from it since, with everything seen before.
+    /// Compares a store, and what was delivered from it since, with everything read before.
     pub(crate) fn compare(&mut self, view: &View, delivered: &[Record]) -> Result<(), String> {
         let head = view.info.head.0;
         if head < self.head() {
             return Err(format!("the head is {head}, but change {} was seen", self.head()));
         }
         view.require_dense()?;
-        // What was pruned since it was last looked at was delivered.
+        // Every change that was pruned since the last check was delivered.
         for record in delivered.iter().filter(|record| record.seq <= head).chain(&view.log) {
             self.observe(record)?;
         }
@@ -225,7 +225,7 @@ impl Ledger {
         delivered.iter().filter(|record| record.seq > head).try_for_each(|new| self.observe(new))
     }
 
-    /// Every transaction is there to its end, and the tables are what the log says.
+    /// Every transaction is complete, and the tables match the log.
     fn require_whole(&self, view: &View) -> Result<(), String> {
         if let Some((writer, half)) = self.written.iter().find(|(_, w)| w.first != w.last) {
             return Err(format!("half a transaction of writer {writer} is there: {half:?}"));
@@ -259,7 +259,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// A copy holds a part of this history, to the end of a transaction.
+    /// A copy contains a part of this history, to the end of a transaction.
     pub(crate) fn require_part(&self, view: &View) -> Result<(), String> {
         view.require_dense()?;
         let known = |seq: i64| self.history.get(seq as usize - 1);
@@ -269,7 +269,7 @@ impl Ledger {
         self.require_boundary(view.info.head.0)
     }
 
-    /// No transaction reaches over this place.
+    /// No transaction spans this position.
     pub(crate) fn require_boundary(&self, seq: i64) -> Result<(), String> {
         let tx = |seq: i64| self.history.get((seq - 1) as usize).and_then(|record| record.tx);
         if seq > 0 && tx(seq).is_some() && tx(seq) == tx(seq + 1) {
@@ -286,7 +286,7 @@ impl Ledger {
     }
 }
 
-/// The file in which the tailer puts down what it got.
+/// The file in which the tailer records what it received.
 #[derive(Debug, Default)]
 pub(crate) struct Delivered {
     offset: usize,
@@ -299,7 +299,7 @@ impl Delivered {
         Delivered { offset: 0, until: seq }
     }
 
-    /// The whole lines that came since, each after the one before it or delivered again.
+    /// The new complete lines, each after the one before it or delivered again.
     pub(crate) fn read(&mut self, path: &Path) -> Result<Vec<Record>, String> {
         let bytes = fs::read(path).unwrap_or_default();
         let new = bytes.get(self.offset..).ok_or("the file of deliveries became shorter")?;

@@ -1,4 +1,4 @@
-//! What the children do until they are killed. Each says a first word before it opens anything, so
+//! What the children do until they are killed. Each prints a first line before it opens anything, so
 //! that a kill may also hit the opening of a store that another killed process left behind.
 
 use std::fs::{File, OpenOptions};
@@ -29,7 +29,7 @@ const BREATH: Duration = Duration::from_micros(300);
 /// Changes in one delivery.
 const DELIVERY: usize = 40;
 
-/// Who can be killed.
+/// The roles that are killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     Writer,
@@ -56,23 +56,23 @@ impl Role {
     }
 }
 
-/// What a child does wrong on purpose.
+/// The injected bug of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
-    /// The writer says that a write is durable before it is.
-    EarlyWord,
-    /// The tailer acknowledges what it has not put down yet.
+    /// The writer reports a write as durable before it is.
+    EarlyConfirmation,
+    /// The tailer acknowledges what it has not recorded yet.
     EarlyAck,
 }
 
 impl Fault {
-    const ALL: [Fault; 3] = [Fault::None, Fault::EarlyWord, Fault::EarlyAck];
+    const ALL: [Fault; 3] = [Fault::None, Fault::EarlyConfirmation, Fault::EarlyAck];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Fault::None => "sound",
-            Fault::EarlyWord => "early-word",
+            Fault::EarlyConfirmation => "early-confirmation",
             Fault::EarlyAck => "early-ack",
         }
     }
@@ -82,7 +82,7 @@ pub(crate) fn consumer_name() -> ConsumerName {
     "tailer".parse().unwrap()
 }
 
-/// Where the tailer puts down what it got.
+/// Where the tailer records what it received.
 pub(crate) fn delivered_path(store: &Path) -> PathBuf {
     store.with_file_name("delivered")
 }
@@ -107,29 +107,29 @@ pub(crate) fn play() -> bool {
     say("up");
     let open = || Store::open(&path, Options::default()).unwrap();
     match role {
-        Role::Writer => write_for_ever(&open(), number, fault),
-        Role::Tailer => tail_for_ever(&open(), number, fault),
-        Role::Pruner => prune_for_ever(&open()),
-        Role::Backup => back_up_for_ever(&open(), number),
+        Role::Writer => write_until_killed(&open(), number, fault),
+        Role::Tailer => tail_until_killed(&open(), number, fault),
+        Role::Pruner => prune_until_killed(&open()),
+        Role::Backup => back_up_until_killed(&open(), number),
         Role::Restore => restore_once(&path),
         Role::Migrator => migrate_once(&path),
     }
     true
 }
 
-fn write_for_ever(store: &Store, number: u64, fault: Fault) {
+fn write_until_killed(store: &Store, number: u64, fault: Fault) {
     thread::scope(|scope| {
         for thread in 0..THREADS {
             scope.spawn(move || {
                 for n in 1.. {
                     let mark = Mark { writer: format!("{number}.{thread}"), n };
-                    if fault == Fault::EarlyWord {
+                    if fault == Fault::EarlyConfirmation {
                         say(&format!("ack {mark} 0"));
                     }
                     let name = mark.clone();
                     let done =
                         store.write(cause("writer"), move |tx| write(tx, thread, &name)).unwrap();
-                    if fault != Fault::EarlyWord {
+                    if fault != Fault::EarlyConfirmation {
                         say(&format!("ack {mark} {}", done.cursor.seq));
                     }
                     // SQLite's locks are not fair: the other processes must get their turn.
@@ -140,8 +140,8 @@ fn write_for_ever(store: &Store, number: u64, fault: Fault) {
     });
 }
 
-/// One transaction: its first and its last change carry the same mark, so that half of it can be
-/// told; between them come inserts and deletes.
+/// One transaction: its first and its last change have the same mark, so that half of it is
+/// detected; between them come inserts and deletes.
 fn write(tx: &Tx<'_>, thread: u64, mark: &Mark) -> Result<()> {
     let session =
         |which: u64| -> SessionId { format!("demo-{}", 2 * thread + which).parse().unwrap() };
@@ -184,8 +184,8 @@ pub(crate) fn new_session(project: &str) -> NewSession {
     }
 }
 
-/// Every second tailer works ahead: it has pulled a delivery more than it has put down.
-fn tail_for_ever(store: &Store, number: u64, fault: Fault) {
+/// Every second tailer reads ahead: it has received one delivery more than it has recorded.
+fn tail_until_killed(store: &Store, number: u64, fault: Fault) {
     let owner = Owner::this_process();
     let mut consumer =
         Consumer::open(store, &consumer_name(), None, &owner, Takeover::IfGone).unwrap();
@@ -203,7 +203,7 @@ fn tail_for_ever(store: &Store, number: u64, fault: Fault) {
         if fault == Fault::EarlyAck {
             ack(&mut consumer);
         }
-        put_down(&mut file, &delivery, fault);
+        record(&mut file, &delivery, fault);
         if fault != Fault::EarlyAck {
             ack(&mut consumer);
         }
@@ -211,11 +211,11 @@ fn tail_for_ever(store: &Store, number: u64, fault: Fault) {
     }
 }
 
-fn put_down(file: &mut File, delivery: &Delivery, fault: Fault) {
+fn record(file: &mut File, delivery: &Delivery, fault: Fault) {
     for change in &delivery.changes {
         file.write_all(format!("{}\n", Record::of(change)).as_bytes()).unwrap();
         if fault == Fault::EarlyAck {
-            // What is too late is also slow, or a kill would seldom come in between.
+            // A late record is also slow, or a kill would seldom come in between.
             file.sync_data().unwrap();
         }
     }
@@ -233,17 +233,17 @@ fn open_delivered(path: &Path) -> File {
     file
 }
 
-fn prune_for_ever(store: &Store) {
+fn prune_until_killed(store: &Store) {
     let rules = Rules { keep_events: Some(KEEP), ..Rules::default() };
     loop {
-        let tell = |step: ao_store::Step| say(&format!("floor {}", step.floor));
-        store.prune(&cause("pruner"), &rules, tell).unwrap();
-        // It must not be the only one who writes.
+        let report = |step: ao_store::Step| say(&format!("floor {}", step.floor));
+        store.prune(&cause("pruner"), &rules, report).unwrap();
+        // The other processes must be able to write too.
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-fn back_up_for_ever(store: &Store, first: u64) {
+fn back_up_until_killed(store: &Store, first: u64) {
     for slot in first.. {
         let head = store.read(|snapshot| snapshot.head()).unwrap();
         say(&format!("begin {slot} {}", head.seq));
@@ -265,8 +265,8 @@ fn migrate_once(path: &Path) {
     wait_for_the_kill();
 }
 
-/// A child that has done its work must not be taken for one that failed; it ends by itself should its
-/// parent be gone.
+/// A child that has done its work must not count as failed; it ends by itself when its parent has
+/// ended.
 fn wait_for_the_kill() {
     let _ = std::io::stdin().read(&mut [0]);
 }

@@ -18,21 +18,21 @@ use super::CHILD;
 use super::oracle::{Delivered, Ledger, Mark, View};
 use super::roles::{Fault, Role, THREADS, backup_path, consumer_name, delivered_path, new_session};
 
-/// The longest time from a child's first word to its kill, in microseconds.
+/// The longest time from a child's first line to its kill, in microseconds.
 const WORK_US: u64 = 30_000;
 
-/// Whether `verify` of the store has a say, or the ledger must find everything by itself.
+/// Whether `verify` of the store is checked too, or only the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Eyes {
     All,
     LedgerOnly,
 }
 
-/// What happened, for the last lines of the test.
+/// What happened, for the summary of the test.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) kills: BTreeMap<Role, u32>,
-    /// Of those, the ones in the middle of some work.
+    /// Of those, the ones during some work.
     pub(crate) midway: BTreeMap<Role, u32>,
     pub(crate) outcomes: BTreeMap<&'static str, u32>,
     pub(crate) checks: u32,
@@ -58,7 +58,7 @@ impl Counts {
 struct Live {
     player: Player,
     number: u64,
-    /// Whether it has said that a piece of its work is done.
+    /// Whether it has reported that a part of its work is done.
     has_worked: bool,
 }
 
@@ -67,7 +67,7 @@ struct Live {
 struct Begun {
     /// The head before.
     head: i64,
-    /// Its cursor and its size, once the child said that it is done.
+    /// Its cursor and its size, once the child has reported it as done.
     done: Option<(i64, u64)>,
 }
 
@@ -79,18 +79,18 @@ pub(crate) struct World {
     backups: BTreeMap<u64, Begun>,
     next_backup: u64,
     /// A snapshot that is read for some rounds: the log after it must stay.
-    hold: Option<SnapshotReader>,
+    snapshot: Option<SnapshotReader>,
     pub(crate) floor: i64,
     /// Changes in the log at the last check.
     pub(crate) logged: usize,
     number: u64,
-    /// The longest time from the first word to the kill of a role that ends by itself.
+    /// The longest time from the first line to the kill of a role that ends by itself.
     reach_us: BTreeMap<Role, u64>,
     pub(crate) random: Random,
     pub(crate) fault: Fault,
     pub(crate) eyes: Eyes,
     pub(crate) counts: Counts,
-    /// The last to go: nobody may still be at work in it.
+    /// Dropped last: no process may still use it.
     dir: TempDir,
 }
 
@@ -118,7 +118,7 @@ impl World {
             delivered: Delivered::default(),
             backups: BTreeMap::new(),
             next_backup: 1,
-            hold: None,
+            snapshot: None,
             floor: 0,
             logged: 0,
             number: 0,
@@ -139,7 +139,7 @@ impl World {
         self.dir.path()
     }
 
-    /// The store as this process has it open.
+    /// The store, opened by this process.
     pub(crate) fn store(&mut self) -> Result<Store, String> {
         if self.store.is_none() {
             let opened = Store::open(&self.path(), Options::default());
@@ -152,7 +152,7 @@ impl World {
         self.live.contains_key(&role)
     }
 
-    /// Starts a child and waits for its first word.
+    /// Starts a child and waits for its first line.
     pub(crate) fn start(&mut self, role: Role, path: &Path) {
         self.number += 1;
         let number = if role == Role::Backup { self.next_backup } else { self.number };
@@ -178,14 +178,14 @@ impl World {
     }
 
     /// Kills later after a kill that came too early, and earlier after one that came too late, so
-    /// that both outcomes are met on any machine.
+    /// that both outcomes occur on any machine.
     pub(crate) fn aim(&mut self, role: Role, was_late: bool) {
         let reach_us = self.reach_us.entry(role).or_insert(WORK_US);
         let aimed = if was_late { *reach_us * 4 / 5 } else { *reach_us * 5 / 4 };
         *reach_us = aimed.clamp(2_000, 2_000_000);
     }
 
-    /// Kills children at one moment and hears them to the end. Returns how many were in the middle of
+    /// Kills children at the same time and reads their output to the end. Returns how many were doing
     /// some work.
     pub(crate) fn kill(&mut self, roles: &[Role]) -> Result<u32, String> {
         let mut hit = 0;
@@ -200,7 +200,7 @@ impl World {
         }
         for (role, mut live) in struck {
             live.player.kill();
-            for line in live.player.said() {
+            for line in live.player.lines() {
                 self.absorb(role, &mut live, &line)?;
             }
             let is_midway = match role {
@@ -254,15 +254,15 @@ impl World {
                 self.next_backup = slot + 1;
             }
             ["up"] | ["delivered" | "restored" | "migrated", _] => {}
-            _ => return Err(format!("the {} said {line}", role.name())),
+            _ => return Err(format!("the {} printed {line}", role.name())),
         }
         Ok(())
     }
 
-    fn hear(&mut self) -> Result<(), String> {
+    fn read_lines(&mut self) -> Result<(), String> {
         let mut all = std::mem::take(&mut self.live);
         for (role, live) in &mut all {
-            for line in live.player.heard() {
+            for line in live.player.lines_so_far() {
                 self.absorb(*role, live, &line)?;
             }
         }
@@ -270,22 +270,22 @@ impl World {
         Ok(())
     }
 
-    /// Waits until the tailer says that it has delivered the head of the log.
+    /// Waits until the tailer reports that it has delivered the head of the log.
     pub(crate) fn deliver_all(&mut self) -> Result<(), String> {
         let head = View::of(&self.store()?)?.info.head.0;
         self.start(Role::Tailer, &self.path());
         while head > View::of(&self.store()?)?.acked.map_or(0, |acked| acked.seq.0) {
-            // Each word is bounded in time, and there is one for each step towards the head.
+            // Each line is bounded in time, and there is one for each step towards the head.
             self.live[&Role::Tailer].player.line();
         }
         self.kill(&[Role::Tailer]).map(|_| ())
     }
 
-    /// Everything that must be true now, whoever was killed.
+    /// Everything that must be true now, whichever child was killed.
     pub(crate) fn check(&mut self) -> Result<(), String> {
-        self.hear()?;
-        if self.hold.is_none() && self.random.below(2) == 0 {
-            // The last to leave it cleans up; half the time that is not this process.
+        self.read_lines()?;
+        if self.snapshot.is_none() && self.random.below(2) == 0 {
+            // The last process that closes the store cleans up; half the time it is not this one.
             self.store = None;
         }
         let store = self.store()?;
@@ -325,17 +325,17 @@ impl World {
         if floor > acked.seq.0 {
             return Err(format!("pruned up to {floor}, but acknowledged up to {acked}"));
         }
-        match &self.hold {
-            Some(hold) if floor > hold.cursor().seq.0 => {
-                Err(format!("pruned up to {floor}, but held at {}", hold.cursor()))
+        match &self.snapshot {
+            Some(snapshot) if floor > snapshot.cursor().seq.0 => {
+                Err(format!("pruned up to {floor}, but reserved at {}", snapshot.cursor()))
             }
             _ => Ok(()),
         }
     }
 
-    /// Begins or ends a snapshot that holds the log back.
+    /// Begins or ends a snapshot that keeps the log from being pruned.
     pub(crate) fn change_hold(&mut self) -> Result<(), String> {
-        if self.hold.take().is_some() {
+        if self.snapshot.take().is_some() {
             return Ok(());
         }
         let store = self.store()?;
@@ -343,11 +343,11 @@ impl World {
         let held = SnapshotReader::open(&store, start, Filter::default(), "the harness");
         match held {
             Ok(held) => {
-                self.hold = Some(held);
+                self.snapshot = Some(held);
                 self.counts.note("snapshots held");
                 Ok(())
             }
-            // The pruner was there between the look at the floor and the reservation.
+            // The log was pruned between the read of the floor and the reservation.
             Err(error) if error.code() == Code::CursorExpired => {
                 self.counts.note("snapshots too late");
                 Ok(())
@@ -357,17 +357,17 @@ impl World {
     }
 
     pub(crate) fn end_hold(&mut self) {
-        self.hold = None;
+        self.snapshot = None;
     }
 
-    /// Whether the backup that was begun last has neither been finished nor got its name.
+    /// Whether the backup that was begun last is neither finished nor renamed.
     fn is_backup_midway(&self) -> bool {
         let (path, slot) = (self.path(), self.next_backup);
         let is_begun = self.backups.get(&slot).is_some_and(|begun| begun.done.is_none());
         is_begun && partial_path(&backup_path(&path, slot)).exists()
     }
 
-    /// What has the name of a backup is one; what was begun and has none is begun again later.
+    /// A file with the name of a backup is complete; a backup without one is begun again later.
     fn check_backups(&mut self) -> Result<(), String> {
         let is_live = self.is_live(Role::Backup);
         for (slot, begun) in std::mem::take(&mut self.backups) {

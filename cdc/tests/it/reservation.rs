@@ -1,5 +1,5 @@
-//! What holds a snapshot together: the reservation that keeps retention away from it, and the
-//! positions from which it is resumed.
+//! The reservation that keeps the changes after a snapshot from being pruned, and the positions from
+//! which a snapshot is resumed.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn settled() -> Fixture {
 }
 
 #[test]
-fn a_reservation_holds_retention_back_until_it_is_dropped() {
+fn a_reservation_keeps_changes_from_being_pruned_until_it_is_dropped() {
     let fixture = settled();
     let store = &fixture.store;
     let mut reader =
@@ -43,7 +43,7 @@ fn act_rename(fixture: &Fixture) -> Seq {
 }
 
 #[test]
-fn a_snapshot_that_lost_its_reservation_expires_and_never_leaves_a_hole() {
+fn a_snapshot_that_lost_its_reservation_expires_and_never_skips_changes() {
     let fixture = settled();
     let open = || {
         let reader = SnapshotReader::open(&fixture.store, Start::End, Filter::default(), "test");
@@ -54,7 +54,7 @@ fn a_snapshot_that_lost_its_reservation_expires_and_never_leaves_a_hole() {
     for _ in 0..5 {
         act_rename(&fixture);
     }
-    // A reader that slept for longer than its reservation lasts.
+    // A reader that was stopped for longer than its reservation lasts.
     let floor = prune_at(&fixture.store, 1, Duration::from_secs(601));
     assert!(floor > reader.cursor().seq);
     for _ in 0..2 {
@@ -63,14 +63,14 @@ fn a_snapshot_that_lost_its_reservation_expires_and_never_leaves_a_hole() {
     let again = SnapshotReader::resume(&fixture.store, &position, Filter::default(), "test");
     assert_eq!(again.unwrap_err().code().name(), "CURSOR_EXPIRED");
     assert_eq!(reader.follow().unwrap_err().code().name(), "CURSOR_EXPIRED");
-    // The one who lost it while nothing was pruned beyond its cursor goes on.
+    // A reader that lost it while nothing after its cursor was pruned continues.
     let mut reader = open();
     prune_at(&fixture.store, 0, Duration::from_secs(601));
     while reader.next_rows().unwrap().is_some() {}
 }
 
 #[test]
-fn only_a_position_that_was_given_out_for_the_filter_is_resumed() {
+fn only_a_position_of_the_same_filter_is_resumed() {
     let fixture = settled();
     let demo = Filter::new(vec![], vec!["demo".parse().unwrap()], vec![]).unwrap();
     let mut reader =
@@ -124,7 +124,7 @@ fn with_field(position: &str, name: &str, value: &str) -> String {
 }
 
 #[test]
-fn who_lost_a_reservation_does_not_give_up_that_of_another() {
+fn a_reader_that_lost_its_reservation_does_not_release_another_one() {
     let fixture = settled();
     let open =
         || SnapshotReader::open(&fixture.store, Start::End, Filter::default(), "test").unwrap();
