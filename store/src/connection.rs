@@ -45,7 +45,7 @@ pub(crate) enum Role {
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
     let Some(dir) = path.parent() else { return Ok(()) };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|source| Error::File { action: "create", path: dir.to_owned(), source })
+    made.map_err(|source| Error::file("create", dir, source))
 }
 
 /// Creates the data directory and an empty database file (0600) where they are missing.
@@ -56,7 +56,7 @@ pub(crate) fn create_file(path: &Path) -> Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(source) => Err(Error::File { action: "create", path: path.to_owned(), source }),
+        Err(source) => Err(Error::file("create", path, source)),
     }
 }
 
@@ -91,19 +91,25 @@ fn not_a_store(error: Error, path: &Path) -> Error {
     }
 }
 
-/// Sets up a connection that was opened for reading only, such as on a backup.
-pub(crate) fn prepare_source(conn: &Connection, path: &Path) -> Result<()> {
-    let made = refuse_foreign(conn, path).and_then(|()| {
+/// Opens a database of ours that must not be changed, such as a backup.
+pub(crate) fn open_source(path: &Path) -> Result<Connection> {
+    if !path.exists() {
+        return Err(Error::StoreNotFound(path.to_owned()));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).context("open the file to restore")?;
+    let made = refuse_foreign(&conn, path).and_then(|()| {
         conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
         conn.execute_batch(COMMON).context("set pragmas")?;
-        // An empty file is none that was ever backed up.
+        // An empty file is not a backup.
         let id = "PRAGMA application_id";
         match conn.query_row(id, [], |row| row.get::<_, i32>(0)).context(id)? {
             APPLICATION_ID => Ok(()),
             _ => Err(Error::NotAStore(path.to_owned())),
         }
     });
-    made.map_err(|error| not_a_store(error, path))
+    made.map_err(|error| not_a_store(error, path))?;
+    Ok(conn)
 }
 
 /// Whether a file is a sound database, of another application.

@@ -3,7 +3,8 @@
 //! `Display` says what happened as a lower-case fragment and leaves the cause to `source()`. SQLite's
 //! result codes are translated here and nowhere else.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ffi;
 
@@ -186,10 +187,10 @@ pub enum Error {
     },
     /// What was to be written to could not be.
     #[error("cannot write the output")]
-    Output(#[source] std::io::Error),
+    Output(#[source] io::Error),
     /// What was to be read could not be.
     #[error("cannot read the input")]
-    Input(#[source] std::io::Error),
+    Input(#[source] io::Error),
     /// The file is not a database, or one of another application.
     #[error("{} is not a database of ao-store", .0.display())]
     NotAStore(PathBuf),
@@ -300,7 +301,7 @@ pub enum Error {
         /// The file or folder.
         path: PathBuf,
         /// Why it failed.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// SQLite failed; [`Error::code`] says of what kind the failure is.
     #[error("cannot {0}")]
@@ -311,6 +312,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A file operation that failed.
+    pub(crate) fn file(action: &'static str, path: &Path, source: io::Error) -> Error {
+        Error::File { action, path: path.to_owned(), source }
+    }
+
     /// The code of this error in the registry.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -389,8 +395,8 @@ impl<T> Context<T> for rusqlite::Result<T> {
 
 /// Whether an I/O error means a full disk, a read-only place, or something else.
 #[must_use]
-pub fn io_code(error: &std::io::Error) -> Code {
-    use std::io::ErrorKind;
+pub fn io_code(error: &io::Error) -> Code {
+    use io::ErrorKind;
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Code::DiskFull,
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Code::ReadOnly,

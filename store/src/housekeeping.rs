@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use crate::connection::Durability;
 use crate::cursor::Seq;
 use crate::error::{Context, Error, Result};
-use crate::prune::{PAUSE, step, vacuum};
+use crate::pruning::{PAUSE, step, vacuum};
 use crate::retention::{self, Rules};
 use crate::row::log;
 use crate::seal;

@@ -25,7 +25,7 @@ impl Identity {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(Error::StoreNotFound(path.to_owned()))
             }
-            Err(source) => Err(Error::File { action: "look at", path: path.to_owned(), source }),
+            Err(source) => Err(Error::file("look at", path, source)),
         }
     }
 

@@ -17,16 +17,13 @@ use crate::connection::APPLICATION_ID;
 use crate::cursor::Seq;
 use crate::error::{Context, Error, Result};
 use crate::row::log;
+use crate::schema::{SCHEMA_VERSION, version};
 use crate::seal;
 use crate::tx::Snapshot;
 
 mod embedded {
     refinery::embed_migrations!("../migrations/sqlite");
 }
-
-/// The number of the newest migration, kept in `user_version`. A change of the generated capture
-/// triggers also needs a migration, so that equal numbers always mean equal schemas.
-pub const SCHEMA_VERSION: u32 = 4;
 
 /// The text of the schema that all migrations together make.
 pub const GOLDEN: &str = include_str!("../../migrations/schema.sql");
@@ -40,27 +37,6 @@ pub struct Migrated {
     pub to: u32,
     /// The migrations applied, in order, such as `V2__pull_requests`.
     pub applied: Vec<String>,
-}
-
-/// The schema version of the file; 0 for an empty one.
-pub(crate) fn version(conn: &Connection) -> Result<u32> {
-    conn.query_row("PRAGMA user_version", [], |row| row.get(0)).context("read user_version")
-}
-
-/// Refuses a schema that this program does not speak.
-pub(crate) fn require_current(conn: &Connection) -> Result<()> {
-    check_current(version(conn)?)
-}
-
-/// The same for a version that was read.
-pub(crate) fn check_current(version: u32) -> Result<()> {
-    match version {
-        SCHEMA_VERSION => Ok(()),
-        found if found > SCHEMA_VERSION => {
-            Err(Error::SchemaTooNew { found, known: SCHEMA_VERSION })
-        }
-        found => Err(Error::SchemaOutdated { found, known: SCHEMA_VERSION }),
-    }
 }
 
 /// Applies what is pending and verifies the result.

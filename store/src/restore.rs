@@ -9,18 +9,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode};
 
-use crate::backup::{
-    self, Partial, SIDE_FILES, file_error, is_damage, place_new, sync_folder, with_suffix,
-};
-use crate::connection::{self, Durability, Role};
+use crate::backup;
+use crate::connection::{self, Durability, Role, open_source};
 use crate::cursor::{Cursor, Epoch};
 use crate::error::{Context, Error, Result};
 use crate::identity::Identity;
 use crate::migrate;
+use crate::new_file::{Partial, SIDE_FILES, place_new, sync_folder, with_suffix};
+use crate::options::Options;
 use crate::row::log;
-use crate::store::Options;
+use crate::schema::{self, SCHEMA_VERSION};
 use crate::time::Timestamp;
 use crate::tx::Snapshot;
 use crate::verify::{self, Depth};
@@ -42,12 +42,11 @@ pub struct Restored {
 /// `STORE_NOT_FOUND`, `NOT_A_STORE`, `SCHEMA_TOO_NEW`, `CORRUPT`.
 pub fn check_source(source: &Path) -> Result<log::LogInfo> {
     let conn = open_source(source)?;
-    let version = migrate::version(&conn)?;
-    if version > migrate::SCHEMA_VERSION {
-        let known = migrate::SCHEMA_VERSION;
-        return Err(Error::SchemaTooNew { found: version, known });
+    let version = schema::version(&conn)?;
+    if version > SCHEMA_VERSION {
+        return Err(Error::SchemaTooNew { found: version, known: SCHEMA_VERSION });
     }
-    if version == migrate::SCHEMA_VERSION {
+    if version == SCHEMA_VERSION {
         drop(conn);
         let report = verify::verify_source(source)?;
         refuse_findings(source, &report)?;
@@ -70,17 +69,6 @@ fn refuse_findings(path: &Path, report: &verify::Report) -> Result<()> {
             Err(Error::Damaged { path: path.to_owned(), finding: finding.message.clone() })
         }
     }
-}
-
-/// Opens a file that must not be changed.
-pub(crate) fn open_source(path: &Path) -> Result<Connection> {
-    if !path.exists() {
-        return Err(Error::StoreNotFound(path.to_owned()));
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).context("open the file to restore")?;
-    connection::prepare_source(&conn, path)?;
-    Ok(conn)
 }
 
 /// Puts a copy of `source` in the place of the database at `target`.
@@ -191,7 +179,7 @@ impl Replaced {
             .ok_or_else(|| Error::TargetExists(target.to_owned()))?;
         let is_there = !matches!(self, Replaced::Nothing);
         if is_there {
-            rustix::fs::link(target, &kept).map_err(|e| file_error("keep", target, e.into()))?;
+            rustix::fs::link(target, &kept).map_err(|e| Error::file("keep", target, e.into()))?;
         }
         if !is_there && target.symlink_metadata().is_ok() {
             // Somebody made a store there meanwhile, whose log this would be.
@@ -202,7 +190,7 @@ impl Replaced {
             for suffix in SIDE_FILES {
                 let (from, to) = (with_suffix(target, suffix), with_suffix(&kept, suffix));
                 if from.exists() {
-                    std::fs::rename(&from, &to).map_err(|e| file_error("move", &from, e))?;
+                    std::fs::rename(&from, &to).map_err(|e| Error::file("move", &from, e))?;
                 }
             }
         }
@@ -216,7 +204,7 @@ fn hold_alone(conn: Connection, target: &Path) -> Result<(Connection, Epoch)> {
     let in_use = |error: &rusqlite::Error| {
         matches!(
             error.sqlite_error_code(),
-            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
         )
     };
     let step = "take the store alone";
@@ -242,6 +230,18 @@ fn hold_alone(conn: Connection, target: &Path) -> Result<(Connection, Epoch)> {
 }
 
 fn place_over(from: &Path, to: &Path) -> Result<()> {
-    std::fs::rename(from, to).map_err(|source| file_error("name", to, source))?;
+    std::fs::rename(from, to).map_err(|source| Error::file("name", to, source))?;
     sync_folder(to)
+}
+
+/// Whether a file could not be read as a database of ours because it is damaged, or none at all.
+fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::NotAStore(_) | Error::Damaged { .. } | Error::SchemaMismatch(_) => true,
+        Error::Sqlite(_, source) => matches!(
+            source.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)
+        ),
+        _ => false,
+    }
 }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::backup::{last_backup, with_suffix};
+use crate::backup::last_backup;
 use crate::error::Result;
+use crate::new_file::with_suffix;
 use crate::retention::{self, Rules};
 use crate::row::consumer::{self, Consumer, Lag};
 use crate::row::log::{self, LogInfo};

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -14,26 +13,13 @@ use crate::epoch;
 use crate::error::{Context, Error, Result};
 use crate::identity::Identity;
 use crate::migrate::{self, Migrated};
+use crate::options::Options;
+use crate::schema;
 use crate::tx::{Cause, Snapshot, Tx};
 use crate::writer::{Committed, Writer};
 
 /// Idle read connections that are kept.
 const READERS: usize = 4;
-
-/// How a store is opened.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// When a commit counts as durable.
-    pub durability: Durability,
-    /// How long to wait for a writer of another process before `BUSY`.
-    pub busy: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options { durability: Durability::Full, busy: Duration::from_secs(5) }
-    }
-}
 
 /// An open store. Cheap to clone; the writer thread starts with the first write.
 #[derive(Clone)]
@@ -83,7 +69,7 @@ impl Store {
     /// When there is no file or it is no store.
     pub fn schema_version(path: &Path, options: Options) -> Result<u32> {
         let conn = connection::open(path, Role::Reader, options.durability, options.busy)?;
-        migrate::version(&conn)
+        schema::version(&conn)
     }
 
     /// Opens an existing store whose schema is that of this program.
@@ -93,7 +79,7 @@ impl Store {
     pub fn open(path: &Path, options: Options) -> Result<Store> {
         let identity = Identity::of(path)?;
         let reader = connection::open(path, Role::Reader, options.durability, options.busy)?;
-        migrate::require_current(&reader)?;
+        schema::require_current(&reader)?;
         let shared = Shared {
             identity,
             options,
@@ -185,7 +171,7 @@ impl Store {
         }
         let Options { durability, busy } = self.shared.options;
         let conn = connection::open(self.path(), Role::Writer, durability, busy)?;
-        migrate::require_current(&conn)?;
+        schema::require_current(&conn)?;
         epoch::begin(&conn, durability)?;
         let local = Arc::clone(&self.shared.local);
         let writer = Arc::new(Writer::start(

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Params, Row};
 
 use crate::cursor::{Cursor, Epoch, Seq};
 use crate::error::{Context, Error, Result};
-use crate::migrate;
+use crate::schema;
 use crate::time::Timestamp;
 
 /// Who makes a change, and when by the clock of the caller.
@@ -82,7 +82,7 @@ impl<'c> Snapshot<'c> {
         })?;
         let (head, format) = head.ok_or(rusqlite::Error::QueryReturnedNoRows).context(step)?;
         // A newer program may have migrated the store since it was opened.
-        migrate::check_current(format)?;
+        schema::check_current(format)?;
         Ok(head)
     }
 }

@@ -21,8 +21,8 @@ use crate::cursor::Cursor;
 use crate::error::{Context, Error, Result, is_shm_without_room};
 use crate::housekeeping::Housekeeping;
 use crate::identity::Identity;
+use crate::options::Options;
 use crate::seal;
-use crate::store::Options;
 use crate::time::Timestamp;
 use crate::tx::{Cause, Snapshot, Tx};
 

@@ -9,11 +9,11 @@ use std::io::{self, Write};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-use crate::backup::{Partial, with_suffix};
+use crate::new_file::{Partial, with_suffix};
 use crate::connection::{self, Durability, Role};
 use crate::cursor::Cursor;
 use crate::error::{Context, Error, Result};
-use crate::migrate::SCHEMA_VERSION;
+use crate::schema::SCHEMA_VERSION;
 use crate::row::log;
 use crate::store::Store;
 use crate::tx::Snapshot;

@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, params_from_iter};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 
-use crate::backup::{Partial, place_new, refuse_existing, with_suffix};
+use crate::new_file::{Partial, place_new, refuse_existing, with_suffix};
 use crate::base::{self, History};
 use crate::connection::{self, Durability, Role};
 use crate::cursor::{Cursor, Seq};

@@ -88,7 +88,7 @@ impl Source {
 fn not_read(path: &Path, source: std::io::Error) -> Error {
     match source.kind() {
         ErrorKind::NotFound => Error::SourceNotFound(path.to_owned()),
-        _ => Error::File { action: "read", path: path.to_owned(), source },
+        _ => Error::file("read", path, source),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::cursor::Cursor;
 use crate::digest::Digest;
 use crate::error::{Context, Error, Result};
 use crate::migrate;
+use crate::schema;
 use crate::store::Store;
 use crate::tx::Snapshot;
 
@@ -95,14 +96,14 @@ impl Store {
 /// `STORE_NOT_FOUND`, `NOT_A_STORE`, `SCHEMA_OUTDATED`, `SCHEMA_TOO_NEW`; when it cannot be read.
 pub fn verify_file(path: &Path, depth: Depth, busy: Duration) -> Result<Report> {
     let conn = connection::open(path, Role::Reader, Durability::Full, busy)?;
-    migrate::require_current(&conn)?;
+    schema::require_current(&conn)?;
     conn.execute_batch("BEGIN").context("begin a read")?;
     verify(&conn, depth)
 }
 
 /// Checks a file that must not be changed, such as the source of a restore.
 pub(crate) fn verify_source(path: &Path) -> Result<Report> {
-    let conn = crate::restore::open_source(path)?;
+    let conn = connection::open_source(path)?;
     conn.execute_batch("BEGIN").context("begin a read")?;
     verify(&conn, Depth::Sums)
 }
