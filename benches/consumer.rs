@@ -12,7 +12,7 @@
 
 use ao_benches::{Budget, Fixture, NewFixture, Run, Sample, at_least, cause, wall};
 use ao_cdc::{Consumer, Filter, Owner, Takeover};
-use ao_store::row::consumer::{self, Fence, NewConsumer, Policy};
+use ao_store::log::consumer::{self, Fence, NewConsumer, Policy};
 use ao_store::{ConsumerName, Cursor, Durability, Epoch, Seq};
 
 const PRS: usize = 200;

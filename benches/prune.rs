@@ -22,7 +22,7 @@ use ao_benches::{
     Fixture, NewFixture, Run, apply_all, at_least, at_most, cause, observation, percentile,
     session_of, threads,
 };
-use ao_store::retention::{self, Rules};
+use ao_store::log::retention::{self, Rules};
 use ao_store::row::session;
 use ao_store::{Durability, Seq};
 
@@ -65,7 +65,7 @@ fn commits(fixture: &Fixture, mut is_done: impl FnMut(usize) -> bool) -> Vec<f64
 }
 
 fn floor(fixture: &Fixture) -> Seq {
-    let info = fixture.store.read(ao_store::row::log::info).expect("the log");
+    let info = fixture.store.read(ao_store::LogInfo::read).expect("the log");
     info.floor
 }
 

@@ -10,9 +10,10 @@ use ao_benches::{cause, process_cpu};
 use ao_fake_github::{Request, Response};
 use ao_observer::github::call::{Answer, Call, Headers, Reply, Request as Ask};
 use ao_observer::poll::{Config, CredentialLookup, Poller, Step, Totals, Written};
+use ao_store::log::change;
+use ao_store::row::pr;
 use ao_store::row::project::{self, NewProject};
 use ao_store::row::session::{self, NewSession, SessionKind};
-use ao_store::row::{change, pr};
 use ao_store::{Durability, Options, Seq, Store, Timestamp};
 use tempfile::TempDir;
 

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ao_store::Cursor;
-use ao_store::row::change::Change;
+use ao_store::log::change::Change;
 use crossbeam_channel::{Receiver, SendTimeoutError, bounded};
 
 use crate::error::{Error, Result};

@@ -6,8 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use ao_store::row::change::Change;
-use ao_store::row::consumer::{self, Generation};
+use ao_store::log::change::Change;
+use ao_store::log::consumer::{self, Generation};
 use ao_store::{Cause, ConsumerName, Cursor, Store, Timestamp};
 
 use crate::error::{Error, Result};

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use ao_store::row::change::Change;
+use ao_store::log::change::Change;
 use ao_store::{Cursor, Store};
 
 use crate::error::{Error, Result};

@@ -9,8 +9,8 @@
 
 use std::time::{Duration, Instant};
 
-use ao_store::row::change::ChangeRef;
-use ao_store::row::consumer::{self, Generation};
+use ao_store::log::change::ChangeRef;
+use ao_store::log::consumer::{self, Generation};
 use ao_store::{ConsumerName, Cursor, Seq, Store, Timestamp};
 
 use crate::consumer::{Consumer, Takeover, acquire};

@@ -1,7 +1,7 @@
 //! Which changes pass. Values of one kind are alternatives; every kind must match.
 
-use ao_store::row::change::{Change, ChangeRef};
-use ao_store::state::{ENTITIES, RowAt};
+use ao_store::log::as_of::{ENTITIES, RowAt};
+use ao_store::log::change::{Change, ChangeRef};
 use ao_store::{CHANGE_TYPES, ProjectId, SessionId};
 use serde_json::{Value, json};
 

@@ -1,15 +1,15 @@
 //! Snapshot, then follow: the rows as they were at one cursor, in chunks, and the stream from there.
 //!
 //! Every chunk is a short read of its own, and all show the same point in time: a row that changed
-//! since is restored from the log (`ao_store::state`). So there is no gap and no duplicate, the
+//! since is restored from the log (`ao_store::log::as_of`). So there is no gap and no duplicate, the
 //! receiver merges nothing, and an interrupted reader resumes after its last chunk. Meanwhile a
 //! reservation keeps the changes after the cursor from being pruned.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use ao_store::row::reservation::{self, ReservationId};
-use ao_store::state::{self, RowAt};
+use ao_store::log::as_of::{self, RowAt};
+use ao_store::log::reservation::{self, ReservationId};
 use ao_store::{Cause, Cursor, Store, Timestamp};
 use serde_json::{Value, json};
 
@@ -147,7 +147,7 @@ impl SnapshotReader {
         let left = self.entities.iter().position(|name| *name == entity);
         self.entities.drain(..left.ok_or(Error::InvalidPosition)?);
         if let Some(after) = &after {
-            let is_key = self.store.read(|snapshot| state::is_key(snapshot, &entity, after))?;
+            let is_key = self.store.read(|snapshot| as_of::is_key(snapshot, &entity, after))?;
             if !is_key {
                 return Err(Error::InvalidPosition);
             }
@@ -218,7 +218,7 @@ impl SnapshotReader {
         self.reservation.keep()?;
         let (cursor, after, limit) = (self.cursor, self.after.as_deref(), self.chunk);
         let chunk =
-            self.store.read(|snapshot| state::chunk(snapshot, entity, cursor, after, limit))?;
+            self.store.read(|snapshot| as_of::chunk(snapshot, entity, cursor, after, limit))?;
         let mut rows = chunk.rows;
         rows.retain(|row| self.filter.matches_row(entity, row));
         if chunk.next.is_none() {

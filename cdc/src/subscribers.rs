@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use ao_store::row::change::Change;
+use ao_store::log::change::Change;
 use ao_store::{Cursor, Epoch};
 use crossbeam_channel::{Receiver, Sender, bounded};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ao_store::row::change::Change;
+use ao_store::log::change::Change;
 use ao_store::{Cursor, Store};
 use crossbeam_channel::RecvTimeoutError;
 

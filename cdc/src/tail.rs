@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ao_store::row::change::{self, ChangeRef};
-use ao_store::row::log::{self, LogInfo};
+use ao_store::LogInfo;
+use ao_store::log::change::{self, ChangeRef};
 use ao_store::{Cursor, Epoch, Listener, Reader, Seq, Snapshot, Store, Timestamp};
 
 use crate::error::Result;
@@ -61,12 +61,12 @@ impl Tail {
         let listener = store.listen()?;
         let reader = store.own_reader()?;
         let (info, position) = reader.read(|snapshot| {
-            let info = log::info(snapshot)?;
+            let info = LogInfo::read(snapshot)?;
             let position = match start {
                 Start::Beginning => info.floor,
                 Start::End => info.head,
-                Start::Cursor(cursor) => log::check_cursor(&info, cursor).map(|()| cursor.seq)?,
-                Start::Since(time) => log::before(snapshot, &info, time)?,
+                Start::Cursor(cursor) => info.check_cursor(cursor).map(|()| cursor.seq)?,
+                Start::Since(time) => info.before(snapshot, time)?,
                 Start::Last(count) => {
                     let count = i64::try_from(count).unwrap_or(i64::MAX);
                     info.floor.max(Seq(info.head.0.saturating_sub(count)))
@@ -101,7 +101,7 @@ impl Tail {
     /// # Errors
     /// When the store cannot be read.
     pub fn log(&self) -> Result<LogInfo> {
-        Ok(self.reader.read(log::info)?)
+        Ok(self.reader.read(LogInfo::read)?)
     }
 
     /// The identity of the log.
@@ -153,8 +153,8 @@ pub(crate) fn read_after(
     limit: usize,
     mut visit: impl FnMut(&ChangeRef<'_>) -> Result<(), ao_store::Error>,
 ) -> Result<(Seq, bool), ao_store::Error> {
-    let info = log::info(snapshot)?;
-    log::check_cursor(&info, cursor)?;
+    let info = LogInfo::read(snapshot)?;
+    info.check_cursor(cursor)?;
     let mut scanned = 0;
     let last = change::scan(snapshot, cursor.seq, limit, |change| {
         scanned += 1;

@@ -3,10 +3,10 @@
 //! One object per line. The images are valid JSON by construction (SQLite made them), so they are
 //! copied unchanged; everything else is escaped. Formats only grow: readers ignore unknown fields.
 
-use ao_store::row::change::ChangeRef;
-use ao_store::row::consumer::Generation;
-use ao_store::row::log::LogInfo;
-use ao_store::state::RowAt;
+use ao_store::LogInfo;
+use ao_store::log::as_of::RowAt;
+use ao_store::log::change::ChangeRef;
+use ao_store::log::consumer::Generation;
 use ao_store::{Cursor, Epoch, Error, Timestamp};
 use jiff::Timestamp as Instant;
 

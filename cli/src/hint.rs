@@ -1,6 +1,6 @@
 //! The hint for each error: what to do next, with the exact command where there is one.
 
-use ao_store::state::ENTITIES;
+use ao_store::log::as_of::ENTITIES;
 use ao_store::{CHANGE_TYPES, Code};
 
 use crate::error::Error;

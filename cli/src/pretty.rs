@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
-use ao_store::row::change::ChangeRef;
-use ao_store::state::RowAt;
+use ao_store::log::as_of::RowAt;
+use ao_store::log::change::ChangeRef;
 use ao_store::{Error, Timestamp};
 use serde_json::{Map, Value};
 

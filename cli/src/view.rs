@@ -1,8 +1,8 @@
 //! Rows as the JSON that this program prints, documented in docs/json.md. Rows themselves are never
 //! serialised, so that a column can change without changing the contract.
 
+use ao_store::log::consumer::{Bounds, Consumer, Lag, Policy};
 use ao_store::observation::{Check, Comment, Review, Thread};
-use ao_store::row::consumer::{Bounds, Consumer, Lag, Policy};
 use ao_store::row::pr::{Freshness, Pr};
 use ao_store::row::project::Project;
 use ao_store::row::scm::{HostState, PrPoll};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ao_program::{Environment, Error as ProgramError, Git, WorkTree};
-use ao_store::id::without_credentials;
+use ao_store::git_url::without_credentials;
 
 use crate::error::{Error, Result};
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::ffi;
 
 use crate::code::Code;
-use crate::cursor::{Cursor, Epoch, Seq};
-use crate::id::{ConsumerName, ProjectId, SessionId};
+use crate::model::cursor::{Cursor, Epoch, Seq};
+use crate::model::id::{ConsumerName, ProjectId, SessionId};
 
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -315,6 +315,11 @@ impl Error {
     /// A file operation that failed.
     pub(crate) fn file(action: &'static str, path: &Path, source: io::Error) -> Error {
         Error::File { action, path: path.to_owned(), source }
+    }
+
+    /// An id or label that is refused; only the beginning of a long value is kept.
+    pub(crate) fn invalid_id(what: &'static str, value: &str, reason: &'static str) -> Error {
+        Error::InvalidId { what, value: value.chars().take(80).collect(), reason }
     }
 
     /// The code of this error in the registry.

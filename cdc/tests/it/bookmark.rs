@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Instant;
 
 use ao_cdc::{ChangeReceiver, Event, Filter, Start, Tail};
-use ao_store::row::change::Change;
+use ao_store::log::change::Change;
 use ao_store::{Cursor, Store};
 
 use crate::support::{Fixture, Random, SOON, add_sessions, at, rename, seed};

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ao_cdc::{Consumer, Filter, Owner, Takeover};
-use ao_store::row::consumer::{self, Fence, NewConsumer, Policy};
+use ao_store::log::consumer::{self, Fence, NewConsumer, Policy};
 use ao_store::{ConsumerName, Cursor, Store, Timestamp};
 
 use crate::support::{

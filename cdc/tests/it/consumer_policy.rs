@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use ao_cdc::{Filter, Takeover};
-use ao_store::retention::{self, Rules};
-use ao_store::row::consumer::{Bounds, Fence, Policy};
+use ao_store::log::consumer::{Bounds, Fence, Policy};
+use ao_store::log::retention::{self, Rules};
 use ao_store::{Cursor, Timestamp};
 
 use crate::consumer::{code, create, open, read, seek, stored};

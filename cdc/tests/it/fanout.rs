@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ao_cdc::{Error, Fanout, Filter, Start, Subscription};
-use ao_store::row::change::Change;
+use ao_store::log::change::Change;
 
 use crate::support::{
     Fixture, SOON, add_sessions, at, cut, has_shell, in_time, prune, rename, seqs,

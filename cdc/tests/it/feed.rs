@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ao_cdc::{Feed, FeedOptions, Filter, Item, Origin, Owner, Start, Step, Takeover};
-use ao_store::row::consumer::Policy;
+use ao_store::log::consumer::Policy;
 use ao_store::{Cursor, Store, Timestamp};
 use serde_json::Value;
 

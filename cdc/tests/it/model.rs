@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use ao_cdc::{ChangeReceiver, Event, Fanout, Filter, Start, Tail};
-use ao_store::row::change::Change;
+use ao_store::log::change::Change;
 use ao_store::{Cursor, Seq, Store};
 
 use crate::support::{

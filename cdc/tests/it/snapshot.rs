@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ao_cdc::{Filter, SnapshotReader, Start};
-use ao_store::state::{self, ENTITIES, RowAt};
+use ao_store::log::as_of::{self, ENTITIES, RowAt};
 use ao_store::{CHANGE_TYPES, Cause, Cursor, Seq, Store, Timestamp};
 
 use crate::support::{Fixture, Random, at, drain, has_shell, keep_newest, seed};
@@ -305,7 +305,7 @@ impl Model {
         let found = self
             .fixture
             .store
-            .read(|snapshot| state::with_prefix(snapshot, ENTITIES[table], cursor, &prefix));
+            .read(|snapshot| as_of::with_prefix(snapshot, ENTITIES[table], cursor, &prefix));
         let expected: Vec<_> = rows
             .into_iter()
             .filter(|((of, key), _)| *of == table && key[0] == prefix)
@@ -348,9 +348,9 @@ impl Tally {
 
 /// Prunes with a clock that is ahead, as if that much time had passed.
 pub(crate) fn prune_at(store: &Store, keep: u64, later: Duration) -> Seq {
-    let rules = ao_store::retention::Rules {
+    let rules = ao_store::log::retention::Rules {
         keep_events: Some(keep),
-        ..ao_store::retention::Rules::default()
+        ..ao_store::log::retention::Rules::default()
     };
     let now = Timestamp(Timestamp::now().0 + i64::try_from(later.as_millis()).unwrap());
     store.prune(&Cause::new("pruner", now), &rules, |_| ()).unwrap().floor

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use ao_cdc::{Consumer, Fanout, Filter, Owner, Start, Takeover};
+use ao_store::log::consumer::{self, NewConsumer, Policy};
 use ao_store::observation::{Comment, Facet, Observation};
-use ao_store::row::consumer::{self, NewConsumer, Policy};
 use ao_store::{ConsumerName, Timestamp};
 
 use crate::support::{Fixture, SOON, add_sessions, at, cause, change_of, until};

@@ -10,10 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ao_cdc::{Changes, Event, Filter, Start, Tail};
-use ao_store::retention::Rules;
-use ao_store::row::change::{self, Change};
+use ao_store::LogInfo;
+use ao_store::log::change::{self, Change};
+use ao_store::log::retention::Rules;
 use ao_store::row::session::{NewSession, SessionKind};
-use ao_store::row::{log, project, session};
+use ao_store::row::{project, session};
 use ao_store::{Cause, Cursor, Options, Restored, Seq, SessionId, Store, Timestamp};
 use tempfile::TempDir;
 
@@ -58,7 +59,7 @@ impl Fixture {
 
     /// The newest change that was pruned.
     pub(crate) fn floor(&self) -> Seq {
-        self.store.read(log::info).unwrap().floor
+        self.store.read(LogInfo::read).unwrap().floor
     }
 
     /// One change in a transaction of its own.
@@ -97,7 +98,7 @@ impl Fixture {
     /// The changes in the log, read without this crate.
     pub(crate) fn truth(&self) -> Vec<Change> {
         let read = self.store.read(|snapshot| {
-            let floor = log::info(snapshot)?.floor;
+            let floor = LogInfo::read(snapshot)?.floor;
             let mut changes = Vec::new();
             change::scan(snapshot, floor, usize::MAX, |change| {
                 changes.push(change.to_owned()?);

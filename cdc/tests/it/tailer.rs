@@ -13,9 +13,9 @@ use std::time::Duration;
 use ao_cdc::{
     Consumer, Error, Event, Fanout, Filter, Owner, SnapshotReader, Start, Tail, Takeover,
 };
-use ao_store::row::change::Change;
-use ao_store::row::consumer::{self, Fence, NewConsumer, Policy};
-use ao_store::state::{ENTITIES, RowAt};
+use ao_store::log::as_of::{ENTITIES, RowAt};
+use ao_store::log::change::Change;
+use ao_store::log::consumer::{self, Fence, NewConsumer, Policy};
 use ao_store::{CHANGE_TYPES, ConsumerName, Cursor, Error as StoreError, Store};
 
 use crate::support::{Random, cause, say};

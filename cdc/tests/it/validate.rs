@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use ao_cdc::Filter;
-use ao_store::row::change::Change;
-use ao_store::state::ENTITIES;
+use ao_store::log::as_of::ENTITIES;
+use ao_store::log::change::Change;
 
 use crate::tailer::{sum, sum_rows};
 use crate::world::{Rows, apply, own};

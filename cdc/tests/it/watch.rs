@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ao_cdc::{Consumer, Filter, Owner, Takeover};
-use ao_store::row::change::Change;
-use ao_store::row::consumer::{self, NewConsumer, Policy};
+use ao_store::log::change::Change;
+use ao_store::log::consumer::{self, NewConsumer, Policy};
 use ao_store::{Store, Timestamp, Tx};
 
 use crate::support::{

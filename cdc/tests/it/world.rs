@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use ao_store::log::as_of::{ENTITIES, RowAt};
+use ao_store::log::change::{self, Change};
 use ao_store::observation::{
     Check, CheckKind, CheckStatus, Comment, Facet, Observation, Review, Thread,
 };
-use ao_store::row::change::{self, Change};
 use ao_store::row::session::{self, NewSession, SessionKind};
-use ao_store::state::{ENTITIES, RowAt};
 use ao_store::{Code, Error, PrRef, Seq, SessionId, Store, Takeover, Timestamp, Tx};
 use serde_json::Value;
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use ao_cdc::wire::Images;
 use ao_cdc::{Feed, FeedOptions, Filter, Origin, Start, Step, Tail};
-use ao_store::row::consumer::{self, Bounds, Fence, Generation, NewConsumer, Policy};
-use ao_store::row::log;
+use ao_store::LogInfo;
+use ao_store::log::consumer::{self, Bounds, Fence, Generation, NewConsumer, Policy};
 use ao_store::{ConsumerName, Cursor, Store, Timestamp};
 use serde_json::{Value, json};
 
@@ -130,7 +130,7 @@ fn data(store: &Store, name: &ConsumerName) -> Result<Value> {
     let now = Timestamp::now();
     Ok(store.read(|snapshot| {
         let found = consumer::require(snapshot, name)?;
-        let lag = consumer::lag(snapshot, &log::info(snapshot)?, &found, now)?;
+        let lag = consumer::lag(snapshot, &LogInfo::read(snapshot)?, &found, now)?;
         Ok(view::consumer(&found, &lag, now))
     })?)
 }

@@ -1,7 +1,6 @@
 //! Checks the store and its environment, and prints a fix for each problem.
 
-use ao_store::row::consumer::Policy;
-use ao_store::row::log;
+use ao_store::log::consumer::Policy;
 use ao_store::verify::Depth;
 use ao_store::{BALLAST_BYTES, SCHEMA_VERSION, Stats, Store, Timestamp};
 use serde_json::json;
@@ -148,7 +147,7 @@ fn consumers(stats: &Stats, now: Timestamp) -> Finding {
     // A stranded consumer is worse than one that is only behind.
     for (consumer, _) in &stats.consumers {
         let name = &consumer.name;
-        if let Err(error) = log::check_cursor(&stats.log, consumer.acked) {
+        if let Err(error) = stats.log.check_cursor(consumer.acked) {
             let message = format!("consumer {name} cannot continue: {error}");
             let fix = format!("`ao-store consumer seek {name} --to beginning`");
             let is_expired = matches!(error, ao_store::Error::CursorExpired { .. });

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ao_program::WorkTree;
-use ao_store::id::parse_remote;
+use ao_store::git_url::parse_remote;
 use ao_store::row::project::{self, NewProject, Project};
 use ao_store::row::session;
 use ao_store::{ProjectId, Snapshot, Store};

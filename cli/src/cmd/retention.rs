@@ -1,6 +1,6 @@
 //! Retention: which changes are kept, by rules from the command line or the store, and pruning.
 
-use ao_store::retention::{self, Plan, Rules};
+use ao_store::log::retention::{self, Plan, Rules};
 use ao_store::{Pruned, Store, Timestamp};
 use bytesize::ByteSize;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Creates and migrates the store.
 
-use ao_store::row::log;
+use ao_store::LogInfo;
 use ao_store::{SCHEMA_VERSION, Store};
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::output;
 /// Creates the store; an existing one is migrated.
 pub(crate) fn init(context: &Context) -> Result<()> {
     let (store, migrated) = Store::create(context.database(), context.options())?;
-    let info = store.read(log::info)?;
+    let info = store.read(LogInfo::read)?;
     let is_new = migrated.from == 0;
     if context.is_json {
         return output::document(

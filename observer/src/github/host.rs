@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use ao_store::id::PrRef;
+use ao_store::PrRef;
 use url::{Host, Url};
 
 use crate::error::{Error, Result};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ao_program::{Environment, Git};
-use ao_store::id::{parse_remote, without_credentials};
+use ao_store::git_url::{parse_remote, without_credentials};
 
 use crate::error::quoted;
 use crate::github::host::{canonical, is_github};

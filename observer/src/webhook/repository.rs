@@ -1,6 +1,6 @@
 //! Repositories, as payloads name them.
 
-use ao_store::id::parse_remote;
+use ao_store::git_url::parse_remote;
 use ao_store::{Error, PrRef};
 use serde::Deserialize;
 

@@ -3,8 +3,9 @@
 
 use ao_observer::documents;
 use ao_observer::webhook::{Recorded, record};
+use ao_store::log::change;
 use ao_store::observation::{CheckStatus, Ci, Observation, ReviewState};
-use ao_store::row::{change, facet, pr, project, session};
+use ao_store::row::{facet, pr, project, session};
 use ao_store::{
     Applied, Cause, Options, Outcome, Result, Seq, Store, Timestamp, apply_observation,
 };

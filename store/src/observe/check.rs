@@ -1,8 +1,8 @@
 //! Refusing an observation that could not be stored, found again or taken back.
 
 use crate::error::{Error, Result};
-use crate::observation::{Check, Completeness, Facet, Mode, Observation};
-use crate::time::Timestamp;
+use crate::model::observation::{Check, Completeness, Facet, Mode, Observation};
+use crate::model::time::Timestamp;
 
 use super::item::Item;
 

@@ -1,12 +1,12 @@
 //! Which stored pull request an observation is about, and which session owns a new one.
 
+use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
-use crate::id::{ProjectId, SessionId};
-use crate::observation::Observation;
+use crate::model::id::{ProjectId, SessionId};
+use crate::model::observation::Observation;
 use crate::row::pr::{self, Pr};
 use crate::row::session::SessionKind;
 use crate::row::{project, session};
-use crate::tx::{Snapshot, Tx};
 
 /// The stored pull request: by node id first, so that a rename or transfer keeps the row.
 pub(super) fn stored(tx: &Tx<'_>, observation: &Observation) -> Result<Option<Pr>> {

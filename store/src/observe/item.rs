@@ -3,13 +3,13 @@
 
 use std::hash::Hash;
 
+use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
-use crate::id::PrId;
-use crate::observation::{Check, Comment, Review, Thread};
+use crate::model::id::PrId;
+use crate::model::observation::{Check, Comment, Review, Thread};
 use crate::row::facet;
 use crate::row::observed::FacetName;
-use crate::set::SetRow;
-use crate::tx::{Snapshot, Tx};
+use crate::row::set::SetRow;
 
 /// An element of one of the four sets.
 pub(super) trait Item: SetRow + Clone + Hash {

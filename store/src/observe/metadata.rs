@@ -1,6 +1,6 @@
 //! Merging the metadata that was learned into what is stored. Pure, but for the bookkeeping it moves.
 
-use crate::observation::{Mergeable, Observation, PrFacts, PrState};
+use crate::model::observation::{Mergeable, Observation, PrFacts, PrState};
 use crate::row::pr::Pr;
 
 use super::{State, is_due, learn};

@@ -5,21 +5,22 @@
 //! it repeats what is stored.
 
 mod check;
+pub(crate) mod claim;
 mod find;
 mod item;
 mod metadata;
 mod sets;
 
+use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
-use crate::id::{PrId, PrRef, SessionId};
-use crate::observation::{Check, CheckKind, CheckStatus, Facet, Mode, Observation};
+use crate::model::id::{PrId, PrRef, SessionId};
+use crate::model::observation::{Check, CheckKind, CheckStatus, Facet, Mode, Observation};
+use crate::model::time::Timestamp;
+use crate::model::verdict::{self, MergeFacts};
 use crate::row::facet;
 use crate::row::observed::{self, Observed, Seen};
 use crate::row::pr::{self, Pr};
-use crate::set::{self, Delta};
-use crate::time::Timestamp;
-use crate::tx::{Snapshot, Tx};
-use crate::verdict::{self, MergeFacts};
+use crate::row::set::{self, Delta};
 
 /// What is unchanged is not written at all while its stored time is at most this old, so that a poll
 /// that finds nothing new costs no write.

@@ -1,14 +1,14 @@
 //! The four sets of a pull request under the three modes, and the rules of freshness.
 
+use crate::db::tx::Tx;
 use crate::error::Result;
-use crate::id::PrId;
-use crate::observation::{Completeness, Facet, Mode, Observation};
+use crate::model::id::PrId;
+use crate::model::observation::{Completeness, Facet, Mode, Observation};
+use crate::model::time::Timestamp;
+use crate::model::verdict;
 use crate::row::observed::{self, FacetName, Seen};
 use crate::row::pr::{self, Pr};
-use crate::set::{self, Delta};
-use crate::time::Timestamp;
-use crate::tx::Tx;
-use crate::verdict;
+use crate::row::set::{self, Delta};
 
 use super::item::Item;
 use super::{Applied, State, is_due, judge, learn, statuses};

@@ -5,16 +5,16 @@ use std::sync::LazyLock;
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-use crate::cursor::Cursor;
+use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
-use crate::id::PrId;
-use crate::observation::{
+use crate::log::as_of;
+use crate::model::cursor::Cursor;
+use crate::model::id::PrId;
+use crate::model::observation::{
     Check, CheckKind, CheckStatus, Comment, CommentKind, Review, ReviewState, Thread,
 };
-use crate::set::{SetRow, SetSql, flag, optional, text};
-use crate::state;
-use crate::time::Timestamp;
-use crate::tx::{Snapshot, Tx};
+use crate::model::time::Timestamp;
+use crate::row::set::{SetRow, SetSql, flag, optional, text};
 
 fn time(value: Option<Timestamp>) -> ValueRef<'static> {
     optional(value.map(|at| at.0))
@@ -360,6 +360,6 @@ fn rows_as_of<R: SetRow>(
     cursor: Cursor,
     read: fn(&Row<'_>) -> rusqlite::Result<R>,
 ) -> Result<Vec<R>> {
-    let rows = state::with_prefix(snapshot, entity, cursor, pr.as_str())?;
-    rows.iter().map(|row| state::typed(snapshot, &R::sql().columns, &row.image, read)).collect()
+    let rows = as_of::with_prefix(snapshot, entity, cursor, pr.as_str())?;
+    rows.iter().map(|row| as_of::typed(snapshot, &R::sql().columns, &row.image, read)).collect()
 }

@@ -3,10 +3,10 @@
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
+use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
-use crate::id::{PrId, PrRef, SessionId};
-use crate::time::Timestamp;
-use crate::tx::{Snapshot, Tx};
+use crate::model::id::{PrId, PrRef, SessionId};
+use crate::model::time::Timestamp;
 
 /// A facet whose set is diffed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

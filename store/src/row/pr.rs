@@ -2,13 +2,15 @@
 
 use rusqlite::Row;
 
-use crate::cursor::Cursor;
+use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
-use crate::id::{PrId, PrRef, ProjectId, SessionId};
-use crate::observation::{Ci, Completeness, Mergeability, Mergeable, PrState, ReviewDecision};
-use crate::state;
-use crate::time::Timestamp;
-use crate::tx::{Snapshot, Tx};
+use crate::log::as_of;
+use crate::model::cursor::Cursor;
+use crate::model::id::{PrId, PrRef, ProjectId, SessionId};
+use crate::model::observation::{
+    Ci, Completeness, Mergeability, Mergeable, PrState, ReviewDecision,
+};
+use crate::model::time::Timestamp;
 
 /// A tracked pull request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,9 +209,9 @@ const CHUNK: usize = 500;
 pub fn list_as_of(snapshot: &Snapshot<'_>, cursor: Cursor) -> Result<Vec<Pr>> {
     let (mut prs, mut after) = (Vec::new(), None);
     loop {
-        let chunk = state::chunk(snapshot, "pr", cursor, after.as_deref(), CHUNK)?;
+        let chunk = as_of::chunk(snapshot, "pr", cursor, after.as_deref(), CHUNK)?;
         for row in &chunk.rows {
-            prs.push(state::typed(snapshot, columns!(), &row.image, read)?);
+            prs.push(as_of::typed(snapshot, columns!(), &row.image, read)?);
         }
         after = chunk.next;
         if after.is_none() {

@@ -2,10 +2,11 @@
 
 use rusqlite::Row;
 
+use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
-use crate::id::{PrRef, ProjectId, check_label};
-use crate::time::Timestamp;
-use crate::tx::{Snapshot, Tx};
+use crate::model::id::{PrRef, ProjectId};
+use crate::model::label::check_label;
+use crate::model::time::Timestamp;
 
 /// A registered project.
 #[derive(Debug, Clone, PartialEq, Eq)]

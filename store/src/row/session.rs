@@ -2,14 +2,16 @@
 
 use rusqlite::Row;
 
-use crate::cursor::Cursor;
+use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Context, Error, Result};
-use crate::id::{ProjectId, SessionId, check_branch, check_label};
+use crate::log::as_of;
+use crate::model::branch::check_branch;
+use crate::model::cursor::Cursor;
+use crate::model::id::{ProjectId, SessionId};
+use crate::model::label::check_label;
+use crate::model::text_enum::text_enum;
+use crate::model::time::Timestamp;
 use crate::row::project;
-use crate::state;
-use crate::text_enum::text_enum;
-use crate::time::Timestamp;
-use crate::tx::{Snapshot, Tx};
 
 text_enum! {
     /// What a session is for.
@@ -121,8 +123,8 @@ pub fn get(snapshot: &Snapshot<'_>, id: &SessionId) -> Result<Option<Session>> {
 /// # Errors
 /// The cursor errors.
 pub fn as_of(snapshot: &Snapshot<'_>, id: &SessionId, cursor: Cursor) -> Result<Option<Session>> {
-    let rows = state::with_prefix(snapshot, "session", cursor, id.as_str())?;
-    let row = rows.first().map(|row| state::typed(snapshot, columns!(), &row.image, read));
+    let rows = as_of::with_prefix(snapshot, "session", cursor, id.as_str())?;
+    let row = rows.first().map(|row| as_of::typed(snapshot, columns!(), &row.image, read));
     row.transpose()
 }
 

@@ -10,12 +10,13 @@ use super::read::{self, Contents};
 use super::report::Imported;
 use super::time::Time;
 use crate::error::Error;
-use crate::id::{
-    ProjectId, SessionId, check_branch, check_label, parse_remote, without_credentials,
-};
+use crate::model::branch::check_branch;
+use crate::model::git_url::{parse_remote, without_credentials};
+use crate::model::id::{ProjectId, SessionId};
+use crate::model::label::check_label;
+use crate::model::time::Timestamp;
 use crate::row::project::Project;
 use crate::row::session::{Details, Session, SessionKind};
-use crate::time::Timestamp;
 
 const PROJECTS: &str = "projects";
 const SESSIONS: &str = "sessions";

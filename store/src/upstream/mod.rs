@@ -16,11 +16,11 @@ use std::path::Path;
 use self::map::Plan;
 use self::pulls::Pull;
 pub use self::report::{Ignored, Imported, Remark, Taken};
+use crate::db::tx::{Cause, Tx};
+use crate::engine::store::Store;
 use crate::error::{Error, Result};
+use crate::row::set::{self, Delta};
 use crate::row::{facet, observed, pr, project, session};
-use crate::set::{self, Delta};
-use crate::store::Store;
-use crate::tx::{Cause, Tx};
 
 /// Fills an empty store from the database of the tool `ao` at `file`. A row that cannot be taken is
 /// left and reported, and never fails the import.

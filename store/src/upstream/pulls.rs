@@ -5,14 +5,14 @@ use std::collections::{HashMap, HashSet};
 use super::map::{Plan, Refusal};
 use super::read::{self, Of, Source};
 use super::time::Time;
-use crate::id::{PrId, PrRef, ProjectId, SessionId};
-use crate::observation::{
+use crate::model::id::{PrId, PrRef, ProjectId, SessionId};
+use crate::model::observation::{
     Check, Ci, Comment, Completeness, Mergeability, Mergeable, PrState, Review, ReviewDecision,
     Thread,
 };
+use crate::model::time::Timestamp;
 use crate::row::pr::Pr;
 use crate::row::session::Session;
-use crate::time::Timestamp;
 
 const PR: &str = "pr";
 

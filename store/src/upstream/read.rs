@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 use super::report::Ignored;
 use super::time::{self, Time};
 use crate::error::{Context, Result};
-use crate::observation::{
+use crate::model::observation::{
     Check, CheckKind, CheckStatus, Comment, CommentKind, Review, ReviewState, Thread,
 };
 use crate::row::facet;

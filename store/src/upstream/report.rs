@@ -74,5 +74,5 @@ fn keep(remarks: &mut Vec<Remark>, more: &mut u64, remark: Remark) {
 
 /// The address of a pull request is a key, and may have a token in it.
 fn shown(key: &str) -> String {
-    crate::id::without_credentials(key).chars().take(KEY_MAX).collect()
+    crate::model::git_url::without_credentials(key).chars().take(KEY_MAX).collect()
 }

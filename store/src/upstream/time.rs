@@ -5,7 +5,7 @@ use rusqlite::types::ValueRef;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::time::Timestamp;
+use crate::model::time::Timestamp;
 
 /// What a column of time holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use ao_store::retention::Rules;
-use ao_store::row::consumer::{self, NewConsumer, Policy};
-use ao_store::row::{project, reservation};
+use ao_store::log::consumer::{self, NewConsumer, Policy};
+use ao_store::log::reservation;
+use ao_store::log::retention::Rules;
+use ao_store::row::project;
 use ao_store::{BALLAST_BYTES, Code, Options, Store, Timestamp, ballast_path};
 
 use crate::backup::fill;

@@ -1,8 +1,9 @@
 //! The order of the log: seq is dense, the head is its newest change, and the changes of one
 //! transaction stand together under its first seq, whatever a foreign writer did in between.
 
+use ao_store::LogInfo;
 use ao_store::Seq;
-use ao_store::row::{log, session};
+use ao_store::row::session;
 
 use crate::support::{
     Fixture, add_session, cause, changes, fixture, has_shell, head, raw, try_shell,
@@ -21,7 +22,7 @@ fn the_head_is_the_newest_change_after_a_foreign_statement_that_stopped_halfway(
     let newest = changes(&store).pop().unwrap();
     assert_eq!((newest.seq, newest.kind.as_str()), (Seq(start.0 + 1), "project_created"));
     assert_eq!(head(&store), newest.seq);
-    assert_eq!(store.read(log::info).unwrap().head, newest.seq);
+    assert_eq!(store.read(LogInfo::read).unwrap().head, newest.seq);
     let id = "demo-1".parse().unwrap();
     let next = store.write(cause(), move |tx| session::rename(tx, &id, "next")).unwrap();
     assert_eq!((next.cursor.seq, next.changes), (newest.seq.next(), 1));

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ao_store::retention::{self, Rules};
-use ao_store::row::change::Change;
-use ao_store::row::consumer::{self, Bounds, NewConsumer, Policy};
-use ao_store::row::reservation;
+use ao_store::log::change::Change;
+use ao_store::log::consumer::{self, Bounds, NewConsumer, Policy};
+use ao_store::log::reservation;
+use ao_store::log::retention::{self, Rules};
 use ao_store::verify::Depth;
 use ao_store::{Cause, Options, Seq, Store, Timestamp};
 

@@ -38,8 +38,8 @@ fn assert_changes(setup: &str, script: &str, expected: &[&str]) {
     }
 }
 
-fn lines(changes: &[ao_store::row::change::Change]) -> Vec<String> {
-    let line = |change: &ao_store::row::change::Change| {
+fn lines(changes: &[ao_store::log::change::Change]) -> Vec<String> {
+    let line = |change: &ao_store::log::change::Change| {
         let key: Vec<String> = serde_json::from_str(&change.key).unwrap();
         format!("{} {}", change.kind, key.last().unwrap())
     };

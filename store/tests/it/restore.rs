@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use ao_store::row::consumer::{self, NewConsumer, Policy};
-use ao_store::row::{log, reservation};
+use ao_store::LogInfo;
+use ao_store::log::consumer::{self, NewConsumer, Policy};
+use ao_store::log::reservation;
 use ao_store::verify::{Depth, Report, verify_file};
 use ao_store::{
     Code, Cursor, Epoch, Error, Options, Restored, SCHEMA_VERSION, Seq, Store, Timestamp,
@@ -102,7 +103,7 @@ fn a_restored_store_is_its_backup_in_a_new_epoch() {
         let store = open(&path);
         let now = info(&store);
         assert_eq!((now.head_cursor(), &now.log_id), (restored.cursor, &restored.log_id));
-        let check = |cursor| log::check_cursor(&now, cursor);
+        let check = |cursor| now.check_cursor(cursor);
         assert_eq!(code(check(old_head)), Code::CursorEpoch);
         assert_eq!(code(check(Cursor { epoch: Epoch(1), seq: Seq(3) })), Code::CursorEpoch);
         assert_nothing_is_held(&store);
@@ -126,7 +127,8 @@ fn assert_nothing_is_held(store: &Store) {
     for (found, _) in stats.consumers {
         assert_eq!((found.lease.clone(), found.acked.epoch), (None, Epoch(1)));
         // It stands at the head of the epoch before and cannot read a thing of this one.
-        let lag = store.read(|s| consumer::lag(s, &log::info(s)?, &found, Timestamp(T0))).unwrap();
+        let lag =
+            store.read(|s| consumer::lag(s, &LogInfo::read(s)?, &found, Timestamp(T0))).unwrap();
         assert_eq!(lag.events, info(store).head.0.abs_diff(info(store).floor.0));
         let (name, to) = (found.name.clone(), info(store).head_cursor());
         let acked = store.write(at(T0), move |tx| consumer::ack(tx, &name, to, None));

@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
+use ao_store::LogInfo;
 use ao_store::observation::PrState;
+use ao_store::row::pr;
 use ao_store::row::project::{self, NewProject};
 use ao_store::row::scm::{
     self, Access, Credential, DELIVERIES_MAX, HostState, PrPoll, Problem, REFRESH_REQUESTS_MAX,
     RefreshRequest, RepoState,
 };
 use ao_store::row::session::{self, SessionKind};
-use ao_store::row::{log, pr};
 use ao_store::transfer::{OnBad, import};
 use ao_store::{Code, Committed, Options, PrId, PrRef, SCHEMA_VERSION, Store, Timestamp, Tx};
 
@@ -353,7 +354,7 @@ fn a_project_follows_its_repository() {
 fn a_store_of_schema_3_keeps_its_facts() {
     let Fixture { store, dir } = fixture();
     let path = dir.path().join("ao.db");
-    let (before, id) = (changes(&store), store.read(log::info).unwrap().log_id);
+    let (before, id) = (changes(&store), store.read(LogInfo::read).unwrap().log_id);
     drop(store);
     raw(&path)
         .execute_batch(
@@ -368,7 +369,7 @@ fn a_store_of_schema_3_keeps_its_facts() {
     assert_eq!((migrated.from, migrated.to), (3, SCHEMA_VERSION));
     assert_eq!(migrated.applied, ["V4__scm_polling"]);
     let store = Store::open(&path, Options::default()).unwrap();
-    assert_eq!((changes(&store), store.read(log::info).unwrap().log_id), (before, id));
+    assert_eq!((changes(&store), store.read(LogInfo::read).unwrap().log_id), (before, id));
     write(&store, |tx| scm::set_poll(tx, &pr_id(), &pr_poll()));
     assert_sound(&store);
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use ao_store::LogInfo;
+use ao_store::log::change::{Change, scan};
 use ao_store::observation::{Check, CheckKind, CheckStatus, Comment, Facet, Observation, Thread};
-use ao_store::row::change::{Change, scan};
-use ao_store::row::log::{self, LogInfo};
 use ao_store::row::project::{self, NewProject};
 use ao_store::row::session::{self, NewSession, SessionKind};
 use ao_store::verify::Depth;
@@ -194,7 +194,7 @@ pub(crate) fn changes_after(store: &Store, after: Seq) -> Vec<Change> {
 
 /// Identity and bounds of the log.
 pub(crate) fn info(store: &Store) -> LogInfo {
-    store.read(log::info).unwrap()
+    store.read(LogInfo::read).unwrap()
 }
 
 /// Every change that was not pruned.

@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use ao_store::log::consumer::{self, Bounds, NewConsumer, Policy};
+use ao_store::log::retention::{self, Rules};
 use ao_store::observation::{CheckStatus, Facet, Review};
-use ao_store::retention::{self, Rules};
-use ao_store::row::consumer::{self, Bounds, NewConsumer, Policy};
 use ao_store::row::session;
 use ao_store::transfer::{Imported, OnBad, import};
 use ao_store::verify::{Depth, Report, verify_file};

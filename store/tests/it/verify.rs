@@ -4,9 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use ao_store::log::retention;
 use ao_store::observation::{CheckStatus, Facet};
 use ao_store::verify::{Depth, Report, verify_file};
-use ao_store::{Options, Store, retention};
+use ao_store::{Options, Store};
 
 use crate::kill::Random;
 use crate::support::{

@@ -8,9 +8,9 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 
-use ao_store::row::change::{self, Change};
-use ao_store::row::consumer;
-use ao_store::row::log::{self, LogInfo};
+use ao_store::LogInfo;
+use ao_store::log::change::{self, Change};
+use ao_store::log::consumer;
 use ao_store::row::session::{self, Filter};
 use ao_store::{Cursor, Store};
 
@@ -98,7 +98,7 @@ pub(crate) struct View {
 impl View {
     pub(crate) fn of(store: &Store) -> Result<View, String> {
         let view = store.read(|snapshot| {
-            let info = log::info(snapshot)?;
+            let info = LogInfo::read(snapshot)?;
             let mut log = Vec::new();
             change::scan(snapshot, info.floor, usize::MAX, |change| {
                 log.push(Record::of(&change.to_owned()?));

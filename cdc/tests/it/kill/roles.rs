@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use ao_cdc::{Consumer, Delivery, Owner, Takeover};
+use ao_store::log::retention::Rules;
 use ao_store::observation::{Facet, Observation, Thread};
-use ao_store::retention::Rules;
 use ao_store::row::session::{self, Filter, NewSession, SessionKind};
 use ao_store::{
     ConsumerName, Options, PrRef, Result, SessionId, Store, Timestamp, Tx, apply_observation,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ao_cdc::{Filter, SnapshotReader, Start};
-use ao_store::row::consumer::{self, NewConsumer, Policy};
+use ao_store::log::consumer::{self, NewConsumer, Policy};
 use ao_store::row::session;
 use ao_store::verify::{Depth, Report, verify_file};
 use ao_store::{Code, Options, Store};

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ao_program::{Environment, Error, Program};
-use ao_store::id::PrRef;
+use ao_store::PrRef;
 
 use crate::github::host::{GITHUB, canonical, is_hosted};
 use crate::github::token::Token;

@@ -19,7 +19,7 @@ mod headers;
 
 use std::time::Duration;
 
-use ao_store::id::PrRef;
+use ao_store::PrRef;
 use http::header::{ACCEPT, CONTENT_TYPE, LOCATION, USER_AGENT};
 use http::{HeaderMap, Request as HttpRequest, StatusCode, Uri};
 use octocrab::Octocrab;

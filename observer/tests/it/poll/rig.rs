@@ -7,11 +7,12 @@ use std::time::Duration;
 use ao_fake_github::{NewPr, Request, Response, World};
 use ao_observer::github::call::{Answer, Call, Failure, Headers, Reply, Request as Ask};
 use ao_observer::poll::{Config, CredentialLookup, Poller, Step, Totals, Written};
-use ao_store::row::change::Change;
+use ao_store::log::change;
+use ao_store::log::change::Change;
 use ao_store::row::pr::{self, Pr};
 use ao_store::row::project::{self, NewProject};
 use ao_store::row::session::{self, NewSession, SessionKind};
-use ao_store::row::{change, facet, scm};
+use ao_store::row::{facet, scm};
 use ao_store::{Cause, Options, PrRef, SessionId, Store, Timestamp};
 use tempfile::TempDir;
 

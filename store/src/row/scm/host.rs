@@ -2,10 +2,10 @@
 
 use rusqlite::{Row, params};
 
+use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
-use crate::text_enum::text_enum;
-use crate::time::Timestamp;
-use crate::tx::{Snapshot, Tx};
+use crate::model::text_enum::text_enum;
+use crate::model::time::Timestamp;
 
 text_enum! {
     /// What became of the credential that a host is asked with.

@@ -3,11 +3,11 @@
 
 use rusqlite::Row;
 
+use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
-use crate::id::PrId;
-use crate::text_enum::text_enum;
-use crate::time::Timestamp;
-use crate::tx::{Snapshot, Tx};
+use crate::model::id::PrId;
+use crate::model::text_enum::text_enum;
+use crate::model::time::Timestamp;
 
 text_enum! {
     /// Why a pull request cannot be read.

@@ -1,9 +1,9 @@
 //! Requests to observe a pull request or a repository now, before its next poll is due.
 
+use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
-use crate::id::PrRef;
-use crate::time::Timestamp;
-use crate::tx::{Snapshot, Tx};
+use crate::model::id::PrRef;
+use crate::model::time::Timestamp;
 
 /// A request to observe something now.
 #[derive(Debug, Clone, PartialEq, Eq)]

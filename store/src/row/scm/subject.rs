@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 
+use crate::db::tx::Snapshot;
 use crate::error::Result;
-use crate::id::{ProjectId, SessionId};
+use crate::model::id::{ProjectId, SessionId};
+use crate::model::time::Timestamp;
 use crate::row::pr::{self, Pr};
 use crate::row::project::{self, Project};
-use crate::time::Timestamp;
-use crate::tx::Snapshot;
 
 /// What there is to observe at one host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! The ids of recent webhook deliveries, by which a repeated one is recognised.
 
+use crate::db::tx::Tx;
 use crate::error::Result;
-use crate::id::check_delivery_id;
-use crate::time::Timestamp;
-use crate::tx::Tx;
+use crate::model::id::check_delivery_id;
+use crate::model::time::Timestamp;
 
 /// The most ids that are kept.
 pub const DELIVERIES_MAX: i64 = 100_000;

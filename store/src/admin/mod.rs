@@ -1,0 +1,12 @@
+//! Operations on a whole store: create, prune, verify, backup, restore, transfer, statistics.
+
+pub(crate) mod backup;
+pub(crate) mod ballast;
+mod create;
+pub(crate) mod new_file;
+pub(crate) mod probe;
+pub(crate) mod prune;
+pub(crate) mod restore;
+pub(crate) mod stats;
+pub mod transfer;
+pub mod verify;

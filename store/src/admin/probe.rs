@@ -1,0 +1,123 @@
+//! A canary: rows that are written, changed and deleted in a transaction that is rolled back, to see
+//! that capture works. That triggers are there says less: they can be switched off, or fail.
+
+use rusqlite::Connection;
+
+use crate::code::Code;
+use crate::db::connection::{self, Role};
+use crate::db::tx::Snapshot;
+use crate::engine::store::Store;
+use crate::error::{Context, Result};
+
+/// What is done, and the types of the changes that must come of it, in order. No id of ours begins
+/// with `~`, and nothing of it stays.
+const SCRIPT: &[(&str, &[&str])] = &[
+    (
+        "INSERT INTO project (id, path, name, created_at, updated_at) VALUES ('~', '~', '~', 0, 0)",
+        &["project_created"],
+    ),
+    ("UPDATE project SET name = '' WHERE id = '~'", &["project_updated"]),
+    (
+        "INSERT INTO session (id, project_id, num, kind, activity_at, created_at, updated_at)
+         VALUES ('~-1', '~', 1, 'worker', 0, 0, 0)",
+        &["session_created"],
+    ),
+    ("UPDATE session SET is_terminated = 1 WHERE id = '~-1'", &["session_terminated"]),
+    (
+        "INSERT INTO pr (id, session_id, project_id, host, repo, number, url, created_at,
+         updated_at) VALUES ('~', '~-1', '~', '~', '~', 1, '~', 0, 0)",
+        &["pr_created"],
+    ),
+    ("UPDATE pr SET title = '~' WHERE id = '~'", &["pr_updated"]),
+    (
+        "INSERT INTO pr_check VALUES ('~', '', 'run', '', '', '', '~', '', 'queued', '', NULL, '',
+         NULL, NULL)",
+        &["pr_check_recorded"],
+    ),
+    ("UPDATE pr_check SET status = 'failed' WHERE pr_id = '~'", &["pr_check_recorded"]),
+    (
+        "INSERT INTO pr_review_thread VALUES ('~', '~', '', NULL, NULL, '', 0, 0, 0, '', NULL)",
+        &["pr_review_thread_added"],
+    ),
+    (
+        "UPDATE pr_review_thread SET is_resolved = 1 WHERE pr_id = '~'",
+        &["pr_review_thread_resolved"],
+    ),
+    (
+        "INSERT INTO pr_review VALUES ('~', '~', '', 0, 'pending', '', '', '', NULL)",
+        &["pr_review_added"],
+    ),
+    ("UPDATE pr_review SET state = 'approved' WHERE pr_id = '~'", &["pr_review_updated"]),
+    (
+        "INSERT INTO pr_comment VALUES ('~', '~', 'issue', '', '', '', 0, '', NULL, '', '', 0,
+         NULL, NULL)",
+        &["pr_comment_added"],
+    ),
+    ("UPDATE pr_comment SET body = '~' WHERE pr_id = '~'", &["pr_comment_updated"]),
+    (
+        "DELETE FROM pr WHERE id = '~'",
+        &[
+            "pr_check_removed",
+            "pr_comment_removed",
+            "pr_deleted",
+            "pr_review_removed",
+            "pr_review_thread_removed",
+        ],
+    ),
+    ("DELETE FROM session WHERE id = '~-1'", &["session_deleted"]),
+    ("DELETE FROM project WHERE id = '~'", &["project_deleted"]),
+];
+
+impl Store {
+    /// Proves that every captured table is captured, by writing to each as a foreign writer would
+    /// and rolling it back. Returns what was not captured as it should be; nothing for a sound store.
+    ///
+    /// # Errors
+    /// `BUSY`; when the store cannot be written.
+    pub fn probe_capture(&self) -> Result<Vec<String>> {
+        let options = self.options();
+        let conn = connection::open(self.path(), Role::Writer, options.durability, options.busy)?;
+        conn.execute_batch("BEGIN IMMEDIATE").context("begin the canary")?;
+        let found = run(&conn);
+        if !conn.is_autocommit() {
+            conn.execute_batch("ROLLBACK").context("roll the canary back")?;
+        }
+        found
+    }
+}
+
+const SELECT_TYPES: &str = "SELECT type FROM change_log WHERE seq > ?1 ORDER BY type";
+
+fn run(conn: &Connection) -> Result<Vec<String>> {
+    let snapshot = Snapshot::new(conn);
+    let mut found = Vec::new();
+    for (sql, expected) in SCRIPT {
+        let head = snapshot.head()?.seq;
+        let done = conn.execute(sql, []).context("write the canary");
+        let made: Vec<String> =
+            snapshot.list("read the canary", SELECT_TYPES, [head.0], |row| row.get(0))?;
+        let what = sql.split(['(', '\n']).next().unwrap_or_default().trim();
+        match done {
+            // The disk or another process says nothing about capture.
+            Err(error)
+                if matches!(
+                    error.code(),
+                    Code::Busy | Code::DiskFull | Code::Io | Code::ReadOnly
+                ) =>
+            {
+                return Err(error);
+            }
+            Err(error) => found.push(format!("{what}: {}", error.chain())),
+            Ok(_) if made != *expected => {
+                let made = if made.is_empty() { "nothing".to_owned() } else { made.join(", ") };
+                found.push(format!("{what}: gave {made} instead of {}", expected.join(", ")));
+            }
+            Ok(_) => {}
+        }
+        if conn.is_autocommit() {
+            // What failed ended the transaction: whatever came now would stay.
+            break;
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,247 @@
+//! Restoring: a verified copy takes the place of the database in one rename, and the replaced file is
+//! kept beside it.
+//!
+//! The restored log begins a new epoch, above every epoch that either file ever had, so that a
+//! cursor of the time before is refused and never points at other changes. It needs the store alone:
+//! while another process has it open, it is refused. Killed anywhere, the path names the old file or
+//! the new one, whole.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode};
+
+use crate::admin::backup;
+use crate::admin::new_file::{Partial, SIDE_FILES, place_new, sync_folder, with_suffix};
+use crate::admin::verify::{self, Depth};
+use crate::db::connection::{self, Durability, Role, open_source};
+use crate::db::identity::Identity;
+use crate::db::options::Options;
+use crate::db::schema::{self, SCHEMA_VERSION};
+use crate::db::tx::Snapshot;
+use crate::engine::migrate;
+use crate::error::{Context, Error, Result};
+use crate::log::info::LogInfo;
+use crate::model::cursor::{Cursor, Epoch};
+use crate::model::time::Timestamp;
+
+/// What restoring did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The head of the restored log, in its new epoch.
+    pub cursor: Cursor,
+    /// The log that it is.
+    pub log_id: String,
+    /// Where the replaced file is now.
+    pub kept: Option<PathBuf>,
+}
+
+/// Checks that a file can be restored, and says what it holds.
+///
+/// # Errors
+/// `STORE_NOT_FOUND`, `NOT_A_STORE`, `SCHEMA_TOO_NEW`, `CORRUPT`.
+pub fn check_source(source: &Path) -> Result<LogInfo> {
+    let conn = open_source(source)?;
+    let version = schema::version(&conn)?;
+    if version > SCHEMA_VERSION {
+        return Err(Error::SchemaTooNew { found: version, known: SCHEMA_VERSION });
+    }
+    if version == SCHEMA_VERSION {
+        drop(conn);
+        let report = verify::verify_source(source)?;
+        refuse_findings(source, &report)?;
+        return LogInfo::read(&Snapshot::new(&open_source(source)?));
+    }
+    // One of an older program has no sums: SQLite's own word must do.
+    let told: String = conn
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .context("check the file to restore")?;
+    if told != "ok" {
+        return Err(Error::Damaged { path: source.to_owned(), finding: told });
+    }
+    LogInfo::read(&Snapshot::new(&conn))
+}
+
+fn refuse_findings(path: &Path, report: &verify::Report) -> Result<()> {
+    match report.findings.first() {
+        None => Ok(()),
+        Some(finding) => {
+            Err(Error::Damaged { path: path.to_owned(), finding: finding.message.clone() })
+        }
+    }
+}
+
+/// Puts a copy of `source` in the place of the database at `target`.
+///
+/// # Errors
+/// Those of [`check_source`], with nothing changed; `TARGET_EXISTS` when it is the source itself;
+/// `STORE_IN_USE` while another process has the store open or restores it; `NOT_A_STORE` when the target is the
+/// database of another application.
+pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -> Result<Restored> {
+    let is_itself = Identity::of(source).is_ok_and(|source| source.is_at(target));
+    if is_itself {
+        return Err(Error::TargetExists(target.to_owned()));
+    }
+    let of_source = check_source(source)?;
+    connection::create_folder(target)?;
+    // Before the store is opened: one restore at a time, so that none holds what another replaced.
+    let partial =
+        Partial::claim(&with_suffix(target, ".restoring")).map_err(|error| match error {
+            Error::TargetExists(_) => Error::StoreInUse(target.to_owned()),
+            other => other,
+        })?;
+    let mut replaced = Replaced::look_at(target, options.busy)?;
+    let newest = replaced.epoch(now).max(of_source.epoch);
+    let epoch = newest.0.checked_add(1).map(Epoch).ok_or_else(|| Error::Damaged {
+        path: target.to_owned(),
+        finding: "its epoch is too large".to_owned(),
+    })?;
+    backup::copy(&open_source(source)?, &partial.path)?;
+    let cursor = begin_epoch(&partial.path, epoch)?;
+    partial.sync()?;
+    let kept = replaced.make_way(target, now)?;
+    match replaced {
+        // A store that somebody made there meanwhile is not replaced.
+        Replaced::Nothing => place_new(&partial.path, target)?,
+        Replaced::Store { .. } | Replaced::Damaged => place_over(&partial.path, target)?,
+    }
+    drop(replaced);
+    partial.keep();
+    Ok(Restored { cursor, log_id: of_source.log_id, kept })
+}
+
+const BEGIN_EPOCH: &str = "UPDATE log_meta SET epoch = ?1, relaxed_boot = ''";
+/// Nobody who held something in the old file holds it in the new one.
+const FORGET: &str = "DELETE FROM reservation;
+    UPDATE consumer SET generation = generation + 1, lease_owner = NULL, lease_until = NULL;";
+
+/// Makes the copy a store of its own, in the schema of this program.
+fn begin_epoch(path: &Path, epoch: Epoch) -> Result<Cursor> {
+    let step = "begin an epoch";
+    let mut conn = connection::open(path, Role::Writer, Durability::Full, Duration::ZERO)?;
+    migrate::migrate(&mut conn)?;
+    conn.execute(BEGIN_EPOCH, [epoch.0]).context(step)?;
+    conn.execute_batch(FORGET).context(step)?;
+    let cursor = Snapshot::new(&conn).head()?;
+    // The last to close it moves everything into the one file.
+    conn.close().map_err(|(_, error)| error).context(step)?;
+    refuse_findings(path, &verify::verify_file(path, Depth::Sums, Duration::ZERO)?)?;
+    Ok(cursor)
+}
+
+/// What is at the target now.
+enum Replaced {
+    Nothing,
+    /// A sound store, held alone.
+    Store {
+        _held: Connection,
+        epoch: Epoch,
+    },
+    /// Something that cannot be read, which is why it is restored.
+    Damaged,
+}
+
+impl Replaced {
+    fn look_at(target: &Path, busy: Duration) -> Result<Replaced> {
+        let identity = match Identity::of(target) {
+            Err(Error::StoreNotFound(_)) => return Ok(Replaced::Nothing),
+            found => found?,
+        };
+        let opened = connection::open(target, Role::Writer, Durability::Full, busy);
+        match opened.and_then(|conn| hold_alone(conn, target)) {
+            Ok((held, epoch)) => {
+                // It may have been moved away meanwhile: what is held is then no longer the store.
+                identity.check()?;
+                Ok(Replaced::Store { _held: held, epoch })
+            }
+            Err(error) if is_damage(&error) && !connection::is_foreign_database(target) => {
+                Ok(Replaced::Damaged)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The newest epoch it ever had. Of a damaged file nothing is known: the seconds of the clock are
+    /// above every epoch that was counted up one by one.
+    fn epoch(&self, now: Timestamp) -> Epoch {
+        match self {
+            Replaced::Nothing => Epoch(0),
+            Replaced::Store { epoch, .. } => *epoch,
+            Replaced::Damaged => Epoch(now.0.div_euclid(1000).max(0)),
+        }
+    }
+
+    /// Gives the file a second name, under which it is kept.
+    fn make_way(&mut self, target: &Path, now: Timestamp) -> Result<Option<PathBuf>> {
+        let kept = (0..1000)
+            .map(|copy| with_suffix(target, &format!(".before-restore-{}", now.0 + copy)))
+            .find(|kept| kept.symlink_metadata().is_err())
+            .ok_or_else(|| Error::TargetExists(target.to_owned()))?;
+        let is_there = !matches!(self, Replaced::Nothing);
+        if is_there {
+            rustix::fs::link(target, &kept).map_err(|e| Error::file("keep", target, e.into()))?;
+        }
+        if !is_there && target.symlink_metadata().is_ok() {
+            // Somebody made a store there meanwhile, whose log this would be.
+            return Err(Error::TargetExists(target.to_owned()));
+        }
+        if !matches!(self, Replaced::Store { .. }) {
+            // What was left beside it must not be played back into the restored file.
+            for suffix in SIDE_FILES {
+                let (from, to) = (with_suffix(target, suffix), with_suffix(&kept, suffix));
+                if from.exists() {
+                    std::fs::rename(&from, &to).map_err(|e| Error::file("move", &from, e))?;
+                }
+            }
+        }
+        Ok(is_there.then_some(kept))
+    }
+}
+
+/// Takes the store out of WAL mode, which only its sole user can, and locks whoever comes now out
+/// until the path names the restored file.
+fn hold_alone(conn: Connection, target: &Path) -> Result<(Connection, Epoch)> {
+    let in_use = |error: &rusqlite::Error| {
+        matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+        )
+    };
+    let step = "take the store alone";
+    // Also before the mode is changed: what has no epoch is no store.
+    let epoch = || conn.query_row("SELECT epoch FROM log_meta", [], |row| row.get(0)).context(step);
+    epoch()?;
+    let mode = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0));
+    let locked = mode.and_then(|mode| {
+        if mode != "delete" {
+            return Ok(false);
+        }
+        conn.execute_batch("BEGIN EXCLUSIVE").map(|()| true)
+    });
+    match locked {
+        Ok(true) => {
+            let epoch = Epoch(epoch()?);
+            Ok((conn, epoch))
+        }
+        Ok(false) => Err(Error::StoreInUse(target.to_owned())),
+        Err(error) if in_use(&error) => Err(Error::StoreInUse(target.to_owned())),
+        Err(error) => Err(error).context(step),
+    }
+}
+
+fn place_over(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to).map_err(|source| Error::file("name", to, source))?;
+    sync_folder(to)
+}
+
+/// Whether a file could not be read as a database of ours because it is damaged, or none at all.
+fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::NotAStore(_) | Error::Damaged { .. } | Error::SchemaMismatch(_) => true,
+        Error::Sqlite(_, source) => matches!(
+            source.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)
+        ),
+        _ => false,
+    }
+}

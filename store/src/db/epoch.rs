@@ -1,0 +1,114 @@
+//! When the log loses its tail, a new epoch begins, so that no old cursor points at other changes.
+//!
+//! With durability=relaxed a crash of the machine can take the last commits, and their seqs are
+//! then given out again. A relaxed writer therefore leaves the boot id of the machine in the store;
+//! the first writer after a reboot finds a foreign boot id and begins a new epoch.
+
+use std::fs;
+
+use rusqlite::Connection;
+
+use crate::db::connection::Durability;
+use crate::error::{Context, Result};
+
+/// Identifies the running kernel.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// The mark where the system has none.
+const UNKNOWN: &str = "unknown";
+
+/// Called by a writer before its first job.
+pub(crate) fn begin(conn: &Connection, durability: Durability) -> Result<()> {
+    let step = "read the epoch";
+    let marked: String =
+        conn.query_row("SELECT relaxed_boot FROM log_meta", [], |row| row.get(0)).context(step)?;
+    if marked.is_empty() && durability == Durability::Full {
+        return Ok(());
+    }
+    mark(conn, &marked, &boot_id(), durability)
+}
+
+/// Whether the machine went down under relaxed durability and no writer has begun an epoch since.
+/// Until then no cursor can be trusted.
+pub(crate) fn is_lost(conn: &Connection) -> Result<bool> {
+    let sql = "SELECT relaxed_boot FROM log_meta";
+    let marked: String = conn.query_row(sql, [], |row| row.get(0)).context("read the epoch")?;
+    Ok(!marked.is_empty() && is_other(&marked, &boot_id()))
+}
+
+/// Without a boot id every start counts as one of the machine: rather an epoch too many.
+fn is_other(marked: &str, boot: &str) -> bool {
+    marked != boot || boot == UNKNOWN
+}
+
+fn boot_id() -> String {
+    let boot = fs::read_to_string(BOOT_ID).unwrap_or_default();
+    if boot.trim().is_empty() { UNKNOWN.to_owned() } else { boot.trim().to_owned() }
+}
+
+fn mark(conn: &Connection, marked: &str, boot: &str, durability: Durability) -> Result<()> {
+    let step = "begin an epoch";
+    let lost = i64::from(!marked.is_empty() && is_other(marked, boot));
+    // A full writer in the same boot keeps the mark: relaxed commits may still be in the cache.
+    let mark = if durability == Durability::Relaxed || lost == 0 { boot } else { "" };
+    if lost == 0 && mark == marked {
+        return Ok(());
+    }
+    let sql = "UPDATE log_meta SET epoch = epoch + ?1, relaxed_boot = ?2 WHERE relaxed_boot = ?3";
+    // The mark itself must survive what it warns of.
+    conn.execute_batch("PRAGMA synchronous = FULL").context(step)?;
+    conn.execute(sql, (lost, mark, marked)).context(step)?;
+    if durability == Durability::Relaxed {
+        conn.execute_batch("PRAGMA synchronous = NORMAL").context(step)?;
+    }
+    if lost > 0 {
+        tracing::warn!("the machine went down under relaxed durability: a new epoch begins");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta() -> Connection {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(
+            "CREATE TABLE log_meta (epoch, relaxed_boot); INSERT INTO log_meta VALUES (1, '')",
+        )
+        .unwrap();
+        conn
+    }
+
+    fn state(conn: &Connection) -> (i64, String) {
+        conn.query_row("SELECT * FROM log_meta", [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap()
+    }
+
+    #[test]
+    fn a_reboot_under_relaxed_durability_begins_an_epoch() {
+        let conn = meta();
+        mark(&conn, "", "boot-a", Durability::Relaxed).unwrap();
+        assert_eq!(state(&conn), (1, "boot-a".to_owned()));
+        mark(&conn, "boot-a", "boot-a", Durability::Relaxed).unwrap();
+        assert_eq!(state(&conn), (1, "boot-a".to_owned()), "a crash of the process loses nothing");
+        mark(&conn, "boot-a", "boot-b", Durability::Relaxed).unwrap();
+        assert_eq!(state(&conn), (2, "boot-b".to_owned()));
+        mark(&conn, "boot-b", "boot-c", Durability::Full).unwrap();
+        assert_eq!(state(&conn), (3, String::new()));
+    }
+
+    #[test]
+    fn without_a_boot_id_every_relaxed_start_begins_an_epoch() {
+        let conn = meta();
+        mark(&conn, "", UNKNOWN, Durability::Relaxed).unwrap();
+        mark(&conn, UNKNOWN, UNKNOWN, Durability::Relaxed).unwrap();
+        assert_eq!(state(&conn), (2, UNKNOWN.to_owned()));
+    }
+
+    #[test]
+    fn a_full_writer_keeps_the_mark_of_the_same_boot() {
+        let conn = meta();
+        mark(&conn, "", "boot-a", Durability::Relaxed).unwrap();
+        mark(&conn, "boot-a", "boot-a", Durability::Full).unwrap();
+        assert_eq!(state(&conn), (1, "boot-a".to_owned()));
+    }
+}

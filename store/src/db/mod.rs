@@ -1,0 +1,10 @@
+//! The database file: its connections, schema version, transactions, wake-ups and checkpoints.
+
+pub(crate) mod checkpoint;
+pub(crate) mod connection;
+pub(crate) mod epoch;
+pub(crate) mod identity;
+pub(crate) mod options;
+pub(crate) mod schema;
+pub(crate) mod tx;
+pub(crate) mod wakeup;

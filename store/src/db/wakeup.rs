@@ -1,0 +1,250 @@
+//! Wake-ups: how a committed change reaches those who wait for one, in this and other processes.
+//!
+//! A wake-up is a hint and may be lost or spurious; the log is the truth. There are three, each a
+//! net under the one before: an eventfd for listeners in the writing process, a datagram to each
+//! socket in `<data>/bells/` for listeners in other processes, and, for writers that ring nothing
+//! (a `sqlite3` shell), `PRAGMA data_version` on a connection kept idle for it.
+
+use std::fs::{self, DirBuilder};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::Connection;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use crate::db::identity::Identity;
+use crate::error::{Context, Result};
+
+/// How often an idle listener looks for a writer that rings no bell: 0.07 % of a core.
+const FALLBACK: Duration = Duration::from_millis(100);
+
+/// The time stamp of a folder may not tell apart two changes that are nearer than this.
+const STAMP_GRAIN: Duration = Duration::from_millis(50);
+
+/// The longest single wait: longer ones would overflow an instant.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400 * 365);
+
+/// The listeners of one open store. Their bells have its token in their names, so that its own
+/// writer, which wakes them directly, passes them over.
+#[derive(Debug)]
+pub(crate) struct Local {
+    token: String,
+    listeners: Mutex<Vec<Weak<OwnedFd>>>,
+}
+
+impl Local {
+    /// A process id is not enough to tell two stores apart: containers may share a folder.
+    pub(crate) fn new() -> Local {
+        let random = RandomState::new().hash_one(std::process::id());
+        Local {
+            token: format!("{}-{random:016x}", std::process::id()),
+            listeners: Mutex::default(),
+        }
+    }
+
+    fn add(&self, wake: &Arc<OwnedFd>) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(Arc::downgrade(wake));
+    }
+
+    /// Wakes every listener of this process.
+    pub(crate) fn ring(&self) {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        for wake in listeners.iter().filter_map(Weak::upgrade) {
+            // Fails only when the counter is full: then the listener is awake anyway.
+            let _ = rustix::io::write(&*wake, &1_u64.to_ne_bytes());
+        }
+    }
+}
+
+fn folder(database: &Path) -> PathBuf {
+    database.with_file_name("bells")
+}
+
+/// The writer's end: rings the bells of other processes.
+#[derive(Debug)]
+pub(crate) struct Ringer {
+    folder: PathBuf,
+    own: String,
+    socket: Option<UnixDatagram>,
+    bells: Vec<PathBuf>,
+    /// The time stamp of the folder when it was listed, when that can be relied on.
+    stamp: Option<SystemTime>,
+}
+
+impl Ringer {
+    pub(crate) fn new(database: &Path, local: &Local) -> Ringer {
+        let socket = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        });
+        let (folder, own) = (folder(database), local.token.clone());
+        Ringer { folder, own, socket: socket.ok(), bells: Vec::new(), stamp: None }
+    }
+
+    /// Sends one datagram to every bell; a bell that nobody listens to any more is removed.
+    pub(crate) fn ring(&mut self) {
+        let stamp = fs::metadata(&self.folder).and_then(|folder| folder.modified()).ok();
+        if stamp.is_none() || self.stamp != stamp {
+            self.bells = self.list();
+            // A bell made right after this listing could leave the time stamp as it is.
+            self.stamp = stamp.filter(|stamp| stamp.elapsed().is_ok_and(|age| age > STAMP_GRAIN));
+        }
+        let Some(socket) = &self.socket else { return };
+        self.bells.retain(|bell| match socket.send_to(&[1], bell) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                let _ = fs::remove_file(bell);
+                false
+            }
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+            Ok(_) => true,
+        });
+    }
+
+    /// The bells that are not of the same store handle.
+    fn list(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()))
+            .filter(|entry| !entry.file_name().to_string_lossy().starts_with(&self.own))
+            .map(|entry| entry.path())
+            .collect()
+    }
+}
+
+/// Waits for changes of one store. Make it before the first read of the log, then read after
+/// every wake-up: no change can fall between.
+#[derive(Debug)]
+pub struct Listener {
+    identity: Identity,
+    wake: Arc<OwnedFd>,
+    socket: Option<UnixDatagram>,
+    path: PathBuf,
+    watch: Connection,
+    version: i64,
+}
+
+impl Listener {
+    pub(crate) fn new(local: &Local, identity: Identity, watch: Connection) -> Result<Listener> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
+        let wake = eventfd(0, flags).map_err(io::Error::from).map_err(|source| {
+            let path = identity.path().to_owned();
+            crate::Error::File { action: "make an eventfd for", path, source }
+        })?;
+        let wake = Arc::new(wake);
+        local.add(&wake);
+        let folder = folder(identity.path());
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{}-{number}", local.token));
+        // Without a bell (read-only folder, path too long) the fallback still wakes.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        let socket = made.and_then(|()| bind(&path));
+        if let Err(error) = &socket {
+            tracing::debug!(%error, path = %path.display(), "no doorbell, polling instead");
+        }
+        let version = data_version(&watch)?;
+        Ok(Listener { identity, wake, socket: socket.ok(), path, watch, version })
+    }
+
+    /// Waits until something may have changed or the time is over; says whether it was woken.
+    ///
+    /// # Errors
+    /// When the database can no longer be read; `STORE_REPLACED` when its path names another file.
+    pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
+        let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.poll_bells(left.min(FALLBACK)) {
+                return Ok(true);
+            }
+            self.identity.check()?;
+            let version = data_version(&self.watch)?;
+            if version != self.version {
+                self.version = version;
+                return Ok(true);
+            }
+            if left <= FALLBACK {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn poll_bells(&self, timeout: Duration) -> bool {
+        let mut fds = vec![PollFd::new(&*self.wake, PollFlags::IN)];
+        fds.extend(self.socket.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
+        let timeout = Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        // An interrupted poll counts as woken: the caller looks for itself.
+        let woken = poll(&mut fds, Some(&timeout)).map_or(true, |ready| ready > 0);
+        if woken {
+            let _ = rustix::io::read(&*self.wake, &mut [0_u8; 8]);
+            if let Some(socket) = &self.socket {
+                while socket.recv(&mut [0_u8; 8]).is_ok() {}
+            }
+        }
+        woken
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if self.socket.is_some() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn bind(path: &Path) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::bind(path)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn data_version(conn: &Connection) -> Result<i64> {
+    let step = "read data_version";
+    let mut statement = conn.prepare_cached("PRAGMA data_version").context(step)?;
+    statement.query_row([], |row| row.get(0)).context(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::scm::{self, HostState};
+    use crate::{Cause, Options, Store, Timestamp};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_poke_rings_and_other_bookkeeping_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ao.db");
+        let (store, _) = Store::create(&path, Options::default()).unwrap();
+        let other = Store::open(&path, Options::default()).unwrap();
+        let (here, elsewhere) = (store.listen().unwrap(), other.listen().unwrap());
+        let cause = || Cause::new("test", Timestamp(1));
+        store.write(cause(), |tx| scm::set_host(tx, &HostState::new("github.com"))).unwrap();
+        assert!(!here.poll_bells(Duration::ZERO) && !elsewhere.poll_bells(Duration::ZERO));
+        let poke = || {
+            let asked = store.write(cause(), |tx| {
+                scm::request_refresh(tx, "github.com", "octo/hello", 7, Timestamp(1))
+            });
+            asked.unwrap();
+        };
+        poke();
+        assert!(here.poll_bells(Duration::ZERO), "before the caller hears of it");
+        assert!(elsewhere.poll_bells(PATIENCE));
+        poke();
+        assert!(!here.poll_bells(Duration::ZERO), "nothing was written");
+    }
+}

@@ -1,0 +1,212 @@
+//! Bringing a database to the schema of this program, atomically.
+//!
+//! All pending migrations, the capture triggers and the version number are one transaction that
+//! begins IMMEDIATE: a second process waits for it and finds nothing left to do, and a kill at any
+//! instruction leaves the old schema or the new one. Afterwards the live schema is compared with
+//! `migrations/schema.sql`, the golden sum.
+
+use refinery_core::traits::sync::{Migrate, Query, Transaction};
+use refinery_core::{Migration, Runner};
+use rusqlite::{Connection, TransactionBehavior};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::db::connection::APPLICATION_ID;
+use crate::db::schema::{SCHEMA_VERSION, version};
+use crate::db::tx::Snapshot;
+use crate::error::{Context, Error, Result};
+use crate::log::base::{self, History};
+use crate::log::capture;
+use crate::log::info::LogInfo;
+use crate::log::seal;
+use crate::model::cursor::Seq;
+
+mod embedded {
+    refinery::embed_migrations!("../migrations/sqlite");
+}
+
+/// The text of the schema that all migrations together make.
+pub const GOLDEN: &str = include_str!("../../../migrations/schema.sql");
+
+/// What a call of `migrate` found and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrated {
+    /// The schema version before.
+    pub from: u32,
+    /// The schema version now.
+    pub to: u32,
+    /// The migrations applied, in order, such as `V2__pull_requests`.
+    pub applied: Vec<String>,
+}
+
+/// Applies what is pending and verifies the result.
+pub(crate) fn migrate(conn: &mut Connection) -> Result<Migrated> {
+    let tx = conn
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .context("begin the migration")?;
+    let from = version(&tx)?;
+    if from > SCHEMA_VERSION {
+        return Err(Error::SchemaTooNew { found: from, known: SCHEMA_VERSION });
+    }
+    let mut applied = Vec::new();
+    if from < SCHEMA_VERSION {
+        // A captured column could not be dropped while a trigger names it.
+        capture::uninstall(&tx)?;
+        applied = apply_pending(&tx)?;
+        capture::install(&tx)?;
+        tx.execute_batch(&format!(
+            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};
+             UPDATE log_meta SET format = {SCHEMA_VERSION};"
+        ))
+        .context("stamp the schema version")?;
+        let info = LogInfo::read(&Snapshot::new(&tx))?;
+        let history = if info.floor == Seq(0) { History::Whole } else { History::Pruned };
+        base::settle(&tx, info.head, history)?;
+        seal::seal_all(&tx)?;
+    }
+    verify(&tx)?;
+    tx.commit().context("commit the migration")?;
+    Ok(Migrated { from, to: SCHEMA_VERSION, applied })
+}
+
+fn apply_pending(conn: &Connection) -> Result<Vec<String>> {
+    let runner: Runner = embedded::migrations::runner().set_grouped(true);
+    let report = runner.get_migrations().clone();
+    let report = InTransaction(conn)
+        .migrate(&report, true, true, true, refinery_core::Target::Latest, HISTORY)
+        .map_err(|error| Error::Migration(Box::new(error)))?;
+    Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+}
+
+/// The table in which refinery keeps what was applied, with checksums.
+const HISTORY: &str = "refinery_schema_history";
+
+/// Lets refinery work inside our transaction; its own driver would commit after each step.
+struct InTransaction<'c>(&'c Connection);
+
+impl Transaction for InTransaction<'_> {
+    type Error = rusqlite::Error;
+
+    fn execute<'a, T: Iterator<Item = &'a str>>(&mut self, queries: T) -> rusqlite::Result<usize> {
+        let mut count = 0;
+        for query in queries {
+            self.0.execute_batch(query)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+impl Query<Vec<Migration>> for InTransaction<'_> {
+    fn query(&mut self, query: &str) -> rusqlite::Result<Vec<Migration>> {
+        let mut statement = self.0.prepare(query)?;
+        let rows = statement.query_map([], |row| {
+            // A history that cannot be read shows up as a divergent migration.
+            let applied_on = OffsetDateTime::parse(&row.get::<_, String>(2)?, &Rfc3339)
+                .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+            let checksum = row.get::<_, String>(3)?.parse().unwrap_or(0);
+            Ok(Migration::applied(row.get(0)?, row.get(1)?, applied_on, checksum))
+        })?;
+        rows.collect()
+    }
+}
+
+impl Migrate for InTransaction<'_> {}
+
+const SELECT_SCHEMA: &str = "SELECT name, sql FROM sqlite_schema
+    WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' AND name <> 'refinery_schema_history'
+    ORDER BY CASE type WHEN 'table' THEN 1 WHEN 'index' THEN 2 WHEN 'view' THEN 3 ELSE 4 END, name";
+
+fn live_schema(conn: &Connection) -> Result<Vec<(String, String)>> {
+    let mut statement = conn.prepare(SELECT_SCHEMA).context("read the schema")?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, format!("{};", row.get::<_, String>(1)?))))
+        .context("read the schema")?;
+    rows.collect::<rusqlite::Result<_>>().context("read the schema")
+}
+
+/// Compares the live schema with the golden one and names the first object that differs.
+pub(crate) fn verify(conn: &Connection) -> Result<()> {
+    match differences(conn)?.into_iter().next() {
+        Some(difference) => Err(Error::SchemaMismatch(difference)),
+        None => Ok(()),
+    }
+}
+
+/// Every table, index, view and trigger that is not as the migrations make it.
+pub(crate) fn differences(conn: &Connection) -> Result<Vec<String>> {
+    let live = live_schema(conn)?;
+    let golden: Vec<_> =
+        GOLDEN.trim_end().split(";\n\n").map(|sql| sql.trim_end_matches(';')).collect();
+    let is_golden = |sql: &str| golden.contains(&sql.trim_end_matches(';'));
+    let mut found: Vec<_> = live
+        .iter()
+        .filter(|(_, sql)| !is_golden(sql))
+        .map(|(name, _)| format!("{name} is not as the migrations make it"))
+        .collect();
+    for sql in golden {
+        let name = name_of(sql);
+        if !live.iter().any(|(live, _)| live == name) {
+            found.push(format!("{name} is missing"));
+        }
+    }
+    Ok(found)
+}
+
+/// The name in the text of an object: CREATE, what it is, and then the name.
+fn name_of(sql: &str) -> &str {
+    let mut words = sql.split([' ', '\n', '(']);
+    let kinds = ["CREATE", "UNIQUE", "TABLE", "INDEX", "VIEW", "TRIGGER"];
+    words.find(|word| !kinds.contains(word)).unwrap_or_default().trim_matches('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    fn fresh() -> Connection {
+        let conn = Connection::open_in_memory().unwrap();
+        apply_pending(&conn).unwrap();
+        capture::install(&conn).unwrap();
+        conn
+    }
+
+    /// `AO_UPDATE_GOLDEN=1 cargo test -p ao-store golden` writes the file.
+    #[test]
+    fn the_golden_schema_is_the_sum_of_the_migrations() {
+        let statements: Vec<_> = live_schema(&fresh()).unwrap().into_iter().map(|s| s.1).collect();
+        let sum = statements.join("\n\n") + "\n";
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/schema.sql");
+        if std::env::var_os("AO_UPDATE_GOLDEN").is_some() {
+            fs::write(&file, &sum).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), sum, "run with AO_UPDATE_GOLDEN=1");
+    }
+
+    #[test]
+    fn the_schema_version_is_that_of_the_newest_migration() {
+        let newest =
+            embedded::migrations::runner().get_migrations().iter().map(|m| m.version()).max();
+        assert_eq!(newest, i32::try_from(SCHEMA_VERSION).ok());
+    }
+
+    #[test]
+    fn verification_names_what_differs() {
+        let conn = fresh();
+        verify(&conn).unwrap();
+        for (fault, named) in [
+            ("DROP TRIGGER capture_pr_update", "missing"),
+            ("CREATE TABLE stray (x)", "stray"),
+            ("ALTER TABLE pr ADD COLUMN stray TEXT", "pr "),
+            ("DROP INDEX session_active_orchestrator", "missing"),
+        ] {
+            conn.execute_batch(&format!("BEGIN; {fault};")).unwrap();
+            let error = verify(&conn).unwrap_err();
+            assert_eq!(error.code(), crate::Code::SchemaMismatch);
+            assert!(error.to_string().contains(named), "{fault}: {error}");
+            conn.execute_batch("ROLLBACK").unwrap();
+        }
+    }
+}

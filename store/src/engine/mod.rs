@@ -1,0 +1,6 @@
+//! The engine: migrations, the writer thread with its maintenance, and the store handle.
+
+pub(crate) mod maintenance;
+pub(crate) mod migrate;
+pub(crate) mod store;
+pub(crate) mod writer;

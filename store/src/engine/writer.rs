@@ -1,0 +1,493 @@
+//! The one writer of a process: a thread that owns the write connection and commits in groups.
+//!
+//! Jobs come over a bounded channel. The writer begins IMMEDIATE, runs the waiting jobs, each that
+//! joins another in a SAVEPOINT of its own, and commits when the queue is empty or the batch is full; a caller hears
+//! `Ok` only after the commit that holds its job is durable. A job that fails or panics is rolled
+//! back alone. After a failed write to the file the writer halts: SQLite would go on, but nothing
+//! after a failed fsync can be trusted to be on disk.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use rusqlite::{Connection, ErrorCode};
+
+use crate::db::checkpoint::Checkpointer;
+use crate::db::identity::Identity;
+use crate::db::options::Options;
+use crate::db::tx::{Cause, Snapshot, Tx};
+use crate::db::wakeup::{Local, Ringer};
+use crate::engine::maintenance::Housekeeping;
+use crate::error::{Context, Error, Result, is_shm_without_room};
+use crate::log::seal;
+use crate::model::cursor::Cursor;
+use crate::model::time::Timestamp;
+
+/// Jobs waiting for the writer; a caller beyond that waits for room.
+const QUEUE: usize = 1024;
+/// Jobs in one commit.
+const BATCH: usize = 512;
+/// How long a batch may collect jobs before it commits.
+const BATCH_TIME: Duration = Duration::from_millis(2);
+/// How often the retention rules are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Batches after which a busy writer does one step of idle work all the same.
+const BUSY_BATCHES: u32 = 64;
+/// How long nothing must come before the WAL is cut back.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What a write returned, once it was durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed<T> {
+    /// The value that the job returned.
+    pub value: T,
+    /// The head of the log right after the job: a reader at this cursor has seen its changes.
+    pub cursor: Cursor,
+    /// How many changes the job made.
+    pub changes: u64,
+}
+
+/// A unit of work whose type is known to its caller only.
+pub(crate) trait Job: Send {
+    fn cause(&self) -> &Cause;
+    fn run(&mut self, tx: &Tx<'_>) -> Result<()>;
+    fn finish(self: Box<Self>, outcome: Result<Done>);
+}
+
+/// Where the log stood after a job, and what the commit owes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Done {
+    cursor: Cursor,
+    changes: u64,
+    has_changes: bool,
+    wakes: bool,
+}
+
+pub(crate) struct TypedJob<T, F> {
+    cause: Cause,
+    work: Option<F>,
+    value: Option<T>,
+    reply: Sender<Result<Committed<T>>>,
+}
+
+impl<T, F> Job for TypedJob<T, F>
+where
+    T: Send,
+    F: FnOnce(&Tx<'_>) -> Result<T> + Send,
+{
+    fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    fn run(&mut self, tx: &Tx<'_>) -> Result<()> {
+        let work = self.work.take().ok_or(Error::Closed)?;
+        self.value = Some(work(tx)?);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<Done>) {
+        let TypedJob { value, reply, .. } = *self;
+        let answer = outcome.and_then(|Done { cursor, changes, .. }| {
+            let value = value.ok_or(Error::Closed)?;
+            Ok(Committed { value, cursor, changes })
+        });
+        // The caller may have gone away; the commit stands.
+        let _ = reply.send(answer);
+    }
+}
+
+struct Queued {
+    job: Box<dyn Job>,
+    since: Instant,
+}
+
+/// The handle: sends jobs, and joins the thread when dropped.
+pub(crate) struct Writer {
+    jobs: Option<Sender<Queued>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(crate) fn start(
+        conn: Connection,
+        identity: Identity,
+        local: Arc<Local>,
+        options: Options,
+    ) -> Result<Writer> {
+        let Options { durability, busy } = options;
+        let (jobs, queue) = bounded(QUEUE);
+        let path = identity.path().to_owned();
+        let ringer = Ringer::new(&path, &local);
+        let state = Thread {
+            conn,
+            identity,
+            queue,
+            local,
+            ringer,
+            busy,
+            halted: None,
+            checkpointer: Checkpointer::new(),
+            housekeeping: Housekeeping::new(durability),
+            looked: None,
+        };
+        let thread = thread::Builder::new()
+            .name("ao-store-writer".to_owned())
+            .spawn(move || state.run())
+            .map_err(|source| Error::File { action: "start the writer of", path, source })?;
+        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Runs `work` in a write transaction and waits until it is durable.
+    pub(crate) fn write<T, F>(&self, cause: Cause, work: F) -> Result<Committed<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let own = self.thread.as_ref().map(|writer| writer.thread().id());
+        if own == Some(thread::current().id()) {
+            return Err(Error::Nested);
+        }
+        let (reply, answer) = bounded(1);
+        let job = TypedJob { cause, work: Some(work), value: None, reply };
+        let queued = Queued { job: Box::new(job), since: Instant::now() };
+        let jobs = self.jobs.as_ref().ok_or(Error::Closed)?;
+        jobs.send(queued).map_err(|_| Error::Closed)?;
+        answer.recv().map_err(|_| Error::Closed)?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A job that ran and waits for the commit.
+type Ran = (Box<dyn Job>, Done);
+
+/// The jobs of one transaction.
+#[derive(Default)]
+struct Batch {
+    done: Vec<Ran>,
+    has_changes: bool,
+    /// Somebody waits for what it holds.
+    wakes: bool,
+    /// Why the whole transaction is given up: its first job failed, or the disk is full.
+    lost: Option<Error>,
+}
+
+struct Thread {
+    conn: Connection,
+    identity: Identity,
+    queue: Receiver<Queued>,
+    local: Arc<Local>,
+    ringer: Ringer,
+    busy: Duration,
+    halted: Option<String>,
+    checkpointer: Checkpointer,
+    housekeeping: Housekeeping,
+    /// When the retention rules were looked at.
+    looked: Option<Instant>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let mut batches: u32 = 0;
+        loop {
+            let patience = self.housekeeping.patience().unwrap_or(IDLE);
+            match self.queue.recv_timeout(patience) {
+                Ok(first) => {
+                    let mut waiting = vec![first];
+                    while !waiting.is_empty() {
+                        waiting = self.batch(waiting);
+                    }
+                    batches = batches.wrapping_add(1);
+                    // A queue that is never empty must not let the log grow for ever.
+                    if batches.is_multiple_of(BUSY_BATCHES) {
+                        self.keep_house();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if !self.keep_house() {
+                        let checkpointed = self.checkpointer.idle(&self.conn, self.busy);
+                        self.heed(checkpointed);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.checkpointer.finish(&self.conn);
+    }
+
+    /// One step of idle work; says whether there was any to do.
+    fn keep_house(&mut self) -> bool {
+        // Nor is anything done to a file that was replaced.
+        if self.halted.is_some() || self.identity.check().is_err() {
+            self.housekeeping.put_off();
+            return false;
+        }
+        let is_due = self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY);
+        let was_pending = self.housekeeping.patience().is_some();
+        let done = if was_pending {
+            self.housekeeping.work(&self.conn, Timestamp::now())
+        } else if is_due {
+            self.looked = Some(Instant::now());
+            self.housekeeping.look(&self.conn, Timestamp::now())
+        } else {
+            return false;
+        };
+        if let Err(error) = done {
+            tracing::debug!(%error, "idle work was put off");
+            self.housekeeping.put_off();
+            self.halt_on(&error);
+            return false;
+        }
+        if was_pending {
+            // As if jobs waited: they may come at any time, and a checkpoint is what they would feel.
+            let checkpointed = self.checkpointer.after_commit(&self.conn, false);
+            self.heed(checkpointed);
+        }
+        self.housekeeping.patience().is_some()
+    }
+
+    /// One commit. Returns the jobs that must wait for the next attempt.
+    fn batch(&mut self, mut waiting: Vec<Queued>) -> Vec<Queued> {
+        if let Some(reason) = &self.halted {
+            for queued in waiting {
+                queued.job.finish(Err(Error::Halted(reason.clone())));
+            }
+            return Vec::new();
+        }
+        // A commit into a file that nobody will open again would be lost.
+        if let Err(error) = self.identity.check() {
+            self.fail(waiting, &error);
+            return Vec::new();
+        }
+        let begun = self.conn.prepare_cached("BEGIN IMMEDIATE");
+        if let Err(error) = begun.and_then(|mut begin| begin.execute([])) {
+            return self.refuse(waiting, &error);
+        }
+        let head = match Snapshot::new(&self.conn).head() {
+            Ok(head) => head,
+            Err(error) => {
+                self.fail(waiting, &error);
+                return Vec::new();
+            }
+        };
+        let batch = self.run_jobs(&mut waiting, head);
+        match &batch.lost {
+            Some(error) => self.fail_all(batch.done, error),
+            None => self.commit(batch),
+        }
+        waiting
+    }
+
+    /// BEGIN failed: jobs that waited for the whole bound are refused, the others try again. Those
+    /// that queued up meanwhile waited as well.
+    fn refuse(&mut self, mut waiting: Vec<Queued>, error: &rusqlite::Error) -> Vec<Queued> {
+        if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) {
+            self.fail(waiting, &Error::Sqlite("begin a write", copy(error)));
+            return Vec::new();
+        }
+        waiting.extend(self.queue.try_iter());
+        let (old, young): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|queued| queued.since.elapsed() >= self.busy);
+        for Queued { job, since } in old {
+            let waited_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            job.finish(Err(Error::Busy { waited_ms }));
+        }
+        young
+    }
+
+    /// Runs the waiting jobs and those that come while they run. The first needs no savepoint, which
+    /// is what a large job would suffer from; if it fails, the others begin anew.
+    fn run_jobs(&mut self, waiting: &mut Vec<Queued>, mut head: Cursor) -> Batch {
+        let started = Instant::now();
+        let mut batch = Batch::default();
+        let mut next = std::mem::take(waiting).into_iter();
+        while let Some(queued) = next.next().or_else(|| {
+            let is_full = batch.done.len() >= BATCH || started.elapsed() >= BATCH_TIME;
+            if is_full { None } else { self.queue.try_recv().ok() }
+        }) {
+            let mut job = queued.job;
+            let is_first = batch.done.is_empty();
+            let ran = if is_first {
+                self.run_job(job.as_mut(), head)
+            } else {
+                self.run_in_savepoint(job.as_mut(), head)
+            };
+            match ran {
+                Ok(outcome) => {
+                    head = outcome.cursor;
+                    batch.has_changes |= outcome.has_changes;
+                    batch.wakes |= outcome.wakes;
+                    batch.done.push((job, outcome));
+                }
+                Err(error) if is_first || self.conn.is_autocommit() || self.halted.is_some() => {
+                    batch.lost = Some(error.shared());
+                    job.finish(Err(error));
+                    waiting.extend(next);
+                    return batch;
+                }
+                Err(error) => job.finish(Err(error)),
+            }
+        }
+        batch
+    }
+
+    /// A job that joins others: it is undone alone.
+    fn run_in_savepoint(&mut self, job: &mut dyn Job, head: Cursor) -> Result<Done> {
+        self.execute("SAVEPOINT job")?;
+        let outcome = self.run_job(job, head);
+        let undone = if outcome.is_err() { self.execute_in_tx("ROLLBACK TO job") } else { Ok(()) };
+        if let Err(error) = undone.and_then(|()| self.execute_in_tx("RELEASE job")) {
+            // Half a job must not be committed with the others.
+            if let Err(stuck) = self.execute_in_tx("ROLLBACK") {
+                self.halted = Some(stuck.chain());
+            }
+            return Err(error);
+        }
+        outcome
+    }
+
+    fn run_job(&self, job: &mut dyn Job, head: Cursor) -> Result<Done> {
+        let cause = job.cause().clone();
+        let tx = Tx::new(&self.conn, &cause);
+        catch_unwind(AssertUnwindSafe(|| job.run(&tx)))
+            .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic))))?;
+        if self.conn.is_autocommit() {
+            return Err(Error::GivenUp);
+        }
+        let (has_changes, wakes) = (tx.has_changes(), tx.wakes());
+        let cursor = if has_changes { tx.head()? } else { head };
+        let changes = u64::try_from(cursor.seq.0 - head.seq.0).unwrap_or(0);
+        Ok(Done { cursor, changes, has_changes, wakes })
+    }
+
+    fn commit(&mut self, Batch { done, has_changes, wakes, .. }: Batch) {
+        if done.is_empty() {
+            // Every job was refused: nothing is worth a write to the file.
+            let _ = self.execute("ROLLBACK");
+            return;
+        }
+        let own: u64 = done.iter().map(|(_, outcome)| outcome.changes).sum();
+        let closed = if has_changes { seal::close(&self.conn, own).map(|_| ()) } else { Ok(()) };
+        if let Err(error) = closed.and_then(|()| self.execute("COMMIT")) {
+            self.fail_all(done, &error);
+            return;
+        }
+        if wakes {
+            self.local.ring();
+        }
+        for (job, outcome) in done {
+            job.finish(Ok(outcome));
+        }
+        if wakes {
+            self.ringer.ring();
+        }
+        // Bookkeeping, such as pruning, fills the log too; while it goes on nobody should feel the
+        // checkpoints more often than they must be.
+        let is_calm =
+            has_changes && self.queue.is_empty() && self.housekeeping.patience().is_none();
+        let checkpointed = self.checkpointer.after_commit(&self.conn, is_calm);
+        self.heed(checkpointed);
+    }
+
+    fn execute(&self, sql: &'static str) -> Result<()> {
+        let mut statement = self.conn.prepare_cached(sql).context(sql)?;
+        statement.execute([]).map(|_| ()).context(sql)
+    }
+
+    /// The same, unless SQLite has ended the transaction already.
+    fn execute_in_tx(&self, sql: &'static str) -> Result<()> {
+        if self.conn.is_autocommit() { Ok(()) } else { self.execute(sql) }
+    }
+
+    fn fail(&mut self, waiting: Vec<Queued>, error: &Error) {
+        self.abandon(error);
+        for queued in waiting {
+            queued.job.finish(Err(error.shared()));
+        }
+    }
+
+    /// Nothing of the batch was committed.
+    fn fail_all(&mut self, done: Vec<Ran>, error: &Error) {
+        self.abandon(error);
+        for (job, _) in done {
+            job.finish(Err(error.shared()));
+        }
+    }
+
+    /// Leaves the transaction, and halts after a failed write to the file.
+    fn abandon(&mut self, error: &Error) {
+        if !self.conn.is_autocommit() {
+            let _ = self.execute("ROLLBACK");
+        }
+        self.halt_on(error);
+    }
+
+    fn heed(&mut self, checkpointed: Result<()>) {
+        if let Err(error) = checkpointed {
+            self.halt_on(&error);
+        }
+    }
+
+    fn halt_on(&mut self, error: &Error) {
+        if error.is_failed_write() {
+            tracing::error!(%error, "the writer halts: a write to the database file failed");
+            self.halted = Some(error.chain());
+        }
+    }
+}
+
+fn copy(error: &rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(code, text) => {
+            rusqlite::Error::SqliteFailure(*code, text.clone())
+        }
+        other => rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR),
+            Some(other.to_string()),
+        ),
+    }
+}
+
+impl Error {
+    /// The same failure for another job of the same batch.
+    fn shared(&self) -> Error {
+        match self {
+            Error::Sqlite(step, source) => Error::Sqlite(step, copy(source)),
+            Error::StoreReplaced(path) => Error::StoreReplaced(path.clone()),
+            other => Error::BatchLost { code: other.code(), reason: other.chain() },
+        }
+    }
+
+    fn is_failed_write(&self) -> bool {
+        matches!(self, Error::Unsynced)
+            || matches!(self, Error::Sqlite(_, source)
+            if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
+                && !is_shm_without_room(source))
+    }
+
+    /// The error and its causes in one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}

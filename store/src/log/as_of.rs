@@ -1,0 +1,291 @@
+//! The rows as they were at a moment: the live ones, with what the log says they were before.
+//!
+//! A row at a cursor is the image before the first change after it, or the live row where there is
+//! none. So nothing is stored for it, any retained cursor can be asked for, and a large table can be
+//! read in short reads that all show the same moment.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Row, ToSql, params_from_iter};
+
+use crate::db::tx::Snapshot;
+use crate::error::{Context, Result};
+use crate::log::capture;
+use crate::log::info::LogInfo;
+use crate::model::cursor::{Cursor, Seq};
+
+/// The captured entities, owners before what they own.
+pub const ENTITIES: &[&str] =
+    &["project", "session", "pr", "pr_check", "pr_review_thread", "pr_review", "pr_comment"];
+
+/// Bytes of images after which a chunk takes no more live rows.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A row of a captured table as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowAt {
+    /// Its primary key, a JSON array.
+    pub key: String,
+    /// Whose it was.
+    pub project: Option<String>,
+    /// Whose it was.
+    pub session: Option<String>,
+    /// The full row, a JSON object.
+    pub image: String,
+}
+
+/// Some rows in key order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// The rows.
+    pub rows: Vec<RowAt>,
+    /// Where the next chunk goes on; `None` after the last one.
+    pub next: Option<String>,
+}
+
+/// The parts of a key, which sort as the table does.
+type Parts = Vec<String>;
+
+/// Which rows of a table.
+struct Range<'a> {
+    entity: &'a str,
+    columns: Vec<String>,
+    /// After this key.
+    after: Option<&'a str>,
+    /// Up to and with this one.
+    until: Option<String>,
+    /// Only keys that begin with this part.
+    first: Option<&'a str>,
+}
+
+impl Range<'_> {
+    /// The condition that it sets on key expressions; `?1` and `?2` are its bounds.
+    fn condition(&self, exprs: &[String]) -> String {
+        let row = |parts: &[String]| format!("({})", parts.join(", "));
+        let bound = |n: usize| {
+            let parts: Vec<_> =
+                (0..exprs.len()).map(|i| format!("json_extract(?{n}, '$[{i}]')")).collect();
+            row(&parts)
+        };
+        let mut terms = vec!["?1 IS ?1 AND ?2 IS ?2".to_owned()];
+        if self.after.is_some() {
+            terms.push(format!("{} > {}", row(exprs), bound(1)));
+        }
+        if self.until.is_some() {
+            terms.push(format!("{} <= {}", row(exprs), bound(2)));
+        }
+        terms.join(" AND ")
+    }
+
+    fn bounds(&self) -> [Option<&str>; 2] {
+        [self.after, self.until.as_deref()]
+    }
+}
+
+/// At most about `limit` rows of an entity after the key `after`, as they were at `cursor`.
+///
+/// # Errors
+/// The cursor errors: what is older than the floor cannot be told any more.
+pub fn chunk(
+    snapshot: &Snapshot<'_>,
+    entity: &str,
+    cursor: Cursor,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Chunk> {
+    LogInfo::read(snapshot)?.check_cursor(cursor)?;
+    let columns = capture::key_columns(snapshot.conn(), entity)?;
+    let mut range = Range { entity, columns, after, until: None, first: None };
+    let (mut rows, is_all) = live(snapshot, &range, limit)?;
+    if !is_all {
+        range.until = rows.last_key_value().map(|(_, row)| row.key.clone());
+    }
+    for (parts, earlier) in changed_since(snapshot, &range, cursor.seq)? {
+        match earlier {
+            Some(row) => rows.insert(parts, row),
+            None => rows.remove(&parts),
+        };
+    }
+    restore_owners(snapshot, entity, cursor.seq, &mut rows)?;
+    Ok(Chunk { rows: rows.into_values().collect(), next: range.until })
+}
+
+/// The rows of one key or key prefix as they were at `cursor`, such as all comments of a pull
+/// request.
+///
+/// # Errors
+/// The cursor errors.
+pub fn with_prefix(
+    snapshot: &Snapshot<'_>,
+    entity: &str,
+    cursor: Cursor,
+    prefix: &str,
+) -> Result<Vec<RowAt>> {
+    LogInfo::read(snapshot)?.check_cursor(cursor)?;
+    let columns = capture::key_columns(snapshot.conn(), entity)?;
+    let sql = format!("{} WHERE {} = ?1", select_live(entity, &columns), columns[0]);
+    let mut rows: BTreeMap<_, _> = snapshot
+        .list("read rows", &sql, [prefix], |row| read(row, columns.len()))?
+        .into_iter()
+        .collect();
+    let range = Range { entity, columns, after: None, until: None, first: Some(prefix) };
+    for (parts, earlier) in changed_since(snapshot, &range, cursor.seq)? {
+        match earlier {
+            Some(row) => rows.insert(parts, row),
+            None => rows.remove(&parts),
+        };
+    }
+    restore_owners(snapshot, entity, cursor.seq, &mut rows)?;
+    Ok(rows.into_values().collect())
+}
+
+/// Whether a text is a key of an entity: where a chunk can go on.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn is_key(snapshot: &Snapshot<'_>, entity: &str, text: &str) -> Result<bool> {
+    let columns = capture::key_columns(snapshot.conn(), entity)?.len();
+    let sql = "SELECT iif(json_valid(?1), json_type(?1) = 'array' AND json_array_length(?1) = ?2
+        AND NOT EXISTS (SELECT 1 FROM json_each(?1) WHERE type <> 'text'), 0)";
+    let params = (text, i64::try_from(columns).unwrap_or(i64::MAX));
+    let is_key = snapshot.one("look at a key", sql, params, |row| row.get(0))?;
+    Ok(columns > 0 && is_key == Some(true))
+}
+
+fn select_live(entity: &str, columns: &[String]) -> String {
+    format!(
+        "SELECT {}, change_key, change_project, change_session, image FROM capture_{entity}",
+        columns.join(", ")
+    )
+}
+
+/// The parts of the key, then the row.
+fn read(row: &Row<'_>, parts: usize) -> rusqlite::Result<(Parts, RowAt)> {
+    let key = (0..parts).map(|i| row.get(i)).collect::<rusqlite::Result<_>>()?;
+    let row = RowAt {
+        key: row.get(parts)?,
+        project: row.get(parts + 1)?,
+        session: row.get(parts + 2)?,
+        image: row.get(parts + 3)?,
+    };
+    Ok((key, row))
+}
+
+/// The live rows of a range, and whether they are all of it.
+fn live(
+    snapshot: &Snapshot<'_>,
+    range: &Range<'_>,
+    limit: usize,
+) -> Result<(BTreeMap<Parts, RowAt>, bool)> {
+    let step = "read rows";
+    let columns = &range.columns;
+    let sql = format!(
+        "{} WHERE {} ORDER BY {}",
+        select_live(range.entity, columns),
+        range.condition(columns),
+        columns.join(", ")
+    );
+    let mut statement = snapshot.conn().prepare_cached(&sql).context(step)?;
+    let mut found = statement.query(range.bounds()).context(step)?;
+    let (mut rows, mut bytes) = (BTreeMap::new(), 0);
+    while rows.len() < limit.max(1) && bytes < CHUNK_BYTES {
+        let Some(row) = found.next().context(step)? else { return Ok((rows, true)) };
+        let (key, row) = read(row, columns.len()).context(step)?;
+        bytes += row.image.len();
+        rows.insert(key, row);
+    }
+    Ok((rows, false))
+}
+
+/// The rows of a range that changed after `since`, each as it was before the first of its changes.
+fn changed_since(
+    snapshot: &Snapshot<'_>,
+    range: &Range<'_>,
+    since: Seq,
+) -> Result<BTreeMap<Parts, Option<RowAt>>> {
+    let step = "read earlier rows";
+    let parts: Vec<_> =
+        (0..range.columns.len()).map(|i| format!("json_extract(key, '$[{i}]')")).collect();
+    // A change of the owner stands under the new one.
+    let earlier =
+        |name: &str, now: &str| format!("coalesce(json_extract(before, '$.{name}'), {now})");
+    let (project, session) = if range.entity == "pr" {
+        (earlier("project_id", "project"), earlier("session_id", "session"))
+    } else {
+        ("project".to_owned(), "session".to_owned())
+    };
+    let sql = format!(
+        "SELECT {}, key, {project}, {session}, before FROM change_log
+         WHERE seq > ?3 AND entity = ?4 AND (?5 IS NULL OR {} = ?5) AND {} ORDER BY seq",
+        parts.join(", "),
+        parts[0],
+        range.condition(&parts)
+    );
+    let [after, until] = range.bounds();
+    let params: [&dyn ToSql; 5] = [&after, &until, &since.0, &range.entity, &range.first];
+    let mut statement = snapshot.conn().prepare_cached(&sql).context(step)?;
+    let mut found = statement.query(params_from_iter(params)).context(step)?;
+    let mut rows = BTreeMap::new();
+    while let Some(row) = found.next().context(step)? {
+        let key: Parts =
+            (0..parts.len()).map(|i| row.get(i)).collect::<rusqlite::Result<_>>().context(step)?;
+        if rows.contains_key(&key) {
+            continue;
+        }
+        let existed =
+            row.get_ref(parts.len() + 3).context(step)? != rusqlite::types::ValueRef::Null;
+        let earlier = if existed { Some(read(row, parts.len()).context(step)?.1) } else { None };
+        rows.insert(key, earlier);
+    }
+    Ok(rows)
+}
+
+/// The changes after which something else owns what belongs to a pull request. A foreign writer may
+/// delete one and leave that behind.
+const SELECT_OWNERS: &str =
+    "SELECT json_extract(key, '$[0]'), json_extract(before, '$.project_id'),
+    json_extract(before, '$.session_id') FROM change_log WHERE seq > ?1 AND entity = 'pr'
+    AND (op <> 'update' OR type = 'pr_session_changed'
+        OR project IS NOT json_extract(before, '$.project_id')) ORDER BY seq";
+
+/// Gives what belongs to a pull request the project and session that the pull request had then.
+fn restore_owners(
+    snapshot: &Snapshot<'_>,
+    entity: &str,
+    since: Seq,
+    rows: &mut BTreeMap<Parts, RowAt>,
+) -> Result<()> {
+    if !entity.starts_with("pr_") || rows.is_empty() {
+        return Ok(());
+    }
+    type Owner = (Option<String>, Option<String>);
+    let owners = snapshot.list("read earlier owners", SELECT_OWNERS, [since.0], |row| {
+        Ok((row.get::<_, String>(0)?, (row.get(1)?, row.get(2)?)))
+    })?;
+    // The first change of an owner counts, so it goes in last.
+    let owners: BTreeMap<String, Owner> = owners.into_iter().rev().collect();
+    for (key, row) in rows {
+        if let Some((project, session)) = key.first().and_then(|pr| owners.get(pr)) {
+            row.project.clone_from(project);
+            row.session.clone_from(session);
+        }
+    }
+    Ok(())
+}
+
+/// Reads an image as the columns of a row, so that one reader serves live and earlier rows.
+pub(crate) fn typed<T>(
+    snapshot: &Snapshot<'_>,
+    columns: &str,
+    image: &str,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<T> {
+    let step = "read an earlier row";
+    let columns: Vec<_> = columns
+        .split(',')
+        .map(|column| format!("json_extract(?1, '$.{}')", column.trim()))
+        .collect();
+    let sql = format!("SELECT {}", columns.join(", "));
+    let found = snapshot.one(step, &sql, [image], read)?;
+    found.ok_or(rusqlite::Error::QueryReturnedNoRows).context(step)
+}

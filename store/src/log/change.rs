@@ -1,0 +1,286 @@
+//! Reading the change log: in seq order, in bounded pieces, without copying what is not used.
+
+use std::borrow::Cow;
+
+use rusqlite::Row;
+
+use crate::db::tx::Snapshot;
+use crate::error::{Context, Error, Result};
+use crate::model::cursor::Seq;
+use crate::model::time::Timestamp;
+
+/// One change, borrowed from the row under the read cursor; images are fetched when asked for.
+pub struct ChangeRef<'r> {
+    row: &'r Row<'r>,
+    seq: Seq,
+}
+
+/// What `select_changes` reads, by position.
+mod column {
+    pub(super) const TX: usize = 1;
+    pub(super) const AT: usize = 2;
+    pub(super) const ACTOR: usize = 3;
+    pub(super) const TYPE: usize = 4;
+    pub(super) const ENTITY: usize = 5;
+    pub(super) const OP: usize = 6;
+    pub(super) const KEY: usize = 7;
+    pub(super) const PROJECT: usize = 8;
+    pub(super) const SESSION: usize = 9;
+    pub(super) const BEFORE: usize = 10;
+    pub(super) const AFTER: usize = 11;
+}
+
+/// The columns of the entity and of the images before and after.
+pub(crate) const IMAGES: [usize; 3] = [column::ENTITY, column::BEFORE, column::AFTER];
+
+/// Selects changes with all of their columns, in the order of [`column`]. Seals are made over the
+/// columns in this order: another one would make every seal of every store wrong.
+macro_rules! select_changes {
+    ($tail:literal) => {
+        concat!(
+            "SELECT seq, tx, at, actor, type, entity, op, key, project, session, before, after
+    FROM change_log ",
+            $tail
+        )
+    };
+}
+pub(crate) use select_changes;
+
+const SELECT_AFTER: &str = select_changes!("WHERE seq > ?1 ORDER BY seq LIMIT ?2");
+
+impl<'r> ChangeRef<'r> {
+    /// Its position.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// The seq of the first change of its transaction; `None` for a foreign writer.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn tx(&self) -> Result<Option<Seq>> {
+        let tx: Option<i64> = self.row.get(column::TX).context("read a change")?;
+        Ok(tx.map(Seq))
+    }
+
+    /// The time of its transaction.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn at(&self) -> Result<Timestamp> {
+        self.row.get(column::AT).map(Timestamp).context("read a change")
+    }
+
+    /// Who made it; `None` for a foreign writer.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn actor(&self) -> Result<Option<Cow<'r, str>>> {
+        self.text(column::ACTOR)
+    }
+
+    /// The fact in the domain's words, such as `pr_review_thread_resolved`.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn kind(&self) -> Result<Cow<'r, str>> {
+        self.required(column::TYPE)
+    }
+
+    /// The captured table.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn entity(&self) -> Result<Cow<'r, str>> {
+        self.required(column::ENTITY)
+    }
+
+    /// `insert`, `update` or `delete`.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn op(&self) -> Result<Cow<'r, str>> {
+        self.required(column::OP)
+    }
+
+    /// The primary key as a JSON array.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn key(&self) -> Result<Cow<'r, str>> {
+        self.required(column::KEY)
+    }
+
+    /// The project it belongs to.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn project(&self) -> Result<Option<Cow<'r, str>>> {
+        self.text(column::PROJECT)
+    }
+
+    /// The session it belongs to.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn session(&self) -> Result<Option<Cow<'r, str>>> {
+        self.text(column::SESSION)
+    }
+
+    /// The full row before, as a JSON object; `None` for an insert.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn before(&self) -> Result<Option<Cow<'r, str>>> {
+        self.text(column::BEFORE)
+    }
+
+    /// The full row after, as a JSON object; `None` for a delete.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn after(&self) -> Result<Option<Cow<'r, str>>> {
+        self.text(column::AFTER)
+    }
+
+    /// A copy that outlives the read.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    pub fn to_owned(&self) -> Result<Change> {
+        Ok(Change {
+            seq: self.seq,
+            tx: self.tx()?,
+            at: self.at()?,
+            actor: self.actor()?.map(Cow::into_owned),
+            kind: self.kind()?.into_owned(),
+            entity: self.entity()?.into_owned(),
+            op: self.op()?.into_owned(),
+            key: self.key()?.into_owned(),
+            project: self.project()?.map(Cow::into_owned),
+            session: self.session()?.map(Cow::into_owned),
+            before: self.before()?.map(Cow::into_owned),
+            after: self.after()?.map(Cow::into_owned),
+        })
+    }
+
+    /// Bytes that are no UTF-8, which a foreign writer can store, become replacement characters.
+    fn text(&self, column: usize) -> Result<Option<Cow<'r, str>>> {
+        let step = "read a change";
+        let value = self.row.get_ref(column).context(step)?;
+        let bytes = value.as_bytes_or_null().map_err(rusqlite::Error::from).context(step)?;
+        // Checking first is several times faster than the lossy conversion.
+        Ok(bytes.map(|bytes| {
+            str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+        }))
+    }
+
+    fn required(&self, column: usize) -> Result<Cow<'r, str>> {
+        Ok(self.text(column)?.unwrap_or_default())
+    }
+}
+
+/// One change, owned. The fields are those of [`ChangeRef`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "documented at the accessors of ChangeRef")]
+pub struct Change {
+    pub seq: Seq,
+    pub tx: Option<Seq>,
+    pub at: Timestamp,
+    pub actor: Option<String>,
+    pub kind: String,
+    pub entity: String,
+    pub op: String,
+    pub key: String,
+    pub project: Option<String>,
+    pub session: Option<String>,
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+/// Visits at most `limit` changes after `after`, in order, and returns the seq of the last one
+/// (`after` itself when there was none). A seq that is missing is an error, never skipped.
+///
+/// # Errors
+/// [`Error::LogHole`]; what `visit` returns; when the database cannot be read.
+pub fn scan(
+    snapshot: &Snapshot<'_>,
+    after: Seq,
+    limit: usize,
+    mut visit: impl FnMut(&ChangeRef<'_>) -> Result<()>,
+) -> Result<Seq> {
+    let step = "read the change log";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = snapshot.conn().prepare_cached(SELECT_AFTER).context(step)?;
+    let mut rows = statement.query((after.0, limit)).context(step)?;
+    let mut last = after;
+    while let Some(row) = rows.next().context(step)? {
+        let seq = Seq(row.get(0).context(step)?);
+        if seq != last.next() {
+            return Err(Error::LogHole { missing: last.next() });
+        }
+        visit(&ChangeRef { row, seq })?;
+        last = seq;
+    }
+    Ok(last)
+}
+
+const SELECT_BACK: &str = select_changes!("WHERE seq <= ?1 ORDER BY seq DESC LIMIT ?2");
+
+/// Visits at most `limit` changes from `from` backwards until `visit` says no. Returns the position
+/// before the last one visited: where to go on, or where it said no.
+///
+/// # Errors
+/// What `visit` returns; when the database cannot be read.
+pub fn scan_back(
+    snapshot: &Snapshot<'_>,
+    from: Seq,
+    limit: usize,
+    mut visit: impl FnMut(&ChangeRef<'_>) -> Result<bool>,
+) -> Result<Seq> {
+    let step = "read the change log backwards";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = snapshot.conn().prepare_cached(SELECT_BACK).context(step)?;
+    let mut rows = statement.query((from.0, limit)).context(step)?;
+    let mut position = from;
+    while let Some(row) = rows.next().context(step)? {
+        let seq = Seq(row.get(0).context(step)?);
+        position = Seq(seq.0 - 1);
+        if !visit(&ChangeRef { row, seq })? {
+            break;
+        }
+    }
+    Ok(position)
+}
+
+const SELECT_AT: &str = "SELECT at FROM change_log WHERE seq = ?1";
+
+/// The time of a change; `None` when it is not in the log.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn time_of(snapshot: &Snapshot<'_>, seq: Seq) -> Result<Option<Timestamp>> {
+    snapshot.one("read the time of a change", SELECT_AT, [seq.0], |row| row.get(0).map(Timestamp))
+}
+
+#[cfg(test)]
+mod tests {
+    /// A statement that is prepared again at every run costs twice the read itself.
+    #[test]
+    fn the_read_statement_is_prepared_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) =
+            crate::Store::create(&dir.path().join("ao.db"), crate::Options::default()).unwrap();
+        let reprepared = store
+            .read(|snapshot| {
+                for _ in 0..10 {
+                    super::scan(snapshot, crate::Seq(0), 512, |_| Ok(()))?;
+                }
+                let statement = snapshot.conn().prepare_cached(super::SELECT_AFTER).unwrap();
+                Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
+            })
+            .unwrap();
+        assert_eq!(reprepared, 0);
+    }
+}

@@ -1,0 +1,13 @@
+//! The change log: how it is written, read, proven, held by its consumers, and pruned.
+
+pub mod as_of;
+pub(crate) mod base;
+pub(crate) mod capture;
+pub mod change;
+pub mod consumer;
+pub(crate) mod digest;
+pub(crate) mod info;
+pub(crate) mod pruning;
+pub mod reservation;
+pub mod retention;
+pub(crate) mod seal;

@@ -1,0 +1,84 @@
+//! Reservations: positions that retention does not pass while a snapshot is read as of them.
+//!
+//! One that is not renewed ends by itself, so that a reader that died does not hold the log for ever.
+
+use std::time::Duration;
+
+use crate::db::tx::{Snapshot, Tx};
+use crate::error::Result;
+use crate::log::info::LogInfo;
+use crate::model::cursor::{Cursor, Seq};
+use crate::model::time::Timestamp;
+
+/// Names a reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReservationId(pub i64);
+
+/// A position that is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// The changes after this one are kept.
+    pub seq: Seq,
+    /// Who reads, for people.
+    pub holder: String,
+    /// When it ends.
+    pub until: Timestamp,
+}
+
+/// A number that was counted up would be given again after the last row is gone, and the one who lost
+/// his reservation would then give up that of another.
+const INSERT: &str =
+    "INSERT INTO reservation (id, seq, holder, until) VALUES (random(), ?1, ?2, ?3)";
+
+/// Holds the changes after `cursor` back from retention for `ttl`.
+///
+/// # Errors
+/// Those of [`LogInfo::check_cursor`].
+pub fn reserve(tx: &Tx<'_>, cursor: Cursor, holder: &str, ttl: Duration) -> Result<ReservationId> {
+    LogInfo::read(tx)?.check_cursor(cursor)?;
+    tx.note("reserve changes", INSERT, (cursor.seq.0, holder, tx.now().after(ttl).0))?;
+    Ok(ReservationId(tx.conn().last_insert_rowid()))
+}
+
+const RENEW: &str = "UPDATE reservation SET until = ?2 WHERE id = ?1";
+
+/// Makes a reservation last for `ttl` from now on; says whether it was still there.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn renew(tx: &Tx<'_>, id: ReservationId, ttl: Duration) -> Result<bool> {
+    Ok(tx.note("renew a reservation", RENEW, (id.0, tx.now().after(ttl).0))? == 1)
+}
+
+const RELEASE: &str = "DELETE FROM reservation WHERE id = ?1";
+
+/// Gives a reservation up.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn release(tx: &Tx<'_>, id: ReservationId) -> Result<()> {
+    tx.note("release a reservation", RELEASE, [id.0]).map(|_| ())
+}
+
+const EXPIRE: &str = "DELETE FROM reservation WHERE until <= ?1";
+
+/// Forgets those that have ended.
+pub(crate) fn expire(tx: &Tx<'_>) -> Result<()> {
+    tx.note("expire reservations", EXPIRE, [tx.now().0]).map(|_| ())
+}
+
+const SELECT: &str = "SELECT seq, holder, until FROM reservation WHERE until > ?1 ORDER BY seq";
+
+/// Those that hold, by position.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn list(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Vec<Reservation>> {
+    snapshot.list("list reservations", SELECT, [now.0], |row| {
+        Ok(Reservation {
+            seq: Seq(row.get(0)?),
+            holder: row.get(1)?,
+            until: Timestamp(row.get(2)?),
+        })
+    })
+}

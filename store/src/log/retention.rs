@@ -1,0 +1,241 @@
+//! What retention may take away: rules, and the plan that follows from them.
+//!
+//! A plan is a prefix of the log: never the newest transaction, never part of one, never a change
+//! that a blocking consumer, a bounded one within its bounds, or a reservation still holds. The plan
+//! names who holds it back and whom it cuts off, so that it can be shown before it is carried out.
+
+use crate::db::tx::{Snapshot, Tx};
+use crate::error::Result;
+use crate::log::change;
+use crate::log::consumer::{self, Bounds, Consumer, Policy};
+use crate::log::info::LogInfo;
+use crate::log::reservation;
+use crate::log::seal;
+use crate::model::cursor::Seq;
+use crate::model::id::ConsumerName;
+use crate::model::time::Timestamp;
+
+/// How far beyond the newest change the clock counts: one that jumps ahead expires nothing.
+const CLOCK_AHEAD_MS: i64 = 24 * 3600 * 1000;
+
+/// What is kept. A change goes when any of the rules lets it go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Changes younger than this, in milliseconds.
+    pub keep_ms: Option<u64>,
+    /// The newest so many changes.
+    pub keep_events: Option<u64>,
+    /// The newest changes that together have so many bytes.
+    pub max_bytes: Option<u64>,
+}
+
+impl Rules {
+    /// Whether everything is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Rules::default()
+    }
+}
+
+const SELECT_RULES: &str = "SELECT keep_ms, keep_events, max_bytes FROM retention";
+
+/// The stored rules, which the writer applies when it is idle.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn rules(snapshot: &Snapshot<'_>) -> Result<Rules> {
+    let found = snapshot.one("read the retention rules", SELECT_RULES, [], |row| {
+        let rule = |column| {
+            Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(i64::unsigned_abs))
+        };
+        Ok(Rules { keep_ms: rule(0)?, keep_events: rule(1)?, max_bytes: rule(2)? })
+    })?;
+    Ok(found.unwrap_or_default())
+}
+
+const SET_RULES: &str = "UPDATE retention SET keep_ms = ?1, keep_events = ?2, max_bytes = ?3";
+
+/// Stores rules; empty ones keep everything.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn set_rules(tx: &Tx<'_>, rules: &Rules) -> Result<()> {
+    let number = |rule: Option<u64>| rule.map(|rule| i64::try_from(rule).unwrap_or(i64::MAX));
+    let params = (number(rules.keep_ms), number(rules.keep_events), number(rules.max_bytes));
+    tx.note("store the retention rules", SET_RULES, params).map(|_| ())
+}
+
+/// Somebody who holds changes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Who, for people: a consumer or the holder of a reservation.
+    pub by: String,
+    /// The changes after this one are kept.
+    pub seq: Seq,
+}
+
+/// What pruning would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The bounds of the log now.
+    pub log: LogInfo,
+    /// Where the floor would be if nobody held it back.
+    pub wanted: Seq,
+    /// Where it will be.
+    pub target: Seq,
+    /// Bytes of the log that go.
+    pub bytes: u64,
+    /// Who holds it back from what is wanted, the furthest behind first.
+    pub held: Vec<Held>,
+    /// The consumers whose next change goes: their next read is `CURSOR_EXPIRED`.
+    pub cut_off: Vec<ConsumerName>,
+}
+
+impl Plan {
+    /// How many changes go.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.target.0.abs_diff(self.log.floor.0)
+    }
+}
+
+/// Plans what `rules` let go at `now`.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn plan(snapshot: &Snapshot<'_>, rules: &Rules, now: Timestamp) -> Result<Plan> {
+    let info = LogInfo::read(snapshot)?;
+    let wanted = wanted(snapshot, &info, rules, now)?;
+    let consumers = consumer::list(snapshot)?;
+    let mut held = holds(snapshot, &info, &consumers, now)?;
+    let sealed = seal::sealed(snapshot.conn())?.seq;
+    held.push(Held {
+        by: "changes of other writers that have no seal yet".to_owned(),
+        seq: sealed,
+    });
+    held.retain(|held| held.seq < wanted);
+    held.sort_by_key(|held| held.seq);
+    let target = held.first().map_or(wanted, |held| held.seq.max(info.floor));
+    let target = align(snapshot, &info, target)?;
+    // Who was cut off before is not cut off by this.
+    let is_cut_off = |consumer: &&Consumer| {
+        let acked = consumer.acked;
+        acked.epoch == info.epoch && (info.floor..target).contains(&acked.seq)
+    };
+    let cut_off = consumers.iter().filter(is_cut_off).map(|found| found.name.clone()).collect();
+    let conn = snapshot.conn();
+    let bytes = seal::bytes_until(conn, target)? - seal::bytes_until(conn, info.floor)?;
+    let bytes = u64::try_from(bytes).unwrap_or(0);
+    Ok(Plan { log: info, wanted, target, bytes, held, cut_off })
+}
+
+/// How far the floor may be moved towards `target` right now.
+pub(crate) fn allowed(snapshot: &Snapshot<'_>, target: Seq, now: Timestamp) -> Result<Seq> {
+    let info = LogInfo::read(snapshot)?;
+    let held = holds(snapshot, &info, &consumer::list(snapshot)?, now)?;
+    let sealed = seal::sealed(snapshot.conn())?.seq;
+    let target = held.iter().map(|held| held.seq).fold(target.min(sealed), Seq::min);
+    align(snapshot, &info, target.max(info.floor))
+}
+
+/// The last change that the rules let go, kept away from the newest transaction.
+fn wanted(snapshot: &Snapshot<'_>, info: &LogInfo, rules: &Rules, now: Timestamp) -> Result<Seq> {
+    let mut wanted = info.floor;
+    if let Some(keep) = rules.keep_events {
+        let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+        wanted = wanted.max(Seq(info.head.0.saturating_sub(keep)));
+    }
+    if let Some(keep) = rules.keep_ms {
+        wanted = wanted.max(older_than(snapshot, info, keep, now)?);
+    }
+    if let Some(max) = rules.max_bytes {
+        wanted = wanted.max(beyond_bytes(snapshot, info, max)?);
+    }
+    let before_newest = match tx_of(snapshot, info.head)? {
+        Some(first) => Seq(first.0.saturating_sub(1)),
+        None => Seq(info.head.0 - 1),
+    };
+    align(snapshot, info, wanted.min(before_newest).max(info.floor))
+}
+
+/// The last change older than `age`, by a clock that is not far ahead of the log.
+fn older_than(snapshot: &Snapshot<'_>, info: &LogInfo, age: u64, now: Timestamp) -> Result<Seq> {
+    let Some(newest) = change::time_of(snapshot, info.head)? else { return Ok(info.floor) };
+    let latest = newest.0.saturating_add(CLOCK_AHEAD_MS);
+    let now = now.0.clamp(newest.0, latest);
+    let age = i64::try_from(age).unwrap_or(i64::MAX);
+    info.before(snapshot, Timestamp(now.saturating_sub(age)))
+}
+
+/// The first position after which at most `max` bytes are kept.
+fn beyond_bytes(snapshot: &Snapshot<'_>, info: &LogInfo, max: u64) -> Result<Seq> {
+    let logged = seal::logged_bytes(snapshot.conn())?;
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
+    // What has no seal is kept anyway, and adding it up would take long.
+    let sealed = seal::sealed(snapshot.conn())?.seq;
+    let (mut low, mut high) = (info.floor.0, info.head.min(sealed).0);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if logged - seal::bytes_until(snapshot.conn(), Seq(middle))? <= max {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Ok(Seq(low))
+}
+
+fn holds(
+    snapshot: &Snapshot<'_>,
+    info: &LogInfo,
+    consumers: &[Consumer],
+    now: Timestamp,
+) -> Result<Vec<Held>> {
+    let mut held = Vec::new();
+    for consumer in consumers {
+        let acked = consumer.acked.seq;
+        let seq = match consumer.policy {
+            Policy::None => continue,
+            Policy::Block => acked,
+            Policy::Bounded(bounds) => acked.max(bound(snapshot, info, bounds, now)?),
+        };
+        held.push(Held { by: format!("consumer {}", consumer.name), seq });
+    }
+    for reserved in reservation::list(snapshot, now)? {
+        held.push(Held { by: format!("snapshot by {}", reserved.holder), seq: reserved.seq });
+    }
+    Ok(held)
+}
+
+/// The position that a bounded consumer cannot hold back.
+fn bound(snapshot: &Snapshot<'_>, info: &LogInfo, of: Bounds, now: Timestamp) -> Result<Seq> {
+    let mut seq = Seq(0);
+    if let Some(events) = of.events {
+        seq = Seq(info.head.0.saturating_sub(i64::try_from(events).unwrap_or(i64::MAX)));
+    }
+    if let Some(bytes) = of.bytes {
+        seq = seq.max(beyond_bytes(snapshot, info, bytes)?);
+    }
+    if let Some(age) = of.age_ms {
+        seq = seq.max(older_than(snapshot, info, age, now)?);
+    }
+    Ok(seq)
+}
+
+const SELECT_TX: &str = "SELECT tx FROM change_log WHERE seq = ?1";
+
+/// The first change of the transaction that a change belongs to.
+pub(crate) fn tx_of(snapshot: &Snapshot<'_>, seq: Seq) -> Result<Option<Seq>> {
+    let tx = snapshot.one("read a transaction", SELECT_TX, [seq.0], |row| {
+        Ok(row.get::<_, Option<i64>>(0)?.map(Seq))
+    })?;
+    Ok(tx.flatten())
+}
+
+/// The last end of a transaction at or before `seq`.
+pub(crate) fn align(snapshot: &Snapshot<'_>, info: &LogInfo, seq: Seq) -> Result<Seq> {
+    Ok(match tx_of(snapshot, seq.next())? {
+        Some(first) if first <= seq => Seq(first.0.saturating_sub(1)).max(info.floor),
+        _ => seq,
+    })
+}

@@ -1,0 +1,52 @@
+//! Branch names: the rules that a name must follow to be stored.
+
+use crate::error::{Error, Result};
+use crate::model::label::TEXT_MAX;
+
+/// Checks a branch name against an allowlist narrower than git's own rules, so that it can stand
+/// in a command line, a path or a terminal.
+///
+/// # Errors
+/// [`Error::InvalidId`].
+pub(crate) fn check_branch(text: &str) -> Result<()> {
+    let reason = if text.len() > TEXT_MAX {
+        "it is longer than 200 bytes"
+    } else if !text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
+        "it must begin with a letter, a digit or '_'"
+    } else if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/+-#@".contains(&b)) {
+        "only letters, digits and . _ / + - # @ may stand in it"
+    } else if text.contains("..") || text.contains("//") || text.contains("@{") || text == "HEAD" {
+        "git gives it another meaning"
+    } else if text.ends_with(['/', '.'])
+        || text.split('/').any(|part| part.starts_with('.') || part.ends_with(".lock"))
+    {
+        "git refuses it"
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid_id("branch", text, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches_that_could_act_are_refused() {
+        for bad in [
+            "", "-x", "a b", "$(id)", "a;b", "a..b", "a//b", "@{-1}", "HEAD", "x.lock", "a/.b",
+            "a/", "a\nb", "a:b", "a~1", "a^", "a?",
+        ] {
+            assert!(check_branch(bad).is_err(), "{bad:?}");
+        }
+        for good in [
+            "main",
+            "ao/demo-1/root",
+            "fix/#12",
+            "feature_x+y",
+            "dependabot/npm_and_yarn/@types/node-1.2",
+        ] {
+            assert!(check_branch(good).is_ok(), "{good:?}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Typed ids: text from outside becomes one only in its allowed form.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::model::label::TEXT_MAX;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $check:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// Takes a value that came out of the database and was checked on its way in.
+            pub(crate) fn stored(text: String) -> Self {
+                $name(text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self> {
+                $check(text)?;
+                Ok($name(text.to_owned()))
+            }
+        }
+    };
+}
+
+id!(
+    /// The id of a project: `[A-Za-z0-9][A-Za-z0-9._-]*`, without `..`.
+    ProjectId,
+    check_project_id
+);
+id!(
+    /// The id of a session: `<project>-<num>`.
+    SessionId,
+    check_session_id
+);
+id!(
+    /// The id of a tracked pull request: `host/owner/repo#number` as first seen; never changes.
+    PrId,
+    check_pr_id
+);
+
+id!(
+    /// The name of a durable consumer: `[A-Za-z0-9][A-Za-z0-9._-]*`, at most 200 bytes.
+    ConsumerName,
+    check_consumer_name
+);
+
+impl SessionId {
+    /// The id of session `num` of `project`.
+    #[must_use]
+    pub fn new(project: &ProjectId, num: i64) -> SessionId {
+        SessionId(format!("{project}-{num}"))
+    }
+}
+
+/// What is wrong with a word that is to stand in a command line, a path or a terminal.
+fn wrong_word(text: &str) -> Option<&'static str> {
+    if text.len() > TEXT_MAX {
+        Some("it is longer than 200 bytes")
+    } else if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        Some("it must begin with a letter or digit")
+    } else if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        Some("only letters, digits, '.', '_' and '-' may stand in it")
+    } else {
+        None
+    }
+}
+
+fn check_project_id(text: &str) -> Result<()> {
+    let reason = wrong_word(text).or_else(|| {
+        if text.contains("..") {
+            Some("'..' may not stand in it")
+        } else if text.ends_with(".lock") || text.ends_with('.') {
+            Some("it would make a branch name that git refuses")
+        } else {
+            None
+        }
+    });
+    reason.map_or(Ok(()), |reason| Err(Error::invalid_id("project id", text, reason)))
+}
+
+fn check_consumer_name(text: &str) -> Result<()> {
+    wrong_word(text).map_or(Ok(()), |reason| Err(Error::invalid_id("consumer name", text, reason)))
+}
+
+fn check_session_id(text: &str) -> Result<()> {
+    let parts = text.rsplit_once('-');
+    let sound = parts.is_some_and(|(project, num)| {
+        check_project_id(project).is_ok()
+            && num.parse::<i64>().is_ok_and(|n| n > 0 && n.to_string() == num)
+    });
+    if sound {
+        Ok(())
+    } else {
+        Err(Error::invalid_id("session id", text, "the form is <project>-<number>"))
+    }
+}
+
+fn check_pr_id(text: &str) -> Result<()> {
+    text.parse::<PrRef>().map(|_| ())
+}
+
+/// Checks the id of a webhook delivery: 1 to 128 letters, digits and `-`.
+///
+/// # Errors
+/// [`Error::InvalidId`].
+pub(crate) fn check_delivery_id(text: &str) -> Result<()> {
+    let is_known = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    if (1..=128).contains(&text.len()) && text.bytes().all(is_known) {
+        return Ok(());
+    }
+    Err(Error::invalid_id("delivery id", text, "the form is 1 to 128 letters, digits and '-'"))
+}
+
+/// Where a pull request lives: host, `owner/repo` and number. The store finds host and repository
+/// without regard to letter case, as GitHub does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PrRef {
+    /// Host name, such as `github.com`.
+    pub host: String,
+    /// `owner/name`.
+    pub repo: String,
+    /// The number in the repository, from 1.
+    pub number: i64,
+}
+
+impl PrRef {
+    /// Makes a reference out of checked parts.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPrRef`] when host, owner, name or number are not of their form.
+    pub fn new(host: &str, repo: &str, number: i64) -> Result<PrRef> {
+        let word = |text: &str| {
+            !text.is_empty()
+                && text.len() <= TEXT_MAX
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+                && !text.starts_with('-')
+                && text.bytes().any(|b| b != b'.')
+        };
+        let host_ok = word(host.split(':').next().unwrap_or_default())
+            && host.split(':').nth(1).is_none_or(|port| port.parse::<u16>().is_ok())
+            && host.matches(':').count() <= 1;
+        let repo_ok = repo.split_once('/').is_some_and(|(owner, name)| word(owner) && word(name));
+        if host_ok && repo_ok && number > 0 {
+            Ok(PrRef { host: host.to_owned(), repo: repo.to_owned(), number })
+        } else {
+            Err(Error::InvalidPrRef(format!("{host}/{repo}#{number}").chars().take(200).collect()))
+        }
+    }
+
+    /// `host/owner/repo#number` in lower case: the id of a pull request first seen here.
+    #[must_use]
+    pub fn slug(&self) -> String {
+        format!("{}/{}#{}", self.host, self.repo, self.number).to_ascii_lowercase()
+    }
+
+    /// The address of its page.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://{}/{}/pull/{}", self.host, self.repo, self.number)
+    }
+}
+
+impl fmt::Display for PrRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}#{}", self.host, self.repo, self.number)
+    }
+}
+
+impl FromStr for PrRef {
+    type Err = Error;
+
+    /// Takes `https://HOST/OWNER/REPO/pull/N` (with anything after it), `HOST/OWNER/REPO#N`, or
+    /// `OWNER/REPO#N` on github.com.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPrRef`].
+    fn from_str(text: &str) -> Result<Self> {
+        let invalid = || Error::InvalidPrRef(text.chars().take(200).collect());
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let (place, number) = match rest {
+            Some(rest) => {
+                let (place, tail) = rest.split_once("/pull/").ok_or_else(invalid)?;
+                let number = tail.split(['/', '?', '#']).next().unwrap_or_default();
+                (place.to_owned(), number)
+            }
+            None => {
+                let (place, number) = text.rsplit_once('#').ok_or_else(invalid)?;
+                let full = place.matches('/').count() == 2;
+                (if full { place.to_owned() } else { format!("github.com/{place}") }, number)
+            }
+        };
+        if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(invalid());
+        }
+        let (host, repo) = place.split_once('/').ok_or_else(invalid)?;
+        let number = number.parse().map_err(|_| invalid())?;
+        PrRef::new(host, repo, number).map_err(|_| invalid())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_project_ids_are_refused() {
+        for bad in
+            ["", "-x", ".x", "a/b", "a..b", "a b", "a\0", "a;b", "é", "#(id)", "x.lock", "x."]
+        {
+            assert!(bad.parse::<ProjectId>().is_err(), "{bad:?}");
+        }
+        assert!("a".repeat(201).parse::<ProjectId>().is_err());
+        assert!("my.app_2-x".parse::<ProjectId>().is_ok());
+    }
+
+    #[test]
+    fn a_session_id_ends_in_its_number() {
+        for bad in
+            ["", "x", "x-", "x-0", "x-01", "x--", "-1", "x-1 ", "x-+1", "x-99999999999999999999"]
+        {
+            assert!(bad.parse::<SessionId>().is_err(), "{bad:?}");
+        }
+        assert!("my-app-12".parse::<SessionId>().is_ok());
+    }
+
+    #[test]
+    fn pull_request_references_have_three_forms() {
+        for text in [
+            "https://github.com/octo/hello/pull/7",
+            "https://github.com/octo/hello/pull/7/files#r1",
+            "octo/hello#7",
+            "github.com/octo/hello#7",
+        ] {
+            assert_eq!(text.parse::<PrRef>().unwrap().slug(), "github.com/octo/hello#7", "{text}");
+        }
+        for bad in [
+            "",
+            "7",
+            "#7",
+            "octo#7",
+            "octo/hello",
+            "octo/hello#",
+            "octo/hello#0",
+            "octo/hello#-7",
+            "octo/../x#7",
+            "https://github.com/octo/hello/issues/7",
+            "a/b/c/d#1",
+            "octo/he llo#7",
+            "https://u:p@github.com/octo/hello/pull/7",
+            "octo/hello#99999999999999999999",
+        ] {
+            assert!(bad.parse::<PrRef>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Values without I/O: ids, cursors, times, and what an observation says.
+
+pub(crate) mod branch;
+pub(crate) mod cursor;
+pub mod git_url;
+pub(crate) mod id;
+pub(crate) mod label;
+pub mod observation;
+pub(crate) mod text_enum;
+pub(crate) mod time;
+pub(crate) mod verdict;

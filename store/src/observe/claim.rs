@@ -1,0 +1,93 @@
+//! Claiming: a session takes a pull request over, atomically and under guard.
+
+use crate::db::tx::Tx;
+use crate::error::{Error, Result};
+use crate::model::id::{PrId, PrRef, SessionId};
+use crate::model::observation::PrState;
+use crate::row::pr::{self, Pr};
+use crate::row::project;
+use crate::row::session::{self, Session, SessionKind};
+
+/// Whether a pull request may be taken from an active session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takeover {
+    /// Yes.
+    Allow,
+    /// No; a terminated owner still gives way.
+    Refuse,
+}
+
+/// What a claim did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The pull request.
+    pub pr: PrId,
+    /// Its owner now.
+    pub session: SessionId,
+    /// Its owner before; `None` when it was not stored, the claimant itself when nothing moved.
+    pub previous: Option<SessionId>,
+    /// Whether the owner before was terminated.
+    pub was_previous_terminated: bool,
+}
+
+/// Makes `session` the owner of a pull request, which is stored if it was not.
+///
+/// # Errors
+/// `SESSION_NOT_FOUND`, `SESSION_TERMINATED`, `SESSION_NOT_CLAIMABLE`, `PR_PROJECT_MISMATCH`,
+/// `PR_NOT_OPEN`, `PR_CLAIMED_BY_ACTIVE_SESSION`. Nothing is written then.
+pub fn claim_pr(
+    tx: &Tx<'_>,
+    session: &SessionId,
+    place: &PrRef,
+    takeover: Takeover,
+) -> Result<Claim> {
+    let claimant = session::require(tx, session)?;
+    if claimant.is_terminated {
+        return Err(Error::SessionTerminated(claimant.id));
+    }
+    if claimant.kind == SessionKind::Orchestrator {
+        return Err(Error::SessionNotClaimable(claimant.id));
+    }
+    match pr::at(tx, place)? {
+        None => claim_new(tx, claimant, place),
+        Some(stored) => claim_stored(tx, claimant, stored, takeover),
+    }
+}
+
+fn claim_new(tx: &Tx<'_>, claimant: Session, place: &PrRef) -> Result<Claim> {
+    let project = project::require_active(tx, &claimant.project)?;
+    let is_here = project.repo.eq_ignore_ascii_case(&place.repo)
+        && project.host.eq_ignore_ascii_case(&place.host);
+    if !project.repo.is_empty() && !is_here {
+        return Err(Error::PrProjectMismatch { pr: place.to_string(), project: project.id });
+    }
+    let id = pr::new_id(tx, place)?;
+    let session = claimant.id;
+    let row = Pr::unobserved(id.clone(), place, session.clone(), project.id, tx.now());
+    pr::insert(tx, &row)?;
+    Ok(Claim { pr: id, session, previous: None, was_previous_terminated: false })
+}
+
+fn claim_stored(tx: &Tx<'_>, claimant: Session, stored: Pr, takeover: Takeover) -> Result<Claim> {
+    if stored.project != claimant.project {
+        let project = claimant.project;
+        return Err(Error::PrProjectMismatch { pr: stored.place(), project });
+    }
+    if matches!(stored.state, PrState::Merged | PrState::Closed) {
+        return Err(Error::PrNotOpen { pr: stored.place(), state: stored.state.as_str() });
+    }
+    let owner = session::require(tx, &stored.session)?;
+    let is_same = owner.id == claimant.id;
+    if !is_same && !owner.is_terminated && takeover == Takeover::Refuse {
+        return Err(Error::PrClaimed { pr: stored.place(), owner: owner.id });
+    }
+    if !is_same {
+        pr::set_session(tx, &stored.id, &claimant.id)?;
+    }
+    Ok(Claim {
+        pr: stored.id,
+        session: claimant.id,
+        previous: Some(owner.id),
+        was_previous_terminated: owner.is_terminated,
+    })
+}

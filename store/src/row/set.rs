@@ -1,0 +1,317 @@
+//! The set-diff upsert: make the stored set of a pull request's facet equal to the observed one,
+//! and touch only what differs.
+//!
+//! An unchanged row is not written, so it fires no trigger and dirties no page. The stored rows are
+//! read in key order and merged with the sorted observed ones, comparing column by column (no
+//! stored hash could go stale under a foreign writer); each write still carries its own guard.
+//! [`digest`] names a whole set in 16 bytes, so that an unchanged one need not even be read.
+
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+
+use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use crate::db::tx::Tx;
+use crate::error::{Context, Result};
+use crate::model::id::PrId;
+
+/// What making a stored set follow an observed one did, in rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// Rows that were not stored.
+    pub inserted: u64,
+    /// Rows that were stored with other values.
+    pub updated: u64,
+    /// Stored rows that are gone.
+    pub deleted: u64,
+    /// Rows that were left alone.
+    pub unchanged: u64,
+}
+
+impl Delta {
+    /// Whether a row was written.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        self.inserted + self.updated + self.deleted > 0
+    }
+}
+
+/// A row that is an element of a facet's set.
+pub(crate) trait SetRow {
+    /// How many of the fields are the key.
+    const KEY: usize;
+    /// An array of fields.
+    type Fields<'a>: AsRef<[ValueRef<'a>]>
+    where
+        Self: 'a;
+
+    /// The statements on the table of this row.
+    fn sql() -> &'static SetSql;
+
+    /// The columns after `pr_id`, in the order of [`SetRow::sql`]: those of the key first.
+    fn fields(&self) -> Self::Fields<'_>;
+}
+
+/// The four statements on one table; parameter 1 is always `pr_id`.
+pub(crate) struct SetSql {
+    /// What `select` reads, separated by commas.
+    pub(crate) columns: String,
+    pub(crate) select: String,
+    insert: String,
+    update: String,
+    delete: String,
+}
+
+impl SetSql {
+    pub(crate) fn new(table: &str, key: &[&str], values: &[&str]) -> SetSql {
+        let numbered = |columns: &[&str], first: usize| -> Vec<String> {
+            columns.iter().enumerate().map(|(i, c)| format!("{c} = ?{}", first + i)).collect()
+        };
+        let places = |count: usize, first: usize| -> String {
+            (first..first + count).map(|i| format!("?{i}")).collect::<Vec<_>>().join(", ")
+        };
+        let all = [key, values].concat().join(", ");
+        let found = format!("pr_id = ?1 AND {}", numbered(key, 2).join(" AND "));
+        let first_value = 2 + key.len();
+        SetSql {
+            columns: all.clone(),
+            select: format!(
+                "SELECT {all} FROM {table} WHERE pr_id = ?1 ORDER BY {}",
+                key.join(", ")
+            ),
+            insert: format!(
+                "INSERT INTO {table} (pr_id, {all}) VALUES ({})",
+                places(1 + key.len() + values.len(), 1)
+            ),
+            update: format!(
+                "UPDATE {table} SET {} WHERE {found} AND ({}) IS NOT ({})",
+                numbered(values, first_value).join(", "),
+                values.join(", "),
+                places(values.len(), first_value)
+            ),
+            delete: format!("DELETE FROM {table} WHERE {found}"),
+        }
+    }
+}
+
+/// Names a set of rows, whatever their order: the sum of the seeded 128-bit XXH3 of each row.
+pub(crate) fn digest<R: Hash>(rows: &[R], seed: u64) -> [u8; 16] {
+    let mut buffer = Buffer(Vec::with_capacity(512));
+    let mut sum = rows.len() as u128;
+    for row in rows {
+        buffer.0.clear();
+        row.hash(&mut buffer);
+        sum = sum.wrapping_add(xxh3_128_with_seed(&buffer.0, seed));
+    }
+    sum.to_le_bytes()
+}
+
+/// Names a value by all of its fields.
+pub(crate) fn digest_of(value: &impl Hash, seed: u64) -> [u8; 16] {
+    let mut buffer = Buffer(Vec::with_capacity(4096));
+    value.hash(&mut buffer);
+    xxh3_128_with_seed(&buffer.0, seed).to_le_bytes()
+}
+
+/// Collects what a value hashes: derived `Hash` is complete and prefix-free by construction, and one
+/// pass over a buffer is several times faster than a streaming hash of many small fields.
+struct Buffer(Vec<u8>);
+
+impl Hasher for Buffer {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Never asked for: the buffer is hashed as a whole.
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+/// Makes the stored set equal to `rows`.
+pub(crate) fn make_equal<R: SetRow>(tx: &Tx<'_>, pr: &PrId, rows: &[R]) -> Result<Delta> {
+    let observed = distinct(rows);
+    let plan = diff(tx, pr, &observed, Unobserved::Delete)?;
+    plan.execute(tx, pr, &observed)
+}
+
+/// Inserts or updates `rows`, deletes those whose key begins with an id in `gone`, and leaves the
+/// others.
+pub(crate) fn merge<R: SetRow>(tx: &Tx<'_>, pr: &PrId, rows: &[R], gone: &[&str]) -> Result<Delta> {
+    let observed = distinct(rows);
+    let plan = diff(tx, pr, &observed, Unobserved::DeleteOnly(gone))?;
+    plan.execute(tx, pr, &observed)
+}
+
+/// What becomes of the stored rows that were not observed.
+#[derive(Clone, Copy)]
+enum Unobserved<'a> {
+    Delete,
+    DeleteOnly(&'a [&'a str]),
+}
+
+impl Unobserved<'_> {
+    fn is_gone(self, id: ValueRef<'_>) -> bool {
+        match self {
+            Unobserved::Delete => true,
+            Unobserved::DeleteOnly(gone) => gone.iter().any(|gone| id == text(gone)),
+        }
+    }
+}
+
+/// The differences, found before the first write.
+#[derive(Default)]
+struct Plan {
+    inserts: Vec<usize>,
+    updates: Vec<usize>,
+    deletes: Vec<Vec<Value>>,
+    unchanged: u64,
+}
+
+/// The rows in key order; of several with one key the last.
+pub(crate) fn distinct<R: SetRow>(rows: &[R]) -> Vec<&R> {
+    let mut sorted: Vec<&R> = rows.iter().collect();
+    let key = |row: &R, other: &R| {
+        compare(&row.fields().as_ref()[..R::KEY], &other.fields().as_ref()[..R::KEY])
+    };
+    // Stable, so the last of equal keys stays last; deduplicating the reverse keeps it.
+    sorted.sort_by(|a, b| key(a, b));
+    sorted.reverse();
+    sorted.dedup_by(|a, b| key(a, b) == Ordering::Equal);
+    sorted.reverse();
+    sorted
+}
+
+fn compare(left: &[ValueRef<'_>], right: &[ValueRef<'_>]) -> Ordering {
+    let fields = left.iter().zip(right);
+    fields.map(|(a, b)| compare_field(*a, *b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+/// The order of SQLite for the key columns, which are text.
+fn compare_field(left: ValueRef<'_>, right: ValueRef<'_>) -> Ordering {
+    match (left, right) {
+        (ValueRef::Text(a), ValueRef::Text(b)) => a.cmp(b),
+        (ValueRef::Integer(a), ValueRef::Integer(b)) => a.cmp(&b),
+        _ => Ordering::Equal,
+    }
+}
+
+fn diff<R: SetRow>(tx: &Tx<'_>, pr: &PrId, observed: &[&R], rest: Unobserved<'_>) -> Result<Plan> {
+    let step = "read a stored set";
+    let mut statement = tx.conn().prepare_cached(&R::sql().select).context(step)?;
+    let mut stored = statement.query([pr.as_str()]).context(step)?;
+    let mut plan = Plan::default();
+    let mut next = 0;
+    while let Some(row) = stored.next().context(step)? {
+        let field = |i: usize| row.get_ref(i).context(step);
+        loop {
+            let order = match observed.get(next) {
+                Some(observed) => compare_key(observed.fields().as_ref(), R::KEY, field)?,
+                None => Ordering::Greater,
+            };
+            match order {
+                Ordering::Less => plan.inserts.push(next),
+                Ordering::Equal if equals(observed[next].fields().as_ref(), R::KEY, field)? => {
+                    plan.unchanged += 1;
+                }
+                Ordering::Equal => plan.updates.push(next),
+                Ordering::Greater if rest.is_gone(field(0)?) => {
+                    let key = (0..R::KEY).map(|i| row.get(i)).collect::<rusqlite::Result<_>>();
+                    plan.deletes.push(key.context(step)?);
+                }
+                Ordering::Greater => plan.unchanged += 1,
+            }
+            next += usize::from(order != Ordering::Greater);
+            if order != Ordering::Less {
+                break;
+            }
+        }
+    }
+    plan.inserts.extend(next..observed.len());
+    Ok(plan)
+}
+
+fn compare_key<'s>(
+    observed: &[ValueRef<'_>],
+    key: usize,
+    stored: impl Fn(usize) -> Result<ValueRef<'s>>,
+) -> Result<Ordering> {
+    for (i, field) in observed[..key].iter().enumerate() {
+        let order = compare_field(*field, stored(i)?);
+        if order.is_ne() {
+            return Ok(order);
+        }
+    }
+    Ok(Ordering::Equal)
+}
+
+fn equals<'s>(
+    observed: &[ValueRef<'_>],
+    key: usize,
+    stored: impl Fn(usize) -> Result<ValueRef<'s>>,
+) -> Result<bool> {
+    for (i, field) in observed.iter().enumerate().skip(key) {
+        if *field != stored(i)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+impl Plan {
+    fn execute<R: SetRow>(self, tx: &Tx<'_>, pr: &PrId, observed: &[&R]) -> Result<Delta> {
+        let sql = R::sql();
+        let mut delta = Delta { unchanged: self.unchanged, ..Delta::default() };
+        // Deletions first: an observed item may take a place that a vanished one held.
+        for key in &self.deletes {
+            let key: Vec<_> = key.iter().map(ValueRef::from).collect();
+            delta.deleted += change(tx, "delete from a set", &sql.delete, pr, &key)?;
+        }
+        for i in self.updates {
+            let fields = observed[i].fields();
+            delta.updated += change(tx, "update in a set", &sql.update, pr, fields.as_ref())?;
+        }
+        for i in self.inserts {
+            let fields = observed[i].fields();
+            delta.inserted += change(tx, "insert into a set", &sql.insert, pr, fields.as_ref())?;
+        }
+        Ok(delta)
+    }
+}
+
+fn change(
+    tx: &Tx<'_>,
+    step: &'static str,
+    sql: &str,
+    pr: &PrId,
+    fields: &[ValueRef<'_>],
+) -> Result<u64> {
+    let first = std::iter::once(Bound(ValueRef::Text(pr.as_str().as_bytes())));
+    let params = first.chain(fields.iter().map(|field| Bound(*field)));
+    Ok(tx.change(step, sql, rusqlite::params_from_iter(params))? as u64)
+}
+
+/// Binds a borrowed value.
+struct Bound<'a>(ValueRef<'a>);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(self.0))
+    }
+}
+
+/// A field of text.
+pub(crate) fn text(value: &str) -> ValueRef<'_> {
+    ValueRef::Text(value.as_bytes())
+}
+
+/// A field that may be missing.
+pub(crate) fn optional(value: Option<i64>) -> ValueRef<'static> {
+    value.map_or(ValueRef::Null, ValueRef::Integer)
+}
+
+/// A field that is true or false.
+pub(crate) fn flag(value: bool) -> ValueRef<'static> {
+    ValueRef::Integer(i64::from(value))
+}
