@@ -13,7 +13,7 @@ fn dependencies_point_downwards() {
         ("program", &[]),
         ("cdc", &["ao-store"]),
         ("observer", &["ao-store", "ao-program"]),
-        ("fake-github", &[]),
+        ("observer/fake-github", &[]),
         ("cli", &["ao-store", "ao-program", "ao-cdc", "ao-observer"]),
     ]);
     for (name, allowed) in allowed {
