@@ -1,8 +1,8 @@
 //! Which session a pull request belongs to, and why. Pure.
 //!
-//! A branch alone proves nothing: a stranger's fork has branches of the same names. So the head must
-//! lie in the repository that the session pushes to, and, where the credentials are a person's, the
-//! author must be that person.
+//! A branch name alone proves nothing, because a fork of a stranger may have a branch of the same
+//! name. So the head must be in the repository that the session pushes to, and, where the credentials
+//! are a person's, the author must be that person.
 
 use ao_store::SessionId;
 
@@ -11,42 +11,42 @@ use ao_store::SessionId;
 pub(crate) struct Candidate {
     pub(crate) session: SessionId,
     pub(crate) branch: String,
-    /// The names, old and new, of the repository that it pushes to.
-    pub(crate) origins: Vec<String>,
+    /// The repository that it pushes to.
+    pub(crate) origin: String,
 }
 
-/// What is record_polls at of a pull request.
-#[derive(Debug, Clone, Copy)]
+/// The head of a pull request.
+#[derive(Debug, Clone)]
 pub(crate) struct Head<'a> {
     pub(crate) branch: &'a str,
-    /// The repository of the head; `None` where it is gone.
-    pub(crate) repo: Option<&'a str>,
-    /// Its author; `None` where the account is gone.
+    /// The names, old and new, of the repository of the head; empty where it was deleted.
+    pub(crate) repos: Vec<&'a str>,
+    /// Its author; `None` where the account was deleted.
     pub(crate) author: Option<&'a str>,
 }
 
-/// The person whose credentials are used; `None` when they are an app's or not known.
-pub(crate) type Person<'a> = Option<&'a str>;
-
-/// The owner of a pull request and the reason in words, or why there is none.
+/// The owner of a pull request and the reason in words, or why there is none. `person` is whose
+/// credentials are used; `None` when they are an app's or it is not known.
 ///
 /// The exact branch wins; else the longest branch of which the head is a descendant, as stacked pull
 /// requests have it. A branch that ends in `/root` stands for the namespace before it, because git
 /// cannot hold `a/b` beside `a/b/c`.
 pub(crate) fn attribute(
-    head: Head<'_>,
+    head: &Head<'_>,
     candidates: &[Candidate],
-    person: Person<'_>,
+    person: Option<&str>,
 ) -> Result<(SessionId, String), &'static str> {
     if head.branch.is_empty() {
         return Err("its head branch is not known");
     }
-    let Some(repo) = head.repo else { return Err("the repository of its head is gone") };
+    if head.repos.is_empty() {
+        return Err("the repository of its head was deleted");
+    }
     let is_ours =
-        |it: &&Candidate| it.origins.iter().any(|origin| origin.eq_ignore_ascii_case(repo));
+        |it: &&Candidate| head.repos.iter().any(|repo| repo.eq_ignore_ascii_case(&it.origin));
     let ours: Vec<_> = candidates.iter().filter(is_ours).collect();
     if ours.is_empty() {
-        return Err("its head lies in no repository that a session pushes to");
+        return Err("its head is in no repository that a session pushes to");
     }
     if let Some(person) = person
         && !head.author.is_some_and(|author| author.eq_ignore_ascii_case(person))
@@ -57,7 +57,7 @@ pub(crate) fn attribute(
         return Ok((exact.session.clone(), format!("its head is the branch {}", exact.branch)));
     }
     let descent = |it: &&&Candidate| prefix(&it.branch, head.branch).map(str::len);
-    // Of equally long ones the first, so that the answer does not depend on chance.
+    // Of equally long ones the first, so that the result is deterministic.
     let longest = ours.iter().rev().filter(|it| descent(it).is_some()).max_by_key(descent);
     let Some(owner) = longest else { return Err("no session works on its branch") };
     let reason = format!("its head {} descends from the branch {}", head.branch, owner.branch);
@@ -81,16 +81,16 @@ mod tests {
         Candidate {
             session: SessionId::new(&"demo".parse().unwrap(), number),
             branch: branch.to_owned(),
-            origins: vec!["octo/hello".to_owned(), "octo/renamed".to_owned()],
+            origin: "octo/hello".to_owned(),
         }
     }
 
     fn head<'a>(branch: &'a str, repo: &'a str) -> Head<'a> {
-        Head { branch, repo: Some(repo), author: Some("mona") }
+        Head { branch, repos: vec![repo], author: Some("mona") }
     }
 
-    fn owner(head: Head<'_>, candidates: &[Candidate], person: Person<'_>) -> Option<String> {
-        attribute(head, candidates, person).ok().map(|(session, _)| session.to_string())
+    fn owner(head: Head<'_>, candidates: &[Candidate], person: Option<&str>) -> Option<String> {
+        attribute(&head, candidates, person).ok().map(|(session, _)| session.to_string())
     }
 
     #[test]
@@ -114,21 +114,24 @@ mod tests {
     }
 
     #[test]
-    fn the_head_must_lie_where_the_session_pushes() {
+    fn the_head_must_be_where_the_session_pushes() {
         let all = [candidate(1, "fix")];
-        assert!(owner(head("fix", "Octo/Hello"), &all, None).is_some(), "letter case is nothing");
-        assert!(owner(head("fix", "octo/renamed"), &all, None).is_some(), "renamed");
-        assert!(owner(head("fix", "stranger/hello"), &all, None).is_none());
-        assert!(owner(Head { repo: None, ..head("fix", "") }, &all, None).is_none());
+        let of = |repos: Vec<&str>| owner(Head { repos, ..head("fix", "") }, &all, None);
+        assert!(of(vec!["Octo/Hello"]).is_some(), "letter case does not count");
+        assert!(of(vec!["octo/renamed", "octo/hello"]).is_some(), "renamed");
+        assert!(of(vec!["stranger/hello"]).is_none());
+        assert!(of(vec![]).is_none());
     }
 
     #[test]
     fn of_a_persons_credentials_only_that_persons_pull_requests_count() {
         let all = [candidate(1, "fix")];
-        let fix = head("fix", "octo/hello");
-        assert!(owner(fix, &all, Some("Mona")).is_some());
-        assert!(owner(fix, &all, Some("hubot")).is_none());
-        assert!(owner(Head { author: None, ..fix }, &all, Some("mona")).is_none());
-        assert!(owner(Head { author: None, ..fix }, &all, None).is_some());
+        let of = |author, person| {
+            owner(Head { author, ..head("fix", "octo/hello") }, &all, person).is_some()
+        };
+        assert!(of(Some("mona"), Some("Mona")));
+        assert!(!of(Some("mona"), Some("hubot")));
+        assert!(!of(None, Some("mona")));
+        assert!(of(None, None));
     }
 }

@@ -2,23 +2,22 @@
 
 use std::time::Duration;
 
-/// The settings of one observer. The defaults are those that the budgets are computed for.
+/// The settings of one observer. The budgets are computed for the defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// How often a pull request that is being worked on is record_polls at. The other tiers are fixed
-    /// multiples of it.
+    /// How often a pull request is polled while a session works on it. The intervals of the other
+    /// tiers are fixed multiples of it.
     pub interval: Duration,
-    /// GraphQL requests a minute at most.
+    /// Maximum number of GraphQL requests per minute.
     pub graphql_per_minute: u32,
-    /// REST requests a minute at most.
+    /// Maximum number of REST requests per minute.
     pub rest_per_minute: u32,
 }
 
-/// The shortest interval that is taken: below it a look would not have been answered before the
-/// next is due.
+/// The shortest interval: with a shorter one the next poll would be due before the answer arrives.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(5);
 
-/// The longest interval that is taken.
+/// The longest interval.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 
 impl Default for Config {

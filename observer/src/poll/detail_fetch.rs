@@ -1,195 +1,316 @@
-//! One reading of the lists of a pull request that a look has shown to have changed: which pages
-//! are still to be read, and what was read so far.
+//! One reading of the lists of a pull request that a poll found to have changed: which pages are
+//! still to be requested, and what was read so far.
 //!
-//! A fetch is written when its last page has come, so that what is stored is one state of the lists
-//! and not a mix. A list that could not be read to its end is told as such and deletes nothing.
+//! A fetch is stored when its last page was read, so that what is stored is one state of the lists
+//! and not a mixture. A list that could not be read to its end is reported as such and deletes nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ao_store::Timestamp;
-use ao_store::observation::{Comment, Review, Thread};
+use ao_store::observation::{Comment, Review};
 
+use crate::github::answer::Found;
 use crate::github::fingerprint::Fingerprint;
-use crate::github::node::{ContextNode, Page, ThreadState};
+use crate::github::node::{
+    CommentNode, ContextNode, Page, PartNode, PrNode, ReviewNode, ThreadState,
+};
 use crate::github::query::{Part, PartPage};
+use crate::poll::discussion::FetchedThread;
+use crate::poll::list::List;
 
-/// Pages of one list that are read at most: a host that never ends a list must not be followed for
-/// ever.
-const PAGES_MAX: u32 = 20;
-
-/// How often a page is asked for before its list counts as failed.
+/// How often a page is requested before its list counts as failed.
 const TRIES: u32 = 3;
 
-/// A list as far as it was read.
-#[derive(Debug, Clone)]
-pub(crate) struct List<T> {
-    pub(crate) items: Vec<T>,
-    pub(crate) is_complete: bool,
-    /// It could not be read this time.
-    pub(crate) is_failed: bool,
-    /// The credentials may not see all of it: reading it again would be in vain.
-    pub(crate) is_withheld: bool,
-    pages: u32,
-}
-
-impl<T> Default for List<T> {
-    fn default() -> Self {
-        List {
-            items: Vec::new(),
-            is_complete: false,
-            is_failed: false,
-            is_withheld: false,
-            pages: 0,
-        }
-    }
-}
-
-impl<T> List<T> {
-    /// A list whose first page is known.
-    pub(crate) fn begun(items: Vec<T>, is_complete: bool) -> List<T> {
-        List { items, is_complete, ..List::default() }
-    }
-
-    /// A list that is known to be empty.
-    pub(crate) fn empty() -> List<T> {
-        List { is_complete: true, ..List::default() }
-    }
-
-    /// Adds a page; returns the cursor of the next one. A cursor that is missing or does not move
-    /// ends the list as incomplete. Nodes that are missing on the page are withheld from these
-    /// credentials, or could not be answered.
-    pub(crate) fn page<N>(
-        &mut self,
-        page: Page<N>,
-        is_withheld: bool,
-        after: Option<&str>,
-        read: impl FnMut(N) -> Option<T>,
-    ) -> Option<String> {
-        self.is_withheld |= page.has_gaps() && is_withheld;
-        self.is_failed |= page.has_gaps() && !is_withheld;
-        let info = page.page_info.clone();
-        self.items.extend(page.items().filter_map(read));
-        self.pages += 1;
-        if !info.has_next_page {
-            self.is_complete = true;
-            return None;
-        }
-        let next = info.end_cursor.filter(|next| Some(next.as_str()) != after);
-        next.filter(|_| self.pages < PAGES_MAX)
-    }
-
-    /// Whether all of it was read that can be.
-    pub(crate) fn is_read(&self) -> bool {
-        self.is_complete && !self.is_failed
-    }
-}
-
-/// A thread with its comments, as far as they were read.
-#[derive(Debug, Clone)]
-pub(crate) struct FetchedThread {
-    pub(crate) thread: Thread,
-    pub(crate) comments: List<Comment>,
-}
-
-/// A page to be read, and how often it was tried.
+/// A page to be requested, and how often it was tried.
 #[derive(Debug, Clone)]
 pub(crate) struct PageRequest {
     pub(crate) ask: PartPage,
-    /// How many nodes it is expected to bring.
+    /// The number of nodes that the page is expected to have.
     pub(crate) weight: i64,
-    pub(crate) tries: u32,
+    tries: u32,
+}
+
+/// What a poll saw of each list that can change by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ListFingerprints {
+    pub(crate) checks: Option<Fingerprint>,
+    pub(crate) discussion: Option<Fingerprint>,
+    /// `None` while the states of the threads do not fit on the page that a poll reads.
+    pub(crate) threads: Option<Fingerprint>,
+}
+
+/// The checks of one commit.
+#[derive(Debug)]
+pub(crate) struct FetchedChecks {
+    /// What the poll saw of them.
+    pub(crate) fingerprint: Fingerprint,
+    /// The head that they are of.
+    pub(crate) head: Option<String>,
+    pub(crate) list: List<ContextNode>,
+}
+
+/// The reviews and the comments of the conversation.
+#[derive(Debug)]
+pub(crate) struct FetchedConversation {
+    /// What the poll saw of them.
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) reviews: List<Review>,
+    pub(crate) comments: List<Comment>,
 }
 
 /// The reading.
 #[derive(Debug)]
 pub(crate) struct DetailFetch {
-    /// When it began: the look that caused it.
-    pub(crate) began: Timestamp,
-    /// The provider's time of that look.
-    pub(crate) provider_at: Option<Timestamp>,
+    /// The time of the poll that caused it.
+    pub(crate) began_at: Timestamp,
+    /// The provider's time of that poll.
+    provider_at: Option<Timestamp>,
     pub(crate) pages: VecDeque<PageRequest>,
-    pub(crate) in_flight: usize,
-    /// A look saw something else since, so what was read may be older than that.
+    in_flight: usize,
+    /// A later poll saw something else, so what was read may be outdated.
     pub(crate) is_superseded: bool,
-    /// Marks that hold once it has ended well; `None`: not part of it.
-    pub(crate) checks_mark: Option<Fingerprint>,
-    pub(crate) talk_mark: Option<Fingerprint>,
-    pub(crate) checks: Option<List<ContextNode>>,
-    /// The commit that the checks are of.
-    pub(crate) checks_head: Option<String>,
-    pub(crate) reviews: Option<List<Review>>,
-    pub(crate) comments: Option<List<Comment>>,
-    /// The states of the threads; `None`: threads are not part of it.
-    pub(crate) listed: Option<List<ThreadState>>,
-    pub(crate) bodies: BTreeMap<String, FetchedThread>,
-    /// Whether the bodies of the listed threads were asked for.
-    pub(crate) has_asked_bodies: bool,
+    pub(crate) checks: Option<FetchedChecks>,
+    pub(crate) conversation: Option<FetchedConversation>,
+    /// The states of all threads.
+    pub(crate) states: List<ThreadState>,
+    pub(crate) threads: BTreeMap<String, FetchedThread>,
+    /// Whether the threads themselves were requested.
+    has_requested_threads: bool,
 }
 
 impl DetailFetch {
-    pub(crate) fn new(began: Timestamp) -> DetailFetch {
-        DetailFetch {
-            began,
-            provider_at: None,
+    /// Begins to read those lists of `node` that changed, which are the ones that have a fingerprint
+    /// in `changed`, and those review threads whose state is not the one in `known`.
+    pub(crate) fn new(
+        node: &PrNode,
+        changed: ListFingerprints,
+        states: List<ThreadState>,
+        known: &BTreeMap<String, ThreadState>,
+        began_at: Timestamp,
+    ) -> DetailFetch {
+        let mut fetch = DetailFetch {
+            began_at,
+            provider_at: node.updated_at.map(Timestamp::from),
             pages: VecDeque::new(),
             in_flight: 0,
             is_superseded: false,
-            checks_mark: None,
-            talk_mark: None,
             checks: None,
-            checks_head: None,
-            reviews: None,
-            comments: None,
-            listed: None,
-            bodies: BTreeMap::new(),
-            has_asked_bodies: false,
+            conversation: None,
+            states,
+            threads: BTreeMap::new(),
+            has_requested_threads: false,
+        };
+        if let Some(fingerprint) = changed.checks {
+            let total = node.contexts_total().unwrap_or(0);
+            let list = fetch.request_list(Part::Checks, &node.id, total);
+            let head = node.head_ref_oid.clone();
+            fetch.checks = Some(FetchedChecks { fingerprint, head, list });
         }
+        if let Some(fingerprint) = changed.discussion {
+            let reviews = node.reviews_total().unwrap_or(1);
+            let reviews = fetch.request_list(Part::Reviews, &node.id, reviews);
+            let comments = node.total_comments_count.unwrap_or(1);
+            let comments = fetch.request_list(Part::Comments, &node.id, comments);
+            fetch.conversation = Some(FetchedConversation { fingerprint, reviews, comments });
+        }
+        let info = node.review_threads.as_ref().map(|page| &page.page_info);
+        let info = info.filter(|info| info.has_next_page);
+        match info.and_then(|info| info.end_cursor.clone()) {
+            Some(cursor) => fetch.request(Part::Threads, &node.id, Some(cursor), 100),
+            None => fetch.request_threads(known),
+        }
+        fetch
     }
 
-    pub(crate) fn want(&mut self, part: Part, id: &str, after: Option<String>, weight: i64) {
+    /// Requests the first page of a list, unless the list is known to be empty.
+    fn request_list<T>(&mut self, part: Part, id: &str, total: i64) -> List<T> {
+        if total > 0 {
+            self.request(part, id, None, total);
+        }
+        List::new(Vec::new(), total == 0)
+    }
+
+    fn request(&mut self, part: Part, id: &str, after: Option<String>, weight: i64) {
         let ask = PartPage { part, id: id.to_owned(), after };
         self.pages.push_back(PageRequest { ask, weight: weight.clamp(1, 100), tries: 0 });
     }
 
-    /// Whether a list could not be read.
-    pub(crate) fn is_failed(&self) -> bool {
-        self.checks.as_ref().is_some_and(|list| list.is_failed)
-            || self.reviews.as_ref().is_some_and(|list| list.is_failed)
-            || self.comments.as_ref().is_some_and(|list| list.is_failed)
-            || self.listed.as_ref().is_some_and(|list| list.is_failed)
-    }
-
-    /// Whether nothing is left to be read.
-    pub(crate) fn is_done(&self) -> bool {
-        self.pages.is_empty() && self.in_flight == 0
-    }
-
-    /// A page could not be read: it is asked for again, or its list is given up.
-    pub(crate) fn failed(&mut self, pages: PageRequest) {
-        if pages.tries + 1 < TRIES {
-            self.pages.push_back(PageRequest { tries: pages.tries + 1, ..pages });
-        } else {
-            self.give_up(&pages.ask);
-        }
-    }
-
-    /// A page will not be read: its list is not complete.
-    pub(crate) fn give_up(&mut self, ask: &PartPage) {
-        fn fail<T>(list: Option<&mut List<T>>) {
-            if let Some(list) = list {
-                list.is_failed = true;
+    /// Requests the threads themselves, once it is known which exist: all of them when the
+    /// discussion changed, because a reply changes no state; else those whose state changed.
+    fn request_threads(&mut self, known: &BTreeMap<String, ThreadState>) {
+        self.has_requested_threads = true;
+        let mut requested = BTreeSet::new();
+        for state in self.states.items.clone() {
+            let is_unread = self.conversation.is_some() || known.get(&state.id) != Some(&state);
+            if is_unread && requested.insert(state.id.clone()) {
+                self.request(Part::Thread, &state.id, None, 10);
             }
         }
-        match ask.part {
-            Part::Checks => fail(self.checks.as_mut()),
-            Part::Reviews => fail(self.reviews.as_mut()),
-            Part::Comments => fail(self.comments.as_mut()),
-            Part::Threads => fail(self.listed.as_mut()),
-            Part::Thread => match self.bodies.get_mut(&ask.id) {
-                Some(body) => body.comments.is_failed = true,
-                // What is not among the bodies makes the list of threads incomplete.
-                None => fail(self.listed.as_mut()),
-            },
+    }
+
+    /// Whether everything was read. After the last page of the states this requests the threads.
+    pub(crate) fn is_done(&mut self, known: &BTreeMap<String, ThreadState>) -> bool {
+        let is_idle = |fetch: &DetailFetch| fetch.pages.is_empty() && fetch.in_flight == 0;
+        if is_idle(self) && self.states.is_complete && !self.has_requested_threads {
+            self.request_threads(known);
+        }
+        is_idle(self)
+    }
+
+    /// Takes the next page, which is now in flight.
+    pub(crate) fn take_page(&mut self) -> Option<PageRequest> {
+        let page = self.pages.pop_front()?;
+        self.in_flight += 1;
+        Some(page)
+    }
+
+    /// No page arrived for this request, which is repeated; `is_own` when the failure counts for it.
+    pub(crate) fn record_lost(&mut self, page: PageRequest, is_own: bool) {
+        self.in_flight -= 1;
+        if is_own {
+            self.retry(page);
+        } else {
+            self.pages.push_back(page);
         }
     }
+
+    /// Records what a request found. Returns whether the answer was older than the poll: GitHub
+    /// answers from several replicas, and this one had not caught up.
+    pub(crate) fn record_page(
+        &mut self,
+        page: PageRequest,
+        found: Found<PartNode>,
+        is_withheld: bool,
+    ) -> bool {
+        self.in_flight -= 1;
+        match found {
+            Found::Node(node) => {
+                let at = node.provider_at().map(Timestamp::from);
+                if at.is_some() && at < self.provider_at {
+                    self.retry(page);
+                    return true;
+                }
+                self.read(&page, node, is_withheld);
+            }
+            // The thread was listed a moment ago. If it is gone, the next listing leaves it out; if
+            // the credentials may no longer see it, it still exists.
+            Found::Missing if page.ask.part == Part::Thread => self.give_up(&page.ask),
+            Found::Missing | Found::Forbidden | Found::Failed => self.retry(page),
+        }
+        false
+    }
+
+    fn retry(&mut self, page: PageRequest) {
+        if page.tries + 1 < TRIES {
+            self.pages.push_back(PageRequest { tries: page.tries + 1, ..page });
+        } else {
+            self.give_up(&page.ask);
+        }
+    }
+
+    /// A page will not be read, so its list is incomplete.
+    fn give_up(&mut self, ask: &PartPage) {
+        let conversation = self.conversation.as_mut();
+        let is_failed = match ask.part {
+            Part::Checks => self.checks.as_mut().map(|it| &mut it.list.is_failed),
+            Part::Reviews => conversation.map(|it| &mut it.reviews.is_failed),
+            Part::Comments => conversation.map(|it| &mut it.comments.is_failed),
+            Part::Threads => Some(&mut self.states.is_failed),
+            Part::Thread => match self.threads.get_mut(&ask.id) {
+                Some(thread) => Some(&mut thread.comments.is_failed),
+                // Without this thread the set of threads is incomplete.
+                None => Some(&mut self.states.is_failed),
+            },
+        };
+        if let Some(is_failed) = is_failed {
+            *is_failed = true;
+        }
+    }
+
+    fn read(&mut self, page: &PageRequest, node: PartNode, is_withheld: bool) {
+        let PartPage { part, id, after } = &page.ask;
+        let after = after.as_deref();
+        let conversation = self.conversation.as_mut();
+        let next = match part {
+            Part::Checks => self.read_checks(node, is_withheld, after),
+            Part::Reviews => node.reviews.zip(conversation).and_then(|(page, it)| {
+                it.reviews.add_page(page, is_withheld, after, ReviewNode::review)
+            }),
+            Part::Comments => node.comments.zip(conversation).and_then(|(page, it)| {
+                it.comments.add_page(page, is_withheld, after, |node| node.comment(None))
+            }),
+            Part::Threads => node
+                .review_threads
+                .and_then(|page| self.states.add_page(page, is_withheld, after, Some)),
+            Part::Thread => self.read_thread(id, node, is_withheld, after),
+        };
+        if let Some(cursor) = next {
+            self.request(*part, id, Some(cursor), page.weight);
+        }
+    }
+
+    fn read_checks(
+        &mut self,
+        node: PartNode,
+        is_withheld: bool,
+        after: Option<&str>,
+    ) -> Option<String> {
+        let fetched = self.checks.as_mut()?;
+        let head = node.head_ref_oid.clone();
+        let checks = node.checks_of_head().filter(|checks| {
+            let commit = checks.commit.as_ref().map(|commit| &commit.value);
+            commit == fetched.head.as_ref() && head == fetched.head
+        });
+        let Some(checks) = checks else {
+            // A commit was pushed since the poll, with other checks or without any. The next poll
+            // sees it and starts over.
+            self.checks = None;
+            return None;
+        };
+        fetched.list.add_page(checks.contexts, is_withheld, after, Some)
+    }
+
+    fn read_thread(
+        &mut self,
+        id: &str,
+        node: PartNode,
+        is_withheld: bool,
+        after: Option<&str>,
+    ) -> Option<String> {
+        let Some(page) = node.comments.clone() else {
+            self.states.is_failed = true;
+            return None;
+        };
+        let total = page.total_count;
+        let fetched = self.threads.entry(id.to_owned()).or_insert_with(|| FetchedThread {
+            thread: node.thread(id, total),
+            comments: List::new(Vec::new(), false),
+        });
+        let comment = |node: CommentNode| node.comment(Some(id));
+        let next = fetched.comments.add_page(page, is_withheld, after, comment);
+        let comments = &fetched.comments.items;
+        fetched.thread.is_bot = !comments.is_empty() && comments.iter().all(|it| it.is_bot);
+        next
+    }
+
+    /// Whether a list could not be read.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.states.is_failed
+            || self.checks.as_ref().is_some_and(|it| it.list.is_failed)
+            || self
+                .conversation
+                .as_ref()
+                .is_some_and(|it| it.reviews.is_failed || it.comments.is_failed)
+    }
+}
+
+/// The states of the review threads, as far as a poll lists them.
+pub(crate) fn thread_states(node: &PrNode) -> List<ThreadState> {
+    let page = node.review_threads.as_ref();
+    let items = page.into_iter().flat_map(|page| page.nodes.iter().flatten()).flatten();
+    let has_gaps = page.is_none_or(Page::has_gaps);
+    let has_more = page.is_some_and(|page| page.page_info.has_next_page);
+    let mut states = List::new(items.cloned().collect(), !has_gaps && !has_more);
+    states.is_failed = has_gaps;
+    states
 }

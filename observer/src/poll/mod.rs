@@ -1,27 +1,43 @@
-//! Observing one host: when to ask what, and what the answers mean. All of it is pure but [`Poller`],
-//! which joins it to a store.
+//! Observing one host: when to request what, and what the answers mean. All of it is pure but
+//! [`Poller`], which connects it to a store.
+//!
+//! [`Poller`] drives an `Engine`, which decides what may be sent (`RateLimiter`, `Credentials`,
+//! `BatchSizes`, `Clock`). What is observed is in a `Tracker`: each pull request (`TrackedPr`, with its
+//! `PollSchedule` and the `DetailFetch` that reads its lists), each listing, and the logs.
 
 mod attribution;
 mod batch_size;
 mod budget;
+mod clock;
 mod config;
+mod credentials;
 mod detail_fetch;
+mod discussion;
 mod engine;
+mod host_record;
+mod list;
+mod log_queue;
 mod poller;
 mod rate_limiter;
 mod refresh_requests;
 mod repo_listing;
+mod repo_listings;
 mod report;
+mod request;
+mod schedule;
 mod tier;
 mod token_bucket;
 mod totals;
 mod tracked_pr;
+mod tracked_prs;
+mod tracker;
 mod write_batch;
 
 pub use config::{Config, INTERVAL_MAX, INTERVAL_MIN};
-pub use engine::{CredentialLookup, Step};
+pub use credentials::CredentialLookup;
 pub use poller::{Poller, Remotes};
 pub use rate_limiter::BackoffReason;
 pub use report::Report;
+pub use request::Step;
 pub use totals::Totals;
 pub use write_batch::Written;

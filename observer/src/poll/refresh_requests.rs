@@ -1,47 +1,45 @@
-//! What somebody asked to look at, until there was a look.
+//! Requests to poll something now, until a poll has answered them.
 
 use std::collections::BTreeMap;
 
 use ao_store::Timestamp;
 use ao_store::row::scm::RefreshRequest;
 
-/// The pokes that are stored, each by repository and number, and when it was heard of, by the clock
-/// of the requests: that of who poked may be another, and ours may be set back.
+/// The stored refresh requests by repository and number, each with the time at which it was noticed
+/// by the clock of this observer's requests: the clock of the requester may differ, and ours may be
+/// set back.
 #[derive(Debug, Default)]
 pub(crate) struct RefreshRequests(BTreeMap<(String, i64), (RefreshRequest, Timestamp)>);
 
 impl RefreshRequests {
-    /// Takes over what is stored now; returns what is news.
-    pub(crate) fn hear(
+    /// Takes over the stored requests; returns those that are new.
+    pub(crate) fn update(
         &mut self,
         stored: Vec<RefreshRequest>,
         now: Timestamp,
     ) -> Vec<RefreshRequest> {
         let mut known = std::mem::take(&mut self.0);
-        let mut news = Vec::new();
-        for poke in stored {
-            let key = (poke.repo.to_ascii_lowercase(), poke.number);
-            let heard = match known.remove(&key) {
-                Some((old, heard)) if old.at >= poke.at => heard,
+        let mut new = Vec::new();
+        for request in stored {
+            let key = (request.repo.to_ascii_lowercase(), request.number);
+            let noticed_at = match known.remove(&key) {
+                Some((old, noticed_at)) if old.at >= request.at => noticed_at,
                 _ => {
-                    news.push(poke.clone());
+                    new.push(request.clone());
                     now
                 }
             };
-            self.0.insert(key, (poke, heard));
+            self.0.insert(key, (request, noticed_at));
         }
-        news
+        new
     }
 
-    /// Takes out those that were answered since they were heard of.
-    pub(crate) fn answered(
+    /// Removes and returns the requests that were answered since they were noticed.
+    pub(crate) fn take_answered(
         &mut self,
-        is_open: impl Fn(&RefreshRequest, Timestamp) -> bool,
+        is_answered: impl Fn(&RefreshRequest, Timestamp) -> bool,
     ) -> Vec<RefreshRequest> {
-        let all = std::mem::take(&mut self.0).into_iter();
-        let (open, done) = all.partition(|(_, (poke, heard))| is_open(poke, *heard));
-        self.0 = open;
-        let done: BTreeMap<_, _> = done;
-        done.into_values().map(|(poke, _)| poke).collect()
+        let answered = self.0.extract_if(.., |_, (request, at)| is_answered(request, *at));
+        answered.map(|(_, (request, _))| request).collect()
     }
 }

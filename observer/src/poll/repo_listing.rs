@@ -3,23 +3,34 @@
 use ao_store::Timestamp;
 use ao_store::row::scm::{Access, RepoState};
 
+use crate::github::answer::Found;
 use crate::github::fingerprint::Fingerprint;
+use crate::github::node::{ListedRepo, PrNode};
+use crate::github::query::Listing;
 use crate::poll::attribution::Candidate;
 
-/// Pages of one listing at most: a thousand open pull requests in full.
+/// Maximum pages of one listing: a thousand open pull requests.
 const PAGES_MAX: u32 = 10;
 
-/// A repository that may not be seen is asked for again after this.
+/// A repository that cannot be read is requested again after this.
 const RETRY_MS: i64 = 30 * 60_000;
+
+/// A repository to list, and the sessions whose pull requests may be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListTarget {
+    /// `owner/name`.
+    pub(crate) repo: String,
+    pub(crate) candidates: Vec<Candidate>,
+}
 
 /// How far a listing has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
+struct Progress {
     /// The next page begins after this.
-    pub(crate) after: Option<String>,
-    pub(crate) pages: u32,
-    /// The newest pull request that this listing has seen.
-    pub(crate) newest: Option<Timestamp>,
+    after: Option<String>,
+    pages: u32,
+    /// When the newest pull request was created that this listing has read.
+    newest: Option<Timestamp>,
 }
 
 /// One repository.
@@ -28,14 +39,14 @@ pub(crate) struct RepoListing {
     pub(crate) state: RepoState,
     /// The sessions whose pull requests may be there.
     pub(crate) candidates: Vec<Candidate>,
-    /// The mark of their branches: with a new one, older pull requests may be ours too.
+    /// The fingerprint of their branches: a new branch may have an old pull request.
     branches: Fingerprint,
     pub(crate) due: Timestamp,
-    pub(crate) progress: Progress,
-    /// When it was asked for, the last time that there was an answer.
+    progress: Progress,
+    /// When it was requested, the last time that there was an answer.
     pub(crate) answered_at: Option<Timestamp>,
-    /// How often in a row a request with it failed after others had not.
-    pub(crate) lost: u32,
+    /// Requests in a row that failed while the host was otherwise well.
+    pub(crate) failures: u32,
 }
 
 impl RepoListing {
@@ -47,12 +58,12 @@ impl RepoListing {
             due,
             progress: Progress::default(),
             answered_at: None,
-            lost: 0,
+            failures: 0,
         }
     }
 
-    /// Takes over who may own pull requests there. Where that is news, all open ones are listed
-    /// again, and at once.
+    /// Takes over which sessions may own pull requests there. Where that changed, all open ones are
+    /// listed again, and at once.
     pub(crate) fn set_candidates(&mut self, candidates: Vec<Candidate>, now: Timestamp) {
         let names: Vec<_> =
             candidates.iter().map(|it| (it.session.as_str(), it.branch.as_str())).collect();
@@ -68,19 +79,60 @@ impl RepoListing {
         self.candidates = candidates;
     }
 
-    /// The name by which it is asked for.
+    /// The name under which it is requested.
     pub(crate) fn name(&self) -> &str {
         if self.state.name.is_empty() { &self.state.repo } else { &self.state.name }
     }
 
-    /// How many pull requests the next page is to hold: a full listing reads large pages.
-    pub(crate) fn page_size(&self) -> u32 {
-        if self.state.watermark.is_none() || self.progress.pages > 0 { 100 } else { 20 }
+    /// The next page: a complete listing reads large ones.
+    pub(crate) fn next_page(&self) -> Listing {
+        let is_complete = self.state.watermark.is_none() || self.progress.pages > 0;
+        Listing {
+            repo: self.name().to_owned(),
+            first: if is_complete { 100 } else { 20 },
+            after: self.progress.after.clone(),
+        }
     }
 
-    /// A page was read, whose oldest and newest pull request were made then; `next` is the cursor of
-    /// the page after it. Says whether the listing has ended.
-    pub(crate) fn page(
+    /// Records what a poll that was sent at `as_of` found; returns the pull requests of the page. The
+    /// next page is `due` then, unless the listing goes on now.
+    pub(crate) fn record_answer(
+        &mut self,
+        found: Found<ListedRepo>,
+        as_of: Timestamp,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Vec<PrNode> {
+        self.failures = 0;
+        self.answered_at = Some(as_of);
+        self.due = due;
+        let ListedRepo { id, name_with_owner, pull_requests } = match found {
+            Found::Node(repo) => repo,
+            Found::Missing => return self.record_unreadable(Access::Missing, now),
+            Found::Forbidden => return self.record_unreadable(Access::Forbidden, now),
+            Found::Failed => return Vec::new(),
+        };
+        self.set_access(Access::Ok, now);
+        self.state.node_id = id;
+        self.state.name = name_with_owner;
+        if pull_requests.has_gaps() {
+            // What is missing on this page would never be read again.
+            self.progress = Progress::default();
+            return Vec::new();
+        }
+        let info = pull_requests.page_info.clone();
+        let prs: Vec<_> = pull_requests.items().collect();
+        let created = || prs.iter().filter_map(|pr| pr.created_at.map(Timestamp::from));
+        let next = info.end_cursor.filter(|_| info.has_next_page);
+        if !self.advance(created().min(), created().max(), next, now) {
+            self.due = now;
+        }
+        prs
+    }
+
+    /// Records that a page was read, whose oldest and newest pull request were created then; `next` is
+    /// the cursor of the page after it. Returns whether the listing has ended.
+    fn advance(
         &mut self,
         oldest: Option<Timestamp>,
         newest: Option<Timestamp>,
@@ -88,7 +140,7 @@ impl RepoListing {
         now: Timestamp,
     ) -> bool {
         self.progress.pages += 1;
-        // A time in the future would hide what is made until then.
+        // A time in the future would hide what is created until then.
         self.progress.newest = self.progress.newest.max(newest.map(|newest| newest.min(now)));
         let is_behind = self.state.watermark.is_some_and(|mark| oldest.is_none_or(|at| at <= mark));
         let is_stuck = next == self.progress.after;
@@ -98,9 +150,8 @@ impl RepoListing {
             self.progress.after = Some(next);
             return false;
         }
-        let newest = self.state.watermark.max(self.progress.newest);
-        // With no pull request at all the next listing is a full one again, which costs the same.
-        self.state.watermark = newest;
+        // Without any pull request the next listing is a complete one again, which costs the same.
+        self.state.watermark = self.state.watermark.max(self.progress.newest);
         if self.progress.pages > 1 || self.state.listed_at.is_none() {
             self.state.listed_at = Some(now);
         }
@@ -116,17 +167,24 @@ impl RepoListing {
         self.due = due;
     }
 
-    /// Whether it could be seen changed.
-    pub(crate) fn set_access(&mut self, access: Access, now: Timestamp) -> bool {
-        if access != Access::Ok {
-            self.due = Timestamp(now.0 + RETRY_MS);
-            self.progress = Progress::default();
+    /// Records that it cannot be read, and logs it once.
+    fn record_unreadable(&mut self, access: Access, now: Timestamp) -> Vec<PrNode> {
+        self.due = Timestamp(now.0 + RETRY_MS);
+        self.progress = Progress::default();
+        if self.set_access(access, now) {
+            let (host, repo, access) = (&self.state.host, self.name(), access.as_str());
+            tracing::warn!(host, repo, access, "the credentials cannot read this repository");
         }
-        if self.state.access == access {
-            return false;
+        Vec::new()
+    }
+
+    /// Returns whether that changed.
+    fn set_access(&mut self, access: Access, now: Timestamp) -> bool {
+        let is_changed = self.state.access != access;
+        if is_changed {
+            self.state.access = access;
+            self.state.access_since = Some(now);
         }
-        self.state.access = access;
-        self.state.access_since = Some(now);
-        true
+        is_changed
     }
 }

@@ -1,4 +1,4 @@
-//! How urgent a pull request is, and how often it is record_polls at for that. Pure.
+//! How urgent a pull request is, and how often it is polled for that. Pure.
 
 use ao_store::Timestamp;
 use ao_store::observation::{Ci, PrState};
@@ -12,20 +12,20 @@ pub(crate) enum Tier {
     Warm,
     /// Nothing changed for hours, or its session ended.
     Cool,
-    /// Nothing changed for days, or it cannot be seen.
+    /// Nothing changed for days, or it cannot be read.
     Cold,
     /// Merged or closed, and read once more since.
     Done,
 }
 
-/// What [`tier`] polls at.
+/// The facts that decide the tier.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TierFacts {
     pub(crate) state: PrState,
     pub(crate) ci: Ci,
     pub(crate) is_in_merge_queue: bool,
     pub(crate) is_session_live: bool,
-    pub(crate) is_out_of_sight: bool,
+    pub(crate) is_unreadable: bool,
     pub(crate) is_confirmed: bool,
     pub(crate) pushed_at: Option<Timestamp>,
     pub(crate) changed_at: Option<Timestamp>,
@@ -34,52 +34,52 @@ pub(crate) struct TierFacts {
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 
-/// The tier of a pull request. The first rule that holds decides.
+/// The tier of a pull request. The first rule that matches decides.
 pub(crate) fn tier(facts: &TierFacts, now: Timestamp) -> Tier {
     let age = |at: Option<Timestamp>| at.map_or(i64::MAX, |at| now.0.saturating_sub(at.0));
-    if facts.is_out_of_sight {
+    let is_idle = age(facts.changed_at) >= 6 * HOUR;
+    if facts.is_unreadable {
         Tier::Cold
     } else if matches!(facts.state, PrState::Merged | PrState::Closed) {
         if facts.is_confirmed { Tier::Done } else { Tier::Warm }
     } else if facts.is_in_merge_queue
-        || facts.ci == Ci::Pending && age(facts.changed_at) < 6 * HOUR
+        || facts.ci == Ci::Pending && !is_idle
         || age(facts.pushed_at) < 10 * MINUTE
     {
         Tier::Hot
     } else if facts.changed_at.is_none() {
-        // It was never seen.
+        // It was never read.
         Tier::Warm
     } else if age(facts.changed_at) >= 72 * HOUR {
         Tier::Cold
-    } else if !facts.is_session_live || age(facts.changed_at) >= 6 * HOUR {
+    } else if !facts.is_session_live || is_idle {
         Tier::Cool
     } else {
         Tier::Warm
     }
 }
 
-/// How long after a look the next slim and the next wide one are due, in milliseconds. A terminal
-/// pull request is record_polls at again because it may be reopened.
+/// How long after a poll the next heartbeat query and the next full query are due, in milliseconds.
+/// A terminal pull request is polled again because it may be reopened.
 pub(crate) fn intervals(tier: Tier, interval_ms: i64) -> (i64, i64) {
-    let (slim, wide) = match tier {
+    match tier {
         Tier::Hot => (interval_ms / 2, interval_ms),
         Tier::Warm => (interval_ms, 4 * interval_ms),
         Tier::Cool => (4 * interval_ms, 20 * interval_ms),
         Tier::Cold => (20 * interval_ms, 120 * interval_ms),
         Tier::Done => (24 * HOUR, 24 * HOUR),
-    };
-    (slim, wide)
+    }
 }
 
 /// No interval is stretched beyond this.
 const STRETCHED_MAX_MS: i64 = 600_000;
 
-/// An interval that is so many times as long, so that the budget lasts. However little is left of
-/// that: it begins anew within the hour, so none becomes longer than ten minutes by it.
+/// The interval, multiplied by `stretch` so that the budget lasts. The budget is renewed within the
+/// hour, so stretching makes no interval longer than ten minutes.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
-    reason = "milliseconds of some days, and rounding is no matter"
+    reason = "milliseconds of some days, where rounding does not matter"
 )]
 pub(crate) fn stretched(every_ms: i64, stretch: f64) -> i64 {
     ((every_ms as f64 * stretch) as i64).min(every_ms.max(STRETCHED_MAX_MS))
@@ -97,7 +97,7 @@ mod tests {
             ci: Ci::Passing,
             is_in_merge_queue: false,
             is_session_live: true,
-            is_out_of_sight: false,
+            is_unreadable: false,
             is_confirmed: false,
             pushed_at: Some(Timestamp(NOW.0 - HOUR)),
             changed_at: Some(Timestamp(NOW.0 - HOUR)),
@@ -112,11 +112,11 @@ mod tests {
     fn an_interval_is_stretched_up_to_ten_minutes() {
         assert_eq!(stretched(30_000, 2.5), 75_000);
         assert_eq!(stretched(30_000, 1e9), 600_000);
-        assert_eq!(stretched(HOUR, 3.0), HOUR, "what is longer already stays as it is");
+        assert_eq!(stretched(HOUR, 3.0), HOUR, "a longer interval stays as it is");
     }
 
     #[test]
-    fn urgency_follows_what_is_going_on() {
+    fn urgency_follows_activity() {
         for (facts, expected) in [
             (open(), Tier::Warm),
             (TierFacts { ci: Ci::Pending, ..open() }, Tier::Hot),
@@ -124,10 +124,10 @@ mod tests {
             (TierFacts { is_in_merge_queue: true, ..open() }, Tier::Hot),
             (TierFacts { is_session_live: false, ..open() }, Tier::Cool),
             (TierFacts { changed_at: ago(7), ..open() }, Tier::Cool),
-            // A check that hangs for hours is no news.
+            // A check that hangs for hours is no activity.
             (TierFacts { changed_at: ago(7), ci: Ci::Pending, ..open() }, Tier::Cool),
             (TierFacts { changed_at: ago(73), ..open() }, Tier::Cold),
-            (TierFacts { is_out_of_sight: true, is_in_merge_queue: true, ..open() }, Tier::Cold),
+            (TierFacts { is_unreadable: true, is_in_merge_queue: true, ..open() }, Tier::Cold),
             (TierFacts { state: PrState::Merged, ..open() }, Tier::Warm),
             (TierFacts { state: PrState::Merged, is_confirmed: true, ..open() }, Tier::Done),
         ] {

@@ -1,28 +1,28 @@
 //! What an observer did, in figures.
 
-/// Sums since the observer began.
+/// Sums since the start of the observer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Requests that were sent.
     pub requests: u64,
     /// Of these, REST requests.
     pub rest_requests: u64,
-    /// Slim polls.
+    /// Of these, heartbeat queries.
     pub heartbeat_polls: u64,
-    /// Wide polls.
+    /// Of these, full queries.
     pub full_polls: u64,
-    /// Requests for details.
+    /// Of these, detail queries.
     pub detail_requests: u64,
-    /// GraphQL points that they cost, as the host says.
+    /// The GraphQL points that they cost, as the host reports them.
     pub points: u64,
-    /// Looks at a pull request that found nothing new.
+    /// Polls of one pull request that found nothing new.
     pub unchanged: u64,
-    /// Looks at a pull request that found something new.
+    /// Polls of one pull request that found something new.
     pub changed: u64,
     /// Answers about a pull request that were older than what was known.
     pub stale: u64,
-    /// Requests that came to nothing.
+    /// Requests that failed, whole or for one item.
     pub failures: u64,
-    /// Times that what was learned could not be stored.
+    /// Batches that the store could not write.
     pub failed_writes: u64,
 }

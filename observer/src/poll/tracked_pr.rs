@@ -1,34 +1,41 @@
-//! What the observer remembers of one tracked pull request between polls.
+//! What the observer remembers of one tracked pull request between polls, and what a poll or a fetch
+//! of details changes about it.
+//!
+//! GitHub has no validator for a pull request: nothing short of reading it tells whether it changed.
+//! So a poll reads little of it and hashes what it read. A *heartbeat query* reads what moves when
+//! anybody does something; a *full query* also reads the rest of the metadata, and for each list a
+//! count or state that tells whether the list changed. The fingerprints of the last poll are compared
+//! with those of the next one, and only a list whose fingerprint differs is read.
 
 use std::collections::BTreeMap;
 
-use ao_store::observation::{Check, Ci, PrState};
+use ao_store::observation::{Check, CheckStatus, Ci, Observation, PrFacts, PrState};
+use ao_store::row::pr::Pr;
 use ao_store::row::scm::{PrPoll, Problem, SubjectPr};
 use ao_store::{PrId, PrRef, Timestamp};
 
+use crate::github::answer::Found;
 use crate::github::fingerprint::Fingerprint;
-use crate::github::node::ThreadState;
-use crate::poll::detail_fetch::DetailFetch;
+use crate::github::node::{PrNode, ThreadState, newest_checks};
+use crate::github::query::Level;
+use crate::poll::detail_fetch::{
+    DetailFetch, FetchedChecks, FetchedConversation, ListFingerprints, thread_states,
+};
+use crate::poll::discussion::Discussion;
+use crate::poll::list::facet;
+use crate::poll::schedule::{AnswerContext, NEVER, PollSchedule};
 use crate::poll::tier::{self, Tier, TierFacts};
+use crate::poll::totals::Totals;
+use crate::poll::write_batch::PrWrite;
 
-/// Never: far enough away, and no sum with it overflows.
-pub(crate) const NEVER: Timestamp = Timestamp(i64::MAX / 2);
-
-/// After how long everything of an open pull request is read again, whatever the polls say. It
-/// bounds what counts and times of GitHub do not tell: a comment that was minimised, say.
+/// How often all lists of an open pull request are read again, whatever the fingerprints are. It
+/// bounds how long a change stays unnoticed that moves no count and no time of GitHub, such as a
+/// comment that was minimised.
 const SWEEP_MS: i64 = 6 * 3_600_000;
 
-/// A pull request that is gone this long, and was asked for so often, is out of reach.
-const STRIKES: i64 = 3;
-const STRIKES_MS: i64 = 600_000;
-
-/// What the last wide look saw of each facet.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) checks: Option<Fingerprint>,
-    pub(crate) discussion: Option<Fingerprint>,
-    pub(crate) threads: Option<Fingerprint>,
-}
+/// A pull request that was missing this often, and for this long, is unreachable.
+const MISSES: i64 = 3;
+const MISSES_MS: i64 = 600_000;
 
 /// One tracked pull request.
 #[derive(Debug)]
@@ -36,44 +43,33 @@ pub(crate) struct TrackedPr {
     pub(crate) id: PrId,
     pub(crate) node_id: String,
     pub(crate) location: PrRef,
-    pub(crate) is_session_live: bool,
-    pub(crate) state: PrState,
-    pub(crate) ci: Ci,
-    pub(crate) is_in_merge_queue: bool,
-    pub(crate) head_sha: String,
-    /// The provider's time of the newest metadata that was seen.
-    pub(crate) provider_at: Option<Timestamp>,
-    /// What the last look saw, but for what only a wide one reads.
-    pub(crate) slim: Option<Fingerprint>,
-    /// What the last wide look saw of the rest of the metadata.
-    pub(crate) meta: Option<Fingerprint>,
-    pub(crate) seen: Seen,
-    /// What is stored of this.
+    is_session_live: bool,
+    state: PrState,
+    ci: Ci,
+    is_in_merge_queue: bool,
+    head_sha: String,
+    /// The provider's time of the newest metadata that was read.
+    provider_at: Option<Timestamp>,
+    /// What the last poll read that a heartbeat query reads.
+    heartbeat: Option<Fingerprint>,
+    /// What the last full query read of the rest of the metadata.
+    metadata: Option<Fingerprint>,
+    /// What the last full query saw of the lists. Those in `poll` are of the lists that are stored.
+    lists: ListFingerprints,
+    /// What the store keeps of all this.
     pub(crate) poll: PrPoll,
-    /// The threads that the last wide look listed, and whether these are all.
-    pub(crate) listed: Vec<ThreadState>,
-    pub(crate) is_list_complete: bool,
-    /// Of the threads that are stored as they were read: whether each was resolved, outdated.
-    pub(crate) known_threads: BTreeMap<String, (bool, bool)>,
+    /// The states of the threads whose content is stored.
+    known_threads: BTreeMap<String, ThreadState>,
     /// Workflows of the head that wait and have no check run.
-    pub(crate) waiting: Vec<Check>,
-    pub(crate) heartbeat_due: Timestamp,
-    pub(crate) full_due: Timestamp,
-    /// Looks in a row that found mergeability unknown.
-    pub(crate) unknown: usize,
-    /// The last look that saw it.
-    pub(crate) polled_at: Option<Timestamp>,
-    /// The last look that was answered, whatever came of it.
-    pub(crate) answered_at: Option<Timestamp>,
-    /// How often in a row a look of each level with it failed after others had not.
-    pub(crate) lost: [u32; 2],
+    waiting: Vec<Check>,
+    pub(crate) schedule: PollSchedule,
     pub(crate) fetch: Option<DetailFetch>,
 }
 
 impl TrackedPr {
-    pub(crate) fn new(subject: &SubjectPr, poll: PrPoll, due: Timestamp) -> TrackedPr {
+    pub(crate) fn new(subject: &SubjectPr, poll: PrPoll, due: Timestamp, now: Timestamp) -> Self {
         let SubjectPr { pr, is_session_live, provider_at } = subject;
-        TrackedPr {
+        let mut tracked = TrackedPr {
             id: pr.id.clone(),
             node_id: pr.node_id.clone(),
             location: PrRef { host: pr.host.clone(), repo: pr.repo.clone(), number: pr.number },
@@ -83,30 +79,45 @@ impl TrackedPr {
             is_in_merge_queue: pr.is_in_merge_queue,
             head_sha: pr.head_sha.clone(),
             provider_at: *provider_at,
-            slim: None,
-            meta: None,
-            seen: Seen::default(),
+            heartbeat: None,
+            metadata: None,
+            lists: ListFingerprints::default(),
             poll,
-            listed: Vec::new(),
-            is_list_complete: false,
             known_threads: BTreeMap::new(),
             waiting: Vec::new(),
-            heartbeat_due: due,
-            full_due: due,
-            unknown: 0,
-            polled_at: None,
-            answered_at: None,
-            lost: [0; 2],
+            schedule: PollSchedule::new(due),
             fetch: None,
+        };
+        if tracked.is_done() {
+            tracked.schedule.set_both(tracked.recheck_at(now));
         }
+        tracked
+    }
+
+    /// Takes over what other writers stored about it.
+    pub(crate) fn adopt(&mut self, pr: &Pr, is_session_live: bool) {
+        self.is_session_live = is_session_live;
+        if !pr.node_id.is_empty() {
+            self.node_id.clone_from(&pr.node_id);
+        }
+        self.location = PrRef { host: pr.host.clone(), repo: pr.repo.clone(), number: pr.number };
+    }
+
+    pub(crate) fn is_at(&self, repo: &str, number: i64) -> bool {
+        self.location.number == number && self.location.repo.eq_ignore_ascii_case(repo)
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
         matches!(self.state, PrState::Merged | PrState::Closed)
     }
 
+    /// Whether it is merged or closed and was read to its end since.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_terminal() && self.poll.confirmed_at.is_some()
+    }
+
     pub(crate) fn tier(&self, now: Timestamp) -> Tier {
-        let is_out_of_sight = matches!(
+        let is_unreadable = matches!(
             self.poll.problem,
             Problem::Unreachable | Problem::Forbidden | Problem::Invalid
         );
@@ -115,7 +126,7 @@ impl TrackedPr {
             ci: self.ci,
             is_in_merge_queue: self.is_in_merge_queue,
             is_session_live: self.is_session_live,
-            is_out_of_sight,
+            is_unreadable,
             is_confirmed: self.poll.confirmed_at.is_some(),
             pushed_at: self.poll.pushed_at,
             changed_at: self.poll.changed_at,
@@ -123,20 +134,16 @@ impl TrackedPr {
         tier::tier(&facts, now)
     }
 
-    /// The earliest look that is due.
-    pub(crate) fn due(&self) -> Timestamp {
-        self.heartbeat_due.min(self.full_due)
+    /// Whether its last poll is not older than two of its intervals.
+    pub(crate) fn is_fresh(&self, interval_ms: i64, now: Timestamp) -> bool {
+        let (heartbeat, _) = tier::intervals(self.tier(now), interval_ms);
+        let polled_at = self.schedule.polled_at;
+        polled_at.is_some_and(|at| now.0.saturating_sub(at.0) <= 2 * heartbeat)
     }
 
-    /// Whether everything is to be read again.
-    pub(crate) fn is_sweep_due(&self, now: Timestamp) -> bool {
-        !self.is_terminal()
-            && self.poll.full_read_at.is_some_and(|at| now.0.saturating_sub(at.0) >= SWEEP_MS)
-    }
-
-    /// When a pull request that is merged or closed is record_polls at again, because it may have been
-    /// reopened: an hour and a day after it was confirmed, while its session lives.
-    pub(crate) fn recheck_after(&self, now: Timestamp) -> Timestamp {
+    /// When a pull request that is merged or closed is polled again, because it may be reopened: an
+    /// hour and a day after it was confirmed, while its session lives.
+    fn recheck_at(&self, now: Timestamp) -> Timestamp {
         let Some(confirmed) = self.poll.confirmed_at.filter(|_| self.is_session_live) else {
             return NEVER;
         };
@@ -144,69 +151,318 @@ impl TrackedPr {
         steps.into_iter().find(|at| *at > now).unwrap_or(NEVER)
     }
 
-    /// It was asked for and is not there. It is *missing*, and after some time *unreachable*; it is
-    /// never taken for closed.
-    pub(crate) fn record_missing(&mut self, now: Timestamp) {
+    /// Records what a poll found; returns what is to be stored. `is_listed` is whether its repository
+    /// is listed, too.
+    pub(crate) fn record_poll(
+        &mut self,
+        level: Level,
+        found: Found<PrNode>,
+        is_listed: bool,
+        context: AnswerContext,
+        totals: &mut Totals,
+    ) -> Option<PrWrite> {
+        let AnswerContext { as_of, now, .. } = context;
+        let before = self.poll.clone();
+        let (mut observation, mut is_read) = (None, true);
+        self.schedule.record_answer(level, as_of);
+        match found {
+            // GitHub answers from replicas, of which one may lag behind the one that answered last.
+            Found::Node(node) if node.updated_at.map(Timestamp::from) < self.provider_at => {
+                totals.stale += 1;
+                is_read = false;
+            }
+            Found::Node(node) => {
+                observation = self.record_node(&node, level, as_of, now);
+                totals.changed += u64::from(observation.is_some());
+                totals.unchanged += u64::from(observation.is_none());
+            }
+            Found::Missing => self.record_missing(now),
+            Found::Forbidden => {
+                // Where the repository is listed, the listing logs it, once for all.
+                if self.poll.problem != Problem::Forbidden && !is_listed {
+                    tracing::warn!(pr = %self.location, "the credentials may not read this pull request");
+                }
+                self.set_problem(Problem::Forbidden, now);
+            }
+            Found::Failed => {
+                totals.failures += 1;
+                is_read = false;
+            }
+        }
+        if self.is_done() {
+            self.schedule.set_both(self.recheck_at(now));
+        } else {
+            self.schedule.plan(level, is_read, self.tier(now), context);
+        }
+        let (pr, poll) = (self.id.clone(), self.poll.clone());
+        let is_news = observation.is_some() || poll != before;
+        is_news.then_some(PrWrite { pr, observation, discussion: None, poll })
+    }
+
+    /// Records what a poll read; returns what is to be stored, when that is new.
+    fn record_node(
+        &mut self,
+        node: &PrNode,
+        level: Level,
+        as_of: Timestamp,
+        now: Timestamp,
+    ) -> Option<Observation> {
+        self.clear_problem();
+        self.record_activity(node, level, now);
+        let heartbeat = node.heartbeat_fingerprint();
+        let mut is_news = self.heartbeat.replace(heartbeat) != Some(heartbeat);
+        self.provider_at = node.updated_at.map(Timestamp::from);
+        let head = node.head_ref_oid.clone().unwrap_or_default();
+        if head != self.head_sha {
+            // Results of the previous head are not results of this one.
+            self.waiting.clear();
+            self.ci = Ci::Unknown;
+        }
+        self.head_sha = head;
+        self.state = node.pr_state();
+        self.is_in_merge_queue = node.is_in_merge_queue.unwrap_or(false);
+        if !self.is_terminal() {
+            self.poll.confirmed_at = None;
+        }
+        let is_mergeable_unknown = node.is_mergeable_unknown() && !self.is_terminal();
+        self.schedule.record_found(as_of.min(now), is_mergeable_unknown);
+        if level == Level::Full {
+            is_news |= self.record_full_poll(node, as_of, now);
+        }
+        let facts = node.facts(level, !self.waiting.is_empty());
+        self.ci = facts.ci.unwrap_or(self.ci);
+        // A repository that was renamed answers under its new name.
+        let repo = &node.repository.name_with_owner;
+        if let Ok(location) = PrRef::new(&self.location.host, repo, node.number) {
+            self.location = location;
+        }
+        self.node_id.clone_from(&node.id);
+        is_news.then(|| Observation {
+            node_id: node.id.clone(),
+            provider_at: self.provider_at,
+            facts,
+            ..Observation::new(self.location.clone(), as_of)
+        })
+    }
+
+    /// Records whether anybody did anything since the last poll. Mergeability does not count: GitHub
+    /// computes it anew with every push to the base branch, for every pull request there.
+    fn record_activity(&mut self, node: &PrNode, level: Level, now: Timestamp) {
+        let activity = Some(node.activity_fingerprint().to_bytes());
+        if self.poll.metadata_fingerprint == activity {
+            return;
+        }
+        let is_first = self.poll.metadata_fingerprint.is_none();
+        self.poll.metadata_fingerprint = activity;
+        // A pull request that is read for the first time may have been idle for long.
+        let provider_at = node.updated_at.map(Timestamp::from).filter(|_| is_first);
+        let at = provider_at.map_or(now, |at| at.min(now));
+        self.poll.changed_at = self.poll.changed_at.max(Some(at));
+        let is_push = node.head_ref_oid.as_deref() != Some(&self.head_sha);
+        if is_push && !self.head_sha.is_empty() {
+            self.poll.pushed_at = Some(now);
+        }
+        if is_first {
+            self.poll.full_read_at = Some(now);
+        }
+        if let Some(fetch) = &mut self.fetch {
+            fetch.is_superseded = true;
+        }
+        // A heartbeat tells that something happened, but not to which list.
+        if level == Level::Heartbeat && self.heartbeat.is_some() {
+            self.schedule.full_due = now;
+        }
+    }
+
+    /// Records what only a full query reads, and begins to read the lists that changed. Returns
+    /// whether metadata is new that a heartbeat query does not read.
+    fn record_full_poll(&mut self, node: &PrNode, as_of: Timestamp, now: Timestamp) -> bool {
+        let is_sweep_due = |at: Timestamp| now.0.saturating_sub(at.0) >= SWEEP_MS;
+        if !self.is_terminal() && self.poll.full_read_at.is_some_and(is_sweep_due) {
+            self.forget_lists();
+            self.poll.full_read_at = Some(now);
+        }
+        // A workflow that waits for approval or for a runner has no check run, and the roll-up of
+        // GitHub leaves it out.
+        let was_waiting = !self.waiting.is_empty();
+        let waiting = node.waiting_suites();
+        self.waiting = waiting.map(|suite| suite.waiting_check(&self.head_sha)).collect();
+        let states = thread_states(node);
+        let lists = ListFingerprints {
+            checks: Some(node.checks_fingerprint()),
+            discussion: Some(node.discussion_fingerprint()),
+            threads: states.is_complete.then(|| threads_fingerprint(&states.items)),
+        };
+        let is_moved = std::mem::replace(&mut self.lists, lists) != lists;
+        match &mut self.fetch {
+            // It goes on to its end, and what it read is checked against the next poll.
+            Some(fetch) => fetch.is_superseded |= is_moved,
+            None => {
+                let changed = self.changed_lists(node);
+                if changed != ListFingerprints::default() || !states.is_complete {
+                    let fetch = DetailFetch::new(node, changed, states, &self.known_threads, as_of);
+                    self.fetch = Some(fetch);
+                }
+            }
+        }
+        if self.is_terminal() && self.fetch.is_none() {
+            self.poll.confirmed_at.get_or_insert(now);
+        }
+        let metadata = node.metadata_fingerprint();
+        self.metadata.replace(metadata) != Some(metadata) || was_waiting == self.waiting.is_empty()
+    }
+
+    /// The fingerprints of those lists that are not stored as they were seen.
+    fn changed_lists(&self, node: &PrNode) -> ListFingerprints {
+        let unless_stored = |seen: Option<Fingerprint>, stored: &Option<Vec<u8>>| {
+            seen.filter(|seen| stored.as_ref() != Some(&seen.to_bytes()))
+        };
+        // Where GitHub does not tell how many checks there are, there is no list to read.
+        let checks = self.lists.checks.filter(|_| node.contexts_total().is_some());
+        ListFingerprints {
+            checks: unless_stored(checks, &self.poll.checks_fingerprint),
+            discussion: unless_stored(self.lists.discussion, &self.poll.discussion_fingerprint),
+            threads: unless_stored(self.lists.threads, &self.poll.threads_fingerprint),
+        }
+    }
+
+    /// Ends the fetch when its last page was read; returns what is to be stored, and the jobs of
+    /// failed checks by the id of the check.
+    pub(crate) fn finish_fetch(
+        &mut self,
+        AnswerContext { as_of, now, .. }: AnswerContext,
+    ) -> Option<(PrWrite, BTreeMap<String, i64>)> {
+        let known = &self.known_threads;
+        let fetch = self.fetch.take_if(|fetch| fetch.is_done(known))?;
+        let is_failed = fetch.is_failed();
+        let DetailFetch { began_at, is_superseded, checks, conversation, states, threads, .. } =
+            fetch;
+        let mut observation = Observation {
+            node_id: self.node_id.clone(),
+            // What a webhook delivery reported since the poll is newer than what the poll listed.
+            sets_as_of: Some(began_at),
+            ..Observation::new(self.location.clone(), as_of)
+        };
+        // Checks of a head that was replaced by a push while they were read are outdated.
+        let checks = checks.filter(|checks| checks.head.as_ref() == Some(&self.head_sha));
+        let jobs = checks.map(|checks| self.finish_checks(checks, &mut observation));
+        let mut discussion = Discussion { states, threads, comments: None };
+        let are_threads_read = discussion.are_threads_read();
+        if are_threads_read {
+            let states = &discussion.states.items;
+            self.poll.threads_fingerprint = Some(threads_fingerprint(states).to_bytes());
+            self.known_threads = states.iter().map(|it| (it.id.clone(), it.clone())).collect();
+        }
+        if let Some(FetchedConversation { fingerprint, reviews, comments }) = conversation {
+            if reviews.is_read() && comments.is_read() && are_threads_read {
+                self.poll.discussion_fingerprint = Some(fingerprint.to_bytes());
+            }
+            observation.reviews = reviews.into_facet();
+            discussion.comments = Some(comments);
+        }
+        if is_superseded {
+            self.schedule.full_due = now;
+        } else if self.is_terminal() && !is_failed {
+            self.poll.confirmed_at.get_or_insert(now);
+            self.schedule.set_both(self.recheck_at(now));
+        }
+        let (pr, poll) = (self.id.clone(), self.poll.clone());
+        let (observation, discussion) = (Some(observation), Some(discussion));
+        Some((PrWrite { pr, observation, discussion, poll }, jobs.unwrap_or_default()))
+    }
+
+    /// Adds the checks of the head to `observation`; returns the jobs of those that failed.
+    fn finish_checks(
+        &mut self,
+        FetchedChecks { fingerprint, list, .. }: FetchedChecks,
+        observation: &mut Observation,
+    ) -> BTreeMap<String, i64> {
+        if list.is_read() {
+            self.poll.checks_fingerprint = Some(fingerprint.to_bytes());
+        }
+        let completeness = list.completeness();
+        let (mut items, mut jobs) = newest_checks(list.items, &self.head_sha);
+        let is_failed = |id: &str| {
+            items.iter().any(|it| it.external_id == id && it.status == CheckStatus::Failed)
+        };
+        jobs.retain(|id, _| is_failed(id));
+        items.extend(self.waiting.iter().cloned());
+        observation.checks = facet(items, completeness);
+        // The store would compute the roll-up from the checks, but that of the host counts.
+        if self.ci != Ci::Unknown {
+            observation.facts = PrFacts { ci: Some(self.ci), ..PrFacts::default() };
+        }
+        jobs
+    }
+
+    /// The host reports that there is no such pull request. It counts as missing and after some time
+    /// as unreachable, but never as closed: credentials that lost their access get the same answer.
+    fn record_missing(&mut self, now: Timestamp) {
         self.poll.failures += 1;
         let since = *self.poll.problem_since.get_or_insert(now);
-        let is_long = now.0.saturating_sub(since.0) >= STRIKES_MS;
-        self.poll.problem = if self.poll.failures >= STRIKES && is_long {
+        let is_long = now.0.saturating_sub(since.0) >= MISSES_MS;
+        self.poll.problem = if self.poll.failures >= MISSES && is_long {
             Problem::Unreachable
         } else {
             Problem::Missing
         };
     }
 
-    pub(crate) fn set_problem(&mut self, problem: Problem, now: Timestamp) {
+    fn set_problem(&mut self, problem: Problem, now: Timestamp) {
         if self.poll.problem != problem {
             self.poll.problem = problem;
             self.poll.problem_since = Some(now);
         }
     }
 
-    /// The clock of this machine was set back so far: everything is as long ago, and as soon, as it
-    /// was before.
-    pub(crate) fn clock_went_back(&mut self, by: i64) {
-        let PrPoll { changed_at, pushed_at, .. } = &mut self.poll;
-        let began = self.fetch.as_mut().map(|fetch| &mut fetch.began);
-        let seen = [self.polled_at.as_mut(), changed_at.as_mut(), pushed_at.as_mut(), began];
-        let dues = [&mut self.heartbeat_due, &mut self.full_due];
-        let dues = dues.into_iter().filter(|due| **due < NEVER);
-        for at in seen.into_iter().flatten().chain(dues) {
-            at.0 = at.0.saturating_sub(by);
-        }
-    }
-
-    /// It was seen: whatever was wrong is over.
-    pub(crate) fn clear_problem(&mut self) {
+    fn clear_problem(&mut self) {
         self.poll.failures = 0;
         self.poll.problem = Problem::None;
         self.poll.problem_since = None;
     }
 
-    /// Nothing that was read counts as read: the next look reads and writes all of it again.
-    pub(crate) fn forget(&mut self, due: Timestamp) {
-        self.slim = None;
-        self.meta = None;
-        self.seen = Seen::default();
-        self.fetch = None;
-        self.known_threads.clear();
-        self.provider_at = None;
-        let PrPoll {
-            metadata_fingerprint,
-            checks_fingerprint,
-            discussion_fingerprint,
-            threads_fingerprint,
-            ..
-        } = &mut self.poll;
-        (
-            *metadata_fingerprint,
-            *checks_fingerprint,
-            *discussion_fingerprint,
-            *threads_fingerprint,
-        ) = (None, None, None, None);
-        self.poll.confirmed_at = None;
-        self.heartbeat_due = due;
-        self.full_due = due;
+    /// The store rejects what the host reports, and will again, so it is polled rarely until it
+    /// changes.
+    pub(crate) fn record_rejection(&mut self, due: Timestamp, now: Timestamp) {
+        self.forget(due);
+        self.set_problem(Problem::Invalid, now);
     }
+
+    /// What was read counts as not read: the next poll reads and stores all of it again.
+    pub(crate) fn forget(&mut self, due: Timestamp) {
+        self.heartbeat = None;
+        self.metadata = None;
+        self.lists = ListFingerprints::default();
+        self.fetch = None;
+        self.provider_at = None;
+        self.forget_lists();
+        self.poll.metadata_fingerprint = None;
+        self.poll.confirmed_at = None;
+        self.schedule.set_both(due);
+    }
+
+    /// No list counts as stored.
+    fn forget_lists(&mut self) {
+        let PrPoll { checks_fingerprint, discussion_fingerprint, threads_fingerprint, .. } =
+            &mut self.poll;
+        (*checks_fingerprint, *discussion_fingerprint, *threads_fingerprint) = (None, None, None);
+        self.known_threads.clear();
+    }
+
+    /// The clock of this machine was set back: everything stays as long ago, and as soon, as before.
+    pub(crate) fn handle_clock_set_back(&mut self, by: i64) {
+        self.schedule.handle_clock_set_back(by);
+        let began_at = self.fetch.as_mut().map(|fetch| &mut fetch.began_at);
+        let PrPoll { changed_at, pushed_at, .. } = &mut self.poll;
+        for at in [changed_at.as_mut(), pushed_at.as_mut(), began_at].into_iter().flatten() {
+            at.0 = at.0.saturating_sub(by);
+        }
+    }
+}
+
+/// The fingerprint of the states of all threads, whatever their order.
+fn threads_fingerprint(states: &[ThreadState]) -> Fingerprint {
+    let mut sorted: Vec<_> = states.iter().collect();
+    sorted.sort();
+    Fingerprint::of(&sorted)
 }

@@ -1,67 +1,56 @@
-//! Storing what one answer taught, in one transaction: facts, what counts as read, and the state of
-//! the observer.
+//! What one answer changes in the store, written in one transaction: facts, which of them count as
+//! read, and the state of the observer. The writer thread gets plain values and returns plain values.
 
-use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-use ao_store::observation::{Comment, Completeness, Observation};
+use ao_store::observation::Observation;
 use ao_store::row::scm::{self, HostState, PrPoll, RefreshRequest, RepoState};
 use ao_store::row::{facet, project};
 use ao_store::{Applied, Delta, Outcome, PrId, Result, Tx, apply_observation};
 
-use crate::github::node::ThreadState;
-use crate::poll::detail_fetch::FetchedThread;
+use crate::poll::discussion::Discussion;
 
-/// What was read of the threads and comments of a pull request.
-#[derive(Debug, Clone)]
-pub(crate) struct Discussion {
-    /// The threads that are there, and their states.
-    pub(crate) states: Vec<ThreadState>,
-    /// Whether these are all.
-    pub(crate) threads: Completeness,
-    /// Those that were read.
-    pub(crate) bodies: BTreeMap<String, FetchedThread>,
-    /// The comments of the conversation, when they were read, and how completely.
-    pub(crate) comments: Option<(Completeness, Vec<Comment>)>,
-}
-
-/// What is to be stored of one pull request.
+/// What is to be stored of one tracked pull request.
 #[derive(Debug, Clone)]
 pub(crate) struct PrWrite {
-    /// The row; `None` for one that was just found.
-    pub(crate) pr: Option<PrId>,
+    pub(crate) pr: PrId,
     pub(crate) observation: Option<Observation>,
+    /// Threads and comments, which are combined with the stored ones in the transaction.
     pub(crate) discussion: Option<Discussion>,
+    /// Stored when nothing stored is newer than the observation.
     pub(crate) poll: PrPoll,
 }
 
 /// One thing to store.
 #[derive(Debug, Clone)]
 pub(crate) enum Write {
-    /// Facts about a pull request.
+    /// A pull request that was just found, and why it belongs to its session.
+    Found { observation: Box<Observation>, attribution: String },
+    /// A tracked pull request.
     Pr(Box<PrWrite>),
     /// What is known of a repository.
     Repo(RepoState),
-    /// A repository has another name now.
+    /// A repository was renamed or transferred.
     Renamed { old: String, new: String },
     /// The end of the log of a failed check.
     Log { pr: PrId, external_id: String, tail: String },
 }
 
-/// What one answer taught.
+/// What one answer changes.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBatch {
     pub(crate) writes: Vec<Write>,
     pub(crate) host: Option<HostState>,
-    pokes: Vec<RefreshRequest>,
+    /// Refresh requests that were answered.
+    pub(crate) served: Vec<RefreshRequest>,
 }
 
-/// What storing it did.
+/// What writing did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Rows of facts that were inserted, changed or deleted.
+    /// Rows of facts that were inserted, updated or deleted.
     pub rows_changed: u64,
-    /// Rows of facts that were the same.
+    /// Rows of facts that stayed as they were.
     pub rows_unchanged: u64,
     /// Pull requests that were not stored before.
     pub found: u64,
@@ -75,75 +64,68 @@ impl AddAssign for Written {
     }
 }
 
+impl Written {
+    fn add(&mut self, applied: &Applied) {
+        let Applied { checks, threads, reviews, comments, is_new, is_updated, .. } = applied;
+        for Delta { inserted, updated, deleted, unchanged } in [checks, threads, reviews, comments]
+        {
+            self.rows_changed += inserted + updated + deleted;
+            self.rows_unchanged += unchanged;
+        }
+        let is_changed = *is_new || *is_updated;
+        self.rows_changed += u64::from(is_changed);
+        self.rows_unchanged += u64::from(!is_changed);
+        self.found += u64::from(*is_new);
+    }
+}
+
+impl Write {
+    /// The tracked pull request that it is about.
+    pub(crate) fn pr(&self) -> Option<&PrId> {
+        match self {
+            Write::Pr(write) => Some(&write.pr),
+            Write::Log { pr, .. } => Some(pr),
+            Write::Found { .. } | Write::Repo(_) | Write::Renamed { .. } => None,
+        }
+    }
+
+    /// The repository whose listing it is from.
+    pub(crate) fn listed_repo(&self) -> Option<&str> {
+        match self {
+            Write::Found { observation, .. } => Some(&observation.pr.repo),
+            Write::Repo(state) => Some(&state.repo),
+            Write::Renamed { old, .. } => Some(old),
+            Write::Pr(_) | Write::Log { .. } => None,
+        }
+    }
+
+    /// What it is about, for people.
+    pub(crate) fn about(&self) -> String {
+        match self {
+            Write::Found { observation, .. } => observation.pr.to_string(),
+            Write::Pr(write) => write.pr.to_string(),
+            Write::Log { pr, .. } => pr.to_string(),
+            Write::Repo(RepoState { repo, .. }) | Write::Renamed { old: repo, .. } => repo.clone(),
+        }
+    }
+}
+
 impl WriteBatch {
     /// Whether there is nothing to store.
-    #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.host.is_none() && self.pokes.is_empty()
+        self.writes.is_empty() && self.host.is_none() && self.served.is_empty()
     }
 
-    pub(crate) fn forget_pokes(&mut self, pokes: Vec<RefreshRequest>) {
-        self.pokes = pokes;
-    }
-
-    pub(crate) fn prs(&self) -> impl Iterator<Item = &PrId> {
-        self.writes.iter().filter_map(|write| match write {
-            Write::Pr(write) => write.pr.as_ref(),
-            Write::Log { pr, .. } => Some(pr),
-            Write::Repo(_) | Write::Renamed { .. } => None,
-        })
-    }
-
-    /// The node ids of pull requests that were just found.
-    pub(crate) fn found(&self) -> impl Iterator<Item = &str> {
-        self.writes.iter().filter_map(|write| match write {
-            Write::Pr(write) if write.pr.is_none() => {
-                write.observation.as_ref().map(|found| found.node_id.as_str())
-            }
-            _ => None,
-        })
-    }
-
-    /// What it is about, in words.
-    pub(crate) fn about(&self) -> impl Iterator<Item = String> {
-        self.writes.iter().map(|write| match write {
-            Write::Pr(write) => match (&write.pr, &write.observation) {
-                (Some(pr), _) => pr.to_string(),
-                (None, found) => found.as_ref().map(|it| it.pr.to_string()).unwrap_or_default(),
-            },
-            Write::Log { pr, .. } => pr.to_string(),
-            Write::Repo(state) => state.repo.clone(),
-            Write::Renamed { old, .. } => old.clone(),
-        })
-    }
-
-    /// Whether a repository got another name.
-    pub(crate) fn renames(&self) -> bool {
-        self.writes.iter().any(|write| matches!(write, Write::Renamed { .. }))
-    }
-
-    /// The repositories that it is about, of which a pull request was found among others.
-    pub(crate) fn repos(&self) -> impl Iterator<Item = &str> {
-        self.writes.iter().filter_map(|write| match write {
-            Write::Repo(state) => Some(state.repo.as_str()),
-            Write::Renamed { old, .. } => Some(old),
-            Write::Pr(write) if write.pr.is_none() => {
-                write.observation.as_ref().map(|found| found.pr.repo.as_str())
-            }
-            Write::Pr(_) | Write::Log { .. } => None,
-        })
-    }
-
-    /// One batch for each thing, so that one that the store refuses does not keep back the others.
+    /// One batch for each write, so that one that the store rejects does not hold back the others.
     pub(crate) fn split(&self) -> Vec<WriteBatch> {
-        let rest =
-            WriteBatch { host: self.host.clone(), pokes: self.pokes.clone(), writes: Vec::new() };
+        let (host, served) = (self.host.clone(), self.served.clone());
+        let rest = WriteBatch { host, served, writes: Vec::new() };
         let each =
             |write: &Write| WriteBatch { writes: vec![write.clone()], ..WriteBatch::default() };
         self.writes.iter().map(each).chain([rest]).collect()
     }
 
-    /// Stores it.
+    /// Stores it; returns what that changed, and the pull requests of which something newer is stored.
     ///
     /// # Errors
     /// Those of the store; nothing is written then.
@@ -151,9 +133,14 @@ impl WriteBatch {
         let (mut written, mut outdated) = (Written::default(), Vec::new());
         for write in &self.writes {
             match write {
+                Write::Found { observation, attribution } => {
+                    let poll = PrPoll { attribution: attribution.clone(), ..PrPoll::default() };
+                    store_observation(tx, observation, &poll, &mut written)?;
+                }
                 Write::Pr(write) => {
-                    let is_newest = write_pr(tx, write, &mut written)?;
-                    outdated.extend(write.pr.clone().filter(|_| !is_newest));
+                    if !store_pr(tx, write, &mut written)? {
+                        outdated.push(write.pr.clone());
+                    }
                 }
                 Write::Repo(state) => {
                     scm::set_repo(tx, state)?;
@@ -166,7 +153,7 @@ impl WriteBatch {
                 }
             }
         }
-        scm::delete_refresh_requests(tx, &self.pokes)?;
+        scm::delete_refresh_requests(tx, &self.served)?;
         if let Some(state) = &self.host {
             scm::set_host(tx, state)?;
         }
@@ -174,59 +161,44 @@ impl WriteBatch {
     }
 }
 
-/// Says whether nothing that is stored is newer. Where something is, what was read does not count as
-/// read.
-fn write_pr(tx: &Tx<'_>, write: &PrWrite, written: &mut Written) -> Result<bool> {
+/// Returns whether nothing that is stored is newer.
+fn store_pr(tx: &Tx<'_>, write: &PrWrite, written: &mut Written) -> Result<bool> {
     let PrWrite { pr, observation, discussion, poll } = write;
     let Some(observation) = observation else {
-        return match pr {
-            Some(id) => scm::set_poll(tx, id, poll).map(|_| true),
-            None => Ok(true),
-        };
+        return scm::set_poll(tx, pr, poll).map(|_| true);
     };
-    let Some(applied) = observe(tx, pr.as_ref(), observation, discussion.as_ref())? else {
-        return Ok(false);
+    let Some(discussion) = discussion else {
+        return store_observation(tx, observation, poll, written);
     };
-    count(written, &applied);
+    let mut observation = observation.clone();
+    observation.threads = discussion.compose_threads(facet::threads(tx, pr)?);
+    observation.comments = discussion.compose_comments(facet::comments(tx, pr)?);
+    store_observation(tx, &observation, poll, written)
+}
+
+/// Applies one observation. When nothing that is stored is newer, it counts as read, which is what
+/// `poll` says. Returns whether that is so.
+fn store_observation(
+    tx: &Tx<'_>,
+    observation: &Observation,
+    poll: &PrPoll,
+    written: &mut Written,
+) -> Result<bool> {
+    let applied = match apply_observation(tx, observation)? {
+        Outcome::Applied(applied) => applied,
+        Outcome::Unattributed { pr, reason } => {
+            tracing::debug!(%pr, reason, "it no longer belongs to any session");
+            return Ok(false);
+        }
+        Outcome::Mismatched { pr, stored, observed } => {
+            tracing::warn!(%pr, stored, observed, "another pull request is stored at this location");
+            return Ok(false);
+        }
+    };
+    written.add(&applied);
     let is_newest = applied.stale.is_empty();
     if is_newest {
         scm::set_poll(tx, &applied.pr, poll)?;
     }
     Ok(is_newest)
-}
-
-/// Applies one observation; `None` when it is about no pull request that is stored.
-fn observe(
-    tx: &Tx<'_>,
-    pr: Option<&PrId>,
-    observation: &Observation,
-    discussion: Option<&Discussion>,
-) -> Result<Option<Applied>> {
-    let mut observation = observation.clone();
-    if let (Some(pr), Some(discussion)) = (pr, discussion) {
-        let (threads, comments) = (facet::threads(tx, pr)?, facet::comments(tx, pr)?);
-        (observation.threads, observation.comments) = discussion.compose(threads, comments);
-    }
-    match apply_observation(tx, &observation)? {
-        Outcome::Applied(applied) => Ok(Some(applied)),
-        Outcome::Unattributed { pr, reason } => {
-            tracing::debug!(%pr, reason, "it belongs to no session any more");
-            Ok(None)
-        }
-        Outcome::Mismatched { pr, stored, observed } => {
-            tracing::warn!(%pr, stored, observed, "another pull request is stored at this location");
-            Ok(None)
-        }
-    }
-}
-
-fn count(written: &mut Written, applied: &Applied) {
-    let Applied { checks, threads, reviews, comments, is_new, is_updated, .. } = applied;
-    for Delta { inserted, updated, deleted, unchanged } in [checks, threads, reviews, comments] {
-        written.rows_changed += inserted + updated + deleted;
-        written.rows_unchanged += unchanged;
-    }
-    written.rows_changed += u64::from(*is_new) + u64::from(*is_updated && !is_new);
-    written.rows_unchanged += u64::from(!is_new && !is_updated);
-    written.found += u64::from(*is_new);
 }

@@ -1,0 +1,485 @@
+//! The observer of one host with one credential, without any I/O: it decides what to send next and
+//! records what came back. The time is an argument, so a test runs years in a second.
+//!
+//! What it guarantees:
+//!
+//! * One request is in flight at a time.
+//! * A failed, truncated or partial answer never becomes a fact, and deletes nothing.
+//! * What counts as read is stored with what was read, in one transaction; when that fails, it is
+//!   read again.
+
+use ao_store::row::scm::{
+    Credential, HostState, PrPoll, Problem, RefreshRequest, RepoState, SubjectPr,
+};
+use ao_store::{PrId, Timestamp};
+
+use crate::github::answer::GraphqlAnswer;
+use crate::github::call::{Answer, Call, Reply};
+use crate::github::classify::{self, Signal};
+use crate::github::query::{self, Dialect, Level, Listing, PollQuery};
+use crate::poll::batch_size::BatchSizes;
+use crate::poll::clock::Clock;
+use crate::poll::config::Config;
+use crate::poll::credentials::{CredentialLookup, Credentials};
+use crate::poll::host_record::{HostRecord, SavedState};
+use crate::poll::log_queue::{LogJob, LogQueue};
+use crate::poll::rate_limiter::{RESERVE_OF_APP, RESERVE_OF_USER, RateLimiter, Resource};
+use crate::poll::repo_listing::ListTarget;
+use crate::poll::report::Report;
+use crate::poll::request::{self, InFlight, Kind, Query, Step};
+use crate::poll::schedule::{AnswerContext, NEVER};
+use crate::poll::totals::Totals;
+use crate::poll::tracked_prs::poll_points;
+use crate::poll::tracker::Tracker;
+use crate::poll::write_batch::{WriteBatch, Written};
+
+/// Pages that have waited this long are requested before the next poll.
+const DETAIL_PATIENCE_MS: i64 = 5_000;
+
+/// The host refuses a query that costs more.
+const COST_MAX: i64 = 5_000;
+
+/// The observer of one host.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    host: String,
+    config: Config,
+    clock: Clock,
+    limiter: RateLimiter,
+    credentials: Credentials,
+    dialect: Dialect,
+    sizes: BatchSizes,
+    tracker: Tracker,
+    in_flight: Option<InFlight>,
+    pub(crate) totals: Totals,
+    /// Whether pages were requested since the last poll.
+    has_requested_pages: bool,
+    skips_slow_start: bool,
+    record: HostRecord,
+    rng: fastrand::Rng,
+}
+
+impl Engine {
+    /// The observer of a host, with what is stored of it. `seed` determines its jitter.
+    pub(crate) fn new(
+        config: Config,
+        stored: HostState,
+        repos: Vec<RepoState>,
+        seed: u64,
+    ) -> Engine {
+        let saved = SavedState::read(&stored.memory);
+        Engine {
+            host: stored.host.clone(),
+            config,
+            clock: Clock::new(stored.updated_at),
+            limiter: RateLimiter::new(&config, seed, saved.limiter),
+            credentials: Credentials::new(&stored.host, saved.fingerprint),
+            dialect: saved.dialect,
+            sizes: saved.sizes,
+            tracker: Tracker::new(&stored.host, repos),
+            in_flight: None,
+            totals: Totals::default(),
+            has_requested_pages: false,
+            skips_slow_start: false,
+            record: HostRecord { stored },
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Everything is read as soon as the limits allow, for a run that ends when all was read.
+    pub(crate) fn poll_now(&mut self) {
+        self.skips_slow_start = true;
+    }
+
+    /// Takes over what is to be observed. What is known of a pull request that stays is kept.
+    pub(crate) fn set_subjects(
+        &mut self,
+        prs: &[(SubjectPr, PrPoll)],
+        targets: Vec<ListTarget>,
+        now: Timestamp,
+    ) {
+        // At the start all pull requests are new, and their polls are spread over one interval.
+        let is_spread = self.clock.began_at.is_none() && !self.skips_slow_start;
+        let (size, interval) = (self.sizes.full.get().max(1), self.config.interval_ms());
+        let slots = prs.len().div_ceil(size).max(1);
+        let first_due = |index: usize| {
+            let slot = if is_spread { index / size } else { 0 };
+            let [slot, slots] = [slot, slots].map(|it| i64::try_from(it).unwrap_or(1));
+            Timestamp(now.0 + interval * slot / slots)
+        };
+        self.tracker.set_subjects(prs, targets, first_due, now);
+        self.clock.began_at.get_or_insert(now);
+    }
+
+    /// Takes over which refresh requests are stored.
+    pub(crate) fn set_refresh_requests(&mut self, stored: Vec<RefreshRequest>, now: Timestamp) {
+        let noticed_at = self.clock.newest(now);
+        self.tracker.set_refresh_requests(stored, self.skips_slow_start, noticed_at, now);
+    }
+
+    /// Records what a lookup of credentials found.
+    pub(crate) fn record_credentials(&mut self, lookup: CredentialLookup, now: Timestamp) {
+        if self.credentials.record_lookup(lookup, now) {
+            self.limiter.reset_budgets();
+            // Other pull requests may belong to another person.
+            self.tracker.listings.iter_mut().for_each(|listing| listing.state.watermark = None);
+        }
+    }
+
+    /// What to do now. Nothing is in flight when this is called.
+    pub(crate) fn next(&mut self, now: Timestamp) -> Step {
+        if let Some(by) = self.clock.step(now) {
+            self.handle_clock_set_back(by);
+        }
+        let Credentials { has_token, lookup_at, .. } = self.credentials;
+        if !has_token {
+            return if now >= lookup_at { Step::FindCredentials } else { Step::Wait(lookup_at) };
+        }
+        let slow_start = self.clock.slow_start_until(self.config.interval_ms(), now);
+        if let Some(until) = slow_start.filter(|_| !self.skips_slow_start) {
+            return Step::Wait(until);
+        }
+        let oldest = self.tracker.prs.oldest_fetch();
+        let is_late = oldest.is_some_and(|at| now.0.saturating_sub(at.0) >= DETAIL_PATIENCE_MS);
+        let mut order = [Engine::next_poll, Engine::next_detail, Engine::next_log];
+        if is_late && !self.has_requested_pages {
+            order.swap(0, 1);
+        }
+        let mut earliest = self.tracker.next_due(now).unwrap_or(NEVER);
+        for plan in order {
+            match plan(self, now) {
+                Some(Step::Wait(until)) => earliest = earliest.min(until),
+                Some(step) => return step,
+                None => {}
+            }
+        }
+        Step::Wait(earliest.max(Timestamp(now.0 + 1)))
+    }
+
+    /// Whether something could be done now if the limits allowed it, or failed and is repeated.
+    pub(crate) fn has_work(&self, now: Timestamp) -> bool {
+        self.credentials.state != Credential::Missing && self.tracker.has_work(now)
+    }
+
+    /// A clock that was set back must not put everything off.
+    fn handle_clock_set_back(&mut self, by: i64) {
+        self.limiter.handle_clock_set_back(by);
+        self.tracker.handle_clock_set_back(by);
+        self.credentials.lookup_at.0 = self.credentials.lookup_at.0.saturating_sub(by);
+    }
+
+    fn next_poll(&mut self, now: Timestamp) -> Option<Step> {
+        let level = self.tracker.due_level(now)?;
+        let interval = self.config.interval_ms();
+        let size = match level {
+            Level::Heartbeat => self.sizes.heartbeat.get(),
+            Level::Full => self.sizes.full.get(),
+        };
+        let due = self.tracker.prs.due(level, size, interval, now);
+        let listings = self.tracker.listings.due(interval, now);
+        let cost = poll_points(level, due.len(), listings.len());
+        if let Some(until) = self.limiter.wait_until(Resource::Graphql, cost, now) {
+            return Some(Step::Wait(until));
+        }
+        match level {
+            Level::Heartbeat => self.totals.heartbeat_polls += 1,
+            Level::Full => self.totals.full_polls += 1,
+        }
+        self.has_requested_pages = false;
+        Some(self.send_poll(level, due, listings, now))
+    }
+
+    fn send_poll(
+        &mut self,
+        level: Level,
+        due: Vec<PrId>,
+        listings: Vec<(String, Listing)>,
+        now: Timestamp,
+    ) -> Step {
+        let mut look = PollQuery::default();
+        let (mut prs, mut located) = (Vec::new(), Vec::new());
+        for id in due {
+            let Some(pr) = self.tracker.prs.get(&id) else { continue };
+            if pr.node_id.is_empty() {
+                look.places.push((pr.location.repo.clone(), pr.location.number));
+                located.push(id);
+            } else {
+                look.ids.push(pr.node_id.clone());
+                prs.push(id);
+            }
+        }
+        look.listings = listings.iter().map(|(_, listing)| listing.clone()).collect();
+        let by_node = prs.len();
+        prs.append(&mut located);
+        let call = request::graphql(query::poll(level, self.dialect, &look));
+        let query = Query::Poll { level, prs, by_node, listings };
+        self.send(Kind::Query(query), call, Resource::Graphql, now)
+    }
+
+    fn next_detail(&mut self, now: Timestamp) -> Option<Step> {
+        self.tracker.prs.oldest_fetch()?;
+        if let Some(until) = self.limiter.wait_until(Resource::Graphql, 1, now) {
+            return Some(Step::Wait(until));
+        }
+        let pages = self.tracker.prs.take_pages(self.sizes.detail.get(), now);
+        let asks: Vec<_> = pages.iter().map(|(_, page)| page.ask.clone()).collect();
+        let call = request::graphql(query::detail(self.dialect, &asks));
+        self.totals.detail_requests += 1;
+        self.has_requested_pages = true;
+        let query = Kind::Query(Query::Detail { pages });
+        Some(self.send(query, call, Resource::Graphql, now))
+    }
+
+    fn next_log(&mut self, now: Timestamp) -> Option<Step> {
+        if self.tracker.logs.is_empty() {
+            return None;
+        }
+        if let Some(until) = self.limiter.wait_until(Resource::Rest, 1, now) {
+            return Some(Step::Wait(until));
+        }
+        let log = self.tracker.logs.pop()?;
+        self.totals.rest_requests += 1;
+        let call = request::job_log(&log);
+        Some(self.send(Kind::Log(log), call, Resource::Rest, now))
+    }
+
+    fn send(&mut self, kind: Kind, call: Call, resource: Resource, now: Timestamp) -> Step {
+        self.limiter.record_sent(resource, now);
+        self.totals.requests += 1;
+        self.in_flight = Some(InFlight { as_of: self.clock.record_sent(now), kind });
+        Step::Send(call)
+    }
+
+    /// By how much intervals are multiplied so that the budget lasts.
+    fn stretch(&self, now: Timestamp) -> f64 {
+        let points = self.tracker.prs.points_per_hour(&self.sizes, self.config.interval_ms(), now);
+        self.limiter.stretch(points, now)
+    }
+
+    /// Records what came of the request in flight; returns what is to be stored.
+    pub(crate) fn receive(&mut self, reply: &Reply, now: Timestamp) -> WriteBatch {
+        let mut batch = WriteBatch::default();
+        let Some(InFlight { as_of, kind }) = self.in_flight.take() else { return batch };
+        if let Reply::Failed(failure) = reply {
+            tracing::debug!(host = self.host, ?failure, "a request failed");
+        }
+        let (interval_ms, stretch) = (self.config.interval_ms(), self.stretch(now));
+        let context = AnswerContext { as_of, now, interval_ms, stretch };
+        match (kind, reply) {
+            (Kind::Log(log), reply) => self.record_log(log, reply, now, &mut batch),
+            (Kind::Query(query), Reply::Failed(failure)) => {
+                self.record_lost(query, classify::failure(failure), context, &mut batch);
+            }
+            (Kind::Query(query), Reply::Answer(answer)) => {
+                self.record_answer(query, answer, context, &mut batch);
+            }
+        }
+        batch.served = self.tracker.take_answered_requests();
+        batch.host = self.host_state(now);
+        batch
+    }
+
+    fn record_answer(
+        &mut self,
+        query: Query,
+        answer: &Answer,
+        mut context: AnswerContext,
+        batch: &mut WriteBatch,
+    ) {
+        let now = context.now;
+        let answered = GraphqlAnswer::read(&answer.body);
+        let signal = classify::graphql(answer, answered.as_ref());
+        let rate = answered.as_ref().and_then(|it| it.rate.as_ref());
+        self.limiter.record_budget(Resource::Graphql, &answer.headers, rate, now);
+        self.totals.points += rate.map_or(1, |rate| rate.cost.clamp(0, COST_MAX).unsigned_abs());
+        if answered.as_ref().is_some_and(|answered| self.adapt_dialect(answered)) {
+            return self.tracker.put_back(query, false, context, batch);
+        }
+        // With `Heavy` a part of the data may be there, and is read.
+        let is_readable = matches!(signal, Signal::Fine | Signal::Heavy);
+        let Some(answered) = answered.filter(|it| it.has_data && is_readable) else {
+            return self.record_lost(query, signal, context, batch);
+        };
+        self.credentials.record_acceptance(answered.viewer.clone(), now);
+        if let Some(viewer) = &self.credentials.viewer {
+            let is_app = viewer.is("Bot");
+            self.limiter.reserve = if is_app { RESERVE_OF_APP } else { RESERVE_OF_USER };
+        }
+        if signal == Signal::Fine {
+            let latency = i64::try_from(answer.latency.as_millis()).unwrap_or(i64::MAX);
+            self.sizes.of(&query).record_answer(latency, now);
+        } else {
+            self.sizes.of(&query).record_failure(now);
+            self.totals.failures += 1;
+        }
+        self.limiter.record_response(Resource::Graphql, signal, now);
+        match query {
+            Query::Poll { level, prs, by_node, listings } => {
+                // What was found comes first: a session of which one pull request has ended is not
+                // complete while another one is open.
+                let person = self.credentials.person();
+                self.tracker.record_listings(&listings, &answered, person, context, batch);
+                context.stretch *= 0.9 + 0.2 * self.rng.f64();
+                let prs = prs.split_at(by_node);
+                let totals = &mut self.totals;
+                self.tracker.record_polls(level, prs, &answered, context, totals, batch);
+            }
+            Query::Detail { pages } => {
+                self.tracker.record_details(pages, &answered, context, &mut self.totals, batch);
+            }
+        }
+    }
+
+    /// Whether the host has an older schema, which lacks something that was requested; from then on
+    /// the query is another one.
+    fn adapt_dialect(&mut self, answered: &GraphqlAnswer<'_>) -> bool {
+        let lacks = |message: &str| {
+            message.contains("statusCheckRollup") && message.contains("doesn't exist on type")
+        };
+        let is_lacking = answered.errors.iter().any(|error| lacks(&error.message));
+        if answered.has_data || !is_lacking || self.dialect != Dialect::Current {
+            return false;
+        }
+        self.dialect = Dialect::RollupOfCommits;
+        tracing::info!(
+            host = self.host,
+            "an older server: the roll-up of checks is read at commits"
+        );
+        true
+    }
+
+    fn record_log(&mut self, log: LogJob, reply: &Reply, now: Timestamp, batch: &mut WriteBatch) {
+        let (signal, body) = match reply {
+            Reply::Failed(failure) => (classify::failure(failure), &[][..]),
+            Reply::Answer(answer) => {
+                self.limiter.record_budget(Resource::Rest, &answer.headers, None, now);
+                (classify::rest(answer), &answer.body[..])
+            }
+        };
+        self.limiter.record_response(Resource::Rest, signal, now);
+        match signal {
+            Signal::Unauthorized => self.credentials.record_refusal(now),
+            Signal::Heavy | Signal::Down => self.totals.failures += 1,
+            _ => {}
+        }
+        batch.writes.extend(self.tracker.logs.record_answer(log, signal, body));
+    }
+
+    /// Nothing came of a query: it is repeated as soon as the limits allow.
+    fn record_lost(
+        &mut self,
+        query: Query,
+        signal: Signal,
+        context: AnswerContext,
+        batch: &mut WriteBatch,
+    ) {
+        let now = context.now;
+        self.totals.failures += 1;
+        let signal = match signal {
+            // When that is the whole answer, it is about the host and not about one thing.
+            Signal::Forbidden | Signal::Missing | Signal::Fine => Signal::Down,
+            other => other,
+        };
+        let is_single = matches!(&query, Query::Poll { prs, .. } if prs.len() <= 1);
+        if signal == Signal::Heavy && !is_single {
+            self.sizes.of(&query).record_failure(now);
+        }
+        let is_own = match query {
+            // A smaller request may succeed; one page alone will not.
+            Query::Detail { .. } => signal == Signal::Heavy && self.sizes.detail.get() == 1,
+            // After a good answer a failure is about what was requested; after another failure it is
+            // about the host.
+            Query::Poll { .. } => {
+                matches!(signal, Signal::Heavy | Signal::Down) && self.limiter.state.failures == 0
+            }
+        };
+        self.limiter.record_response(Resource::Graphql, signal, now);
+        if signal == Signal::Unauthorized {
+            self.credentials.record_refusal(now);
+        }
+        let context = AnswerContext { as_of: now, ..context };
+        self.tracker.put_back(query, is_own, context, batch);
+    }
+
+    /// The logs that wait to be read.
+    pub(crate) fn logs(&mut self) -> &mut LogQueue {
+        &mut self.tracker.logs
+    }
+
+    /// The store has something newer about a pull request.
+    pub(crate) fn record_outdated(&mut self, pr: &PrId, now: Timestamp) {
+        self.tracker.forget(pr, Timestamp(now.0 + 4 * self.config.interval_ms()));
+    }
+
+    /// The store rejected a batch and will again.
+    pub(crate) fn record_rejection(&mut self, batch: &WriteBatch, now: Timestamp) {
+        let due = Timestamp(now.0 + 20 * self.config.interval_ms());
+        self.tracker.record_rejection(batch, due, now);
+    }
+
+    /// The store could not write a batch now.
+    pub(crate) fn record_write_failure(&mut self, batch: &WriteBatch, now: Timestamp) {
+        self.tracker.forget_batch(batch, Timestamp(now.0 + self.config.interval_ms()));
+        self.record.invalidate();
+        self.totals.failed_writes += 1;
+    }
+
+    /// The state of the host, when it is to be stored.
+    pub(crate) fn host_state(&mut self, now: Timestamp) -> Option<HostState> {
+        let backoff = self.limiter.shown_backoff(now);
+        let graphql = self.limiter.state.graphql;
+        let saved = SavedState {
+            fingerprint: self.credentials.fingerprint.clone(),
+            limiter: self.limiter.state,
+            sizes: self.sizes,
+            dialect: self.dialect,
+        };
+        let viewer = self.credentials.viewer.as_ref();
+        let state = HostState {
+            host: self.host.clone(),
+            credential: self.credentials.state,
+            source: self.credentials.source.clone(),
+            login: viewer.and_then(|viewer| viewer.login.clone()).unwrap_or_default(),
+            since: Some(self.credentials.since).filter(|since| since.0 > 0),
+            quota: graphql.limit,
+            remaining: graphql.left(now),
+            reset_at: graphql.limit.map(|_| Timestamp(graphql.reset_at)),
+            blocked_until: backoff.map(|backoff| Timestamp(backoff.until)),
+            reason: backoff.map(|backoff| backoff.reason.as_str().to_owned()).unwrap_or_default(),
+            fresh_at: self.fresh_at(),
+            memory: saved.to_text(),
+            updated_at: now,
+        };
+        self.record.update(state, now)
+    }
+
+    /// When every pull request that can be read had been polled last.
+    fn fresh_at(&self) -> Option<Timestamp> {
+        let stored = self.record.stored.fresh_at;
+        match self.tracker.prs.oldest_poll() {
+            Some(Timestamp(0)) => stored,
+            Some(at) => Some(at),
+            None => self.clock.last_step.filter(|_| self.totals.requests > 0).or(stored),
+        }
+    }
+
+    /// The state as it is shown.
+    pub(crate) fn report(&self, written: Written, now: Timestamp) -> Report {
+        let open = || self.tracker.prs.open();
+        let interval = self.config.interval_ms();
+        let graphql = self.limiter.state.graphql;
+        let backoff = self.limiter.shown_backoff(now);
+        Report {
+            host: self.host.clone(),
+            credential: self.credentials.state,
+            source: self.credentials.source.clone(),
+            totals: self.totals,
+            written,
+            tracked: open().count(),
+            fresh: open().filter(|pr| pr.is_fresh(interval, now)).count(),
+            problems: open().filter(|pr| pr.poll.problem != Problem::None).count(),
+            budget: graphql.limit.zip(graphql.left(now)),
+            backoff: backoff.map(|it| (it.reason, Timestamp(it.until))),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The tracked pull requests of one host: which of them one request polls, and which of their pages
+//! one request reads.
+//!
+//! A heartbeat query costs one point whether it polls one pull request or a hundred, so it includes
+//! those that would be due soon anyway.
+
+use std::collections::BTreeMap;
+
+use ao_store::row::scm::{PrPoll, Problem, SubjectPr};
+use ao_store::{PrId, Timestamp};
+
+use crate::github::query::Level;
+use crate::poll::batch_size::BatchSizes;
+use crate::poll::detail_fetch::{DetailFetch, PageRequest};
+use crate::poll::schedule::NEVER;
+use crate::poll::tier::{self, Tier};
+use crate::poll::tracked_pr::TrackedPr;
+
+/// Maximum number of nodes that one detail request asks for: with more the host aborts it.
+const DETAIL_NODES: i64 = 500;
+
+/// Refresh requests come in bursts; a poll waits for the rest of one.
+pub(crate) const DEBOUNCE_MS: i64 = 2_500;
+
+/// The tracked pull requests of one host.
+#[derive(Debug, Default)]
+pub(crate) struct TrackedPrs {
+    by_id: BTreeMap<PrId, TrackedPr>,
+    by_node: BTreeMap<String, PrId>,
+}
+
+impl TrackedPrs {
+    /// Takes over which pull requests are tracked. What is known of one that stays is kept; for the
+    /// others, `first_due` is given their position.
+    pub(crate) fn update(
+        &mut self,
+        subjects: &[(SubjectPr, PrPoll)],
+        first_due: impl Fn(usize) -> Timestamp,
+        now: Timestamp,
+    ) {
+        let mut known = std::mem::take(&mut self.by_id);
+        for (index, (subject, poll)) in subjects.iter().enumerate() {
+            let id = &subject.pr.id;
+            let tracked = match known.remove(id) {
+                Some(mut tracked) => {
+                    tracked.adopt(&subject.pr, subject.is_session_live);
+                    tracked
+                }
+                None => TrackedPr::new(subject, poll.clone(), first_due(index), now),
+            };
+            self.by_id.insert(id.clone(), tracked);
+        }
+        let of_node = |pr: &TrackedPr| (pr.node_id.clone(), pr.id.clone());
+        self.by_node = self.iter().filter(|pr| !pr.node_id.is_empty()).map(of_node).collect();
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &TrackedPr> {
+        self.by_id.values()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut TrackedPr> {
+        self.by_id.values_mut()
+    }
+
+    pub(crate) fn get(&self, id: &PrId) -> Option<&TrackedPr> {
+        self.by_id.get(id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: &PrId) -> Option<&mut TrackedPr> {
+        self.by_id.get_mut(id)
+    }
+
+    pub(crate) fn at(&self, repo: &str, number: i64) -> Option<&TrackedPr> {
+        self.iter().find(|pr| pr.is_at(repo, number))
+    }
+
+    pub(crate) fn at_mut(&mut self, repo: &str, number: i64) -> Option<&mut TrackedPr> {
+        self.iter_mut().find(|pr| pr.is_at(repo, number))
+    }
+
+    /// The pull request with this node id, else the one at this location.
+    pub(crate) fn listed_mut(
+        &mut self,
+        node_id: &str,
+        repo: &str,
+        number: i64,
+    ) -> Option<&mut TrackedPr> {
+        match self.by_node.get(node_id) {
+            Some(id) => self.by_id.get_mut(id),
+            None => self.at_mut(repo, number),
+        }
+    }
+
+    /// A poll may have reported a node id for the first time.
+    pub(crate) fn index_node(&mut self, id: &PrId) {
+        if let Some(pr) = self.by_id.get(id).filter(|pr| !pr.node_id.is_empty()) {
+            self.by_node.insert(pr.node_id.clone(), id.clone());
+        }
+    }
+
+    /// The open pull requests, and those that ended and were not read to their end since.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &TrackedPr> {
+        self.iter().filter(|pr| !pr.is_done())
+    }
+
+    /// The pull requests of one poll: those that are due, the most overdue first, then those that
+    /// would be due within half of their interval, as far as they do not make the poll dearer. One
+    /// whose polls fail again and again is polled alone.
+    pub(crate) fn due(
+        &self,
+        level: Level,
+        size: usize,
+        interval_ms: i64,
+        now: Timestamp,
+    ) -> Vec<PrId> {
+        let candidate = |pr: &'_ TrackedPr| {
+            let (heartbeat, full) = tier::intervals(pr.tier(now), interval_ms);
+            let every = if level == Level::Full { full } else { heartbeat };
+            let at = pr.schedule.due_at(level);
+            // One that ended, or was polled a moment ago, is not polled early.
+            let may_be_early = pr.tier(now) != Tier::Done
+                && pr.schedule.polled_at.is_none_or(|at| now.0 - at.0 >= DEBOUNCE_MS);
+            let is_soon = may_be_early && at.0 <= now.0.saturating_add(every / 2);
+            (at <= now || is_soon).then(|| (at, pr.id.clone(), pr.schedule.is_isolated(level)))
+        };
+        let mut due: Vec<_> = self.iter().filter_map(candidate).collect();
+        due.sort();
+        if let Some((at, id, true)) = due.first()
+            && *at <= now
+        {
+            return vec![id.clone()];
+        }
+        due.retain(|(_, _, is_isolated)| !is_isolated);
+        let needed = due.iter().filter(|(at, ..)| *at <= now).count().min(size);
+        let cost = poll_points(level, needed, 0);
+        let free = (needed..=size).rev().find(|count| poll_points(level, *count, 0) == cost);
+        due.into_iter().take(free.unwrap_or(needed)).map(|(_, id, _)| id).collect()
+    }
+
+    /// Since when the oldest fetch waits that has pages to request.
+    pub(crate) fn oldest_fetch(&self) -> Option<Timestamp> {
+        self.waiting_fetches().map(|(_, fetch)| fetch.began_at).min()
+    }
+
+    fn waiting_fetches(&self) -> impl Iterator<Item = (&TrackedPr, &DetailFetch)> {
+        let fetches = self.iter().filter_map(|pr| Some((pr, pr.fetch.as_ref()?)));
+        fetches.filter(|(_, fetch)| !fetch.pages.is_empty())
+    }
+
+    /// Takes up to `max` pages for one detail request, those of the most urgent pull requests first.
+    pub(crate) fn take_pages(&mut self, max: usize, now: Timestamp) -> Vec<(PrId, PageRequest)> {
+        let mut waiting: Vec<_> = self
+            .waiting_fetches()
+            .map(|(pr, fetch)| (pr.tier(now), fetch.began_at, pr.id.clone()))
+            .collect();
+        waiting.sort();
+        let (mut pages, mut nodes) = (Vec::new(), 0);
+        for (_, _, id) in waiting {
+            let Some(fetch) = self.get_mut(&id).and_then(|pr| pr.fetch.as_mut()) else { continue };
+            while let Some(weight) = fetch.pages.front().map(|page| page.weight) {
+                let is_full = pages.len() >= max || nodes + weight > DETAIL_NODES;
+                if is_full && !pages.is_empty() {
+                    break;
+                }
+                nodes += weight;
+                pages.extend(fetch.take_page().map(|page| (id.clone(), page)));
+            }
+        }
+        pages
+    }
+
+    /// The points per hour that the planned polls cost.
+    #[expect(clippy::cast_precision_loss, reason = "a number of pull requests")]
+    pub(crate) fn points_per_hour(
+        &self,
+        sizes: &BatchSizes,
+        interval_ms: i64,
+        now: Timestamp,
+    ) -> f64 {
+        let per_hour = |every: i64| 3_600_000.0 / every as f64;
+        let (mut points, mut polls) = (0.0, 0.0_f64);
+        for pr in self.iter().filter(|pr| pr.schedule.due() < NEVER) {
+            let (heartbeat, full) = tier::intervals(pr.tier(now), interval_ms);
+            polls = polls.max(per_hour(heartbeat));
+            points += per_hour(heartbeat) / sizes.heartbeat.usual() as f64
+                + 2.0 * per_hour(full) / sizes.full.usual() as f64;
+        }
+        // However few pull requests there are, a poll costs a point.
+        points.max(polls)
+    }
+
+    /// The oldest of the last polls of all open pull requests that can be read; `None` without any,
+    /// zero when one was never polled.
+    pub(crate) fn oldest_poll(&self) -> Option<Timestamp> {
+        let readable = self.open().filter(|pr| pr.poll.problem == Problem::None);
+        readable.map(|pr| pr.schedule.polled_at.unwrap_or(Timestamp(0))).min()
+    }
+}
+
+/// The points of a poll by GitHub's published formula: its connections divided by a hundred, at least
+/// one.
+pub(crate) fn poll_points(level: Level, prs: usize, listings: usize) -> i64 {
+    let each = match level {
+        Level::Heartbeat => 0,
+        Level::Full => 4,
+    };
+    let connections = i64::try_from(each * prs + listings).unwrap_or(i64::MAX);
+    ((connections + 50) / 100).max(1)
+}

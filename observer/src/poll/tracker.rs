@@ -1,0 +1,379 @@
+//! What is observed at one host: its tracked pull requests, the repositories whose open pull requests
+//! are listed, the logs to read, and the requests to refresh one of these now. It records what answers
+//! say about them and knows what is due; whether anything may be sent is not its concern.
+
+use std::collections::BTreeMap;
+
+use ao_store::observation::Observation;
+use ao_store::row::scm::{Access, PrPoll, Problem, RefreshRequest, RepoState, SubjectPr};
+use ao_store::{PrId, PrRef, Timestamp};
+
+use crate::github::answer::{Found, GraphqlAnswer};
+use crate::github::node::{Actor, ListedRepo, PartNode, PrNode};
+use crate::github::query::{Level, Listing};
+use crate::poll::attribution::{self, Head};
+use crate::poll::detail_fetch::PageRequest;
+use crate::poll::log_queue::LogQueue;
+use crate::poll::refresh_requests::RefreshRequests;
+use crate::poll::repo_listing::{ListTarget, RepoListing};
+use crate::poll::repo_listings::RepoListings;
+use crate::poll::request::Query;
+use crate::poll::schedule::{AnswerContext, retry_at};
+use crate::poll::tier;
+use crate::poll::totals::Totals;
+use crate::poll::tracked_pr::TrackedPr;
+use crate::poll::tracked_prs::{DEBOUNCE_MS, TrackedPrs};
+use crate::poll::write_batch::{Write, WriteBatch};
+
+/// A request that fails by itself is repeated this often by a run that ends when everything was read.
+const TRIES: u32 = 3;
+
+/// A pull request that was found and rejected by the store is not found again for this long.
+const REJECTED_MS: i64 = 6 * 3_600_000;
+
+/// What is observed at one host.
+#[derive(Debug)]
+pub(crate) struct Tracker {
+    host: String,
+    pub(crate) prs: TrackedPrs,
+    pub(crate) listings: RepoListings,
+    pub(crate) logs: LogQueue,
+    requests: RefreshRequests,
+    /// Node ids of pull requests that the store rejected, and until when they are ignored.
+    rejected: BTreeMap<String, Timestamp>,
+    has_warned_of_checks: bool,
+}
+
+impl Tracker {
+    /// Tracks nothing yet; `repos` is what is stored of repositories.
+    pub(crate) fn new(host: &str, repos: Vec<RepoState>) -> Tracker {
+        Tracker {
+            host: host.to_owned(),
+            prs: TrackedPrs::default(),
+            listings: RepoListings::new(repos),
+            logs: LogQueue::default(),
+            requests: RefreshRequests::default(),
+            rejected: BTreeMap::new(),
+            has_warned_of_checks: false,
+        }
+    }
+
+    /// Takes over what is to be observed. What is known of a pull request that stays is kept;
+    /// `first_due` is given the position of each of the others.
+    pub(crate) fn set_subjects(
+        &mut self,
+        prs: &[(SubjectPr, PrPoll)],
+        targets: Vec<ListTarget>,
+        first_due: impl Fn(usize) -> Timestamp,
+        now: Timestamp,
+    ) {
+        self.prs.update(prs, first_due, now);
+        for pr in self.prs.iter_mut().filter(|pr| pr.is_terminal()) {
+            // What has ended is not polled, so nothing else would notice that its repository was
+            // renamed.
+            let is_renamed = |it: &RepoListing| !it.name().eq_ignore_ascii_case(&pr.location.repo);
+            let listing = self.listings.get(&pr.location.repo);
+            if pr.poll.problem == Problem::None && listing.is_some_and(is_renamed) {
+                pr.schedule.heartbeat_due = pr.schedule.heartbeat_due.min(now);
+            }
+        }
+        self.logs.retain(|pr| self.prs.get(pr).is_some());
+        self.listings.set_targets(&self.host, targets, now);
+    }
+
+    /// Takes over which refresh requests are stored: for pull requests, or for the listings of
+    /// repositories. `noticed_at` is now on the time line of requests.
+    pub(crate) fn set_refresh_requests(
+        &mut self,
+        stored: Vec<RefreshRequest>,
+        is_urgent: bool,
+        noticed_at: Timestamp,
+        now: Timestamp,
+    ) {
+        let due = Timestamp(now.0 + if is_urgent { 0 } else { DEBOUNCE_MS });
+        // A burst of requests brings a poll forward once, not with each of them.
+        for request in self.requests.update(stored, noticed_at) {
+            if let Some(pr) = self.prs.at_mut(&request.repo, request.number) {
+                pr.schedule.full_due = pr.schedule.full_due.min(due);
+                continue;
+            }
+            // The repository, or a pull request that is not tracked and may be one to be found.
+            let listing = self.listings.get_mut(&request.repo);
+            if let Some(it) = listing.filter(|it| it.state.access != Access::Forbidden) {
+                it.due = it.due.min(due);
+            }
+        }
+    }
+
+    /// Takes the refresh requests that a poll has answered since they were noticed, whatever it found.
+    pub(crate) fn take_answered_requests(&mut self) -> Vec<RefreshRequest> {
+        let (prs, listings) = (&self.prs, &self.listings);
+        self.requests.take_answered(|request, noticed_at| {
+            let answered_at = match prs.at(&request.repo, request.number) {
+                Some(pr) => pr.schedule.answered_at,
+                None => match listings.target(&request.repo) {
+                    Some(listing) => listing.answered_at,
+                    // Nothing is observed there.
+                    None => return true,
+                },
+            };
+            answered_at.is_some_and(|at| at > noticed_at)
+        })
+    }
+
+    /// Whether something could be requested now if the limits allowed it, or failed and is repeated.
+    /// What failed by itself several times will fail again.
+    pub(crate) fn has_work(&self, now: Timestamp) -> bool {
+        let has_poll = |pr: &TrackedPr| {
+            pr.schedule.due() <= now || pr.fetch.is_some() || pr.schedule.has_failed(TRIES)
+        };
+        let has_page = |it: &RepoListing| it.due <= now || (1..=TRIES).contains(&it.failures);
+        self.prs.iter().any(has_poll)
+            || self.listings.targets().any(has_page)
+            || !self.logs.is_empty()
+    }
+
+    /// When another poll will be due; those that are due already wait for the limits.
+    pub(crate) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let prs = self.prs.iter().map(|pr| &pr.schedule);
+        let prs = prs.flat_map(|schedule| [schedule.heartbeat_due, schedule.full_due]);
+        let dues = prs.chain(self.listings.targets().map(|listing| listing.due));
+        dues.filter(|due| *due > now).min()
+    }
+
+    /// The level of the poll that is due: a full query contains the heartbeat.
+    pub(crate) fn due_level(&self, now: Timestamp) -> Option<Level> {
+        let is_due = |level| self.prs.iter().any(|pr| pr.schedule.due_at(level) <= now);
+        if is_due(Level::Full) {
+            return Some(Level::Full);
+        }
+        let is_listing_due = || self.listings.targets().any(|listing| listing.due <= now);
+        (is_due(Level::Heartbeat) || is_listing_due()).then_some(Level::Heartbeat)
+    }
+
+    /// Records what a poll found of pull requests: of those that were requested by node id, and of those
+    /// that were requested by location, in the order of the request.
+    pub(crate) fn record_polls(
+        &mut self,
+        level: Level,
+        (by_node, by_location): (&[PrId], &[PrId]),
+        answered: &GraphqlAnswer<'_>,
+        context: AnswerContext,
+        totals: &mut Totals,
+        batch: &mut WriteBatch,
+    ) {
+        let nodes = answered.nodes::<PrNode>(by_node.len()).into_iter().enumerate();
+        let by_node = by_node.iter().zip(nodes).map(|(id, (index, found))| {
+            (id, found, answered.withholds_checks("nodes", Some(index)))
+        });
+        let by_location = by_location.iter().enumerate().map(|(index, id)| {
+            let alias = format!("p{index}");
+            (id, answered.pull_request(&alias), answered.withholds_checks(&alias, None))
+        });
+        for (id, mut found, are_checks_withheld) in by_node.chain(by_location) {
+            if let Found::Node(node) = &mut found {
+                // Credentials may read a pull request and not its checks: then it is not a fact that
+                // there are none.
+                node.are_checks_withheld = are_checks_withheld;
+                if are_checks_withheld && !std::mem::replace(&mut self.has_warned_of_checks, true) {
+                    let host = &self.host;
+                    tracing::warn!(
+                        host,
+                        "the credentials cannot read checks: grant that permission"
+                    );
+                }
+            }
+            let Some(pr) = self.prs.get_mut(id) else { continue };
+            let is_listed = self.listings.target(&pr.location.repo).is_some();
+            let write = pr.record_poll(level, found, is_listed, context, totals);
+            batch.writes.extend(write.map(|write| Write::Pr(Box::new(write))));
+            self.prs.index_node(id);
+            // A fetch that has nothing to read, such as one of no checks, is finished already.
+            self.finish_fetch(id, context, batch);
+        }
+    }
+
+    /// Records what a poll found of repositories, in the order of the request.
+    pub(crate) fn record_listings(
+        &mut self,
+        listings: &[(String, Listing)],
+        answered: &GraphqlAnswer<'_>,
+        person: Option<&str>,
+        context: AnswerContext,
+        batch: &mut WriteBatch,
+    ) {
+        let AnswerContext { as_of, now, interval_ms, stretch } = context;
+        let due = Timestamp(now.0 + tier::stretched(interval_ms, stretch));
+        for (index, (key, _)) in listings.iter().enumerate() {
+            let Some(listing) = self.listings.get_mut(key) else { continue };
+            let (before, name) = (listing.state.clone(), listing.name().to_owned());
+            let found = answered.alias::<ListedRepo>(&format!("r{index}"));
+            let prs = listing.record_answer(found, as_of, due, now);
+            let state = listing.state.clone();
+            if !listing.name().eq_ignore_ascii_case(&name) {
+                // The old name leads to the repository until somebody else takes it.
+                let (old, new) = (state.repo.clone(), state.name.clone());
+                batch.writes.push(Write::Renamed { old, new });
+            }
+            for pr in prs {
+                batch.writes.extend(self.record_listed(key, &state.name, &pr, person, now));
+            }
+            if state != before {
+                batch.writes.push(Write::Repo(state));
+            }
+        }
+    }
+
+    /// Records an open pull request of a listing; returns it when it is one to be tracked.
+    fn record_listed(
+        &mut self,
+        key: &str,
+        repo: &str,
+        pr: &PrNode,
+        person: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Write> {
+        let location = PrRef::new(&self.host, repo, pr.number).ok()?;
+        if let Some(tracked) = self.prs.listed_mut(&pr.id, repo, pr.number) {
+            if tracked.is_terminal() {
+                // It was reopened.
+                tracked.schedule.full_due = now;
+            }
+            return None;
+        }
+        if self.rejected.get(&pr.id).is_some_and(|until| *until > now) {
+            return None;
+        }
+        let head_repo = pr.head_repository.as_ref().map(|it| it.name_with_owner.as_str());
+        let head = Head {
+            branch: pr.head_ref_name.as_deref().unwrap_or_default(),
+            // Sessions know the repository by its old name, too.
+            repos: head_repo.into_iter().flat_map(|name| self.listings.names(name)).collect(),
+            author: pr.author.as_ref().map(Actor::login),
+        };
+        let candidates = &self.listings.get(key)?.candidates;
+        let owner = attribution::attribute(&head, candidates, person);
+        let owner = owner.inspect_err(|reason| {
+            tracing::debug!(pr = %location, reason, "belongs to no session");
+        });
+        let (session, attribution) = owner.ok()?;
+        tracing::info!(pr = %location, %session, reason = attribution, "found a pull request");
+        let observation = Observation {
+            node_id: pr.id.clone(),
+            session: Some(session),
+            provider_at: pr.updated_at.map(Timestamp::from),
+            facts: pr.listed_facts(),
+            ..Observation::new(location, now)
+        };
+        Some(Write::Found { observation: Box::new(observation), attribution })
+    }
+
+    /// Records the pages that a detail request read, in the order of the request.
+    pub(crate) fn record_details(
+        &mut self,
+        pages: Vec<(PrId, PageRequest)>,
+        answered: &GraphqlAnswer<'_>,
+        context: AnswerContext,
+        totals: &mut Totals,
+        batch: &mut WriteBatch,
+    ) {
+        for (index, (id, page)) in pages.into_iter().enumerate() {
+            let Some(fetch) = self.prs.get_mut(&id).and_then(|pr| pr.fetch.as_mut()) else {
+                continue;
+            };
+            let alias = format!("d{index}");
+            let found = answered.alias::<PartNode>(&alias);
+            let is_stale = fetch.record_page(page, found, answered.is_withheld(&alias));
+            totals.stale += u64::from(is_stale);
+            self.finish_fetch(&id, context, batch);
+        }
+    }
+
+    fn finish_fetch(&mut self, id: &PrId, context: AnswerContext, batch: &mut WriteBatch) {
+        let Some(pr) = self.prs.get_mut(id) else { return };
+        let Some((write, jobs)) = pr.finish_fetch(context) else { return };
+        self.logs.add(id, &pr.location.repo, jobs);
+        batch.writes.push(Write::Pr(Box::new(write)));
+    }
+
+    /// Nothing came of a query, so what it asked for is due again. `is_own` is whether the reason
+    /// was what it asked for, and not the host.
+    pub(crate) fn put_back(
+        &mut self,
+        query: Query,
+        is_own: bool,
+        context: AnswerContext,
+        batch: &mut WriteBatch,
+    ) {
+        let now = context.now;
+        match query {
+            Query::Poll { level, prs, listings, .. } => {
+                for id in prs {
+                    if let Some(pr) = self.prs.get_mut(&id) {
+                        pr.schedule.record_failure(level, is_own, now);
+                    }
+                }
+                for (key, _) in listings {
+                    if let Some(listing) = self.listings.get_mut(&key) {
+                        listing.due = retry_at(&mut listing.failures, is_own, now);
+                    }
+                }
+            }
+            Query::Detail { pages } => {
+                for (id, page) in pages {
+                    if let Some(fetch) = self.prs.get_mut(&id).and_then(|pr| pr.fetch.as_mut()) {
+                        fetch.record_lost(page, is_own);
+                    }
+                    self.finish_fetch(&id, context, batch);
+                }
+            }
+        }
+    }
+
+    /// The store has something newer about a pull request: what was read counts as not read.
+    pub(crate) fn forget(&mut self, pr: &PrId, due: Timestamp) {
+        if let Some(pr) = self.prs.get_mut(pr) {
+            pr.forget(due);
+        }
+    }
+
+    /// A batch could not be stored: what it contains counts as not read.
+    pub(crate) fn forget_batch(&mut self, batch: &WriteBatch, due: Timestamp) {
+        for write in &batch.writes {
+            if let Some(pr) = write.pr() {
+                self.forget(pr, due);
+            }
+            let Some(repo) = write.listed_repo() else { continue };
+            let is_it = |listing: &&mut RepoListing| {
+                listing.name().eq_ignore_ascii_case(repo)
+                    || listing.state.repo.eq_ignore_ascii_case(repo)
+            };
+            if let Some(listing) = self.listings.iter_mut().find(is_it) {
+                listing.forget(due);
+            }
+        }
+    }
+
+    /// The store rejects what the host reports, and will again: a tracked pull request is polled
+    /// rarely, and one that was found is not found again for a while.
+    pub(crate) fn record_rejection(&mut self, batch: &WriteBatch, due: Timestamp, now: Timestamp) {
+        for write in &batch.writes {
+            if let Some(pr) = write.pr().and_then(|pr| self.prs.get_mut(pr)) {
+                pr.record_rejection(due, now);
+            }
+            if let Write::Found { observation, .. } = write {
+                self.rejected.retain(|_, until| *until > now);
+                let until = Timestamp(now.0 + REJECTED_MS);
+                self.rejected.insert(observation.node_id.clone(), until);
+            }
+        }
+    }
+
+    /// The clock of this machine was set back: everything stays as soon as before.
+    pub(crate) fn handle_clock_set_back(&mut self, by: i64) {
+        self.prs.iter_mut().for_each(|pr| pr.handle_clock_set_back(by));
+        for listing in self.listings.iter_mut() {
+            listing.due.0 = listing.due.0.saturating_sub(by);
+        }
+    }
+}
