@@ -73,18 +73,15 @@ fn the_commands_of_the_readme_print_what_it_shows() {
     let mut printed = run(&env, &commands).into_iter();
     let mut page = String::new();
     for piece in pieces {
-        let is_command = piece[0].starts_with("$ ");
-        let printed = if is_command { printed.next().unwrap() } else { String::new() };
-        let is_same = || {
-            let shown = piece[1..].iter();
-            piece.len() == printed.lines().count() + 1
-                && shown.zip(printed.lines()).all(|(shown, line)| is_shown(shown.trim_end(), line))
-        };
-        if is_command && !is_same() {
-            page += piece[0];
-            page += &printed;
-        } else {
+        if !piece[0].starts_with("$ ") {
             page.extend(piece.iter().copied());
+            continue;
+        }
+        page += piece[0];
+        for line in printed.next().unwrap().lines() {
+            let mut shown = piece[1..].iter().map(|shown| shown.trim_end());
+            page += shown.find(|shown| is_shown(shown, line)).unwrap_or(line);
+            page.push('\n');
         }
     }
     if std::env::var_os("AO_UPDATE_GOLDEN").is_some() {
