@@ -1,4 +1,5 @@
-//! The README is true: its commands print what it shows, and its library example resolves.
+//! The README is true: its commands print what it shows, its library example resolves, and the files
+//! that the documentation names exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -113,4 +114,25 @@ fn the_manifest_of_the_readme_resolves() {
     let cargo = cargo.args(["tree", "--offline", "--depth", "0"]).current_dir(env.path(""));
     let output = cargo.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_files_that_the_documentation_names_exist() {
+    let mut pages = vec![root().join("README.md")];
+    for folder in ["docs", "docs/decisions"] {
+        let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(entries.filter(|path| path.extension().is_some_and(|kind| kind == "md")));
+    }
+    let mut missing = Vec::new();
+    for page in pages {
+        let words = fs::read_to_string(&page).unwrap();
+        // A file in backticks, from the root; the target of a link, from the page.
+        let named = words.split('`').filter(|name| name.contains('/') && name.ends_with(".rs"));
+        let linked = words.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let linked = linked.filter(|link| !link.is_empty() && !link.starts_with("http"));
+        let paths = named.map(|name| root().join(name));
+        let paths = paths.chain(linked.map(|link| page.parent().unwrap().join(link)));
+        missing.extend(paths.filter(|path| !path.exists()).map(|path| (page.clone(), path)));
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
 }
