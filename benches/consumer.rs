@@ -11,8 +11,9 @@
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use ao_benches::{Budget, Fixture, NewFixture, Run, Sample, at_least, cause, wall};
-use ao_cdc::{Consumer, Filter, Owner, Takeover};
-use ao_store::log::consumer::{self, Fence, NewConsumer, Policy};
+use ao_cdc::{Consumer, Filter, Takeover};
+use ao_store::lease::{Fence, Owner};
+use ao_store::log::consumer::{self, NewConsumer, Policy};
 use ao_store::{ConsumerName, Cursor, Durability, Epoch, Seq};
 
 const PRS: usize = 200;

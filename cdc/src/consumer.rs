@@ -6,13 +6,13 @@
 
 use std::time::{Duration, Instant};
 
+use ao_store::lease::{Generation, Owner};
 use ao_store::log::change::Change;
-use ao_store::log::consumer::{self, Generation};
+use ao_store::log::consumer;
 use ao_store::{Cause, ConsumerName, Cursor, Store, Timestamp};
 
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::owner::Owner;
 use crate::tail::{LONGEST_WAIT, Start, Tail};
 
 /// How long a lease lasts without renewal.

@@ -9,14 +9,14 @@
 
 use std::time::{Duration, Instant};
 
+use ao_store::lease::{Generation, Owner};
 use ao_store::log::change::ChangeRef;
-use ao_store::log::consumer::{self, Generation};
+use ao_store::log::consumer;
 use ao_store::{ConsumerName, Cursor, Seq, Store, Timestamp};
 
 use crate::consumer::{Consumer, Takeover, acquire};
 use crate::error::Result;
 use crate::filter::Filter;
-use crate::owner::Owner;
 use crate::snapshot::{Rows, SnapshotReader};
 use crate::tail::{Start, Tail};
 use crate::wire::{Control, Encoder};

@@ -33,7 +33,6 @@ mod error;
 mod fanout;
 mod feed;
 mod filter;
-mod owner;
 mod snapshot;
 #[cfg(feature = "tokio")]
 mod stream;
@@ -48,7 +47,6 @@ pub use error::{Error, Result};
 pub use fanout::Fanout;
 pub use feed::{Feed, FeedOptions, Item, Origin, Render, Step};
 pub use filter::Filter;
-pub use owner::Owner;
 pub use snapshot::{RESERVATION, Reservation, Rows, SnapshotReader};
 #[cfg(feature = "tokio")]
 pub use stream::TailStream;

@@ -4,9 +4,9 @@
 //! copied unchanged; everything else is escaped. Formats only grow: readers ignore unknown fields.
 
 use ao_store::LogInfo;
+use ao_store::lease::Generation;
 use ao_store::log::as_of::RowAt;
 use ao_store::log::change::ChangeRef;
-use ao_store::log::consumer::Generation;
 use ao_store::{Cursor, Epoch, Error, Timestamp};
 use jiff::Timestamp as Instant;
 

@@ -37,6 +37,7 @@ mod code;
 mod db;
 mod engine;
 mod error;
+pub mod lease;
 pub mod log;
 mod model;
 mod observe;

@@ -4,8 +4,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ao_cdc::{Consumer, Filter, Owner, Takeover};
-use ao_store::log::consumer::{self, Fence, NewConsumer, Policy};
+use ao_cdc::{Consumer, Filter, Takeover};
+use ao_store::lease::{Fence, Owner};
+use ao_store::log::consumer::{self, NewConsumer, Policy};
 use ao_store::{ConsumerName, Cursor, Store, Timestamp};
 
 use crate::support::{

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use ao_cdc::{Filter, Takeover};
-use ao_store::log::consumer::{Bounds, Fence, Policy};
+use ao_store::lease::Fence;
+use ao_store::log::consumer::{Bounds, Policy};
 use ao_store::log::retention::{self, Rules};
 use ao_store::{Cursor, Timestamp};
 

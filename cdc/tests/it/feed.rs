@@ -4,7 +4,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ao_cdc::{Feed, FeedOptions, Filter, Item, Origin, Owner, Start, Step, Takeover};
+use ao_cdc::{Feed, FeedOptions, Filter, Item, Origin, Start, Step, Takeover};
+use ao_store::lease::Owner;
 use ao_store::log::consumer::Policy;
 use ao_store::{Cursor, Store, Timestamp};
 use serde_json::Value;

@@ -5,7 +5,8 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use ao_cdc::{Consumer, Fanout, Filter, Owner, Start, Takeover};
+use ao_cdc::{Consumer, Fanout, Filter, Start, Takeover};
+use ao_store::lease::Owner;
 use ao_store::log::consumer::{self, NewConsumer, Policy};
 use ao_store::observation::{Comment, Facet, Observation};
 use ao_store::{ConsumerName, Timestamp};

@@ -10,12 +10,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ao_cdc::{
-    Consumer, Error, Event, Fanout, Filter, Owner, SnapshotReader, Start, Tail, Takeover,
-};
+use ao_cdc::{Consumer, Error, Event, Fanout, Filter, SnapshotReader, Start, Tail, Takeover};
+use ao_store::lease::{Fence, Owner};
 use ao_store::log::as_of::{ENTITIES, RowAt};
 use ao_store::log::change::Change;
-use ao_store::log::consumer::{self, Fence, NewConsumer, Policy};
+use ao_store::log::consumer::{self, NewConsumer, Policy};
 use ao_store::{CHANGE_TYPES, ConsumerName, Cursor, Error as StoreError, Store};
 
 use crate::support::{Random, cause, say};

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ao_cdc::{Consumer, Filter, Owner, Takeover};
+use ao_cdc::{Consumer, Filter, Takeover};
+use ao_store::lease::Owner;
 use ao_store::log::change::Change;
 use ao_store::log::consumer::{self, NewConsumer, Policy};
 use ao_store::{Store, Timestamp, Tx};

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use ao_cdc::wire::Images;
 use ao_cdc::{Feed, FeedOptions, Filter, Origin, Start, Step, Tail};
 use ao_store::LogInfo;
-use ao_store::log::consumer::{self, Bounds, Fence, Generation, NewConsumer, Policy};
+use ao_store::lease::{Fence, Generation};
+use ao_store::log::consumer::{self, Bounds, NewConsumer, Policy};
 use ao_store::{ConsumerName, Cursor, Store, Timestamp};
 use serde_json::{Value, json};
 

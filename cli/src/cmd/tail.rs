@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use ao_cdc::wire::Images;
-use ao_cdc::{Feed, FeedOptions, Filter, Origin, Owner, Start, Step, Takeover};
+use ao_cdc::{Feed, FeedOptions, Filter, Origin, Start, Step, Takeover};
+use ao_store::lease::Owner;
 use ao_store::{ConsumerName, Store, Timestamp};
 
 use crate::args::{self, FilterArgs, Format, Tail as Args};

@@ -1,8 +1,6 @@
 //! Durable consumers: named cursors that move forward by acknowledgement, one owner at a time.
 //!
-//! An acknowledgement is cumulative and monotonic, and it is fenced: each lease has a generation,
-//! and who comes with an older one than the stored is refused. Time only decides when a lease may be
-//! taken over, never whether an acknowledgement counts.
+//! An acknowledgement is cumulative and monotonic, and it is fenced by the lease of its owner.
 
 use std::time::Duration;
 
@@ -10,6 +8,7 @@ use rusqlite::Row;
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
+use crate::lease::{Fence, Generation, Lease, LeaseTable};
 use crate::log::change;
 use crate::log::info::LogInfo;
 use crate::log::seal;
@@ -17,25 +16,25 @@ use crate::model::cursor::{Cursor, Epoch, Seq};
 use crate::model::id::ConsumerName;
 use crate::model::time::Timestamp;
 
-/// What retention owes a consumer.
+/// The retention policy of a consumer: how pruning treats its unacknowledged changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// Nothing it has not acknowledged is pruned.
+    /// No unacknowledged change is pruned.
     Block,
-    /// The same, until it is further behind than one of the bounds.
+    /// As `Block`, until the consumer is further behind than one of the bounds.
     Bounded(Bounds),
-    /// Nothing: it finds out by `CURSOR_EXPIRED`.
+    /// Pruning ignores the consumer, whose cursor may expire (`CURSOR_EXPIRED`).
     None,
 }
 
-/// How far behind a bounded consumer may be; one that is not given bounds nothing.
+/// How far behind a bounded consumer may be; a bound that is `None` does not apply.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bounds {
     /// In changes.
     pub events: Option<u64>,
     /// In bytes of the log.
     pub bytes: Option<u64>,
-    /// By the age of the oldest change it has not acknowledged, in milliseconds.
+    /// The age of the oldest unacknowledged change, in milliseconds.
     pub age_ms: Option<u64>,
 }
 
@@ -51,45 +50,32 @@ impl Policy {
     }
 }
 
-/// Fences owners: goes up with every lease, seek and takeover.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Generation(pub i64);
-
-/// Who reads a consumer, and until when if it is not renewed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease {
-    /// A name for people, and for telling whether the owner still lives.
-    pub owner: String,
-    /// When it ends.
-    pub until: Timestamp,
-}
-
 /// A durable consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consumer {
     /// Its name.
     pub name: ConsumerName,
-    /// Everything up to here needs no second delivery.
+    /// Everything up to here is acknowledged.
     pub acked: Cursor,
-    /// What it wants, as canonical JSON; fixed.
+    /// Its filter, as canonical JSON; fixed.
     pub filter: String,
-    /// What retention owes it.
+    /// Its retention policy.
     pub policy: Policy,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it acknowledged last.
     pub acked_at: Option<Timestamp>,
-    /// The newest lease.
+    /// The generation of the newest lease.
     pub generation: Generation,
-    /// Who has it, if anybody.
+    /// The present lease, if there is one.
     pub lease: Option<Lease>,
 }
 
 impl Consumer {
-    /// The lease when it has not ended.
+    /// The lease, unless it has expired.
     #[must_use]
     pub fn live_lease(&self, now: Timestamp) -> Option<&Lease> {
-        self.lease.as_ref().filter(|lease| lease.until > now)
+        self.lease.as_ref().filter(|lease| lease.is_live(now))
     }
 
     fn refuse_leased(&self, now: Timestamp) -> Result<()> {
@@ -156,7 +142,7 @@ pub fn get(snapshot: &Snapshot<'_>, name: &ConsumerName) -> Result<Option<Consum
 
 const SELECT_NAMES: &str = "SELECT name FROM consumer ORDER BY name LIMIT 100";
 
-/// The consumer of this name, or the error that says there is none.
+/// The consumer of this name, or the error that there is none.
 ///
 /// # Errors
 /// `CONSUMER_NOT_FOUND`.
@@ -183,14 +169,14 @@ pub struct NewConsumer {
     pub name: ConsumerName,
     /// After which change it begins.
     pub start: Cursor,
-    /// What it wants, as canonical JSON.
+    /// Its filter, as canonical JSON.
     pub filter: String,
-    /// What retention owes it.
+    /// Its retention policy.
     pub policy: Policy,
 }
 
-/// Generations begin with the time: an owner of a consumer that was removed must not pass for one of
-/// another that got its name.
+/// Generations begin with the time: an owner of a removed consumer must not be accepted as owner of a
+/// new consumer with the same name.
 const INSERT: &str = "INSERT INTO consumer (name, epoch, acked, filter, policy, max_events,
     max_bytes, max_age_ms, created_at, generation) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)";
 
@@ -222,10 +208,10 @@ pub fn create(tx: &Tx<'_>, new: &NewConsumer) -> Result<Consumer> {
 
 const DELETE: &str = "DELETE FROM consumer WHERE name = ?1";
 
-/// Removes a consumer; what it held back may be pruned then.
+/// Removes a consumer; its unacknowledged changes may be pruned then.
 ///
 /// # Errors
-/// `CONSUMER_NOT_FOUND`; `LEASE_HELD` while somebody reads it, unless `fence` is `Force`.
+/// `CONSUMER_NOT_FOUND`; `LEASE_HELD` while a process reads it, unless `fence` is `Force`.
 pub fn remove(tx: &Tx<'_>, name: &ConsumerName, fence: Fence) -> Result<()> {
     let consumer = require(tx, name)?;
     if fence == Fence::Respect {
@@ -234,19 +220,10 @@ pub fn remove(tx: &Tx<'_>, name: &ConsumerName, fence: Fence) -> Result<()> {
     tx.note("remove a consumer", DELETE, [name.as_str()]).map(|_| ())
 }
 
-/// Whether a live lease is in the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fence {
-    /// Yes.
-    Respect,
-    /// No: its owner finds out at its next acknowledgement.
-    Force,
-}
-
 const ACK: &str = "UPDATE consumer SET acked = ?2, acked_at = ?3 WHERE name = ?1 AND acked < ?2";
 
-/// Acknowledges everything up to `cursor`; an older one than the stored changes nothing. With
-/// `lease`, only for its holder; without, only while nobody has one.
+/// Acknowledges everything up to `cursor`; a cursor before the stored one changes nothing. With
+/// `lease`, only its owner may; without, only if no lease is live.
 ///
 /// # Errors
 /// `CONSUMER_NOT_FOUND`, `LEASE_LOST`, `LEASE_HELD`, `CURSOR_EPOCH_MISMATCH`, `CURSOR_IN_FUTURE`.
@@ -263,7 +240,7 @@ pub fn ack(
     }
     let info = LogInfo::read(tx)?;
     for cursor in [cursor, consumer.acked] {
-        // What was pruned meanwhile can still be acknowledged.
+        // A change that was pruned meanwhile can still be acknowledged.
         match info.check_cursor(cursor) {
             Ok(()) | Err(Error::CursorExpired { .. }) => {}
             Err(error) => return Err(error),
@@ -276,7 +253,7 @@ pub fn ack(
 const SEEK: &str = "UPDATE consumer SET epoch = ?2, acked = ?3, generation = generation + 1,
     lease_owner = NULL, lease_until = NULL WHERE name = ?1";
 
-/// Moves a consumer to a position, forward or back, also out of another epoch.
+/// Moves a consumer to a position, forward or back, also from another epoch.
 ///
 /// # Errors
 /// `CONSUMER_NOT_FOUND`; `LEASE_HELD` unless `fence` is `Force`; those of [`LogInfo::check_cursor`].
@@ -290,12 +267,10 @@ pub fn seek(tx: &Tx<'_>, name: &ConsumerName, to: Cursor, fence: Fence) -> Resul
     require(tx, name)
 }
 
-const LEASE: &str = "UPDATE consumer SET generation = generation + 1, lease_owner = ?2,
-    lease_until = ?3 WHERE name = ?1";
+const LEASES: LeaseTable = LeaseTable { name: "consumer", key: "name" };
 
-/// Makes `owner` the only one who may acknowledge, for `ttl` if it does not renew. `displace` names
-/// a lease that may be taken over although it has not ended: its owner is known to be gone, or is
-/// meant to be fenced off.
+/// Allows only `owner` to acknowledge, for `ttl` unless it renews. `displace` names a lease that may be
+/// taken over before it expires: its owner is known to have ended, or is to be fenced.
 ///
 /// # Errors
 /// `CONSUMER_NOT_FOUND`, `LEASE_HELD`.
@@ -310,14 +285,11 @@ pub fn acquire(
     if displace != Some(consumer.generation) {
         consumer.refuse_leased(tx.now())?;
     }
-    tx.note("lease a consumer", LEASE, (name.as_str(), owner, tx.now().after(ttl).0))?;
+    LEASES.acquire(tx, name.as_str(), owner, ttl)?;
     require(tx, name)
 }
 
-const RENEW: &str =
-    "UPDATE consumer SET lease_until = ?2 WHERE name = ?1 AND lease_owner IS NOT NULL";
-
-/// Makes a lease last for `ttl` from now on.
+/// Extends a lease to `ttl` from now on.
 ///
 /// # Errors
 /// `CONSUMER_NOT_FOUND`, `LEASE_LOST`.
@@ -328,21 +300,18 @@ pub fn renew(
     ttl: Duration,
 ) -> Result<()> {
     require(tx, name)?.require_generation(generation)?;
-    match tx.note("renew a lease", RENEW, (name.as_str(), tx.now().after(ttl).0))? {
-        0 => Err(Error::LeaseLost { name: name.clone() }),
-        _ => Ok(()),
+    if LEASES.renew(tx, name.as_str(), generation, ttl)? {
+        return Ok(());
     }
+    Err(Error::LeaseLost { name: name.clone() })
 }
 
-const RELEASE: &str = "UPDATE consumer SET lease_owner = NULL, lease_until = NULL
-    WHERE name = ?1 AND generation = ?2";
-
-/// Gives a lease up, so that the next owner need not wait. One that was lost already is no matter.
+/// Ends a lease, so that the next owner need not wait; does nothing if it was lost.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub fn release(tx: &Tx<'_>, name: &ConsumerName, generation: Generation) -> Result<()> {
-    tx.note("release a lease", RELEASE, (name.as_str(), generation.0)).map(|_| ())
+    LEASES.release(tx, name.as_str(), generation)
 }
 
 /// How far a consumer is behind the head, before its filter.
@@ -356,8 +325,8 @@ pub struct Lag {
     pub age_ms: u64,
 }
 
-/// How far behind a consumer is. One of another epoch, or whose changes were pruned, counts what is
-/// kept.
+/// How far behind a consumer is. For a consumer that belongs to another epoch, or whose changes were
+/// pruned, this counts the retained changes.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -370,7 +339,7 @@ pub fn lag(
     lag_of(snapshot, info, seal::logged_bytes(snapshot.conn())?, consumer, now)
 }
 
-/// The same for several: `logged` are the bytes of all changes ever logged.
+/// The same for several consumers: `logged` is the bytes of all changes ever logged.
 pub(crate) fn lag_of(
     snapshot: &Snapshot<'_>,
     info: &LogInfo,
@@ -378,7 +347,7 @@ pub(crate) fn lag_of(
     consumer: &Consumer,
     now: Timestamp,
 ) -> Result<Lag> {
-    // Of another epoch it has nothing of this one: a lag of none would hide that it is stuck.
+    // A consumer of another epoch has nothing of this one: a lag of zero would hide that it is stranded.
     let is_here = consumer.acked.epoch == info.epoch;
     let acked = if is_here { consumer.acked.seq.max(info.floor) } else { info.floor };
     if acked >= info.head {

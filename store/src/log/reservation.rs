@@ -1,6 +1,6 @@
-//! Reservations: positions that retention does not pass while a snapshot is read as of them.
+//! Reservations: cursors after which no change is pruned while a snapshot is read as of them.
 //!
-//! One that is not renewed ends by itself, so that a reader that died does not hold the log for ever.
+//! A reservation that is not renewed expires, so that a reader that ended does not keep the log.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use crate::log::info::LogInfo;
 use crate::model::cursor::{Cursor, Seq};
 use crate::model::time::Timestamp;
 
-/// Names a reservation.
+/// Identifies a reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReservationId(pub i64);
 
-/// A position that is held.
+/// A reserved position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
-    /// The changes after this one are kept.
+    /// The changes after this one are not pruned.
     pub seq: Seq,
-    /// Who reads, for people.
+    /// The name of the reader, for people.
     pub holder: String,
-    /// When it ends.
+    /// When it expires.
     pub until: Timestamp,
 }
 
-/// A number that was counted up would be given again after the last row is gone, and the one who lost
-/// his reservation would then give up that of another.
+/// A counted number would be used again after the last row is deleted, and a reader that lost its
+/// reservation would then release the one of another.
 const INSERT: &str =
     "INSERT INTO reservation (id, seq, holder, until) VALUES (random(), ?1, ?2, ?3)";
 
-/// Holds the changes after `cursor` back from retention for `ttl`.
+/// Keeps the changes after `cursor` from being pruned for `ttl`.
 ///
 /// # Errors
 /// Those of [`LogInfo::check_cursor`].
@@ -42,7 +42,7 @@ pub fn reserve(tx: &Tx<'_>, cursor: Cursor, holder: &str, ttl: Duration) -> Resu
 
 const RENEW: &str = "UPDATE reservation SET until = ?2 WHERE id = ?1";
 
-/// Makes a reservation last for `ttl` from now on; says whether it was still there.
+/// Extends a reservation to `ttl` from now on; returns whether it still existed.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -52,7 +52,7 @@ pub fn renew(tx: &Tx<'_>, id: ReservationId, ttl: Duration) -> Result<bool> {
 
 const RELEASE: &str = "DELETE FROM reservation WHERE id = ?1";
 
-/// Gives a reservation up.
+/// Releases a reservation.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -62,14 +62,14 @@ pub fn release(tx: &Tx<'_>, id: ReservationId) -> Result<()> {
 
 const EXPIRE: &str = "DELETE FROM reservation WHERE until <= ?1";
 
-/// Forgets those that have ended.
+/// Deletes expired reservations.
 pub(crate) fn expire(tx: &Tx<'_>) -> Result<()> {
     tx.note("expire reservations", EXPIRE, [tx.now().0]).map(|_| ())
 }
 
 const SELECT: &str = "SELECT seq, holder, until FROM reservation WHERE until > ?1 ORDER BY seq";
 
-/// Those that hold, by position.
+/// The live reservations, by position.
 ///
 /// # Errors
 /// When the database cannot be read.

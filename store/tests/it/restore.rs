@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use ao_store::LogInfo;
+use ao_store::lease::Fence;
 use ao_store::log::consumer::{self, NewConsumer, Policy};
 use ao_store::log::reservation;
 use ao_store::verify::{Depth, Report, verify_file};
@@ -133,7 +134,7 @@ fn assert_nothing_is_held(store: &Store) {
         let (name, to) = (found.name.clone(), info(store).head_cursor());
         let acked = store.write(at(T0), move |tx| consumer::ack(tx, &name, to, None));
         assert_eq!(code(acked), Code::CursorEpoch);
-        let (name, fence) = (found.name.clone(), consumer::Fence::Respect);
+        let (name, fence) = (found.name.clone(), Fence::Respect);
         let moved = store.write(at(T0), move |tx| consumer::seek(tx, &name, to, fence)).unwrap();
         assert_eq!(moved.value.acked, to);
         let lease = Some(found.generation);

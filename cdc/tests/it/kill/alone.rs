@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use ao_cdc::{Filter, Start, Tail};
-use ao_store::log::consumer::{self, Fence};
+use ao_store::lease::Fence;
+use ao_store::log::consumer;
 use ao_store::verify::{Depth, verify_file};
 use ao_store::{Code, Cursor, Options, SCHEMA_VERSION, Store};
 

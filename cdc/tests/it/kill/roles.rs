@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use ao_cdc::{Consumer, Delivery, Owner, Takeover};
+use ao_cdc::{Consumer, Delivery, Takeover};
+use ao_store::lease::Owner;
 use ao_store::log::retention::Rules;
 use ao_store::observation::{Facet, Observation, Thread};
 use ao_store::row::session::{self, Filter, NewSession, SessionKind};

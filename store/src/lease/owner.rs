@@ -1,33 +1,33 @@
-//! Who holds a lease: a process, named so that another one on the same machine can tell whether it
-//! still lives. A wrong answer costs nothing but a lease taken early: acknowledgements are fenced.
+//! The identity of a process that holds a lease: another process on the same machine can determine
+//! whether it has ended. A wrong answer only means that a lease is taken early: writes are fenced.
 
 use std::fmt;
 use std::fs;
 
-/// A process, told apart from every other one that ever ran on this machine.
+/// Identifies a process among all that ever ran on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     pid: u32,
-    /// When the process began, in ticks since the boot.
+    /// When the process started, in clock ticks since boot.
     started: u64,
-    /// Which boot of which machine, and which name space of process ids.
+    /// The boot of the machine and the namespace of process ids.
     place: String,
 }
 
 impl Owner {
-    /// The process that asks.
+    /// The calling process.
     #[must_use]
     pub fn this_process() -> Owner {
         let pid = std::process::id();
         Owner { pid, started: started(pid).unwrap_or(0), place: place() }
     }
 
-    /// Whether the process that this text names is known to have ended: it ran here, and does not
-    /// any more. Of a process somewhere else nothing is known.
+    /// Whether the process that this text names is known to have ended: it ran on this boot of this
+    /// machine and does not run any more. A process of another machine is never known to have ended.
     #[must_use]
     pub fn is_gone(text: &str) -> bool {
         let Some(owner) = Owner::parse(text) else { return false };
-        // Where nothing can be looked up, everybody would seem to be gone.
+        // If no process can be looked up, every owner would seem to have ended.
         let is_here = owner.place == place() && started(std::process::id()).is_some();
         is_here && started(owner.pid) != Some(owner.started)
     }
@@ -56,8 +56,8 @@ fn place() -> String {
     format!("{}/{space}", boot.trim().chars().take(8).collect::<String>())
 }
 
-/// The 22nd field of a process's state, counted after its name, which may hold anything. A zombie
-/// has ended.
+/// The start time of a process: field 22 of its `stat`, counted after the name, which may contain
+/// any character. A zombie has ended.
 fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
@@ -72,18 +72,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_ended_is_gone_and_one_elsewhere_is_not_known() {
+    fn a_process_that_ended_is_gone_and_one_of_another_machine_is_not() {
         let this = Owner::this_process();
         assert_eq!(Owner::parse(&this.to_string()), Some(this.clone()));
         assert!(!Owner::is_gone(&this.to_string()));
         let reused = Owner { started: this.started + 1, ..this.clone() };
-        assert!(Owner::is_gone(&reused.to_string()), "another process has its number");
+        assert!(Owner::is_gone(&reused.to_string()), "another process has its id");
         let elsewhere = Owner { place: "other/1".to_owned(), ..reused };
         assert!(!Owner::is_gone(&elsewhere.to_string()));
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let ended = Owner { pid: child.id(), started: started(child.id()).unwrap_or(1), ..this };
         child.wait().unwrap();
         assert!(Owner::is_gone(&ended.to_string()));
-        assert!(!Owner::is_gone("somebody"));
+        assert!(!Owner::is_gone("no owner"));
     }
 }
