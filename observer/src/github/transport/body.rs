@@ -15,9 +15,9 @@ pub(super) type Body = BoxBody<bytes::Bytes, octocrab::Error>;
 pub(super) enum End {
     /// With its last byte.
     Whole,
-    /// With the last byte that may be read, and there is more.
+    /// At the bound, and there is more.
     Bound,
-    /// Amid the body.
+    /// Before the end of the body.
     Broken(String),
 }
 
@@ -35,8 +35,8 @@ impl Kept {
         Kept { bytes: VecDeque::new(), keep, left: max, is_cut: false }
     }
 
-    /// Reads to the end, the bound or the break. What was read until then is kept also when this
-    /// is dropped before.
+    /// Reads to the end, the bound or the break. If the future is dropped earlier, what was read
+    /// until then is kept.
     pub(super) async fn read(&mut self, body: &mut Body) -> End {
         while let Some(frame) = body.frame().await {
             let data = match frame {

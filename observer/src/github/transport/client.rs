@@ -1,19 +1,24 @@
 //! The client that octocrab sends with: HTTP/1.1, and TLS with the certificates of the machine.
 //!
-//! It is not octocrab's own, which sends `User-Agent` twice when it is given one, repeats and
-//! redirects as it sees fit, and is traced with the whole URL.
+//! It is not octocrab's own, which names itself `octocrab`, retries and redirects as it sees fit,
+//! and is traced with the whole URL (decision 0013).
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use octocrab::service::middleware::base_uri::BaseUriLayer;
+use octocrab::service::middleware::extra_headers::ExtraHeadersLayer;
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use url::{Position, Url};
 
 use crate::error::{Error, Result};
+
+const AGENT: &str = concat!("ao-store/", env!("CARGO_PKG_VERSION"));
 
 /// A client without a token, of which a path without a host goes to the origin of `url`.
 pub(super) fn of(url: &Url) -> Result<Octocrab> {
@@ -29,9 +34,11 @@ pub(super) fn of(url: &Url) -> Result<Octocrab> {
     // cannot reach the GraphQL of an enterprise server, which is beside it.
     let base = url[..Position::BeforePath].parse();
     let base = base.map_err(|_| Error::InvalidUrl("it is not a URL"))?;
+    let agent = vec![(USER_AGENT, HeaderValue::from_static(AGENT))];
     let built: Result<_, Infallible> = OctocrabBuilder::new_empty()
         .with_service(client)
         .with_layer(&BaseUriLayer::new(base))
+        .with_layer(&ExtraHeadersLayer::new(Arc::new(agent)))
         .with_auth(AuthState::None)
         .build();
     let Ok(client) = built;

@@ -1,4 +1,4 @@
-//! Why a call got no answer, in words of the HTTP library without its addresses.
+//! Why a call got no answer: the text of the HTTP library, without its addresses.
 
 use std::error::Error as StdError;
 use std::iter::successors;
@@ -10,7 +10,7 @@ use crate::github::call::Failure;
 
 type Cause<'a> = &'a (dyn StdError + 'static);
 
-/// What an error of a request means.
+/// The failure that an error of a request means.
 pub(super) fn of(error: &octocrab::Error) -> Failure {
     let is_connect =
         |cause: Cause<'_>| cause.downcast_ref::<ClientError>().is_some_and(ClientError::is_connect);
@@ -18,8 +18,8 @@ pub(super) fn of(error: &octocrab::Error) -> Failure {
     if causes(error).any(is_connect) { Failure::Connect(text) } else { Failure::Broken(text) }
 }
 
-/// The causes of an error, outermost first. What octocrab itself says is left out, for it ends in a
-/// backtrace; what the others say has neither a header nor a URL in it, which is seen to here.
+/// The causes of an error, outermost first. The text of octocrab itself is left out, because it ends
+/// in a backtrace; a URL in the text of the others is replaced.
 pub(super) fn describe(error: &octocrab::Error) -> String {
     let is_inner = |cause: &Cause<'_>| !cause.is::<octocrab::Error>();
     let texts: Vec<_> = causes(error).filter(is_inner).map(|cause| cause.to_string()).collect();

@@ -1,4 +1,4 @@
-//! The headers of an answer that say something about limits and access.
+//! The headers of an answer that are about limits and access.
 
 use http::HeaderMap;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -6,10 +6,10 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use crate::error::quoted;
 use crate::github::call::Headers;
 
-/// Dates of HTTP are those of mail, in GMT.
+/// HTTP dates have the form of mail dates, in GMT.
 static DATES: DateTimeParser = DateTimeParser::new();
 
-/// Reads them; what does not have its form counts as missing.
+/// Reads them; a value that does not have its form counts as missing.
 pub(super) fn read(headers: &HeaderMap) -> Headers {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let number = |name| text(name).and_then(|text| text.parse().ok());
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_its_form_is_read() {
+    fn valid_headers_are_read() {
         let headers = of(&[
             ("x-ratelimit-limit", b"5000"),
             ("x-ratelimit-remaining", b"0"),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_another_form_is_missing() {
+    fn invalid_headers_count_as_missing() {
         let headers = of(&[
             ("x-ratelimit-limit", b"many"),
             ("x-ratelimit-remaining", b"99999999999999999999"),

@@ -1,10 +1,10 @@
-//! Makes a call over HTTP; octocrab is the client, and nothing outside of this module knows it.
+//! Makes a call over HTTP. octocrab is the client, and nothing outside this module knows it.
 //!
-//! What is guaranteed:
+//! Guarantees:
 //!
-//! * A call ends by its deadline, and holds no more of a body than its bounds say.
-//! * Nothing is repeated, cached or decoded: every status but that of a redirected log is handed
-//!   out as it came, with its headers. A refusal is handed out even when its body does not come
+//! * A call ends by its deadline, and holds no more of a body than its bounds allow.
+//! * Nothing is retried, cached or decoded: every status except that of a redirected log is
+//!   returned as it came, with its headers. A refusal is returned even when its body does not come
 //!   whole, for its status and headers say what to do.
 //! * The token goes to the origin of the [`Endpoints`] and nowhere else. Redirects are followed
 //!   here, for logs only, and without the token as soon as one leaves that origin: the layer that
@@ -20,8 +20,8 @@ mod headers;
 use std::time::Duration;
 
 use ao_store::PrRef;
-use http::header::{ACCEPT, CONTENT_TYPE, LOCATION, USER_AGENT};
-use http::{HeaderMap, Request as HttpRequest, StatusCode, Uri};
+use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, Method, Request as HttpRequest};
 use octocrab::Octocrab;
 use tokio::time::{Instant, timeout};
 use url::{Position, Url};
@@ -35,9 +35,11 @@ use crate::github::token::Token;
 /// GitHub needs one redirect for a log, and one more when the repository was renamed.
 const REDIRECTS_MAX: usize = 5;
 
-const AGENT: &str = concat!("ao-store/", env!("CARGO_PKG_VERSION"));
 const MEDIA: &str = "application/vnd.github+json";
 const VERSION: (&str, &str) = ("x-github-api-version", "2022-11-28");
+
+/// An answer of which the body is still to be read.
+type Response = http::Response<Body>;
 
 /// An HTTP client of one server. It has no token of its own.
 #[derive(Debug, Clone)]
@@ -45,13 +47,6 @@ pub struct Transport {
     client: Octocrab,
     rest: Url,
     graphql: Url,
-}
-
-/// An answer of which the body is still to be read.
-struct Response {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Body,
 }
 
 impl Transport {
@@ -62,7 +57,7 @@ impl Transport {
     /// machine has none to trust.
     ///
     /// # Panics
-    /// Outside of a Tokio runtime, which the client needs from its first moment.
+    /// Outside a Tokio runtime, which the client needs from its first moment.
     pub fn new(endpoints: &Endpoints) -> Result<Transport> {
         let read = |url: &str| Url::parse(url).map_err(|_| Error::InvalidUrl("it is not a URL"));
         let (rest, graphql) = (read(&endpoints.rest)?, read(&endpoints.graphql)?);
@@ -73,28 +68,30 @@ impl Transport {
         Ok(Transport { client, rest, graphql })
     }
 
-    /// Makes one call. What came of it is always a value.
+    /// Makes one call. The outcome is always a value.
     pub async fn send(&self, token: &Token, call: &Call) -> Reply {
         let started = Instant::now();
-        let response = match timeout(call.deadline, self.ask(token, &call.request)).await {
+        let response = match timeout(call.deadline, self.request(token, &call.request)).await {
             Err(_) => return Reply::Failed(Failure::Timeout),
             Ok(Err(failure)) => return Reply::Failed(failure),
             Ok(Ok(response)) => response,
         };
         let left = call.deadline.saturating_sub(started.elapsed());
-        match finish(response, call, left).await {
+        match read(response, call, left).await {
             Err(failure) => Reply::Failed(failure),
             Ok(answer) => Reply::Answer(Answer { latency: started.elapsed(), ..answer }),
         }
     }
 
     /// Everything up to the headers of the answer that counts.
-    async fn ask(&self, token: &Token, request: &Request) -> Result<Response, Failure> {
+    async fn request(&self, token: &Token, request: &Request) -> Result<Response, Failure> {
         match request {
-            Request::Graphql { body } => self.post(token, &self.graphql, body.clone()).await,
+            Request::Graphql { body } => {
+                self.execute(Method::POST, Some(token), &self.graphql, body.clone()).await
+            }
             Request::JobLog { repo, job, .. } => {
                 if PrRef::new("github.com", repo, 1).is_err() {
-                    return Err(Failure::Broken("a log is of owner/name".to_owned()));
+                    return Err(Failure::Broken("the repository is not owner/name".to_owned()));
                 }
                 let mut url = self.rest.clone();
                 let base = url.path().trim_end_matches('/');
@@ -104,85 +101,60 @@ impl Transport {
         }
     }
 
-    async fn post(&self, token: &Token, url: &Url, body: String) -> Result<Response, Failure> {
-        let request = HttpRequest::post(path_of(url)?)
-            .header(USER_AGENT, AGENT)
-            .header(ACCEPT, MEDIA)
-            .header(VERSION.0, VERSION.1)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body);
-        execute(&self.client, Some(token), request).await
-    }
-
     /// Gets a log from where the server says that it is.
     async fn follow(&self, token: &Token, mut url: Url) -> Result<Response, Failure> {
-        let home = url.origin();
-        // What GitHub itself said last: other servers know nothing of its limits.
-        let mut said = None;
-        let mut is_home = true;
+        let origin = url.origin();
+        // The last headers of GitHub itself: other servers know nothing of its limits.
+        let mut headers = None;
+        let mut is_github = true;
         for _ in 0..=REDIRECTS_MAX {
-            // Who has left does not get the token back by coming home.
-            is_home = is_home && url.origin() == home;
-            let response = self.get(is_home.then_some(token), &url).await?;
-            if !is_redirect(response.status) {
-                return at_home(response, is_home, said);
+            // A chain that has left the origin does not get the token back by returning to it.
+            is_github = is_github && url.origin() == origin;
+            let token = is_github.then_some(token);
+            let response = self.execute(Method::GET, token, &url, String::new()).await?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return if is_github { Ok(response) } else { stored(response, headers) };
             }
             url = target(&url, &response)?;
-            if is_home {
-                said = Some(response.headers);
+            if is_github {
+                headers = Some(response.into_parts().0.headers);
             }
         }
         Err(Failure::Broken(format!("it was redirected more than {REDIRECTS_MAX} times")))
     }
 
-    async fn get(&self, token: Option<&Token>, url: &Url) -> Result<Response, Failure> {
-        let request = match token {
-            Some(_) => HttpRequest::get(path_of(url)?)
-                .header(USER_AGENT, AGENT)
-                .header(ACCEPT, MEDIA)
-                .header(VERSION.0, VERSION.1)
-                .body(String::new()),
-            None => HttpRequest::get(&url[..Position::AfterQuery])
-                .header(USER_AGENT, AGENT)
-                .body(String::new()),
+    /// Sends a request. With a token its URL is a path below the base of the client, for octocrab
+    /// adds the token to no other.
+    async fn execute(
+        &self,
+        method: Method,
+        token: Option<&Token>,
+        url: &Url,
+        body: String,
+    ) -> Result<Response, Failure> {
+        let mut request = HttpRequest::builder().method(&method);
+        let client = match token {
+            Some(token) => {
+                let path = &url[Position::BeforePath..Position::AfterQuery];
+                request = request.uri(path).header(ACCEPT, MEDIA).header(VERSION.0, VERSION.1);
+                self.client.user_access_token(token.expose()).map_err(|it| failure::of(&it))?
+            }
+            None => {
+                request = request.uri(&url[..Position::AfterQuery]);
+                self.client.clone()
+            }
         };
-        execute(&self.client, token, request).await
+        if method == Method::POST {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(body).map_err(|error| Failure::Broken(error.to_string()))?;
+        client.execute(request).await.map_err(|error| failure::of(&error))
     }
 }
 
-/// Sends a request; with a token it has no authority of its own and goes to the base.
-async fn execute(
-    client: &Octocrab,
-    token: Option<&Token>,
-    request: http::Result<HttpRequest<String>>,
-) -> Result<Response, Failure> {
-    let request = request.map_err(|error| Failure::Broken(error.to_string()))?;
-    let sent = match token {
-        Some(token) => match client.user_access_token(token.expose()) {
-            Ok(client) => client.execute(request).await,
-            Err(error) => Err(error),
-        },
-        None => client.execute(request).await,
-    };
-    let (parts, body) = sent.map_err(|error| failure::of(&error))?.into_parts();
-    Ok(Response { status: parts.status, headers: parts.headers, body })
-}
-
-/// Path and query of a URL, for a request to the base of the client.
-fn path_of(url: &Url) -> Result<Uri, Failure> {
-    Uri::builder()
-        .path_and_query(&url[Position::BeforePath..Position::AfterQuery])
-        .build()
-        .map_err(|error| Failure::Broken(error.to_string()))
-}
-
-fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// Where a redirect leads. Its URL is in no message: that of a log is a secret.
+/// The URL of a redirect. It is in no message: that of a log is a secret.
 fn target(from: &Url, response: &Response) -> Result<Url, Failure> {
-    let location = response.headers.get(LOCATION).and_then(|location| location.to_str().ok());
+    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
     let target = location.and_then(|location| from.join(location).ok());
     let target = target.filter(|target| {
         target.scheme() == "https" || (target.scheme() == "http" && from.scheme() == "http")
@@ -190,37 +162,30 @@ fn target(from: &Url, response: &Response) -> Result<Url, Failure> {
     target.ok_or_else(|| Failure::Broken("it was redirected to nowhere".to_owned()))
 }
 
-/// The answer to a request for a log, as one of GitHub. A refusal of the server that keeps the log
-/// says nothing about the token or the repository.
-fn at_home(
-    response: Response,
-    is_home: bool,
-    said: Option<HeaderMap>,
-) -> Result<Response, Failure> {
-    if is_home {
-        return Ok(response);
-    }
-    if !response.status.is_success() {
-        let status = response.status.as_u16();
+/// A log from the server that keeps it, with the headers of GitHub. A refusal of that server says
+/// nothing about the token or the repository.
+fn stored(mut response: Response, headers: Option<HeaderMap>) -> Result<Response, Failure> {
+    if !response.status().is_success() {
+        let status = response.status().as_u16();
         return Err(Failure::Broken(format!("the server that keeps the log answered {status}")));
     }
-    Ok(Response { headers: said.unwrap_or_default(), ..response })
+    *response.headers_mut() = headers.unwrap_or_default();
+    Ok(response)
 }
 
 /// Reads the body of an answer.
-async fn finish(mut response: Response, call: &Call, left: Duration) -> Result<Answer, Failure> {
-    let is_success = response.status.is_success();
+async fn read(mut response: Response, call: &Call, left: Duration) -> Result<Answer, Failure> {
+    let is_success = response.status().is_success();
     let tail = match call.request {
         Request::JobLog { tail_bytes, .. } if is_success => Some(tail_bytes),
         _ => None,
     };
     let mut kept = Kept::new(tail.unwrap_or(call.max_bytes), call.max_bytes);
-    let end = timeout(left, kept.read(&mut response.body)).await;
+    let end = timeout(left, kept.read(response.body_mut())).await;
     let is_whole = matches!(end, Ok(End::Whole));
     let failure = match end {
         Ok(End::Whole) => None,
-        Ok(End::Bound) if tail.is_some() => None,
-        Ok(End::Bound) => Some(Failure::TooLarge),
+        Ok(End::Bound) => tail.is_none().then_some(Failure::TooLarge),
         Ok(End::Broken(reason)) => Some(Failure::Broken(reason)),
         Err(_) => Some(Failure::Timeout),
     };
@@ -229,8 +194,8 @@ async fn finish(mut response: Response, call: &Call, left: Duration) -> Result<A
     }
     let (body, is_cut) = kept.into_parts();
     Ok(Answer {
-        status: response.status.as_u16(),
-        headers: headers::read(&response.headers),
+        status: response.status().as_u16(),
+        headers: headers::read(response.headers()),
         truncated: is_cut || !is_whole,
         body,
         latency: Duration::ZERO,
