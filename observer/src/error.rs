@@ -1,13 +1,13 @@
 //! Why an input was refused; every variant has one [`Code`] of the registry.
 //!
-//! `Display` is a lower-case fragment and leaves the cause to `source()`. Text of the input that
-//! stands in a message is shortened and has no control characters.
+//! `Display` is a lower-case fragment and leaves the cause to `source()`. Text of the input in a
+//! message is shortened and has no control characters.
 
 use std::path::PathBuf;
 
 use ao_store::{Code, Timestamp, io_code};
 
-/// The longest piece of the input that stands in a message, in characters.
+/// The longest piece of the input in a message, in characters.
 const QUOTED_MAX: usize = 200;
 
 /// The result of every fallible function of this crate.
@@ -44,23 +44,23 @@ pub enum Error {
     #[error("cannot read the input")]
     Read(#[source] std::io::Error),
     /// A document contradicts itself.
-    #[error("the observation is not usable: {0}")]
+    #[error("the observation is invalid: {0}")]
     InvalidObservation(String),
     /// A reference or id in the input does not have its form.
     #[error(transparent)]
     Store(#[from] ao_store::Error),
-    /// No delivery has this name.
-    #[error("{name:?} is not a webhook event that is understood ({known})")]
+    /// No webhook event has this name.
+    #[error("{name:?} is not a supported webhook event ({known})")]
     UnknownEvent {
         /// The name given, shortened.
         name: String,
-        /// The names that are understood.
+        /// The supported names.
         known: String,
     },
-    /// The signature of a delivery does not hold.
-    #[error("the signature of the delivery does not hold: {0}")]
+    /// The signature of a webhook delivery is invalid.
+    #[error("the signature of the webhook delivery is invalid: {0}")]
     Signature(&'static str),
-    /// The payload of a delivery is not the JSON of its event.
+    /// The payload of a webhook delivery is not the JSON of its event.
     #[error("line {line} of the {event} payload: {reason}")]
     InvalidPayload {
         /// The event.
@@ -70,8 +70,8 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A URL or host of a GitHub server cannot be used. It is not repeated: it may hold a secret.
-    #[error("the address of the GitHub server is not usable: {0}")]
+    /// A URL or host of a GitHub server is invalid. It is not repeated: it may contain a secret.
+    #[error("the address of the GitHub server is invalid: {0}")]
     InvalidUrl(&'static str),
     /// No HTTPS client can be made: the certificates of the machine are missing or unreadable.
     #[error("cannot read the root certificates of this machine")]
@@ -79,7 +79,7 @@ pub enum Error {
     /// The threads of the observer cannot be started.
     #[error("cannot start the observer")]
     Runtime(#[source] std::io::Error),
-    /// The file of the lock cannot be made.
+    /// The lock file cannot be created.
     #[error("cannot lock {path}")]
     Lock {
         /// The file.
@@ -90,7 +90,7 @@ pub enum Error {
     /// Another process observes for this store.
     #[error("another process observes for this store")]
     Running,
-    /// Nothing has a token for the host.
+    /// No source has a token for the host.
     #[error("there are no credentials for {host}")]
     NoCredentials {
         /// The host.
@@ -108,8 +108,8 @@ pub enum Error {
         /// The host.
         host: String,
     },
-    /// The host, or what is left of its budget, forbids requests for now.
-    #[error("{host} cannot be asked before {}: {reason}", jiff::Timestamp::from_millisecond(until.0).unwrap_or_default())]
+    /// The host, or the remaining budget, forbids requests for now.
+    #[error("{host} accepts no request before {}: {reason}", jiff::Timestamp::from_millisecond(until.0).unwrap_or_default())]
     Throttled {
         /// The host.
         host: String,
@@ -147,7 +147,7 @@ impl Error {
     }
 }
 
-/// Makes text of the input fit to stand in a message.
+/// Makes text of the input fit for a message.
 pub(crate) fn quoted(text: &str) -> String {
     let shown = |c: char| {
         if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
@@ -155,7 +155,7 @@ pub(crate) fn quoted(text: &str) -> String {
     text.chars().take(QUOTED_MAX).map(shown).collect()
 }
 
-/// What is wrong with some JSON, without the position: that is counted by the caller.
+/// What is wrong with JSON, without the position, which the caller counts.
 pub(crate) fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());

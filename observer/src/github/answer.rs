@@ -32,14 +32,14 @@ pub(crate) struct Extensions {
 
 impl GraphqlError {
     /// Whether it is of one of these types or codes.
-    pub(crate) fn is(&self, words: &[&str]) -> bool {
+    pub(crate) fn is(&self, kinds: &[&str]) -> bool {
         let extension = self.extensions.as_ref().and_then(|it| it.code.as_deref());
         let known = [self.kind.as_deref(), self.code.as_deref(), extension];
-        known.into_iter().flatten().any(|word| words.contains(&word))
+        known.into_iter().flatten().any(|kind| kinds.contains(&kind))
     }
 
-    /// Whether it is the host's word on one thing, and not a failure to answer.
-    fn is_word(&self) -> bool {
+    /// Whether it is the host's answer about one thing, and not a failure to answer.
+    fn is_final(&self) -> bool {
         self.is(&["NOT_FOUND"]) || self.is_refusal()
     }
 
@@ -63,7 +63,7 @@ struct Body<'a> {
     data: Option<BTreeMap<String, &'a RawValue>>,
     #[serde(default)]
     errors: Vec<GraphqlError>,
-    /// What a refusal by status has instead.
+    /// The reason, in a refusal by HTTP status.
     #[serde(default)]
     message: Option<String>,
 }
@@ -78,12 +78,12 @@ pub(crate) struct GraphqlAnswer<'a> {
     aliases: BTreeMap<String, &'a RawValue>,
 }
 
-/// What an alias, or one node of a list, answered.
+/// The answer to an alias, or to one node of a list.
 #[derive(Debug)]
 pub(crate) enum Found<T> {
-    /// It is there.
+    /// It exists.
     Node(T),
-    /// The host says that there is no such thing.
+    /// The host states that it does not exist.
     Missing,
     /// The credentials may not see it.
     Forbidden,
@@ -95,43 +95,35 @@ impl<'a> GraphqlAnswer<'a> {
     /// Reads the outline; `None` for what is not JSON, is cut off, or has neither data nor errors.
     pub(crate) fn read(bytes: &'a [u8]) -> Option<GraphqlAnswer<'a>> {
         let body: Body<'a> = serde_json::from_slice(bytes).ok()?;
+        let has_data = body.data.is_some();
         let mut errors = body.errors;
         errors.extend(body.message.map(|message| GraphqlError { message, ..Default::default() }));
-        let Some(aliases) = body.data else {
-            let only_errors = GraphqlAnswer { errors, ..GraphqlAnswer::default() };
-            return (!only_errors.errors.is_empty()).then_some(only_errors);
-        };
-        let mut answered =
-            GraphqlAnswer { errors, has_data: true, aliases, ..GraphqlAnswer::default() };
-        answered.rate = answered.value("rateLimit");
-        answered.viewer = answered.value("viewer");
-        Some(answered)
-    }
-
-    fn value<T: DeserializeOwned>(&self, alias: &str) -> Option<T> {
-        let raw = self.aliases.get(alias)?;
-        serde_json::from_str(raw.get()).ok()
-    }
-
-    /// What one alias answered.
-    pub(crate) fn alias<T: DeserializeOwned>(&self, alias: &str) -> Found<T> {
-        match self.aliases.get(alias) {
-            Some(raw) => self.node(Some(raw), alias, None),
-            None => self.node(None, alias, None),
+        if !has_data && errors.is_empty() {
+            return None;
         }
+        let aliases = body.data.unwrap_or_default();
+        let value = |alias: &str| aliases.get(alias).map(|raw: &&RawValue| raw.get());
+        let rate = value("rateLimit").and_then(|text| serde_json::from_str(text).ok());
+        let viewer = value("viewer").and_then(|text| serde_json::from_str(text).ok());
+        Some(GraphqlAnswer { rate, viewer, errors, has_data, aliases })
     }
 
-    /// What one alias answered inside a repository, which may itself be missing.
+    /// The answer to one alias.
+    pub(crate) fn alias<T: DeserializeOwned>(&self, alias: &str) -> Found<T> {
+        self.node(self.aliases.get(alias).copied(), alias, None)
+    }
+
+    /// The answer to one alias inside a repository, which may itself be missing.
     pub(crate) fn pull_request<T: DeserializeOwned>(&self, alias: &str) -> Found<T> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Holder<'a> {
+        struct Repository<'a> {
             #[serde(borrow)]
             pull_request: Option<&'a RawValue>,
         }
         let raw = self.aliases.get(alias).copied();
-        match raw.and_then(|raw| serde_json::from_str::<Option<Holder<'_>>>(raw.get()).ok()) {
-            Some(Some(holder)) => self.node(holder.pull_request, alias, None),
+        match raw.and_then(|raw| serde_json::from_str::<Option<Repository<'_>>>(raw.get()).ok()) {
+            Some(Some(repository)) => self.node(repository.pull_request, alias, None),
             _ => self.node(raw, alias, None),
         }
     }
@@ -139,7 +131,7 @@ impl<'a> GraphqlAnswer<'a> {
     /// The nodes of `nodes(ids:)`, in the order in which they were asked for.
     pub(crate) fn nodes<T: DeserializeOwned>(&self, count: usize) -> Vec<Found<T>> {
         let raw = self.aliases.get("nodes").map(|raw| raw.get());
-        // A `null` is kept as such: that a node is not there is an answer too.
+        // A `null` is kept: that a node does not exist is an answer too.
         let list: Vec<&RawValue> =
             raw.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default();
         if list.len() != count {
@@ -149,27 +141,22 @@ impl<'a> GraphqlAnswer<'a> {
         list.into_iter().enumerate().map(found).collect()
     }
 
-    /// Whether something kept the host from answering all: then a `null` says nothing.
-    fn is_partial(&self) -> bool {
-        self.errors.iter().any(|error| !error.is_word())
-    }
-
     /// Whether the credentials may not see the checks of a pull request.
     pub(crate) fn withholds_checks(&self, alias: &str, index: Option<usize>) -> bool {
-        let is_of_checks = |error: &GraphqlError| {
-            let path = error.path.as_deref().unwrap_or_default();
-            path.iter().any(|step| matches!(step.as_str(), Some("rollup" | "counts")))
+        let is_of_checks = |error: &&GraphqlError| {
+            let mut path = error.path.iter().flatten();
+            path.any(|step| matches!(step.as_str(), Some("rollup" | "counts")))
         };
-        let is_it = |error: &GraphqlError| {
-            error.is_at(alias, index) && error.is_refusal() && is_of_checks(error)
-        };
-        self.errors.iter().any(is_it)
+        self.errors_at(alias, index).filter(is_of_checks).any(GraphqlError::is_refusal)
     }
 
     /// Whether the credentials may not see something within an alias.
     pub(crate) fn is_withheld(&self, alias: &str) -> bool {
-        let is_it = |error: &GraphqlError| error.is_at(alias, None) && error.is_refusal();
-        self.errors.iter().any(is_it)
+        self.errors_at(alias, None).any(GraphqlError::is_refusal)
+    }
+
+    fn errors_at(&self, alias: &str, index: Option<usize>) -> impl Iterator<Item = &GraphqlError> {
+        self.errors.iter().filter(move |error| error.is_at(alias, index))
     }
 
     fn node<T: DeserializeOwned>(
@@ -178,22 +165,23 @@ impl<'a> GraphqlAnswer<'a> {
         alias: &str,
         index: Option<usize>,
     ) -> Found<T> {
-        let error = self.errors.iter().find(|error| error.is_at(alias, index));
-        let is_torn = || {
-            let mut errors = self.errors.iter().filter(|error| error.is_at(alias, index));
-            errors.any(|error| !error.is_word())
-        };
-        match (raw.map(RawValue::get), error) {
-            // A part of it could not be answered: that it is null there says nothing.
-            (Some(text), Some(_)) if text != "null" && is_torn() => Found::Failed,
+        let is_final = |error: &GraphqlError| error.is_final();
+        match (raw.map(RawValue::get), self.errors_at(alias, index).next()) {
+            // A part of it could not be answered: a `null` in that part means nothing.
+            (Some(text), Some(_))
+                if text != "null" && !self.errors_at(alias, index).all(is_final) =>
+            {
+                Found::Failed
+            }
             (Some(text), _) if text != "null" => {
                 serde_json::from_str(text).map_or(Found::Failed, Found::Node)
             }
             (_, Some(error)) if error.is(&["NOT_FOUND"]) => Found::Missing,
             (_, Some(error)) if error.is_refusal() => Found::Forbidden,
-            // Something else is wrong with it, or with the answer as a whole.
+            // Something else is wrong with it.
             (_, Some(_)) => Found::Failed,
-            (_, None) if self.is_partial() => Found::Failed,
+            // Something kept the host from answering all: then a `null` means nothing.
+            (_, None) if !self.errors.iter().all(is_final) => Found::Failed,
             (Some(_), None) => Found::Missing,
             (None, None) => Found::Failed,
         }

@@ -1,5 +1,5 @@
-//! One call to GitHub and what came of it, as plain values: what decides about calls knows neither
-//! an HTTP library nor a token.
+//! One call to GitHub and its outcome, as plain values: the engine that decides about calls depends
+//! on neither an HTTP library nor a token.
 //!
 //! A reply carries everything that the decision about the next call needs, and no secret.
 
@@ -16,7 +16,7 @@ pub struct Call {
     pub max_bytes: usize,
 }
 
-/// What is asked for.
+/// What a call asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// A GraphQL query.
@@ -35,12 +35,12 @@ pub enum Request {
     },
 }
 
-/// What came of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// The server answered, well or not.
     Answer(Answer),
-    /// There is no answer that could be used.
+    /// There is no usable answer.
     Failed(Failure),
 }
 
@@ -49,18 +49,18 @@ pub enum Reply {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The headers that say something about limits and access.
+    /// The headers that are about limits and access.
     pub headers: Headers,
     /// The bytes of the body; of a log only its end.
     pub body: Vec<u8>,
-    /// Whether bytes of the body are missing: a log that was longer than was read or kept, or the
-    /// body of a refusal that did not come whole.
+    /// Whether bytes of the body are missing: a log was longer than what was read or kept, or the
+    /// body of a refusal did not come whole.
     pub truncated: bool,
     /// How long the call took.
     pub latency: Duration,
 }
 
-/// What the headers of an answer say. A header that is missing or does not have its form is `None`.
+/// The headers of an answer that are read. One that is missing or invalid is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers {
     /// `x-ratelimit-limit`.
@@ -73,7 +73,7 @@ pub struct Headers {
     pub reset: Option<i64>,
     /// `x-ratelimit-resource`.
     pub resource: Option<String>,
-    /// `retry-after` as it stands there: seconds or a date.
+    /// `retry-after`, unparsed: seconds or a date.
     pub retry_after: Option<String>,
     /// `date`, in milliseconds since 1970.
     pub date_ms: Option<i64>,
@@ -83,15 +83,15 @@ pub struct Headers {
     pub request_id: Option<String>,
 }
 
-/// Why there is no answer. No text in it holds a token or the query of a URL.
+/// Why there is no answer. No text in it contains a token or the query of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// The deadline passed.
     Timeout,
-    /// No connection came about.
+    /// No connection was made.
     Connect(String),
     /// The body is longer than its bound.
     TooLarge,
-    /// The connection broke, or what came is not HTTP.
+    /// The connection broke, or the answer is not HTTP.
     Broken(String),
 }

@@ -1,5 +1,5 @@
-//! What an answer means for the next request. The first rule that holds decides (reference: the
-//! documentation of GitHub's limits, and what their own client libraries treat alike).
+//! What an answer means for the next request. The first rule that applies decides (reference: the
+//! documentation of GitHub's limits, and its own client libraries).
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use crate::github::call::{Answer, Failure, Headers};
 /// What an answer means for the next request to the same host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// It is an answer; what it says is read item by item.
+    /// It is an answer, which is read item by item.
     Fine,
     /// The credentials were refused.
     Unauthorized,
-    /// The host says how long to wait.
+    /// The host states how long to wait.
     RetryAfter(Duration),
     /// The budget of the hour is used up.
     Exhausted,
-    /// Too much at once, and no word on how long to wait.
+    /// The secondary rate limit was exceeded, and the host does not state how long to wait.
     Secondary,
-    /// This one thing may not be seen.
+    /// The credentials may not see this one thing.
     Forbidden,
-    /// This one thing is not there.
+    /// This one thing does not exist.
     Missing,
-    /// The request was too much for the host; a smaller one may do.
+    /// The request was too much for the host; a smaller one may succeed.
     Heavy,
-    /// The host, or the way to it, is out of order.
+    /// The host, or the network to it, is down.
     Down,
 }
 
-/// The longest wait that a host can ask for: more would be a clock that is wrong.
+/// The longest wait that a host can ask for, in seconds: a longer one means that a clock is wrong.
 const RETRY_AFTER_MAX: u64 = 3_600;
 
-/// Classifies what came of a request.
+/// Classifies the failure of a request.
 pub(crate) fn failure(failure: &Failure) -> Signal {
     match failure {
         Failure::Timeout | Failure::TooLarge => Signal::Heavy,
@@ -76,15 +76,15 @@ fn is_rate_limit(error: &GraphqlError) -> bool {
 }
 
 fn refusal(answer: &Answer, message: &str) -> Signal {
-    let says = |word: &str| message.contains(word);
+    let contains = |text: &str| message.contains(text);
     match answer.status {
         401 => Signal::Unauthorized,
         403 | 429 => {
             let is_limit = answer.headers.retry_after.is_some()
                 || answer.headers.remaining == Some(0)
-                || says("secondary rate")
-                || says("abuse detection")
-                || says("rate limit")
+                || contains("secondary rate")
+                || contains("abuse detection")
+                || contains("rate limit")
                 || answer.status == 429;
             if is_limit { limited(&answer.headers) } else { Signal::Forbidden }
         }
@@ -120,7 +120,7 @@ fn retry_after(text: &str, date_ms: Option<i64>) -> Duration {
     Duration::from_secs(seconds.clamp(1, RETRY_AFTER_MAX))
 }
 
-/// The beginning of a body in lower case: the words that tell refusals apart stand there.
+/// The beginning of a body in lower case. It contains the text that distinguishes refusals.
 fn message(body: &[u8]) -> String {
     String::from_utf8_lossy(&body[..body.len().min(2_048)]).to_ascii_lowercase()
 }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_by_status_are_told_apart() {
+    fn refusals_are_classified_by_status() {
         let none = || headers(None, None);
         let secs = |secs| Signal::RetryAfter(Duration::from_secs(secs));
         for (status, headers, body, expected) in [
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_with_errors_is_read_by_their_types() {
+    fn an_answer_with_errors_is_classified_by_their_types() {
         let classified = |body: &str, headers| {
             let answer = answer(200, headers, body);
             graphql(&answer, GraphqlAnswer::read(&answer.body).as_ref())

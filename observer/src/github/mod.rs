@@ -1,7 +1,7 @@
-//! Asking GitHub: where it is, with which token, what to ask, and what its answers say.
+//! Requests to GitHub: its hosts and addresses, the tokens, the queries, and the answers.
 //!
-//! All of it is pure but [`transport`], which makes the calls, and [`credential`] and [`remotes`],
-//! which read files and ask programs and block for a few seconds at worst.
+//! All of it is pure except [`transport`], which makes the calls, and [`credential`] and [`remotes`],
+//! which read files and run programs, and block for a few seconds at most.
 
 pub(crate) mod answer;
 pub mod call;

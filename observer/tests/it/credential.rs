@@ -1,5 +1,5 @@
-//! Every place a token is looked for in, their order, and what keeps a token from its host. The
-//! programs are real processes.
+//! The sources of tokens, their order, and which token is for which host. The programs are real
+//! processes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -44,10 +44,10 @@ const GIT: &str = r#"printf 'protocol=https\nhost=github.com\nusername=x\npasswo
 const HOSTS: &str = "github.com:\n    user: mona\n    oauth_token: from-file\n";
 
 #[test]
-fn nothing_has_a_token_in_an_empty_home() {
+fn an_empty_home_has_no_token() {
     let home = Home::new();
     assert!(is_missing(&home, HOSTED) && is_missing(&home, SERVER));
-    // Nor with programs that have none.
+    // Programs that have none change nothing.
     let home =
         home.with_git().program("gh", "echo 'no oauth token found for github.com' >&2; exit 1");
     assert!(is_missing(&home, HOSTED));
@@ -71,12 +71,12 @@ fn the_first_source_that_has_a_token_counts() {
     assert_eq!(found(&home, HOSTED, "from-file"), file.to_str().unwrap());
     fs::remove_file(file).unwrap();
     assert_eq!(found(&home, HOSTED, "from-git"), "git credential");
-    // One that is empty is not set.
+    // An empty variable counts as not set.
     assert_eq!(found(&full().with("GH_TOKEN", ""), HOSTED, "from-gh"), "gh auth token");
 }
 
 #[test]
-fn the_variables_for_github_stay_there() {
+fn a_variable_is_for_its_own_kind_of_host() {
     let names = ["GH_TOKEN", "GITHUB_TOKEN", "AO_GITHUB_TOKEN", "AO_GITHUB_TOKEN_GITHUB_COM"];
     let home = names.iter().fold(Home::new(), |home, name| home.with(name, "for-github"));
     assert!(is_missing(&home, SERVER));
@@ -89,7 +89,7 @@ fn the_variables_for_github_stay_there() {
     assert_eq!(found(&home, SERVER, "for-corp-1"), "GH_ENTERPRISE_TOKEN");
     let home = home.with("AO_GITHUB_TOKEN_GIT_CORP_EXAMPLE", "for-corp-2");
     assert_eq!(found(&home, "Git.Corp.EXAMPLE", "for-corp-2"), "AO_GITHUB_TOKEN_GIT_CORP_EXAMPLE");
-    // Nor do theirs come here.
+    // Nor is a token of an enterprise server used for GitHub.
     let home = Home::new().with("GH_ENTERPRISE_TOKEN", "t").with("GITHUB_ENTERPRISE_TOKEN", "t");
     assert!(is_missing(&home, HOSTED) && is_missing(&home, "octo.ghe.com"));
 }
@@ -107,17 +107,17 @@ fn our_own_variable_is_for_the_default_host() {
     let home = Home::new().with(name, "port");
     assert_eq!(found(&home, "git.corp.example:8443", "port"), name);
     for other in [SERVER, "git-corp.example:8443", "git.corp.example.8443"] {
-        assert!(is_missing(&home, other), "the spelling of {other} is another");
+        assert!(is_missing(&home, other), "{other} has another variable");
     }
 }
 
 #[test]
-fn what_is_not_a_token_is_refused_and_not_shown() {
+fn an_invalid_token_is_refused_and_not_shown() {
     for bad in ["secret word", "secret\n", "\u{1b}secret", "se\tcret", "sécret"] {
         let home = Home::new().with("GH_TOKEN", bad);
         let reason = failure(&home, HOSTED);
         assert!(reason.contains("GH_TOKEN") && !reason.contains("cret"), "{reason}");
-        // A later source makes up for it.
+        // A later source is used instead.
         assert_eq!(found(&home.with("GITHUB_TOKEN", "good"), HOSTED, "good"), "GITHUB_TOKEN");
     }
     for script in ["echo secret word", "printf 'secret\\n\\n'", "printf '\\377secret'"] {
@@ -133,7 +133,7 @@ fn what_is_not_a_token_is_refused_and_not_shown() {
 }
 
 #[test]
-fn programs_get_no_token_and_ask_nobody() {
+fn programs_get_no_token_and_do_not_prompt() {
     let script = r#"env >"$HOME/variables"; pwd >"$HOME/dir"; cat >"$HOME/input"; exit 1"#;
     let home = Home::new().program("gh", script).with("GH_TOKEN", "bad token");
     let home = home.with("GITHUB_TOKEN", "bad token").with("GIT_DIR", "/x").with("KEPT", "1");
@@ -162,8 +162,8 @@ fn programs_get_no_token_and_ask_nobody() {
 const HANGS: &str = r#"sleep 600 & echo "$$ $!" >"$HOME/pids"; wait"#;
 
 #[test]
-fn a_program_that_hangs_is_ended_with_what_it_started() {
-    // A later source makes up for it.
+fn a_program_that_hangs_is_killed_with_its_children() {
+    // A later source is used instead.
     let home = Home::new().program("gh", HANGS).program("git", GIT);
     let started = Instant::now();
     assert_eq!(found(&home, HOSTED, "from-git"), "git credential");
@@ -172,13 +172,13 @@ fn a_program_that_hangs_is_ended_with_what_it_started() {
     let pids = fs::read_to_string(home.path("pids")).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     while pids.split_whitespace().any(is_alive) {
-        assert!(Instant::now() < deadline, "{pids} live on");
+        assert!(Instant::now() < deadline, "{pids} still run");
         thread::sleep(Duration::from_millis(2));
     }
 }
 
 #[test]
-fn what_a_program_leaves_behind_is_not_waited_for() {
+fn a_child_that_a_program_leaves_behind_is_not_waited_for() {
     let home = Home::new().program("gh", r#"sleep 5 & echo $! >"$HOME/pid"; echo from-gh"#);
     let started = Instant::now();
     assert_eq!(found(&home, HOSTED, "from-gh"), "gh auth token");
@@ -186,7 +186,7 @@ fn what_a_program_leaves_behind_is_not_waited_for() {
 }
 
 #[test]
-fn a_program_that_cannot_be_run_or_is_killed_has_not_said_no() {
+fn a_program_that_cannot_be_run_or_is_killed_is_a_failure() {
     let home = Home::new().program("gh", "kill -9 $$");
     assert!(failure(&home, HOSTED).contains("signal"));
     let home = Home::new().file("bin/gh", "#!/none/such\n");
@@ -202,7 +202,7 @@ fn a_program_is_not_taken_from_the_current_directory() {
 }
 
 #[test]
-fn the_file_of_gh_is_where_its_variables_say() {
+fn the_variables_of_gh_locate_its_file() {
     let hosts = |token: &str| format!("github.com:\n  oauth_token: {token}\n");
     let home = Home::new()
         .file(".config/gh/hosts.yml", hosts("in-home"))
@@ -220,7 +220,7 @@ fn the_file_of_gh_is_where_its_variables_say() {
 }
 
 #[test]
-fn a_file_of_gh_that_is_unusable_says_so() {
+fn an_unusable_file_of_gh_is_a_failure() {
     let hosts = |text: &[u8]| Home::new().file(".config/gh/hosts.yml", text);
     let large = [&b"github.com:\n  oauth_token: secret\n"[..], &b"#\n".repeat(200_000)].concat();
     for (text, expected) in [
@@ -244,7 +244,7 @@ fn a_file_of_gh_that_is_unusable_says_so() {
 }
 
 #[test]
-fn the_helpers_of_git_are_asked_and_nobody_else() {
+fn the_credential_helpers_of_git_are_used_without_a_prompt() {
     let config = |helper: &str| {
         Home::new()
             .with_git()
@@ -255,14 +255,33 @@ fn the_helpers_of_git_are_asked_and_nobody_else() {
     assert!(is_missing(&config("!true"), HOSTED));
     assert!(is_missing(&config("!false"), HOSTED));
     assert!(is_missing(&config("!echo username=x; echo password=; :"), HOSTED));
-    // What would ask, also by a window, is not run.
+    // A program that would prompt, also in a window, is not run.
     let asks = Home::new().with_git().program("ask", r#"echo asked >>"$HOME/asked"; echo typed"#);
     let ask = asks.path("bin/ask").to_str().unwrap().to_owned();
     let asks = asks.file(".gitconfig", format!("[core]\n\taskPass = {ask}\n"));
     let asks = asks.with("GIT_ASKPASS", &ask).with("SSH_ASKPASS", &ask).with("DISPLAY", ":0");
     assert!(is_missing(&asks, HOSTED));
     assert!(!asks.path("asked").exists());
-    // A helper that is meant for one host answers for all: its variable does not reach it.
+    // A helper for one host answers for all hosts, so it does not get the variable.
     let home = config("!echo password=$GITHUB_TOKEN; :").with("GITHUB_TOKEN", "for-github");
     assert!(is_missing(&home, SERVER));
+}
+
+#[test]
+fn a_token_is_one_word() {
+    for bad in ["", " ", "ghp_a b", "ghp_a\n", "\tghp_a", "ghp_\0", "ghp_\u{7f}", "ghp_é"] {
+        assert!(Token::new(bad).is_none(), "{bad:?}");
+    }
+    assert!(Token::new("x".repeat(4_097)).is_none());
+    assert!(Token::new("ghp_Abc.1-2~").is_some());
+}
+
+#[test]
+fn a_token_is_not_printed_and_has_a_fingerprint() {
+    let (one, other) = (Token::new("ghp_one").unwrap(), Token::new("ghp_other").unwrap());
+    assert_eq!(format!("{one} {one:?} {:?}", Some(&one)), "[redacted] [redacted] Some([redacted])");
+    assert_eq!(one.fingerprint(), one.clone().fingerprint());
+    assert_ne!(one.fingerprint(), other.fingerprint());
+    assert_eq!(one.fingerprint().len(), 16);
+    assert!(one.fingerprint().bytes().all(|b| b.is_ascii_hexdigit()));
 }

@@ -5,6 +5,7 @@
 
 mod credential;
 mod document;
+mod host;
 mod poll;
 mod programs;
 mod property;

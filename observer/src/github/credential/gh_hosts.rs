@@ -1,7 +1,7 @@
 //! The file in which gh keeps tokens where there is no keyring.
 //!
-//! Of its YAML two levels are looked at, `HOST: oauth_token: TOKEN`, event by event: no nesting and
-//! no alias in it can cost more than its length, which is bounded.
+//! Only `HOST: oauth_token: TOKEN` is read of its YAML, event by event: no nesting and no alias in it
+//! can cost more than its length, which is bounded.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use ao_program::Environment;
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use super::{Looked, word};
+use super::{Lookup, token};
 
 /// More than gh ever writes.
 const FILE_MAX: u64 = 256 << 10;
 
 /// The token of a host in the file.
-pub(super) fn look(host: &str, environment: &Environment) -> Looked {
+pub(super) fn lookup(host: &str, environment: &Environment) -> Lookup {
     let Some(path) = path(environment) else { return Ok(None) };
     let source = path.display().to_string();
     let text = match read(&path) {
@@ -24,12 +24,12 @@ pub(super) fn look(host: &str, environment: &Environment) -> Looked {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("{source}: {error}")),
     };
-    let token =
-        token(&text, host).map_err(|line| format!("{source}, line {line}: it is not YAML"))?;
-    token.map_or(Ok(None), |token| word(&token, &source))
+    let text = oauth_token(&text, host)
+        .map_err(|line| format!("{source}, line {line}: it is not YAML"))?;
+    token(&text.unwrap_or_default(), &source)
 }
 
-/// Where gh looks for it.
+/// Where gh expects it.
 fn path(environment: &Environment) -> Option<PathBuf> {
     let var = |name| environment.get(name).map(PathBuf::from);
     let dir = var("GH_CONFIG_DIR")
@@ -39,7 +39,7 @@ fn path(environment: &Environment) -> Option<PathBuf> {
 }
 
 fn read(path: &PathBuf) -> io::Result<String> {
-    // Opening a pipe would wait for somebody to write into it.
+    // Opening a pipe would wait for a writer.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
@@ -51,60 +51,54 @@ fn read(path: &PathBuf) -> io::Result<String> {
     Ok(text)
 }
 
-/// One of the two mappings that lead to a token.
-#[derive(Default)]
-struct Level {
+/// A mapping or sequence around an event.
+struct Frame {
     is_mapping: bool,
-    is_key_next: bool,
-    is_wanted: bool,
+    /// Of a mapping: the key that was read, until its value is complete; the empty text for a key
+    /// that is not a scalar.
+    key: Option<String>,
 }
 
-/// The value of `oauth_token` below the host; the line where the YAML ends to be that otherwise.
-fn token(text: &str, host: &str) -> Result<Option<String>, usize> {
-    let mut levels = [Level::default(), Level::default()];
-    let mut depth: usize = 0;
+/// The value of `oauth_token` below the host, or the line of the first syntax error.
+fn oauth_token(text: &str, host: &str) -> Result<Option<String>, usize> {
+    let mut frames = Vec::new();
     for event in Parser::new_from_str(text) {
         let (event, _) = event.map_err(|error| error.marker().line())?;
-        match event {
-            Event::MappingEnd | Event::SequenceEnd => depth = depth.saturating_sub(1),
-            Event::DocumentEnd => break,
-            Event::Alias(_) => {
-                visit(&mut levels, depth, host, None);
-            }
-            Event::Scalar(value, style, ..) => {
-                if visit(&mut levels, depth, host, Some(&value)) {
-                    let is_null = style == ScalarStyle::Plain && matches!(&*value, "~" | "null");
-                    return Ok((!is_null).then(|| value.into_owned()));
-                }
+        let key = match event {
+            Event::Scalar(value, style, ..) if is_token(&frames, host) => {
+                let is_null = style == ScalarStyle::Plain && matches!(&*value, "~" | "null");
+                return Ok((!is_null).then(|| value.into_owned()));
             }
             Event::MappingStart(..) | Event::SequenceStart(..) => {
-                visit(&mut levels, depth, host, None);
-                if let Some(level) = levels.get_mut(depth) {
-                    let is_mapping = matches!(event, Event::MappingStart(..));
-                    *level = Level { is_mapping, is_key_next: true, is_wanted: false };
-                }
-                depth += 1;
+                let is_mapping = matches!(event, Event::MappingStart(..));
+                frames.push(Frame { is_mapping, key: None });
+                continue;
             }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => {}
+            Event::MappingEnd | Event::SequenceEnd => {
+                frames.pop();
+                String::new()
+            }
+            Event::Scalar(value, ..) => value.into_owned(),
+            Event::Alias(_) => String::new(),
+            Event::DocumentEnd => break,
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => {
+                continue;
+            }
+        };
+        // A node of a mapping is complete: its next key, or the value of the last one.
+        if let Some(frame) = frames.last_mut().filter(|frame| frame.is_mapping) {
+            frame.key = if frame.key.is_none() { Some(key) } else { None };
         }
     }
     Ok(None)
 }
 
-/// Takes the next key or value of the mapping at this depth, of which a scalar has a text, and
-/// tells whether it is the value that is looked for.
-fn visit(levels: &mut [Level; 2], depth: usize, host: &str, text: Option<&str>) -> bool {
-    let Some(at) = depth.checked_sub(1).filter(|at| *at < levels.len()) else { return false };
-    if !levels[at].is_mapping {
-        return false;
-    }
-    let wanted = [host, "oauth_token"][at];
-    let is_key = levels[at].is_key_next;
-    levels[at].is_key_next = !is_key;
-    if is_key {
-        levels[at].is_wanted = text.is_some_and(|text| text.eq_ignore_ascii_case(wanted));
-    }
-    !is_key && at == 1 && levels.iter().all(|level| level.is_wanted)
+/// Whether the next node is the value of `oauth_token` of the host.
+fn is_token(frames: &[Frame], host: &str) -> bool {
+    let is = |frame: &Frame, key: &str| {
+        frame.key.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(key))
+    };
+    matches!(frames, [outer, inner] if is(outer, host) && is(inner, "oauth_token"))
 }
 
 #[cfg(test)]
@@ -112,7 +106,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Option<String> {
-        token(text, "github.com").unwrap()
+        oauth_token(text, "github.com").unwrap()
     }
 
     #[test]
@@ -132,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_elsewhere_is_not_the_token() {
+    fn a_token_elsewhere_is_not_read() {
         for text in [
             "",
             "~",
@@ -155,13 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn hostile_yaml_is_refused_or_read_but_ends() {
+    fn hostile_yaml_is_refused_or_read_in_bounded_time() {
         for text in ["a: [", "\t- : :", "\"", "a: b: c", "*x", "%YAML 9\n---", "\u{0}", "&a &a"] {
-            let _ = token(text, "github.com");
+            let _ = oauth_token(text, "github.com");
         }
-        assert!(token("github.com: [", "github.com").is_err());
+        assert!(oauth_token("github.com: [", "github.com").is_err());
         for text in ["[", "{a: ", "- ", "? ", "&a ", "!!x "] {
-            let _ = token(&text.repeat(20_000), "github.com");
+            let _ = oauth_token(&text.repeat(20_000), "github.com");
         }
         let mut laughs = "a0: &a0 [lol]\n".to_owned();
         for n in 1..100 {

@@ -1,9 +1,9 @@
-//! Finds the token of a host where people keep one.
+//! Looks up the token of a host where people keep one.
 //!
-//! The first of these that has one counts: the variables of ao-store, those of gh, `gh auth token`,
-//! the file in which gh keeps tokens, the credential helpers of git. No variable that is meant for
-//! github.com goes to an enterprise server. Nobody is asked anything, no program runs longer than
-//! two seconds, and no message holds what a source said.
+//! The first of these sources that has one counts: the variables of ao-store, those of gh,
+//! `gh auth token`, the file in which gh keeps tokens, the credential helpers of git. No variable
+//! for github.com is used for an enterprise server. No source prompts anybody, no program runs
+//! longer than two seconds, and no message contains what a source returned.
 
 mod gh_hosts;
 
@@ -27,31 +27,26 @@ const OF_GH: [[&str; 2]; 2] =
 /// How long a program may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What was found out about the token of a host.
+/// The result of looking up the token of a host.
 #[derive(Debug, Clone)]
 pub enum Credential {
     /// There is one.
     Found {
         /// The token.
         token: Token,
-        /// What has it: the name of a variable, a program or a file.
+        /// The source: the name of a variable, a program or a file.
         source: String,
     },
-    /// Nothing has one.
+    /// No source has one.
     Missing,
-    /// Nothing has one, but something that might could not be asked. Trying again may help.
+    /// No source has one, and at least one failed. Trying again may help.
     Failed(String),
 }
 
-/// What one source has, or why it could not say.
-type Looked = Result<Option<Found>, String>;
+/// What one source has (a token and the name of the source), or why it failed.
+type Lookup = Result<Option<(Token, String)>, String>;
 
-struct Found {
-    token: Token,
-    source: String,
-}
-
-/// Looks for the token of a host. It blocks, for at most about four seconds.
+/// Looks up the token of a host. It blocks, for at most about four seconds.
 #[must_use]
 pub fn resolve(host: &str, environment: &Environment) -> Credential {
     let host = canonical(host);
@@ -59,16 +54,16 @@ pub fn resolve(host: &str, environment: &Environment) -> Credential {
         return Credential::Failed("it is not the name of a host".to_owned());
     }
     let bare = without_tokens(environment);
-    let looks: [&dyn Fn() -> Looked; 4] = [
+    let lookups: [&dyn Fn() -> Lookup; 4] = [
         &|| variables(&host, environment),
         &|| gh(&host, &bare),
-        &|| gh_hosts::look(&host, &bare),
+        &|| gh_hosts::lookup(&host, &bare),
         &|| git(&host, &bare),
     ];
     let mut failure = None;
-    for look in looks {
-        match look() {
-            Ok(Some(Found { token, source })) => return Credential::Found { token, source },
+    for lookup in lookups {
+        match lookup() {
+            Ok(Some((token, source))) => return Credential::Found { token, source },
             Ok(None) => {}
             Err(reason) => failure = failure.or(Some(reason)),
         }
@@ -76,12 +71,12 @@ pub fn resolve(host: &str, environment: &Environment) -> Credential {
     failure.map_or(Credential::Missing, Credential::Failed)
 }
 
-/// The variables, in their order.
-fn variables(host: &str, environment: &Environment) -> Looked {
+/// The first variable that has a token.
+fn variables(host: &str, environment: &Environment) -> Lookup {
     let mut failure = None;
     for name in names(host, environment) {
         match environment.get(&name).map(|value| value.to_str().and_then(Token::new)) {
-            Some(Some(token)) => return Ok(Some(Found { token, source: name })),
+            Some(Some(token)) => return Ok(Some((token, name))),
             Some(None) => failure = failure.or(Some(format!("the value of {name} is not a token"))),
             None => {}
         }
@@ -90,16 +85,16 @@ fn variables(host: &str, environment: &Environment) -> Looked {
 }
 
 /// The variable whose token is for this host only, such as `AO_GITHUB_TOKEN_GHE_EXAMPLE_COM`. A dot is
-/// one `_`, a hyphen two, anything else three: no two hosts share a token by the spelling of theirs.
+/// one `_`, a hyphen two, anything else three, so that no two hosts have the same variable.
 #[must_use]
 pub fn variable_of(host: &str) -> String {
-    let word = |c: char| match c {
+    let spelled = |c: char| match c {
         '.' => "_".to_owned(),
         '-' => "__".to_owned(),
         _ if c.is_ascii_alphanumeric() => c.to_ascii_uppercase().to_string(),
         _ => "___".to_owned(),
     };
-    format!("{OWN}_{}", host.chars().map(word).collect::<String>())
+    format!("{OWN}_{}", host.chars().map(spelled).collect::<String>())
 }
 
 /// The names of the variables whose token is for this host.
@@ -115,8 +110,8 @@ fn names(host: &str, environment: &Environment) -> Vec<String> {
     names
 }
 
-/// The environment of the programs. They were looked at, so a program could only repeat them; and
-/// a helper of git that prints one prints it for any host.
+/// The environment of the programs. The variables were read before, so a program could only repeat
+/// them; and a helper of git that prints one prints it for any host.
 fn without_tokens(environment: &Environment) -> Environment {
     let is_token = |name: &OsStr| {
         name.as_encoded_bytes().starts_with(OWN.as_bytes())
@@ -125,10 +120,10 @@ fn without_tokens(environment: &Environment) -> Environment {
     environment.iter().filter(|(name, _)| !is_token(name)).collect()
 }
 
-/// What `gh` keeps, in the keyring as a rule.
-fn gh(host: &str, environment: &Environment) -> Looked {
+/// The token that `gh` keeps, usually in the keyring.
+fn gh(host: &str, environment: &Environment) -> Lookup {
     let source = "gh auth token";
-    let output = Program {
+    let program = Program {
         name: "gh",
         args: &["auth", "token", "--hostname", host],
         input: "",
@@ -137,16 +132,14 @@ fn gh(host: &str, environment: &Environment) -> Looked {
         variables: &[("GH_PROMPT_DISABLED", "1"), ("GH_NO_UPDATE_NOTIFIER", "1")],
         timeout: TIMEOUT,
     };
-    match said(source, &output)? {
-        Some(text) => word(text.strip_suffix('\n').unwrap_or(&text), source),
-        None => Ok(None),
-    }
+    let text = stdout(source, &program)?;
+    token(text.strip_suffix('\n').unwrap_or(&text), source)
 }
 
-/// What the credential helpers of git have for the host. Whoever would ask for it is kept from it.
-fn git(host: &str, environment: &Environment) -> Looked {
+/// The token that the credential helpers of git have for the host. None of them may prompt.
+fn git(host: &str, environment: &Environment) -> Lookup {
     let source = "git credential";
-    let output = Program {
+    let program = Program {
         name: "git",
         args: &["-c", "credential.interactive=false", "credential", "fill"],
         input: &format!("protocol=https\nhost={host}\n\n"),
@@ -154,37 +147,37 @@ fn git(host: &str, environment: &Environment) -> Looked {
         environment,
         variables: &[
             ("GIT_TERMINAL_PROMPT", "0"),
-            // Empty ones keep git from looking for others.
+            // An empty value keeps git from its other settings.
             ("GIT_ASKPASS", ""),
             ("SSH_ASKPASS", ""),
             ("GCM_INTERACTIVE", "never"),
         ],
         timeout: TIMEOUT,
     };
-    let text = said(source, &output)?.unwrap_or_default();
-    word(text.lines().find_map(|line| line.strip_prefix("password=")).unwrap_or_default(), source)
+    let text = stdout(source, &program)?;
+    token(text.lines().find_map(|line| line.strip_prefix("password=")).unwrap_or_default(), source)
 }
 
-/// What a program printed; `None` when it is not there or says no.
-fn said(source: &str, program: &Program<'_>) -> Result<Option<String>, String> {
+/// What a program printed; nothing when it is not installed or fails.
+fn stdout(source: &str, program: &Program<'_>) -> Result<String, String> {
     match program.run() {
         Ok(output) if output.status == 0 => {
-            String::from_utf8(output.stdout).map(Some).map_err(|_| garbage(source))
+            String::from_utf8(output.stdout).map_err(|_| invalid(source))
         }
-        Ok(_) | Err(Error::NotOnPath(_)) => Ok(None),
+        Ok(_) | Err(Error::NotOnPath(_)) => Ok(String::new()),
         Err(error) => Err(format!("{source}: {error}")),
     }
 }
 
-/// The token that a source said; saying nothing is having none.
-fn word(text: &str, source: &str) -> Looked {
+/// The token that a source returned; an empty text is none.
+fn token(text: &str, source: &str) -> Lookup {
     if text.is_empty() {
         return Ok(None);
     }
-    let token = Token::new(text).ok_or_else(|| garbage(source))?;
-    Ok(Some(Found { token, source: source.to_owned() }))
+    let token = Token::new(text).ok_or_else(|| invalid(source))?;
+    Ok(Some((token, source.to_owned())))
 }
 
-fn garbage(source: &str) -> String {
-    format!("{source}: what it says is not a token")
+fn invalid(source: &str) -> String {
+    format!("{source}: its output is not a token")
 }
