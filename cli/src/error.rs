@@ -103,7 +103,7 @@ impl Error {
     /// Machine-readable fields of the error.
     pub(crate) fn details(&self) -> Value {
         match self {
-            Error::Store(error) | Error::Cdc(ao_cdc::Error::Store(error)) => store_details(error),
+            Error::Store(error) | Error::Cdc(ao_cdc::Error::Store(error)) => error.details(),
             Error::Document { applied, source } => {
                 let mut details = source.details();
                 details["applied"] = json!(applied);
@@ -114,30 +114,5 @@ impl Error {
             Error::MigrationPending { found, known } => json!({"found": found, "known": known}),
             _ => json!({}),
         }
-    }
-}
-
-fn store_details(error: &ao_store::Error) -> Value {
-    use ao_store::Error as E;
-    match error {
-        E::CursorExpired { asked, oldest, head } => json!({
-            "asked": asked.to_string(), "oldest": oldest.to_string(), "head": head.to_string(),
-        }),
-        E::CursorEpoch { asked, epoch, head } => json!({
-            "asked": asked.to_string(), "epoch": epoch.0, "head": head.to_string(),
-        }),
-        E::CursorFuture { asked, head } => {
-            json!({"asked": asked.to_string(), "head": head.to_string()})
-        }
-        E::PrClaimed { owner, .. } => json!({"ownerSessionId": owner.as_str()}),
-        E::PrOwnedByOther { owner, .. } => json!({"ownerSessionId": owner.as_str()}),
-        E::PathAlreadyRegistered { owner, .. } => json!({"projectId": owner.as_str()}),
-        E::OrchestratorActive { session, .. } => json!({"sessionId": session.as_str()}),
-        E::SchemaTooNew { found, known } | E::SchemaOutdated { found, known } => {
-            json!({"found": found, "known": known})
-        }
-        E::LogHole { missing } => json!({"missing": missing.0}),
-        E::Busy { waited_ms } => json!({"waited_ms": waited_ms}),
-        _ => json!({}),
     }
 }

@@ -1,12 +1,14 @@
 //! One error type, grouped by what the caller can do; every variant has one [`Code`].
 //!
 //! `Display` says what happened as a lower-case fragment and leaves the cause to `source()`. SQLite's
-//! result codes are translated here and nowhere else.
+//! result codes are translated in `sqlite.rs` and nowhere else.
+
+mod sqlite;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ffi;
+use serde_json::{Value, json};
 
 use crate::code::Code;
 use crate::model::cursor::{Cursor, Epoch, Seq};
@@ -373,9 +375,65 @@ impl Error {
             Error::BatchLost { code, .. } => *code,
             Error::Panicked(_) | Error::GivenUp | Error::Nested | Error::Closed => Code::Internal,
             Error::File { source, .. } => io_code(source),
-            Error::Sqlite(_, source) => sqlite_code(source),
-            Error::Migration(source) => migration_code(source),
+            Error::Sqlite(_, source) => sqlite::code(source),
+            Error::Migration(source) => sqlite::migration_code(source),
         }
+    }
+
+    /// Machine-readable details, a JSON object. Its keys are those of the row images and of
+    /// `docs/json.md`; it is empty when the message says everything.
+    #[must_use]
+    pub fn details(&self) -> Value {
+        match self {
+            Error::CursorExpired { asked, oldest, head } => json!({
+                "asked": asked.to_string(), "oldest": oldest.to_string(), "head": head.to_string(),
+            }),
+            Error::CursorEpoch { asked, epoch, head } => json!({
+                "asked": asked.to_string(), "epoch": epoch.0, "head": head.to_string(),
+            }),
+            Error::CursorFuture { asked, head } => {
+                json!({"asked": asked.to_string(), "head": head.to_string()})
+            }
+            Error::PrClaimed { owner: session, .. }
+            | Error::PrOwnedByOther { owner: session, .. }
+            | Error::OrchestratorActive { session, .. } => json!({"session_id": session.as_str()}),
+            Error::PathAlreadyRegistered { owner, .. } => json!({"project_id": owner.as_str()}),
+            Error::SchemaTooNew { found, known } | Error::SchemaOutdated { found, known } => {
+                json!({"found": found, "known": known})
+            }
+            Error::LogHole { missing } => json!({"missing": missing.0}),
+            Error::Busy { waited_ms } => json!({"waited_ms": waited_ms}),
+            _ => json!({}),
+        }
+    }
+
+    /// The same failure for another job of the same batch.
+    pub(crate) fn shared(&self) -> Error {
+        match self {
+            Error::Sqlite(step, source) => Error::Sqlite(step, sqlite::copy(source)),
+            Error::StoreReplaced(path) => Error::StoreReplaced(path.clone()),
+            other => Error::BatchLost { code: other.code(), reason: other.chain() },
+        }
+    }
+
+    /// Whether a write to the database file failed, after which nothing is known to be on disk.
+    pub(crate) fn is_failed_write(&self) -> bool {
+        match self {
+            Error::Unsynced => true,
+            Error::Sqlite(_, source) => sqlite::is_failed_write(source),
+            _ => false,
+        }
+    }
+
+    /// The error and its causes in one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
     }
 }
 
@@ -407,65 +465,4 @@ pub fn io_code(error: &io::Error) -> Code {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Code::ReadOnly,
         _ => Code::Io,
     }
-}
-
-fn sqlite_code(error: &rusqlite::Error) -> Code {
-    use rusqlite::Error as E;
-    use rusqlite::ErrorCode;
-    let is_damage = matches!(
-        error,
-        E::QueryReturnedNoRows
-            | E::FromSqlConversionFailure(..)
-            | E::InvalidColumnType(..)
-            | E::IntegralValueOutOfRange(..)
-            | E::Utf8Error(..)
-    );
-    if is_damage {
-        // A row that every store has is gone, or a foreign writer stored what is no value.
-        return Code::Corrupt;
-    }
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Code::Busy,
-        Some(ErrorCode::DiskFull) => Code::DiskFull,
-        _ if is_moved(error) => Code::StoreReplaced,
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            Code::ReadOnly
-        }
-        _ if is_shm_without_room(error) => Code::DiskFull,
-        Some(ErrorCode::SystemIoFailure) => Code::Io,
-        Some(ErrorCode::DatabaseCorrupt) => Code::Corrupt,
-        Some(ErrorCode::NotADatabase) => Code::NotAStore,
-        // Our statements are sound, so a table or column that they name is gone.
-        Some(ErrorCode::Unknown) if error.to_string().contains("no such") => Code::SchemaMismatch,
-        // Only keys and images of the log are read as JSON.
-        Some(ErrorCode::Unknown) if error.to_string().contains("malformed JSON") => Code::Corrupt,
-        _ => Code::Internal,
-    }
-}
-
-/// Whether the file lost its name, or another has it, between opening it and writing to it.
-fn is_moved(error: &rusqlite::Error) -> bool {
-    error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_READONLY_DBMOVED)
-}
-
-/// Whether the index of the write-ahead log could not grow, for which SQLite has no word of its own. It
-/// holds nothing that must last.
-pub(crate) fn is_shm_without_room(error: &rusqlite::Error) -> bool {
-    error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
-}
-
-fn migration_code(error: &refinery_core::Error) -> Code {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = source {
-        if let Some(sqlite) = cause.downcast_ref::<rusqlite::Error>() {
-            match sqlite_code(sqlite) {
-                // A statement of a migration failed: the schema is not what its history says.
-                Code::Internal => return Code::SchemaMismatch,
-                code => return code,
-            }
-        }
-        source = cause.source();
-    }
-    // Divergent or missing migrations.
-    Code::SchemaMismatch
 }

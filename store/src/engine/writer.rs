@@ -13,15 +13,16 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
+use crate::code::Code;
 use crate::db::checkpoint::Checkpointer;
 use crate::db::identity::Identity;
 use crate::db::options::Options;
 use crate::db::tx::{Cause, Snapshot, Tx};
 use crate::db::wakeup::{Local, Ringer};
 use crate::engine::maintenance::Housekeeping;
-use crate::error::{Context, Error, Result, is_shm_without_room};
+use crate::error::{Context, Error, Result};
 use crate::log::seal;
 use crate::model::cursor::Cursor;
 use crate::model::time::Timestamp;
@@ -269,8 +270,7 @@ impl Thread {
             self.fail(waiting, &error);
             return Vec::new();
         }
-        let begun = self.conn.prepare_cached("BEGIN IMMEDIATE");
-        if let Err(error) = begun.and_then(|mut begin| begin.execute([])) {
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             return self.refuse(waiting, &error);
         }
         let head = match Snapshot::new(&self.conn).head() {
@@ -290,9 +290,9 @@ impl Thread {
 
     /// BEGIN failed: jobs that waited for the whole bound are refused, the others try again. Those
     /// that queued up meanwhile waited as well.
-    fn refuse(&mut self, mut waiting: Vec<Queued>, error: &rusqlite::Error) -> Vec<Queued> {
-        if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) {
-            self.fail(waiting, &Error::Sqlite("begin a write", copy(error)));
+    fn refuse(&mut self, mut waiting: Vec<Queued>, error: &Error) -> Vec<Queued> {
+        if error.code() != Code::Busy {
+            self.fail(waiting, error);
             return Vec::new();
         }
         waiting.extend(self.queue.try_iter());
@@ -443,47 +443,6 @@ impl Thread {
             tracing::error!(%error, "the writer halts: a write to the database file failed");
             self.halted = Some(error.chain());
         }
-    }
-}
-
-fn copy(error: &rusqlite::Error) -> rusqlite::Error {
-    match error {
-        rusqlite::Error::SqliteFailure(code, text) => {
-            rusqlite::Error::SqliteFailure(*code, text.clone())
-        }
-        other => rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR),
-            Some(other.to_string()),
-        ),
-    }
-}
-
-impl Error {
-    /// The same failure for another job of the same batch.
-    fn shared(&self) -> Error {
-        match self {
-            Error::Sqlite(step, source) => Error::Sqlite(step, copy(source)),
-            Error::StoreReplaced(path) => Error::StoreReplaced(path.clone()),
-            other => Error::BatchLost { code: other.code(), reason: other.chain() },
-        }
-    }
-
-    fn is_failed_write(&self) -> bool {
-        matches!(self, Error::Unsynced)
-            || matches!(self, Error::Sqlite(_, source)
-            if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
-                && !is_shm_without_room(source))
-    }
-
-    /// The error and its causes in one line.
-    pub(crate) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        text
     }
 }
 

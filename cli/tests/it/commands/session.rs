@@ -72,7 +72,7 @@ fn a_project_has_one_orchestrator() {
     let output = env.run(&args);
     let error: Value = serde_json::from_str(&output.stderr).unwrap();
     assert_eq!(output.code, 5);
-    assert_eq!(error["error"]["details"]["sessionId"], "demo-1");
+    assert_eq!(error["error"]["details"]["session_id"], "demo-1");
     assert_eq!(new(&env, &[])["id"], "demo-2", "a refused one uses no number up");
     env.refused(&["pr", "claim", "demo-1", "octo/hello#1"], 5, "SESSION_NOT_CLAIMABLE");
 }
@@ -190,7 +190,7 @@ fn a_claim_tracks_a_new_pull_request_or_takes_it_over() {
     let output = env.run(&args);
     let error: Value = serde_json::from_str(&output.stderr).unwrap();
     assert_eq!(error["error"]["code"], "PR_CLAIMED_BY_ACTIVE_SESSION");
-    assert_eq!(error["error"]["details"], json!({"ownerSessionId": "demo-1"}));
+    assert_eq!(error["error"]["details"], json!({"session_id": "demo-1"}));
     assert_eq!(env.head(), head);
     let moved = claim(&env, &["demo-2", "OCTO/Hello#7"]);
     assert_eq!((&moved["session"], &moved["previous"]), (&json!("demo-2"), &json!("demo-1")));

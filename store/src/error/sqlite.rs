@@ -1,0 +1,83 @@
+//! SQLite's failures in the store's terms: which [`Code`] each result code has.
+
+use rusqlite::{ErrorCode, ffi};
+
+use crate::code::Code;
+
+pub(super) fn code(error: &rusqlite::Error) -> Code {
+    use rusqlite::Error as E;
+    let is_damage = matches!(
+        error,
+        E::QueryReturnedNoRows
+            | E::FromSqlConversionFailure(..)
+            | E::InvalidColumnType(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::Utf8Error(..)
+    );
+    if is_damage {
+        // A row that every store has is gone, or a foreign writer stored what is no value.
+        return Code::Corrupt;
+    }
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Code::Busy,
+        Some(ErrorCode::DiskFull) => Code::DiskFull,
+        _ if is_moved(error) => Code::StoreReplaced,
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            Code::ReadOnly
+        }
+        _ if is_shm_without_room(error) => Code::DiskFull,
+        Some(ErrorCode::SystemIoFailure) => Code::Io,
+        Some(ErrorCode::DatabaseCorrupt) => Code::Corrupt,
+        Some(ErrorCode::NotADatabase) => Code::NotAStore,
+        // Our statements are sound, so a table or column that they name is gone.
+        Some(ErrorCode::Unknown) if error.to_string().contains("no such") => Code::SchemaMismatch,
+        // Only keys and images of the log are read as JSON.
+        Some(ErrorCode::Unknown) if error.to_string().contains("malformed JSON") => Code::Corrupt,
+        _ => Code::Internal,
+    }
+}
+
+/// Whether the file lost its name, or another has it, between opening it and writing to it.
+fn is_moved(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_READONLY_DBMOVED)
+}
+
+/// Whether the index of the write-ahead log could not grow, for which SQLite has no word of its own. It
+/// holds nothing that must last.
+fn is_shm_without_room(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
+}
+
+pub(super) fn migration_code(error: &refinery_core::Error) -> Code {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if let Some(sqlite) = cause.downcast_ref::<rusqlite::Error>() {
+            match code(sqlite) {
+                // A statement of a migration failed: the schema is not what its history says.
+                Code::Internal => return Code::SchemaMismatch,
+                code => return code,
+            }
+        }
+        source = cause.source();
+    }
+    // Divergent or missing migrations.
+    Code::SchemaMismatch
+}
+
+/// Whether the write itself failed, so that later commits cannot be trusted to be durable either.
+pub(super) fn is_failed_write(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) && !is_shm_without_room(error)
+}
+
+/// The same failure once more; rusqlite's error is not `Clone`.
+pub(super) fn copy(error: &rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(code, text) => {
+            rusqlite::Error::SqliteFailure(*code, text.clone())
+        }
+        other => rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR),
+            Some(other.to_string()),
+        ),
+    }
+}
