@@ -123,7 +123,7 @@ impl Scene {
         };
         let prs = nodes.into_iter().map(scene).collect();
         let (plan, running) = (VecDeque::new(), VecDeque::new());
-        let rng = Rng::new(4);
+        let rng = Rng::with_seed(4);
         Scene { world, prs, repos, plan, rng, running, serial: 0, made: 0 }
     }
 
@@ -134,7 +134,7 @@ impl Scene {
     /// Lets a share of the pull requests change in each of the next cycles, at any time within it.
     pub(crate) fn plan(&mut self, cycles: usize, share: f64) {
         let start = self.now();
-        let (mut rng, mut owed) = (Rng::new(9), 0.0);
+        let (mut rng, mut owed) = (Rng::with_seed(9), 0.0);
         let mut all: Vec<usize> = (0..self.prs.len()).collect();
         let mut plan = Vec::new();
         for cycle in 0..cycles {
@@ -142,10 +142,10 @@ impl Scene {
             let count = owed as usize;
             owed -= count as f64;
             for slot in 0..count {
-                let other = slot + rng.below(all.len() - slot);
+                let other = slot + rng.usize(..all.len() - slot);
                 all.swap(slot, other);
-                let at = start + CYCLE_MS * cycle as i64 + rng.below(CYCLE_MS as usize) as i64;
-                plan.push(Planned { at, pr: all[slot], roll: rng.below(100) });
+                let at = start + CYCLE_MS * cycle as i64 + rng.i64(0..CYCLE_MS);
+                plan.push(Planned { at, pr: all[slot], roll: rng.usize(..100) });
             }
         }
         plan.sort_by_key(|planned| planned.at);
@@ -192,7 +192,7 @@ impl Scene {
     fn check(&mut self, pr: usize) {
         let ending = match &self.prs[pr].running {
             Some(_) => Some(pr),
-            None if self.rng.below(2) == 0 => self.running.front().copied(),
+            None if self.rng.bool() => self.running.front().copied(),
             None => None,
         };
         let pr = ending.unwrap_or(pr);
@@ -223,7 +223,7 @@ impl Scene {
 
     /// A thread is resolved, or unresolved. Back and forth before anybody looked is nothing.
     fn flip(&mut self, pr: usize) {
-        let at = self.rng.below(THREADS);
+        let at = self.rng.usize(..THREADS);
         let (thread, is_resolved) = self.prs[pr].threads[at].clone();
         match is_resolved {
             true => self.world.thread_unresolve(&thread),
@@ -240,7 +240,7 @@ impl Scene {
     }
 
     fn reply(&mut self, pr: usize) {
-        let at = self.rng.below(THREADS);
+        let at = self.rng.usize(..THREADS);
         let thread = self.prs[pr].threads[at].0.clone();
         let comment = self.world.thread_reply(&thread, "reviewer", "Think again.");
         let (subject, at) = (Subject::Comment, self.now());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::message::Transport;
-use crate::world::Snapshot;
+use crate::state::Snapshot;
 
 /// A fault that waits for its requests.
 #[derive(Debug, Clone)]

@@ -37,11 +37,12 @@ mod message;
 mod mutate;
 mod random;
 mod rest;
-mod rng;
 mod state;
 mod time;
 mod words;
 mod world;
+
+pub use fastrand::Rng;
 
 pub use budget::{Bucket, Budget, Resource};
 pub use counters::{Counters, Served};
@@ -51,6 +52,6 @@ pub use graphql::{Cost, Schema, cost, validate};
 pub use http::Server;
 pub use message::{Request, Response, Transport};
 pub use mutate::{CheckSpec, NewPr, NewThread};
-pub use rng::Rng;
+pub use state::Snapshot;
 pub use words::{Access, CheckStatus, Conclusion, PrState, ReviewState, StatusState, UserKind};
-pub use world::{Clock, JournalEntry, Options, Snapshot, World};
+pub use world::{Clock, JournalEntry, Options, World};

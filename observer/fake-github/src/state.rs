@@ -1,8 +1,14 @@
 //! Questions that the tables answer: who may see what, what a rollup says, whether a pull request
 //! merges. All of it is derived on reading; nothing is cached.
 
+use std::sync::Arc;
+
 use crate::entity::{Obj, Pr, Run, State};
 use crate::words::{Access, CheckStatus, Conclusion, PrState, ReviewState, StatusState};
+
+/// The world as it was when the snapshot was taken, for answers of a stale replica.
+#[derive(Debug, Clone)]
+pub struct Snapshot(pub(crate) Arc<State>);
 
 impl State {
     /// The node id of a thing that has one, the empty string otherwise.

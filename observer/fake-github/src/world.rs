@@ -4,12 +4,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use fastrand::Rng;
+
 use crate::budget::{Budget, Resource};
 use crate::counters::{Counters, Served};
 use crate::entity::{Obj, State, User};
 use crate::fault::Fault;
 use crate::graphql::Parsed;
-use crate::rng::Rng;
+use crate::state::Snapshot;
 use crate::words::UserKind;
 
 /// How the fake behaves where hosts and times differ.
@@ -73,10 +75,6 @@ pub struct JournalEntry {
     pub subject: String,
 }
 
-/// The world as it was when the snapshot was taken, for answers of a stale replica.
-#[derive(Debug, Clone)]
-pub struct Snapshot(pub(crate) Arc<State>);
-
 /// A GitHub in memory.
 #[derive(Debug)]
 pub struct World {
@@ -120,7 +118,7 @@ impl World {
             tokens: HashMap::new(),
             documents: HashMap::new(),
             requests: 0,
-            rng: Rng::new(seed),
+            rng: Rng::with_seed(seed),
             now_ms: 1_900_000_000_000,
             clock: Clock::Virtual,
         };

@@ -51,7 +51,7 @@ impl World {
 
     pub(crate) fn new_oid(&mut self) -> String {
         self.state.serial += 1;
-        let (high, low) = (self.rng.next_u64(), self.rng.next_u64());
+        let (high, low) = (self.rng.u64(..), self.rng.u64(..));
         format!("{high:016x}{low:016x}{:08x}", self.state.serial)
     }
 

@@ -7,9 +7,9 @@ use crate::support::{data, detail};
 
 fn lived(seed: u64, steps: usize) -> World {
     let mut world = World::fleet(2, 4, 2, 2);
-    let mut rng = Rng::new(seed);
+    let mut rng = Rng::with_seed(seed);
     for _ in 0..steps {
-        world.advance(1 + i64::try_from(rng.below(60_000)).unwrap());
+        world.advance(1 + rng.i64(0..60_000));
         world.mutate_randomly(&mut rng);
     }
     world

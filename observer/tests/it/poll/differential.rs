@@ -47,7 +47,7 @@ fn fleet() -> Rig {
 
 /// Lets the world change every three to ten minutes; `before` is called ahead of each change.
 fn live(rig: &mut Rig, seed: u64, mut before: impl FnMut(&mut Rig, &mut Rng)) {
-    let mut rng = Rng::new(from_env("AO_SOAK_SEED", seed));
+    let mut rng = Rng::with_seed(from_env("AO_SOAK_SEED", seed));
     // Virtual minutes.
     let minutes = from_env("AO_SOAK_MINUTES", 90);
     let end = rig.now.0 + i64::try_from(minutes * 60_000).unwrap();
@@ -55,7 +55,7 @@ fn live(rig: &mut Rig, seed: u64, mut before: impl FnMut(&mut Rig, &mut Rng)) {
         before(rig, &mut rng);
         rig.world.mutate_randomly(&mut rng);
         close_beyond(&mut rig.world, &mut rng);
-        rig.seconds(180 + rng.below(420) as u64);
+        rig.seconds(180 + rng.u64(..420));
     }
 }
 
@@ -63,9 +63,9 @@ fn close_beyond(world: &mut World, rng: &mut Rng) {
     let is_open = |pr: &String| matches!(world.expected(pr).state, "open" | "draft");
     let open: Vec<_> = world.prs().into_iter().filter(is_open).collect();
     if open.len() > OPEN_MAX
-        && let Some(pr) = rng.pick(&open)
+        && let Some(pr) = rng.choice(&open)
     {
-        world.close(&pr);
+        world.close(pr);
     }
 }
 
@@ -108,13 +108,13 @@ fn after_any_history_the_store_says_what_the_world_is() {
 fn fault(rng: &mut Rng) -> Fault {
     let null = |rng: &mut Rng, index: usize| {
         let errors = [None, Some("NOT_FOUND"), Some("SERVICE_UNAVAILABLE")];
-        let error = rng.pick(&errors).unwrap().map(str::to_owned);
-        match rng.below(2) {
+        let error = rng.choice(errors).unwrap().map(str::to_owned);
+        match rng.usize(..2) {
             0 => Kind::NodeNull(index, error),
             _ => Kind::AliasNull(format!("d{index}"), error),
         }
     };
-    let index = rng.below(4);
+    let index = rng.usize(..4);
     let kinds = [
         Kind::gateway(502),
         Kind::internal(),
@@ -138,10 +138,10 @@ fn fault(rng: &mut Rng) -> Fault {
         Kind::StaleBy(1 + index),
         Kind::StaleBy(1 + index),
     ];
-    let kind = rng.pick(&kinds).unwrap();
+    let kind = rng.choice(kinds).unwrap();
     let on =
         [On::Graphql, On::operation("Heartbeat"), On::operation("Full"), On::operation("Detail")];
-    Fault::times(1 + u32::try_from(rng.below(3)).unwrap(), kind).on(rng.pick(&on).unwrap())
+    Fault::times(1 + rng.u32(..3), kind).on(rng.choice(on).unwrap())
 }
 
 /// A partial, old or failed answer deletes nothing, and is forgotten with the next good one.
@@ -151,10 +151,10 @@ fn answers_that_go_wrong_delete_nothing_and_leave_no_trace() {
     rig.world.options.history = 4;
     live(&mut rig, 29, |rig, rng| {
         rig.world.faults.clear();
-        for _ in 0..rng.below(3) {
+        for _ in 0..rng.usize(..3) {
             rig.world.faults.push(fault(rng));
         }
-        if rng.below(40) == 0 {
+        if rng.usize(..40) == 0 {
             rig.restart();
         }
     });

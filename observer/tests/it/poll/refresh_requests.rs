@@ -29,16 +29,16 @@ fn a_burst_of_deliveries_is_one_look_a_pull_request_in_each_window() {
     let mut rig = Rig::fleet(5, 50);
     rig.minutes(5);
     let prs = rig.world.prs();
-    let mut rng = Rng::new(1);
+    let mut rng = Rng::with_seed(1);
     rig.queries = Some(Vec::new());
     rig.world.counters.clear();
     for tick in 0..60 {
         for _ in 0..50 {
-            let pr = rng.pick(&prs).unwrap();
+            let pr = rng.choice(&prs).unwrap();
             if tick % 10 == 0 {
-                rig.world.check(&pr, &CheckSpec::job("ci", "job-0"), Conclusion::Success);
+                rig.world.check(pr, &CheckSpec::job("ci", "job-0"), Conclusion::Success);
             }
-            rig.poke(&pr);
+            rig.poke(pr);
         }
         rig.run(Duration::from_millis(250));
     }
