@@ -1,13 +1,14 @@
-//! Claim: an acknowledgement that is written costs about a bare durable commit, and almost none is
-//! written. No budget row; the goals are at least 0.4 times the rate of the bare commit, as any write
-//! through the writer thread, and 1,000 acknowledgements a write.
+//! Claim: a written acknowledgement costs about as much as a bare durable commit, and few are written.
+//! Goals: at least 0.4 times the rate of the bare commit, like any write through the writer thread, and
+//! 1,000 acknowledgements per write.
 //!
-//! The baseline updates one row of one table and commits with `synchronous=FULL`. The subject flushes an
-//! acknowledgement that moved (with its lease). The coalesced one acknowledges every change of a batch
-//! by itself and leaves the writing to the consumer. Wall clock, since both wait for the disk.
+//! The baseline updates one row of one table and commits with `synchronous=FULL`. The subject writes an
+//! acknowledgement that moved, together with its lease. The coalesced line acknowledges every change of
+//! a batch separately and lets the consumer decide when to write. Wall time, because both wait for the
+//! disk.
 //!
-//! Last recorded: written 0.74x the rate (78 us : 58 us), coalesced 0.18 us each; 2 shared vCPU, quiet,
-//! 2026-11-21.
+//! Last recorded: written 0.74x the rate (78 us : 58 us), coalesced 0.18 us each; 2 shared vCPUs without
+//! other load, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use ao_benches::{Budget, Fixture, NewFixture, Run, Sample, at_least, cause, wall};
@@ -50,7 +51,7 @@ fn open(fixture: &Fixture) -> Consumer {
     let owner = Owner::this_process();
     let mut consumer =
         Consumer::open(&fixture.store, &name(), None, &owner, Takeover::Always).expect("open");
-    // Only what was read can be acknowledged.
+    // Only changes that were read can be acknowledged.
     consumer.tail_mut().visit(usize::MAX, |_| Ok(())).expect("read");
     consumer
 }

@@ -1,16 +1,15 @@
-//! Claim: many subscribers cost little more than one. Budget row 8: a burst of 20,000 changes, from
-//! the return of the commit until the last subscriber has the last one, at most three times the raw
-//! scan of those rows; row 11: 100 subscribers take a burst at 0.8 times the rate of one or more.
+//! Claim: many subscribers cost little more than one. Budgets: from the return of the commit of 20,000
+//! changes until the last subscriber has the last one, at most three times the raw scan of those rows;
+//! 100 subscribers receive a burst at 0.8 times the rate of one, or more.
 //!
-//! The baseline of row 8 is the scan that any reader of the log has to do once: all twelve columns,
-//! zero-copy, in batches of 512. Wall time, since readers and subscribers share the cores. Up to
-//! 100 subscribers have a thread each; 1,000 share eight. Their channels have room for the burst,
-//! so the figure is that of the fan-out: no subscriber falls back to catch-up reads, which is
-//! asserted. A subscriber reads the first change of a batch only, so the figure does not contain the
-//! work of subscribers.
+//! The baseline of the burst is the scan that any reader of the log needs once: all twelve columns,
+//! without a copy, in batches of 512. Wall time, because readers and subscribers share the cores. Up to
+//! 100 subscribers have one thread each; 1,000 share eight. Their channels have room for the burst, so
+//! the figure is that of the fan-out: no subscriber falls back to catch-up reads, which is asserted. A
+//! subscriber reads only the first change of each batch, so the figure excludes the work of subscribers.
 //!
-//! Last recorded: burst to 1, 10, 100, 1,000 subscribers 1.6x, 2.0x, 2.6x, 5.6x the scan (1.1 us :
-//! 0.7 us a change for one); rate to 100 against 1 0.65x; 2 shared vCPU, quiet, 2026-11-21.
+//! Last recorded: burst to 1, 10, 100, 1,000 subscribers 1.6x, 2.0x, 2.6x, 5.6x the scan (1.1 us : 0.7 us
+//! per change for one); rate to 100 against 1 0.65x; 2 shared vCPUs without other load, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::cell::Cell;
@@ -30,9 +29,9 @@ const PRS: usize = 1000;
 const THREADS: usize = 20;
 const BURST: u64 = (PRS * THREADS) as u64;
 const ROUNDS: usize = 7;
-/// Batches that may wait for a subscriber: more than a burst has.
+/// Batches that a subscriber's channel holds: more than a burst has.
 const CAPACITY: usize = 1024;
-/// Subscribers that have a thread of their own.
+/// Up to this number, each subscriber has a thread of its own.
 const OWN_THREAD: usize = 100;
 
 const SELECT: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project, session, before,
@@ -64,7 +63,7 @@ impl Rig {
             let (target, orders) = unbounded();
             let report = report.clone();
             targets.push(target);
-            threads.push(thread::spawn(move || take_bursts(mine, &orders, &report)));
+            threads.push(thread::spawn(move || receive_bursts(mine, &orders, &report)));
         }
         let rig =
             Rig { fixture, variant: Cell::new(0), targets, arrived, threads, _fanout: fanout };
@@ -117,14 +116,14 @@ impl Drop for Rig {
     fn drop(&mut self) {
         self.targets.clear();
         for thread in self.threads.drain(..) {
-            // A subscriber that failed made the burst fail already.
+            // A failed subscriber has made the burst fail already.
             let _ = thread.join();
         }
     }
 }
 
-/// Takes bursts until there are no more, and reports when the last subscriber had each.
-fn take_bursts(mut mine: Vec<Subscription>, orders: &Receiver<Seq>, report: &Sender<u64>) {
+/// Receives bursts until there are no more, and reports when the last subscriber had each of them.
+fn receive_bursts(mut mine: Vec<Subscription>, orders: &Receiver<Seq>, report: &Sender<u64>) {
     while let Ok(target) = orders.recv() {
         for subscription in &mut mine {
             while subscription.cursor().seq < target {

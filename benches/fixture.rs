@@ -1,5 +1,5 @@
-//! Stores with pull requests and review threads, made through the public API.
-#![expect(clippy::expect_used, reason = "a bench that cannot prepare has nothing to measure")]
+//! Stores with pull requests and review threads, created through the public API.
+#![expect(clippy::expect_used, reason = "a bench without its fixture has nothing to measure")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tempfile::TempDir;
 
-/// When every observation was asked for: the same time, so that none is due for its age alone.
+/// The time of every observation: always the same, so that age alone makes no difference.
 pub const AS_OF: Timestamp = Timestamp(1_800_000_000_000);
 
-/// Pull requests stored in one write while a fixture is made.
+/// Pull requests stored per write while a fixture is created.
 const CHUNK: usize = 100;
 
-/// A store in a folder of its own.
+/// A store in a directory of its own.
 pub struct Fixture {
     /// The store.
     pub store: Store,
@@ -27,7 +27,7 @@ pub struct Fixture {
     dir: TempDir,
 }
 
-/// What a store is made of.
+/// The contents of a store.
 #[derive(Debug, Clone, Copy)]
 pub struct NewFixture {
     /// When a commit counts as durable.
@@ -49,10 +49,10 @@ impl Default for NewFixture {
 }
 
 impl NewFixture {
-    /// Makes the store in the folder for temporary files.
+    /// Creates the store in a temporary directory.
     #[must_use]
     pub fn create(self) -> Fixture {
-        let dir = tempfile::tempdir().expect("make a folder");
+        let dir = tempfile::tempdir().expect("create a directory");
         let path = dir.path().join("ao.db");
         let options = Options { durability: self.durability, ..Options::default() };
         let (store, _) = Store::create(&path, options).expect("create a store");
@@ -94,7 +94,7 @@ fn add_sessions(tx: &ao_store::Tx<'_>, count: usize) -> ao_store::Result<()> {
 }
 
 impl Fixture {
-    /// A bare connection with the settings that the store gives its own.
+    /// A bare connection with the settings of the store's own connections.
     #[must_use]
     pub fn raw(&self) -> Connection {
         raw(&self.path, "NORMAL")
@@ -161,7 +161,7 @@ pub fn threads(pr: usize, count: usize, variant: i64) -> Vec<Thread> {
     (0..count).map(thread).collect()
 }
 
-/// A complete look at a pull request: its metadata, which never changes, and its threads.
+/// A complete observation of a pull request: its metadata, which never changes, and its threads.
 #[must_use]
 pub fn observation(pr: usize, threads: Vec<Thread>) -> Observation {
     let place = PrRef::new("github.com", "acme/demo", 1 + pr as i64).expect("a place");
@@ -182,7 +182,7 @@ pub fn observation(pr: usize, threads: Vec<Thread>) -> Observation {
     seen
 }
 
-/// Applies observations in one write and returns how many changes that made.
+/// Applies observations in one write and returns the number of changes.
 pub fn apply_all(store: &Store, observations: &Arc<[Observation]>) -> u64 {
     let observations = Arc::clone(observations);
     let written = store.write(cause(), move |tx| {

@@ -9,13 +9,13 @@ use std::time::Duration;
 use criterion::{Criterion, SamplingMode};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Names the part that a process plays which a bench started as its child.
+/// The variable with the role of a process that a bench started as its child.
 const ROLE: &str = "AO_BENCH_ROLE";
 
-/// What a measured piece of work cost.
+/// The measured cost of some work.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
-    /// How many units of work were done.
+    /// Units of work that were done.
     pub units: u64,
     /// Nanoseconds on the clock that fits the work.
     pub nanos: u64,
@@ -45,22 +45,22 @@ fn timed(clock: ClockId, work: impl FnOnce() -> u64) -> Sample {
     Sample { units, nanos: nanos(clock) - start }
 }
 
-/// Measures work on the CPU time of this thread. `work` returns its units.
+/// Measures work by the CPU time of this thread. `work` returns its units.
 pub fn cpu(work: impl FnOnce() -> u64) -> Sample {
     timed(ClockId::ThreadCPUTime, work)
 }
 
-/// Measures work on the CPU time of all threads: for work that goes to another thread.
+/// Measures work by the CPU time of all threads: for work that runs on another thread.
 pub fn process_cpu(work: impl FnOnce() -> u64) -> Sample {
     timed(ClockId::ProcessCPUTime, work)
 }
 
-/// Measures work on the wall clock: for work that waits.
+/// Measures work by the wall clock: for work that waits.
 pub fn wall(work: impl FnOnce() -> u64) -> Sample {
     timed(ClockId::Monotonic, work)
 }
 
-/// The value below which `share` of the values lie; sorts them.
+/// The value below which a `share` of the values is; sorts them.
 #[must_use]
 pub fn percentile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -74,27 +74,27 @@ pub fn median(values: &mut [f64]) -> f64 {
     percentile(values, 0.5)
 }
 
-/// What a figure must keep to.
+/// The bound of a figure.
 #[derive(Debug, Clone, Copy)]
 pub enum Budget {
-    /// The cost of the subject is at most so many times that of the baseline.
+    /// The maximum cost of the subject as a multiple of that of the baseline.
     AtMost(f64),
-    /// The rate of the subject is at least so many times that of the baseline.
+    /// The minimum rate of the subject as a multiple of that of the baseline.
     AtLeast(f64),
-    /// The rate is at least so many times that of the baseline: the second number where a unit of
-    /// the baseline takes over 1 ms, which tells a slow disk, the first where it does not.
+    /// The same by disk: the second number if a unit of the baseline takes over 1 ms, which
+    /// indicates a slow disk, otherwise the first.
     AtLeastByDisk(f64, f64),
-    /// No budget: the figure explains others.
+    /// No budget: the figure explains other figures.
     None,
 }
 
-/// The cost of the subject is at most so many times that of the baseline.
+/// The maximum cost of the subject as a multiple of that of the baseline.
 #[must_use]
 pub fn at_most(bound: f64) -> Budget {
     Budget::AtMost(bound)
 }
 
-/// The rate of the subject is at least so many times that of the baseline.
+/// The minimum rate of the subject as a multiple of that of the baseline.
 #[must_use]
 pub fn at_least(bound: f64) -> Budget {
     Budget::AtLeast(bound)
@@ -140,10 +140,10 @@ impl fmt::Display for Budget {
     }
 }
 
-/// How much is measured.
+/// The amount of measuring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Depth {
-    /// One round, to see that it works: `cargo test --benches`.
+    /// One round, to test the bench itself: `cargo test --benches`.
     Once,
     /// The ratios.
     Ratios,
@@ -186,15 +186,15 @@ impl Run {
         filter.is_none_or(|filter| name.contains(filter) || self.claim.contains(filter))
     }
 
-    /// How often something is repeated that the caller repeats itself.
+    /// The number of rounds of a loop that the caller runs itself.
     #[must_use]
     pub fn rounds(&self, rounds: usize) -> usize {
         if self.depth == Depth::Once { 1 } else { rounds }
     }
 
-    /// Measures both sides in turns, the order changing from round to round, after one round to
-    /// warm up; prints and returns the median ratio of the rounds. Each side does its preparation
-    /// itself and measures only what counts, by [`cpu`], [`process_cpu`] or [`wall`].
+    /// Measures both sides alternately after a warm-up round, changing the order from round to round;
+    /// prints and returns the median ratio of the rounds. Each side prepares its own work and measures
+    /// only what counts, by [`cpu`], [`process_cpu`] or [`wall`].
     pub fn compare(
         &mut self,
         name: &str,
@@ -228,7 +228,7 @@ impl Run {
         let (base, cost) = (median(&mut base), median(&mut cost));
         let budget = budget.settled(base);
         self.print(format_args!(
-            "ratio  {}/{name}: {ratio:.2}x [{least:.2}..{most:.2}] ({budget}x) {}   {} : {} a unit",
+            "ratio  {}/{name}: {ratio:.2}x [{least:.2}..{most:.2}] ({budget}x) {}   {} : {} per unit",
             self.claim,
             budget.verdict(ratio),
             Time(cost),
@@ -244,7 +244,7 @@ impl Run {
         Some(ratio)
     }
 
-    /// Prints a figure that has a bound of its own.
+    /// Prints a figure with an absolute bound.
     pub fn limit(&self, name: &str, unit: &str, budget: Budget, value: f64) {
         let verdict = budget.verdict(value);
         self.print(format_args!(
@@ -253,13 +253,13 @@ impl Run {
         ));
     }
 
-    /// Prints a line of its own: a table, say.
+    /// Prints another line, such as one of a table.
     pub fn note(&self, line: fmt::Arguments<'_>) {
         self.print(line);
     }
 
     fn print(&self, line: fmt::Arguments<'_>) {
-        // Nobody is left to tell when standard output is gone.
+        // A closed standard output cannot be reported anywhere.
         let _ = writeln!(io::stdout().lock(), "{line}");
     }
 }
@@ -270,7 +270,7 @@ fn repeat(count: u64, work: &mut dyn FnMut() -> Sample) -> Duration {
     Duration::from_nanos(nanos as u64)
 }
 
-/// Nanoseconds as a person reads them.
+/// Nanoseconds in a readable unit.
 struct Time(f64);
 
 impl fmt::Display for Time {

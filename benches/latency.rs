@@ -1,19 +1,19 @@
-//! Claim: a committed change reaches a subscriber about as fast as a thread can be woken at all.
-//! Budget row 6, same process: p50 at most 2.5 times the bare wake of a parked thread, p99 at most
-//! 1 ms. Row 7, another process: p50 at most 4 times a bare wake across processes, p99 at most 1
-//! ms, and an idle subscriber takes at most 0.1 % of a core.
+//! Claim: a committed change reaches a subscriber about as fast as a thread can be woken. Budgets: in
+//! the same process a p50 of at most 2.5 times the bare wake-up of a parked thread and a p99 of at most
+//! 1 ms; in another process a p50 of at most 4 times a bare wake-up between processes and a p99 of at
+//! most 1 ms; an idle subscriber uses at most 0.1 % of a core.
 //!
-//! Both sides commit one changed row a millisecond. The baseline does so on bare SQLite and then
-//! wakes who waits, who reads nothing: by `unpark`, and across processes by one byte through a pipe
-//! (a futex in shared memory would be some microseconds faster, but mapping memory is unsafe code,
-//! which the workspace forbids). The subject is a tail that reads the change out of the log. No
-//! caller can see the moment when COMMIT returns inside the writer thread; so the time runs from
-//! the end of the job, and the median time of the baseline's commit (savepoint, change context and
-//! all) is subtracted, from the p99 too. Commits do not wait for the disk here.
+//! Both sides commit one changed row per millisecond. The baseline commits on bare SQLite and then wakes
+//! a waiting thread that reads nothing: by `unpark`, and between processes by one byte through a pipe (a
+//! futex in shared memory would be some microseconds faster, but mapping memory is unsafe code, which
+//! the workspace forbids). The subject is a tail that reads the change from the log. No caller can
+//! observe when COMMIT returns inside the writer thread. So the time starts at the end of the job, and
+//! the median time of the baseline's commit, including savepoint and change context, is subtracted, from
+//! the p99 too. Commits do not wait for the disk here.
 //!
-//! Last recorded: same process p50 47 us to 57 us against 2 us to 4.5 us (11x to 26x), p99 0.1 ms;
-//! other process p50 57 us to 64 us against 2 us to 4 us (20x to 31x), p99 0.13 ms, idle 0.02 % of a
-//! core; 2 shared vCPU, quiet, 2026-11-21. The bare wake is that of a core that did not sleep.
+//! Last recorded: same process p50 47 us to 57 us against 2 us to 4.5 us (11x to 26x), p99 0.1 ms; other
+//! process p50 57 us to 64 us against 2 us to 4 us (20x to 31x), p99 0.13 ms, idle 0.02 % of a core; 2
+//! shared vCPUs without other load, 2026-11-21. The bare wake-up is that of a core that did not sleep.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::cell::{Cell, RefCell};
@@ -34,21 +34,21 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 const ROUNDS: usize = 7;
-/// Wakes in one round.
+/// Wake-ups per round.
 const WAKES: usize = 200;
-/// How long a subscriber is left alone before each wake.
+/// The pause of a subscriber before each wake-up.
 const PAUSE: Duration = Duration::from_millis(1);
-/// How long the idle subscriber is watched.
+/// How long the idle subscriber is measured.
 const IDLE: Duration = Duration::from_secs(3);
 
 const UPDATE: &str = "UPDATE pr_review_thread SET comments_total = ?3 WHERE pr_id = ?1 AND id = ?2";
 
-/// The median of a round, as the cost of a wake.
+/// The median of a round, as the cost of one wake-up.
 fn sample(mut nanos: Vec<f64>) -> Sample {
     Sample { units: 1, nanos: median(&mut nanos) as u64 }
 }
 
-/// A process of this executable in another role, ready.
+/// A running process of this executable in another role.
 struct Other {
     child: Child,
     input: ChildStdin,
@@ -96,7 +96,7 @@ fn commit(store: &Store, variant: &Cell<i64>) -> u64 {
     written.value
 }
 
-/// The next change of a tail, and when it was there.
+/// The time when the next change of a tail was available.
 fn next(tail: &mut Tail) -> u64 {
     loop {
         let visited = tail.visit(512, |change| change.after().map(|_| ())).expect("visit");
@@ -107,7 +107,7 @@ fn next(tail: &mut Tail) -> u64 {
     }
 }
 
-/// What both kinds of subscribers are measured with.
+/// The fixture and baseline of both kinds of subscribers.
 struct Rig {
     fixture: Fixture,
     bare: Connection,
@@ -146,7 +146,7 @@ impl Rig {
         (monotonic() - start) as f64
     }
 
-    /// One round of the baseline; `wake` returns when who was woken ran.
+    /// One round of the baseline; `wake` returns the time when the woken thread ran.
     fn bare_round(&self, mut wake: impl FnMut() -> u64) -> Sample {
         let thread = threads(0, 1, 0).remove(0).id;
         let (mut commits, mut wakes) = (Vec::new(), Vec::new());
@@ -186,7 +186,7 @@ impl Rig {
         sample
     }
 
-    /// One round of commits; `received` says when the subscriber had the change.
+    /// One round of commits; `received` returns the time when the subscriber had the change.
     fn round(&self, mut received: impl FnMut() -> u64) -> Sample {
         let mut nanos: Vec<_> = (0..WAKES)
             .map(|_| {
@@ -231,7 +231,7 @@ fn say(text: &dyn std::fmt::Display) {
     writeln!(output, "{text}").and_then(|()| output.flush()).expect("the bench reads");
 }
 
-/// The part of a process that [`Other`] started.
+/// The work of a process that [`Other`] started.
 fn play(role: &str) {
     let path = std::env::args_os().nth(1).expect("the database");
     if role == "wake" {

@@ -1,10 +1,10 @@
-//! What the benches share: the ratio harness and the fixtures.
+//! The shared parts of the benches: the ratio harness and the fixtures.
 //!
 //! A claim is a ratio of two measurements of one run, never an absolute time: machines and their
-//! load differ by more than any change of the code. See [`Run::compare`] for the method.
+//! load differ more than versions of the code. See [`Run::compare`] for the method.
 //!
 //! `cargo bench -p ao-benches` prints the ratios and criterion's statistics of both sides;
-//! `AO_RATIOS_ONLY=1` only the ratios. A word on the command line selects by name.
+//! `AO_RATIOS_ONLY=1` prints only the ratios. A word on the command line selects benches by name.
 
 mod fixture;
 mod harness;

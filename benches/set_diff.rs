@@ -1,21 +1,20 @@
-//! Claim: making the stored sets equal to the observed ones costs what the differences cost, and
-//! next to nothing when there are none. Budget rows 1 to 3, per observed row.
+//! Claim: making the stored sets equal to the observed ones costs as much as the differences, and almost
+//! nothing if there are none. All figures are per observed row.
 //!
-//! 100 pull requests of 20 threads in one write, of 1,000 stored, through the public API. Baselines
-//! on bare SQLite in a file of the same content:
+//! Each round observes 100 of 1,000 stored pull requests with 20 threads each, in one write through the
+//! public API. The baselines run on bare SQLite in a file of the same content:
 //!
-//! * unchanged: the raw prepared SELECT of key and one small column of the same rows. Nobody can
-//!   compare stored rows without reading at least that; a table with a stored hash would read the
-//!   hash there. By the digest nothing is read, so it must be at most a third of it; row by row,
-//!   which is forced by observing one thread twice (another digest, the same set), at most 1.5
-//!   times.
-//! * 1 % changed: the same SELECT, plus writing exactly the rows that are known to differ, each in
-//!   another pull request.
-//! * all changed, all new: writing exactly those rows.
+//! * unchanged: the prepared SELECT of the key and one small column of the same rows. No program can
+//!   compare stored rows with less; a table with a stored hash would read the hash instead. The digest
+//!   reads no row, so its budget is a third of that. The comparison row by row, which is forced by
+//!   observing one thread twice (another digest, the same set), has a budget of 1.5 times.
+//! * 1 % changed: the same SELECT, and writing the rows that are known to differ, each in another pull
+//!   request. Budget: at most 1.6 times.
+//! * all changed, all new: writing those rows. Budget: at most 1.2 times.
 //!
-//! Last recorded: by digest 0.9x (87 ns : 98 ns a row), row by row 9.7x, 1 % changed 1.9x, all changed
-//! 1.1x, all new 1.0x; 2 shared vCPU, quiet, 2026-11-21. By digest and row by row contain finding the pull request and
-//! its metadata, which the baseline has not.
+//! Last recorded: by digest 0.9x (87 ns : 98 ns per row), row by row 9.7x, 1 % changed 1.9x, all changed
+//! 1.1x, all new 1.0x; 2 shared vCPUs without other load, 2026-11-21. The figures by digest and row by row
+//! include finding the pull request and its metadata, which the baseline does not do.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::cell::Cell;
@@ -44,13 +43,13 @@ const INSERT: &str = "INSERT INTO pr_review_thread (pr_id, id, path, line, origi
     is_resolved, is_outdated, is_bot, resolved_by, comments_total)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
-/// The side that knows the differences, on bare SQLite.
-struct Oracle {
+/// The baseline, to which the differences are given, on bare SQLite.
+struct Baseline {
     conn: Connection,
     prs: Vec<String>,
 }
 
-impl Oracle {
+impl Baseline {
     fn select(&self) {
         let mut statement = self.conn.prepare_cached(SELECT).expect("prepare");
         for pr in &self.prs {
@@ -83,7 +82,7 @@ impl Oracle {
         close_context(&self.conn);
     }
 
-    /// One transaction; the cost is that of so many rows.
+    /// One transaction; its cost is divided by `units`.
     fn transaction(&self, begin: &str, units: u64, work: impl FnOnce()) -> Sample {
         cpu(|| {
             self.conn.execute_batch(begin).expect("begin");
@@ -94,7 +93,7 @@ impl Oracle {
     }
 }
 
-/// What to observe: the rows of every pull request, `changed` of them in the first ones new.
+/// The rows of every pull request; the first `changed` pull requests have one changed row each.
 fn observe(variant: i64, changed: usize) -> Arc<[Observation]> {
     let seen = |pr| {
         let mut rows = threads(pr, THREADS, 0);
@@ -124,13 +123,13 @@ fn apply(fixture: &Fixture, seen: &Arc<[Observation]>, changes: u64) -> Sample {
     })
 }
 
-fn unchanged(run: &mut Run, oracle: &Oracle, fixture: &Fixture) {
+fn unchanged(run: &mut Run, baseline: &Baseline, fixture: &Fixture) {
     let plain = observe(0, 0);
     run.compare(
         "unchanged, by digest",
         at_most(1.0 / 3.0),
         ROUNDS,
-        || oracle.transaction("BEGIN", ROWS, || oracle.select()),
+        || baseline.transaction("BEGIN", ROWS, || baseline.select()),
         || apply(fixture, &plain, 0),
     );
     let twice: Arc<[Observation]> = plain
@@ -146,7 +145,7 @@ fn unchanged(run: &mut Run, oracle: &Oracle, fixture: &Fixture) {
         "unchanged, row by row",
         at_most(1.5),
         ROUNDS,
-        || oracle.transaction("BEGIN", ROWS, || oracle.select()),
+        || baseline.transaction("BEGIN", ROWS, || baseline.select()),
         || {
             is_odd = !is_odd;
             apply(fixture, if is_odd { &twice } else { &plain }, 0)
@@ -154,7 +153,7 @@ fn unchanged(run: &mut Run, oracle: &Oracle, fixture: &Fixture) {
     );
 }
 
-fn changed(run: &mut Run, oracle: &Oracle, fixture: &Fixture) {
+fn changed(run: &mut Run, baseline: &Baseline, fixture: &Fixture) {
     let variant = Cell::new(0);
     let next = || {
         variant.set(variant.get() + 1);
@@ -167,9 +166,9 @@ fn changed(run: &mut Run, oracle: &Oracle, fixture: &Fixture) {
         || {
             let rows: Vec<_> =
                 (0..CHANGED).map(|pr| (pr, threads(pr, 1, next()).remove(0))).collect();
-            oracle.transaction("BEGIN IMMEDIATE", ROWS, || {
-                oracle.select();
-                oracle.write(UPDATE, &rows);
+            baseline.transaction("BEGIN IMMEDIATE", ROWS, || {
+                baseline.select();
+                baseline.write(UPDATE, &rows);
             })
         },
         || apply(fixture, &observe(next(), CHANGED), CHANGED as u64),
@@ -180,7 +179,7 @@ fn changed(run: &mut Run, oracle: &Oracle, fixture: &Fixture) {
         ROUNDS,
         || {
             let rows = all(next());
-            oracle.transaction("BEGIN IMMEDIATE", ROWS, || oracle.write(UPDATE, &rows))
+            baseline.transaction("BEGIN IMMEDIATE", ROWS, || baseline.write(UPDATE, &rows))
         },
         || apply(fixture, &observe_all(next()), ROWS),
     );
@@ -190,13 +189,13 @@ fn changed(run: &mut Run, oracle: &Oracle, fixture: &Fixture) {
         ROUNDS,
         || {
             let rows = all(next());
-            oracle.transaction("BEGIN IMMEDIATE", 0, || {
+            baseline.transaction("BEGIN IMMEDIATE", 0, || {
                 let delete = "DELETE FROM pr_review_thread WHERE pr_id = ?1";
-                for pr in &oracle.prs {
-                    oracle.conn.execute(delete, [pr]).expect("delete");
+                for pr in &baseline.prs {
+                    baseline.conn.execute(delete, [pr]).expect("delete");
                 }
             });
-            oracle.transaction("BEGIN IMMEDIATE", ROWS, || oracle.write(INSERT, &rows))
+            baseline.transaction("BEGIN IMMEDIATE", ROWS, || baseline.write(INSERT, &rows))
         },
         || {
             let none = (0..PRS).map(|pr| observation(pr, Vec::new())).collect::<Vec<_>>();
@@ -209,11 +208,11 @@ fn changed(run: &mut Run, oracle: &Oracle, fixture: &Fixture) {
 fn main() {
     let mut run = Run::new("set_diff");
     let (conn, _dir) = NewFixture::default().create().into_raw();
-    // The store's writer moves its WAL into the file while it works, so this one does too.
+    // The store's writer checkpoints its WAL while it works, so the baseline does too.
     conn.execute_batch("PRAGMA wal_autocheckpoint = 1000").expect("set a pragma");
     let prs = (1..=PRS).map(|number| format!("github.com/acme/demo#{number}")).collect();
-    let oracle = Oracle { conn, prs };
+    let baseline = Baseline { conn, prs };
     let fixture = NewFixture::default().create();
-    unchanged(&mut run, &oracle, &fixture);
-    changed(&mut run, &oracle, &fixture);
+    unchanged(&mut run, &baseline, &fixture);
+    changed(&mut run, &baseline, &fixture);
 }

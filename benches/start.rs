@@ -1,15 +1,15 @@
-//! Claim: the command line answers at once. Budget row 12: from the start of the process `ao-store
-//! tail -c 1 --no-follow` to its first line, at most 2.1 times a process that does nothing.
+//! Claim: a command starts quickly. Budget: from the start of the process `ao-store tail -c 1 --no-follow`
+//! to its first line, at most 2.1 times a process that does nothing.
 //!
-//! The baseline is this executable, started anew to write one line and leave: what the kernel, the
-//! loader and the runtime of Rust take. The second line is this executable doing what `tail` needs
-//! of the libraries and nothing else, so that the price of the command line itself shows. Wall time
-//! from spawn to the first line over a pipe; warm file cache, a log of 2,000 changes.
+//! The baseline is this executable, started again to write one line and exit: the cost of the kernel, the
+//! loader and the Rust runtime. The second line is this executable, doing only what `tail` does with the
+//! libraries, which separates the cost of the command line. Wall time from spawn to the first line over a
+//! pipe, with a warm file cache and a log of 2,000 changes.
 //!
-//! Needs the program: `cargo build --release` first.
+//! It needs the program: run `cargo build --release` first.
 //!
-//! Last recorded: 3.6x to 3.9x (2.6 ms : 0.7 ms), the libraries alone 3.3x, most of it the parsing of the
-//! schema with its triggers; 2 shared vCPU, quiet, 2026-11-21.
+//! Last recorded: 3.6x to 3.9x (2.6 ms : 0.7 ms), the libraries alone 3.3x, most of which is parsing the
+//! schema with its triggers; 2 shared vCPUs without other load, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::ffi::OsStr;
@@ -23,7 +23,7 @@ use ao_cdc::{Filter, Start, Tail};
 use ao_store::{Options, Store};
 
 const ROUNDS: usize = 9;
-/// Starts in one round.
+/// Starts per round.
 const STARTS: u64 = 20;
 
 /// The time from spawn to the first line.
@@ -43,14 +43,14 @@ fn first_line(command: &mut Command) -> Sample {
     Sample { units: STARTS, nanos }
 }
 
-/// The program in the folder above that of this executable (`target/release/deps`).
+/// The program, which is in the parent of this executable's directory (`target/release/deps`).
 fn program() -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     let program = own.parent()?.parent()?.join("ao-store");
     program.is_file().then_some(program)
 }
 
-/// What a tail needs of the libraries: the newest change as a line.
+/// The calls of `tail` to the libraries: prints the newest change as a line.
 fn print_newest(path: &OsStr) {
     let store = Store::open(Path::new(path), Options::default()).expect("open the store");
     let mut tail = Tail::open(&store, Start::Last(1), Filter::default()).expect("open a tail");
@@ -83,8 +83,7 @@ fn main() -> ExitCode {
         || first_line(respawn("library").expect("this executable").arg(&fixture.path)),
     );
     let Some(program) = program() else {
-        let hint =
-            "start: there is no ao-store beside this bench: run `cargo build --release` first";
+        let hint = "start: ao-store is not built: run `cargo build --release` first";
         let _ = writeln!(io::stderr(), "{hint}");
         return ExitCode::FAILURE;
     };

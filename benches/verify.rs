@@ -1,11 +1,11 @@
-//! Claim: proving that the log explains the tables costs little more than SQLite's own look at the
-//! file. Budget row 14: `verify` at most 3 times `PRAGMA quick_check` of the same file.
+//! Claim: proving that the log explains the tables costs little more than SQLite's own check of the file.
+//! Budget: `verify` at most 3 times `PRAGMA quick_check` of the same file.
 //!
-//! The store holds updates of review threads with both images; nearly all of its bytes are the log, as
-//! in a store that has been used. Both sides read a warm file through a connection of their own; CPU
-//! time, since nothing waits. A unit is a byte of the file.
+//! The store contains updates of review threads with both images; nearly all of its bytes are the log, as
+//! in a store that has been used for a while. Both sides read a file in the page cache through a connection
+//! of their own. CPU time, because neither side waits. A unit is a byte of the file.
 //!
-//! Last recorded: sums 2.2x, deep 6.3x; 2 shared vCPU, quiet, 2026-11-21.
+//! Last recorded: digests 2.2x, deep 6.3x; 2 shared vCPUs without other load, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use ao_benches::{Fixture, NewFixture, Run, Sample, apply_all, at_most, cpu, observation, threads};
@@ -13,7 +13,7 @@ use ao_store::verify::Depth;
 
 const PRS: usize = 100;
 const THREADS: usize = 20;
-/// Times that every thread is changed.
+/// How often every thread is changed.
 const PASSES: i64 = 60;
 const ROUNDS: usize = 7;
 
@@ -30,9 +30,9 @@ fn fixture() -> Fixture {
 fn quick_check(fixture: &Fixture, bytes: u64) -> Sample {
     let conn = fixture.raw();
     cpu(|| {
-        let told: String =
+        let result: String =
             conn.query_row("PRAGMA quick_check", [], |row| row.get(0)).expect("check");
-        assert_eq!(told, "ok");
+        assert_eq!(result, "ok");
         bytes
     })
 }

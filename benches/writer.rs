@@ -1,16 +1,16 @@
-//! Claim: a durable write is as fast as the disk allows, and concurrent ones share its waits.
-//! Budget row 5: 64 producers at 4 times the rate of the baseline or more, 25 times where a commit
-//! of the baseline takes over 1 ms; one producer at 0.8 times the rate of the disk.
+//! Claim: a durable write is as fast as the disk allows, and concurrent writes share the wait for the disk.
+//! Budgets: 64 producers at 4 times the rate of the baseline or more, 25 times if a commit of the baseline
+//! takes over 1 ms; one producer at 0.8 times the rate of the disk or more.
 //!
-//! The baseline for several producers is what users do instead: one connection behind one mutex,
-//! one commit (FULL) a write, with the same statement, triggers and change context but without the
-//! checks that the store's function makes first. For one producer it is the disk: three frames of a
-//! WAL (3 x 4,120 bytes) overwritten in place, and an fdatasync. Wall time; every write gives a
-//! session a new name and is acknowledged before its producer goes on.
+//! The baseline for several producers is the usual alternative: one connection behind one mutex and one
+//! commit (FULL) per write, with the same statement, triggers and change context, but without the checks
+//! that the store's function makes first. The baseline for one producer is the disk: three frames of a WAL
+//! (3 x 4,120 bytes) overwritten in place, and an fdatasync. Wall time. Every write gives a session a new
+//! name and is acknowledged before its producer continues.
 //!
 //! Last recorded: 1 producer 0.29x to 0.33x the disk (bare SQLite commits this change at 0.4x: 73 us to 82 us
-//! against 30 us to 36 us for three frames); against the mutex 1, 4, 16, 64 producers 0.8x, 1.55x,
-//! 2.15x, 2.6x to 2.9x; 2 shared vCPU, quiet, 2026-11-21, a disk that syncs in 35 us.
+//! against 30 us to 36 us for three frames); against the mutex 1, 4, 16, 64 producers 0.8x, 1.55x, 2.15x,
+//! 2.6x to 2.9x; 2 shared vCPUs without other load, 2026-11-21, a disk that syncs in 35 us.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::fs::File;
@@ -35,7 +35,7 @@ const RENAME: &str =
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// A name that no session ever had.
+/// A name that no session has had before.
 fn name() -> String {
     format!("run {}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
@@ -83,7 +83,7 @@ fn through_store(fixture: &Fixture, producer: usize) {
     assert_eq!(written.expect("rename").changes, 1);
 }
 
-/// What the disk takes for `count` commits of three frames.
+/// The disk's cost of `count` commits of three frames.
 fn disk(file: &File, count: u64) -> Sample {
     let frame = vec![NEXT.fetch_add(1, Ordering::Relaxed) as u8; 3 * 4120];
     wall(|| {

@@ -82,7 +82,7 @@ impl Idle {
     }
 }
 
-/// Budget row 16.
+/// Receive: at most twice the CPU time of parsing the body.
 pub(crate) fn compare(run: &mut Run) {
     let name = "100 pull requests, nothing new";
     if !run.is_selected(name) {
