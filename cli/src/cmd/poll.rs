@@ -1,4 +1,4 @@
-//! Running the observer: in the foreground with its progress, or beside another command.
+//! Runs the observer: in the foreground with its progress, or in a thread beside another command.
 
 use std::io::{IsTerminal, Write};
 use std::thread::{self, JoinHandle};
@@ -9,7 +9,7 @@ use ao_observer::poll::{Config, INTERVAL_MAX, INTERVAL_MIN, Report};
 use ao_observer::run::{self, Lock, Setup, Stopper};
 use ao_program::Environment;
 use ao_store::row::scm::Credential;
-use ao_store::{PrRef, Store, Timestamp};
+use ao_store::{PrRef, Store};
 use serde_json::{Value, json};
 
 use crate::args::{Api, Run};
@@ -19,7 +19,7 @@ use crate::output::{self, Ended};
 use crate::signal::Signals;
 use crate::view;
 
-/// How often signals are looked at, and the lock of another observer.
+/// How often signals and the lock of another observer are checked.
 const TICK: Duration = Duration::from_millis(50);
 
 /// How often progress is shown.
@@ -58,7 +58,7 @@ fn setup(context: &Context, args: &Run) -> Result<Setup> {
     }
     for repo in &args.repo {
         PrRef::new("github.com", repo, 1)
-            .map_err(|_| Error::Usage(format!("--repo wants OWNER/NAME, not {repo:?}")))?;
+            .map_err(|_| Error::Usage(format!("--repo must be OWNER/NAME, not {repo:?}")))?;
     }
     Ok(Setup {
         store: context.open()?,
@@ -70,7 +70,7 @@ fn setup(context: &Context, args: &Run) -> Result<Setup> {
     })
 }
 
-/// Where the default host answers, when that is named.
+/// The API URLs of the default host, if the user set one.
 pub(crate) fn api(api: &Api) -> Result<Option<Endpoints>> {
     let variable = std::env::var("AO_GITHUB_API_URL").ok().filter(|url| !url.is_empty());
     let url = api.api_url.clone().or(variable);
@@ -100,7 +100,7 @@ impl Beside {
             if let Err(error) = run::run(&setup, &lock, &stop, |_| {}) {
                 let error = Error::from(error);
                 output::say(&format!(
-                    "the observer ended: {}",
+                    "the observer stopped: {}",
                     output::printable(&error.to_string())
                 ));
             }
@@ -113,13 +113,13 @@ impl Drop for Beside {
     fn drop(&mut self) {
         self.stopper.stop();
         if let Some(thread) = self.thread.take() {
-            // A panic was told when it happened.
+            // The panic hook has already reported a panic.
             let _ = thread.join();
         }
     }
 }
 
-/// Waits until no other process observes for the store; `None` when it is to stop before that.
+/// Waits until no other process observes for the store; `None` if it must stop before that.
 fn wait_for_lock(setup: &Setup, stop: &run::Stop) -> Option<Lock> {
     loop {
         match Lock::take(setup.store.path()) {
@@ -151,7 +151,7 @@ fn join(observer: JoinHandle<ao_observer::Result<Vec<Report>>>) -> Result<Vec<Re
     }
 }
 
-/// Shows how it goes in one line of the terminal that is written over.
+/// Shows the progress in one line of the terminal, which each update overwrites.
 fn progress(is_shown: bool) -> impl Fn(&[Report]) {
     let last = std::cell::Cell::new(Instant::now().checked_sub(SHOW));
     move |reports| {
@@ -163,7 +163,7 @@ fn progress(is_shown: bool) -> impl Fn(&[Report]) {
         let width = terminal_width();
         let line: String = line.chars().take(width).collect();
         let mut stderr = std::io::stderr().lock();
-        // When nobody can be told, that is no reason to fail.
+        // Progress that cannot be written is no reason to fail.
         let _ = write!(stderr, "\r\x1b[2K{line}").and_then(|()| stderr.flush());
     }
 }
@@ -178,16 +178,18 @@ fn terminal_width() -> usize {
     size.map_or(80, |size| usize::from(size.ws_col)).clamp(20, 1_000) - 1
 }
 
-/// One line about a host.
+/// The state of a host in one line.
 fn summary(report: &Report) -> String {
     let Report { host, totals, written, tracked, fresh, .. } = report;
     match report.credential {
         Credential::Missing => return format!("{host}: disabled, no credentials"),
-        Credential::Invalid => return format!("{host}: disabled, it refuses the credentials"),
+        Credential::Invalid => {
+            return format!("{host}: disabled, the host refuses the credentials");
+        }
         Credential::Ok | Credential::Unknown => {}
     }
-    let budget = report.budget.map_or("no limit told".to_owned(), |(limit, left)| {
-        format!("{left} of {limit} points left")
+    let budget = report.budget.map_or("rate limit unknown".to_owned(), |(quota, left)| {
+        format!("{left} of {quota} points left")
     });
     let mut line = format!(
         "{host}: {} requests ({} REST), {} points; {fresh} of {tracked} pull requests fresh; \
@@ -199,21 +201,17 @@ fn summary(report: &Report) -> String {
         written.rows_unchanged + totals.unchanged,
     );
     if report.problems > 0 {
-        line += &format!("; {} not to be seen", report.problems);
+        line += &format!("; {} cannot be read", report.problems);
     }
     if let Some((reason, until)) = report.backoff {
-        line += &format!("; waiting until {}: {}", view::time(until), reason.as_str());
+        line += &format!("; backoff until {}: {}", view::time(until), reason.as_str());
     }
     line
 }
 
-/// The same for programs.
+/// The state of a host as JSON.
 fn document(report: &Report) -> Value {
     let Report { totals, written, .. } = report;
-    let block = report
-        .backoff
-        .map(|(reason, until): (_, Timestamp)| json!({"reason": reason.as_str(), "until": view::time(until)}));
-    let budget = report.budget.map(|(limit, left)| json!({"limit": limit, "remaining": left}));
     json!({
         "host": report.host,
         "credential": report.credential.as_str(),
@@ -222,13 +220,15 @@ fn document(report: &Report) -> Value {
         "rest_requests": totals.rest_requests,
         "points": totals.points,
         "failures": totals.failures,
-        "watched": report.tracked,
+        "tracked": report.tracked,
         "fresh": report.fresh,
         "problems": report.problems,
         "found": written.found,
         "rows_changed": written.rows_changed,
         "rows_unchanged": written.rows_unchanged + totals.unchanged,
-        "budget": budget,
-        "block": block,
+        "quota": report.budget.map(|(quota, _)| quota),
+        "remaining": report.budget.map(|(_, remaining)| remaining),
+        "blocked_until": report.backoff.map(|(_, until)| view::time(until)),
+        "reason": report.backoff.map(|(reason, _)| reason.as_str()),
     })
 }

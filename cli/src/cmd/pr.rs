@@ -113,9 +113,9 @@ fn claim(context: &Context, session: SessionId, place: PrRef, takeover: Takeover
         return output::document(
             "pr.claim",
             &json!({
-                "pr": claim.pr.as_str(),
-                "session": claim.session.as_str(),
-                "previous": claim.previous.as_ref().map(SessionId::as_str),
+                "pr_id": claim.pr.as_str(),
+                "session_id": claim.session.as_str(),
+                "previous_session_id": claim.previous.as_ref().map(SessionId::as_str),
                 "was_previous_terminated": claim.was_previous_terminated,
             }),
         );

@@ -138,7 +138,7 @@ fn describe_rules(rules: &Rules) -> String {
 fn describe(plan: &Plan) -> String {
     let cursor = |seq| plan.log.cursor(seq);
     let mut text = match plan.events() {
-        0 => "to delete  nothing to prune\n".to_owned(),
+        0 => "nothing to prune\n".to_owned(),
         changes => format!(
             "to delete  {changes} changes up to {}, {}\n",
             cursor(plan.target),

@@ -1,4 +1,4 @@
-//! The figures of the store: for people, as JSON, and for Prometheus.
+//! The figures of the store, for people, as JSON, and for Prometheus.
 
 use ao_store::row::scm::HostState;
 use ao_store::{SCHEMA_VERSION, Stats, Timestamp};
@@ -26,7 +26,7 @@ pub(crate) fn run(context: &Context) -> Result<()> {
 pub(crate) fn print_metrics(context: &Context) -> Result<()> {
     if context.is_json {
         let what =
-            "metrics has a format of its own; `ao-store status --json` prints the same as JSON";
+            "metrics does not accept --json: `ao-store status --json` prints the same figures";
         return Err(Error::Usage(what.to_owned()));
     }
     let stats = context.open()?.stats(Timestamp::now())?;
@@ -64,7 +64,7 @@ fn document(context: &Context, stats: &Stats, readers: &[WalReader], now: Timest
         "rows": rows,
         "consumers": consumers.collect::<Vec<_>>(),
         "reservations": reservations.collect::<Vec<_>>(),
-        "observer": stats.hosts.iter().map(|(state, problems)| view::host(state, *problems)).collect::<Vec<_>>(),
+        "hosts": stats.hosts.iter().map(|(state, problems)| view::host(state, *problems)).collect::<Vec<_>>(),
         "backup_at": stats.backup_at.map(view::time),
     })
 }
@@ -90,14 +90,17 @@ fn describe(context: &Context, stats: &Stats, readers: &[WalReader], now: Timest
         ("backup", stats.backup_at.map_or("never".to_owned(), view::time)),
     ];
     for WalReader { pid, command } in readers {
-        lines.push(("reader", format!("pid {pid} ({}) holds a read", output::printable(command))));
+        lines.push((
+            "reader",
+            format!("pid {pid} ({}) has a read transaction", output::printable(command)),
+        ));
     }
     for held in &stats.reservations {
         let holder = output::printable(&held.holder);
-        lines.push(("held", format!("{} by {holder}", log.cursor(held.seq))));
+        lines.push(("reserved", format!("{} by {holder}", log.cursor(held.seq))));
     }
     for (found, lag) in &stats.consumers {
-        let is_read = if found.live_lease(now).is_some() { "read now" } else { "not read" };
+        let is_read = if found.live_lease(now).is_some() { "in use" } else { "not in use" };
         let (age, bytes) = (view::duration(lag.age_ms), ByteSize(lag.bytes));
         let behind = format!("{} changes, {bytes}, {age} behind", lag.events);
         lines.push(("consumer", format!("{} at {}: {behind}, {is_read}", found.name, found.acked)));
@@ -106,7 +109,7 @@ fn describe(context: &Context, stats: &Stats, readers: &[WalReader], now: Timest
         lines.push(("observer", output::printable(&describe_host(state, *problems, now))));
     }
     if stats.hosts.is_empty() {
-        lines.push(("observer", "never run".to_owned()));
+        lines.push(("observer", "has never run".to_owned()));
     }
     let mut text: String =
         lines.iter().map(|(name, value)| format!("{name:<10}{value}\n")).collect();
@@ -116,7 +119,7 @@ fn describe(context: &Context, stats: &Stats, readers: &[WalReader], now: Timest
     text
 }
 
-/// What the observer knows of a host.
+/// The state of the observer of a host.
 fn describe_host(state: &HostState, problems: u64, now: Timestamp) -> String {
     let mut parts = vec![observer::describe(state)];
     if let Some((quota, left)) = state.quota.zip(state.remaining) {
@@ -128,14 +131,14 @@ fn describe_host(state: &HostState, problems: u64, now: Timestamp) -> String {
         parts.push(format!("{left} of {quota} points left{until}"));
     }
     if let Some(until) = state.block(now) {
-        parts.push(format!("no request until {}: {}", view::time(until), state.reason));
+        parts.push(format!("backoff until {}: {}", view::time(until), state.reason));
     }
     parts.push(match state.fresh_at {
         Some(at) => {
             let age = u64::try_from(now.0.saturating_sub(at.0)).unwrap_or(0);
-            format!("all looked at {} ago", view::duration(age))
+            format!("last full poll {} ago", view::duration(age))
         }
-        None => "not all looked at yet".to_owned(),
+        None => "no full poll yet".to_owned(),
     });
     if problems > 0 {
         parts.push(format!("{problems} pull request(s) cannot be read"));

@@ -247,7 +247,7 @@ fn the_database_of_the_ao_tool_is_taken_over() {
     assert!(!env.path("data").exists(), "nothing is left of an import that was refused");
     let report = env.json("import.ao", &["import", "--from-ao", &source]);
     assert_eq!((&report["taken"]["project"], &report["taken"]["session"]), (&json!(1), &json!(1)));
-    assert_eq!(report["left"][0]["key"], "other-1");
+    assert_eq!(report["skipped"][0]["key"], "other-1");
     let project = env.json("project.get", &["project", "get", "web"]);
     assert_eq!(project["origin_url"], "https://github.com/octo/web.git");
     env.json("verify", &["verify"]);

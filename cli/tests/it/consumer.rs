@@ -296,7 +296,7 @@ fn the_path_of_a_store_shows_who_reads_it() {
         assert!(Instant::now() < deadline, "{status}");
         status = env.ok(&["status"]);
     }
-    assert!(status.contains("read now"), "{status}");
+    assert!(status.contains("in use"), "{status}");
     tail.signal(Signal::TERM);
     assert_eq!(tail.end().code, 143);
     let metrics = env.ok(&["metrics"]);

@@ -6,6 +6,7 @@ mod admin;
 mod commands;
 mod consumer;
 mod deliver;
+mod documented;
 mod errors;
 mod observe;
 mod observer;

@@ -158,7 +158,7 @@ fn a_newer_provider_is_understood_as_far_as_possible() {
     });
     assert_eq!(apply(&env, document.to_string())[0]["is_new"], true);
     let pr = env.json("pr.get", &["pr", "get", "octo/hello#1"]);
-    for field in ["state", "mergeable", "review_decision"] {
+    for field in ["state", "provider_mergeable", "review_decision"] {
         assert_eq!(pr[field], "unknown", "{field}");
     }
     assert_eq!(pr["checks"][0]["status"], "unknown");
@@ -223,7 +223,7 @@ fn what_belongs_to_nobody_is_an_outcome_and_no_error() {
     }
     assert_eq!(env.head(), head);
     let found = apply(&env, r#"{"pr": "Octo/Hello#1", "facts": {"head_ref": "changes"}}"#);
-    assert_eq!(found[0]["session"], "demo-1", "found by repository and branch");
+    assert_eq!(found[0]["session_id"], "demo-1", "found by repository and branch");
 }
 
 #[test]
@@ -251,7 +251,10 @@ fn the_session_given_with_a_delivery_owns_what_it_names() {
     let env = ready();
     assert_eq!(deliver(&env, &["pull_request"], OPENED)[0]["outcome"], "unattributed");
     let given = deliver(&env, &["pull_request", "--session", "demo-1"], OPENED);
-    assert_eq!((&given[0]["outcome"], &given[0]["session"]), (&json!("applied"), &json!("demo-1")));
+    assert_eq!(
+        (&given[0]["outcome"], &given[0]["session_id"]),
+        (&json!("applied"), &json!("demo-1"))
+    );
     let args = ["observe", "deliver", "--event", "pull_request", "-", "--json", "--session"];
     for (session, code) in [("demo-9", "SESSION_NOT_FOUND"), ("demo", "INVALID_ID")] {
         let output = env.feed(&[&args[..], &[session]].concat(), OPENED);

@@ -60,8 +60,8 @@ fn finding(env: &TestEnv) -> Value {
 #[test]
 fn an_observer_that_never_ran_is_said_and_no_fault() {
     let env = TestEnv::new();
-    assert!(env.ok(&["status"]).contains("observer  never run\n"));
-    assert_eq!(env.json("store.status", &["status"])["observer"], json!([]));
+    assert!(env.ok(&["status"]).contains("observer  has never run\n"));
+    assert_eq!(env.json("store.status", &["status"])["hosts"], json!([]));
     let found = finding(&env);
     assert_eq!((&found["level"], &found["fix"]), (&json!("ok"), &json!("")));
     assert!(!env.ok(&["metrics"]).contains("ao_store_observer_problems{"));
@@ -77,14 +77,14 @@ fn what_is_known_of_a_host_is_shown() {
         7 of 5000 points left until 2";
     for part in [
         start,
-        "; no request until 2",
+        "; backoff until 2",
         ": secondary rate limit; ",
-        "; all looked at 5m",
+        "; last full poll 5m",
         "; 1 pull request(s) cannot be read\n",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    let host = env.json("store.status", &["status"])["observer"][0].take();
+    let host = env.json("store.status", &["status"])["hosts"][0].take();
     for (name, value) in [
         ("host", json!("github.com")),
         ("credential", json!("ok")),
@@ -120,7 +120,7 @@ fn what_is_known_of_a_host_is_shown() {
 fn a_host_of_which_nothing_is_known_is_shown() {
     let env = TestEnv::new();
     write(&env, |tx| scm::set_host(tx, &HostState::new("ghe.example.com")));
-    let expected = "observer  ghe.example.com: credential not tried yet; not all looked at yet\n";
+    let expected = "observer  ghe.example.com: credential not tried yet; no full poll yet\n";
     let shown = env.ok(&["status"]);
     assert!(shown.contains(expected), "{shown}");
     let metrics = env.ok(&["metrics"]);

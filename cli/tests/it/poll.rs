@@ -73,7 +73,7 @@ impl Scene {
     }
 
     fn host(&self) -> Value {
-        self.env.json("store.status", &["status"])["observer"][0].take()
+        self.env.json("store.status", &["status"])["hosts"][0].take()
     }
 
     /// Waits until this holds.
@@ -113,7 +113,7 @@ fn without_credentials_one_line_says_so_and_nothing_is_asked() {
     assert_eq!(live.until_said("scm observer"), DISABLED);
     let is_missing = || {
         let status = env.json("store.status", &["status"]);
-        status["observer"].get(0).is_some_and(|host| host["credential"] == "missing")
+        status["hosts"].get(0).is_some_and(|host| host["credential"] == "missing")
     };
     let deadline = Instant::now() + BOUND;
     while !is_missing() {
@@ -202,7 +202,7 @@ fn once_tells_what_it_did_in_one_line_and_as_json() {
     assert_eq!(host["credential"], "ok");
     assert_eq!(host["source"], "GH_TOKEN");
     assert_eq!(host["rows_changed"], 0, "nothing happened since");
-    assert_eq!((&host["watched"], &host["fresh"]), (&1.into(), &1.into()));
+    assert_eq!((&host["tracked"], &host["fresh"]), (&1.into(), &1.into()));
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_project_that_got_its_origin_later_is_observed_all_the_same() {
     assert_eq!(finish(&mut command, b"").code, 0);
     let project = env.json("project.get", &["project", "get", "late"]);
     assert_eq!(project["origin_url"], "https://github.com/octo/hello.git");
-    assert_eq!(env.json("pr.list", &["pr", "ls"])[0]["session"], "late-1");
+    assert_eq!(env.json("pr.list", &["pr", "ls"])[0]["session_id"], "late-1");
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn a_delivery_makes_a_running_observer_look_at_once() {
         "pull_request": {"number": 1}}"#;
     let file = scene.env.file("payload.json", payload);
     scene.env.ok(&["observe", "deliver", "--event", "pull_request", &file]);
-    scene.until("it was looked at", |scene| title(scene) == "Another title");
+    scene.until("it was polled", |scene| title(scene) == "Another title");
     live.signal(Signal::INT);
     live.end();
 }
@@ -338,6 +338,9 @@ fn a_pull_request_from_a_fork_is_found_where_the_checkout_names_its_upstream() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     let prs = env.json("pr.list", &["pr", "ls"]);
     assert_eq!(prs.as_array().unwrap().len(), 1, "a branch of the same name proves nothing: {prs}");
-    assert_eq!((&prs[0]["repo"], &prs[0]["session"]), (&"upstream/hello".into(), &"fork-1".into()));
+    assert_eq!(
+        (&prs[0]["repo"], &prs[0]["session_id"]),
+        (&"upstream/hello".into(), &"fork-1".into())
+    );
     assert_eq!(prs[0]["is_cross_repo"], true);
 }

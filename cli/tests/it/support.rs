@@ -144,6 +144,7 @@ impl TestEnv {
         assert_eq!(keys, ["schema_version", "kind", "data"], "{args:?}");
         assert_eq!(document["schema_version"], 1, "{args:?}");
         assert_eq!(document["kind"], kind, "{args:?}");
+        crate::documented::check(kind, &document["data"]);
         document["data"].take()
     }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const CRATES: &[&str] =
     &["store", "program", "cdc", "observer", "observer/fake-github", "cli", "benches"];
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 

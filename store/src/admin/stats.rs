@@ -7,7 +7,7 @@ use crate::admin::backup::last_backup;
 use crate::admin::new_file::with_suffix;
 use crate::db::tx::Snapshot;
 use crate::engine::store::Store;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::consumer::{self, Consumer, Lag};
 use crate::log::info::LogInfo;
 use crate::log::reservation::{self, Reservation};
@@ -77,7 +77,7 @@ fn read(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Stats> {
     }
     let number = |sql| {
         let number = snapshot.one("read the size", sql, [], |row| row.get::<_, i64>(0))?;
-        Ok::<_, crate::Error>(number.unwrap_or(0).unsigned_abs())
+        Ok::<_, Error>(number.unwrap_or(0).unsigned_abs())
     };
     let mode = "PRAGMA journal_mode";
     let journal_mode = snapshot.one("read the journal mode", mode, [], |row| row.get(0))?;

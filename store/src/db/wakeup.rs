@@ -20,7 +20,7 @@ use rusqlite::Connection;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use crate::db::identity::Identity;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 
 /// How often an idle listener looks for a writer that rings no bell: 0.07 % of a core.
 const FALLBACK: Duration = Duration::from_millis(100);
@@ -138,7 +138,7 @@ impl Listener {
         let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
         let wake = eventfd(0, flags).map_err(io::Error::from).map_err(|source| {
             let path = identity.path().to_owned();
-            crate::Error::File { action: "make an eventfd for", path, source }
+            Error::File { action: "make an eventfd for", path, source }
         })?;
         let wake = Arc::new(wake);
         local.add(&wake);

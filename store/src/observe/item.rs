@@ -7,6 +7,7 @@ use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::model::id::PrId;
 use crate::model::observation::{Check, Comment, Review, Thread};
+use crate::model::time::Timestamp;
 use crate::row::facet;
 use crate::row::observed::FacetName;
 use crate::row::set::SetRow;
@@ -147,7 +148,7 @@ impl Item for Comment {
                     comment.reply_to = reply_to;
                 }
                 comment.is_minimized |= is_minimized;
-                comment.edited_at = comment.edited_at.or(edited_at.map(crate::Timestamp));
+                comment.edited_at = comment.edited_at.or(edited_at.map(Timestamp));
             }
         }
         Ok(comment)

@@ -180,11 +180,11 @@ fn a_claim_tracks_a_new_pull_request_or_takes_it_over() {
     let pr = "https://github.com/octo/hello/pull/7";
     assert_eq!(
         claim(&env, &["demo-1", pr]),
-        json!({"pr": "github.com/octo/hello#7",
-        "session": "demo-1", "previous": null, "was_previous_terminated": false})
+        json!({"pr_id": "github.com/octo/hello#7",
+        "session_id": "demo-1", "previous_session_id": null, "was_previous_terminated": false})
     );
     let head = env.head();
-    assert_eq!(claim(&env, &["demo-1", "octo/hello#7"])["previous"], "demo-1");
+    assert_eq!(claim(&env, &["demo-1", "octo/hello#7"])["previous_session_id"], "demo-1");
     assert_eq!(env.head(), head, "claiming what is owned is no change");
     let args = ["pr", "claim", "demo-2", "octo/hello#7", "--no-takeover", "--json"];
     let output = env.run(&args);
@@ -193,7 +193,10 @@ fn a_claim_tracks_a_new_pull_request_or_takes_it_over() {
     assert_eq!(error["error"]["details"], json!({"session_id": "demo-1"}));
     assert_eq!(env.head(), head);
     let moved = claim(&env, &["demo-2", "OCTO/Hello#7"]);
-    assert_eq!((&moved["session"], &moved["previous"]), (&json!("demo-2"), &json!("demo-1")));
+    assert_eq!(
+        (&moved["session_id"], &moved["previous_session_id"]),
+        (&json!("demo-2"), &json!("demo-1"))
+    );
     assert_eq!(env.types().last().unwrap(), "pr_session_changed");
     if env.sqlite("UPDATE session SET is_terminated = 1 WHERE id = 'demo-2';").is_some() {
         let back = claim(&env, &["demo-1", "octo/hello#7", "--no-takeover"]);
