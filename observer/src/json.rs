@@ -1,4 +1,4 @@
-//! The reading rules that all inputs share: an object is an object, `null` is like absent.
+//! The reading rules of all inputs: an object is never an array, and `null` counts as absent.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -49,7 +49,7 @@ where
     Ok(objects.map(|objects| objects.into_iter().map(|Object(value)| value).collect()))
 }
 
-/// A field whose `null` says something: the outer `None` is an absent one.
+/// A field whose `null` has a meaning: the outer `None` is an absent field.
 pub(crate) fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,4 +1,4 @@
-//! A facet of a document, and how it becomes one of an observation: a listing that is not complete
+//! A facet of a document, and its conversion to one of an observation: a listing that is not complete
 //! never replaces the stored set.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::document::word::Word;
+use crate::document::text_enum::Text;
 use crate::error::{Error, Result};
 use crate::json;
 
@@ -17,11 +17,11 @@ use crate::json;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Nothing is touched.
+    /// Nothing is changed.
     Preserve,
-    /// The items are the complete set: what is stored and not among them is removed.
+    /// The items are the complete set: stored items that are not among them are removed.
     Replace,
-    /// The items are a part of the set: the others stay.
+    /// The items are a part of the set: the others are kept.
     Merge,
 }
 
@@ -35,7 +35,7 @@ impl From<Mode> for observation::Mode {
     }
 }
 
-/// The items of one facet: an array of them, or an object that also says how complete it is.
+/// The items of one facet: an array of them, or an object that also states how complete it is.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(untagged, rename = "{T}Facet")]
 pub enum Facet<T> {
@@ -50,15 +50,15 @@ pub enum Facet<T> {
 #[serde(bound(deserialize = "T: serde::Deserialize<'de>"))]
 #[schemars(rename = "{T}Listing")]
 pub struct Listing<T> {
-    /// How. Without it a complete listing has the mode of the document, a partial one is merged,
-    /// and a failed one preserves; one that is not complete cannot replace.
+    /// The relation. Without it a complete listing has the mode of the document, a partial one
+    /// merges, and a failed one preserves; one that is not complete cannot replace.
     pub mode: Option<Mode>,
     /// How complete the items are.
-    pub completeness: Option<Word<Completeness>>,
+    pub completeness: Option<Text<Completeness>>,
     /// The items.
     #[serde(default, deserialize_with = "json::objects")]
     pub items: Option<Vec<T>>,
-    /// The ids of items that are known to be gone; only where items are merged.
+    /// The ids of items that are known to be deleted; only in the mode merge.
     pub removed: Option<Vec<String>>,
 }
 
@@ -97,7 +97,7 @@ impl<T> Facet<T> {
         }
         Ok(observation::Facet {
             mode: mode.into(),
-            completeness: listing.completeness.map(|Word(completeness)| completeness),
+            completeness: listing.completeness.map(|Text(completeness)| completeness),
             items: listing.items.into_iter().flatten().map(R::from).collect(),
             removed: listing.removed.unwrap_or_default(),
         })
@@ -109,9 +109,9 @@ impl<T> Listing<T> {
     fn mode(&self, of_document: Option<Mode>) -> Mode {
         let default = of_document.unwrap_or(Mode::Replace);
         let implied = match self.completeness {
-            None | Some(Word(Completeness::Complete)) => default,
-            Some(Word(Completeness::Failed)) => Mode::Preserve,
-            Some(Word(Completeness::Partial | Completeness::Unknown)) => match default {
+            None | Some(Text(Completeness::Complete)) => default,
+            Some(Text(Completeness::Failed)) => Mode::Preserve,
+            Some(Text(Completeness::Partial | Completeness::Unknown)) => match default {
                 Mode::Replace | Mode::Merge => Mode::Merge,
                 Mode::Preserve => Mode::Preserve,
             },
@@ -119,10 +119,10 @@ impl<T> Listing<T> {
         self.mode.unwrap_or(implied)
     }
 
-    /// Refuses to replace a set by something that does not name every element.
+    /// Refuses to replace a set by a listing that does not have every element.
     fn check_complete(&self, name: &str) -> Result<()> {
         let reason = match self.completeness {
-            Some(Word(completeness)) if completeness != Completeness::Complete => {
+            Some(Text(completeness)) if completeness != Completeness::Complete => {
                 format!("{name} are {completeness} and cannot replace the stored ones")
             }
             _ if self.items.is_none() => {

@@ -1,12 +1,12 @@
-//! The items of the four facets. What identifies an item is required; the rest has the defaults of
-//! the store.
+//! The items of the four facets. The fields that identify an item are required; the others have the
+//! defaults of the store.
 
 use ao_store::Timestamp;
 use ao_store::observation::{self, CheckKind, CheckStatus, CommentKind, ReviewState};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::document::word::Word;
+use crate::document::text_enum::Text;
 use crate::time::Time;
 
 /// One check of one commit; its identity is commit, kind, app, workflow, event and name.
@@ -15,7 +15,7 @@ pub struct Check {
     /// The commit it ran on.
     pub head_sha: String,
     /// What kind of check it is (default: `run`).
-    pub kind: Option<Word<CheckKind>>,
+    pub kind: Option<Text<CheckKind>>,
     /// The app that reported it, such as `github-actions`.
     pub app: Option<String>,
     /// The workflow it belongs to.
@@ -26,19 +26,19 @@ pub struct Check {
     pub name: String,
     /// The provider's id.
     pub external_id: Option<String>,
-    /// Where it stands.
-    pub status: Option<Word<CheckStatus>>,
-    /// The provider's own word for the conclusion.
+    /// Its status.
+    pub status: Option<Text<CheckStatus>>,
+    /// The provider's own value of the conclusion.
     pub conclusion: Option<String>,
     /// Whether it must pass before a merge.
     pub is_required: Option<bool>,
     /// Its page.
     pub url: Option<String>,
-    /// When it began.
+    /// When it started.
     pub started_at: Option<Time>,
     /// When it ended.
     pub completed_at: Option<Time>,
-    /// The last lines of its log; kept beside the facts and never part of a change.
+    /// The last lines of its log; stored apart from the facts and never part of a change.
     pub log_tail: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl From<Check> for observation::Check {
     fn from(check: Check) -> Self {
         observation::Check {
             head_sha: check.head_sha,
-            kind: check.kind.map_or(CheckKind::Run, |Word(kind)| kind),
+            kind: check.kind.map_or(CheckKind::Run, |Text(kind)| kind),
             app: check.app.unwrap_or_default(),
             workflow: check.workflow.unwrap_or_default(),
             event: check.event.unwrap_or_default(),
@@ -68,9 +68,9 @@ impl From<Check> for observation::Check {
 pub struct Thread {
     /// The provider's node id.
     pub id: String,
-    /// The file it stands on.
+    /// The file it is on.
     pub path: Option<String>,
-    /// The line now; absent when outdated or on the whole file.
+    /// The current line; absent when outdated or on the whole file.
     pub line: Option<i64>,
     /// The line when it was written.
     pub original_line: Option<i64>,
@@ -78,11 +78,11 @@ pub struct Thread {
     pub side: Option<String>,
     /// Whether it is resolved (default: false).
     pub is_resolved: Option<bool>,
-    /// Whether the lines changed since (default: false).
+    /// Whether the lines have changed since (default: false).
     pub is_outdated: Option<bool>,
     /// Whether it has comments and all are by bots (default: false).
     pub is_bot: Option<bool>,
-    /// Login of who resolved it.
+    /// Login of the user who resolved it.
     pub resolved_by: Option<String>,
     /// How many comments it has.
     pub comments_total: Option<i64>,
@@ -114,8 +114,8 @@ pub struct Review {
     pub author: Option<String>,
     /// Whether the reviewer is a bot (default: false).
     pub is_bot: Option<bool>,
-    /// What it says.
-    pub state: Option<Word<ReviewState>>,
+    /// Its verdict.
+    pub state: Option<Text<ReviewState>>,
     /// Its text.
     pub body: Option<String>,
     /// The commit it is about.
@@ -146,9 +146,9 @@ impl From<Review> for observation::Review {
 pub struct Comment {
     /// The provider's node id.
     pub id: String,
-    /// Whether it stands on a line (`review`) or in the conversation (`issue`). Default: `review`
-    /// for a comment with a thread or a path, else `issue`.
-    pub kind: Option<Word<CommentKind>>,
+    /// Whether it is on a line (`review`) or in the conversation (`issue`). Default: `review` for a
+    /// comment with a thread or a path, else `issue`.
+    pub kind: Option<Text<CommentKind>>,
     /// The review thread it belongs to.
     pub thread_id: Option<String>,
     /// The comment it answers.
@@ -157,9 +157,9 @@ pub struct Comment {
     pub author: Option<String>,
     /// Whether the author is a bot (default: false).
     pub is_bot: Option<bool>,
-    /// The file it stands on.
+    /// The file it is on.
     pub path: Option<String>,
-    /// The line it stands on.
+    /// The line it is on.
     pub line: Option<i64>,
     /// Its text.
     pub body: Option<String>,
@@ -181,7 +181,7 @@ impl From<Comment> for observation::Comment {
         let implied = if is_on_line { CommentKind::Review } else { CommentKind::Issue };
         observation::Comment {
             id: comment.id,
-            kind: comment.kind.map_or(implied, |Word(kind)| kind),
+            kind: comment.kind.map_or(implied, |Text(kind)| kind),
             thread_id,
             reply_to: comment.reply_to.unwrap_or_default(),
             author: comment.author.unwrap_or_default(),

@@ -1,13 +1,13 @@
 //! The observation document: the published JSON contract of `ao-store observe apply`.
 //!
 //! It is separate from the store's types, so that either can change without the other. Every field
-//! is optional unless it names something; `null` counts as absent, unknown fields are ignored, and
-//! a word of the provider that this program does not know becomes `unknown`.
+//! is optional unless it identifies something; `null` counts as absent, unknown fields are ignored,
+//! and an enum value of the provider that this program does not know becomes `unknown`.
 
 mod facet;
 mod item;
 mod read;
-mod word;
+mod text_enum;
 
 use ao_store::Timestamp;
 use ao_store::observation::{Ci, Mergeable, Observation, PrFacts, PrState, ReviewDecision};
@@ -17,14 +17,14 @@ use serde::Deserialize;
 pub use facet::{Facet, Listing, Mode};
 pub use item::{Check, Comment, Review, Thread};
 pub use read::{DOCUMENT_MAX, Numbered, documents};
-pub use word::{Vocabulary, Word};
+pub use text_enum::{Text, TextEnum};
 
 use crate::error::{Error, Result};
 use crate::json;
 use crate::time::Time;
 
-/// What was learned about one pull request in one look. An absent field was not learned and leaves
-/// the stored fact alone.
+/// The facts about one pull request from one observation. An absent field was not observed and
+/// leaves the stored fact alone.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[schemars(title = "Observation document of ao-store")]
 pub struct Document {
@@ -33,13 +33,13 @@ pub struct Document {
     pub pr: String,
     /// The provider's node id; it finds the pull request after a rename or transfer.
     pub node_id: Option<String>,
-    /// The session that owns it; without one the store attributes it.
+    /// The session that owns it; without one the store attributes the pull request.
     pub session: Option<String>,
-    /// When the provider was asked (default: now). What is older than the stored fact is ignored.
+    /// When the provider was asked (default: now). A fact older than the stored one is ignored.
     pub as_of: Option<Time>,
     /// The provider's own time of the metadata.
     pub provider_updated_at: Option<Time>,
-    /// The mode of each facet present that names none (default: `replace`).
+    /// The mode of each facet that has none (default: `replace`).
     pub mode: Option<Mode>,
     /// The metadata.
     #[serde(default, deserialize_with = "json::object")]
@@ -55,12 +55,12 @@ pub struct Document {
 }
 
 impl Document {
-    /// The observation that the document describes; `now` is when it was made if it does not say.
+    /// The observation that the document describes; `now` is its time if the document has none.
     ///
     /// # Errors
     /// `INVALID_PR_REF`; `INVALID_ID` for the session; `INVALID_OBSERVATION` when a facet that is
-    /// not complete is to replace the stored set, when a facet without items is, or when items are
-    /// named as removed where that has no meaning.
+    /// not complete or has no items is to replace the stored set, or when items are named as removed
+    /// where that has no meaning.
     pub fn into_observation(self, now: Timestamp) -> Result<Observation> {
         let as_of = self.as_of.map_or(now, Timestamp::from);
         let checks = self.checks.unwrap_or_default();
@@ -95,14 +95,14 @@ pub struct Facts {
     /// Whether the author is a bot.
     pub is_author_bot: Option<bool>,
     /// Its state, with the precedence merged, closed, draft, open.
-    pub state: Option<Word<PrState>>,
-    /// The branch that it wants to merge.
+    pub state: Option<Text<PrState>>,
+    /// The branch to be merged.
     pub head_ref: Option<String>,
     /// The repository of that branch, as `owner/name`.
     pub head_repo: Option<String>,
     /// The newest commit of that branch.
     pub head_sha: Option<String>,
-    /// The branch that it is to be merged into.
+    /// The branch that it is merged into.
     pub base_ref: Option<String>,
     /// The commit of that branch.
     pub base_sha: Option<String>,
@@ -114,17 +114,17 @@ pub struct Facts {
     pub deletions: Option<i64>,
     /// Files changed.
     pub changed_files: Option<i64>,
-    /// The roll-up of the checks; without it the store rolls up those of the head commit.
-    pub ci: Option<Word<Ci>>,
-    /// The provider's verdict of the reviews.
-    pub review_decision: Option<Word<ReviewDecision>>,
+    /// The roll-up of the checks; without it the store computes that of the head commit.
+    pub ci: Option<Text<Ci>>,
+    /// The provider's verdict on the reviews.
+    pub review_decision: Option<Text<ReviewDecision>>,
     /// Whether the branches can be merged without conflict.
-    pub mergeable: Option<Word<Mergeable>>,
+    pub mergeable: Option<Text<Mergeable>>,
     /// The provider's merge state in lower case, such as `clean`.
     pub merge_state: Option<String>,
     /// Whether it waits in a merge queue.
     pub is_in_merge_queue: Option<bool>,
-    /// Whether it is to be merged by the provider once it can be.
+    /// Whether the provider merges it as soon as it can.
     pub is_auto_merge: Option<bool>,
     /// The commit that merged it.
     pub merge_commit_sha: Option<String>,
@@ -143,7 +143,7 @@ impl From<Facts> for PrFacts {
             title: facts.title,
             author: facts.author,
             is_author_bot: facts.is_author_bot,
-            state: facts.state.map(|Word(state)| state),
+            state: facts.state.map(|Text(state)| state),
             head_ref: facts.head_ref,
             head_repo: facts.head_repo,
             head_sha: facts.head_sha,
@@ -153,9 +153,9 @@ impl From<Facts> for PrFacts {
             additions: facts.additions,
             deletions: facts.deletions,
             changed_files: facts.changed_files,
-            ci: facts.ci.map(|Word(ci)| ci),
-            review_decision: facts.review_decision.map(|Word(decision)| decision),
-            mergeable: facts.mergeable.map(|Word(mergeable)| mergeable),
+            ci: facts.ci.map(|Text(ci)| ci),
+            review_decision: facts.review_decision.map(|Text(decision)| decision),
+            mergeable: facts.mergeable.map(|Text(mergeable)| mergeable),
             merge_state: facts.merge_state,
             is_in_merge_queue: facts.is_in_merge_queue,
             is_auto_merge: facts.is_auto_merge,

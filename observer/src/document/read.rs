@@ -1,5 +1,5 @@
-//! Reading documents from a stream, one at a time: memory is bounded by one document, and a
-//! document by [`DOCUMENT_MAX`] while it is read.
+//! Reads documents from a stream, one at a time: memory is bounded by one document, and a document by
+//! [`DOCUMENT_MAX`] while it is read.
 
 use std::io::{self, BufRead, Read};
 
@@ -14,12 +14,12 @@ pub const DOCUMENT_MAX: u64 = 16 << 20;
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
-/// A value and where it stands in the input.
+/// A value and its position in the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Numbered<T> {
     /// Which document of the input it is, from 1.
     pub number: u64,
-    /// The line on which it begins, from 1.
+    /// The line of its beginning, from 1.
     pub line: u64,
     /// The value.
     pub value: T,
@@ -90,7 +90,7 @@ struct Input<R> {
 }
 
 impl<R: BufRead> Input<R> {
-    /// Skips to the first byte of a document, and says which it is.
+    /// Skips to the first byte of a document and returns it.
     fn begin(&mut self, at_start: bool) -> io::Result<Option<u8>> {
         if at_start && self.peek()? == Some(BYTE_ORDER_MARK[0]) {
             let mut mark = Vec::new();

@@ -9,8 +9,8 @@ use ao_store::observation::{Check, CheckKind, CheckStatus, Facet};
 use serde::Deserialize;
 
 use super::repository::{NamedRepository, RepoLocation, Repository};
-use super::{CommitFacts, Delivery, Receipt};
-use crate::error::Result;
+use super::{CommitFacts, Delivery, Event, Receipt};
+use crate::error::{Error, Result};
 use crate::text_enum;
 use crate::time::{Time, newest};
 
@@ -50,31 +50,46 @@ struct SuiteOfRun {
     updated_at: Option<Time>,
 }
 
-/// What check runs, check suites and runs of a workflow have in common.
+/// A check run, a check suite or a run of a workflow.
 #[derive(Debug, Deserialize)]
 struct Reported {
     head_sha: String,
+    name: Option<String>,
+    event: Option<String>,
     node_id: Option<String>,
     status: Option<String>,
     conclusion: Option<String>,
     html_url: Option<String>,
+    details_url: Option<String>,
+    started_at: Option<Time>,
+    completed_at: Option<Time>,
     created_at: Option<Time>,
     updated_at: Option<Time>,
+    run_started_at: Option<Time>,
+    app: Option<App>,
+    check_suite: Option<SuiteOfRun>,
     pull_requests: Option<Vec<NamedPr>>,
 }
 
 impl Reported {
-    /// The check, without names; it ends when it has a conclusion.
-    fn check(self, kind: CheckKind, started_at: Option<Time>) -> (Check, Vec<NamedPr>) {
+    /// The check, and the pull requests that it names.
+    fn check(self, kind: CheckKind) -> (Check, Vec<NamedPr>) {
+        // Suites and runs of a workflow have no time of their end: it is that of the conclusion.
+        let ended_at = self.conclusion.as_ref().and(self.updated_at);
+        let completed_at = if kind == CheckKind::Run { self.completed_at } else { ended_at };
+        let started_at = self.started_at.or(self.run_started_at).or(self.created_at);
         let check = Check {
             head_sha: self.head_sha,
             kind,
+            app: self.app.and_then(|app| app.slug).unwrap_or_default(),
+            event: self.event.unwrap_or_default(),
+            name: self.name.unwrap_or_default(),
             external_id: self.node_id.unwrap_or_default(),
             status: text_enum::check_status(self.status.as_deref(), self.conclusion.as_deref()),
-            url: self.html_url.unwrap_or_default(),
-            started_at: started_at.map(Timestamp::from),
-            completed_at: self.conclusion.as_ref().and(self.updated_at).map(Timestamp::from),
             conclusion: self.conclusion.unwrap_or_default(),
+            url: self.html_url.or(self.details_url).unwrap_or_default(),
+            started_at: started_at.map(Timestamp::from),
+            completed_at: completed_at.map(Timestamp::from),
             ..Check::default()
         };
         (check, self.pull_requests.unwrap_or_default())
@@ -84,34 +99,20 @@ impl Reported {
 /// The payload of `check_run`.
 #[derive(Debug, Deserialize)]
 pub(super) struct RunEvent {
-    check_run: Run,
+    check_run: Reported,
     repository: Repository,
 }
 
-#[derive(Debug, Deserialize)]
-struct Run {
-    name: String,
-    details_url: Option<String>,
-    started_at: Option<Time>,
-    completed_at: Option<Time>,
-    app: Option<App>,
-    check_suite: Option<SuiteOfRun>,
-    #[serde(flatten)]
-    reported: Reported,
-}
-
-impl RunEvent {
-    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+impl Event for RunEvent {
+    fn read(self, receipt: &Receipt) -> Result<Delivery> {
         let run = self.check_run;
-        let suite = run.check_suite.and_then(|suite| suite.updated_at);
-        let time = newest([run.completed_at, run.started_at]).or(newest([suite]));
-        let (mut check, named) = run.reported.check(CheckKind::Run, run.started_at);
-        check.app = run.app.and_then(|app| app.slug).unwrap_or_default();
-        check.name = run.name;
-        check.completed_at = run.completed_at.map(Timestamp::from);
-        if check.url.is_empty() {
-            check.url = run.details_url.unwrap_or_default();
+        if run.name.is_none() {
+            let reason = "missing field `name`".to_owned();
+            return Err(Error::InvalidPayload { event: "check_run", line: 1, reason });
         }
+        let suite = run.check_suite.as_ref().and_then(|suite| suite.updated_at);
+        let time = newest([run.completed_at, run.started_at]).or(newest([suite]));
+        let (check, named) = run.check(CheckKind::Run);
         address(check, time, named, &self.repository, receipt)
     }
 }
@@ -119,24 +120,15 @@ impl RunEvent {
 /// The payload of `check_suite`.
 #[derive(Debug, Deserialize)]
 pub(super) struct SuiteEvent {
-    check_suite: Suite,
+    check_suite: Reported,
     repository: Repository,
 }
 
-#[derive(Debug, Deserialize)]
-struct Suite {
-    app: Option<App>,
-    #[serde(flatten)]
-    reported: Reported,
-}
-
-impl SuiteEvent {
-    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
-        let Suite { app, reported } = self.check_suite;
-        let (created_at, time) =
-            (reported.created_at, newest([reported.created_at, reported.updated_at]));
-        let (mut check, named) = reported.check(CheckKind::Suite, created_at);
-        check.app = app.and_then(|app| app.slug).unwrap_or_default();
+impl Event for SuiteEvent {
+    fn read(self, receipt: &Receipt) -> Result<Delivery> {
+        let suite = self.check_suite;
+        let time = newest([suite.created_at, suite.updated_at]);
+        let (mut check, named) = suite.check(CheckKind::Suite);
         check.name = match check.app.as_str() {
             "" => "check suite".to_owned(),
             app => app.to_owned(),
@@ -148,32 +140,25 @@ impl SuiteEvent {
 /// The payload of `workflow_run`.
 #[derive(Debug, Deserialize)]
 pub(super) struct WorkflowEvent {
-    workflow_run: WorkflowRun,
+    workflow_run: Reported,
     workflow: Option<Workflow>,
     repository: Repository,
 }
 
-#[derive(Debug, Deserialize)]
-struct WorkflowRun {
-    name: Option<String>,
-    event: Option<String>,
-    run_started_at: Option<Time>,
-    #[serde(flatten)]
-    reported: Reported,
-}
-
-impl WorkflowEvent {
-    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
-        let WorkflowRun { name, event, run_started_at, reported } = self.workflow_run;
-        let time = newest([reported.created_at, run_started_at, reported.updated_at]);
-        let started_at = run_started_at.or(reported.created_at);
-        let (mut check, named) = reported.check(CheckKind::Workflow, started_at);
-        let names = [name, self.workflow.and_then(|workflow| workflow.name)].into_iter().flatten();
-        // The store refuses a check without a name; some recorded runs have none.
-        check.name = names.into_iter().find(|name| !name.is_empty()).unwrap_or("workflow".into());
+impl Event for WorkflowEvent {
+    fn read(self, receipt: &Receipt) -> Result<Delivery> {
+        let run = self.workflow_run;
+        let time = newest([run.created_at, run.run_started_at, run.updated_at]);
+        let (mut check, named) = run.check(CheckKind::Workflow);
+        if check.name.is_empty() {
+            check.name = self.workflow.and_then(|workflow| workflow.name).unwrap_or_default();
+        }
+        if check.name.is_empty() {
+            // The store refuses a check without a name; some recorded runs have none.
+            check.name = "workflow".to_owned();
+        }
         check.workflow.clone_from(&check.name);
         check.app = "github-actions".to_owned();
-        check.event = event.unwrap_or_default();
         address(check, time, named, &self.repository, receipt)
     }
 }
@@ -190,8 +175,8 @@ pub(super) struct StatusEvent {
     repository: Repository,
 }
 
-impl StatusEvent {
-    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+impl Event for StatusEvent {
+    fn read(self, receipt: &Receipt) -> Result<Delivery> {
         let time = newest([self.created_at, self.updated_at]);
         let check = Check {
             head_sha: self.sha,

@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 
 use super::pull_request::PullRequest;
 use super::repository::Repository;
-use super::{Delivery, Receipt};
+use super::{Delivery, Event, Receipt};
 use crate::error::Result;
 use crate::github::node::{Actor, author};
 use crate::time::{Time, newest};
@@ -79,8 +79,8 @@ pub(super) struct ReviewCommentEvent {
     repository: Repository,
 }
 
-impl ReviewCommentEvent {
-    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+impl Event for ReviewCommentEvent {
+    fn read(self, receipt: &Receipt) -> Result<Delivery> {
         let (comments, time) =
             self.comment.facet(CommentKind::Review, self.action.as_deref(), receipt);
         let mut observation = self.pull_request.observe(&self.repository, receipt, time)?;
@@ -108,8 +108,8 @@ struct Issue {
     pull_request: Option<IgnoredAny>,
 }
 
-impl IssueCommentEvent {
-    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+impl Event for IssueCommentEvent {
+    fn read(self, receipt: &Receipt) -> Result<Delivery> {
         if self.issue.pull_request.is_none() {
             return Ok(Delivery::Ignored { reason: "not a pull request", location: None });
         }

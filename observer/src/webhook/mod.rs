@@ -106,26 +106,28 @@ impl Payload<'_> {
     }
 }
 
+/// The payload of an event.
+trait Event: DeserializeOwned {
+    /// The content of the webhook delivery.
+    fn read(self, receipt: &Receipt) -> Result<Delivery>;
+}
+
 type Reader = fn(Payload<'_>, &Receipt) -> Result<Delivery>;
 
+fn typed<T: Event>(payload: Payload<'_>, receipt: &Receipt) -> Result<Delivery> {
+    payload.read::<T>()?.read(receipt)
+}
+
 const READERS: &[(&str, Reader)] = &[
-    ("pull_request", |payload, receipt| payload.read::<pull_request::Event>()?.read(receipt)),
-    ("pull_request_review", |payload, receipt| {
-        payload.read::<review::ReviewEvent>()?.read(receipt)
-    }),
-    ("pull_request_review_comment", |payload, receipt| {
-        payload.read::<comment::ReviewCommentEvent>()?.read(receipt)
-    }),
-    ("pull_request_review_thread", |payload, receipt| {
-        payload.read::<review::ThreadEvent>()?.read(receipt)
-    }),
-    ("issue_comment", |payload, receipt| {
-        payload.read::<comment::IssueCommentEvent>()?.read(receipt)
-    }),
-    ("check_run", |payload, receipt| payload.read::<check::RunEvent>()?.read(receipt)),
-    ("check_suite", |payload, receipt| payload.read::<check::SuiteEvent>()?.read(receipt)),
-    ("status", |payload, receipt| payload.read::<check::StatusEvent>()?.read(receipt)),
-    ("workflow_run", |payload, receipt| payload.read::<check::WorkflowEvent>()?.read(receipt)),
+    ("pull_request", typed::<pull_request::PrEvent>),
+    ("pull_request_review", typed::<review::ReviewEvent>),
+    ("pull_request_review_comment", typed::<comment::ReviewCommentEvent>),
+    ("pull_request_review_thread", typed::<review::ThreadEvent>),
+    ("issue_comment", typed::<comment::IssueCommentEvent>),
+    ("check_run", typed::<check::RunEvent>),
+    ("check_suite", typed::<check::SuiteEvent>),
+    ("status", typed::<check::StatusEvent>),
+    ("workflow_run", typed::<check::WorkflowEvent>),
     // The pull_request delivery of the same push has the new head.
     ("push", |payload, _| about_repo(payload, "a push carries no fact about a pull request")),
     // A poll reads the new name.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::repository::{NamedRepository, Repository};
-use super::{Delivery, Receipt};
+use super::{Delivery, Event, Receipt};
 use crate::error::Result;
 use crate::github::node::{Actor, author};
 use crate::json;
@@ -18,14 +18,14 @@ use crate::time::Time;
 
 /// The payload of the event.
 #[derive(Debug, Deserialize)]
-pub(super) struct Event {
+pub(super) struct PrEvent {
     action: Option<String>,
     pull_request: PullRequest,
     repository: Repository,
 }
 
-impl Event {
-    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+impl Event for PrEvent {
+    fn read(self, receipt: &Receipt) -> Result<Delivery> {
         let mut observation = self.pull_request.observe(&self.repository, receipt, None)?;
         observation.facts.is_in_merge_queue = match self.action.as_deref() {
             Some("enqueued") => Some(true),

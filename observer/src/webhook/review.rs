@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::comment::Posted;
 use super::pull_request::PullRequest;
 use super::repository::{RepoLocation, Repository};
-use super::{Delivery, Receipt};
+use super::{Delivery, Event, Receipt};
 use crate::error::Result;
 use crate::github::node::{Actor, author};
 use crate::time::{Time, newest};
@@ -32,8 +32,8 @@ struct Submitted {
     updated_at: Option<Time>,
 }
 
-impl ReviewEvent {
-    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+impl Event for ReviewEvent {
+    fn read(self, receipt: &Receipt) -> Result<Delivery> {
         let review = self.review;
         // A dismissal leaves the time of the review alone and moves that of the pull request, which
         // `observe` counts in.
@@ -72,8 +72,8 @@ struct Discussion {
     comments: Vec<Posted>,
 }
 
-impl ThreadEvent {
-    pub(super) fn read(self, receipt: &Receipt) -> Result<Delivery> {
+impl Event for ThreadEvent {
+    fn read(self, receipt: &Receipt) -> Result<Delivery> {
         let is_resolved = match self.action.as_deref() {
             Some("resolved") => true,
             Some("unresolved") => false,

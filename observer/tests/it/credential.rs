@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ao_observer::github::credential::{Credential, resolve};
 use ao_observer::github::token::Token;
 
-use crate::programs::{Home, is_alive};
+use crate::home::{Home, is_alive};
 
 const HOSTED: &str = "github.com";
 const SERVER: &str = "git.corp.example";

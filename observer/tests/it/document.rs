@@ -1,4 +1,4 @@
-//! Documents as observations: what each field becomes, what is refused, and that nothing incomplete
+//! Documents as observations: the facts of each field, what is refused, and that no incomplete listing
 //! deletes.
 
 use ao_observer::{Document, Error, Result, documents};
@@ -21,7 +21,7 @@ fn observe(document: &Value) -> Result<Observation> {
 }
 
 #[test]
-fn what_a_document_leaves_out_is_not_learned() {
+fn an_absent_field_is_not_observed() {
     let observation = observe(&json!({"pr": "octo/hello#7", "future": {"a": [1]}})).unwrap();
     let expected = Observation::new("octo/hello#7".parse().unwrap(), NOW);
     assert_eq!(observation, expected);
@@ -40,7 +40,7 @@ fn null_counts_as_absent() {
 }
 
 #[test]
-fn every_fact_arrives() {
+fn every_field_becomes_a_fact() {
     let document = json!({
         "pr": "https://ghe.example/octo/hello/pull/7", "node_id": "PR_7", "session": "demo-3",
         "as_of": "2026-01-02T03:04:05.678+01:00", "provider_updated_at": "2026-01-02T00:00:00Z",
@@ -77,7 +77,7 @@ fn every_fact_arrives() {
 }
 
 #[test]
-fn a_word_without_a_meaning_is_unknown() {
+fn an_unknown_enum_value_is_unknown() {
     let document = json!({"pr": "octo/hello#7", "facts": {"state": "frozen", "ci": ""},
         "checks": [{"head_sha": "s", "name": "n", "kind": "x", "status": "PASSED"}]});
     let observation = observe(&document).unwrap();
@@ -87,7 +87,7 @@ fn a_word_without_a_meaning_is_unknown() {
     assert_eq!(observation.checks.items[0].status, CheckStatus::Unknown);
 }
 
-/// The mode that a facet ends in, for each mode of the document, of the facet, and completeness.
+/// Every combination of the mode of the document, the mode of the facet, and completeness.
 #[test]
 fn an_incomplete_listing_never_replaces() {
     let modes = [Value::Null, json!("preserve"), json!("replace"), json!("merge")];
@@ -115,7 +115,7 @@ fn an_incomplete_listing_never_replaces() {
 }
 
 #[test]
-fn completeness_decides_where_no_mode_does() {
+fn completeness_decides_where_there_is_no_mode() {
     let cases = [
         (json!([]), Mode::Replace, None),
         (json!({"items": []}), Mode::Replace, None),
@@ -136,7 +136,7 @@ fn completeness_decides_where_no_mode_does() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused() {
+fn contradictory_documents_are_refused() {
     let cases = [
         (json!({"pr": "nonsense"}), Code::InvalidPrRef),
         (json!({"pr": "octo/hello#7", "session": "x y"}), Code::InvalidId),

@@ -5,9 +5,9 @@
 
 mod credential;
 mod document;
+mod home;
 mod host;
 mod poll;
-mod programs;
 mod property;
 mod record;
 mod remotes;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ao_observer::github::remotes::remotes;
 
-use crate::programs::{Home, git};
+use crate::home::{Home, git};
 
 /// A home with a repository in `repo` that has these remotes.
 fn checkout(urls: &[(&str, &str)]) -> Home {

@@ -1,4 +1,5 @@
-//! The published schema: the file is what the types say, and it takes what the reader takes.
+//! The published schema: the file equals the schema of the types, and it accepts what the reader
+//! accepts.
 
 use std::path::Path;
 
@@ -30,9 +31,9 @@ fn the_schema_has_a_title_and_describes_every_field() {
 }
 
 #[test]
-fn the_schema_takes_what_the_reader_takes() {
+fn the_schema_accepts_what_the_reader_accepts() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
-    let sound = [
+    let valid = [
         json!({"pr": "o/r#1"}),
         json!({"pr": "o/r#1", "future": 1, "mode": null, "facts": {"state": "frozen"}}),
         json!({"pr": "o/r#1", "as_of": "2026-01-02T03:04:05Z", "checks": [
@@ -41,7 +42,7 @@ fn the_schema_takes_what_the_reader_takes() {
             "items": [{"id": "T", "line": 3}], "removed": ["U"]}}),
         json!({"pr": "o/r#1", "reviews": {"completeness": "failed"}, "comments": null}),
     ];
-    let unsound = [
+    let invalid = [
         json!([]),
         json!({}),
         json!({"pr": 1}),
@@ -54,11 +55,11 @@ fn the_schema_takes_what_the_reader_takes() {
     let is_read = |document: &Value| {
         ao_observer::documents(document.to_string().as_bytes()).all(|document| document.is_ok())
     };
-    for document in &sound {
-        let faults: Vec<_> = validator.iter_errors(document).map(|e| e.to_string()).collect();
-        assert!(faults.is_empty() && is_read(document), "{document}: {faults:?}");
+    for document in &valid {
+        let errors: Vec<_> = validator.iter_errors(document).map(|e| e.to_string()).collect();
+        assert!(errors.is_empty() && is_read(document), "{document}: {errors:?}");
     }
-    for document in &unsound {
+    for document in &invalid {
         assert!(!validator.is_valid(document) && !is_read(document), "{document}");
     }
 }

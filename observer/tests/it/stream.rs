@@ -1,4 +1,4 @@
-//! Many documents in one input: framing, positions, and the bounds that hold while reading.
+//! Many documents in one input: framing, positions, and the bounds while reading.
 
 use std::io::{self, BufReader, Read};
 
@@ -30,7 +30,7 @@ fn one_many_and_pretty_documents_are_read() {
 }
 
 #[test]
-fn what_is_no_document_is_refused_with_its_position() {
+fn other_input_is_refused_with_its_position() {
     let cases: [(&[u8], &str); 9] = [
         (b"", "the input has no document"),
         (b" \n\t ", "the input has no document"),
@@ -76,16 +76,16 @@ fn endless_input_ends_at_the_bound() {
 }
 
 #[test]
-fn the_bound_is_of_each_document_not_of_the_input() {
+fn the_bound_applies_to_each_document() {
     let body = "x".repeat(9 << 20);
     let document = format!("{{\"pr\": \"o/r#1\", \"facts\": {{\"title\": \"{body}\"}}}}\n");
     let input = document.as_bytes().chain(document.as_bytes());
-    let sound = documents(BufReader::new(input)).filter(Result::is_ok).count();
-    assert_eq!(sound, 2);
+    let count = documents(BufReader::new(input)).filter(Result::is_ok).count();
+    assert_eq!(count, 2);
 }
 
 #[test]
-fn a_reader_that_fails_is_no_fault_of_the_document() {
+fn a_failing_reader_has_an_io_error_code() {
     struct Broken;
     impl Read for Broken {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -99,9 +99,9 @@ fn a_reader_that_fails_is_no_fault_of_the_document() {
     }
 }
 
-/// A pipe gives what it has: every split of the input reads the same.
+/// A pipe returns what it has: every split of the input reads the same.
 #[test]
-fn the_input_may_come_in_any_pieces() {
+fn the_input_may_arrive_in_any_pieces() {
     let input = "\u{feff}{\"pr\": \"o/r#1\"}\n {\"pr\": \"o/r#2\"}";
     for size in 1..input.len() {
         let reader = BufReader::with_capacity(size, input.as_bytes());

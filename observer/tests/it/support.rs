@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 pub(crate) const NOW: Timestamp = Timestamp(1_900_000_000_000);
 
 /// The recorded payloads of an event; none, with a printed reason, where the fixtures are absent.
-#[expect(clippy::print_stdout, reason = "says why a test was skipped")]
+#[expect(clippy::print_stdout, reason = "prints why a test was skipped")]
 pub(crate) fn recorded(event: &str) -> Vec<Value> {
     let folder =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/github/webhooks");

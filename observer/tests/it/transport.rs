@@ -1,4 +1,4 @@
-//! Calls over real sockets: what is sent, what is handed out, and how each fault ends.
+//! Calls over real sockets: what is sent, what is returned, and how each failure ends.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ fn http(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 
 fn redirect(location: &str) -> Act {
     let headers = format!("x-ratelimit-remaining: 7\r\nLocation: {location}\r\n");
-    Act::Say(http("302 Found", &headers, b""))
+    Act::Send(http("302 Found", &headers, b""))
 }
 
 async fn send_to(url: &str, call: &Call) -> Reply {
@@ -49,7 +49,7 @@ async fn answered(server: &Server, call: &Call) -> Answer {
     }
 }
 
-/// The failure of a call, in which no secret and no address may stand.
+/// The failure of a call, which may contain no secret and no address.
 async fn failed(url: &str, call: &Call) -> Failure {
     match send_to(url, call).await {
         Reply::Answer(answer) => panic!("{answer:?}"),
@@ -75,10 +75,10 @@ fn values<'a>(request: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn a_query_is_sent_once_with_one_token_and_its_answer_comes_as_it_is() {
+async fn a_query_is_sent_once_with_one_token_and_its_answer_is_unchanged() {
     let body = b"{\"data\":\xff\xfe}";
     let headers = "x-ratelimit-remaining: 4999\r\ndate: Tue, 15 Nov 1994 08:12:31 GMT\r\n";
-    let server = Server::start([Act::Say(http("200 OK", headers, body))]).await;
+    let server = Server::start([Act::Send(http("200 OK", headers, body))]).await;
     let answer = answered(&server, &graphql()).await;
     assert_eq!((answer.status, answer.body.as_slice()), (200, &body[..]));
     assert_eq!(answer.headers.remaining, Some(4999));
@@ -101,8 +101,8 @@ async fn a_query_is_sent_once_with_one_token_and_its_answer_comes_as_it_is() {
 }
 
 #[tokio::test]
-async fn paths_are_those_of_the_endpoints() {
-    let server = Server::start([Act::Say(http("200 OK", "", b"{}"))]).await;
+async fn requests_go_to_the_paths_of_the_endpoints() {
+    let server = Server::start([Act::Send(http("200 OK", "", b"{}"))]).await;
     let url = format!("{}/api/v3", server.url);
     for call in [graphql(), log(10, 10)] {
         assert!(matches!(send_to(&url, &call).await, Reply::Answer(_)));
@@ -114,8 +114,8 @@ async fn paths_are_those_of_the_endpoints() {
 }
 
 #[tokio::test]
-async fn each_call_has_the_token_it_is_given() {
-    let server = Server::start([Act::Say(http("200 OK", "", b"{}"))]).await;
+async fn each_call_sends_its_own_token() {
+    let server = Server::start([Act::Send(http("200 OK", "", b"{}"))]).await;
     let transport = Transport::new(&Endpoints::from_api_url(&server.url).unwrap()).unwrap();
     for token in ["one", "two"] {
         transport.send(&Token::new(token).unwrap(), &graphql()).await;
@@ -126,12 +126,12 @@ async fn each_call_has_the_token_it_is_given() {
 }
 
 #[tokio::test]
-async fn every_status_is_handed_out_with_its_headers_and_nothing_is_repeated() {
+async fn every_status_is_returned_with_its_headers_and_nothing_is_retried() {
     for status in [200, 304, 401, 403, 404, 410, 429, 451, 500, 502, 503, 504, 301, 307] {
         let headers = "retry-after: 60\r\nx-ratelimit-remaining: 0\r\n\
             x-ratelimit-resource: graphql\r\nx-github-sso: required\r\n";
         let body: &[u8] = if status == 304 { b"" } else { b"<html>no" };
-        let server = Server::start([Act::Say(http(&format!("{status} X"), headers, body))]).await;
+        let server = Server::start([Act::Send(http(&format!("{status} X"), headers, body))]).await;
         let answer = answered(&server, &graphql()).await;
         assert_eq!((answer.status, answer.body.as_slice()), (status, body));
         assert_eq!(answer.headers.retry_after.as_deref(), Some("60"), "{status}");
@@ -142,19 +142,19 @@ async fn every_status_is_handed_out_with_its_headers_and_nothing_is_repeated() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_whole_is_no_answer() {
+async fn an_incomplete_body_is_a_failure() {
     let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{\"da\r\n";
     let short = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"data\":";
     for (name, act) in [
-        ("wrong length", Act::Say(short.to_vec())),
-        ("cut chunks", Act::Say(chunked.to_vec())),
-        ("cut chunk", Act::Say([&chunked[..], b"ff\r\nab"].concat())),
-        ("bad chunk", Act::Say([&chunked[..], b"zz\r\nab"].concat())),
-        ("reset amid the body", Act::Reset(short.to_vec())),
-        ("reset amid the headers", Act::Reset(b"HTTP/1.1 200 OK\r\nConten".to_vec())),
+        ("wrong length", Act::Send(short.to_vec())),
+        ("cut chunks", Act::Send(chunked.to_vec())),
+        ("cut chunk", Act::Send([&chunked[..], b"ff\r\nab"].concat())),
+        ("bad chunk", Act::Send([&chunked[..], b"zz\r\nab"].concat())),
+        ("reset within the body", Act::Reset(short.to_vec())),
+        ("reset within the headers", Act::Reset(b"HTTP/1.1 200 OK\r\nConten".to_vec())),
         ("reset at once", Act::Reset(Vec::new())),
-        ("hangs up", Act::Say(Vec::new())),
-        ("no HTTP", Act::Say(b"220 smtp.example ESMTP\r\n".to_vec())),
+        ("hangs up", Act::Send(Vec::new())),
+        ("no HTTP", Act::Send(b"220 smtp.example ESMTP\r\n".to_vec())),
     ] {
         let server = Server::start([act]).await;
         for call in [graphql(), log(1000, 1000)] {
@@ -183,12 +183,12 @@ async fn the_deadline_ends_every_kind_of_waiting() {
         assert!(took >= call.deadline && took < Duration::from_secs(5), "{name}: {took:?}");
     }
     let call = Call { deadline: Duration::MAX, ..graphql() };
-    let server = Server::start([Act::Say(http("200 OK", "", b"{}"))]).await;
+    let server = Server::start([Act::Send(http("200 OK", "", b"{}"))]).await;
     assert_eq!(answered(&server, &call).await.body, b"{}");
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_a_failed_connection() {
+async fn an_absent_server_is_a_failed_connection() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -213,7 +213,7 @@ async fn a_body_has_a_bound() {
     let server = Server::start([Act::Endless(head.to_vec())]).await;
     assert_eq!(failed(&server.url, &graphql()).await, Failure::TooLarge);
 
-    let server = Server::start([Act::Say(http("200 OK", "", b"12345678"))]).await;
+    let server = Server::start([Act::Send(http("200 OK", "", b"12345678"))]).await;
     let exact = Call { max_bytes: 8, ..graphql() };
     assert_eq!(answered(&server, &exact).await.body, b"12345678");
     let less = Call { max_bytes: 7, ..graphql() };
@@ -221,9 +221,9 @@ async fn a_body_has_a_bound() {
 }
 
 #[tokio::test]
-async fn a_refusal_counts_even_when_its_body_does_not_come_whole() {
+async fn a_refusal_with_an_incomplete_body_is_an_answer() {
     let head = "HTTP/1.1 429 X\r\nRetry-After: 9\r\nContent-Length: 9999999\r\n\r\nslow down";
-    for act in [Act::Say, Act::Stall, Act::Drip, Act::Endless, Act::Reset] {
+    for act in [Act::Send, Act::Stall, Act::Drip, Act::Endless, Act::Reset] {
         let server = Server::start([act(head.into())]).await;
         for call in [graphql(), log(4, 100)] {
             let call = Call { deadline: Duration::from_millis(150), max_bytes: 100, ..call };
@@ -236,14 +236,14 @@ async fn a_refusal_counts_even_when_its_body_does_not_come_whole() {
 }
 
 #[tokio::test]
-async fn of_a_log_only_the_end_is_kept() {
+async fn only_the_end_of_a_log_is_kept() {
     let lines: String = (0..100_000).map(|number| format!("line {number}\n")).collect();
-    let server = Server::start([Act::Say(http("200 OK", "", lines.as_bytes()))]).await;
+    let server = Server::start([Act::Send(http("200 OK", "", lines.as_bytes()))]).await;
     let whole = answered(&server, &log(lines.len(), lines.len())).await;
     assert!(whole.body == lines.as_bytes() && !whole.truncated);
     let tail = answered(&server, &log(11, lines.len())).await;
     assert_eq!((tail.body.as_slice(), tail.truncated), (&b"line 99999\n"[..], true));
-    // What is beyond the bound is not read: the end is that of what was.
+    // Nothing beyond the bound is read: the end is that of what was read.
     let bound = answered(&server, &log(6, 13)).await;
     assert_eq!((bound.body.as_slice(), bound.truncated), (&b"line 1"[..], true));
 }
@@ -258,22 +258,22 @@ async fn an_endless_log_ends_at_its_bound() {
 }
 
 #[tokio::test]
-async fn a_log_is_fetched_elsewhere_without_the_token() {
-    let moved = Act::Say(http("301 Moved", "Location: /repositories/1/log\r\n", b""));
+async fn a_redirected_log_is_fetched_without_the_token() {
+    let moved = Act::Send(http("301 Moved", "Location: /repositories/1/log\r\n", b""));
     let storage = Server::start([
         redirect("/second?sig=1"),
-        Act::Say(http("200 OK", "x-ratelimit-remaining: 1\r\n", b"done\n")),
+        Act::Send(http("200 OK", "x-ratelimit-remaining: 1\r\n", b"done\n")),
     ])
     .await;
     let home = Server::start([moved, redirect(&format!("{}/first?sig=1", storage.url))]).await;
     let answer = answered(&home, &log(100, 100)).await;
     assert_eq!((answer.status, answer.body.as_slice()), (200, &b"done\n"[..]));
-    assert_eq!(answer.headers.remaining, Some(7), "what GitHub said counts");
+    assert_eq!(answer.headers.remaining, Some(7), "the headers of GitHub count");
 
     let asked = home.requests();
     assert!(asked[1].starts_with("GET /repositories/1/log HTTP"), "{}", asked[1]);
     assert!(asked.iter().all(|request| values(request, "authorization").len() == 1));
-    // At the second redirect there, too: tower-http would send the token again.
+    // Also at the second redirect elsewhere: tower-http would send the token again.
     let stored = storage.requests();
     assert!(stored[0].starts_with("GET /first?sig=1 HTTP"), "{}", stored[0]);
     assert!(stored[1].starts_with("GET /second?sig=1 HTTP"), "{}", stored[1]);
@@ -284,7 +284,7 @@ async fn a_log_is_fetched_elsewhere_without_the_token() {
 }
 
 #[tokio::test]
-async fn who_has_left_does_not_get_the_token_back_by_coming_home() {
+async fn a_redirect_back_to_the_origin_has_no_token() {
     // The two lead to each other, so their addresses have to be known first.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -292,7 +292,7 @@ async fn who_has_left_does_not_get_the_token_back_by_coming_home() {
     let storage = Server::start([redirect(&format!("http://{address}/home"))]).await;
     let home = Server::start_at(
         address,
-        [redirect(&format!("{}/away", storage.url)), Act::Say(http("200 OK", "", b"x"))],
+        [redirect(&format!("{}/away", storage.url)), Act::Send(http("200 OK", "", b"x"))],
     )
     .await;
     assert_eq!(answered(&home, &log(9, 9)).await.body, b"x");
@@ -302,21 +302,21 @@ async fn who_has_left_does_not_get_the_token_back_by_coming_home() {
 }
 
 #[tokio::test]
-async fn a_redirect_that_leads_nowhere_ends() {
+async fn redirects_without_an_end_or_a_target_fail() {
     let server = Server::start([redirect("/again?sig=1")]).await;
     assert!(is_broken(&failed(&server.url, &log(9, 9)).await));
     assert_eq!(server.requests().len(), 6, "five redirects are followed");
     for bad in ["", "ftp://127.0.0.1/x?sig=1", "http://?sig=1", "file:///etc/passwd"] {
-        let act = if bad.is_empty() { Act::Say(http("302 X", "", b"")) } else { redirect(bad) };
+        let act = if bad.is_empty() { Act::Send(http("302 X", "", b"")) } else { redirect(bad) };
         let server = Server::start([act]).await;
         assert!(is_broken(&failed(&server.url, &log(9, 9)).await), "{bad}");
     }
 }
 
 #[tokio::test]
-async fn what_the_storage_of_logs_refuses_is_not_refused_by_github() {
+async fn a_refusal_by_the_storage_of_logs_is_not_one_by_github() {
     for status in ["401 X", "403 X", "404 X", "429 X", "500 X"] {
-        let storage = Server::start([Act::Say(http(status, "retry-after: 9\r\n", b""))]).await;
+        let storage = Server::start([Act::Send(http(status, "retry-after: 9\r\n", b""))]).await;
         let home = Server::start([redirect(&format!("{}/?sig=1", storage.url))]).await;
         let failure = failed(&home.url, &log(9, 9)).await;
         assert!(matches!(&failure, Failure::Broken(text) if text.contains(&status[..3])));
@@ -324,7 +324,7 @@ async fn what_the_storage_of_logs_refuses_is_not_refused_by_github() {
 }
 
 #[tokio::test]
-async fn a_repository_is_owner_and_name() {
+async fn a_repository_must_be_owner_and_name() {
     for repo in ["", "octo", "octo/../hello", "octo/hello/x", "octo/he?llo", "../user", "o/x\r\n"] {
         let request = Request::JobLog { repo: repo.to_owned(), job: 1, tail_bytes: 9 };
         let call = Call { request, ..graphql() };

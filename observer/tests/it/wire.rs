@@ -1,4 +1,4 @@
-//! A server that says exactly the bytes that a test wants said, on real sockets.
+//! A server that sends exactly the bytes that a test specifies, on real sockets.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -11,31 +11,31 @@ use tokio::time::sleep;
 /// What the server does with a connection after it has read the request.
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
-    /// Says this and hangs up.
-    Say(Vec<u8>),
-    /// Says this, and then nothing more.
+    /// Sends this and closes the connection.
+    Send(Vec<u8>),
+    /// Sends this, and then nothing more.
     Stall(Vec<u8>),
-    /// Says this, and then one byte at a time.
+    /// Sends this, and then one byte at a time.
     Drip(Vec<u8>),
-    /// Says this, and then as much as is taken.
+    /// Sends this, and then as much as the client reads.
     Endless(Vec<u8>),
-    /// Says this, and then resets the connection.
+    /// Sends this, and then resets the connection.
     Reset(Vec<u8>),
 }
 
-/// A server on a port of its own. It ends with the runtime of its test.
+/// A server on its own port. It ends with the runtime of its test.
 pub(crate) struct Server {
     pub(crate) url: String,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    /// Acts on the nth connection as the nth act says, and as the last one from then on.
+    /// A server that does the nth act on the nth connection, and the last one from then on.
     pub(crate) async fn start(acts: impl IntoIterator<Item = Act>) -> Server {
         Server::start_at("127.0.0.1:0".parse().unwrap(), acts).await
     }
 
-    /// The same at an address that was known before.
+    /// The same at a given address.
     pub(crate) async fn start_at(
         address: SocketAddr,
         acts: impl IntoIterator<Item = Act>,
@@ -44,28 +44,28 @@ impl Server {
         let listener = TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&requests);
+        let received = Arc::clone(&requests);
         tokio::spawn(async move {
             for number in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
                 let act = acts[number.min(acts.len() - 1)].clone();
-                tokio::spawn(serve(stream, act, Arc::clone(&heard)));
+                tokio::spawn(serve(stream, act, Arc::clone(&received)));
             }
         });
         Server { url, requests }
     }
 
-    /// What was asked so far, each with its headers and body, in order.
+    /// The requests so far, each with its headers and body, in order.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
 
-async fn serve(mut stream: TcpStream, act: Act, heard: Arc<Mutex<Vec<String>>>) {
+async fn serve(mut stream: TcpStream, act: Act, received: Arc<Mutex<Vec<String>>>) {
     let request = request(&mut stream).await;
-    heard.lock().unwrap().push(request);
-    // Whoever asked may be gone at any byte.
-    let (Act::Say(head)
+    received.lock().unwrap().push(request);
+    // The client may close the connection at any byte.
+    let (Act::Send(head)
     | Act::Stall(head)
     | Act::Drip(head)
     | Act::Endless(head)
@@ -74,7 +74,7 @@ async fn serve(mut stream: TcpStream, act: Act, heard: Arc<Mutex<Vec<String>>>) 
         return;
     }
     match act {
-        Act::Say(_) => {}
+        Act::Send(_) => {}
         Act::Stall(_) => sleep(Duration::from_secs(60)).await,
         Act::Drip(_) => {
             while stream.write_all(b" ").await.is_ok() {
@@ -83,7 +83,7 @@ async fn serve(mut stream: TcpStream, act: Act, heard: Arc<Mutex<Vec<String>>>) 
         }
         Act::Endless(_) => while stream.write_all(&[b'x'; 64 << 10]).await.is_ok() {},
         Act::Reset(_) => {
-            // What was said has to arrive first.
+            // The bytes have to arrive first.
             sleep(Duration::from_millis(50)).await;
             stream.set_zero_linger().unwrap();
         }

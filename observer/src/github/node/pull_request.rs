@@ -143,7 +143,7 @@ impl PrNode {
     }
 
     /// The roll-up of the head commit; `None` when the answer has none *of the head*: one of an
-    /// older head says nothing about this one.
+    /// older head is no evidence about this one.
     fn rollup(&self) -> Option<Option<&Rollup>> {
         let head = self.head_ref_oid.as_ref().filter(|_| !self.are_checks_withheld)?;
         if self.commits.is_some() {
@@ -234,7 +234,7 @@ impl PrNode {
         Fingerprint::of(&(self.activity(), merge))
     }
 
-    /// The fingerprint of what somebody did, which a heartbeat query reads: not the mergeability
+    /// The fingerprint of what people and programs did, which a heartbeat query reads: not the mergeability
     /// and the tip of the base, which change by themselves with every push to the base.
     pub(crate) fn activity_fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.activity())
@@ -270,7 +270,7 @@ impl PrNode {
         Fingerprint::of(&(&self.head_ref_oid, self.rollup(), self.counts(), suites))
     }
 
-    /// The fingerprint of what changes when somebody reviews, comments or edits.
+    /// The fingerprint of what changes when a user reviews, comments or edits.
     pub(crate) fn discussion_fingerprint(&self) -> Fingerprint {
         let reviews = self.reviews_total();
         Fingerprint::of(&(

@@ -43,10 +43,10 @@ impl Kept {
                 Ok(frame) => frame.into_data().unwrap_or_default(),
                 Err(error) => return End::Broken(failure::describe(&error)),
             };
-            let taken = data.len().min(self.left);
-            self.left -= taken;
-            self.push(&data[..taken]);
-            if taken < data.len() {
+            let accepted = data.len().min(self.left);
+            self.left -= accepted;
+            self.push(&data[..accepted]);
+            if accepted < data.len() {
                 return End::Bound;
             }
         }

@@ -24,7 +24,7 @@ pub(super) fn describe(error: &octocrab::Error) -> String {
     let is_inner = |cause: &Cause<'_>| !cause.is::<octocrab::Error>();
     let texts: Vec<_> = causes(error).filter(is_inner).map(|cause| cause.to_string()).collect();
     let text = if texts.is_empty() { "the request failed".to_owned() } else { texts.join(": ") };
-    let shown = |word| if str::contains(word, "://") { "[url]" } else { word };
+    let shown = |part| if str::contains(part, "://") { "[url]" } else { part };
     quoted(&text.split_whitespace().map(shown).collect::<Vec<_>>().join(" "))
 }
 

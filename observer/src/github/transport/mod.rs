@@ -1,4 +1,4 @@
-//! Makes a call over HTTP. octocrab is the client, and nothing outside this module knows it.
+//! Makes a call over HTTP. octocrab is the client, and nothing outside this module depends on it.
 //!
 //! Guarantees:
 //!
@@ -101,10 +101,10 @@ impl Transport {
         }
     }
 
-    /// Gets a log from where the server says that it is.
+    /// Gets a log, following the redirects to the server that keeps it.
     async fn follow(&self, token: &Token, mut url: Url) -> Result<Response, Failure> {
         let origin = url.origin();
-        // The last headers of GitHub itself: other servers know nothing of its limits.
+        // The last headers of GitHub itself: other servers do not report its limits.
         let mut headers = None;
         let mut is_github = true;
         for _ in 0..=REDIRECTS_MAX {
@@ -162,8 +162,8 @@ fn target(from: &Url, response: &Response) -> Result<Url, Failure> {
     target.ok_or_else(|| Failure::Broken("it was redirected to nowhere".to_owned()))
 }
 
-/// A log from the server that keeps it, with the headers of GitHub. A refusal of that server says
-/// nothing about the token or the repository.
+/// A log from the server that keeps it, with the headers of GitHub. A refusal of that server is
+/// no evidence about the token or the repository.
 fn stored(mut response: Response, headers: Option<HeaderMap>) -> Result<Response, Failure> {
     if !response.status().is_success() {
         let status = response.status().as_u16();

@@ -1,5 +1,4 @@
-//! A home directory, a `PATH` of its own with the programs that a test puts there, and the
-//! variables that go with them.
+//! A home directory, its own `PATH` with the programs of a test, and the variables for them.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +8,7 @@ use std::process::{Command, Stdio};
 use ao_program::Environment;
 use tempfile::TempDir;
 
-/// An environment in which nobody has a token, and in which only `sh` and its tools are.
+/// An environment without a token, with only `sh` and its tools.
 pub(crate) struct Home {
     dir: TempDir,
     variables: Vec<(String, String)>,
@@ -32,8 +31,8 @@ impl Home {
     /// The same with a program, which finds the tools of the system.
     pub(crate) fn program(self, name: &str, script: &str) -> Home {
         let script = format!("#!/bin/sh\nPATH=/bin:/usr/bin:/usr/local/bin\n{script}\n");
-        // A shell writes it: as long as this process had it open for writing, a child that another
-        // test starts at that moment would have it open too, and it could not be run.
+        // A shell writes it. If this process had it open for writing, a child that another test
+        // starts at that moment would inherit the open file, and it could not be run.
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(self.path("bin").join(name));
         let mut child = shell.stdin(Stdio::piped()).spawn().unwrap();
@@ -72,7 +71,7 @@ pub(crate) fn git(dir: &Path, args: &[&str]) {
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Whether a process runs; nobody may wait for an orphan, so one that is dead may still be listed.
+/// Whether a process runs. A dead orphan may still be listed until it is reaped.
 pub(crate) fn is_alive(pid: &str) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     !status.is_empty() && !status.contains("State:\tZ") && !status.contains("State:\tX")
