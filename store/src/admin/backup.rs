@@ -104,7 +104,7 @@ fn seal_copy(partial: &Partial, out: &Path) -> Result<Receipt> {
 const NOTE: &str = "UPDATE upkeep SET backup_at = ?1, backup_seq = ?2";
 
 fn note(tx: &crate::db::tx::Tx<'_>, seq: i64) -> Result<()> {
-    tx.note("note the backup", NOTE, (tx.now().0, seq)).map(|_| ())
+    tx.execute_uncaptured("note the backup", NOTE, (tx.now().0, seq)).map(|_| ())
 }
 
 const SELECT_LAST: &str = "SELECT backup_at FROM upkeep";

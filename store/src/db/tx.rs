@@ -1,7 +1,7 @@
 //! Transactions: [`Snapshot`] reads one state of the store, [`Tx`] also writes.
 //!
-//! A write to a captured table goes through [`Tx::change`], which opens the change context first,
-//! so that the capture triggers know the transaction, its time and its actor.
+//! A write to a captured table goes through [`Tx::execute_captured`], which first opens the change
+//! context: from it the capture triggers take the transaction, its time and its actor.
 
 use std::cell::Cell;
 use std::ops::Deref;
@@ -13,24 +13,25 @@ use crate::error::{Context, Error, Result};
 use crate::model::cursor::{Cursor, Epoch, Seq};
 use crate::model::time::Timestamp;
 
-/// Who makes a change, and when by the clock of the caller.
+/// Who makes a change, and when, by the caller's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// A short name, such as `cli` or `observer`; it stands on every change.
+    /// A short name, such as `cli` or `observer`; every change of the transaction carries it.
     pub actor: String,
-    /// The time of the transaction. The log never goes back: an older time is raised to the newest.
+    /// The time of the transaction. Times in the log never decrease: an older time is raised to the
+    /// newest one.
     pub at: Timestamp,
 }
 
 impl Cause {
-    /// A cause of the given actor at the given time.
+    /// The given actor at the given time.
     #[must_use]
     pub fn new(actor: &str, at: Timestamp) -> Cause {
         Cause { actor: actor.to_owned(), at }
     }
 }
 
-/// One consistent state of the store. Every read function takes one; keep it short.
+/// One consistent state of the store. Every read function takes one; keep its lifetime short.
 #[derive(Debug)]
 pub struct Snapshot<'c> {
     conn: &'c Connection,
@@ -87,8 +88,8 @@ impl<'c> Snapshot<'c> {
     }
 }
 
-/// The newest seq ever given out, in SQL. The log may be pruned to nothing, and a statement of a
-/// foreign writer that stops halfway (`OR FAIL`) leaves `sqlite_sequence` behind the rows it made.
+/// The newest seq ever used, in SQL. The log may be pruned to nothing, and a statement of a foreign
+/// writer that stops halfway (`OR FAIL`) leaves `sqlite_sequence` behind the rows it inserted.
 macro_rules! head_seq {
     () => {
         "max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change_log'), 0),
@@ -103,18 +104,18 @@ const SELECT_HEAD: &str = concat!("SELECT epoch, ", head_seq!(), ", format FROM 
 const OPEN_CONTEXT: &str =
     concat!("UPDATE change_context SET tx = 1 + ", head_seq!(), ", at = max(at, ?1), actor = ?2");
 
-/// Closes the change context, so that it is closed in every committed state, and stores how far the
+/// Closes the change context, so that every committed state has it closed, and stores how far the
 /// log is sealed.
 pub(crate) const CLOSE_CONTEXT: &str = "UPDATE change_context SET tx = NULL, actor = NULL,
     sealed = ?1, seal = ?2, logged_bytes = ?3";
 
-/// A write transaction: everything a [`Snapshot`] does, and changes. Made by `Store::write` only.
+/// A write transaction: a [`Snapshot`] that also writes. Only `Store::write` creates one.
 #[derive(Debug)]
 pub struct Tx<'c> {
     snapshot: Snapshot<'c>,
     cause: &'c Cause,
-    opened: Cell<bool>,
-    called: Cell<bool>,
+    context_opened: Cell<bool>,
+    wakeup_requested: Cell<bool>,
 }
 
 impl<'c> Deref for Tx<'c> {
@@ -130,50 +131,55 @@ impl<'c> Tx<'c> {
         Tx {
             snapshot: Snapshot::new(conn),
             cause,
-            opened: Cell::new(false),
-            called: Cell::new(false),
+            context_opened: Cell::new(false),
+            wakeup_requested: Cell::new(false),
         }
     }
 
-    /// The time of this transaction as its caller gave it.
+    /// The time of this transaction, as the caller gave it.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.cause.at
     }
 
-    /// Whether a captured table may have been changed.
+    /// Whether a captured table may have changed.
     pub(crate) fn has_changes(&self) -> bool {
-        self.opened.get()
+        self.context_opened.get()
     }
 
-    /// Whether listeners are to be woken when it is committed.
+    /// Whether the commit wakes listeners.
     pub(crate) fn wakes(&self) -> bool {
-        self.opened.get() || self.called.get()
+        self.context_opened.get() || self.wakeup_requested.get()
     }
 
-    /// Wakes listeners although what was written is not captured: somebody waits for it.
-    pub(crate) fn call(&self) {
-        self.called.set(true);
+    /// Wakes listeners after the commit, even if no captured table changes.
+    pub(crate) fn request_wakeup(&self) {
+        self.wakeup_requested.set(true);
     }
 
-    /// Runs a statement that changes a captured table; returns the rows changed.
-    pub(crate) fn change(
+    /// Runs a statement that changes a captured table; returns the number of changed rows.
+    pub(crate) fn execute_captured(
         &self,
         step: &'static str,
         sql: &str,
         params: impl Params,
     ) -> Result<usize> {
-        if !self.opened.get() {
-            self.note(step, OPEN_CONTEXT, (self.cause.at.0, &self.cause.actor))?;
-            self.opened.set(true);
+        if !self.context_opened.get() {
+            self.execute_uncaptured(step, OPEN_CONTEXT, (self.cause.at.0, &self.cause.actor))?;
+            self.context_opened.set(true);
         }
-        self.note(step, sql, params)
+        self.execute_uncaptured(step, sql, params)
     }
 
-    /// Runs a statement that changes bookkeeping, which is not captured.
-    pub(crate) fn note(&self, step: &'static str, sql: &str, params: impl Params) -> Result<usize> {
+    /// Runs a statement that changes tables which are not captured.
+    pub(crate) fn execute_uncaptured(
+        &self,
+        step: &'static str,
+        sql: &str,
+        params: impl Params,
+    ) -> Result<usize> {
         if self.conn().is_autocommit() {
-            // An error before, as on a full disk, ended the transaction: this would commit alone.
+            // An earlier error, such as a full disk, ended the transaction: this would commit alone.
             return Err(Error::GivenUp);
         }
         let mut statement = self.conn().prepare_cached(sql).context(step)?;

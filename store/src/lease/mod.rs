@@ -57,7 +57,8 @@ impl LeaseTable {
     pub(crate) fn acquire(&self, tx: &Tx<'_>, key: &str, owner: &str, ttl: Duration) -> Result<()> {
         let set = "generation = generation + 1, lease_owner = ?2, lease_until = ?3";
         let sql = self.update(set, "TRUE");
-        tx.note("acquire a lease", &sql, (key, owner, tx.now().after(ttl).0)).map(|_| ())
+        tx.execute_uncaptured("acquire a lease", &sql, (key, owner, tx.now().after(ttl).0))
+            .map(|_| ())
     }
 
     /// Extends a lease to `ttl` from now on; returns whether it was still held.
@@ -70,13 +71,13 @@ impl LeaseTable {
     ) -> Result<bool> {
         let sql = self.update("lease_until = ?3", "generation = ?2 AND lease_owner IS NOT NULL");
         let params = (key, generation.0, tx.now().after(ttl).0);
-        Ok(tx.note("renew a lease", &sql, params)? > 0)
+        Ok(tx.execute_uncaptured("renew a lease", &sql, params)? > 0)
     }
 
     /// Ends a lease, so that the next owner need not wait; does nothing if it was lost.
     pub(crate) fn release(&self, tx: &Tx<'_>, key: &str, generation: Generation) -> Result<()> {
         let sql = self.update("lease_owner = NULL, lease_until = NULL", "generation = ?2");
-        tx.note("release a lease", &sql, (key, generation.0)).map(|_| ())
+        tx.execute_uncaptured("release a lease", &sql, (key, generation.0)).map(|_| ())
     }
 
     fn update(&self, set: &str, condition: &str) -> String {

@@ -202,7 +202,7 @@ pub fn create(tx: &Tx<'_>, new: &NewConsumer) -> Result<Consumer> {
         bound(bounds.age_ms),
         tx.now().0,
     );
-    tx.note("create a consumer", INSERT, params)?;
+    tx.execute_uncaptured("create a consumer", INSERT, params)?;
     require(tx, &new.name)
 }
 
@@ -217,7 +217,7 @@ pub fn remove(tx: &Tx<'_>, name: &ConsumerName, fence: Fence) -> Result<()> {
     if fence == Fence::Respect {
         consumer.refuse_leased(tx.now())?;
     }
-    tx.note("remove a consumer", DELETE, [name.as_str()]).map(|_| ())
+    tx.execute_uncaptured("remove a consumer", DELETE, [name.as_str()]).map(|_| ())
 }
 
 const ACK: &str = "UPDATE consumer SET acked = ?2, acked_at = ?3 WHERE name = ?1 AND acked < ?2";
@@ -246,7 +246,7 @@ pub fn ack(
             Err(error) => return Err(error),
         }
     }
-    tx.note("acknowledge", ACK, (name.as_str(), cursor.seq.0, tx.now().0))?;
+    tx.execute_uncaptured("acknowledge", ACK, (name.as_str(), cursor.seq.0, tx.now().0))?;
     require(tx, name)
 }
 
@@ -263,7 +263,7 @@ pub fn seek(tx: &Tx<'_>, name: &ConsumerName, to: Cursor, fence: Fence) -> Resul
         consumer.refuse_leased(tx.now())?;
     }
     LogInfo::read(tx)?.check_cursor(to)?;
-    tx.note("move a consumer", SEEK, (name.as_str(), to.epoch.0, to.seq.0))?;
+    tx.execute_uncaptured("move a consumer", SEEK, (name.as_str(), to.epoch.0, to.seq.0))?;
     require(tx, name)
 }
 

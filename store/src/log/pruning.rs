@@ -79,14 +79,14 @@ fn delete_until(tx: &Tx<'_>, floor: Seq, end: Seq) -> Result<()> {
     let stored = tx.one("read a seal", SELECT_SEAL, [block], |row| row.get::<_, Digest>(0))?;
     if let Some(mut digest) = stored {
         digest -= gone.of_cut_block;
-        tx.note("cut a seal", TAKE_FROM_SEAL, (block, digest))?;
+        tx.execute_uncaptured("cut a seal", TAKE_FROM_SEAL, (block, digest))?;
     } else if block == seal::block_of(sealed.seq) {
         sealed.open -= gone.of_cut_block;
-        tx.note("cut a seal", TAKE_FROM_OPEN, [sealed.open])?;
+        tx.execute_uncaptured("cut a seal", TAKE_FROM_OPEN, [sealed.open])?;
     }
-    tx.note("delete changes", DELETE, [end.0])?;
-    tx.note("delete seals", DELETE_SEALS, [block])?;
-    tx.note("move the floor", MOVE_FLOOR, (end.0, gone.bytes)).map(|_| ())
+    tx.execute_uncaptured("delete changes", DELETE, [end.0])?;
+    tx.execute_uncaptured("delete seals", DELETE_SEALS, [block])?;
+    tx.execute_uncaptured("move the floor", MOVE_FLOOR, (end.0, gone.bytes)).map(|_| ())
 }
 
 /// What the deleted changes added up to.

@@ -36,7 +36,11 @@ const INSERT: &str =
 /// Those of [`LogInfo::check_cursor`].
 pub fn reserve(tx: &Tx<'_>, cursor: Cursor, holder: &str, ttl: Duration) -> Result<ReservationId> {
     LogInfo::read(tx)?.check_cursor(cursor)?;
-    tx.note("reserve changes", INSERT, (cursor.seq.0, holder, tx.now().after(ttl).0))?;
+    tx.execute_uncaptured(
+        "reserve changes",
+        INSERT,
+        (cursor.seq.0, holder, tx.now().after(ttl).0),
+    )?;
     Ok(ReservationId(tx.conn().last_insert_rowid()))
 }
 
@@ -47,7 +51,7 @@ const RENEW: &str = "UPDATE reservation SET until = ?2 WHERE id = ?1";
 /// # Errors
 /// When the database cannot be written.
 pub fn renew(tx: &Tx<'_>, id: ReservationId, ttl: Duration) -> Result<bool> {
-    Ok(tx.note("renew a reservation", RENEW, (id.0, tx.now().after(ttl).0))? == 1)
+    Ok(tx.execute_uncaptured("renew a reservation", RENEW, (id.0, tx.now().after(ttl).0))? == 1)
 }
 
 const RELEASE: &str = "DELETE FROM reservation WHERE id = ?1";
@@ -57,14 +61,14 @@ const RELEASE: &str = "DELETE FROM reservation WHERE id = ?1";
 /// # Errors
 /// When the database cannot be written.
 pub fn release(tx: &Tx<'_>, id: ReservationId) -> Result<()> {
-    tx.note("release a reservation", RELEASE, [id.0]).map(|_| ())
+    tx.execute_uncaptured("release a reservation", RELEASE, [id.0]).map(|_| ())
 }
 
 const EXPIRE: &str = "DELETE FROM reservation WHERE until <= ?1";
 
 /// Deletes expired reservations.
 pub(crate) fn expire(tx: &Tx<'_>) -> Result<()> {
-    tx.note("expire reservations", EXPIRE, [tx.now().0]).map(|_| ())
+    tx.execute_uncaptured("expire reservations", EXPIRE, [tx.now().0]).map(|_| ())
 }
 
 const SELECT: &str = "SELECT seq, holder, until FROM reservation WHERE until > ?1 ORDER BY seq";

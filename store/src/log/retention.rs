@@ -62,7 +62,7 @@ const SET_RULES: &str = "UPDATE retention SET keep_ms = ?1, keep_events = ?2, ma
 pub fn set_rules(tx: &Tx<'_>, rules: &Rules) -> Result<()> {
     let number = |rule: Option<u64>| rule.map(|rule| i64::try_from(rule).unwrap_or(i64::MAX));
     let params = (number(rules.keep_ms), number(rules.keep_events), number(rules.max_bytes));
-    tx.note("store the retention rules", SET_RULES, params).map(|_| ())
+    tx.execute_uncaptured("store the retention rules", SET_RULES, params).map(|_| ())
 }
 
 /// Somebody who holds changes back.

@@ -97,13 +97,13 @@ const DELETE_LOGS: &str = "DELETE FROM pr_check_log WHERE pr_id = ?1 AND externa
 /// When the database cannot be written.
 pub fn set_log_tail(tx: &Tx<'_>, pr: &PrId, external_id: &str, log: &str) -> Result<()> {
     keep_log_tail(tx, pr, external_id, log)?;
-    tx.note("drop old log tails", DELETE_LOGS, [pr.as_str()]).map(|_| ())
+    tx.execute_uncaptured("drop old log tails", DELETE_LOGS, [pr.as_str()]).map(|_| ())
 }
 
 /// Stores the last lines of a log whose check is stored later.
 pub(crate) fn keep_log_tail(tx: &Tx<'_>, pr: &PrId, external_id: &str, log: &str) -> Result<()> {
     let params = (pr.as_str(), external_id, end_of_log(log));
-    tx.note("store a log tail", UPSERT_LOG, params).map(|_| ())
+    tx.execute_uncaptured("store a log tail", UPSERT_LOG, params).map(|_| ())
 }
 
 const SELECT_LOGGED: &str = "SELECT external_id FROM pr_check_log WHERE pr_id = ?1";

@@ -135,7 +135,7 @@ const CREATE: &str = "INSERT INTO pr_observed (pr_id) VALUES (?1)";
 
 /// Begins the bookkeeping of a pull request, with a seed of its own.
 pub(crate) fn create(tx: &Tx<'_>, pr: &PrId) -> Result<Observed> {
-    tx.note("begin observation times", CREATE, [pr.as_str()])?;
+    tx.execute_uncaptured("begin observation times", CREATE, [pr.as_str()])?;
     Ok(get(tx, pr)?.unwrap_or_default())
 }
 
@@ -164,7 +164,7 @@ pub(crate) fn set(tx: &Tx<'_>, pr: &PrId, observed: &Observed) -> Result<()> {
         time(comments.as_of),
         comments.digest,
     );
-    tx.note("store observation times", UPDATE, params).map(|_| ())
+    tx.execute_uncaptured("store observation times", UPDATE, params).map(|_| ())
 }
 
 const SELECT_ITEM: &str =
@@ -207,7 +207,7 @@ pub(crate) fn set_item(
     as_of: Timestamp,
 ) -> Result<()> {
     let params = (pr.as_str(), facet.as_str(), item, as_of.0);
-    tx.note("store an item's time", UPSERT_ITEM, params).map(|_| ())
+    tx.execute_uncaptured("store an item's time", UPSERT_ITEM, params).map(|_| ())
 }
 
 const FORGET_ITEMS: &str =
@@ -221,5 +221,5 @@ pub(crate) fn forget_items(
     as_of: Timestamp,
 ) -> Result<()> {
     let params = (pr.as_str(), facet.as_str(), as_of.0);
-    tx.note("forget item times", FORGET_ITEMS, params).map(|_| ())
+    tx.execute_uncaptured("forget item times", FORGET_ITEMS, params).map(|_| ())
 }

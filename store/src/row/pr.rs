@@ -376,7 +376,7 @@ pub(crate) fn insert(tx: &Tx<'_>, pr: &Pr) -> Result<()> {
         pr.created_at.0,
         pr.updated_at.0,
     ];
-    tx.change("insert a pull request", INSERT, params).map(|_| ())
+    tx.execute_captured("insert a pull request", INSERT, params).map(|_| ())
 }
 
 const MOVE: &str = "UPDATE pr SET node_id = ?2, host = ?3, repo = ?4, number = ?5, url = ?6,
@@ -399,7 +399,7 @@ pub(crate) fn update(tx: &Tx<'_>, old: &Pr, new: &Pr) -> Result<bool> {
             new.url,
             tx.now().0
         ];
-        tx.change("move a pull request", MOVE, params)?;
+        tx.execute_captured("move a pull request", MOVE, params)?;
         let mut moved = old.clone();
         (moved.node_id, moved.host, moved.repo, moved.number) = place(new);
         moved.url.clone_from(&new.url);
@@ -442,7 +442,7 @@ pub(crate) fn update(tx: &Tx<'_>, old: &Pr, new: &Pr) -> Result<bool> {
         time(new.closed_at),
         tx.now().0,
     ];
-    tx.change("update a pull request", UPDATE, params).map(|_| true)
+    tx.execute_captured("update a pull request", UPDATE, params).map(|_| true)
 }
 
 const SET_SESSION: &str = "UPDATE pr SET session_id = ?2, updated_at = ?3
@@ -451,7 +451,7 @@ const SET_SESSION: &str = "UPDATE pr SET session_id = ?2, updated_at = ?3
 /// Moves a pull request to another session of its project.
 pub(crate) fn set_session(tx: &Tx<'_>, pr: &PrId, session: &SessionId) -> Result<()> {
     let params = (pr.as_str(), session.as_str(), tx.now().0);
-    tx.change("move a pull request to another session", SET_SESSION, params).map(|_| ())
+    tx.execute_captured("move a pull request to another session", SET_SESSION, params).map(|_| ())
 }
 
 /// How new each facet of a pull request is: when the complete set was asked for last.

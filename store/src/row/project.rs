@@ -138,7 +138,7 @@ pub fn add(tx: &Tx<'_>, new: &NewProject) -> Result<Project> {
         &new.default_branch,
         tx.now().0,
     );
-    tx.change("register a project", sql, params)?;
+    tx.execute_captured("register a project", sql, params)?;
     get(tx, &new.id)?.ok_or_else(|| Error::ProjectNotFound(new.id.clone()))
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn insert(tx: &Tx<'_>, project: &Project) -> Result<()> {
         project.updated_at.0,
         project.archived_at.map(|at| at.0),
     );
-    tx.change("insert a project", INSERT_WHOLE, params).map(|_| ())
+    tx.execute_captured("insert a project", INSERT_WHOLE, params).map(|_| ())
 }
 
 const COUNT_LIVE: &str = "SELECT count(*) FROM session WHERE project_id = ?1 AND is_terminated = 0";
@@ -180,7 +180,7 @@ pub fn archive(tx: &Tx<'_>, id: &ProjectId) -> Result<Project> {
         0 => {}
         live => return Err(Error::ProjectHasLiveSessions { id: id.clone(), live }),
     }
-    tx.change("archive a project", ARCHIVE, (id.as_str(), tx.now().0))?;
+    tx.execute_captured("archive a project", ARCHIVE, (id.as_str(), tx.now().0))?;
     get(tx, id)?.ok_or_else(|| Error::ProjectNotFound(id.clone()))
 }
 
@@ -227,7 +227,7 @@ pub fn set_origin(
         _ => return Ok(false),
     }
     let params = (id.as_str(), origin_url, host, repo, tx.now().0);
-    Ok(tx.change("give a project its origin", SET_ORIGIN, params)? > 0)
+    Ok(tx.execute_captured("give a project its origin", SET_ORIGIN, params)? > 0)
 }
 
 const RELOCATE: &str = "UPDATE project SET repo = ?3, updated_at = ?4
@@ -247,5 +247,5 @@ pub fn relocate(tx: &Tx<'_>, host: &str, old: &str, new: &str) -> Result<u64> {
         return Ok(0);
     }
     let params = (host, old, new, tx.now().0);
-    Ok(tx.change("follow a renamed repository", RELOCATE, params)? as u64)
+    Ok(tx.execute_captured("follow a renamed repository", RELOCATE, params)? as u64)
 }

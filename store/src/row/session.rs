@@ -207,7 +207,7 @@ pub fn create(tx: &Tx<'_>, new: &NewSession) -> Result<Session> {
         &new.branch,
         tx.now().0,
     );
-    tx.change("create a session", INSERT, params)?;
+    tx.execute_captured("create a session", INSERT, params)?;
     require(tx, &id)
 }
 
@@ -275,7 +275,7 @@ pub(crate) fn insert(tx: &Tx<'_>, session: &Session, details: &Details) -> Resul
         session.created_at.0,
         session.updated_at.0,
     ];
-    tx.change("insert a session", INSERT_WHOLE, params).map(|_| ())
+    tx.execute_captured("insert a session", INSERT_WHOLE, params).map(|_| ())
 }
 
 const RAISE_COUNTER: &str = "INSERT INTO session_counter (project_id, last_num) VALUES (?1, ?2)
@@ -283,7 +283,8 @@ const RAISE_COUNTER: &str = "INSERT INTO session_counter (project_id, last_num) 
 
 /// Keeps the numbers up to `num` from being given out in a project.
 pub(crate) fn use_up(tx: &Tx<'_>, project: &ProjectId, num: i64) -> Result<()> {
-    tx.note("use up session numbers", RAISE_COUNTER, (project.as_str(), num)).map(|_| ())
+    tx.execute_uncaptured("use up session numbers", RAISE_COUNTER, (project.as_str(), num))
+        .map(|_| ())
 }
 
 const RENAME: &str =
@@ -299,7 +300,7 @@ pub fn rename(tx: &Tx<'_>, id: &SessionId, name: &str) -> Result<Session> {
     if session.name == name {
         return Ok(session);
     }
-    tx.change("rename a session", RENAME, (id.as_str(), name, tx.now().0))?;
+    tx.execute_captured("rename a session", RENAME, (id.as_str(), name, tx.now().0))?;
     require(tx, id)
 }
 
@@ -341,7 +342,7 @@ pub fn delete(tx: &Tx<'_>, id: &SessionId) -> Result<Deleted> {
         Some(session) if !is_seed(tx, &session)? => return Ok(Deleted::NotSeed),
         Some(_) => {}
     }
-    let deleted = tx.change("delete a seed session", DELETE_SEED, [id.as_str()])?;
+    let deleted = tx.execute_captured("delete a seed session", DELETE_SEED, [id.as_str()])?;
     Ok(if deleted == 1 { Deleted::Deleted } else { Deleted::NotSeed })
 }
 

@@ -289,7 +289,7 @@ fn change(
 ) -> Result<u64> {
     let first = std::iter::once(Bound(ValueRef::Text(pr.as_str().as_bytes())));
     let params = first.chain(fields.iter().map(|field| Bound(*field)));
-    Ok(tx.change(step, sql, rusqlite::params_from_iter(params))? as u64)
+    Ok(tx.execute_captured(step, sql, rusqlite::params_from_iter(params))? as u64)
 }
 
 /// Binds a borrowed value.

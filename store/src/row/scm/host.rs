@@ -176,7 +176,7 @@ pub fn set_host(tx: &Tx<'_>, state: &HostState) -> Result<bool> {
         state.memory,
         tx.now().0,
     ];
-    Ok(tx.note("store a host", UPSERT_HOST, params)? > 0)
+    Ok(tx.execute_uncaptured("store a host", UPSERT_HOST, params)? > 0)
 }
 
 /// What is known of a repository.
@@ -264,5 +264,5 @@ pub fn set_repo(tx: &Tx<'_>, state: &RepoState) -> Result<bool> {
         time(state.watermark),
         time(state.listed_at),
     );
-    Ok(tx.note("store a repository", UPSERT_REPO, params)? > 0)
+    Ok(tx.execute_uncaptured("store a repository", UPSERT_REPO, params)? > 0)
 }

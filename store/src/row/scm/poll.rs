@@ -141,7 +141,7 @@ pub fn set_poll(tx: &Tx<'_>, pr: &PrId, poll: &PrPoll) -> Result<bool> {
         poll.problem.as_str(),
         time(poll.problem_since),
     );
-    Ok(tx.note("store a polling state", UPSERT, params)? > 0)
+    Ok(tx.execute_uncaptured("store a polling state", UPSERT, params)? > 0)
 }
 
 const COUNT_PROBLEMS: &str = "SELECT lower(p.host), count(*) FROM pr_poll o

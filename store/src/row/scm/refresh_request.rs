@@ -47,11 +47,11 @@ pub fn request_refresh(
     let mut number = number;
     let waiting = tx.one(step, COUNT, (host, repo), |row| row.get::<_, i64>(0))?;
     if number > 0 && waiting.unwrap_or(0).unsigned_abs() >= REFRESH_REQUESTS_MAX {
-        tx.note(step, DELETE_OF_PRS, (host, repo))?;
+        tx.execute_uncaptured(step, DELETE_OF_PRS, (host, repo))?;
         number = 0;
     }
-    if tx.note(step, UPSERT, (host, repo, number, at.0))? > 0 {
-        tx.call();
+    if tx.execute_uncaptured(step, UPSERT, (host, repo, number, at.0))? > 0 {
+        tx.request_wakeup();
     }
     Ok(())
 }
@@ -84,7 +84,7 @@ const DELETE: &str = "DELETE FROM scm_refresh_request
 /// When the database cannot be written.
 pub fn delete_refresh_requests(tx: &Tx<'_>, served: &[RefreshRequest]) -> Result<()> {
     for RefreshRequest { host, repo, number, at } in served {
-        tx.note("delete a refresh request", DELETE, (host, repo, number, at.0))?;
+        tx.execute_uncaptured("delete a refresh request", DELETE, (host, repo, number, at.0))?;
     }
     Ok(())
 }

@@ -31,10 +31,10 @@ const DELETE_EXCESS: &str = "DELETE FROM webhook_delivery WHERE rowid IN
 pub fn record_webhook_delivery(tx: &Tx<'_>, id: &str, at: Timestamp) -> Result<bool> {
     check_delivery_id(id)?;
     let step = "record a webhook delivery";
-    if tx.note(step, INSERT, (id, at.0))? == 0 {
+    if tx.execute_uncaptured(step, INSERT, (id, at.0))? == 0 {
         return Ok(false);
     }
-    tx.note(step, DELETE_OLD, [at.0.saturating_sub(DELIVERY_DAYS * DAY_MS)])?;
-    tx.note(step, DELETE_EXCESS, [DELIVERIES_MAX])?;
+    tx.execute_uncaptured(step, DELETE_OLD, [at.0.saturating_sub(DELIVERY_DAYS * DAY_MS)])?;
+    tx.execute_uncaptured(step, DELETE_EXCESS, [DELIVERIES_MAX])?;
     Ok(true)
 }
