@@ -94,7 +94,7 @@ fn only_a_position_of_the_same_filter_is_resumed() {
         }
         refused(&format!("{position}20zz"), &demo);
     }
-    for garbage in ["-", "1-5", "7b7d", "é", "5b5d", "6e756c6c"] {
+    for garbage in ["-", "0", "zz", "+1", "ff", "1-5", "7b7d", "é", "5b5d", "6e756c6c"] {
         refused(garbage, &demo);
     }
     for (name, value) in [
@@ -114,13 +114,11 @@ fn only_a_position_of_the_same_filter_is_resumed() {
 
 /// The position with another value of a field.
 fn with_field(position: &str, name: &str, value: &str) -> String {
-    let bytes = (0..position.len()).step_by(2);
-    let bytes: Vec<_> =
-        bytes.map(|i| u8::from_str_radix(&position[i..i + 2], 16).unwrap()).collect();
+    let bytes = hex::decode(position).unwrap();
     let mut read: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
     assert!(!read[name].is_null(), "{read}");
     read[name] = serde_json::from_str(value).unwrap();
-    read.to_string().bytes().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(read.to_string())
 }
 
 #[test]
