@@ -35,7 +35,7 @@ pub enum Item<'a> {
     Control(Control<'a>),
 }
 
-/// The function of a transport that renders one item; it must not wait.
+/// The function of a transport that renders one item into a buffer; it must not wait.
 pub type Render<'a> = dyn FnMut(Item<'_>) -> ao_store::Result<()> + 'a;
 
 /// Where a feed begins, and which changes pass.
@@ -155,47 +155,48 @@ impl Feed {
     /// Those of [`Tail::open`], [`SnapshotReader::open`], [`SnapshotReader::resume`] and
     /// [`Consumer::open`].
     pub fn open(store: &Store, origin: Origin, options: &FeedOptions) -> Result<Feed> {
-        let open_rows = |start, filter: &Filter| {
-            let open = || SnapshotReader::open(store, start, filter.clone(), &options.holder);
-            options.snapshot.then(open).transpose()
-        };
-        let mut lease = None;
-        let (source, snapshot) = match origin {
-            Origin::Log { start, filter } => {
-                let rows = open_rows(start, &filter)?;
-                // The changes begin where the snapshot does.
-                let start = rows.as_ref().map_or(start, |rows| Start::Cursor(rows.cursor()));
-                (Source::Tail(Tail::open(store, start, filter)?), rows)
-            }
+        match origin {
+            Origin::Log { start, filter } => Feed::open_log(store, start, filter, None, options),
             Origin::Snapshot { position, filter } => {
                 let rows =
                     SnapshotReader::resume(store, &position, filter.clone(), &options.holder)?;
                 let tail = Tail::open(store, Start::Cursor(rows.cursor()), filter)?;
-                (Source::Tail(tail), Some(rows))
+                Ok(Feed::new(Source::Tail(tail), Some(rows), None, options))
             }
             Origin::Consumer { name, filter, owner, takeover } => {
                 let mut consumer = Consumer::open(store, &name, filter.as_ref(), &owner, takeover)?;
                 let tail = consumer.tail_mut();
-                let rows = open_rows(Start::Cursor(tail.cursor()), tail.filter())?;
-                (Source::Consumer(consumer), rows)
+                let (start, filter) = (Start::Cursor(tail.cursor()), tail.filter().clone());
+                let rows = open_rows(store, start, &filter, options)?;
+                Ok(Feed::new(Source::Consumer(consumer), rows, None, options))
             }
-            Origin::Peek { name, lease: wanted } => {
-                let found = match wanted {
-                    // The lease comes first: the last acknowledgement of its previous owner counts.
+            Origin::Peek { name, lease } => {
+                // The lease comes first: the last acknowledgement of its previous owner counts.
+                let generation = match lease {
                     Some((ttl, holder)) => {
-                        let found = acquire(store, &name, &holder, ttl, Takeover::IfGone)?;
-                        lease = Some(found.generation);
-                        found
+                        Some(acquire(store, &name, &holder, ttl, Takeover::IfGone)?.generation)
                     }
-                    None => store.read(|snapshot| consumer::require(snapshot, &name))?,
+                    None => None,
                 };
-                let (start, filter) =
-                    (Start::Cursor(found.acked), Filter::from_json(&found.filter)?);
-                let rows = open_rows(start, &filter)?;
-                (Source::Tail(Tail::open(store, start, filter)?), rows)
+                let found = store.read(|snapshot| consumer::require(snapshot, &name))?;
+                let filter = Filter::from_json(&found.filter)?;
+                Feed::open_log(store, Start::Cursor(found.acked), filter, generation, options)
             }
-        };
-        Ok(Feed::new(source, snapshot, lease, options))
+        }
+    }
+
+    fn open_log(
+        store: &Store,
+        start: Start,
+        filter: Filter,
+        lease: Option<Generation>,
+        options: &FeedOptions,
+    ) -> Result<Feed> {
+        let rows = open_rows(store, start, &filter, options)?;
+        // The changes begin where the snapshot does.
+        let start = rows.as_ref().map_or(start, |rows| Start::Cursor(rows.cursor()));
+        let source = Source::Tail(Tail::open(store, start, filter)?);
+        Ok(Feed::new(source, rows, lease, options))
     }
 
     fn new(
@@ -246,9 +247,8 @@ impl Feed {
         self.resume.as_deref()
     }
 
-    /// Renders what comes next, from one read. At the head of the log it waits first, at most `wait`;
-    /// a bookmark is checked for once per call, and a lease is renewed by [`Feed::written`], so a
-    /// second is a good value.
+    /// Renders what one read finds. At the head of the log it waits first, at most `wait`. A second is a
+    /// good value: each call renders a bookmark if one is due, and [`Feed::written`] renews the lease.
     ///
     /// # Errors
     /// Those of [`Tail::visit`], [`SnapshotReader::next_rows`] and `render`.
@@ -343,7 +343,7 @@ impl Feed {
         for row in &rows {
             render(Item::Control(Control::Row { cursor, entity, row }))?;
         }
-        // A filter may omit long tables: the position shows that the stream goes on.
+        // A filter may omit long tables: the position shows that the stream continues.
         if !rows.is_empty() || self.is_silent_for(self.heartbeat) {
             self.control(Control::Position { cursor, resume: &position }, render)?;
         }
@@ -420,6 +420,16 @@ impl Feed {
     fn is_silent_for(&self, time: Option<Duration>) -> bool {
         time.is_some_and(|time| self.rendered_at.elapsed() >= time)
     }
+}
+
+fn open_rows(
+    store: &Store,
+    start: Start,
+    filter: &Filter,
+    options: &FeedOptions,
+) -> Result<Option<SnapshotReader>> {
+    let open = || SnapshotReader::open(store, start, filter.clone(), &options.holder);
+    options.snapshot.then(open).transpose()
 }
 
 impl Drop for Feed {

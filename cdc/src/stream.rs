@@ -19,7 +19,7 @@ pub struct TailStream {
 }
 
 impl Tail {
-    /// The changes as a stream that holds at most `capacity` of them (at least one).
+    /// The changes as a stream that buffers at most `capacity` of them (at least one).
     ///
     /// # Errors
     /// When the thread cannot be started.

@@ -196,7 +196,7 @@ fn acknowledge(
     let acked = name.clone();
     match store.write(cause(), move |tx| consumer::ack(tx, &acked, cursor, lease)) {
         Ok(_) => show(context, &store, "consumer.ack", name, "acknowledged"),
-        // It is the consumer that is of another epoch, not what was typed.
+        // The stored cursor of the consumer belongs to another epoch, not the given one.
         Err(error @ ao_store::Error::CursorEpoch { asked, .. }) if asked != cursor => {
             Err(Error::from(error).of_consumer(name))
         }
