@@ -1,21 +1,22 @@
-//! The files of the store: whose they are, who else may use them, and whether the database has one
-//! name only.
+//! Checks of the store's files: their owner, their permissions, and that the database has no hard
+//! links.
 
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::doctor::{Finding, Level, word};
+use crate::doctor::{Finding, Level};
+use crate::invocation::quoted;
 
 const PERMISSIONS: &str = "db.permissions";
 const HARDLINKS: &str = "db.hardlinks";
 
-/// Where the files of a store are.
+/// The paths of the files of a store.
 pub(super) struct Files {
-    /// As it was named.
+    /// The database as the user named it.
     pub(super) named: PathBuf,
-    /// The file itself: where the name is a symbolic link, SQLite keeps its files beside the target.
+    /// The file itself: SQLite keeps its other files beside the target of a symbolic link.
     pub(super) database: PathBuf,
     pub(super) wal: PathBuf,
     pub(super) shm: PathBuf,
@@ -36,8 +37,8 @@ impl Files {
     }
 }
 
-/// What a file is like; `None` when it is not there.
-pub(super) fn look(path: &Path) -> io::Result<Option<Metadata>> {
+/// The metadata of a file; `None` when it does not exist.
+pub(super) fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -45,46 +46,46 @@ pub(super) fn look(path: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-/// The finding about a file that cannot be looked at.
-pub(super) fn hidden(id: &'static str, path: &Path, error: &io::Error) -> Finding {
-    let fix = format!("see which directory keeps you out: `namei -l {}`", word(path));
-    Finding::fail(id, format!("cannot look at {}: {error}", path.display()), fix)
+/// The finding about a file whose metadata cannot be read.
+pub(super) fn unreadable(id: &'static str, path: &Path, error: &io::Error) -> Finding {
+    let fix = format!("find the directory that denies access: `namei -l {}`", quoted(path));
+    Finding::fail(id, format!("cannot examine {}: {error}", path.display()), fix)
 }
 
-/// The finding about what is not there yet: `db.open` is the one that fails.
+/// The finding about a file that does not exist: only `db.open` fails for it.
 pub(super) fn absent(id: &'static str, path: &Path) -> Finding {
-    Finding::ok(id, format!("there is no {} yet", path.display()))
+    Finding::ok(id, format!("{} does not exist yet", path.display()))
 }
 
-/// One file, the mode it must have, and those it has.
-struct Seen {
+/// One file with the mode that it must have, and its mode and owner.
+struct FileMode {
     path: PathBuf,
     wanted: u32,
     mode: u32,
     owner: u32,
 }
 
-/// Whether the store is this user's and nobody else's.
+/// Checks that this user owns the store, and that no other user has access.
 pub(super) fn permissions(files: &Files) -> Finding {
     let mut seen = Vec::new();
     for (path, wanted) in
         [(&files.dir, 0o700), (&files.database, 0o600), (&files.wal, 0o600), (&files.shm, 0o600)]
     {
-        match look(path) {
+        match metadata(path) {
             Ok(None) => {}
-            Ok(Some(file)) => seen.push(Seen {
+            Ok(Some(file)) => seen.push(FileMode {
                 path: path.clone(),
                 wanted,
                 mode: file.mode() & 0o777,
                 owner: file.uid(),
             }),
-            Err(error) => return hidden(PERMISSIONS, path, &error),
+            Err(error) => return unreadable(PERMISSIONS, path, &error),
         }
     }
     if !seen.iter().any(|seen| seen.path == files.database) {
         return absent(PERMISSIONS, &files.database);
     }
-    let mut finding = judge(&seen, rustix::process::geteuid().as_raw());
+    let mut finding = assess(&seen, rustix::process::geteuid().as_raw());
     if fs::symlink_metadata(&files.named).is_ok_and(|file| file.is_symlink()) {
         let target = files.database.display();
         finding.message += &format!("; the database is a symbolic link to {target}");
@@ -92,22 +93,22 @@ pub(super) fn permissions(files: &Files) -> Finding {
     finding
 }
 
-fn judge(seen: &[Seen], user: u32) -> Finding {
+fn assess(files: &[FileMode], user: u32) -> Finding {
     let (mut level, mut message, mut fix) = (Level::Ok, Vec::new(), Vec::new());
     let mut raise = |new: Level| {
         if level != Level::Fail {
             level = new;
         }
     };
-    for Seen { path, wanted, mode, owner } in seen {
+    for FileMode { path, wanted, mode, owner } in files {
         let shown = path.display();
         if *owner != user {
-            // What root adds is root's: the owner could no longer write.
+            // Files that root adds belong to root: the owner could no longer write.
             raise(Level::Fail);
-            message.push(format!("{shown} belongs to user {owner}, not {user}"));
+            message.push(format!("{shown} is owned by user {owner}, not {user}"));
             fix.push(match user {
                 0 => format!("sudo -u '#{owner}' ao-store doctor"),
-                _ => format!("sudo chown {user} {}", word(path)),
+                _ => format!("sudo chown {user} {}", quoted(path)),
             });
         }
         if mode != wanted {
@@ -115,35 +116,41 @@ fn judge(seen: &[Seen], user: u32) -> Finding {
             let is_writable = mode & 0o022 != 0;
             raise(if is_lacking || is_writable { Level::Fail } else { Level::Warn });
             message.push(format!("{shown} has mode {mode:04o}, not {wanted:04o}"));
-            fix.push(format!("chmod {wanted:o} {}", word(path)));
+            fix.push(format!("chmod {wanted:o} {}", quoted(path)));
         }
     }
     if level == Level::Ok {
-        return Finding::ok(PERMISSIONS, format!("0700 and 0600, of user {user}"));
+        return Finding::ok(PERMISSIONS, format!("modes 0700 and 0600, owned by user {user}"));
     }
     fix.dedup();
     let (message, fix) = (message.join("; "), fix.join(" && "));
     Finding { id: PERMISSIONS, level, message, fix: format!("`{fix}`") }
 }
 
-/// Whether the database has one name: under another SQLite would look for another log, and would
-/// neither see what this one holds nor keep its locks on it.
+/// Checks that the database has no hard links: through another name, SQLite would use another log,
+/// and would see neither the changes in this one nor the locks on it.
 pub(super) fn hardlinks(files: &Files) -> Finding {
-    let file = match look(&files.database) {
+    let file = match metadata(&files.database) {
         Ok(Some(file)) => file,
         Ok(None) => return absent(HARDLINKS, &files.database),
-        Err(error) => return hidden(HARDLINKS, &files.database, &error),
+        Err(error) => return unreadable(HARDLINKS, &files.database, &error),
     };
     match file.nlink() {
-        1 => Finding::ok(HARDLINKS, "the database has one name"),
-        0 => Finding::fail(HARDLINKS, "the database was removed just now", "run this again"),
+        1 => Finding::ok(HARDLINKS, "the database has no hard links"),
+        0 => Finding::fail(
+            HARDLINKS,
+            "the database was removed during the check",
+            "run `ao-store doctor` again",
+        ),
         names => {
-            let (root, path) = (word(mount_point(&files.dir, file.dev())), word(&files.database));
+            let (root, path) =
+                (quoted(mount_point(&files.dir, file.dev())), quoted(&files.database));
             Finding::fail(
                 HARDLINKS,
-                format!("the database has {names} names, and each has a log of its own"),
+                format!("the database has {names} names, and SQLite uses another log for each"),
                 format!(
-                    "stop what uses it, then remove the others that `find {root} -xdev -samefile {path}` lists"
+                    "stop every process that uses it, then remove the other names that \
+                     `find {root} -xdev -samefile {path}` lists"
                 ),
             )
         }
@@ -181,14 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn a_private_store_is_fine() {
+    fn a_private_store_passes() {
         let (_dir, files) = store();
         let finding = permissions(&files);
         assert_eq!((finding.level, finding.fix.as_str()), (Level::Ok, ""), "{finding:?}");
     }
 
     #[test]
-    fn each_file_that_others_may_use_is_named_with_the_command() {
+    fn each_file_with_a_wrong_mode_is_reported_with_the_command() {
         let (_dir, files) = store();
         for (path, mode, level, command) in [
             (&files.database, 0o644, Level::Warn, "chmod 600 "),
@@ -222,21 +229,26 @@ mod tests {
 
     #[test]
     fn a_file_of_another_user_fails() {
-        let seen =
-            [Seen { path: PathBuf::from("/d/ao.db-wal"), wanted: 0o600, mode: 0o600, owner: 0 }];
-        let finding = judge(&seen, 1000);
+        let seen = [FileMode {
+            path: PathBuf::from("/d/ao.db-wal"),
+            wanted: 0o600,
+            mode: 0o600,
+            owner: 0,
+        }];
+        let finding = assess(&seen, 1000);
         assert_eq!(
             (finding.level, finding.fix.as_str()),
             (Level::Fail, "`sudo chown 1000 /d/ao.db-wal`")
         );
-        assert!(finding.message.contains("belongs to user 0, not 1000"), "{finding:?}");
-        assert_eq!(judge(&seen, 0).level, Level::Ok);
-        let other = [Seen { owner: 1000, path: PathBuf::from("/d"), wanted: 0o700, mode: 0o700 }];
-        assert_eq!(judge(&other, 0).fix, "`sudo -u '#1000' ao-store doctor`");
+        assert!(finding.message.contains("is owned by user 0, not 1000"), "{finding:?}");
+        assert_eq!(assess(&seen, 0).level, Level::Ok);
+        let other =
+            [FileMode { owner: 1000, path: PathBuf::from("/d"), wanted: 0o700, mode: 0o700 }];
+        assert_eq!(assess(&other, 0).fix, "`sudo -u '#1000' ao-store doctor`");
     }
 
     #[test]
-    fn a_symbolic_link_is_noted_and_what_it_names_is_looked_at() {
+    fn a_symbolic_link_is_reported_and_its_target_is_checked() {
         let (dir, files) = store();
         let link = dir.path().join("link.db");
         symlink(&files.database, &link).unwrap();
@@ -262,17 +274,17 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_not_there_is_not_at_fault_here() {
+    fn a_store_that_does_not_exist_passes() {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::of(&dir.path().join("ao.db"));
         for finding in [permissions(&files), hardlinks(&files)] {
             assert_eq!(finding.level, Level::Ok);
-            assert!(finding.message.starts_with("there is no "), "{finding:?}");
+            assert!(finding.message.contains(" does not exist yet"), "{finding:?}");
         }
     }
 
     #[test]
-    fn a_path_through_a_file_cannot_be_looked_at() {
+    fn a_path_through_a_file_fails() {
         let (_dir, files) = store();
         let files = Files::of(&files.database.join("ao.db"));
         assert_eq!(permissions(&files).level, Level::Fail);

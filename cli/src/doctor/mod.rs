@@ -1,7 +1,7 @@
-//! What is around the store: files, disk, the log's readers, other programs. Each check looks at one
-//! thing, yields exactly one finding under a stable id, and neither changes nor opens the database,
-//! its log or its shared memory: closing a second descriptor on one of these would drop the locks
-//! that SQLite holds in this process.
+//! Checks of the store's environment: its files, the disk, readers of its log, other programs. Each
+//! check examines one thing and returns exactly one finding under a stable id. None changes or opens
+//! the database, its log or its shared memory: closing a second descriptor on one of these would
+//! drop the locks that SQLite holds in this process.
 
 mod disk;
 mod files;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::doctor::files::Files;
 use crate::output::printable;
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
     Ok,
@@ -35,15 +35,15 @@ impl Level {
     }
 }
 
-/// What one check found.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// Scripts match on it: it never changes.
+    /// Never changes: scripts match on it.
     pub(crate) id: &'static str,
     pub(crate) level: Level,
-    /// The fact that was measured.
+    /// The measured fact.
     pub(crate) message: String,
-    /// What to do next; empty when all is well.
+    /// What to do next; empty for `ok`.
     pub(crate) fix: String,
 }
 
@@ -69,8 +69,8 @@ impl Finding {
     }
 }
 
-/// Every check of the machine, in the order they are shown. `ballast` is how many bytes `init` puts
-/// aside.
+/// Every check of the environment, in the order of the output. `ballast` is how many bytes `init`
+/// reserves.
 pub(crate) fn machine(database: &Path, ballast: u64) -> Vec<Finding> {
     let files = Files::of(database);
     vec![
@@ -86,7 +86,7 @@ pub(crate) fn machine(database: &Path, ballast: u64) -> Vec<Finding> {
     ]
 }
 
-/// The findings for people: one a line, what to do below it, and a last line that counts them.
+/// The findings as text: one per line with its fix below, then a line that counts them.
 pub(crate) fn render(findings: &[Finding]) -> String {
     let width = findings.iter().map(|finding| finding.id.len()).max().unwrap_or(0);
     let mut text = String::new();
@@ -120,7 +120,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The findings for programs.
+/// The findings as JSON.
 pub(crate) fn json(findings: &[Finding]) -> Value {
     let documents = findings.iter().map(|finding| {
         json!({
@@ -131,29 +131,6 @@ pub(crate) fn json(findings: &[Finding]) -> Value {
         })
     });
     Value::Array(documents.collect())
-}
-
-/// A size for people.
-fn bytes(count: u64) -> String {
-    const KIB: u64 = 1 << 10;
-    const MIB: u64 = 1 << 20;
-    const GIB: u64 = 1 << 30;
-    match count {
-        0..KIB => format!("{count} B"),
-        KIB..MIB => format!("{} KiB", count / KIB),
-        MIB..GIB => format!("{:.1} MiB", count as f64 / MIB as f64),
-        _ => format!("{:.1} GiB", count as f64 / GIB as f64),
-    }
-}
-
-/// A path as one word of a shell command.
-fn word(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.into_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -174,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_is_a_line_with_its_fix_below_and_no_text_drives_the_terminal() {
+    fn a_finding_is_a_line_with_its_fix_below_and_without_control_characters() {
         let shown = render(&some());
         let plain = anstream::adapter::strip_str(&shown).to_string();
         assert_eq!(
@@ -189,13 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_agree_with_their_words() {
+    fn counts_of_one_are_singular() {
         assert_eq!(summary(&[]), "0 checks: 0 ok, 0 warnings, 0 failures");
         assert_eq!(summary(&some()[..1]), "1 check: 1 ok, 0 warnings, 0 failures");
     }
 
     #[test]
-    fn a_program_reads_the_same_words() {
+    fn the_json_has_the_same_values() {
         let read = json(&some());
         assert_eq!(read[0], json!({"id": "db.fs", "level": "ok", "message": "ext4", "fix": ""}));
         assert_eq!(read[1]["fix"], "make\u{fffd}room");
@@ -203,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn every_check_of_the_machine_answers_once_even_without_a_store() {
+    fn every_check_returns_one_finding_even_without_a_store() {
         let dir = tempfile::tempdir().unwrap();
         let found = machine(&dir.path().join("none/ao.db"), 1);
         let ids: Vec<_> = found.iter().map(|finding| finding.id).collect();
@@ -223,11 +200,11 @@ mod tests {
             assert!(!finding.message.is_empty(), "{finding:?}");
             assert_eq!(finding.fix.is_empty(), finding.level == Level::Ok, "{finding:?}");
         }
-        assert!(!dir.path().join("none").exists(), "a look creates nothing");
+        assert!(!dir.path().join("none").exists(), "a check creates nothing");
     }
 
     #[test]
-    fn a_look_neither_drops_nor_counts_the_locks_of_this_process() {
+    fn the_checks_neither_drop_nor_count_the_locks_of_this_process() {
         let dir = tempfile::tempdir().unwrap();
         let database = dir.path().join("ao.db");
         let held = ["", "-wal", "-shm"].map(|ending| {
@@ -248,28 +225,8 @@ mod tests {
         assert_eq!(readers.level, Level::Ok, "{readers:?}");
         assert_eq!(readers::wal_readers(&database), []);
         assert_eq!(locks(), [1, 1, 1]);
-        // So would it be seen, had a file been opened and closed.
+        // The counts would show it if a check had opened and closed a file.
         drop(File::open(&database).unwrap());
         assert_eq!(locks(), [0, 1, 1]);
-    }
-
-    #[test]
-    fn a_path_is_one_word_of_a_command() {
-        for (path, expected) in [
-            ("/srv/ao-store/ao.db", "/srv/ao-store/ao.db"),
-            ("/my data/ao.db", "'/my data/ao.db'"),
-            ("/it's;$(rm)", r"'/it'\''s;$(rm)'"),
-        ] {
-            assert_eq!(word(Path::new(path)), expected);
-        }
-    }
-
-    #[test]
-    fn sizes_are_rounded_for_people() {
-        for (count, shown) in
-            [(1023, "1023 B"), (1024, "1 KiB"), (64 << 20, "64.0 MiB"), (3 << 29, "1.5 GiB")]
-        {
-            assert_eq!(bytes(count), shown);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the observer can ask the hosts it has to.
+//! Checks that the observer has a working credential for each host.
 
 use ao_store::row::scm::{Credential, HostState};
 use ao_store::{Stats, Timestamp};
@@ -6,8 +6,8 @@ use ao_store::{Stats, Timestamp};
 use crate::doctor::Finding;
 use crate::view;
 
-/// The worst of all hosts: a credential that does not work holds until somebody acts, a block ends by
-/// itself.
+/// Reports the most severe problem of all hosts: a credential that does not work needs an action, a
+/// backoff ends without one.
 pub(crate) fn credentials(stats: &Stats, now: Timestamp) -> Finding {
     let id = "observer.credentials";
     let states = || stats.hosts.iter().map(|(state, _)| state);
@@ -15,24 +15,24 @@ pub(crate) fn credentials(stats: &Stats, now: Timestamp) -> Finding {
         let (host, source) = (&state.host, &state.source);
         let message = match state.credential {
             Credential::Missing => format!("no credential for {host} was found"),
-            Credential::Invalid => format!("{host} refuses the credential from {source}"),
+            Credential::Invalid => format!("{host} rejects the credential from {source}"),
             Credential::Unknown | Credential::Ok => continue,
         };
         return Finding::warn(id, message + &since(state), log_in(host));
     }
     if let Some((state, until)) = states().find_map(|it| Some((it, it.block(now)?))) {
-        let message = format!("no request goes to {}: {}", state.host, state.reason);
-        let fix = format!("wait: it goes on by itself at {}", view::time(until));
+        let message = format!("requests to {} are paused: {}", state.host, state.reason);
+        let fix = format!("wait: they continue at {}", view::time(until));
         return Finding::warn(id, message, fix);
     }
-    let sound: Vec<_> = states().map(describe).collect();
-    if sound.is_empty() {
-        return Finding::ok(id, "the observer never ran");
+    let working: Vec<_> = states().map(describe).collect();
+    if working.is_empty() {
+        return Finding::ok(id, "the observer has never run");
     }
-    Finding::ok(id, sound.join("; "))
+    Finding::ok(id, working.join("; "))
 }
 
-/// What became of the credential for a host.
+/// The state of the credential for a host.
 pub(crate) fn describe(state: &HostState) -> String {
     let HostState { host, source, login, .. } = state;
     let what = match state.credential {
@@ -40,7 +40,7 @@ pub(crate) fn describe(state: &HostState) -> String {
         Credential::Ok => format!("credential ok, of {login}"),
         Credential::Missing => "credential missing".to_owned(),
         Credential::Invalid => "credential invalid".to_owned(),
-        Credential::Unknown => "credential not tried yet".to_owned(),
+        Credential::Unknown => "credential not used yet".to_owned(),
     };
     let source = if source.is_empty() { String::new() } else { format!(" from {source}") };
     format!("{host}: {what}{source}{}", since(state))
@@ -50,7 +50,8 @@ fn since(state: &HostState) -> String {
     state.since.map_or(String::new(), |at| format!(" since {}", view::time(at)))
 }
 
-/// `gh` and the observer take the same variables: one for GitHub's own hosts, one for all others.
+/// The command that provides a credential. `gh` and the observer read the same variables: one for
+/// GitHub's own hosts, one for all others.
 fn log_in(host: &str) -> String {
     if host.eq_ignore_ascii_case("github.com") {
         return "`gh auth login`, or set GH_TOKEN".to_owned();
@@ -87,16 +88,16 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_asked_is_no_fault() {
-        assert_eq!(found(&[]), Finding::ok("observer.credentials", "the observer never ran"));
+    fn a_host_without_a_request_passes() {
+        assert_eq!(found(&[]), Finding::ok("observer.credentials", "the observer has never run"));
         let found = found(&[HostState::new("github.com")]);
         assert_eq!((found.level, found.message.as_str()), {
-            (Level::Ok, "github.com: credential not tried yet")
+            (Level::Ok, "github.com: credential not used yet")
         });
     }
 
     #[test]
-    fn a_credential_that_works_is_named_but_not_shown() {
+    fn the_source_of_a_working_credential_is_shown() {
         let ok = HostState { login: "octo".to_owned(), ..state("github.com", Credential::Ok) };
         let found = found(&[ok, state("ghe.example.com", Credential::Ok)]);
         assert_eq!(found.level, Level::Ok);
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_does_not_work_is_told_with_what_to_do() {
+    fn a_credential_that_fails_is_reported_with_the_fix() {
         let blocked = HostState {
             blocked_until: Some(Timestamp(2_000_000)),
             reason: "rate limited".to_owned(),
@@ -125,7 +126,7 @@ mod tests {
             (
                 "x.ghe.com",
                 Credential::Invalid,
-                "x.ghe.com refuses the credential from GH_TOKEN",
+                "x.ghe.com rejects the credential from GH_TOKEN",
                 "`gh auth login --hostname x.ghe.com`, or set GH_TOKEN",
             ),
             (
@@ -140,8 +141,8 @@ mod tests {
             assert!(found.message.starts_with(message), "{}", found.message);
         }
         let block = found(std::slice::from_ref(&blocked));
-        assert_eq!(block.message, "no request goes to a.example.com: rate limited");
-        assert_eq!(block.fix, "wait: it goes on by itself at 1970-01-01T00:33:20.000Z");
+        assert_eq!(block.message, "requests to a.example.com are paused: rate limited");
+        assert_eq!(block.fix, "wait: they continue at 1970-01-01T00:33:20.000Z");
         let over = HostState { blocked_until: Some(NOW), ..blocked };
         assert_eq!(found(&[over]).level, Level::Ok);
     }

@@ -1,13 +1,14 @@
-//! Other programs on this machine: a stock SQLite that could damage the database, and the git that
-//! this program needs.
+//! Checks of other programs: an SQLite that can damage the database, and the git that `project add`
+//! runs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ao_program::{Environment, Program};
 
+use crate::doctor::Finding;
 use crate::doctor::files::Files;
-use crate::doctor::{Finding, word};
+use crate::invocation::quoted;
 
 const SQLITE: &str = "sqlite.foreign";
 const GIT: &str = "git.version";
@@ -22,13 +23,13 @@ type Version = (u32, u32, u32);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A program, and the first line that it printed or why it printed none.
-struct Asked {
+struct Found {
     name: String,
     version: Result<String, String>,
 }
 
 /// Runs a program for its version; `None` when it is not on `PATH`.
-fn ask(name: &str, args: &[&str], describe: impl Fn(PathBuf) -> String) -> Option<Asked> {
+fn ask(name: &str, args: &[&str], describe: impl Fn(PathBuf) -> String) -> Option<Found> {
     let environment = Environment::of_process();
     let path = environment.find_program(name)?;
     let (dir, environment) = (Path::new("/"), &environment);
@@ -42,25 +43,25 @@ fn ask(name: &str, args: &[&str], describe: impl Fn(PathBuf) -> String) -> Optio
         Ok(output) => Err(format!("it ended with status {}", output.status)),
         Err(error) => Err(error.to_string()),
     };
-    Some(Asked { name: describe(path), version })
+    Some(Found { name: describe(path), version })
 }
 
-/// Whether another SQLite on this machine would be a danger as a second writer.
+/// Checks that no other SQLite on this machine can damage the database as a second writer.
 pub(super) fn sqlite(files: &Files) -> Finding {
-    // The shell would run what is in ~/.sqliterc.
+    // By default the shell runs ~/.sqliterc.
     let args = ["-init", "/dev/null", "--version"];
     let shell = ask("sqlite3", &args, |path| path.display().to_string());
-    // Isolated: neither a sqlite3.py in this directory nor what site packages begin with.
+    // Isolated: Python loads neither a local sqlite3.py nor site packages.
     let args = ["-IS", "-c", "import sqlite3; print(sqlite3.sqlite_version)"];
     let python = ask("python3", &args, |path| format!("the SQLite of {}", path.display()));
-    // Python may have been built without it.
-    let python = python.filter(|asked| asked.version.is_ok());
-    judge_sqlite(shell, python, &word(&files.database))
+    // Python may be built without SQLite.
+    let python = python.filter(|found| found.version.is_ok());
+    assess_sqlite(shell, python, &quoted(&files.database))
 }
 
-fn judge_sqlite(shell: Option<Asked>, python: Option<Asked>, database: &str) -> Finding {
+fn assess_sqlite(shell: Option<Found>, python: Option<Found>, database: &str) -> Finding {
     let (mut shown, mut is_affected) = (Vec::new(), false);
-    for Asked { name, version } in shell.into_iter().chain(python) {
+    for Found { name, version } in shell.into_iter().chain(python) {
         let parsed = version.as_ref().ok().and_then(|text| parse(text));
         is_affected |= parsed.is_none_or(has_wal_reset_bug);
         shown.push(match (parsed, version) {
@@ -75,10 +76,10 @@ fn judge_sqlite(shell: Option<Asked>, python: Option<Asked>, database: &str) -> 
     } else if is_affected {
         Finding::warn(
             SQLITE,
-            format!("{shown}; before 3.51.3 a second writer can corrupt a database in WAL mode"),
+            format!("{shown}; before 3.51.3, a second writer can corrupt a database in WAL mode"),
             format!(
-                "only read with it, `sqlite3 -readonly {database}` (in Python `mode=ro`), and do \
-                 not write while ao-store runs; or upgrade it to 3.51.3"
+                "upgrade it to 3.51.3, or only read with it: `sqlite3 -readonly {database}` (in \
+                 Python `mode=ro`)"
             ),
         )
     } else {
@@ -86,8 +87,8 @@ fn judge_sqlite(shell: Option<Asked>, python: Option<Asked>, database: &str) -> 
     }
 }
 
-/// Two connections that write and checkpoint at the same instant can lose the end of the log. It was
-/// there from the first WAL on, and the fix was put into two older branches as well:
+/// Two connections that write and checkpoint at the same instant can lose the end of the log. The bug
+/// is as old as WAL mode; two older branches have the fix as well:
 /// <https://sqlite.org/wal.html#walresetbug>.
 fn has_wal_reset_bug(version: Version) -> bool {
     match version {
@@ -97,15 +98,15 @@ fn has_wal_reset_bug(version: Version) -> bool {
     }
 }
 
-/// Whether git is one that `project add` can ask.
+/// Checks that git is new enough for `project add`.
 pub(super) fn git() -> Finding {
-    judge_git(ask("git", &["--version"], |path| path.display().to_string()))
+    assess_git(ask("git", &["--version"], |path| path.display().to_string()))
 }
 
-fn judge_git(asked: Option<Asked>) -> Finding {
+fn assess_git(git: Option<Found>) -> Finding {
     let fix = "install git 2.30 or newer";
-    let Some(Asked { name, version }) = asked else {
-        return Finding::warn(GIT, "no git on PATH: `ao-store project add` needs it", fix);
+    let Some(Found { name, version }) = git else {
+        return Finding::warn(GIT, "git is not on PATH; `ao-store project add` needs it", fix);
     };
     let text = match version {
         Ok(text) => text,
@@ -126,7 +127,7 @@ fn judge_git(asked: Option<Asked>) -> Finding {
     }
 }
 
-/// The first word that begins like a version: "git version 2.47.3", "3.40.1 2022-12-28 …".
+/// The first word that starts with a digit as a version: "git version 2.47.3", "3.40.1 2022-12-28 …".
 fn parse(text: &str) -> Option<Version> {
     let is_version = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
     let mut parts = text.split_whitespace().find(is_version)?.split('.').map(|part| {
@@ -142,12 +143,12 @@ mod tests {
     use super::*;
     use crate::doctor::Level;
 
-    fn asked(name: &str, version: &str) -> Option<Asked> {
-        Some(Asked { name: name.to_owned(), version: Ok(version.to_owned()) })
+    fn found(name: &str, version: &str) -> Option<Found> {
+        Some(Found { name: name.to_owned(), version: Ok(version.to_owned()) })
     }
 
-    fn silent(name: &str) -> Option<Asked> {
-        Some(Asked { name: name.to_owned(), version: Err("it hangs".to_owned()) })
+    fn failed(name: &str) -> Option<Found> {
+        Some(Found { name: name.to_owned(), version: Err("it hangs".to_owned()) })
     }
 
     #[test]
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bug_is_in_each_version_before_its_fix() {
+    fn each_version_before_its_fix_has_the_bug() {
         for (version, has_it) in [
             ((3, 6, 23), false),
             ((3, 7, 0), true),
@@ -190,17 +191,17 @@ mod tests {
 
     #[test]
     fn one_sqlite_with_the_bug_is_enough_to_warn() {
-        let judge = |shell, python| judge_sqlite(shell, python, "/d/ao.db");
-        assert_eq!(judge(None, None), Finding::ok(SQLITE, "no other SQLite on PATH"));
-        let fine = judge(asked("/bin/sqlite3", "3.51.3 2026"), asked("python", "3.50.7"));
+        let assess = |shell, python| assess_sqlite(shell, python, "/d/ao.db");
+        assert_eq!(assess(None, None), Finding::ok(SQLITE, "no other SQLite on PATH"));
+        let fine = assess(found("/bin/sqlite3", "3.51.3 2026"), found("python", "3.50.7"));
         assert_eq!(fine, Finding::ok(SQLITE, "/bin/sqlite3 is 3.51.3, python is 3.50.7"));
         for (shell, python, named) in [
-            (asked("/bin/sqlite3", "3.40.1"), None, "/bin/sqlite3 is 3.40.1"),
-            (asked("/bin/sqlite3", "3.53.0"), asked("py", "3.51.2"), "py is 3.51.2"),
-            (silent("/bin/sqlite3"), None, "does not print its version: it hangs"),
-            (asked("/bin/sqlite3", "hello"), None, "/bin/sqlite3 prints \"hello\""),
+            (found("/bin/sqlite3", "3.40.1"), None, "/bin/sqlite3 is 3.40.1"),
+            (found("/bin/sqlite3", "3.53.0"), found("py", "3.51.2"), "py is 3.51.2"),
+            (failed("/bin/sqlite3"), None, "does not print its version: it hangs"),
+            (found("/bin/sqlite3", "hello"), None, "/bin/sqlite3 prints \"hello\""),
         ] {
-            let finding = judge(shell, python);
+            let finding = assess(shell, python);
             assert_eq!(finding.level, Level::Warn, "{finding:?}");
             assert!(finding.message.contains(named), "{finding:?}");
             assert!(finding.fix.contains("`sqlite3 -readonly /d/ao.db`"), "{finding:?}");
@@ -208,25 +209,25 @@ mod tests {
     }
 
     #[test]
-    fn git_must_be_there_and_new_enough() {
-        for (asked, level) in [
-            (asked("git", "git version 2.30.0"), Level::Ok),
-            (asked("git", "git version 3.0"), Level::Ok),
-            (asked("git", "git version 2.29.9"), Level::Warn),
-            (asked("git", "git version 1.99"), Level::Warn),
-            (asked("git", "a git"), Level::Warn),
-            (silent("git"), Level::Warn),
+    fn git_must_be_installed_and_new_enough() {
+        for (git, level) in [
+            (found("git", "git version 2.30.0"), Level::Ok),
+            (found("git", "git version 3.0"), Level::Ok),
+            (found("git", "git version 2.29.9"), Level::Warn),
+            (found("git", "git version 1.99"), Level::Warn),
+            (found("git", "a git"), Level::Warn),
+            (failed("git"), Level::Warn),
             (None, Level::Warn),
         ] {
-            let finding = judge_git(asked);
+            let finding = assess_git(git);
             assert_eq!(finding.level, level, "{finding:?}");
         }
     }
 
     #[test]
-    fn the_git_of_the_tests_is_asked() {
+    fn the_installed_git_passes() {
         let finding = git();
-        assert_eq!(finding.level, Level::Ok, "the tests need git themselves: {finding:?}");
+        assert_eq!(finding.level, Level::Ok, "the tests need git: {finding:?}");
         assert!(finding.message.contains("/git is 2.") || finding.message.contains("/git is 3."));
     }
 }

@@ -1,8 +1,8 @@
-//! Who reads the database right now, by the locks that the kernel lists: a reader that stays keeps
-//! the write-ahead log from being emptied.
+//! Finds the processes with an open read transaction, by the locks that the kernel lists. A long
+//! read keeps the write-ahead log from being truncated.
 //!
-//! Only `/proc` is read. The shared memory file is named by its device and inode and never opened:
-//! closing a descriptor on it would drop the locks that SQLite holds in this process.
+//! It reads `/proc` only. It identifies the shared memory file by device and inode and never opens
+//! it: closing a descriptor on it would drop the locks that SQLite holds in this process.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,43 +12,47 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use crate::doctor::Finding;
 use crate::doctor::disk::{BTRFS, OVERLAY, magic};
-use crate::doctor::files::{Files, look};
-use crate::doctor::{Finding, word};
+use crate::doctor::files::{Files, metadata};
+use crate::invocation::quoted;
 
 const READERS: &str = "wal.readers";
 
-/// The bytes of the shared memory file that stand for SQLite's five marks of readers
-/// (`WAL_READ_LOCK`).
-const MARKS: std::ops::RangeInclusive<u64> = 123..=127;
+/// The bytes of the shared memory file that SQLite locks for its five read marks (`WAL_READ_LOCK`).
+const READ_MARKS: std::ops::RangeInclusive<u64> = 123..=127;
 
-/// A read of the store takes far less; what holds a lock before and after is a reader that stays.
-const BETWEEN: Duration = Duration::from_millis(50);
+/// The time between two samples. A read of the store takes far less, so a process that holds a lock
+/// in both is in a long read.
+const INTERVAL: Duration = Duration::from_millis(50);
 
-/// A process that reads the database for a while already.
+/// A process in a long read of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WalReader {
     pub(crate) pid: u32,
-    /// The name of its program, as the kernel keeps it.
+    /// The name of its program, as the kernel reports it.
     pub(crate) command: String,
 }
 
-/// The other processes that hold a read transaction open; none where the kernel does not tell.
-/// Takes 50 ms when there may be some.
+/// The other processes that hold a read transaction open; none if the kernel does not list locks. It
+/// takes 50 ms when there may be some.
 pub(crate) fn wal_readers(database: &Path) -> Vec<WalReader> {
     find(&Files::of(database)).unwrap_or_default()
 }
 
-/// Whether some process keeps the log from being emptied.
+/// Checks that no process keeps the log from being truncated.
 pub(super) fn readers(files: &Files) -> Finding {
     match find(files) {
         Ok(readers) if readers.is_empty() => {
-            Finding::ok(READERS, "no other process stays in a read")
+            Finding::ok(READERS, "no other process is in a long read")
         }
         Ok(readers) => found(&readers),
         Err(error) => {
-            let message = format!("cannot see who holds a lock: {error}");
-            let fix = format!("see who has it open: `fuser -v {}`", word(&files.database));
+            let message = format!("cannot list the holders of locks: {error}");
+            let fix = format!(
+                "list the processes that have it open: `fuser -v {}`",
+                quoted(&files.database)
+            );
             Finding::warn(READERS, message, fix)
         }
     }
@@ -60,17 +64,17 @@ fn found(readers: &[WalReader]) -> Finding {
     let pids: Vec<_> = readers.iter().map(|reader| reader.pid.to_string()).collect();
     Finding::warn(
         READERS,
-        format!("the log cannot be emptied while these read: {}", shown.join(", ")),
-        format!("end their transactions, or them: `kill {}`", pids.join(" ")),
+        format!("these processes keep the log from being truncated: {}", shown.join(", ")),
+        format!("end their transactions, or stop them: `kill {}`", pids.join(" ")),
     )
 }
 
 fn find(files: &Files) -> io::Result<Vec<WalReader>> {
-    let Some(shm) = look(&files.shm)? else { return Ok(Vec::new()) };
+    let Some(shm) = metadata(&files.shm)? else { return Ok(Vec::new()) };
     let shm = Inode {
         device: (rustix::fs::major(shm.dev()), rustix::fs::minor(shm.dev())),
         number: shm.ino(),
-        is_elsewhere: matches!(magic(&files.shm), Ok(BTRFS | OVERLAY)),
+        has_other_device: matches!(magic(&files.shm), Ok(BTRFS | OVERLAY)),
     };
     let sample = || Ok::<_, io::Error>(holders(&fs::read_to_string("/proc/locks")?, &shm));
     let mut before = sample()?;
@@ -78,12 +82,12 @@ fn find(files: &Files) -> io::Result<Vec<WalReader>> {
     if before.is_empty() {
         return Ok(Vec::new());
     }
-    thread::sleep(BETWEEN);
-    Ok(stayed(&before, &sample()?).filter_map(reader).collect())
+    thread::sleep(INTERVAL);
+    Ok(in_both(&before, &sample()?).filter_map(reader).collect())
 }
 
-/// Those that hold a mark they held before.
-fn stayed<'a>(
+/// The processes that hold a mark in both samples.
+fn in_both<'a>(
     before: &'a BTreeMap<u32, u8>,
     after: &'a BTreeMap<u32, u8>,
 ) -> impl Iterator<Item = u32> + 'a {
@@ -91,53 +95,53 @@ fn stayed<'a>(
     before.iter().filter(move |(pid, held)| marks(pid) & **held != 0).map(|(pid, _)| *pid)
 }
 
-/// The process with its name; `None` when it ended meanwhile.
+/// The process with its name; `None` when it has ended.
 fn reader(pid: u32) -> Option<WalReader> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     let command = String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned();
     Some(WalReader { pid, command })
 }
 
-/// A file as the kernel names it in its list of locks.
+/// A file as `/proc/locks` identifies it.
 struct Inode {
     /// Major and minor number.
     device: (u32, u32),
     number: u64,
-    /// Whether `stat` names another device than the list of locks: so it is on btrfs, where each
-    /// subvolume has its own, and on overlays. Both numbers are then anonymous, of major 0.
-    is_elsewhere: bool,
+    /// Whether `stat` reports another device than `/proc/locks`, as on btrfs, where each subvolume
+    /// has its own, and on overlays. Both are then anonymous devices, of major number 0.
+    has_other_device: bool,
 }
 
 impl Inode {
-    fn is(&self, text: &str) -> bool {
+    fn matches(&self, text: &str) -> bool {
         let mut parts = text.split(':');
         let mut hex = || u32::from_str_radix(parts.next()?, 16).ok();
         let device = hex().zip(hex());
         let number = parts.next().and_then(|number| number.parse::<u64>().ok());
         let is_device = device.is_some_and(|device| {
-            device == self.device || self.is_elsewhere && device.0 == 0 && self.device.0 == 0
+            device == self.device || self.has_other_device && device.0 == 0 && self.device.0 == 0
         });
         is_device && number == Some(self.number)
     }
 }
 
-/// The processes in a text of `/proc/locks` that hold a read lock on a mark of this file, each with
-/// its marks as bits. Neighbouring locks of a process are one line, so ranges overlap the marks.
+/// The processes in the text of `/proc/locks` that hold a read lock on a read mark of this file, each
+/// with its marks as bits. The kernel merges adjacent locks of a process, so a range may span marks.
 fn holders(locks: &str, file: &Inode) -> BTreeMap<u32, u8> {
     let mut holders = BTreeMap::new();
     for line in locks.lines() {
-        // A process that waits has `->` in the second place.
+        // The line of a waiting process has `->` as its second field.
         let fields: Vec<_> = line.split_whitespace().collect();
         let [_, "POSIX", _, "READ", pid, inode, first, last] = fields[..] else { continue };
-        if !file.is(inode) {
+        if !file.matches(inode) {
             continue;
         }
         let end = if last == "EOF" { Some(u64::MAX) } else { last.parse().ok() };
         let (Ok(pid), Ok(first), Some(last)) = (pid.parse(), first.parse::<u64>(), end) else {
             continue;
         };
-        let held = MARKS.filter(|mark| (first..=last).contains(mark));
-        let bits = held.fold(0u8, |bits, mark| bits | 1 << (mark - MARKS.start()));
+        let held = READ_MARKS.filter(|mark| (first..=last).contains(mark));
+        let bits = held.fold(0u8, |bits, mark| bits | 1 << (mark - READ_MARKS.start()));
         if bits != 0 {
             *holders.entry(pid).or_default() |= bits;
         }
@@ -153,9 +157,9 @@ mod tests {
     use super::*;
     use crate::doctor::Level;
 
-    const FILE: Inode = Inode { device: (0xfe, 0), number: 10_117_140, is_elsewhere: false };
+    const FILE: Inode = Inode { device: (0xfe, 0), number: 10_117_140, has_other_device: false };
 
-    /// Recorded on Linux 6.12, with one shell in a transaction, then added to by hand.
+    /// Recorded on Linux 6.12 with one shell in a transaction; some lines were added by hand.
     const RECORDED: &str = "\
 1: POSIX  ADVISORY  READ 9784 fe:00:10117140 123 123
 2: POSIX  ADVISORY  READ 9784 fe:00:10117140 128 128
@@ -176,38 +180,38 @@ mod tests {
 16: POSIX  ADVISORY  READ";
 
     #[test]
-    fn readers_are_the_read_locks_on_the_marks_of_this_file() {
+    fn readers_hold_read_locks_on_the_marks_of_this_file() {
         let found: Vec<_> = holders(RECORDED, &FILE).into_iter().collect();
         assert_eq!(found, [(21, 0b10000), (24, 0b01010), (27, 0b11111), (9784, 0b00001)]);
     }
 
     #[test]
     fn the_device_is_hexadecimal_and_the_inode_is_not() {
-        assert!(FILE.is("fe:00:10117140"));
+        assert!(FILE.matches("fe:00:10117140"));
         for other in ["254:0:10117140", "fe:00:9a6014", "fe:00", "", "fe:00:x", "fe:10:10117140"] {
-            assert!(!FILE.is(other), "{other}");
+            assert!(!FILE.matches(other), "{other}");
         }
-        let deep = Inode { device: (0x103, 0x1f), number: 7, is_elsewhere: false };
-        assert!(deep.is("103:1f:7"));
+        let deep = Inode { device: (0x103, 0x1f), number: 7, has_other_device: false };
+        assert!(deep.matches("103:1f:7"));
     }
 
     #[test]
-    fn where_stat_names_another_device_any_anonymous_one_will_do() {
-        let strict = Inode { device: (0, 0x30), number: 10_117_140, is_elsewhere: false };
+    fn if_stat_reports_another_device_any_anonymous_one_matches() {
+        let strict = Inode { device: (0, 0x30), number: 10_117_140, has_other_device: false };
         assert!(holders(RECORDED, &strict).is_empty());
-        let loose = Inode { is_elsewhere: true, ..strict };
+        let loose = Inode { has_other_device: true, ..strict };
         assert_eq!(holders(RECORDED, &loose).into_iter().collect::<Vec<_>>(), [(28, 0b01100)]);
     }
 
     #[test]
-    fn a_short_read_does_not_stay() {
+    fn a_short_read_is_not_reported() {
         let before = BTreeMap::from([(1, 0b00001), (2, 0b00011), (3, 0b00100)]);
         let after = BTreeMap::from([(1, 0b00010), (2, 0b00010), (4, 0b00100)]);
-        assert_eq!(stayed(&before, &after).collect::<Vec<_>>(), [2]);
+        assert_eq!(in_both(&before, &after).collect::<Vec<_>>(), [2]);
     }
 
     #[test]
-    fn the_finding_names_them_and_how_to_end_them() {
+    fn the_finding_names_the_processes_and_the_command() {
         let finding = found(&[
             WalReader { pid: 7, command: "sqlite3".to_owned() },
             WalReader { pid: 9, command: "python3".to_owned() },
@@ -224,7 +228,7 @@ mod tests {
     }
 
     impl Shell {
-        /// `None`, with the reason printed, when there is no such shell.
+        /// `None`, with a printed reason, when there is no such shell.
         fn start(database: &Path) -> Option<Shell> {
             let mut command = Command::new("sqlite3");
             command.args(["-batch", "-init", "/dev/null"]).arg(database);
@@ -237,7 +241,7 @@ mod tests {
             Some(Shell { child, output })
         }
 
-        /// Runs this, which prints one line, and returns it: the shell is then past it.
+        /// Runs SQL that prints one line, and returns the line: the SQL has then been executed.
         fn run(&mut self, sql: &str) -> String {
             writeln!(self.child.stdin.as_mut().unwrap(), "{sql}").unwrap();
             let mut line = String::new();
@@ -254,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_in_a_transaction_is_seen_until_it_ends() {
+    fn a_shell_is_reported_until_its_transaction_ends() {
         let dir = tempfile::tempdir().unwrap();
         let database = dir.path().join("ao.db");
         assert_eq!(wal_readers(&database), []);

@@ -1,26 +1,28 @@
-//! The size of the write-ahead log: it grows only while something keeps it from being emptied.
+//! Checks the size of the write-ahead log, which grows only while a reader blocks checkpoints.
 
-use crate::doctor::files::{Files, hidden, look};
-use crate::doctor::{Finding, bytes};
+use bytesize::ByteSize;
+
+use crate::doctor::Finding;
+use crate::doctor::files::{Files, metadata, unreadable};
 
 const SIZE: &str = "wal.size";
 
-/// The limit that the store gives SQLite: a checkpoint cuts the log back to it.
+/// The limit that the store sets in SQLite: a checkpoint truncates the log to it.
 const LARGE: u64 = 64 << 20;
-/// From here reading it takes longer than reading the database.
+/// From this size on, reads of the log dominate reads of the database.
 const HUGE: u64 = 1 << 30;
 
-/// Whether the log is emptied now and then.
+/// Checks that checkpoints keep the log small.
 pub(super) fn size(files: &Files) -> Finding {
-    match look(&files.wal) {
-        Ok(file) => judge(file.map_or(0, |file| file.len())),
-        Err(error) => hidden(SIZE, &files.wal, &error),
+    match metadata(&files.wal) {
+        Ok(file) => assess(file.map_or(0, |file| file.len())),
+        Err(error) => unreadable(SIZE, &files.wal, &error),
     }
 }
 
-fn judge(size: u64) -> Finding {
-    let fix = "stop the reader that `wal.readers` names; the next write then empties the log";
-    let message = bytes(size);
+fn assess(size: u64) -> Finding {
+    let fix = "stop the reader that `wal.readers` names; the next write then truncates the log";
+    let message = ByteSize(size).to_string();
     if size > HUGE {
         Finding::fail(SIZE, message, fix)
     } else if size > LARGE {
@@ -38,7 +40,7 @@ mod tests {
     use crate::doctor::Level;
 
     #[test]
-    fn a_log_that_grew_is_seen_and_one_that_is_not_there_is_empty() {
+    fn a_large_log_is_reported_and_a_missing_one_is_empty() {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::of(&dir.path().join("ao.db"));
         assert_eq!(size(&files), Finding::ok(SIZE, "0 B"));

@@ -113,14 +113,14 @@ fn what_is_known_of_a_host_is_shown() {
     }
     let found = finding(&env);
     assert_eq!(found["level"], "warn");
-    assert_eq!(found["message"], "no request goes to github.com: secondary rate limit");
+    assert_eq!(found["message"], "requests to github.com are paused: secondary rate limit");
 }
 
 #[test]
 fn a_host_of_which_nothing_is_known_is_shown() {
     let env = TestEnv::new();
     write(&env, |tx| scm::set_host(tx, &HostState::new("ghe.example.com")));
-    let expected = "observer  ghe.example.com: credential not tried yet; no full poll yet\n";
+    let expected = "observer  ghe.example.com: credential not used yet; no full poll yet\n";
     let shown = env.ok(&["status"]);
     assert!(shown.contains(expected), "{shown}");
     let metrics = env.ok(&["metrics"]);
