@@ -111,7 +111,7 @@ impl Fixture {
 
     /// The bells of this process.
     pub(crate) fn bells(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.path().with_file_name("bells")).into_iter().flatten();
+        let entries = fs::read_dir(self.path().with_file_name("wakeups")).into_iter().flatten();
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 }

@@ -142,7 +142,7 @@ fn without_a_usable_bell_folder_the_fallback_wakes() {
     ];
     for spoil in spoils {
         let fixture = Fixture::with_changes(2);
-        let bells = fixture.path().with_file_name("bells");
+        let bells = fixture.path().with_file_name("wakeups");
         assert!(!bells.exists(), "there was no listener yet");
         spoil(&bells);
         every_commit_arrives(&fixture, test);
@@ -158,7 +158,7 @@ fn a_bell_folder_that_goes_away_is_replaced_by_the_fallback() {
     let fixture = Fixture::with_changes(2);
     let mut early = fixture.tail(Start::End).follow();
     assert_eq!(fixture.bells().len(), 1);
-    fs::remove_dir_all(fixture.path().with_file_name("bells")).unwrap();
+    fs::remove_dir_all(fixture.path().with_file_name("wakeups")).unwrap();
     let mut player = Player::start(test, "writer", fixture.path());
     assert_eq!(player.line(), "ready");
     commit_in(&mut player);
@@ -178,7 +178,7 @@ fn in_a_folder_whose_path_is_too_long_for_a_socket_the_fallback_wakes() {
     add_project(&store, "demo");
     add_sessions(&store, "demo", 1);
     let mut changes = Tail::open(&store, Start::End, ao_cdc::Filter::default()).unwrap().follow();
-    assert_eq!(fs::read_dir(path.with_file_name("bells")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(path.with_file_name("wakeups")).unwrap().count(), 0);
     let seq = rename(&store, "test", "demo-1", 1);
     assert_eq!(changes.next_within(SOON).unwrap().expect("our change").seq, seq);
     let mut player = Player::start(test, "writer", &path);
@@ -189,7 +189,7 @@ fn in_a_folder_whose_path_is_too_long_for_a_socket_the_fallback_wakes() {
 
 /// A bell as another process would have it.
 fn foreign_bell(fixture: &Fixture, number: u32) -> (PathBuf, UnixDatagram) {
-    let folder = fixture.path().with_file_name("bells");
+    let folder = fixture.path().with_file_name("wakeups");
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join(format!("0-{number}"));
     let socket = UnixDatagram::bind(&path).unwrap();

@@ -307,7 +307,7 @@ struct Replacer {
 
 impl Replacer {
     fn start(env: &TestEnv) -> Replacer {
-        let (database, bells) = (env.database(), env.path("data/bells"));
+        let (database, bells) = (env.database(), env.path("data/wakeups"));
         let is_done = Arc::new(AtomicBool::new(false));
         let done = Arc::clone(&is_done);
         let has_bell = move || fs::read_dir(&bells).is_ok_and(|mut bells| bells.next().is_some());

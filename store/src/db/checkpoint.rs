@@ -1,9 +1,9 @@
 //! Checkpoints: the writer's work, between its transactions, never automatic.
 //!
-//! An automatic checkpoint under a reader that holds a snapshot runs at every commit and makes
-//! commits eight times slower. So a PASSIVE one runs when the queue is empty and the backlog is
-//! worth it, or at a distance in time when the queue never empties; the file is cut back when
-//! nothing was written for a second. None of them waits for a reader.
+//! While a reader holds a snapshot, an automatic checkpoint runs at every commit and makes commits
+//! eight times slower. Therefore a PASSIVE checkpoint runs when the queue is empty and the backlog is
+//! large enough, or at a fixed interval when the queue is never empty; the WAL is truncated when
+//! nothing was written for a second. No checkpoint waits for a reader.
 
 use std::time::{Duration, Instant};
 
@@ -11,39 +11,39 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::error::{Context, Result};
 
-/// Pages in the WAL that make a checkpoint worth it when the queue is empty: 4 MiB.
+/// The backlog in pages from which a checkpoint runs when the queue is empty: 4 MiB.
 const BACKLOG: i64 = 1000;
-/// Pages that force one while jobs wait: 16 MiB.
+/// The backlog in pages from which one runs even while jobs wait: 16 MiB.
 const BACKLOG_FORCED: i64 = 4000;
-/// The distance of forced checkpoints.
+/// The interval of checkpoints while jobs wait.
 const FORCED_EVERY: Duration = Duration::from_millis(250);
-/// How often an empty queue is worth a look at the backlog.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The interval at which the backlog is measured when the queue is empty.
+const MEASURE_EVERY: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
     last: Instant,
-    looked: Instant,
+    measured: Instant,
     is_clean: bool,
 }
 
 impl Checkpointer {
     pub(crate) fn new() -> Checkpointer {
-        Checkpointer { last: Instant::now(), looked: Instant::now(), is_clean: false }
+        Checkpointer { last: Instant::now(), measured: Instant::now(), is_clean: false }
     }
 
-    /// `is_calm`: no job waits, and no work goes on that would make the next checkpoint come soon.
+    /// `is_calm`: no job waits, and no maintenance is pending that would soon cause another checkpoint.
     pub(crate) fn after_commit(&mut self, conn: &Connection, is_calm: bool) -> Result<()> {
         self.is_clean = false;
         let is_due = if is_calm {
-            self.looked.elapsed() >= LOOK_EVERY
+            self.measured.elapsed() >= MEASURE_EVERY
         } else {
             self.last.elapsed() >= FORCED_EVERY
         };
         if !is_due {
             return Ok(());
         }
-        self.looked = Instant::now();
+        self.measured = Instant::now();
         let bound = if is_calm { BACKLOG } else { BACKLOG_FORCED };
         if backlog(conn) > bound {
             self.last = Instant::now();
@@ -52,8 +52,8 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Nothing was written for a while: move everything and cut the file back to nothing, unless a
-    /// reader is in the way. `timeout` is the busy timeout of the connection, which is lifted for this.
+    /// Nothing was written for a while: copies all pages to the database and truncates the WAL, unless a
+    /// reader blocks it. `timeout` is the busy timeout of the connection, which is suspended meanwhile.
     pub(crate) fn idle(&mut self, conn: &Connection, timeout: Duration) -> Result<()> {
         if self.is_clean {
             return Ok(());
@@ -67,10 +67,10 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// The process leaves: a WAL that other processes keep open must not grow for ever.
+    /// The process ends: a WAL that other processes keep open must not grow without bound.
     pub(crate) fn finish(&self, conn: &Connection) {
         if !self.is_clean && backlog(conn) > BACKLOG {
-            // Nobody is left to be told; the next writer finds what is wrong.
+            // No caller is left to receive an error; the next writer finds it.
             let _ = run(conn, "PRAGMA wal_checkpoint(PASSIVE)");
         }
     }
@@ -84,8 +84,8 @@ fn backlog(conn: &Connection) -> i64 {
     pages.unwrap_or(0)
 }
 
-/// Runs a checkpoint; the value is 0 when nobody was in the way. A failed write to the file is the
-/// only failure that matters: after it a second try could look like a success.
+/// Runs a checkpoint; the value is 0 when no reader blocked it. Only a failed write to the file is an
+/// error: a second attempt after it could seem to succeed.
 fn run(conn: &Connection, sql: &'static str) -> Result<Option<i64>> {
     match conn.query_row(sql, [], |row| row.get(0)) {
         Ok(blocked) => Ok(Some(blocked)),

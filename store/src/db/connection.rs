@@ -1,7 +1,7 @@
-//! Opening connections: the one place where the database file is named and pragmas are set.
+//! Opening connections: the one place that opens the database file and sets pragmas.
 //!
-//! Every setting that the promises rest on is set explicitly on every connection; nothing is left
-//! to the defaults that SQLite was compiled with.
+//! Every setting that the guarantees depend on is set explicitly on every connection, whatever the
+//! compile-time defaults of SQLite are.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -14,10 +14,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::{Context, Error, Result};
 
-/// "aost" in the header of the file: what tells our database from anybody else's.
+/// "aost" in the header of the file: it identifies a database of this program.
 pub(crate) const APPLICATION_ID: i32 = 0x616f_7374;
 
-/// How many prepared statements a connection keeps: more than the program has.
+/// The maximum number of prepared statements of a connection: more than the program has.
 const STATEMENT_CACHE: usize = 256;
 
 /// SQLite counts milliseconds in 32 bits.
@@ -29,7 +29,7 @@ pub enum Durability {
     /// An acknowledged commit survives power loss (`synchronous=FULL`).
     #[default]
     Full,
-    /// Power loss may take the last commits, never consistency (`synchronous=NORMAL`); the next
+    /// Power loss may lose the last commits, but never consistency (`synchronous=NORMAL`); the next
     /// writer then begins a new epoch.
     Relaxed,
 }
@@ -74,7 +74,7 @@ pub(crate) fn open(
     let conn = Connection::open_with_flags(path, flags).context("open the database")?;
     let busy = busy.min(LONGEST_BUSY);
     conn.busy_timeout(busy).context("set the busy timeout")?;
-    // Before anything is set: turning WAL on would change the file of another application.
+    // First of all: turning on WAL would change the file of another application.
     let made = refuse_foreign(&conn, path).and_then(|()| configure(&conn, role, durability, busy));
     made.map_err(|error| not_a_store(error, path))?;
     Ok(conn)
@@ -112,7 +112,7 @@ pub(crate) fn open_source(path: &Path) -> Result<Connection> {
     Ok(conn)
 }
 
-/// Whether a file is a sound database, of another application.
+/// Whether a file is a readable database of another application.
 pub(crate) fn is_foreign_database(path: &Path) -> bool {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let read = Connection::open_with_flags(path, flags).and_then(|conn| {
@@ -134,8 +134,8 @@ fn configure(conn: &Connection, role: Role, durability: Durability, busy: Durati
         conn.set_db_config(setting, on).context("configure the connection")?;
     }
     if role == Role::Writer {
-        // Only has an effect before the first table (VACUUM would be needed afterwards), but would
-        // be a write to the file at any time.
+        // This has an effect only before the first table (later it needs VACUUM), but it always writes
+        // to the file.
         let step = "set auto_vacuum";
         let pages: i64 = conn.query_row("PRAGMA page_count", [], |row| row.get(0)).context(step)?;
         if pages == 0 {
@@ -153,7 +153,7 @@ fn configure(conn: &Connection, role: Role, durability: Durability, busy: Durati
 }
 
 /// None of these makes SQLite read the schema, which takes most of the time of opening: a connection
-/// that only watches `data_version` never needs it.
+/// that only polls `data_version` never needs it.
 const COMMON: &str = "PRAGMA foreign_keys = ON;
     PRAGMA recursive_triggers = ON;
     PRAGMA trusted_schema = OFF;
@@ -166,8 +166,8 @@ const WRITER: &str = "PRAGMA query_only = OFF;
     PRAGMA wal_autocheckpoint = 0;
     PRAGMA journal_size_limit = 67108864;";
 
-/// Turns WAL mode on. The change of mode needs the file alone and does not wait for other openers
-/// by itself, so two first openers would make one of them fail.
+/// Turns on WAL mode. The change of mode needs exclusive access and does not wait for it, so of two
+/// processes that open a new file at the same time one would fail without the retry.
 fn enter_wal(conn: &Connection, busy: Duration) -> Result<()> {
     let deadline = Instant::now() + busy;
     loop {
@@ -184,7 +184,7 @@ fn enter_wal(conn: &Connection, busy: Duration) -> Result<()> {
     }
 }
 
-/// Refuses a database that another application made.
+/// Refuses a database of another application.
 fn refuse_foreign(conn: &Connection, path: &Path) -> Result<()> {
     let id: i32 = conn
         .query_row("PRAGMA application_id", [], |row| row.get(0))

@@ -1,8 +1,8 @@
-//! When the log loses its tail, a new epoch begins, so that no old cursor points at other changes.
+//! When the log loses its tail, a new epoch begins, so that no old cursor refers to other changes.
 //!
-//! With durability=relaxed a crash of the machine can take the last commits, and their seqs are
-//! then given out again. A relaxed writer therefore leaves the boot id of the machine in the store;
-//! the first writer after a reboot finds a foreign boot id and begins a new epoch.
+//! With durability=relaxed a crash of the machine can lose the last commits, and their seqs are then
+//! used again. A relaxed writer therefore stores the boot id of the machine; the first writer after a
+//! reboot finds another boot id and begins a new epoch.
 
 use std::fs;
 
@@ -13,31 +13,31 @@ use crate::error::{Context, Result};
 
 /// Identifies the running kernel.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-/// The mark where the system has none.
+/// The stored boot id where the system has none.
 const UNKNOWN: &str = "unknown";
 
-/// Called by a writer before its first job.
+/// A writer calls this before its first job.
 pub(crate) fn begin(conn: &Connection, durability: Durability) -> Result<()> {
     let step = "read the epoch";
-    let marked: String =
+    let stored: String =
         conn.query_row("SELECT relaxed_boot FROM log_meta", [], |row| row.get(0)).context(step)?;
-    if marked.is_empty() && durability == Durability::Full {
+    if stored.is_empty() && durability == Durability::Full {
         return Ok(());
     }
-    mark(conn, &marked, &boot_id(), durability)
+    store_boot(conn, &stored, &boot_id(), durability)
 }
 
-/// Whether the machine went down under relaxed durability and no writer has begun an epoch since.
-/// Until then no cursor can be trusted.
+/// Whether the machine crashed under relaxed durability and no writer has begun an epoch since. Until
+/// then no cursor can be trusted.
 pub(crate) fn is_lost(conn: &Connection) -> Result<bool> {
     let sql = "SELECT relaxed_boot FROM log_meta";
-    let marked: String = conn.query_row(sql, [], |row| row.get(0)).context("read the epoch")?;
-    Ok(!marked.is_empty() && is_other(&marked, &boot_id()))
+    let stored: String = conn.query_row(sql, [], |row| row.get(0)).context("read the epoch")?;
+    Ok(!stored.is_empty() && is_other(&stored, &boot_id()))
 }
 
-/// Without a boot id every start counts as one of the machine: rather an epoch too many.
-fn is_other(marked: &str, boot: &str) -> bool {
-    marked != boot || boot == UNKNOWN
+/// Without a boot id every start counts as a reboot: one epoch too many is safe.
+fn is_other(stored: &str, boot: &str) -> bool {
+    stored != boot || boot == UNKNOWN
 }
 
 fn boot_id() -> String {
@@ -45,23 +45,23 @@ fn boot_id() -> String {
     if boot.trim().is_empty() { UNKNOWN.to_owned() } else { boot.trim().to_owned() }
 }
 
-fn mark(conn: &Connection, marked: &str, boot: &str, durability: Durability) -> Result<()> {
+fn store_boot(conn: &Connection, stored: &str, boot: &str, durability: Durability) -> Result<()> {
     let step = "begin an epoch";
-    let lost = i64::from(!marked.is_empty() && is_other(marked, boot));
-    // A full writer in the same boot keeps the mark: relaxed commits may still be in the cache.
-    let mark = if durability == Durability::Relaxed || lost == 0 { boot } else { "" };
-    if lost == 0 && mark == marked {
+    let lost = i64::from(!stored.is_empty() && is_other(stored, boot));
+    // A full writer in the same boot keeps the boot id: relaxed commits may still be unsynced.
+    let next = if durability == Durability::Relaxed || lost == 0 { boot } else { "" };
+    if lost == 0 && next == stored {
         return Ok(());
     }
     let sql = "UPDATE log_meta SET epoch = epoch + ?1, relaxed_boot = ?2 WHERE relaxed_boot = ?3";
-    // The mark itself must survive what it warns of.
+    // The boot id itself must survive a crash.
     conn.execute_batch("PRAGMA synchronous = FULL").context(step)?;
-    conn.execute(sql, (lost, mark, marked)).context(step)?;
+    conn.execute(sql, (lost, next, stored)).context(step)?;
     if durability == Durability::Relaxed {
         conn.execute_batch("PRAGMA synchronous = NORMAL").context(step)?;
     }
     if lost > 0 {
-        tracing::warn!("the machine went down under relaxed durability: a new epoch begins");
+        tracing::warn!("the machine crashed under relaxed durability: a new epoch begins");
     }
     Ok(())
 }
@@ -86,29 +86,29 @@ mod tests {
     #[test]
     fn a_reboot_under_relaxed_durability_begins_an_epoch() {
         let conn = meta();
-        mark(&conn, "", "boot-a", Durability::Relaxed).unwrap();
+        store_boot(&conn, "", "boot-a", Durability::Relaxed).unwrap();
         assert_eq!(state(&conn), (1, "boot-a".to_owned()));
-        mark(&conn, "boot-a", "boot-a", Durability::Relaxed).unwrap();
+        store_boot(&conn, "boot-a", "boot-a", Durability::Relaxed).unwrap();
         assert_eq!(state(&conn), (1, "boot-a".to_owned()), "a crash of the process loses nothing");
-        mark(&conn, "boot-a", "boot-b", Durability::Relaxed).unwrap();
+        store_boot(&conn, "boot-a", "boot-b", Durability::Relaxed).unwrap();
         assert_eq!(state(&conn), (2, "boot-b".to_owned()));
-        mark(&conn, "boot-b", "boot-c", Durability::Full).unwrap();
+        store_boot(&conn, "boot-b", "boot-c", Durability::Full).unwrap();
         assert_eq!(state(&conn), (3, String::new()));
     }
 
     #[test]
     fn without_a_boot_id_every_relaxed_start_begins_an_epoch() {
         let conn = meta();
-        mark(&conn, "", UNKNOWN, Durability::Relaxed).unwrap();
-        mark(&conn, UNKNOWN, UNKNOWN, Durability::Relaxed).unwrap();
+        store_boot(&conn, "", UNKNOWN, Durability::Relaxed).unwrap();
+        store_boot(&conn, UNKNOWN, UNKNOWN, Durability::Relaxed).unwrap();
         assert_eq!(state(&conn), (2, UNKNOWN.to_owned()));
     }
 
     #[test]
-    fn a_full_writer_keeps_the_mark_of_the_same_boot() {
+    fn a_full_writer_keeps_the_boot_id_of_the_same_boot() {
         let conn = meta();
-        mark(&conn, "", "boot-a", Durability::Relaxed).unwrap();
-        mark(&conn, "boot-a", "boot-a", Durability::Full).unwrap();
+        store_boot(&conn, "", "boot-a", Durability::Relaxed).unwrap();
+        store_boot(&conn, "boot-a", "boot-a", Durability::Full).unwrap();
         assert_eq!(state(&conn), (1, "boot-a".to_owned()));
     }
 }

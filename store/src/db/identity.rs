@@ -1,5 +1,5 @@
-//! Which file a path named when it was opened: a database that was replaced under an open store, as
-//! by a restore or a rename, is an error, never a commit into a file that nobody sees.
+//! The file that a path named when it was opened. If the file is replaced under an open store, as by a
+//! restore or a rename, the next operation fails, and nothing is committed into the old file.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -16,7 +16,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Of the file that the path names now.
+    /// The identity of the file that the path names now.
     pub(crate) fn of(path: &Path) -> Result<Identity> {
         match fs::metadata(path) {
             Ok(file) => {
@@ -25,7 +25,7 @@ impl Identity {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(Error::StoreNotFound(path.to_owned()))
             }
-            Err(source) => Err(Error::file("look at", path, source)),
+            Err(source) => Err(Error::file("read the metadata of", path, source)),
         }
     }
 
@@ -38,8 +38,8 @@ impl Identity {
         fs::metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode))
     }
 
-    /// Refuses when the path names another file now, or none. A file that cannot be looked at just
-    /// now may still be the same.
+    /// Refuses when the path now names another file or none. A file whose metadata cannot be read at the
+    /// moment may still be the same.
     pub(crate) fn check(&self) -> Result<()> {
         let is_other = match fs::metadata(&self.path) {
             Ok(file) => (file.dev(), file.ino()) != (self.device, self.inode),

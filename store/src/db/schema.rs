@@ -1,4 +1,4 @@
-//! The schema version of a database, and the refusal of any other than this program's.
+//! The schema version of a database; any other than this program's is refused.
 
 use rusqlite::Connection;
 
@@ -13,12 +13,12 @@ pub(crate) fn version(conn: &Connection) -> Result<u32> {
     conn.query_row("PRAGMA user_version", [], |row| row.get(0)).context("read user_version")
 }
 
-/// Refuses a schema that this program does not speak.
+/// Refuses a database whose schema version is not that of this program.
 pub(crate) fn require_current(conn: &Connection) -> Result<()> {
     check_current(version(conn)?)
 }
 
-/// The same for a version that was read.
+/// The same for a version that was read already.
 pub(crate) fn check_current(version: u32) -> Result<()> {
     match version {
         SCHEMA_VERSION => Ok(()),

@@ -1,9 +1,9 @@
-//! Wake-ups: how a committed change reaches those who wait for one, in this and other processes.
+//! Wake-ups: how listeners in this and other processes notice a committed change.
 //!
-//! A wake-up is a hint and may be lost or spurious; the log is the truth. There are three, each a
-//! net under the one before: an eventfd for listeners in the writing process, a datagram to each
-//! socket in `<data>/bells/` for listeners in other processes, and, for writers that ring nothing
-//! (a `sqlite3` shell), `PRAGMA data_version` on a connection kept idle for it.
+//! A wake-up is a hint and may be lost or spurious; the log is the truth. There are three kinds, each
+//! a fallback for the one before: an eventfd for listeners in the writing process, a datagram to each
+//! socket in `<data>/wakeups/` for listeners in other processes, and, for writers that send neither
+//! (a `sqlite3` shell), a poll of `PRAGMA data_version` on an idle connection.
 
 use std::fs::{self, DirBuilder};
 use std::hash::{BuildHasher, RandomState};
@@ -22,28 +22,28 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use crate::db::identity::Identity;
 use crate::error::{Context, Error, Result};
 
-/// How often an idle listener looks for a writer that rings no bell: 0.07 % of a core.
+/// The interval at which an idle listener polls for writers that notify nobody: 0.07 % of a core.
 const FALLBACK: Duration = Duration::from_millis(100);
 
-/// The time stamp of a folder may not tell apart two changes that are nearer than this.
+/// The modification time of a folder may be the same for two changes within this time.
 const STAMP_GRAIN: Duration = Duration::from_millis(50);
 
-/// The longest single wait: longer ones would overflow an instant.
+/// The longest single wait: a longer one would overflow an `Instant`.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400 * 365);
 
-/// The listeners of one open store. Their bells have its token in their names, so that its own
-/// writer, which wakes them directly, passes them over.
+/// The listeners of one open store. The names of their sockets begin with its token, so that its own
+/// writer, which wakes them directly, skips them.
 #[derive(Debug)]
-pub(crate) struct Local {
+pub(crate) struct LocalListeners {
     token: String,
     listeners: Mutex<Vec<Weak<OwnedFd>>>,
 }
 
-impl Local {
-    /// A process id is not enough to tell two stores apart: containers may share a folder.
-    pub(crate) fn new() -> Local {
+impl LocalListeners {
+    /// A process id alone does not identify a store: containers may share a folder.
+    pub(crate) fn new() -> LocalListeners {
         let random = RandomState::new().hash_one(std::process::id());
-        Local {
+        LocalListeners {
             token: format!("{}-{random:016x}", std::process::id()),
             listeners: Mutex::default(),
         }
@@ -56,52 +56,52 @@ impl Local {
     }
 
     /// Wakes every listener of this process.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn notify(&self) {
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         for wake in listeners.iter().filter_map(Weak::upgrade) {
-            // Fails only when the counter is full: then the listener is awake anyway.
+            // Fails only when the counter is full; the listener is awake then.
             let _ = rustix::io::write(&*wake, &1_u64.to_ne_bytes());
         }
     }
 }
 
 fn folder(database: &Path) -> PathBuf {
-    database.with_file_name("bells")
+    database.with_file_name("wakeups")
 }
 
-/// The writer's end: rings the bells of other processes.
+/// The writer's end: notifies the listeners of other processes.
 #[derive(Debug)]
-pub(crate) struct Ringer {
+pub(crate) struct Notifier {
     folder: PathBuf,
     own: String,
     socket: Option<UnixDatagram>,
-    bells: Vec<PathBuf>,
-    /// The time stamp of the folder when it was listed, when that can be relied on.
+    sockets: Vec<PathBuf>,
+    /// The modification time of the folder when it was listed, if it is reliable.
     stamp: Option<SystemTime>,
 }
 
-impl Ringer {
-    pub(crate) fn new(database: &Path, local: &Local) -> Ringer {
+impl Notifier {
+    pub(crate) fn new(database: &Path, local: &LocalListeners) -> Notifier {
         let socket = UnixDatagram::unbound().and_then(|socket| {
             socket.set_nonblocking(true)?;
             Ok(socket)
         });
         let (folder, own) = (folder(database), local.token.clone());
-        Ringer { folder, own, socket: socket.ok(), bells: Vec::new(), stamp: None }
+        Notifier { folder, own, socket: socket.ok(), sockets: Vec::new(), stamp: None }
     }
 
-    /// Sends one datagram to every bell; a bell that nobody listens to any more is removed.
-    pub(crate) fn ring(&mut self) {
+    /// Sends one datagram to every socket, and removes the sockets without a listener.
+    pub(crate) fn notify(&mut self) {
         let stamp = fs::metadata(&self.folder).and_then(|folder| folder.modified()).ok();
         if stamp.is_none() || self.stamp != stamp {
-            self.bells = self.list();
-            // A bell made right after this listing could leave the time stamp as it is.
+            self.sockets = self.list();
+            // A socket created right after this listing could leave the modification time unchanged.
             self.stamp = stamp.filter(|stamp| stamp.elapsed().is_ok_and(|age| age > STAMP_GRAIN));
         }
         let Some(socket) = &self.socket else { return };
-        self.bells.retain(|bell| match socket.send_to(&[1], bell) {
+        self.sockets.retain(|listener| match socket.send_to(&[1], listener) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                let _ = fs::remove_file(bell);
+                let _ = fs::remove_file(listener);
                 false
             }
             Err(error) => error.kind() != io::ErrorKind::NotFound,
@@ -109,7 +109,7 @@ impl Ringer {
         });
     }
 
-    /// The bells that are not of the same store handle.
+    /// The sockets of other store handles.
     fn list(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         entries
@@ -120,42 +120,46 @@ impl Ringer {
     }
 }
 
-/// Waits for changes of one store. Make it before the first read of the log, then read after
-/// every wake-up: no change can fall between.
+/// Waits for changes of one store. Create it before the first read of the log and read after every
+/// wake-up; no change is missed then.
 #[derive(Debug)]
 pub struct Listener {
     identity: Identity,
     wake: Arc<OwnedFd>,
     socket: Option<UnixDatagram>,
     path: PathBuf,
-    watch: Connection,
+    polled: Connection,
     version: i64,
 }
 
 impl Listener {
-    pub(crate) fn new(local: &Local, identity: Identity, watch: Connection) -> Result<Listener> {
+    pub(crate) fn new(
+        local: &LocalListeners,
+        identity: Identity,
+        polled: Connection,
+    ) -> Result<Listener> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
         let wake = eventfd(0, flags).map_err(io::Error::from).map_err(|source| {
             let path = identity.path().to_owned();
-            Error::File { action: "make an eventfd for", path, source }
+            Error::File { action: "create an eventfd for", path, source }
         })?;
         let wake = Arc::new(wake);
         local.add(&wake);
         let folder = folder(identity.path());
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{}-{number}", local.token));
-        // Without a bell (read-only folder, path too long) the fallback still wakes.
+        // Without a socket (read-only folder, path too long) the poll still wakes it.
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         let socket = made.and_then(|()| bind(&path));
         if let Err(error) = &socket {
-            tracing::debug!(%error, path = %path.display(), "no doorbell, polling instead");
+            tracing::debug!(%error, path = %path.display(), "no wake-up socket, polling instead");
         }
-        let version = data_version(&watch)?;
-        Ok(Listener { identity, wake, socket: socket.ok(), path, watch, version })
+        let version = data_version(&polled)?;
+        Ok(Listener { identity, wake, socket: socket.ok(), path, polled, version })
     }
 
-    /// Waits until something may have changed or the time is over; says whether it was woken.
+    /// Waits until something may have changed or `timeout` has passed; returns whether it was woken.
     ///
     /// # Errors
     /// When the database can no longer be read; `STORE_REPLACED` when its path names another file.
@@ -163,11 +167,11 @@ impl Listener {
         let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if self.poll_bells(left.min(FALLBACK)) {
+            if self.poll_sockets(left.min(FALLBACK)) {
                 return Ok(true);
             }
             self.identity.check()?;
-            let version = data_version(&self.watch)?;
+            let version = data_version(&self.polled)?;
             if version != self.version {
                 self.version = version;
                 return Ok(true);
@@ -178,14 +182,14 @@ impl Listener {
         }
     }
 
-    fn poll_bells(&self, timeout: Duration) -> bool {
+    fn poll_sockets(&self, timeout: Duration) -> bool {
         let mut fds = vec![PollFd::new(&*self.wake, PollFlags::IN)];
         fds.extend(self.socket.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
         let timeout = Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
         };
-        // An interrupted poll counts as woken: the caller looks for itself.
+        // An interrupted poll counts as woken: the caller reads the log anyway.
         let woken = poll(&mut fds, Some(&timeout)).map_or(true, |ready| ready > 0);
         if woken {
             let _ = rustix::io::read(&*self.wake, &mut [0_u8; 8]);
@@ -226,7 +230,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
 
     #[test]
-    fn a_poke_rings_and_other_bookkeeping_does_not() {
+    fn a_refresh_request_wakes_listeners_and_other_bookkeeping_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ao.db");
         let (store, _) = Store::create(&path, Options::default()).unwrap();
@@ -234,7 +238,7 @@ mod tests {
         let (here, elsewhere) = (store.listen().unwrap(), other.listen().unwrap());
         let cause = || Cause::new("test", Timestamp(1));
         store.write(cause(), |tx| scm::set_host(tx, &HostState::new("github.com"))).unwrap();
-        assert!(!here.poll_bells(Duration::ZERO) && !elsewhere.poll_bells(Duration::ZERO));
+        assert!(!here.poll_sockets(Duration::ZERO) && !elsewhere.poll_sockets(Duration::ZERO));
         let poke = || {
             let asked = store.write(cause(), |tx| {
                 scm::request_refresh(tx, "github.com", "octo/hello", 7, Timestamp(1))
@@ -242,9 +246,9 @@ mod tests {
             asked.unwrap();
         };
         poke();
-        assert!(here.poll_bells(Duration::ZERO), "before the caller hears of it");
-        assert!(elsewhere.poll_bells(PATIENCE));
+        assert!(here.poll_sockets(Duration::ZERO), "before the write returns");
+        assert!(elsewhere.poll_sockets(PATIENCE));
         poke();
-        assert!(!here.poll_bells(Duration::ZERO), "nothing was written");
+        assert!(!here.poll_sockets(Duration::ZERO), "nothing was written");
     }
 }

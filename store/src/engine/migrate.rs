@@ -1,9 +1,9 @@
-//! Bringing a database to the schema of this program, atomically.
+//! Migrating a database to the schema of this program, atomically.
 //!
 //! All pending migrations, the capture triggers and the version number are one transaction that
-//! begins IMMEDIATE: a second process waits for it and finds nothing left to do, and a kill at any
+//! begins IMMEDIATE: a second process waits for it and then has nothing to do, and a kill at any
 //! instruction leaves the old schema or the new one. Afterwards the live schema is compared with
-//! `migrations/schema.sql`, the golden sum.
+//! `migrations/schema.sql`, the golden schema.
 
 use refinery_core::traits::sync::{Migrate, Query, Transaction};
 use refinery_core::{Migration, Runner};
@@ -25,10 +25,10 @@ mod embedded {
     refinery::embed_migrations!("../migrations/sqlite");
 }
 
-/// The text of the schema that all migrations together make.
+/// The text of the schema that all migrations together produce.
 pub const GOLDEN: &str = include_str!("../../../migrations/schema.sql");
 
-/// What a call of `migrate` found and did.
+/// The result of a migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migrated {
     /// The schema version before.
@@ -39,7 +39,7 @@ pub struct Migrated {
     pub applied: Vec<String>,
 }
 
-/// Applies what is pending and verifies the result.
+/// Applies the pending migrations and verifies the result.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<Migrated> {
     let tx = conn
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -50,7 +50,7 @@ pub(crate) fn migrate(conn: &mut Connection) -> Result<Migrated> {
     }
     let mut applied = Vec::new();
     if from < SCHEMA_VERSION {
-        // A captured column could not be dropped while a trigger names it.
+        // SQLite cannot drop a captured column while a trigger names it.
         capture::uninstall(&tx)?;
         applied = apply_pending(&tx)?;
         capture::install(&tx)?;
@@ -78,10 +78,10 @@ fn apply_pending(conn: &Connection) -> Result<Vec<String>> {
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }
 
-/// The table in which refinery keeps what was applied, with checksums.
+/// The table in which refinery records the applied migrations and their checksums.
 const HISTORY: &str = "refinery_schema_history";
 
-/// Lets refinery work inside our transaction; its own driver would commit after each step.
+/// Lets refinery run inside our transaction; its own driver would commit after each step.
 struct InTransaction<'c>(&'c Connection);
 
 impl Transaction for InTransaction<'_> {
@@ -101,7 +101,7 @@ impl Query<Vec<Migration>> for InTransaction<'_> {
     fn query(&mut self, query: &str) -> rusqlite::Result<Vec<Migration>> {
         let mut statement = self.0.prepare(query)?;
         let rows = statement.query_map([], |row| {
-            // A history that cannot be read shows up as a divergent migration.
+            // An unreadable history is reported as a divergent migration.
             let applied_on = OffsetDateTime::parse(&row.get::<_, String>(2)?, &Rfc3339)
                 .unwrap_or(OffsetDateTime::UNIX_EPOCH);
             let checksum = row.get::<_, String>(3)?.parse().unwrap_or(0);
@@ -133,7 +133,7 @@ pub(crate) fn verify(conn: &Connection) -> Result<()> {
     }
 }
 
-/// Every table, index, view and trigger that is not as the migrations make it.
+/// Every table, index, view and trigger that differs from the golden schema.
 pub(crate) fn differences(conn: &Connection) -> Result<Vec<String>> {
     let live = live_schema(conn)?;
     let golden: Vec<_> =
@@ -153,7 +153,7 @@ pub(crate) fn differences(conn: &Connection) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// The name in the text of an object: CREATE, what it is, and then the name.
+/// The name in the text of an object, which follows CREATE and the type of the object.
 fn name_of(sql: &str) -> &str {
     let mut words = sql.split([' ', '\n', '(']);
     let kinds = ["CREATE", "UNIQUE", "TABLE", "INDEX", "VIEW", "TRIGGER"];

@@ -12,12 +12,12 @@ use crate::db::identity::Identity;
 use crate::db::options::Options;
 use crate::db::schema;
 use crate::db::tx::{Cause, Snapshot, Tx};
-use crate::db::wakeup::{Listener, Local};
+use crate::db::wakeup::{Listener, LocalListeners};
 use crate::engine::migrate::{self, Migrated};
 use crate::engine::writer::{Committed, Writer};
 use crate::error::{Context, Error, Result};
 
-/// Idle read connections that are kept.
+/// The maximum number of idle read connections.
 const READERS: usize = 4;
 
 /// An open store. Cheap to clone; the writer thread starts with the first write.
@@ -35,31 +35,31 @@ impl fmt::Debug for Store {
 struct Shared {
     identity: Identity,
     options: Options,
-    local: Arc<Local>,
+    local: Arc<LocalListeners>,
     readers: Mutex<Vec<Connection>>,
     writer: Mutex<Option<Arc<Writer>>>,
 }
 
 impl Store {
-    /// Brings an existing database to the schema of this program and verifies it.
+    /// Migrates an existing database to the schema of this program and verifies it.
     ///
     /// # Errors
-    /// When there is no file, it is no store, its schema is newer, or its history diverges.
+    /// When there is no file, it is not a store, its schema is newer, or its history diverges.
     pub fn migrate(path: &Path, options: Options) -> Result<Migrated> {
         let mut conn = connection::open(path, Role::Writer, Durability::Full, options.busy)?;
         migrate::migrate(&mut conn)
     }
 
-    /// The schema version of an existing database, without changing it.
+    /// The schema version of an existing database, which is not changed.
     ///
     /// # Errors
-    /// When there is no file or it is no store.
+    /// When there is no file or it is not a store.
     pub fn schema_version(path: &Path, options: Options) -> Result<u32> {
         let conn = connection::open(path, Role::Reader, options.durability, options.busy)?;
         schema::version(&conn)
     }
 
-    /// Opens an existing store whose schema is that of this program.
+    /// Opens an existing store with the schema of this program.
     ///
     /// # Errors
     /// `STORE_NOT_FOUND`, `NOT_A_STORE`, `SCHEMA_OUTDATED`, `SCHEMA_TOO_NEW`.
@@ -70,13 +70,13 @@ impl Store {
         let shared = Shared {
             identity,
             options,
-            local: Arc::new(Local::new()),
+            local: Arc::new(LocalListeners::new()),
             readers: Mutex::new(vec![reader]),
             writer: Mutex::new(None),
         };
         let store = Store { shared: Arc::new(shared) };
         if store.read(|snapshot| epoch::is_lost(snapshot.conn()))? {
-            // The writer begins the epoch; nobody may resume before that.
+            // The writer begins the epoch; no reader may resume before that.
             store.writer()?;
         }
         Ok(store)
@@ -94,8 +94,8 @@ impl Store {
         self.shared.options
     }
 
-    /// Runs `work` on one consistent state of the store. Do no I/O in it: as long as it runs, the
-    /// write-ahead log cannot be cut back.
+    /// Runs `work` on one consistent state of the store. Do no I/O in it: while it runs, the write-ahead
+    /// log cannot be truncated.
     ///
     /// # Errors
     /// Those of `work`, and when no connection can be opened.
@@ -109,7 +109,7 @@ impl Store {
         result
     }
 
-    /// A reader of the caller's own: for loops that keep their statements prepared.
+    /// A reader that the caller owns, for loops that keep their statements prepared.
     ///
     /// # Errors
     /// When the connection cannot be opened.
@@ -117,12 +117,12 @@ impl Store {
         Ok(Reader { conn: self.pooled_reader()? })
     }
 
-    /// Runs `work` in a write transaction and returns once it is durable. Do no I/O in it; a panic
-    /// in it is rolled back and returned as an error.
+    /// Runs `work` in a write transaction and returns once it is durable. Do no I/O in it; if it panics,
+    /// it is rolled back and the panic is returned as an error.
     ///
     /// # Errors
     /// Those of `work`; `BUSY` after the bound; `DISK_FULL`, with nothing written; `IO_ERROR`, after
-    /// which it is not known whether the write will be found there.
+    /// which it is unknown whether the write is stored.
     pub fn write<T, F>(&self, cause: Cause, work: F) -> Result<Committed<T>>
     where
         T: Send + 'static,
@@ -131,15 +131,15 @@ impl Store {
         self.writer()?.write(cause, work)
     }
 
-    /// A listener that wakes after commits, for those who follow the log.
+    /// A listener that wakes after commits, for callers that follow the log.
     ///
     /// # Errors
-    /// When the connection for its fallback cannot be opened.
+    /// When the connection that it polls cannot be opened.
     pub fn listen(&self) -> Result<Listener> {
         Listener::new(&self.shared.local, self.shared.identity.clone(), self.reader()?)
     }
 
-    /// An idle connection, which has read the schema already, or a new one.
+    /// An idle connection, which already has the schema, or a new one.
     fn pooled_reader(&self) -> Result<Connection> {
         self.shared.identity.check()?;
         let idle = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -172,7 +172,7 @@ impl Store {
     }
 }
 
-/// A read connection that one caller keeps.
+/// A read connection that one caller owns.
 #[derive(Debug)]
 pub struct Reader {
     conn: Connection,
@@ -193,8 +193,8 @@ fn read_on<T>(conn: &Connection, work: impl FnOnce(&Snapshot<'_>) -> Result<T>) 
     work(&Snapshot::new(conn))
 }
 
-/// A read transaction, begun and ended by statements that stay prepared: preparing them would take
-/// longer than a short read.
+/// A read transaction. It begins and ends by statements that stay prepared, since preparing them would
+/// take longer than a short read.
 struct Read<'c>(&'c Connection);
 
 impl<'c> Read<'c> {
@@ -212,7 +212,7 @@ impl Drop for Read<'_> {
     fn drop(&mut self) {
         let end = |sql| self.0.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
         if let Err(error) = end("COMMIT").or_else(|_| end("ROLLBACK")) {
-            // What made it fail, such as a damaged file, has been told; the connection is not kept.
+            // The read reported the cause, such as a damaged file; the connection is not reused.
             tracing::debug!(%error, "a read could not be ended");
         }
     }

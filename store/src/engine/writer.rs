@@ -1,10 +1,10 @@
 //! The one writer of a process: a thread that owns the write connection and commits in groups.
 //!
-//! Jobs come over a bounded channel. The writer begins IMMEDIATE, runs the waiting jobs, each that
-//! joins another in a SAVEPOINT of its own, and commits when the queue is empty or the batch is full; a caller hears
-//! `Ok` only after the commit that holds its job is durable. A job that fails or panics is rolled
-//! back alone. After a failed write to the file the writer halts: SQLite would go on, but nothing
-//! after a failed fsync can be trusted to be on disk.
+//! Jobs arrive over a bounded channel. The writer begins IMMEDIATE and runs the waiting jobs: the first
+//! directly, each further one in a SAVEPOINT. It commits when the queue is empty or the batch is full. A
+//! caller gets `Ok` only after the commit that contains its job is durable. A job that fails or panics
+//! is rolled back alone. After a failed write to the file the writer halts: SQLite would continue, but
+//! after a failed fsync no write can be trusted to be on disk.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,45 +20,45 @@ use crate::db::checkpoint::Checkpointer;
 use crate::db::identity::Identity;
 use crate::db::options::Options;
 use crate::db::tx::{Cause, Snapshot, Tx};
-use crate::db::wakeup::{Local, Ringer};
-use crate::engine::maintenance::Housekeeping;
+use crate::db::wakeup::{LocalListeners, Notifier};
+use crate::engine::maintenance::Maintenance;
 use crate::error::{Context, Error, Result};
 use crate::log::seal;
 use crate::model::cursor::Cursor;
 use crate::model::time::Timestamp;
 
-/// Jobs waiting for the writer; a caller beyond that waits for room.
+/// The maximum number of waiting jobs; a further caller blocks until there is room.
 const QUEUE: usize = 1024;
-/// Jobs in one commit.
+/// The maximum number of jobs in one commit.
 const BATCH: usize = 512;
 /// How long a batch may collect jobs before it commits.
 const BATCH_TIME: Duration = Duration::from_millis(2);
-/// How often the retention rules are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// Batches after which a busy writer does one step of idle work all the same.
+/// How often maintenance is planned.
+const PLAN_EVERY: Duration = Duration::from_secs(30);
+/// The number of batches after which a busy writer runs one step of maintenance.
 const BUSY_BATCHES: u32 = 64;
-/// How long nothing must come before the WAL is cut back.
+/// How long the queue must be empty before the WAL is truncated.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What a write returned, once it was durable.
+/// The result of a durable write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed<T> {
     /// The value that the job returned.
     pub value: T,
-    /// The head of the log right after the job: a reader at this cursor has seen its changes.
+    /// The head of the log right after the job: a reader at this cursor has read its changes.
     pub cursor: Cursor,
-    /// How many changes the job made.
+    /// The number of changes that the job made.
     pub changes: u64,
 }
 
-/// A unit of work whose type is known to its caller only.
+/// A unit of work; only its caller knows the type of its result.
 pub(crate) trait Job: Send {
     fn cause(&self) -> &Cause;
     fn run(&mut self, tx: &Tx<'_>) -> Result<()>;
     fn finish(self: Box<Self>, outcome: Result<Done>);
 }
 
-/// Where the log stood after a job, and what the commit owes it.
+/// The head of the log after a job, and what its commit must do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Done {
     cursor: Cursor,
@@ -95,7 +95,7 @@ where
             let value = value.ok_or(Error::Closed)?;
             Ok(Committed { value, cursor, changes })
         });
-        // The caller may have gone away; the commit stands.
+        // The caller may be gone; the commit remains.
         let _ = reply.send(answer);
     }
 }
@@ -105,7 +105,7 @@ struct Queued {
     since: Instant,
 }
 
-/// The handle: sends jobs, and joins the thread when dropped.
+/// The handle: it sends jobs, and joins the thread when it is dropped.
 pub(crate) struct Writer {
     jobs: Option<Sender<Queued>>,
     thread: Option<JoinHandle<()>>,
@@ -115,24 +115,24 @@ impl Writer {
     pub(crate) fn start(
         conn: Connection,
         identity: Identity,
-        local: Arc<Local>,
+        local: Arc<LocalListeners>,
         options: Options,
     ) -> Result<Writer> {
         let Options { durability, busy } = options;
         let (jobs, queue) = bounded(QUEUE);
         let path = identity.path().to_owned();
-        let ringer = Ringer::new(&path, &local);
+        let notifier = Notifier::new(&path, &local);
         let state = Thread {
             conn,
             identity,
             queue,
             local,
-            ringer,
+            notifier,
             busy,
             halted: None,
             checkpointer: Checkpointer::new(),
-            housekeeping: Housekeeping::new(durability),
-            looked: None,
+            maintenance: Maintenance::new(durability),
+            planned: None,
         };
         let thread = thread::Builder::new()
             .name("ao-store-writer".to_owned())
@@ -169,7 +169,7 @@ impl Drop for Writer {
     }
 }
 
-/// A job that ran and waits for the commit.
+/// A job that ran and awaits the commit.
 type Ran = (Box<dyn Job>, Done);
 
 /// The jobs of one transaction.
@@ -177,9 +177,9 @@ type Ran = (Box<dyn Job>, Done);
 struct Batch {
     done: Vec<Ran>,
     has_changes: bool,
-    /// Somebody waits for what it holds.
+    /// The commit wakes listeners.
     wakes: bool,
-    /// Why the whole transaction is given up: its first job failed, or the disk is full.
+    /// Why the whole transaction is rolled back: its first job failed, or the disk is full.
     lost: Option<Error>,
 }
 
@@ -187,37 +187,37 @@ struct Thread {
     conn: Connection,
     identity: Identity,
     queue: Receiver<Queued>,
-    local: Arc<Local>,
-    ringer: Ringer,
+    local: Arc<LocalListeners>,
+    notifier: Notifier,
     busy: Duration,
     halted: Option<String>,
     checkpointer: Checkpointer,
-    housekeeping: Housekeeping,
-    /// When the retention rules were looked at.
-    looked: Option<Instant>,
+    maintenance: Maintenance,
+    /// When maintenance was planned.
+    planned: Option<Instant>,
 }
 
 impl Thread {
     fn run(mut self) {
         let mut batches: u32 = 0;
         loop {
-            let patience = self.housekeeping.patience().unwrap_or(IDLE);
-            match self.queue.recv_timeout(patience) {
+            let delay = self.maintenance.delay().unwrap_or(IDLE);
+            match self.queue.recv_timeout(delay) {
                 Ok(first) => {
                     let mut waiting = vec![first];
                     while !waiting.is_empty() {
                         waiting = self.batch(waiting);
                     }
                     batches = batches.wrapping_add(1);
-                    // A queue that is never empty must not let the log grow for ever.
+                    // Even if the queue is never empty, the log must not grow without bound.
                     if batches.is_multiple_of(BUSY_BATCHES) {
-                        self.keep_house();
+                        self.run_maintenance();
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    if !self.keep_house() {
+                    if !self.run_maintenance() {
                         let checkpointed = self.checkpointer.idle(&self.conn, self.busy);
-                        self.heed(checkpointed);
+                        self.halt_on_failed_write(checkpointed);
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -226,35 +226,35 @@ impl Thread {
         self.checkpointer.finish(&self.conn);
     }
 
-    /// One step of idle work; says whether there was any to do.
-    fn keep_house(&mut self) -> bool {
-        // Nor is anything done to a file that was replaced.
+    /// Plans maintenance or runs one step of it; returns whether a step is pending.
+    fn run_maintenance(&mut self) -> bool {
+        // A replaced file is left alone, too.
         if self.halted.is_some() || self.identity.check().is_err() {
-            self.housekeeping.put_off();
+            self.maintenance.reset();
             return false;
         }
-        let is_due = self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY);
-        let was_pending = self.housekeeping.patience().is_some();
+        let is_due = self.planned.is_none_or(|planned| planned.elapsed() >= PLAN_EVERY);
+        let was_pending = self.maintenance.delay().is_some();
         let done = if was_pending {
-            self.housekeeping.work(&self.conn, Timestamp::now())
+            self.maintenance.step(&self.conn, Timestamp::now())
         } else if is_due {
-            self.looked = Some(Instant::now());
-            self.housekeeping.look(&self.conn, Timestamp::now())
+            self.planned = Some(Instant::now());
+            self.maintenance.plan(&self.conn, Timestamp::now())
         } else {
             return false;
         };
         if let Err(error) = done {
-            tracing::debug!(%error, "idle work was put off");
-            self.housekeeping.put_off();
+            tracing::debug!(%error, "maintenance is postponed");
+            self.maintenance.reset();
             self.halt_on(&error);
             return false;
         }
         if was_pending {
-            // As if jobs waited: they may come at any time, and a checkpoint is what they would feel.
+            // Not calm: a job may arrive at any time, and a checkpoint would delay it.
             let checkpointed = self.checkpointer.after_commit(&self.conn, false);
-            self.heed(checkpointed);
+            self.halt_on_failed_write(checkpointed);
         }
-        self.housekeeping.patience().is_some()
+        self.maintenance.delay().is_some()
     }
 
     /// One commit. Returns the jobs that must wait for the next attempt.
@@ -265,7 +265,7 @@ impl Thread {
             }
             return Vec::new();
         }
-        // A commit into a file that nobody will open again would be lost.
+        // A commit into a file that no process opens again would be lost.
         if let Err(error) = self.identity.check() {
             self.fail(waiting, &error);
             return Vec::new();
@@ -288,8 +288,8 @@ impl Thread {
         waiting
     }
 
-    /// BEGIN failed: jobs that waited for the whole bound are refused, the others try again. Those
-    /// that queued up meanwhile waited as well.
+    /// BEGIN failed: the jobs that waited for the whole bound are refused, the others stay for the next
+    /// attempt, with those that arrived meanwhile.
     fn refuse(&mut self, mut waiting: Vec<Queued>, error: &Error) -> Vec<Queued> {
         if error.code() != Code::Busy {
             self.fail(waiting, error);
@@ -305,8 +305,8 @@ impl Thread {
         young
     }
 
-    /// Runs the waiting jobs and those that come while they run. The first needs no savepoint, which
-    /// is what a large job would suffer from; if it fails, the others begin anew.
+    /// Runs the waiting jobs and those that arrive meanwhile. The first runs without a savepoint, which
+    /// would slow a large job down; if it fails, the others run in a new transaction.
     fn run_jobs(&mut self, waiting: &mut Vec<Queued>, mut head: Cursor) -> Batch {
         let started = Instant::now();
         let mut batch = Batch::default();
@@ -341,13 +341,13 @@ impl Thread {
         batch
     }
 
-    /// A job that joins others: it is undone alone.
+    /// A job that joins others: if it fails, it alone is rolled back.
     fn run_in_savepoint(&mut self, job: &mut dyn Job, head: Cursor) -> Result<Done> {
         self.execute("SAVEPOINT job")?;
         let outcome = self.run_job(job, head);
         let undone = if outcome.is_err() { self.execute_in_tx("ROLLBACK TO job") } else { Ok(()) };
         if let Err(error) = undone.and_then(|()| self.execute_in_tx("RELEASE job")) {
-            // Half a job must not be committed with the others.
+            // A part of a job must not be committed with the others.
             if let Err(stuck) = self.execute_in_tx("ROLLBACK") {
                 self.halted = Some(stuck.chain());
             }
@@ -372,7 +372,7 @@ impl Thread {
 
     fn commit(&mut self, Batch { done, has_changes, wakes, .. }: Batch) {
         if done.is_empty() {
-            // Every job was refused: nothing is worth a write to the file.
+            // Every job failed: there is nothing to commit.
             let _ = self.execute("ROLLBACK");
             return;
         }
@@ -383,20 +383,19 @@ impl Thread {
             return;
         }
         if wakes {
-            self.local.ring();
+            self.local.notify();
         }
         for (job, outcome) in done {
             job.finish(Ok(outcome));
         }
         if wakes {
-            self.ringer.ring();
+            self.notifier.notify();
         }
-        // Bookkeeping, such as pruning, fills the log too; while it goes on nobody should feel the
-        // checkpoints more often than they must be.
-        let is_calm =
-            has_changes && self.queue.is_empty() && self.housekeeping.patience().is_none();
+        // Maintenance fills the WAL too; while it is pending, checkpoints run only when they must, so that
+        // they delay as few jobs as possible.
+        let is_calm = has_changes && self.queue.is_empty() && self.maintenance.delay().is_none();
         let checkpointed = self.checkpointer.after_commit(&self.conn, is_calm);
-        self.heed(checkpointed);
+        self.halt_on_failed_write(checkpointed);
     }
 
     fn execute(&self, sql: &'static str) -> Result<()> {
@@ -404,7 +403,7 @@ impl Thread {
         statement.execute([]).map(|_| ()).context(sql)
     }
 
-    /// The same, unless SQLite has ended the transaction already.
+    /// The same, unless SQLite ended the transaction already.
     fn execute_in_tx(&self, sql: &'static str) -> Result<()> {
         if self.conn.is_autocommit() { Ok(()) } else { self.execute(sql) }
     }
@@ -416,7 +415,7 @@ impl Thread {
         }
     }
 
-    /// Nothing of the batch was committed.
+    /// Reports that the batch was not committed.
     fn fail_all(&mut self, done: Vec<Ran>, error: &Error) {
         self.abandon(error);
         for (job, _) in done {
@@ -424,7 +423,7 @@ impl Thread {
         }
     }
 
-    /// Leaves the transaction, and halts after a failed write to the file.
+    /// Rolls the transaction back, and halts after a failed write to the file.
     fn abandon(&mut self, error: &Error) {
         if !self.conn.is_autocommit() {
             let _ = self.execute("ROLLBACK");
@@ -432,7 +431,7 @@ impl Thread {
         self.halt_on(error);
     }
 
-    fn heed(&mut self, checkpointed: Result<()>) {
+    fn halt_on_failed_write(&mut self, checkpointed: Result<()>) {
         if let Err(error) = checkpointed {
             self.halt_on(&error);
         }

@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::model::label::TEXT_MAX;
 
-/// Checks a branch name against an allowlist narrower than git's own rules, so that it can stand
-/// in a command line, a path or a terminal.
+/// Checks a branch name against an allowlist that is narrower than git's rules, so that the name is
+/// safe in a command line, a path or a terminal.
 ///
 /// # Errors
 /// [`Error::InvalidId`].
@@ -14,7 +14,7 @@ pub(crate) fn check_branch(text: &str) -> Result<()> {
     } else if !text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
         "it must begin with a letter, a digit or '_'"
     } else if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/+-#@".contains(&b)) {
-        "only letters, digits and . _ / + - # @ may stand in it"
+        "it may contain only letters, digits and . _ / + - # @"
     } else if text.contains("..") || text.contains("//") || text.contains("@{") || text == "HEAD" {
         "git gives it another meaning"
     } else if text.ends_with(['/', '.'])
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn branches_that_could_act_are_refused() {
+    fn unsafe_branch_names_are_refused() {
         for bad in [
             "", "-x", "a b", "$(id)", "a;b", "a..b", "a//b", "@{-1}", "HEAD", "x.lock", "a/.b",
             "a/", "a\nb", "a:b", "a~1", "a^", "a?",

@@ -23,7 +23,8 @@ impl fmt::Display for Seq {
     }
 }
 
-/// The incarnation of a log: a new one begins at init, at restore, and when the tail was lost.
+/// The incarnation of a log: a new one begins at init, at restore, and when the tail of the log is
+/// lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub i64);
 
@@ -33,13 +34,13 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// "Everything up to and including `seq` of this epoch was seen." Text form: `<epoch>-<seq>`,
-/// to be treated as opaque by those who store it.
+/// "Everything up to and including `seq` of this epoch was read." Text form: `<epoch>-<seq>`, which
+/// its users treat as opaque.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
     /// The epoch of the log.
     pub epoch: Epoch,
-    /// The last position seen.
+    /// The last position read.
     pub seq: Seq,
 }
 

@@ -2,8 +2,8 @@
 
 use crate::model::id::PrRef;
 
-/// Reads host and `owner/name` out of a git remote URL (https, ssh, scp-like); `None` when the URL
-/// is of another form, such as a local path.
+/// Host and `owner/name` of a git remote URL (https, ssh, scp-like); `None` for another form, such as
+/// a local path.
 #[must_use]
 pub fn parse_remote(url: &str) -> Option<(String, String)> {
     let is_known = |scheme: &str| {
@@ -17,16 +17,16 @@ pub fn parse_remote(url: &str) -> Option<(String, String)> {
     let host = host.rsplit('@').next()?.split(':').next()?;
     let path = path.trim_matches('/');
     let path = path.strip_suffix(".git").unwrap_or(path);
-    let place = PrRef::new(host, path, 1).ok()?;
-    // git reaches github.com by another name where port 22 is closed.
-    let host = match place.host.to_ascii_lowercase().as_str() {
+    let location = PrRef::new(host, path, 1).ok()?;
+    // github.com has a second host name for networks that block port 22.
+    let host = match location.host.to_ascii_lowercase().as_str() {
         "ssh.github.com" | "www.github.com" => "github.com".to_owned(),
         other => other.to_owned(),
     };
-    Some((host, place.repo))
+    Some((host, location.repo))
 }
 
-/// The URL of a git remote without the secrets in it: a token does not belong into the store.
+/// The URL of a git remote without its secrets: the store must not contain a token.
 #[must_use]
 pub fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
@@ -50,8 +50,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remotes_name_a_place_or_nothing() {
-        let place = Some(("github.com".to_owned(), "Octo/hello".to_owned()));
+    fn remote_urls_name_a_repository_or_nothing() {
+        let expected = Some(("github.com".to_owned(), "Octo/hello".to_owned()));
         for url in [
             "https://github.com/Octo/hello.git",
             "https://tok@GitHub.com/Octo/hello",
@@ -60,7 +60,7 @@ mod tests {
             "ssh://git@github.com:22/Octo/hello",
             "ssh://git@ssh.github.com:443/Octo/hello.git",
         ] {
-            assert_eq!(parse_remote(url), place, "{url}");
+            assert_eq!(parse_remote(url), expected, "{url}");
         }
         for url in [
             "",
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_do_not_stay_in_a_url() {
+    fn credentials_are_removed_from_a_url() {
         for (url, kept) in [
             ("https://user:token@github.com/o/r.git", "https://github.com/o/r.git"),
             ("https://token@github.com/o/r", "https://github.com/o/r"),

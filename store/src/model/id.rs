@@ -19,7 +19,7 @@ macro_rules! id {
                 &self.0
             }
 
-            /// Takes a value that came out of the database and was checked on its way in.
+            /// A value from the database, which was checked before it was stored.
             pub(crate) fn stored(text: String) -> Self {
                 $name(text)
             }
@@ -53,7 +53,7 @@ id!(
     check_session_id
 );
 id!(
-    /// The id of a tracked pull request: `host/owner/repo#number` as first seen; never changes.
+    /// The id of a tracked pull request: `host/owner/repo#number` as first observed; it never changes.
     PrId,
     check_pr_id
 );
@@ -72,23 +72,23 @@ impl SessionId {
     }
 }
 
-/// What is wrong with a word that is to stand in a command line, a path or a terminal.
-fn wrong_word(text: &str) -> Option<&'static str> {
+/// Why a text is not safe in a command line, a path or a terminal.
+fn reason_against(text: &str) -> Option<&'static str> {
     if text.len() > TEXT_MAX {
         Some("it is longer than 200 bytes")
     } else if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         Some("it must begin with a letter or digit")
     } else if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-        Some("only letters, digits, '.', '_' and '-' may stand in it")
+        Some("it may contain only letters, digits, '.', '_' and '-'")
     } else {
         None
     }
 }
 
 fn check_project_id(text: &str) -> Result<()> {
-    let reason = wrong_word(text).or_else(|| {
+    let reason = reason_against(text).or_else(|| {
         if text.contains("..") {
-            Some("'..' may not stand in it")
+            Some("it may not contain '..'")
         } else if text.ends_with(".lock") || text.ends_with('.') {
             Some("it would make a branch name that git refuses")
         } else {
@@ -99,16 +99,17 @@ fn check_project_id(text: &str) -> Result<()> {
 }
 
 fn check_consumer_name(text: &str) -> Result<()> {
-    wrong_word(text).map_or(Ok(()), |reason| Err(Error::invalid_id("consumer name", text, reason)))
+    reason_against(text)
+        .map_or(Ok(()), |reason| Err(Error::invalid_id("consumer name", text, reason)))
 }
 
 fn check_session_id(text: &str) -> Result<()> {
     let parts = text.rsplit_once('-');
-    let sound = parts.is_some_and(|(project, num)| {
+    let is_valid = parts.is_some_and(|(project, num)| {
         check_project_id(project).is_ok()
             && num.parse::<i64>().is_ok_and(|n| n > 0 && n.to_string() == num)
     });
-    if sound {
+    if is_valid {
         Ok(())
     } else {
         Err(Error::invalid_id("session id", text, "the form is <project>-<number>"))
@@ -131,8 +132,8 @@ pub(crate) fn check_delivery_id(text: &str) -> Result<()> {
     Err(Error::invalid_id("delivery id", text, "the form is 1 to 128 letters, digits and '-'"))
 }
 
-/// Where a pull request lives: host, `owner/repo` and number. The store finds host and repository
-/// without regard to letter case, as GitHub does.
+/// The location of a pull request: host, `owner/repo` and number. Like GitHub, the store ignores the
+/// letter case of host and repository.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PrRef {
     /// Host name, such as `github.com`.
@@ -144,10 +145,10 @@ pub struct PrRef {
 }
 
 impl PrRef {
-    /// Makes a reference out of checked parts.
+    /// A reference of these parts, which are checked.
     ///
     /// # Errors
-    /// [`Error::InvalidPrRef`] when host, owner, name or number are not of their form.
+    /// [`Error::InvalidPrRef`] when the host, the owner, the name or the number is invalid.
     pub fn new(host: &str, repo: &str, number: i64) -> Result<PrRef> {
         let word = |text: &str| {
             !text.is_empty()
@@ -167,13 +168,13 @@ impl PrRef {
         }
     }
 
-    /// `host/owner/repo#number` in lower case: the id of a pull request first seen here.
+    /// `host/owner/repo#number` in lower case: the id of a pull request that is first observed here.
     #[must_use]
     pub fn slug(&self) -> String {
         format!("{}/{}#{}", self.host, self.repo, self.number).to_ascii_lowercase()
     }
 
-    /// The address of its page.
+    /// The URL of its page.
     #[must_use]
     pub fn url(&self) -> String {
         format!("https://{}/{}/pull/{}", self.host, self.repo, self.number)

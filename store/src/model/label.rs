@@ -15,7 +15,7 @@ pub(crate) fn check_label(what: &'static str, text: &str) -> Result<()> {
     } else if text.len() > TEXT_MAX {
         "it is longer than 200 bytes"
     } else if text.chars().any(char::is_control) {
-        "control characters may not stand in it"
+        "it may not contain control characters"
     } else {
         return Ok(());
     };

@@ -1,7 +1,7 @@
-//! What an observer learned about one pull request: facts, with how complete each set of them is.
+//! Observations: facts about one pull request, and how complete each set of them is.
 //!
-//! An [`Observation`] is a patch. `None` means "not learned", never "empty": a field or facet that
-//! the provider did not answer leaves the stored fact alone.
+//! An [`Observation`] is a patch. `None` means "not observed", never "empty": a field or facet that the
+//! provider did not return leaves the stored fact unchanged.
 
 use crate::model::id::{PrRef, SessionId};
 use crate::model::text_enum::text_enum;
@@ -10,11 +10,11 @@ use crate::model::time::Timestamp;
 text_enum! {
     /// How the observed items of a facet relate to the stored set.
     Mode {
-        /// The facet was not observed: nothing is touched.
+        /// The facet was not observed: nothing changes.
         Preserve = "preserve",
-        /// The items are the complete set: what is stored and not among them is removed.
+        /// The items are the complete set: stored items that are not among them are removed.
         Replace = "replace",
-        /// The items are a window of the set: the others stay.
+        /// The items are a part of the set: the others stay.
         Merge = "merge",
     } else Preserve
 }
@@ -22,11 +22,11 @@ text_enum! {
 text_enum! {
     /// How complete the stored set of a facet is.
     Completeness {
-        /// Everything that the provider has.
+        /// All items of the provider.
         Complete = "complete",
-        /// A window; more exists.
+        /// A part; more items exist.
         Partial = "partial",
-        /// The last attempt to learn it failed; what is stored is older.
+        /// The last attempt to read it failed; the stored items are older.
         Failed = "failed",
         /// Never observed.
         Unknown = "unknown",
@@ -44,7 +44,7 @@ text_enum! {
         Merged = "merged",
         /// Closed without a merge.
         Closed = "closed",
-        /// A value that this program does not know.
+        /// An unknown value.
         Unknown = "unknown",
     } else Unknown
 }
@@ -58,15 +58,15 @@ text_enum! {
         Failing = "failing",
         /// None failed, and at least one has not ended.
         Pending = "pending",
-        /// No checks, or a value that this program does not know.
+        /// No checks, or an unknown value.
         Unknown = "unknown",
     } else Unknown
 }
 
 text_enum! {
-    /// The provider's verdict of the reviews.
+    /// The provider's decision on the reviews.
     ReviewDecision {
-        /// No review is required and none decides.
+        /// No review is required, and none decides.
         None = "none",
         /// Approved.
         Approved = "approved",
@@ -74,7 +74,7 @@ text_enum! {
         ChangesRequested = "changes_requested",
         /// A review is required and missing.
         ReviewRequired = "review_required",
-        /// Never observed, or a value that this program does not know.
+        /// Never observed, or an unknown value.
         Unknown = "unknown",
     } else Unknown
 }
@@ -86,7 +86,7 @@ text_enum! {
         Mergeable = "mergeable",
         /// With a conflict.
         Conflicting = "conflicting",
-        /// Not computed yet, or a value that this program does not know.
+        /// Not computed yet, or an unknown value.
         Unknown = "unknown",
     } else Unknown
 }
@@ -118,33 +118,33 @@ text_enum! {
         Suite = "suite",
         /// A run of a workflow as a whole.
         Workflow = "workflow",
-        /// A kind that this program does not know.
+        /// An unknown kind.
         Unknown = "unknown",
     } else Unknown
 }
 
 text_enum! {
-    /// Where a check stands.
+    /// The status of a check.
     CheckStatus {
-        /// Waiting to begin.
+        /// Waiting to start.
         Queued = "queued",
         /// Running.
         InProgress = "in_progress",
-        /// Ended well.
+        /// Completed successfully.
         Passed = "passed",
-        /// Ended badly.
+        /// Failed.
         Failed = "failed",
         /// Was cancelled.
         Cancelled = "cancelled",
         /// Was skipped.
         Skipped = "skipped",
-        /// A value that this program does not know.
+        /// An unknown value.
         Unknown = "unknown",
     } else Unknown
 }
 
 text_enum! {
-    /// What a review says.
+    /// The decision of a review.
     ReviewState {
         /// Approved.
         Approved = "approved",
@@ -156,24 +156,24 @@ text_enum! {
         Dismissed = "dismissed",
         /// Not submitted yet.
         Pending = "pending",
-        /// A value that this program does not know.
+        /// An unknown value.
         Unknown = "unknown",
     } else Unknown
 }
 
 text_enum! {
-    /// Where a comment stands.
+    /// Where a comment is.
     CommentKind {
         /// On a line of the change.
         Review = "review",
         /// In the conversation.
         Issue = "issue",
-        /// A kind that this program does not know.
+        /// An unknown kind.
         Unknown = "unknown",
     } else Unknown
 }
 
-/// The metadata of a pull request; `None` means not learned.
+/// The metadata of a pull request; `None` means not observed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each field is the provider's fact of the same name")]
 pub struct PrFacts {
@@ -220,9 +220,9 @@ pub struct Check {
     pub name: String,
     /// The provider's id; may be empty.
     pub external_id: String,
-    /// Where it stands.
+    /// Its status.
     pub status: CheckStatus,
-    /// The provider's own word for the conclusion.
+    /// The conclusion, in the provider's term.
     pub conclusion: String,
     /// Whether it must pass before a merge, when that is known.
     pub is_required: Option<bool>,
@@ -232,7 +232,7 @@ pub struct Check {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub completed_at: Option<Timestamp>,
-    /// The last lines of its log; kept beside the facts and never part of a change.
+    /// The last lines of its log; they are not captured and never part of a change.
     pub log_tail: Option<String>,
 }
 
@@ -241,17 +241,17 @@ pub struct Check {
 pub struct Thread {
     /// The provider's node id.
     pub id: String,
-    /// The file it stands on.
+    /// The file that it is on.
     pub path: String,
     /// The line now; `None` when outdated or on the whole file.
     pub line: Option<i64>,
-    /// The line when it was written.
+    /// The line at the time of writing.
     pub original_line: Option<i64>,
     /// `LEFT` or `RIGHT`, or empty.
     pub side: String,
     /// Whether it is resolved.
     pub is_resolved: bool,
-    /// Whether the lines changed since.
+    /// Whether the lines have changed since.
     pub is_outdated: bool,
     /// Whether it has comments and all are by bots.
     pub is_bot: bool,
@@ -270,11 +270,11 @@ pub struct Review {
     pub author: String,
     /// Whether the reviewer is a bot.
     pub is_bot: bool,
-    /// What it says.
+    /// Its decision.
     pub state: ReviewState,
     /// Its text.
     pub body: String,
-    /// The commit it is about.
+    /// The reviewed commit.
     pub commit_sha: String,
     /// Its page.
     pub url: String,
@@ -297,9 +297,9 @@ pub struct Comment {
     pub author: String,
     /// Whether the author is a bot.
     pub is_bot: bool,
-    /// The file it stands on; may be empty.
+    /// The file that it is on; may be empty.
     pub path: String,
-    /// The line it stands on.
+    /// The line that it is on.
     pub line: Option<i64>,
     /// Its text.
     pub body: String,
@@ -309,7 +309,7 @@ pub struct Comment {
     pub is_minimized: bool,
     /// When the provider says it was written.
     pub created_at: Option<Timestamp>,
-    /// When it was edited last.
+    /// When it was last edited.
     pub edited_at: Option<Timestamp>,
 }
 
@@ -318,12 +318,12 @@ pub struct Comment {
 pub struct Facet<T> {
     /// How the items relate to the stored set.
     pub mode: Mode,
-    /// How complete the set is. `None`: complete in mode replace; in mode merge, single items as a
-    /// delivery brings them, which say nothing of the set.
+    /// How complete the set is. `None`: complete in mode replace; in mode merge, single items from a
+    /// webhook delivery, which say nothing about the set.
     pub completeness: Option<Completeness>,
-    /// The items; several with one identity count as the last of them.
+    /// The items; of several with one identity the last counts.
     pub items: Vec<T>,
-    /// Items that are known to be gone (mode merge).
+    /// The ids of deleted items (mode merge).
     pub removed: Vec<String>,
 }
 
@@ -340,29 +340,29 @@ impl<T> Facet<T> {
         Facet { mode: Mode::Replace, items, ..Facet::default() }
     }
 
-    /// A window of the set.
+    /// A part of the set.
     #[must_use]
     pub fn merge(items: Vec<T>) -> Facet<T> {
         Facet { mode: Mode::Merge, items, ..Facet::default() }
     }
 }
 
-/// What was learned about one pull request in one look.
+/// The observed facts about one pull request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Observation {
-    /// Where it is now.
+    /// Its current location.
     pub pr: PrRef,
-    /// The provider's node id, empty when not known. It finds the row after a rename or transfer.
+    /// The provider's node id, empty when unknown. It identifies the row after a rename or transfer.
     pub node_id: String,
-    /// The session it belongs to; `None` lets the store attribute it.
+    /// The session that owns it; `None` lets the store attribute it.
     pub session: Option<SessionId>,
-    /// The branch of its own repository that its head is on, when only that is known of it. It finds
-    /// the session of a pull request that is not stored, and is no fact about one that is.
+    /// The head branch in its own repository, when nothing else about the head is known. It attributes a
+    /// pull request that is not stored yet, and changes no stored fact.
     pub branch: Option<String>,
-    /// When it was asked for; a fact older than the stored one is ignored.
+    /// When it was requested; a fact older than the stored one is ignored.
     pub as_of: Timestamp,
-    /// When the sets were asked for, where that was before the rest: a list of many pages is as old
-    /// as its first.
+    /// When the sets were requested, if that was before the rest: a list of several pages is as old as
+    /// its first page.
     pub sets_as_of: Option<Timestamp>,
     /// The provider's own time of the metadata (`updated_at`).
     pub provider_at: Option<Timestamp>,
@@ -379,7 +379,7 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// An observation that learned nothing yet.
+    /// An observation without facts.
     #[must_use]
     pub fn new(pr: PrRef, as_of: Timestamp) -> Observation {
         Observation {

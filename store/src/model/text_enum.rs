@@ -16,7 +16,7 @@ macro_rules! text_enum {
                 match self { $($name::$variant => $text,)* }
             }
 
-            /// The value of a name; a name that this program does not know gives the default.
+            /// The value of a name; the default for an unknown name.
             #[must_use]
             pub fn parse(text: &str) -> $name {
                 match text { $($text => $name::$variant,)* _ => $name::$other }

@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The wall clock, for use at an edge only; everything below takes the time as an argument.
+    /// The wall clock, for use at an edge only; all other code takes the time as an argument.
     #[must_use]
     pub fn now() -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(0).after(since)
     }
 
-    /// The time this long after it; at most the largest one.
+    /// The time this long after `self`; on overflow the largest one.
     #[must_use]
     pub fn after(self, span: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))

@@ -1,4 +1,4 @@
-//! Facts that follow from other facts: pure functions, no database.
+//! Facts derived from other facts: pure functions without a database.
 
 use crate::model::observation::{
     CheckStatus, Ci, Mergeability, Mergeable, PrState, ReviewDecision,
@@ -20,10 +20,10 @@ pub(crate) fn ci(statuses: &[CheckStatus]) -> Ci {
     result
 }
 
-/// What [`mergeability`] looks at.
+/// The input of [`mergeability`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MergeFacts<'a> {
-    /// The provider's word on conflicts.
+    /// The provider's statement on conflicts.
     pub(crate) mergeable: Mergeable,
     /// The provider's merge state in lower case, such as `clean` or `blocked`; may be empty.
     pub(crate) merge_state: &'a str,
@@ -35,7 +35,7 @@ pub(crate) struct MergeFacts<'a> {
     pub(crate) state: PrState,
 }
 
-/// Whether the pull request could be merged now. The first rule that holds decides.
+/// Whether the pull request could be merged now. The first matching rule decides.
 #[must_use]
 pub(crate) fn mergeability(facts: MergeFacts<'_>) -> Mergeability {
     use ReviewDecision::{Approved, ChangesRequested, None, ReviewRequired, Unknown};
