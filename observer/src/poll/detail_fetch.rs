@@ -39,25 +39,6 @@ pub(crate) struct ListFingerprints {
     pub(crate) threads: Option<Fingerprint>,
 }
 
-/// The checks of one commit.
-#[derive(Debug)]
-pub(crate) struct FetchedChecks {
-    /// What the poll saw of them.
-    pub(crate) fingerprint: Fingerprint,
-    /// The head that they are of.
-    pub(crate) head: Option<String>,
-    pub(crate) list: List<ContextNode>,
-}
-
-/// The reviews and the comments of the conversation.
-#[derive(Debug)]
-pub(crate) struct FetchedConversation {
-    /// What the poll saw of them.
-    pub(crate) fingerprint: Fingerprint,
-    pub(crate) reviews: List<Review>,
-    pub(crate) comments: List<Comment>,
-}
-
 /// The reading.
 #[derive(Debug)]
 pub(crate) struct DetailFetch {
@@ -65,12 +46,18 @@ pub(crate) struct DetailFetch {
     pub(crate) began_at: Timestamp,
     /// The provider's time of that poll.
     provider_at: Option<Timestamp>,
+    /// What that poll saw.
+    pub(crate) seen: ListFingerprints,
+    /// The head that it saw.
+    pub(crate) head: Option<String>,
     pub(crate) pages: VecDeque<PageRequest>,
     in_flight: usize,
     /// A later poll saw something else, so what was read may be outdated.
     pub(crate) is_superseded: bool,
-    pub(crate) checks: Option<FetchedChecks>,
-    pub(crate) conversation: Option<FetchedConversation>,
+    /// The checks of the head, when they are read.
+    pub(crate) checks: Option<List<ContextNode>>,
+    /// The reviews and the comments of the conversation, when they are read.
+    pub(crate) conversation: Option<(List<Review>, List<Comment>)>,
     /// The states of all threads.
     pub(crate) states: List<ThreadState>,
     pub(crate) threads: BTreeMap<String, FetchedThread>,
@@ -83,6 +70,7 @@ impl DetailFetch {
     /// in `changed`, and those review threads whose state is not the one in `known`.
     pub(crate) fn new(
         node: &PrNode,
+        seen: ListFingerprints,
         changed: ListFingerprints,
         states: List<ThreadState>,
         known: &BTreeMap<String, ThreadState>,
@@ -91,6 +79,8 @@ impl DetailFetch {
         let mut fetch = DetailFetch {
             began_at,
             provider_at: node.updated_at.map(Timestamp::from),
+            seen,
+            head: node.head_ref_oid.clone(),
             pages: VecDeque::new(),
             in_flight: 0,
             is_superseded: false,
@@ -100,18 +90,16 @@ impl DetailFetch {
             threads: BTreeMap::new(),
             has_requested_threads: false,
         };
-        if let Some(fingerprint) = changed.checks {
+        if changed.checks.is_some() {
             let total = node.contexts_total().unwrap_or(0);
-            let list = fetch.request_list(Part::Checks, &node.id, total);
-            let head = node.head_ref_oid.clone();
-            fetch.checks = Some(FetchedChecks { fingerprint, head, list });
+            fetch.checks = Some(fetch.request_list(Part::Checks, &node.id, total));
         }
-        if let Some(fingerprint) = changed.discussion {
+        if changed.discussion.is_some() {
             let reviews = node.reviews_total().unwrap_or(1);
             let reviews = fetch.request_list(Part::Reviews, &node.id, reviews);
             let comments = node.total_comments_count.unwrap_or(1);
             let comments = fetch.request_list(Part::Comments, &node.id, comments);
-            fetch.conversation = Some(FetchedConversation { fingerprint, reviews, comments });
+            fetch.conversation = Some((reviews, comments));
         }
         let info = node.review_threads.as_ref().map(|page| &page.page_info);
         let info = info.filter(|info| info.has_next_page);
@@ -212,9 +200,9 @@ impl DetailFetch {
     fn give_up(&mut self, ask: &PartPage) {
         let conversation = self.conversation.as_mut();
         let is_failed = match ask.part {
-            Part::Checks => self.checks.as_mut().map(|it| &mut it.list.is_failed),
-            Part::Reviews => conversation.map(|it| &mut it.reviews.is_failed),
-            Part::Comments => conversation.map(|it| &mut it.comments.is_failed),
+            Part::Checks => self.checks.as_mut().map(|list| &mut list.is_failed),
+            Part::Reviews => conversation.map(|(reviews, _)| &mut reviews.is_failed),
+            Part::Comments => conversation.map(|(_, comments)| &mut comments.is_failed),
             Part::Threads => Some(&mut self.states.is_failed),
             Part::Thread => match self.threads.get_mut(&ask.id) {
                 Some(thread) => Some(&mut thread.comments.is_failed),
@@ -233,11 +221,11 @@ impl DetailFetch {
         let conversation = self.conversation.as_mut();
         let next = match part {
             Part::Checks => self.read_checks(node, is_withheld, after),
-            Part::Reviews => node.reviews.zip(conversation).and_then(|(page, it)| {
-                it.reviews.add_page(page, is_withheld, after, ReviewNode::review)
+            Part::Reviews => node.reviews.zip(conversation).and_then(|(page, (reviews, _))| {
+                reviews.add_page(page, is_withheld, after, ReviewNode::review)
             }),
-            Part::Comments => node.comments.zip(conversation).and_then(|(page, it)| {
-                it.comments.add_page(page, is_withheld, after, |node| node.comment(None))
+            Part::Comments => node.comments.zip(conversation).and_then(|(page, (_, comments))| {
+                comments.add_page(page, is_withheld, after, |node| node.comment(None))
             }),
             Part::Threads => node
                 .review_threads
@@ -255,11 +243,9 @@ impl DetailFetch {
         is_withheld: bool,
         after: Option<&str>,
     ) -> Option<String> {
-        let fetched = self.checks.as_mut()?;
-        let head = node.head_ref_oid.clone();
+        let is_of_head = node.head_ref_oid == self.head;
         let checks = node.checks_of_head().filter(|checks| {
-            let commit = checks.commit.as_ref().map(|commit| &commit.value);
-            commit == fetched.head.as_ref() && head == fetched.head
+            is_of_head && checks.commit.as_ref().map(|it| &it.value) == self.head.as_ref()
         });
         let Some(checks) = checks else {
             // A commit was pushed since the poll, with other checks or without any. The next poll
@@ -267,7 +253,7 @@ impl DetailFetch {
             self.checks = None;
             return None;
         };
-        fetched.list.add_page(checks.contexts, is_withheld, after, Some)
+        self.checks.as_mut()?.add_page(checks.contexts, is_withheld, after, Some)
     }
 
     fn read_thread(
@@ -295,12 +281,11 @@ impl DetailFetch {
 
     /// Whether a list could not be read.
     pub(crate) fn is_failed(&self) -> bool {
+        let conversation = self.conversation.as_ref();
         self.states.is_failed
-            || self.checks.as_ref().is_some_and(|it| it.list.is_failed)
-            || self
-                .conversation
-                .as_ref()
-                .is_some_and(|it| it.reviews.is_failed || it.comments.is_failed)
+            || self.checks.as_ref().is_some_and(|list| list.is_failed)
+            || conversation
+                .is_some_and(|(reviews, comments)| reviews.is_failed || comments.is_failed)
     }
 }
 

@@ -24,10 +24,11 @@ use crate::poll::credentials::{CredentialLookup, Credentials};
 use crate::poll::host_record::{HostRecord, SavedState};
 use crate::poll::log_queue::{LogJob, LogQueue};
 use crate::poll::rate_limiter::{RESERVE_OF_APP, RESERVE_OF_USER, RateLimiter, Resource};
+use crate::poll::receipt::Receipt;
 use crate::poll::repo_listing::ListTarget;
 use crate::poll::report::Report;
 use crate::poll::request::{self, InFlight, Kind, Query, Step};
-use crate::poll::schedule::{AnswerContext, NEVER};
+use crate::poll::schedule::NEVER;
 use crate::poll::totals::Totals;
 use crate::poll::tracked_prs::poll_points;
 use crate::poll::tracker::Tracker;
@@ -181,10 +182,6 @@ impl Engine {
         if let Some(until) = self.limiter.wait_until(Resource::Graphql, cost, now) {
             return Some(Step::Wait(until));
         }
-        match level {
-            Level::Heartbeat => self.totals.heartbeat_polls += 1,
-            Level::Full => self.totals.full_polls += 1,
-        }
         self.has_requested_pages = false;
         Some(self.send_poll(level, due, listings, now))
     }
@@ -258,47 +255,42 @@ impl Engine {
 
     /// Records what came of the request in flight; returns what is to be stored.
     pub(crate) fn receive(&mut self, reply: &Reply, now: Timestamp) -> WriteBatch {
-        let mut batch = WriteBatch::default();
-        let Some(InFlight { as_of, kind }) = self.in_flight.take() else { return batch };
+        let Some(InFlight { as_of, kind }) = self.in_flight.take() else {
+            return WriteBatch::default();
+        };
         if let Reply::Failed(failure) = reply {
             tracing::debug!(host = self.host, ?failure, "a request failed");
         }
-        let (interval_ms, stretch) = (self.config.interval_ms(), self.stretch(now));
-        let context = AnswerContext { as_of, now, interval_ms, stretch };
+        let (interval_ms, totals, writes) = (self.config.interval_ms(), self.totals, Vec::new());
+        let mut receipt = Receipt { as_of, now, interval_ms, stretch: 1.0, totals, writes };
         match (kind, reply) {
-            (Kind::Log(log), reply) => self.record_log(log, reply, now, &mut batch),
+            (Kind::Log(log), reply) => self.record_log(log, reply, &mut receipt),
             (Kind::Query(query), Reply::Failed(failure)) => {
-                self.record_lost(query, classify::failure(failure), context, &mut batch);
+                self.record_lost(query, classify::failure(failure), &mut receipt);
             }
             (Kind::Query(query), Reply::Answer(answer)) => {
-                self.record_answer(query, answer, context, &mut batch);
+                self.record_answer(query, answer, &mut receipt);
             }
         }
-        batch.served = self.tracker.take_answered_requests();
-        batch.host = self.host_state(now);
-        batch
+        self.totals = receipt.totals;
+        let served = self.tracker.take_answered_requests();
+        WriteBatch { writes: receipt.writes, host: self.host_state(now), served }
     }
 
-    fn record_answer(
-        &mut self,
-        query: Query,
-        answer: &Answer,
-        mut context: AnswerContext,
-        batch: &mut WriteBatch,
-    ) {
-        let now = context.now;
+    fn record_answer(&mut self, query: Query, answer: &Answer, receipt: &mut Receipt) {
+        let now = receipt.now;
         let answered = GraphqlAnswer::read(&answer.body);
         let signal = classify::graphql(answer, answered.as_ref());
         let rate = answered.as_ref().and_then(|it| it.rate.as_ref());
         self.limiter.record_budget(Resource::Graphql, &answer.headers, rate, now);
-        self.totals.points += rate.map_or(1, |rate| rate.cost.clamp(0, COST_MAX).unsigned_abs());
+        receipt.totals.points += rate.map_or(1, |rate| rate.cost.clamp(0, COST_MAX).unsigned_abs());
         if answered.as_ref().is_some_and(|answered| self.adapt_dialect(answered)) {
-            return self.tracker.put_back(query, false, context, batch);
+            return self.tracker.put_back(query, false, receipt);
         }
         // With `Heavy` a part of the data may be there, and is read.
         let is_readable = matches!(signal, Signal::Fine | Signal::Heavy);
         let Some(answered) = answered.filter(|it| it.has_data && is_readable) else {
-            return self.record_lost(query, signal, context, batch);
+            return self.record_lost(query, signal, receipt);
         };
         self.credentials.record_acceptance(answered.viewer.clone(), now);
         if let Some(viewer) = &self.credentials.viewer {
@@ -310,23 +302,21 @@ impl Engine {
             self.sizes.of(&query).record_answer(latency, now);
         } else {
             self.sizes.of(&query).record_failure(now);
-            self.totals.failures += 1;
+            receipt.totals.failures += 1;
         }
         self.limiter.record_response(Resource::Graphql, signal, now);
+        receipt.stretch = self.stretch(now);
         match query {
             Query::Poll { level, prs, by_node, listings } => {
                 // What was found comes first: a session of which one pull request has ended is not
                 // complete while another one is open.
                 let person = self.credentials.person();
-                self.tracker.record_listings(&listings, &answered, person, context, batch);
-                context.stretch *= 0.9 + 0.2 * self.rng.f64();
-                let prs = prs.split_at(by_node);
-                let totals = &mut self.totals;
-                self.tracker.record_polls(level, prs, &answered, context, totals, batch);
+                self.tracker.record_listings(&listings, &answered, person, receipt);
+                // Jitter, so that the polls of many observers do not stay in step.
+                receipt.stretch *= 0.9 + 0.2 * self.rng.f64();
+                self.tracker.record_polls(level, prs.split_at(by_node), &answered, receipt);
             }
-            Query::Detail { pages } => {
-                self.tracker.record_details(pages, &answered, context, &mut self.totals, batch);
-            }
+            Query::Detail { pages } => self.tracker.record_details(pages, &answered, receipt),
         }
     }
 
@@ -348,7 +338,8 @@ impl Engine {
         true
     }
 
-    fn record_log(&mut self, log: LogJob, reply: &Reply, now: Timestamp, batch: &mut WriteBatch) {
+    fn record_log(&mut self, log: LogJob, reply: &Reply, receipt: &mut Receipt) {
+        let now = receipt.now;
         let (signal, body) = match reply {
             Reply::Failed(failure) => (classify::failure(failure), &[][..]),
             Reply::Answer(answer) => {
@@ -359,22 +350,16 @@ impl Engine {
         self.limiter.record_response(Resource::Rest, signal, now);
         match signal {
             Signal::Unauthorized => self.credentials.record_refusal(now),
-            Signal::Heavy | Signal::Down => self.totals.failures += 1,
+            Signal::Heavy | Signal::Down => receipt.totals.failures += 1,
             _ => {}
         }
-        batch.writes.extend(self.tracker.logs.record_answer(log, signal, body));
+        receipt.writes.extend(self.tracker.logs.record_answer(log, signal, body));
     }
 
     /// Nothing came of a query: it is repeated as soon as the limits allow.
-    fn record_lost(
-        &mut self,
-        query: Query,
-        signal: Signal,
-        context: AnswerContext,
-        batch: &mut WriteBatch,
-    ) {
-        let now = context.now;
-        self.totals.failures += 1;
+    fn record_lost(&mut self, query: Query, signal: Signal, receipt: &mut Receipt) {
+        let now = receipt.now;
+        receipt.totals.failures += 1;
         let signal = match signal {
             // When that is the whole answer, it is about the host and not about one thing.
             Signal::Forbidden | Signal::Missing | Signal::Fine => Signal::Down,
@@ -397,8 +382,8 @@ impl Engine {
         if signal == Signal::Unauthorized {
             self.credentials.record_refusal(now);
         }
-        let context = AnswerContext { as_of: now, ..context };
-        self.tracker.put_back(query, is_own, context, batch);
+        receipt.as_of = now;
+        self.tracker.put_back(query, is_own, receipt);
     }
 
     /// The logs that wait to be read.

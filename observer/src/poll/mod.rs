@@ -19,6 +19,7 @@ mod list;
 mod log_queue;
 mod poller;
 mod rate_limiter;
+mod receipt;
 mod refresh_requests;
 mod repo_listing;
 mod repo_listings;

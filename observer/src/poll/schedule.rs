@@ -3,6 +3,7 @@
 use ao_store::Timestamp;
 
 use crate::github::query::Level;
+use crate::poll::receipt::Receipt;
 use crate::poll::tier::{self, Tier};
 
 /// Never: far in the future, and no sum with it overflows.
@@ -14,18 +15,6 @@ const UNKNOWN_MERGEABLE_MS: [i64; 5] = [3_000, 6_000, 12_000, 24_000, 60_000];
 
 /// A pull request is polled alone after this many failed polls that included it.
 const ISOLATE_AFTER: u32 = 2;
-
-/// The times of an answer, and how the intervals after it are computed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AnswerContext {
-    /// When the request was sent.
-    pub(crate) as_of: Timestamp,
-    pub(crate) now: Timestamp,
-    /// The configured interval in milliseconds.
-    pub(crate) interval_ms: i64,
-    /// By how much intervals are multiplied so that the budget lasts.
-    pub(crate) stretch: f64,
-}
 
 /// When one pull request is polled next, and what came of its last polls.
 #[derive(Debug, Clone)]
@@ -107,8 +96,8 @@ impl PollSchedule {
 
     /// Plans the polls after one of this level. A full query that could not be read is repeated when
     /// a heartbeat would be due.
-    pub(crate) fn plan(&mut self, level: Level, is_read: bool, tier: Tier, context: AnswerContext) {
-        let AnswerContext { now, interval_ms, stretch, .. } = context;
+    pub(crate) fn plan(&mut self, level: Level, is_read: bool, tier: Tier, receipt: &Receipt) {
+        let Receipt { now, interval_ms, stretch, .. } = *receipt;
         let (heartbeat, full) = tier::intervals(tier, interval_ms);
         let after = |every: i64| Timestamp(now.0 + tier::stretched(every, stretch));
         match level {

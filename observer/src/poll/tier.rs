@@ -2,6 +2,7 @@
 
 use ao_store::Timestamp;
 use ao_store::observation::{Ci, PrState};
+use ao_store::row::scm::{PrPoll, Problem};
 
 /// How urgent a pull request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,41 +19,39 @@ pub(crate) enum Tier {
     Done,
 }
 
-/// The facts that decide the tier.
+/// What decides the tier, beside what is stored.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct TierFacts {
+pub(crate) struct PrStatus {
     pub(crate) state: PrState,
     pub(crate) ci: Ci,
     pub(crate) is_in_merge_queue: bool,
     pub(crate) is_session_live: bool,
-    pub(crate) is_unreadable: bool,
-    pub(crate) is_confirmed: bool,
-    pub(crate) pushed_at: Option<Timestamp>,
-    pub(crate) changed_at: Option<Timestamp>,
 }
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 
 /// The tier of a pull request. The first rule that matches decides.
-pub(crate) fn tier(facts: &TierFacts, now: Timestamp) -> Tier {
+pub(crate) fn tier(status: PrStatus, poll: &PrPoll, now: Timestamp) -> Tier {
+    let is_unreadable =
+        matches!(poll.problem, Problem::Unreachable | Problem::Forbidden | Problem::Invalid);
     let age = |at: Option<Timestamp>| at.map_or(i64::MAX, |at| now.0.saturating_sub(at.0));
-    let is_idle = age(facts.changed_at) >= 6 * HOUR;
-    if facts.is_unreadable {
+    let is_idle = age(poll.changed_at) >= 6 * HOUR;
+    if is_unreadable {
         Tier::Cold
-    } else if matches!(facts.state, PrState::Merged | PrState::Closed) {
-        if facts.is_confirmed { Tier::Done } else { Tier::Warm }
-    } else if facts.is_in_merge_queue
-        || facts.ci == Ci::Pending && !is_idle
-        || age(facts.pushed_at) < 10 * MINUTE
+    } else if matches!(status.state, PrState::Merged | PrState::Closed) {
+        if poll.confirmed_at.is_some() { Tier::Done } else { Tier::Warm }
+    } else if status.is_in_merge_queue
+        || status.ci == Ci::Pending && !is_idle
+        || age(poll.pushed_at) < 10 * MINUTE
     {
         Tier::Hot
-    } else if facts.changed_at.is_none() {
+    } else if poll.changed_at.is_none() {
         // It was never read.
         Tier::Warm
-    } else if age(facts.changed_at) >= 72 * HOUR {
+    } else if age(poll.changed_at) >= 72 * HOUR {
         Tier::Cold
-    } else if !facts.is_session_live || is_idle {
+    } else if !status.is_session_live || is_idle {
         Tier::Cool
     } else {
         Tier::Warm
@@ -91,17 +90,15 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_000 * HOUR);
 
-    fn open() -> TierFacts {
-        TierFacts {
-            state: PrState::Open,
-            ci: Ci::Passing,
-            is_in_merge_queue: false,
-            is_session_live: true,
-            is_unreadable: false,
-            is_confirmed: false,
-            pushed_at: Some(Timestamp(NOW.0 - HOUR)),
-            changed_at: Some(Timestamp(NOW.0 - HOUR)),
-        }
+    const OPEN: PrStatus = PrStatus {
+        state: PrState::Open,
+        ci: Ci::Passing,
+        is_in_merge_queue: false,
+        is_session_live: true,
+    };
+
+    fn stored() -> PrPoll {
+        PrPoll { pushed_at: ago(1), changed_at: ago(1), ..PrPoll::default() }
     }
 
     fn ago(hours: i64) -> Option<Timestamp> {
@@ -117,21 +114,26 @@ mod tests {
 
     #[test]
     fn urgency_follows_activity() {
-        for (facts, expected) in [
-            (open(), Tier::Warm),
-            (TierFacts { ci: Ci::Pending, ..open() }, Tier::Hot),
-            (TierFacts { pushed_at: Some(Timestamp(NOW.0 - MINUTE)), ..open() }, Tier::Hot),
-            (TierFacts { is_in_merge_queue: true, ..open() }, Tier::Hot),
-            (TierFacts { is_session_live: false, ..open() }, Tier::Cool),
-            (TierFacts { changed_at: ago(7), ..open() }, Tier::Cool),
+        let pending = PrStatus { ci: Ci::Pending, ..OPEN };
+        let queued = PrStatus { is_in_merge_queue: true, ..OPEN };
+        let merged = PrStatus { state: PrState::Merged, ..OPEN };
+        let changed = |hours| PrPoll { changed_at: ago(hours), ..stored() };
+        let pushed = PrPoll { pushed_at: Some(Timestamp(NOW.0 - MINUTE)), ..stored() };
+        for (status, poll, expected) in [
+            (OPEN, stored(), Tier::Warm),
+            (pending, stored(), Tier::Hot),
+            (OPEN, pushed, Tier::Hot),
+            (queued, stored(), Tier::Hot),
+            (PrStatus { is_session_live: false, ..OPEN }, stored(), Tier::Cool),
+            (OPEN, changed(7), Tier::Cool),
             // A check that hangs for hours is no activity.
-            (TierFacts { changed_at: ago(7), ci: Ci::Pending, ..open() }, Tier::Cool),
-            (TierFacts { changed_at: ago(73), ..open() }, Tier::Cold),
-            (TierFacts { is_unreadable: true, is_in_merge_queue: true, ..open() }, Tier::Cold),
-            (TierFacts { state: PrState::Merged, ..open() }, Tier::Warm),
-            (TierFacts { state: PrState::Merged, is_confirmed: true, ..open() }, Tier::Done),
+            (pending, changed(7), Tier::Cool),
+            (OPEN, changed(73), Tier::Cold),
+            (queued, PrPoll { problem: Problem::Forbidden, ..stored() }, Tier::Cold),
+            (merged, stored(), Tier::Warm),
+            (merged, PrPoll { confirmed_at: ago(0), ..stored() }, Tier::Done),
         ] {
-            assert_eq!(tier(&facts, NOW), expected, "{facts:?}");
+            assert_eq!(tier(status, &poll, NOW), expected, "{status:?} {poll:?}");
         }
     }
 }

@@ -7,18 +7,12 @@ pub struct Totals {
     pub requests: u64,
     /// Of these, REST requests.
     pub rest_requests: u64,
-    /// Of these, heartbeat queries.
-    pub heartbeat_polls: u64,
-    /// Of these, full queries.
-    pub full_polls: u64,
     /// Of these, detail queries.
     pub detail_requests: u64,
     /// The GraphQL points that they cost, as the host reports them.
     pub points: u64,
     /// Polls of one pull request that found nothing new.
     pub unchanged: u64,
-    /// Polls of one pull request that found something new.
-    pub changed: u64,
     /// Answers about a pull request that were older than what was known.
     pub stale: u64,
     /// Requests that failed, whole or for one item.

@@ -16,16 +16,14 @@ use ao_store::{PrId, PrRef, Timestamp};
 
 use crate::github::answer::Found;
 use crate::github::fingerprint::Fingerprint;
-use crate::github::node::{PrNode, ThreadState, newest_checks};
+use crate::github::node::{ContextNode, PrNode, ThreadState, newest_checks};
 use crate::github::query::Level;
-use crate::poll::detail_fetch::{
-    DetailFetch, FetchedChecks, FetchedConversation, ListFingerprints, thread_states,
-};
+use crate::poll::detail_fetch::{DetailFetch, ListFingerprints, thread_states};
 use crate::poll::discussion::Discussion;
-use crate::poll::list::facet;
-use crate::poll::schedule::{AnswerContext, NEVER, PollSchedule};
-use crate::poll::tier::{self, Tier, TierFacts};
-use crate::poll::totals::Totals;
+use crate::poll::list::{List, facet};
+use crate::poll::receipt::Receipt;
+use crate::poll::schedule::{NEVER, PollSchedule};
+use crate::poll::tier::{self, PrStatus, Tier};
 use crate::poll::write_batch::PrWrite;
 
 /// How often all lists of an open pull request are read again, whatever the fingerprints are. It
@@ -43,10 +41,7 @@ pub(crate) struct TrackedPr {
     pub(crate) id: PrId,
     pub(crate) node_id: String,
     pub(crate) location: PrRef,
-    is_session_live: bool,
-    state: PrState,
-    ci: Ci,
-    is_in_merge_queue: bool,
+    status: PrStatus,
     head_sha: String,
     /// The provider's time of the newest metadata that was read.
     provider_at: Option<Timestamp>,
@@ -54,8 +49,6 @@ pub(crate) struct TrackedPr {
     heartbeat: Option<Fingerprint>,
     /// What the last full query read of the rest of the metadata.
     metadata: Option<Fingerprint>,
-    /// What the last full query saw of the lists. Those in `poll` are of the lists that are stored.
-    lists: ListFingerprints,
     /// What the store keeps of all this.
     pub(crate) poll: PrPoll,
     /// The states of the threads whose content is stored.
@@ -73,15 +66,16 @@ impl TrackedPr {
             id: pr.id.clone(),
             node_id: pr.node_id.clone(),
             location: PrRef { host: pr.host.clone(), repo: pr.repo.clone(), number: pr.number },
-            is_session_live: *is_session_live,
-            state: pr.state,
-            ci: pr.ci,
-            is_in_merge_queue: pr.is_in_merge_queue,
+            status: PrStatus {
+                state: pr.state,
+                ci: pr.ci,
+                is_in_merge_queue: pr.is_in_merge_queue,
+                is_session_live: *is_session_live,
+            },
             head_sha: pr.head_sha.clone(),
             provider_at: *provider_at,
             heartbeat: None,
             metadata: None,
-            lists: ListFingerprints::default(),
             poll,
             known_threads: BTreeMap::new(),
             waiting: Vec::new(),
@@ -96,7 +90,7 @@ impl TrackedPr {
 
     /// Takes over what other writers stored about it.
     pub(crate) fn adopt(&mut self, pr: &Pr, is_session_live: bool) {
-        self.is_session_live = is_session_live;
+        self.status.is_session_live = is_session_live;
         if !pr.node_id.is_empty() {
             self.node_id.clone_from(&pr.node_id);
         }
@@ -108,7 +102,7 @@ impl TrackedPr {
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
-        matches!(self.state, PrState::Merged | PrState::Closed)
+        matches!(self.status.state, PrState::Merged | PrState::Closed)
     }
 
     /// Whether it is merged or closed and was read to its end since.
@@ -117,21 +111,7 @@ impl TrackedPr {
     }
 
     pub(crate) fn tier(&self, now: Timestamp) -> Tier {
-        let is_unreadable = matches!(
-            self.poll.problem,
-            Problem::Unreachable | Problem::Forbidden | Problem::Invalid
-        );
-        let facts = TierFacts {
-            state: self.state,
-            ci: self.ci,
-            is_in_merge_queue: self.is_in_merge_queue,
-            is_session_live: self.is_session_live,
-            is_unreadable,
-            is_confirmed: self.poll.confirmed_at.is_some(),
-            pushed_at: self.poll.pushed_at,
-            changed_at: self.poll.changed_at,
-        };
-        tier::tier(&facts, now)
+        tier::tier(self.status, &self.poll, now)
     }
 
     /// Whether its last poll is not older than two of its intervals.
@@ -144,7 +124,7 @@ impl TrackedPr {
     /// When a pull request that is merged or closed is polled again, because it may be reopened: an
     /// hour and a day after it was confirmed, while its session lives.
     fn recheck_at(&self, now: Timestamp) -> Timestamp {
-        let Some(confirmed) = self.poll.confirmed_at.filter(|_| self.is_session_live) else {
+        let Some(confirmed) = self.poll.confirmed_at.filter(|_| self.status.is_session_live) else {
             return NEVER;
         };
         let steps = [3_600_000, 24 * 3_600_000].map(|step| Timestamp(confirmed.0 + step));
@@ -158,10 +138,9 @@ impl TrackedPr {
         level: Level,
         found: Found<PrNode>,
         is_listed: bool,
-        context: AnswerContext,
-        totals: &mut Totals,
+        receipt: &mut Receipt,
     ) -> Option<PrWrite> {
-        let AnswerContext { as_of, now, .. } = context;
+        let Receipt { as_of, now, ref mut totals, .. } = *receipt;
         let before = self.poll.clone();
         let (mut observation, mut is_read) = (None, true);
         self.schedule.record_answer(level, as_of);
@@ -173,7 +152,6 @@ impl TrackedPr {
             }
             Found::Node(node) => {
                 observation = self.record_node(&node, level, as_of, now);
-                totals.changed += u64::from(observation.is_some());
                 totals.unchanged += u64::from(observation.is_none());
             }
             Found::Missing => self.record_missing(now),
@@ -192,7 +170,7 @@ impl TrackedPr {
         if self.is_done() {
             self.schedule.set_both(self.recheck_at(now));
         } else {
-            self.schedule.plan(level, is_read, self.tier(now), context);
+            self.schedule.plan(level, is_read, self.tier(now), receipt);
         }
         let (pr, poll) = (self.id.clone(), self.poll.clone());
         let is_news = observation.is_some() || poll != before;
@@ -216,11 +194,11 @@ impl TrackedPr {
         if head != self.head_sha {
             // Results of the previous head are not results of this one.
             self.waiting.clear();
-            self.ci = Ci::Unknown;
+            self.status.ci = Ci::Unknown;
         }
         self.head_sha = head;
-        self.state = node.pr_state();
-        self.is_in_merge_queue = node.is_in_merge_queue.unwrap_or(false);
+        self.status.state = node.pr_state();
+        self.status.is_in_merge_queue = node.is_in_merge_queue.unwrap_or(false);
         if !self.is_terminal() {
             self.poll.confirmed_at = None;
         }
@@ -230,7 +208,7 @@ impl TrackedPr {
             is_news |= self.record_full_poll(node, as_of, now);
         }
         let facts = node.facts(level, !self.waiting.is_empty());
-        self.ci = facts.ci.unwrap_or(self.ci);
+        self.status.ci = facts.ci.unwrap_or(self.status.ci);
         // A repository that was renamed answers under its new name.
         let repo = &node.repository.name_with_owner;
         if let Ok(location) = PrRef::new(&self.location.host, repo, node.number) {
@@ -288,22 +266,18 @@ impl TrackedPr {
         let waiting = node.waiting_suites();
         self.waiting = waiting.map(|suite| suite.waiting_check(&self.head_sha)).collect();
         let states = thread_states(node);
-        let lists = ListFingerprints {
+        let seen = ListFingerprints {
             checks: Some(node.checks_fingerprint()),
             discussion: Some(node.discussion_fingerprint()),
             threads: states.is_complete.then(|| threads_fingerprint(&states.items)),
         };
-        let is_moved = std::mem::replace(&mut self.lists, lists) != lists;
-        match &mut self.fetch {
-            // It goes on to its end, and what it read is checked against the next poll.
-            Some(fetch) => fetch.is_superseded |= is_moved,
-            None => {
-                let changed = self.changed_lists(node);
-                if changed != ListFingerprints::default() || !states.is_complete {
-                    let fetch = DetailFetch::new(node, changed, states, &self.known_threads, as_of);
-                    self.fetch = Some(fetch);
-                }
-            }
+        let changed = self.changed_lists(node, seen);
+        if let Some(fetch) = &mut self.fetch {
+            // It goes on to its end, and the next poll tells whether what it read is outdated.
+            fetch.is_superseded |= fetch.seen != seen;
+        } else if changed != ListFingerprints::default() || !states.is_complete {
+            let known = &self.known_threads;
+            self.fetch = Some(DetailFetch::new(node, seen, changed, states, known, as_of));
         }
         if self.is_terminal() && self.fetch.is_none() {
             self.poll.confirmed_at.get_or_insert(now);
@@ -313,16 +287,16 @@ impl TrackedPr {
     }
 
     /// The fingerprints of those lists that are not stored as they were seen.
-    fn changed_lists(&self, node: &PrNode) -> ListFingerprints {
+    fn changed_lists(&self, node: &PrNode, seen: ListFingerprints) -> ListFingerprints {
         let unless_stored = |seen: Option<Fingerprint>, stored: &Option<Vec<u8>>| {
             seen.filter(|seen| stored.as_ref() != Some(&seen.to_bytes()))
         };
         // Where GitHub does not tell how many checks there are, there is no list to read.
-        let checks = self.lists.checks.filter(|_| node.contexts_total().is_some());
+        let checks = seen.checks.filter(|_| node.contexts_total().is_some());
         ListFingerprints {
             checks: unless_stored(checks, &self.poll.checks_fingerprint),
-            discussion: unless_stored(self.lists.discussion, &self.poll.discussion_fingerprint),
-            threads: unless_stored(self.lists.threads, &self.poll.threads_fingerprint),
+            discussion: unless_stored(seen.discussion, &self.poll.discussion_fingerprint),
+            threads: unless_stored(seen.threads, &self.poll.threads_fingerprint),
         }
     }
 
@@ -330,13 +304,22 @@ impl TrackedPr {
     /// failed checks by the id of the check.
     pub(crate) fn finish_fetch(
         &mut self,
-        AnswerContext { as_of, now, .. }: AnswerContext,
+        &Receipt { as_of, now, .. }: &Receipt,
     ) -> Option<(PrWrite, BTreeMap<String, i64>)> {
         let known = &self.known_threads;
         let fetch = self.fetch.take_if(|fetch| fetch.is_done(known))?;
         let is_failed = fetch.is_failed();
-        let DetailFetch { began_at, is_superseded, checks, conversation, states, threads, .. } =
-            fetch;
+        let DetailFetch {
+            began_at,
+            seen,
+            head,
+            is_superseded,
+            checks,
+            conversation,
+            states,
+            threads,
+            ..
+        } = fetch;
         let mut observation = Observation {
             node_id: self.node_id.clone(),
             // What a webhook delivery reported since the poll is newer than what the poll listed.
@@ -344,8 +327,8 @@ impl TrackedPr {
             ..Observation::new(self.location.clone(), as_of)
         };
         // Checks of a head that was replaced by a push while they were read are outdated.
-        let checks = checks.filter(|checks| checks.head.as_ref() == Some(&self.head_sha));
-        let jobs = checks.map(|checks| self.finish_checks(checks, &mut observation));
+        let checks = checks.filter(|_| head.as_ref() == Some(&self.head_sha));
+        let jobs = checks.map(|list| self.finish_checks(list, seen.checks, &mut observation));
         let mut discussion = Discussion { states, threads, comments: None };
         let are_threads_read = discussion.are_threads_read();
         if are_threads_read {
@@ -353,9 +336,9 @@ impl TrackedPr {
             self.poll.threads_fingerprint = Some(threads_fingerprint(states).to_bytes());
             self.known_threads = states.iter().map(|it| (it.id.clone(), it.clone())).collect();
         }
-        if let Some(FetchedConversation { fingerprint, reviews, comments }) = conversation {
+        if let Some((reviews, comments)) = conversation {
             if reviews.is_read() && comments.is_read() && are_threads_read {
-                self.poll.discussion_fingerprint = Some(fingerprint.to_bytes());
+                self.poll.discussion_fingerprint = seen.discussion.map(Fingerprint::to_bytes);
             }
             observation.reviews = reviews.into_facet();
             discussion.comments = Some(comments);
@@ -374,11 +357,12 @@ impl TrackedPr {
     /// Adds the checks of the head to `observation`; returns the jobs of those that failed.
     fn finish_checks(
         &mut self,
-        FetchedChecks { fingerprint, list, .. }: FetchedChecks,
+        list: List<ContextNode>,
+        seen: Option<Fingerprint>,
         observation: &mut Observation,
     ) -> BTreeMap<String, i64> {
         if list.is_read() {
-            self.poll.checks_fingerprint = Some(fingerprint.to_bytes());
+            self.poll.checks_fingerprint = seen.map(Fingerprint::to_bytes);
         }
         let completeness = list.completeness();
         let (mut items, mut jobs) = newest_checks(list.items, &self.head_sha);
@@ -389,8 +373,8 @@ impl TrackedPr {
         items.extend(self.waiting.iter().cloned());
         observation.checks = facet(items, completeness);
         // The store would compute the roll-up from the checks, but that of the host counts.
-        if self.ci != Ci::Unknown {
-            observation.facts = PrFacts { ci: Some(self.ci), ..PrFacts::default() };
+        if self.status.ci != Ci::Unknown {
+            observation.facts = PrFacts { ci: Some(self.status.ci), ..PrFacts::default() };
         }
         jobs
     }
@@ -432,7 +416,6 @@ impl TrackedPr {
     pub(crate) fn forget(&mut self, due: Timestamp) {
         self.heartbeat = None;
         self.metadata = None;
-        self.lists = ListFingerprints::default();
         self.fetch = None;
         self.provider_at = None;
         self.forget_lists();

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use ao_store::row::scm::{PrPoll, Problem, SubjectPr};
-use ao_store::{PrId, Timestamp};
+use ao_store::{PrId, PrRef, Timestamp};
 
 use crate::github::query::Level;
 use crate::poll::batch_size::BatchSizes;
@@ -24,10 +24,7 @@ pub(crate) const DEBOUNCE_MS: i64 = 2_500;
 
 /// The tracked pull requests of one host.
 #[derive(Debug, Default)]
-pub(crate) struct TrackedPrs {
-    by_id: BTreeMap<PrId, TrackedPr>,
-    by_node: BTreeMap<String, PrId>,
-}
+pub(crate) struct TrackedPrs(BTreeMap<PrId, TrackedPr>);
 
 impl TrackedPrs {
     /// Takes over which pull requests are tracked. What is known of one that stays is kept; for the
@@ -38,7 +35,7 @@ impl TrackedPrs {
         first_due: impl Fn(usize) -> Timestamp,
         now: Timestamp,
     ) {
-        let mut known = std::mem::take(&mut self.by_id);
+        let mut known = std::mem::take(&mut self.0);
         for (index, (subject, poll)) in subjects.iter().enumerate() {
             let id = &subject.pr.id;
             let tracked = match known.remove(id) {
@@ -48,26 +45,24 @@ impl TrackedPrs {
                 }
                 None => TrackedPr::new(subject, poll.clone(), first_due(index), now),
             };
-            self.by_id.insert(id.clone(), tracked);
+            self.0.insert(id.clone(), tracked);
         }
-        let of_node = |pr: &TrackedPr| (pr.node_id.clone(), pr.id.clone());
-        self.by_node = self.iter().filter(|pr| !pr.node_id.is_empty()).map(of_node).collect();
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &TrackedPr> {
-        self.by_id.values()
+        self.0.values()
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut TrackedPr> {
-        self.by_id.values_mut()
+        self.0.values_mut()
     }
 
     pub(crate) fn get(&self, id: &PrId) -> Option<&TrackedPr> {
-        self.by_id.get(id)
+        self.0.get(id)
     }
 
     pub(crate) fn get_mut(&mut self, id: &PrId) -> Option<&mut TrackedPr> {
-        self.by_id.get_mut(id)
+        self.0.get_mut(id)
     }
 
     pub(crate) fn at(&self, repo: &str, number: i64) -> Option<&TrackedPr> {
@@ -78,24 +73,9 @@ impl TrackedPrs {
         self.iter_mut().find(|pr| pr.is_at(repo, number))
     }
 
-    /// The pull request with this node id, else the one at this location.
-    pub(crate) fn listed_mut(
-        &mut self,
-        node_id: &str,
-        repo: &str,
-        number: i64,
-    ) -> Option<&mut TrackedPr> {
-        match self.by_node.get(node_id) {
-            Some(id) => self.by_id.get_mut(id),
-            None => self.at_mut(repo, number),
-        }
-    }
-
-    /// A poll may have reported a node id for the first time.
-    pub(crate) fn index_node(&mut self, id: &PrId) {
-        if let Some(pr) = self.by_id.get(id).filter(|pr| !pr.node_id.is_empty()) {
-            self.by_node.insert(pr.node_id.clone(), id.clone());
-        }
+    /// The pull request that has this node id or is at this location.
+    pub(crate) fn listed_mut(&mut self, node_id: &str, at: &PrRef) -> Option<&mut TrackedPr> {
+        self.iter_mut().find(|pr| pr.node_id == node_id || pr.is_at(&at.repo, at.number))
     }
 
     /// The open pull requests, and those that ended and were not read to their end since.

@@ -14,13 +14,13 @@ use crate::github::query::{Level, Listing};
 use crate::poll::attribution::{self, Head};
 use crate::poll::detail_fetch::PageRequest;
 use crate::poll::log_queue::LogQueue;
+use crate::poll::receipt::Receipt;
 use crate::poll::refresh_requests::RefreshRequests;
 use crate::poll::repo_listing::{ListTarget, RepoListing};
 use crate::poll::repo_listings::RepoListings;
 use crate::poll::request::Query;
-use crate::poll::schedule::{AnswerContext, retry_at};
+use crate::poll::schedule::retry_at;
 use crate::poll::tier;
-use crate::poll::totals::Totals;
 use crate::poll::tracked_pr::TrackedPr;
 use crate::poll::tracked_prs::{DEBOUNCE_MS, TrackedPrs};
 use crate::poll::write_batch::{Write, WriteBatch};
@@ -158,9 +158,7 @@ impl Tracker {
         level: Level,
         (by_node, by_location): (&[PrId], &[PrId]),
         answered: &GraphqlAnswer<'_>,
-        context: AnswerContext,
-        totals: &mut Totals,
-        batch: &mut WriteBatch,
+        receipt: &mut Receipt,
     ) {
         let nodes = answered.nodes::<PrNode>(by_node.len()).into_iter().enumerate();
         let by_node = by_node.iter().zip(nodes).map(|(id, (index, found))| {
@@ -185,11 +183,10 @@ impl Tracker {
             }
             let Some(pr) = self.prs.get_mut(id) else { continue };
             let is_listed = self.listings.target(&pr.location.repo).is_some();
-            let write = pr.record_poll(level, found, is_listed, context, totals);
-            batch.writes.extend(write.map(|write| Write::Pr(Box::new(write))));
-            self.prs.index_node(id);
+            let write = pr.record_poll(level, found, is_listed, receipt);
+            receipt.writes.extend(write.map(|write| Write::Pr(Box::new(write))));
             // A fetch that has nothing to read, such as one of no checks, is finished already.
-            self.finish_fetch(id, context, batch);
+            self.finish_fetch(id, receipt);
         }
     }
 
@@ -199,10 +196,9 @@ impl Tracker {
         listings: &[(String, Listing)],
         answered: &GraphqlAnswer<'_>,
         person: Option<&str>,
-        context: AnswerContext,
-        batch: &mut WriteBatch,
+        receipt: &mut Receipt,
     ) {
-        let AnswerContext { as_of, now, interval_ms, stretch } = context;
+        let Receipt { as_of, now, interval_ms, stretch, .. } = *receipt;
         let due = Timestamp(now.0 + tier::stretched(interval_ms, stretch));
         for (index, (key, _)) in listings.iter().enumerate() {
             let Some(listing) = self.listings.get_mut(key) else { continue };
@@ -213,13 +209,13 @@ impl Tracker {
             if !listing.name().eq_ignore_ascii_case(&name) {
                 // The old name leads to the repository until somebody else takes it.
                 let (old, new) = (state.repo.clone(), state.name.clone());
-                batch.writes.push(Write::Renamed { old, new });
+                receipt.writes.push(Write::Renamed { old, new });
             }
             for pr in prs {
-                batch.writes.extend(self.record_listed(key, &state.name, &pr, person, now));
+                receipt.writes.extend(self.record_listed(key, &state.name, &pr, person, now));
             }
             if state != before {
-                batch.writes.push(Write::Repo(state));
+                receipt.writes.push(Write::Repo(state));
             }
         }
     }
@@ -234,7 +230,7 @@ impl Tracker {
         now: Timestamp,
     ) -> Option<Write> {
         let location = PrRef::new(&self.host, repo, pr.number).ok()?;
-        if let Some(tracked) = self.prs.listed_mut(&pr.id, repo, pr.number) {
+        if let Some(tracked) = self.prs.listed_mut(&pr.id, &location) {
             if tracked.is_terminal() {
                 // It was reopened.
                 tracked.schedule.full_due = now;
@@ -273,9 +269,7 @@ impl Tracker {
         &mut self,
         pages: Vec<(PrId, PageRequest)>,
         answered: &GraphqlAnswer<'_>,
-        context: AnswerContext,
-        totals: &mut Totals,
-        batch: &mut WriteBatch,
+        receipt: &mut Receipt,
     ) {
         for (index, (id, page)) in pages.into_iter().enumerate() {
             let Some(fetch) = self.prs.get_mut(&id).and_then(|pr| pr.fetch.as_mut()) else {
@@ -284,28 +278,22 @@ impl Tracker {
             let alias = format!("d{index}");
             let found = answered.alias::<PartNode>(&alias);
             let is_stale = fetch.record_page(page, found, answered.is_withheld(&alias));
-            totals.stale += u64::from(is_stale);
-            self.finish_fetch(&id, context, batch);
+            receipt.totals.stale += u64::from(is_stale);
+            self.finish_fetch(&id, receipt);
         }
     }
 
-    fn finish_fetch(&mut self, id: &PrId, context: AnswerContext, batch: &mut WriteBatch) {
+    fn finish_fetch(&mut self, id: &PrId, receipt: &mut Receipt) {
         let Some(pr) = self.prs.get_mut(id) else { return };
-        let Some((write, jobs)) = pr.finish_fetch(context) else { return };
+        let Some((write, jobs)) = pr.finish_fetch(receipt) else { return };
         self.logs.add(id, &pr.location.repo, jobs);
-        batch.writes.push(Write::Pr(Box::new(write)));
+        receipt.writes.push(Write::Pr(Box::new(write)));
     }
 
     /// Nothing came of a query, so what it asked for is due again. `is_own` is whether the reason
     /// was what it asked for, and not the host.
-    pub(crate) fn put_back(
-        &mut self,
-        query: Query,
-        is_own: bool,
-        context: AnswerContext,
-        batch: &mut WriteBatch,
-    ) {
-        let now = context.now;
+    pub(crate) fn put_back(&mut self, query: Query, is_own: bool, receipt: &mut Receipt) {
+        let now = receipt.now;
         match query {
             Query::Poll { level, prs, listings, .. } => {
                 for id in prs {
@@ -324,7 +312,7 @@ impl Tracker {
                     if let Some(fetch) = self.prs.get_mut(&id).and_then(|pr| pr.fetch.as_mut()) {
                         fetch.record_lost(page, is_own);
                     }
-                    self.finish_fetch(&id, context, batch);
+                    self.finish_fetch(&id, receipt);
                 }
             }
         }
