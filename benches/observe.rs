@@ -112,8 +112,8 @@ fn fleet(run: &Run, prs: usize) {
 /// The idle cycle. In every fourth cycle full queries replace heartbeat queries; they count.
 fn idle(run: &Run, prs: usize, least: f64, ours: &Figures) {
     let name = |what: &str| format!("idle cycle, P={prs}, {what}");
-    let slim = ours.slim / ours.cycles;
-    run.limit(&name("heartbeat queries to the minimum"), "x", at_most(1.0), slim / least);
+    let heartbeats = ours.heartbeats / ours.cycles;
+    run.limit(&name("heartbeat queries to the minimum"), "x", at_most(1.0), heartbeats / least);
     let all = ours.requests_a_cycle() / least;
     run.limit(&name("requests with full queries to it"), "x", Budget::None, all);
     run.limit(&name("REST"), "requests", at_most(0.0), ours.rest_paid);

@@ -12,8 +12,8 @@ use crate::scene::{CYCLE_MS, Pending};
 pub(crate) struct Figures {
     pub(crate) cycles: f64,
     pub(crate) requests: f64,
-    /// Of these, slim looks.
-    pub(crate) slim: f64,
+    /// Of these, heartbeat queries.
+    pub(crate) heartbeats: f64,
     pub(crate) rest_paid: f64,
     pub(crate) points: f64,
     /// Points of the secondary limit in the worst minute.
@@ -27,7 +27,7 @@ pub(crate) struct Figures {
     /// Seconds from a change to its commit: of what time and roll-up tell, and of what they do not.
     pub(crate) seen: Vec<f64>,
     pub(crate) hidden: Vec<f64>,
-    /// What was never learned of.
+    /// Changes that were never observed.
     pub(crate) unseen: usize,
     pub(crate) made: u64,
 }
@@ -37,7 +37,7 @@ impl Figures {
     pub(crate) fn count(&mut self, counters: &Counters, time_ms: i64) {
         self.cycles = time_ms as f64 / CYCLE_MS as f64;
         self.requests = counters.total() as f64;
-        self.slim = counters.of("Heartbeat") as f64;
+        self.heartbeats = counters.of("Heartbeat") as f64;
         self.rest_paid = counters.core_points as f64;
         self.points = counters.graphql_points as f64;
         self.minute_max = counters.secondary_minute_max;

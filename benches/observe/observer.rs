@@ -87,7 +87,8 @@ impl Observer {
     }
 
     pub(crate) fn totals(&self) -> (Totals, Written) {
-        self.poller.totals()
+        let report = self.poller.report(Timestamp(self.scene.now()));
+        (report.totals, report.written)
     }
 
     /// Works for a time, and returns what that took. What is left to be learned then is waited for
@@ -126,7 +127,7 @@ impl Observer {
                     let reply = self.answer(&call);
                     self.receive(&reply);
                 }
-                // Changes of the store wake it; nobody but itself makes any.
+                // Changes of the store wake it; nothing else makes any.
                 Step::Wait(until) => {
                     let until = until.0.min(end);
                     let until = self.scene.next_change().map_or(until, |at| until.min(at));

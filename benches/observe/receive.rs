@@ -1,4 +1,5 @@
-//! Taking in a slim answer of 100 pull requests in which nothing is new, against parsing its JSON.
+//! Recording the answer to a heartbeat query of 100 pull requests in which nothing is new, against
+//! parsing its JSON.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -34,7 +35,7 @@ impl Idle {
         Idle { observer, answers: HashMap::new(), body: Vec::new() }
     }
 
-    /// Works until a whole slim answer was taken in; returns the CPU time of that.
+    /// Works until the answer to a whole heartbeat query was recorded; returns the CPU time of that.
     fn receive(&mut self) -> f64 {
         loop {
             let call = match self.observer.step() {

@@ -1,4 +1,5 @@
-//! A world in which things happen at times that a seed decides, and who has not learned of them yet.
+//! A world in which things happen at times that a seed determines, and which of them were not observed
+//! yet.
 //!
 //! Two scenes of one size and one plan are equal to the last id, so two ways of asking compare.
 
@@ -12,7 +13,7 @@ pub(crate) const CYCLE_MS: i64 = 30_000;
 /// The way to the host and back.
 pub(crate) const LATENCY_MS: u64 = 150;
 
-/// What each object of a GraphQL answer takes on top: 100 slim pull requests half a second.
+/// What each object of a GraphQL answer takes on top: a heartbeat of 100 pull requests half a second.
 const NODE_LATENCY_US: u64 = 1_000;
 
 /// Checks and threads of each pull request at the beginning.
@@ -44,14 +45,14 @@ impl Subject {
     }
 }
 
-/// A change that was not learned yet.
+/// A change that was not observed yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Pending {
     pub(crate) subject: Subject,
     pub(crate) at: i64,
-    /// What the row holds once it is learned.
+    /// What the row contains once it is observed.
     pub(crate) needle: String,
-    /// Neither the time nor the roll-up of the pull request moved with it, so only a look into its
+    /// Neither the time nor the roll-up of the pull request moved with it, so only reading its
     /// lists shows it: a thread that was resolved, a check that came and went or is one of several.
     pub(crate) is_hidden: bool,
     /// The roll-up before it.
@@ -221,7 +222,7 @@ impl Scene {
         self.world.expected(&self.prs[pr].node).ci
     }
 
-    /// A thread is resolved, or unresolved. Back and forth before anybody looked is nothing.
+    /// A thread is resolved, or unresolved. Back and forth between two polls is no change.
     fn flip(&mut self, pr: usize) {
         let at = self.rng.usize(..THREADS);
         let (thread, is_resolved) = self.prs[pr].threads[at].clone();
@@ -287,7 +288,7 @@ impl Scene {
         }
     }
 
-    /// How much happened that was not learned.
+    /// How many changes were not observed yet.
     pub(crate) fn unlearned(&self) -> usize {
         self.prs.iter().map(|pr| pr.pending.len()).sum()
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ao_observer::github::host::Endpoints;
 use ao_observer::poll::{Config, INTERVAL_MAX, INTERVAL_MIN, Report};
-use ao_observer::run::{self, Lock, Setup, Stopper};
+use ao_observer::run::{self, CancellationToken, Lock, Setup};
 use ao_program::Environment;
 use ao_store::row::scm::Credential;
 use ao_store::{PrRef, Store};
@@ -30,12 +30,13 @@ pub(crate) fn run(context: &Context, args: &Run) -> Result<Ended> {
     let lock = Lock::take(context.database())?;
     let signals = Signals::listen().map_err(ao_observer::Error::Runtime)?;
     let is_shown = !context.is_json && std::io::stderr().is_terminal();
-    let (stopper, stop) = run::stopper();
-    let observer = spawn(move || run::run(&setup, &lock, &stop, progress(is_shown)))?;
+    let stop = CancellationToken::new();
+    let cancelled = stop.clone();
+    let observer = spawn(move || run::run(&setup, &lock, &cancelled, progress(is_shown)))?;
     while !observer.is_finished() && signals.came().is_none() {
         thread::sleep(TICK);
     }
-    stopper.stop();
+    stop.cancel();
     let reports = join(observer);
     if is_shown {
         clear_line();
@@ -80,7 +81,7 @@ pub(crate) fn api(api: &Api) -> Result<Option<Endpoints>> {
 /// An observer that runs until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Beside {
-    stopper: Stopper,
+    stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -94,10 +95,11 @@ impl Beside {
             environment: Environment::of_process(),
             is_once: false,
         };
-        let (stopper, stop) = run::stopper();
+        let stop = CancellationToken::new();
+        let cancelled = stop.clone();
         let work = move || {
-            let Some(lock) = wait_for_lock(&setup, &stop) else { return };
-            if let Err(error) = run::run(&setup, &lock, &stop, |_| {}) {
+            let Some(lock) = wait_for_lock(&setup, &cancelled) else { return };
+            if let Err(error) = run::run(&setup, &lock, &cancelled, |_| {}) {
                 let error = Error::from(error);
                 output::say(&format!(
                     "the observer stopped: {}",
@@ -105,13 +107,13 @@ impl Beside {
                 ));
             }
         };
-        Ok(Beside { stopper, thread: Some(spawn(work)?) })
+        Ok(Beside { stop, thread: Some(spawn(work)?) })
     }
 }
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        self.stopper.stop();
+        self.stop.cancel();
         if let Some(thread) = self.thread.take() {
             // The panic hook has already reported a panic.
             let _ = thread.join();
@@ -120,7 +122,7 @@ impl Drop for Beside {
 }
 
 /// Waits until no other process observes for the store; `None` if it must stop before that.
-fn wait_for_lock(setup: &Setup, stop: &run::Stop) -> Option<Lock> {
+fn wait_for_lock(setup: &Setup, stop: &CancellationToken) -> Option<Lock> {
     loop {
         match Lock::take(setup.store.path()) {
             Ok(lock) => return Some(lock),
@@ -131,7 +133,7 @@ fn wait_for_lock(setup: &Setup, stop: &run::Stop) -> Option<Lock> {
             }
         }
         for _ in 0..20 {
-            if stop.is_asked() {
+            if stop.is_cancelled() {
                 return None;
             }
             thread::sleep(TICK);

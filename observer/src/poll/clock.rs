@@ -12,7 +12,6 @@ const SLEPT_MS: i64 = 10 * 60_000;
 /// How far the clock may have been set back without the times of requests following it.
 const AHEAD_MS: i64 = 23 * 3_600_000;
 
-/// The clock.
 #[derive(Debug)]
 pub(crate) struct Clock {
     /// The start of the observer, or of its work after a jump of the clock.

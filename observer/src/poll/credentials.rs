@@ -30,7 +30,7 @@ const REFUSED_MS: i64 = 60_000;
 const REFUSED_MAX_MS: i64 = 600_000;
 
 /// The state of the credentials for one host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Credentials {
     host: String,
     pub(crate) state: Credential,
@@ -51,17 +51,7 @@ pub(crate) struct Credentials {
 impl Credentials {
     /// Credentials that were not looked up yet; `fingerprint` is that of the last token, or empty.
     pub(crate) fn new(host: &str, fingerprint: String) -> Credentials {
-        Credentials {
-            host: host.to_owned(),
-            state: Credential::Unknown,
-            has_token: false,
-            source: String::new(),
-            fingerprint,
-            since: Timestamp(0),
-            lookup_at: Timestamp(0),
-            refusals: 0,
-            viewer: None,
-        }
+        Credentials { host: host.to_owned(), fingerprint, ..Credentials::default() }
     }
 
     /// Records what a lookup found; returns whether it is another token than the last one.

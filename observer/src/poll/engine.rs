@@ -22,17 +22,16 @@ use crate::poll::clock::Clock;
 use crate::poll::config::Config;
 use crate::poll::credentials::{CredentialLookup, Credentials};
 use crate::poll::host_record::{HostRecord, SavedState};
-use crate::poll::log_queue::{LogJob, LogQueue};
+use crate::poll::log_queue::LogJob;
 use crate::poll::rate_limiter::{RESERVE_OF_APP, RESERVE_OF_USER, RateLimiter, Resource};
 use crate::poll::receipt::Receipt;
 use crate::poll::repo_listing::ListTarget;
-use crate::poll::report::Report;
+use crate::poll::report::{Report, Totals};
 use crate::poll::request::{self, InFlight, Kind, Query, Step};
 use crate::poll::schedule::NEVER;
-use crate::poll::totals::Totals;
 use crate::poll::tracked_prs::poll_points;
 use crate::poll::tracker::Tracker;
-use crate::poll::write_batch::{WriteBatch, Written};
+use crate::poll::write_batch::{Outcome, WriteBatch, Written};
 
 /// Pages that have waited this long are requested before the next poll.
 const DETAIL_PATIENCE_MS: i64 = 5_000;
@@ -52,7 +51,7 @@ pub(crate) struct Engine {
     sizes: BatchSizes,
     tracker: Tracker,
     in_flight: Option<InFlight>,
-    pub(crate) totals: Totals,
+    totals: Totals,
     /// Whether pages were requested since the last poll.
     has_requested_pages: bool,
     skips_slow_start: bool,
@@ -386,14 +385,14 @@ impl Engine {
         self.tracker.put_back(query, is_own, receipt);
     }
 
-    /// The logs that wait to be read.
-    pub(crate) fn logs(&mut self) -> &mut LogQueue {
-        &mut self.tracker.logs
-    }
-
-    /// The store has something newer about a pull request.
-    pub(crate) fn record_outdated(&mut self, pr: &PrId, now: Timestamp) {
-        self.tracker.forget(pr, Timestamp(now.0 + 4 * self.config.interval_ms()));
+    /// A batch was written.
+    pub(crate) fn record_outcome(&mut self, outcome: Outcome, now: Timestamp) {
+        for pr in &outcome.outdated {
+            self.tracker.forget(pr, Timestamp(now.0 + 4 * self.config.interval_ms()));
+        }
+        for (pr, jobs) in outcome.logs {
+            self.tracker.add_logs(&pr, jobs);
+        }
     }
 
     /// The store rejected a batch and will again.

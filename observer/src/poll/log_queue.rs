@@ -1,6 +1,6 @@
 //! The logs of failed checks that are still to be read, each once.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use ao_store::PrId;
 
@@ -31,46 +31,31 @@ pub(crate) struct LogJob {
 
 /// The logs that wait to be read.
 #[derive(Debug, Default)]
-pub(crate) struct LogQueue {
-    waiting: VecDeque<LogJob>,
-    /// The pull requests of logs that may be stored already.
-    unchecked: BTreeSet<PrId>,
-}
+pub(crate) struct LogQueue(VecDeque<LogJob>);
 
 impl LogQueue {
     /// Adds the logs of the failed checks of a pull request: the job of each check by its id.
     pub(crate) fn add(&mut self, pr: &PrId, repo: &str, jobs: BTreeMap<String, i64>) {
         for (external_id, job) in jobs {
             let is_known = |known: &LogJob| known.pr == *pr && known.job == job;
-            if self.waiting.len() < LOGS_MAX && !self.waiting.iter().any(is_known) {
+            if self.0.len() < LOGS_MAX && !self.0.iter().any(is_known) {
                 let (pr, repo) = (pr.clone(), repo.to_owned());
-                self.unchecked.insert(pr.clone());
-                self.waiting.push_back(LogJob { pr, repo, external_id, job, tries: 0 });
+                self.0.push_back(LogJob { pr, repo, external_id, job, tries: 0 });
             }
         }
     }
 
-    /// The pull requests to which logs were added since this was called last.
-    pub(crate) fn take_unchecked(&mut self) -> BTreeSet<PrId> {
-        std::mem::take(&mut self.unchecked)
-    }
-
-    /// Removes the logs of a pull request that are stored, or that are known to be gone.
-    pub(crate) fn remove_stored(&mut self, pr: &PrId, stored: &[String]) {
-        self.waiting.retain(|log| log.pr != *pr || !stored.contains(&log.external_id));
-    }
-
     /// Keeps the logs of tracked pull requests only.
     pub(crate) fn retain(&mut self, is_tracked: impl Fn(&PrId) -> bool) {
-        self.waiting.retain(|log| is_tracked(&log.pr));
+        self.0.retain(|log| is_tracked(&log.pr));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.0.is_empty()
     }
 
     pub(crate) fn pop(&mut self) -> Option<LogJob> {
-        self.waiting.pop_front()
+        self.0.pop_front()
     }
 
     /// Records what came of a request for a log; returns what is to be stored.
@@ -89,12 +74,12 @@ impl LogQueue {
             | Signal::RetryAfter(_)
             | Signal::Exhausted
             | Signal::Secondary => {
-                self.waiting.push_back(log);
+                self.0.push_back(log);
                 return None;
             }
             Signal::Heavy | Signal::Down => {
                 if log.tries + 1 < TRIES {
-                    self.waiting.push_back(LogJob { tries: log.tries + 1, ..log });
+                    self.0.push_back(LogJob { tries: log.tries + 1, ..log });
                 }
                 return None;
             }

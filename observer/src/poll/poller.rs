@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use ao_store::row::facet;
 use ao_store::row::scm::{self, HostState, PrPoll};
 use ao_store::{Cause, Cursor, Error, Kind, PrId, Result, Store, Timestamp};
 
@@ -16,7 +15,6 @@ use crate::poll::engine::Engine;
 use crate::poll::repo_listing::ListTarget;
 use crate::poll::report::Report;
 use crate::poll::request::Step;
-use crate::poll::totals::Totals;
 use crate::poll::write_batch::{Write, WriteBatch, Written};
 
 /// The actor of an observer's changes.
@@ -166,50 +164,30 @@ impl Poller {
 
     /// Records what came of the request in flight, and stores it. What the store rejects, or cannot
     /// write now, is logged and read again.
-    pub fn receive(&mut self, reply: &Reply, now: Timestamp) -> Written {
+    pub fn receive(&mut self, reply: &Reply, now: Timestamp) {
         let batch = self.engine.receive(reply, now);
-        let written = self.write(batch, now);
-        self.written += written;
-        for pr in self.engine.logs().take_unchecked() {
-            match self.store.read(|snapshot| facet::logged(snapshot, &pr)) {
-                Ok(stored) => self.engine.logs().remove_stored(&pr, &stored),
-                Err(error) => tracing::warn!(%error, "cannot read which logs are stored"),
-            }
-        }
-        written
+        self.write(batch, now);
     }
 
     /// Writes a batch in one transaction; when the store rejects something in it, in one transaction
     /// for each write.
-    fn write(&mut self, batch: WriteBatch, now: Timestamp) -> Written {
+    fn write(&mut self, batch: WriteBatch, now: Timestamp) {
         if batch.is_empty() {
-            return Written::default();
+            return;
         }
         let batch = Arc::new(batch);
-        match self.apply(&batch, now) {
-            Ok(written) => written,
-            Err(error) if is_rejection(&error) => {
-                let mut sum = Written::default();
-                for part in batch.split().into_iter().map(Arc::new) {
-                    match self.apply(&part, now) {
-                        Ok(written) => sum += written,
-                        Err(error) => self.record_failure(&error, &part, now),
-                    }
-                }
-                sum
-            }
-            Err(error) => {
-                self.record_failure(&error, &batch, now);
-                Written::default()
-            }
+        let Err(error) = self.apply(&batch, now) else { return };
+        match batch.split().filter(|_| is_rejection(&error)) {
+            Some(parts) => parts.into_iter().for_each(|part| self.write(part, now)),
+            None => self.record_failure(&error, &batch, now),
         }
     }
 
-    fn apply(&mut self, batch: &Arc<WriteBatch>, now: Timestamp) -> Result<Written> {
+    fn apply(&mut self, batch: &Arc<WriteBatch>, now: Timestamp) -> Result<()> {
         let (job, host) = (Arc::clone(batch), self.host.clone());
         let cause = Cause::new(ACTOR, now);
         let done = self.store.write(cause, move |tx| job.apply(tx, &host))?;
-        let (written, outdated) = done.value;
+        let written = done.value.written;
         let is_next = |head: Cursor| {
             head.epoch == done.cursor.epoch
                 && head.seq.0.checked_add_unsigned(done.changes) == Some(done.cursor.seq.0)
@@ -220,10 +198,9 @@ impl Poller {
         if self.head.is_some_and(is_next) && written.found == 0 && !is_renamed {
             self.head = Some(done.cursor);
         }
-        for pr in &outdated {
-            self.engine.record_outdated(pr, now);
-        }
-        Ok(written)
+        self.written += written;
+        self.engine.record_outcome(done.value, now);
+        Ok(())
     }
 
     fn record_failure(&mut self, error: &Error, batch: &WriteBatch, now: Timestamp) {
@@ -253,12 +230,6 @@ impl Poller {
     #[must_use]
     pub fn report(&self, now: Timestamp) -> Report {
         self.engine.report(self.written, now)
-    }
-
-    /// What was done so far.
-    #[must_use]
-    pub fn totals(&self) -> (Totals, Written) {
-        (self.engine.totals, self.written)
     }
 }
 

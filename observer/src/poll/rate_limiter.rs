@@ -75,7 +75,6 @@ pub(crate) struct LimiterState {
     pub(crate) failures: u32,
 }
 
-/// The rate limiter.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     pub(crate) state: LimiterState,
@@ -128,7 +127,6 @@ impl RateLimiter {
         self.bucket(resource).wait_until(now)
     }
 
-    /// A request was sent.
     pub(crate) fn record_sent(&mut self, resource: Resource, now: Timestamp) {
         self.bucket(resource).spend(now);
     }

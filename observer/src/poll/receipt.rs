@@ -2,7 +2,7 @@
 
 use ao_store::Timestamp;
 
-use crate::poll::totals::Totals;
+use crate::poll::report::Totals;
 use crate::poll::write_batch::Write;
 
 /// One answer while it is recorded.
@@ -15,7 +15,6 @@ pub(crate) struct Receipt {
     pub(crate) interval_ms: i64,
     /// By how much intervals are multiplied so that the budget lasts.
     pub(crate) stretch: f64,
-    /// The totals with this answer.
     pub(crate) totals: Totals,
     /// What is to be stored.
     pub(crate) writes: Vec<Write>,

@@ -1,10 +1,9 @@
-//! The state of the observer of one host, as it is shown.
+//! The state of the observer of one host, as it is shown, and the sums in it.
 
 use ao_store::Timestamp;
 use ao_store::row::scm::Credential;
 
 use crate::poll::rate_limiter::BackoffReason;
-use crate::poll::totals::Totals;
 use crate::poll::write_batch::Written;
 
 /// The state of the observer of one host.
@@ -30,4 +29,25 @@ pub struct Report {
     pub budget: Option<(i64, i64)>,
     /// Why nothing is requested, and until when.
     pub backoff: Option<(BackoffReason, Timestamp)>,
+}
+
+/// Sums since the start of the observer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests that were sent.
+    pub requests: u64,
+    /// Of these, REST requests.
+    pub rest_requests: u64,
+    /// Of these, detail queries.
+    pub detail_requests: u64,
+    /// The GraphQL points that they cost, as the host reports them.
+    pub points: u64,
+    /// Polls of one pull request that found nothing new.
+    pub unchanged: u64,
+    /// Answers about a pull request that were older than what was known.
+    pub stale: u64,
+    /// Requests that failed, whole or for one item.
+    pub failures: u64,
+    /// Batches that the store could not write.
+    pub failed_writes: u64,
 }

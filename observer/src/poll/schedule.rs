@@ -17,7 +17,7 @@ const UNKNOWN_MERGEABLE_MS: [i64; 5] = [3_000, 6_000, 12_000, 24_000, 60_000];
 const ISOLATE_AFTER: u32 = 2;
 
 /// When one pull request is polled next, and what came of its last polls.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
 pub(crate) struct PollSchedule {
     pub(crate) heartbeat_due: Timestamp,
     pub(crate) full_due: Timestamp,
@@ -33,14 +33,7 @@ pub(crate) struct PollSchedule {
 
 impl PollSchedule {
     pub(crate) fn new(due: Timestamp) -> PollSchedule {
-        PollSchedule {
-            heartbeat_due: due,
-            full_due: due,
-            unknown_mergeable: 0,
-            polled_at: None,
-            answered_at: None,
-            failures: [0; 2],
-        }
+        PollSchedule { heartbeat_due: due, full_due: due, ..PollSchedule::default() }
     }
 
     /// The earliest poll of any level.

@@ -174,7 +174,8 @@ impl TrackedPr {
         }
         let (pr, poll) = (self.id.clone(), self.poll.clone());
         let is_news = observation.is_some() || poll != before;
-        is_news.then_some(PrWrite { pr, observation, discussion: None, poll })
+        let (discussion, jobs) = (None, BTreeMap::new());
+        is_news.then_some(PrWrite { pr, observation, discussion, jobs, poll })
     }
 
     /// Records what a poll read; returns what is to be stored, when that is new.
@@ -300,12 +301,9 @@ impl TrackedPr {
         }
     }
 
-    /// Ends the fetch when its last page was read; returns what is to be stored, and the jobs of
-    /// failed checks by the id of the check.
-    pub(crate) fn finish_fetch(
-        &mut self,
-        &Receipt { as_of, now, .. }: &Receipt,
-    ) -> Option<(PrWrite, BTreeMap<String, i64>)> {
+    /// Ends the fetch when its last page was read; returns what is to be stored.
+    pub(crate) fn finish_fetch(&mut self, receipt: &Receipt) -> Option<PrWrite> {
+        let Receipt { as_of, now, .. } = *receipt;
         let known = &self.known_threads;
         let fetch = self.fetch.take_if(|fetch| fetch.is_done(known))?;
         let is_failed = fetch.is_failed();
@@ -351,7 +349,8 @@ impl TrackedPr {
         }
         let (pr, poll) = (self.id.clone(), self.poll.clone());
         let (observation, discussion) = (Some(observation), Some(discussion));
-        Some((PrWrite { pr, observation, discussion, poll }, jobs.unwrap_or_default()))
+        let jobs = jobs.unwrap_or_default();
+        Some(PrWrite { pr, observation, discussion, jobs, poll })
     }
 
     /// Adds the checks of the head to `observation`; returns the jobs of those that failed.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use ao_store::row::scm::{PrPoll, Problem, SubjectPr};
-use ao_store::{PrId, PrRef, Timestamp};
+use ao_store::{PrId, Timestamp};
 
 use crate::github::query::Level;
 use crate::poll::batch_size::BatchSizes;
@@ -63,19 +63,6 @@ impl TrackedPrs {
 
     pub(crate) fn get_mut(&mut self, id: &PrId) -> Option<&mut TrackedPr> {
         self.0.get_mut(id)
-    }
-
-    pub(crate) fn at(&self, repo: &str, number: i64) -> Option<&TrackedPr> {
-        self.iter().find(|pr| pr.is_at(repo, number))
-    }
-
-    pub(crate) fn at_mut(&mut self, repo: &str, number: i64) -> Option<&mut TrackedPr> {
-        self.iter_mut().find(|pr| pr.is_at(repo, number))
-    }
-
-    /// The pull request that has this node id or is at this location.
-    pub(crate) fn listed_mut(&mut self, node_id: &str, at: &PrRef) -> Option<&mut TrackedPr> {
-        self.iter_mut().find(|pr| pr.node_id == node_id || pr.is_at(&at.repo, at.number))
     }
 
     /// The open pull requests, and those that ended and were not read to their end since.

@@ -93,7 +93,8 @@ impl Tracker {
         let due = Timestamp(now.0 + if is_urgent { 0 } else { DEBOUNCE_MS });
         // A burst of requests brings a poll forward once, not with each of them.
         for request in self.requests.update(stored, noticed_at) {
-            if let Some(pr) = self.prs.at_mut(&request.repo, request.number) {
+            let is_it = |pr: &&mut TrackedPr| pr.is_at(&request.repo, request.number);
+            if let Some(pr) = self.prs.iter_mut().find(is_it) {
                 pr.schedule.full_due = pr.schedule.full_due.min(due);
                 continue;
             }
@@ -109,7 +110,8 @@ impl Tracker {
     pub(crate) fn take_answered_requests(&mut self) -> Vec<RefreshRequest> {
         let (prs, listings) = (&self.prs, &self.listings);
         self.requests.take_answered(|request, noticed_at| {
-            let answered_at = match prs.at(&request.repo, request.number) {
+            let is_it = |pr: &&TrackedPr| pr.is_at(&request.repo, request.number);
+            let answered_at = match prs.iter().find(is_it) {
                 Some(pr) => pr.schedule.answered_at,
                 None => match listings.target(&request.repo) {
                     Some(listing) => listing.answered_at,
@@ -230,7 +232,8 @@ impl Tracker {
         now: Timestamp,
     ) -> Option<Write> {
         let location = PrRef::new(&self.host, repo, pr.number).ok()?;
-        if let Some(tracked) = self.prs.listed_mut(&pr.id, &location) {
+        let is_it = |it: &&mut TrackedPr| it.node_id == pr.id || it.is_at(repo, pr.number);
+        if let Some(tracked) = self.prs.iter_mut().find(is_it) {
             if tracked.is_terminal() {
                 // It was reopened.
                 tracked.schedule.full_due = now;
@@ -285,9 +288,15 @@ impl Tracker {
 
     fn finish_fetch(&mut self, id: &PrId, receipt: &mut Receipt) {
         let Some(pr) = self.prs.get_mut(id) else { return };
-        let Some((write, jobs)) = pr.finish_fetch(receipt) else { return };
-        self.logs.add(id, &pr.location.repo, jobs);
-        receipt.writes.push(Write::Pr(Box::new(write)));
+        let write = pr.finish_fetch(receipt);
+        receipt.writes.extend(write.map(|write| Write::Pr(Box::new(write))));
+    }
+
+    /// The logs of these jobs of a pull request, by the id of the check, are to be read.
+    pub(crate) fn add_logs(&mut self, pr: &PrId, jobs: BTreeMap<String, i64>) {
+        if let Some(pr) = self.prs.get(pr) {
+            self.logs.add(&pr.id, &pr.location.repo, jobs);
+        }
     }
 
     /// Nothing came of a query, so what it asked for is due again. `is_own` is whether the reason

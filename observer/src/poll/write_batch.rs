@@ -1,12 +1,13 @@
 //! What one answer changes in the store, written in one transaction: facts, which of them count as
 //! read, and the state of the observer. The writer thread gets plain values and returns plain values.
 
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use ao_store::observation::Observation;
 use ao_store::row::scm::{self, HostState, PrPoll, RefreshRequest, RepoState};
 use ao_store::row::{facet, project};
-use ao_store::{Applied, Delta, Outcome, PrId, Result, Tx, apply_observation};
+use ao_store::{Applied, Delta, Outcome as Observed, PrId, Result, Tx, apply_observation};
 
 use crate::poll::discussion::Discussion;
 
@@ -17,6 +18,8 @@ pub(crate) struct PrWrite {
     pub(crate) observation: Option<Observation>,
     /// Threads and comments, which are combined with the stored ones in the transaction.
     pub(crate) discussion: Option<Discussion>,
+    /// The jobs of failed checks, by the id of the check.
+    pub(crate) jobs: BTreeMap<String, i64>,
     /// Stored when nothing stored is newer than the observation.
     pub(crate) poll: PrPoll,
 }
@@ -43,6 +46,16 @@ pub(crate) struct WriteBatch {
     pub(crate) host: Option<HostState>,
     /// Refresh requests that were answered.
     pub(crate) served: Vec<RefreshRequest>,
+}
+
+/// What the observer must know about a batch that was written.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) written: Written,
+    /// The pull requests of which something newer is stored.
+    pub(crate) outdated: Vec<PrId>,
+    /// The pull requests with jobs of failed checks whose logs are not stored.
+    pub(crate) logs: Vec<(PrId, BTreeMap<String, i64>)>,
 }
 
 /// What writing did.
@@ -116,37 +129,36 @@ impl WriteBatch {
         self.writes.is_empty() && self.host.is_none() && self.served.is_empty()
     }
 
-    /// One batch for each write, so that one that the store rejects does not hold back the others.
-    pub(crate) fn split(&self) -> Vec<WriteBatch> {
-        let (host, served) = (self.host.clone(), self.served.clone());
-        let rest = WriteBatch { host, served, writes: Vec::new() };
-        let each =
-            |write: &Write| WriteBatch { writes: vec![write.clone()], ..WriteBatch::default() };
-        self.writes.iter().map(each).chain([rest]).collect()
+    /// Takes it apart into one batch for each write, so that one that the store rejects does not hold
+    /// back the others; `None` when it is a single write.
+    pub(crate) fn split(&self) -> Option<Vec<WriteBatch>> {
+        let rest =
+            WriteBatch { writes: Vec::new(), host: self.host.clone(), served: self.served.clone() };
+        let each = self.writes.iter().map(|write| vec![write.clone()]);
+        let mut parts: Vec<_> =
+            each.map(|writes| WriteBatch { writes, ..WriteBatch::default() }).collect();
+        parts.extend((!rest.is_empty()).then_some(rest));
+        (parts.len() > 1).then_some(parts)
     }
 
-    /// Stores it; returns what that changed, and the pull requests of which something newer is stored.
+    /// Stores it.
     ///
     /// # Errors
     /// Those of the store; nothing is written then.
-    pub(crate) fn apply(&self, tx: &Tx<'_>, host: &str) -> Result<(Written, Vec<PrId>)> {
-        let (mut written, mut outdated) = (Written::default(), Vec::new());
+    pub(crate) fn apply(&self, tx: &Tx<'_>, host: &str) -> Result<Outcome> {
+        let mut outcome = Outcome::default();
         for write in &self.writes {
             match write {
                 Write::Found { observation, attribution } => {
                     let poll = PrPoll { attribution: attribution.clone(), ..PrPoll::default() };
-                    store_observation(tx, observation, &poll, &mut written)?;
+                    store_observation(tx, observation, &poll, &mut outcome.written)?;
                 }
-                Write::Pr(write) => {
-                    if !store_pr(tx, write, &mut written)? {
-                        outdated.push(write.pr.clone());
-                    }
-                }
+                Write::Pr(write) => store_pr(tx, write, &mut outcome)?,
                 Write::Repo(state) => {
                     scm::set_repo(tx, state)?;
                 }
                 Write::Renamed { old, new } => {
-                    written.rows_changed += project::relocate(tx, host, old, new)?;
+                    outcome.written.rows_changed += project::relocate(tx, host, old, new)?;
                 }
                 Write::Log { pr, external_id, tail } => {
                     facet::set_log_tail(tx, pr, external_id, tail)?;
@@ -157,23 +169,29 @@ impl WriteBatch {
         if let Some(state) = &self.host {
             scm::set_host(tx, state)?;
         }
-        Ok((written, outdated))
+        Ok(outcome)
     }
 }
 
-/// Returns whether nothing that is stored is newer.
-fn store_pr(tx: &Tx<'_>, write: &PrWrite, written: &mut Written) -> Result<bool> {
-    let PrWrite { pr, observation, discussion, poll } = write;
-    let Some(observation) = observation else {
-        return scm::set_poll(tx, pr, poll).map(|_| true);
+fn store_pr(tx: &Tx<'_>, write: &PrWrite, outcome: &mut Outcome) -> Result<()> {
+    let PrWrite { pr, observation, discussion, jobs, poll } = write;
+    let Some(mut observation) = observation.clone() else {
+        return scm::set_poll(tx, pr, poll).map(|_| ());
     };
-    let Some(discussion) = discussion else {
-        return store_observation(tx, observation, poll, written);
-    };
-    let mut observation = observation.clone();
-    observation.threads = discussion.compose_threads(facet::threads(tx, pr)?);
-    observation.comments = discussion.compose_comments(facet::comments(tx, pr)?);
-    store_observation(tx, &observation, poll, written)
+    if let Some(discussion) = discussion {
+        observation.threads = discussion.compose_threads(facet::threads(tx, pr)?);
+        observation.comments = discussion.compose_comments(facet::comments(tx, pr)?);
+    }
+    if !store_observation(tx, &observation, poll, &mut outcome.written)? {
+        outcome.outdated.push(pr.clone());
+    }
+    if !jobs.is_empty() {
+        let stored = facet::logged(tx, pr)?;
+        let mut jobs = jobs.clone();
+        jobs.retain(|external_id, _| !stored.contains(external_id));
+        outcome.logs.push((pr.clone(), jobs));
+    }
+    Ok(())
 }
 
 /// Applies one observation. When nothing that is stored is newer, it counts as read, which is what
@@ -185,12 +203,12 @@ fn store_observation(
     written: &mut Written,
 ) -> Result<bool> {
     let applied = match apply_observation(tx, observation)? {
-        Outcome::Applied(applied) => applied,
-        Outcome::Unattributed { pr, reason } => {
+        Observed::Applied(applied) => applied,
+        Observed::Unattributed { pr, reason } => {
             tracing::debug!(%pr, reason, "it no longer belongs to any session");
             return Ok(false);
         }
-        Outcome::Mismatched { pr, stored, observed } => {
+        Observed::Mismatched { pr, stored, observed } => {
             tracing::warn!(%pr, stored, observed, "another pull request is stored at this location");
             return Ok(false);
         }

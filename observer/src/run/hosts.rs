@@ -1,4 +1,4 @@
-//! Which hosts are observed: the default one always, so that missing credentials are told whatever
+//! Which hosts are observed: the default one always, so that missing credentials are reported whatever
 //! there is to observe, and those of the active projects that are known to be GitHub's.
 
 use ao_program::Environment;
@@ -8,7 +8,7 @@ use ao_store::{Result, Snapshot};
 use crate::github::credential;
 use crate::github::host::{GITHUB, is_github};
 
-/// The host that is meant when none is named: `GH_HOST`, or else github.com.
+/// The host that is used when none is named: `GH_HOST`, or else github.com.
 #[must_use]
 pub fn default_host(environment: &Environment) -> String {
     let named = environment.get("GH_HOST").and_then(|host| host.to_str());

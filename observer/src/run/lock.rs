@@ -1,5 +1,5 @@
-//! The lock by which one process observes for a store. The kernel gives it back when the process
-//! ends, however it ends.
+//! The lock by which one process observes for a store. The kernel releases it when the process ends,
+//! however it ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,12 +14,12 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of the store at `database`.
+    /// Acquires the lock of the store at `database`.
     ///
     /// # Errors
-    /// `OBSERVER_RUNNING` when another process has it; when the file cannot be made.
+    /// `OBSERVER_RUNNING` when another process has it; when the file cannot be created.
     pub fn take(database: &Path) -> Result<Lock> {
-        // Another name of the folder must not be another lock.
+        // One folder has one lock, under whatever name it is opened.
         let database = database.canonicalize().unwrap_or_else(|_| database.to_owned());
         let path = database.with_file_name("observer.lock");
         let failed = |source| Error::Lock { path: path.clone(), source };

@@ -1,13 +1,13 @@
-//! Observing for a store until told to stop: one task a host, on one thread. This is the edge, where
-//! the clock, the network, programs and the store meet.
+//! Observing for a store until it is cancelled: one task per host, on one thread. This is the edge,
+//! where the clock, the network, programs and the store meet.
 //!
 //! What it guarantees:
 //!
-//! * Of the processes that observe for one store, one is at work; a lock that dies with its process
-//!   sees to it.
-//! * Credentials are looked for before anything else, whatever there is to observe, and again when
+//! * Of the processes that observe for one store, one does the work, by a lock that the kernel
+//!   releases when its process ends.
+//! * Credentials are looked up before anything else, whatever there is to observe, and again when
 //!   there were none.
-//! * It stops within a second, amid a request too: what was not received is not stored.
+//! * It stops within a second, even during a request: what was not received is not stored.
 
 mod hosts;
 mod lock;
@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 use ao_program::Environment;
 use ao_store::Store;
 use ao_store::row::scm::Credential;
-use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet, LocalSet, spawn_blocking};
+pub use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 use crate::github::host::Endpoints;
@@ -35,91 +35,55 @@ pub use lock::Lock;
 /// How the observer is run.
 #[derive(Clone)]
 pub struct Setup {
-    /// Where what was learned is kept, and what is to be observed is written.
+    /// Defines what is observed, and keeps what is read.
     pub store: Store,
-    /// How often it asks.
+    /// How often and how much it asks.
     pub config: Config,
-    /// Where the default host answers, when not where it always does.
+    /// The endpoints of the default host, when they are not the usual ones.
     pub api: Option<Endpoints>,
     /// Only these repositories (`owner/name`), when there are any.
     pub only: Vec<String>,
-    /// The variables in which tokens may be, and by which programs are found.
+    /// The variables that may contain tokens, and by which programs are found.
     pub environment: Environment,
     /// Whether it ends when everything was read once.
     pub is_once: bool,
 }
 
-/// Tells the observer to stop.
-#[derive(Debug)]
-pub struct Stopper(watch::Sender<bool>);
-
-/// Hears it.
-#[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<bool>);
-
-/// The two ends of a request to stop.
-#[must_use]
-pub fn stopper() -> (Stopper, Stop) {
-    let (sender, receiver) = watch::channel(false);
-    (Stopper(sender), Stop(receiver))
-}
-
-impl Stopper {
-    /// Asks it to stop.
-    pub fn stop(&self) {
-        self.0.send_replace(true);
-    }
-}
-
-impl Stop {
-    /// Ends when it is asked to stop, or when nobody can ask any more.
-    async fn asked(&mut self) {
-        // An error says that the other end is gone, which is as good.
-        let _ = self.0.wait_for(|is_asked| *is_asked).await;
-    }
-
-    /// Whether it was asked to stop.
-    #[must_use]
-    pub fn is_asked(&self) -> bool {
-        *self.0.borrow()
-    }
-}
-
-/// How often new hosts are looked for among the projects.
+/// How often the projects are checked for new hosts.
 const HOSTS_EVERY: Duration = Duration::from_secs(5);
 
-/// How often projects without an origin are looked at.
+/// How often projects without an origin are checked.
 const ORIGINS_EVERY: Duration = Duration::from_secs(600);
 
-/// How long programs that were asked for a token may hold up the end.
+/// How long programs that look up a token may delay the end.
 const END: Duration = Duration::from_millis(200);
 
-/// Observes until it is asked to stop, or with [`Setup::is_once`] until all was read once. `tell`
-/// hears how it goes, with a report a host, after every answer.
+/// Observes until `stop` is cancelled, or with [`Setup::is_once`] until everything was read once.
+/// `show` gets one report per host after every answer.
 ///
 /// # Errors
-/// When it cannot begin; with [`Setup::is_once`] also when a host could not be asked, with the
-/// first such host.
+/// When it cannot begin; with [`Setup::is_once`] also when a host could not be read, with the first
+/// such host.
 pub fn run(
     setup: &Setup,
     _lock: &Lock,
-    stop: &Stop,
-    tell: impl Fn(&[Report]) + 'static,
+    stop: &CancellationToken,
+    show: impl Fn(&[Report]) + 'static,
 ) -> Result<Vec<Report>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
     let (reports, is_disabled) = (RefCell::default(), Cell::new(false));
-    let board = Rc::new(Board { reports, is_disabled, tell: Box::new(tell) });
-    let outcome = LocalSet::new().block_on(&runtime, all(setup, stop.clone(), Rc::clone(&board)));
+    let board = Rc::new(Board { reports, is_disabled, show: Box::new(show) });
+    let outcome = LocalSet::new().block_on(&runtime, observe_all(setup, stop, &board));
     runtime.shutdown_timeout(END);
     outcome?;
     Ok(board.reports.borrow().clone())
 }
 
-/// What the store could not do now it may do later, where there is a later.
-fn passing<T: Default>(setup: &Setup, outcome: Result<T>) -> Result<T> {
+/// Logs the failure of a read that is repeated later; a run that ends soon fails with it.
+fn unless_repeated<T: Default>(setup: &Setup, outcome: Result<T>) -> Result<T> {
     match outcome {
         Err(error) if !setup.is_once => {
             tracing::warn!(%error, "cannot read what to observe");
@@ -133,22 +97,22 @@ async fn fill_origins(setup: &Setup) -> Result<()> {
     let (store, environment) = (setup.store.clone(), setup.environment.clone());
     let known = vec![default_host(&environment)];
     let fill = spawn_blocking(move || origins::fill(&store, &known, &environment));
-    // It is cut off only when the runtime ends.
+    // It is interrupted only when the runtime ends.
     fill.await.unwrap_or(Ok(())).map_err(Error::from)
 }
 
 /// The newest report of each host.
 struct Board {
     reports: RefCell<Vec<Report>>,
-    /// Whether it was told that nothing can be observed.
+    /// Whether it was logged that nothing can be observed.
     is_disabled: Cell<bool>,
-    tell: Box<Tell>,
+    show: Box<Show>,
 }
 
-type Tell = dyn Fn(&[Report]);
+type Show = dyn Fn(&[Report]);
 
 impl Board {
-    /// Says once that there are no credentials, when that disables the observer, and else for which
+    /// Logs once that there are no credentials, when that disables the observer, and else for which
     /// host there are none.
     fn log_missing_credentials(&self, before: Credential, report: &Report) {
         if report.credential == Credential::Ok {
@@ -171,11 +135,11 @@ impl Board {
             Some(known) => *known = report,
             None => reports.push(report),
         }
-        (self.tell)(&reports);
+        (self.show)(&reports);
     }
 }
 
-async fn all(setup: &Setup, mut stop: Stop, board: Rc<Board>) -> Result<()> {
+async fn observe_all(setup: &Setup, stop: &CancellationToken, board: &Rc<Board>) -> Result<()> {
     let wakeup = wakeup::StoreWakeup::start(&setup.store)?;
     let mut tasks = JoinSet::new();
     let mut begun: Vec<String> = Vec::new();
@@ -184,38 +148,38 @@ async fn all(setup: &Setup, mut stop: Stop, board: Rc<Board>) -> Result<()> {
         if filled.is_none_or(|at| at.elapsed() >= ORIGINS_EVERY) {
             filled = Some(Instant::now());
             tokio::select! {
-                () = stop.asked() => break,
-                done = fill_origins(setup) => passing(setup, done)?,
+                () = stop.cancelled() => break,
+                done = fill_origins(setup) => unless_repeated(setup, done)?,
             }
         }
         let hosts = setup.store.read(|snapshot| hosts::of(snapshot, &setup.environment));
-        let hosts = passing(setup, hosts.map_err(Error::from))?;
+        let hosts = unless_repeated(setup, hosts.map_err(Error::from))?;
         let is_beside = hosts.len() > 1;
         for host in hosts {
             if !begun.contains(&host) {
                 let task =
-                    task::Task::new(setup, &host, is_beside, wakeup.listen(), Rc::clone(&board))?;
+                    task::Task::new(setup, &host, is_beside, wakeup.listen(), Rc::clone(board))?;
                 tasks.spawn_local(task.run(stop.clone()));
                 begun.push(host);
             }
         }
         tokio::select! {
-            () = stop.asked() => break,
+            () = stop.cancelled() => break,
             () = std::future::ready(()), if setup.is_once => break,
-            // Until it is asked to stop, a task ends by a defect only.
-            Some(ended) = tasks.join_next() => told(ended)?,
+            // Until it is cancelled, a task ends by a bug only.
+            Some(ended) = tasks.join_next() => outcome(ended)?,
             () = tokio::time::sleep(HOSTS_EVERY) => {}
         }
     }
-    // One host that cannot be asked keeps no other from being read.
+    // One host that cannot be read does not prevent reading the others.
     let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {
-        first = first.and(told(ended));
+        first = first.and(outcome(ended));
     }
     first
 }
 
-/// How a task ended; a panic goes on here.
-fn told(ended: Result<Result<()>, JoinError>) -> Result<()> {
+/// How a task ended; a panic continues here.
+fn outcome(ended: Result<Result<()>, JoinError>) -> Result<()> {
     ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

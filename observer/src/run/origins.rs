@@ -1,5 +1,5 @@
-//! Gives a project the origin that its work tree got after it was registered: without one, none of its
-//! pull requests would ever be found. It blocks, and asks git once a project.
+//! Stores the origin that the work tree of a project got after the project was registered: without one,
+//! none of its pull requests would ever be found. It blocks, and runs git once per project.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use ao_store::{Cause, Result, Store, Timestamp};
 
 use crate::github::remotes;
 
-/// Looks at each project without an origin.
+/// Checks each project without an origin.
 pub(super) fn fill(store: &Store, known: &[String], environment: &Environment) -> Result<()> {
     let projects = store.read(|snapshot| project::list(snapshot, false))?;
     for project in projects.into_iter().filter(|project| project.origin_url.is_empty()) {

@@ -1,4 +1,4 @@
-//! The observer of one host as a task: it does what its [`Poller`] says.
+//! The observer of one host as a task: it carries out the steps of its [`Poller`].
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use ao_store::{Store, Timestamp};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::{Board, Setup, Stop, default_host};
+use super::{Board, CancellationToken, Setup, default_host};
 use crate::error::{Error, Result};
 use crate::github::call::Call;
 use crate::github::credential::{self, Credential};
@@ -25,13 +25,13 @@ use crate::poll::{BackoffReason, CredentialLookup, Poller, Remotes, Step};
 /// The longest sleep: the clock may be set meanwhile, and the machine may sleep.
 const SLEEP: Duration = Duration::from_secs(15);
 
-/// How often checkouts are asked for their remotes.
+/// How often the remotes of checkouts are read.
 const REMOTES_MS: i64 = 10 * 60_000;
 
-/// A run that ends when all was read waits this long for a host at most.
+/// Maximum time that a run that ends when everything was read waits for a host.
 const PATIENCE_MS: i64 = 3_000;
 
-/// How long to wait for more commits after one.
+/// How long to wait for further commits after one.
 const SETTLE: Duration = Duration::from_millis(200);
 
 /// How long to wait after the store could not be read.
@@ -44,7 +44,7 @@ pub(super) struct Task {
     transport: Transport,
     environment: Environment,
     token: Option<Token>,
-    /// Why credentials could not be looked for, the last time.
+    /// Why the last lookup of credentials failed, if it did.
     failure: Option<String>,
     /// Whether other hosts are observed as well.
     is_beside: bool,
@@ -89,18 +89,18 @@ impl Task {
         })
     }
 
-    /// Works until it is asked to stop, or all was read.
-    pub(super) async fn run(mut self, mut stop: Stop) -> Result<()> {
-        let outcome = self.work(&mut stop).await;
+    /// Works until it is cancelled, or everything was read.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<()> {
+        let outcome = self.work(&stop).await;
         let closed = self.poller.close(Timestamp::now());
         outcome.and(closed.map_err(Error::from))
     }
 
-    async fn work(&mut self, stop: &mut Stop) -> Result<()> {
-        while !stop.is_asked() {
+    async fn work(&mut self, stop: &CancellationToken) -> Result<()> {
+        while !stop.is_cancelled() {
             let now = Timestamp::now();
             let prepared = tokio::select! {
-                () = stop.asked() => break,
+                () = stop.cancelled() => break,
                 prepared = self.prepare(now) => prepared,
             };
             let step = match prepared {
@@ -112,7 +112,7 @@ impl Task {
                 }
             };
             match step {
-                Step::FindCredentials => self.probe(stop).await?,
+                Step::FindCredentials => self.find_credentials(stop).await?,
                 Step::Send(call) => self.send(&call, stop).await,
                 Step::Wait(until) => {
                     if self.is_once && self.is_over(until, now)? {
@@ -159,11 +159,11 @@ impl Task {
         Ok(spawn_blocking(ask).await.unwrap_or_default())
     }
 
-    async fn probe(&mut self, stop: &mut Stop) -> Result<()> {
+    async fn find_credentials(&mut self, stop: &CancellationToken) -> Result<()> {
         let (host, environment) = (self.host.clone(), self.environment.clone());
         let ask = spawn_blocking(move || credential::resolve(&host, &environment));
         let found = tokio::select! {
-            () = stop.asked() => return Ok(()),
+            () = stop.cancelled() => return Ok(()),
             found = ask => found.unwrap_or(Credential::Failed("it was interrupted".to_owned())),
         };
         let found = match found {
@@ -183,7 +183,7 @@ impl Task {
         };
         if failure.is_some() && failure != self.failure {
             let reason = failure.as_deref().unwrap_or_default();
-            tracing::warn!(host = self.host, reason, "cannot look for credentials");
+            tracing::warn!(host = self.host, reason, "cannot look up credentials");
         }
         self.failure = failure;
         if let Err(error) = self.poller.record_credentials(found, now) {
@@ -195,10 +195,10 @@ impl Task {
         Ok(())
     }
 
-    async fn send(&mut self, call: &Call, stop: &mut Stop) {
+    async fn send(&mut self, call: &Call, stop: &CancellationToken) {
         let Some(token) = self.token.clone() else { return };
         let reply = tokio::select! {
-            () = stop.asked() => return,
+            () = stop.cancelled() => return,
             reply = self.transport.send(&token, call) => reply,
         };
         let now = Timestamp::now();
@@ -206,12 +206,12 @@ impl Task {
         self.board.put(self.poller.report(now));
     }
 
-    /// Whether a run that ends when all was read has come to its end, well or not.
+    /// Whether a run that ends when everything was read has come to its end, with or without success.
     fn is_over(&self, until: Timestamp, now: Timestamp) -> Result<bool> {
         let report = self.poller.report(now);
         let host = self.host.clone();
         match report.credential {
-            // Where nothing is to be observed, none are needed, if there is another host.
+            // Without anything to observe none are needed, if there is another host.
             State::Missing if self.is_beside && report.tracked == 0 => return Ok(true),
             State::Missing => return Err(Error::NoCredentials { host }),
             State::Unknown if self.failure.is_some() => return Err(Error::NoCredentials { host }),
@@ -230,20 +230,20 @@ impl Task {
         }
     }
 
-    async fn sleep(&mut self, until: Timestamp, now: Timestamp, stop: &mut Stop) {
+    async fn sleep(&mut self, until: Timestamp, now: Timestamp, stop: &CancellationToken) {
         let wait = u64::try_from(until.0.saturating_sub(now.0)).unwrap_or(0);
         let wait = Duration::from_millis(wait).min(SLEEP);
-        let rung = async {
+        let committed = async {
             if self.wake.changed().await.is_err() {
-                // Nobody rings any more.
+                // The sender has ended: there are no more wake-ups.
                 std::future::pending::<()>().await;
             }
-            // Commits come in bursts, and each look at the store reads all that is tracked.
+            // Commits come in bursts, and after each of them everything that is tracked is read.
             tokio::time::sleep(SETTLE).await;
         };
         tokio::select! {
-            () = stop.asked() => {}
-            () = rung => {}
+            () = stop.cancelled() => {}
+            () = committed => {}
             () = tokio::time::sleep(wait) => {}
         }
     }

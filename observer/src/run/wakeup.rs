@@ -1,4 +1,4 @@
-//! Turns the wake-ups of a store, for which a thread has to wait, into ones for tasks.
+//! Turns the wake-ups of a store, which block a thread, into wake-ups of tasks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,46 +10,44 @@ use tokio::sync::watch;
 
 use crate::error::{Error, Result};
 
-/// How often the thread looks whether anybody still listens.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the thread checks whether it is still needed.
+const CHECK: Duration = Duration::from_millis(500);
 
-/// Rings when something may have been committed to the store.
+/// Notifies when something may have been committed to the store.
 #[derive(Debug)]
 pub(super) struct StoreWakeup {
-    rings: watch::Receiver<()>,
+    commits: watch::Receiver<()>,
     is_over: Arc<AtomicBool>,
 }
 
 impl StoreWakeup {
     pub(super) fn start(store: &Store) -> Result<StoreWakeup> {
-        let (ring, rings) = watch::channel(());
+        let (notify, commits) = watch::channel(());
         let is_over = Arc::new(AtomicBool::new(false));
         let mut listener = store.listen()?;
-        let wakeup = StoreWakeup { rings, is_over: Arc::clone(&is_over) };
+        let wakeup = StoreWakeup { commits, is_over: Arc::clone(&is_over) };
         let wait = move || {
             while !is_over.load(Ordering::Relaxed) {
-                match listener.wait(LOOK) {
-                    Ok(true) => ring.send_replace(()),
+                match listener.wait(CHECK) {
+                    Ok(true) => notify.send_replace(()),
                     Ok(false) => {}
                     Err(error) => {
-                        // The tasks find out for themselves when they read.
+                        // The tasks get the error themselves when they read.
                         tracing::warn!(%error, "cannot wait for changes of the store");
-                        ring.send_replace(());
-                        thread::sleep(LOOK);
+                        notify.send_replace(());
+                        thread::sleep(CHECK);
                     }
                 }
             }
         };
-        thread::Builder::new()
-            .name("observer wake-up".to_owned())
-            .spawn(wait)
-            .map_err(Error::Runtime)?;
+        let thread = thread::Builder::new().name("observer wake-up".to_owned());
+        thread.spawn(wait).map_err(Error::Runtime)?;
         Ok(wakeup)
     }
 
-    /// Each listener hears of what rang since it listened last.
+    /// Each receiver is notified of commits since it was notified last.
     pub(super) fn listen(&self) -> watch::Receiver<()> {
-        self.rings.clone()
+        self.commits.clone()
     }
 }
 

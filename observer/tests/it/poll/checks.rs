@@ -1,4 +1,4 @@
-//! Checks as they are: the acceptance cases 13 to 18.
+//! Checks: the acceptance cases 13 to 18.
 
 use ao_fake_github::{CheckSpec, CheckStatus, Conclusion, Fault, Kind, On, StatusState};
 use ao_store::observation::{CheckKind, CheckStatus as Stored, Ci, Completeness, Mergeability};
@@ -29,7 +29,7 @@ fn a_failed_check_that_was_run_again_without_a_push_passes() {
     rig.minutes(1);
     assert_eq!(ci(&rig, &pr), Ci::Passing);
     let checks = rig.facets(&pr).checks;
-    assert_eq!(checks.len(), 1, "the run that was superseded is none");
+    assert_eq!(checks.len(), 1, "a run that was superseded does not count");
     assert_eq!(checks[0].external_id, again);
 }
 
@@ -67,7 +67,7 @@ fn jobs_of_one_name_in_two_workflows_are_two_checks() {
     rig.assert_observed();
 }
 
-/// A head with 238 checks, of which only the last is red.
+/// A head with 238 checks, of which only the last one failed.
 fn many(rig: &mut Rig, pr: &str) {
     for index in 0..237 {
         rig.world.check(pr, &job(&format!("job {index:03}")), Conclusion::Success);
@@ -77,7 +77,7 @@ fn many(rig: &mut Rig, pr: &str) {
 
 /// Case 15.
 #[test]
-fn a_red_check_on_the_third_page_fails() {
+fn a_failed_check_on_the_third_page_counts() {
     let mut rig = Rig::new();
     let pr = rig.tracked("ao/demo-1");
     rig.world.counters.clear();
@@ -151,7 +151,7 @@ fn a_workflow_that_waits_for_approval_is_pending() {
         let all = rig.facets(&pr).checks.into_iter();
         all.filter(|it| it.kind == CheckKind::Workflow).map(|it| it.conclusion).collect()
     };
-    assert_eq!(waits(&rig), ["action_required"], "and it is told why");
+    assert_eq!(waits(&rig), ["action_required"], "with the reason");
     rig.world.suite_progress(&suite, CheckStatus::Completed, Some(Conclusion::Success));
     rig.minutes(3);
     assert_eq!((ci(&rig, &pr), waits(&rig).len()), (Ci::Passing, 0));
@@ -204,7 +204,7 @@ fn results_of_the_head_before_a_push_are_never_those_of_the_new_one() {
 
 /// Case 18: the roll-up lags behind the head.
 #[test]
-fn a_roll_up_of_another_commit_than_the_head_says_nothing() {
+fn a_roll_up_of_another_commit_than_the_head_is_ignored() {
     let mut rig = Rig::new();
     let pr = rig.tracked("ao/demo-1");
     rig.world.check(&pr, &job("test"), Conclusion::Success);
@@ -221,7 +221,7 @@ fn a_roll_up_of_another_commit_than_the_head_says_nothing() {
         rig.seconds(5);
         let row = rig.row(&pr).unwrap();
         let is_seen = row.head_sha == rig.world.expected(&pr).head_oid;
-        assert!(!is_seen || row.ci != Ci::Passing, "that was the head before");
+        assert!(!is_seen || row.ci != Ci::Passing, "that was the previous head");
     }
     rig.tamper = None;
     rig.minutes(2);
@@ -229,12 +229,12 @@ fn a_roll_up_of_another_commit_than_the_head_says_nothing() {
     assert_eq!(ci(&rig, &pr), Ci::Pending);
 }
 
-/// Case 18: a push in the middle of a reading.
+/// Case 18: a push during a fetch.
 #[test]
 fn checks_read_before_a_push_are_not_stored_as_those_of_the_new_head() {
     let mut rig = Rig::new();
     let pr = rig.tracked("ao/demo-1");
-    // What else is to be read comes to nothing, so that the reading goes on for a while.
+    // Every other page fails, so that the fetch takes a while.
     rig.tamper = Some(Box::new(|name, answer| {
         if name == "Detail" {
             for index in 0..4 {
@@ -253,7 +253,7 @@ fn checks_read_before_a_push_are_not_stored_as_those_of_the_new_head() {
     while rig.world.counters.of("Detail") == details {
         rig.until_calls(rig.calls + 1);
     }
-    // The checks were read. Before the rest is, a look sees another head.
+    // The checks were read. Before the other pages are, a poll finds another head.
     let head = rig.world.push(&pr);
     let until = rig.now.0 + 50_000;
     rig.world
@@ -283,6 +283,6 @@ fn the_log_of_a_failed_check_is_read_once() {
     let row = rig.row(&pr).unwrap();
     let tail = rig.store.read(|snapshot| facet::log_tail(snapshot, &row.id, &check)).unwrap();
     assert_eq!(tail.as_deref(), Some("one\ntwo\nassertion failed"));
-    assert_eq!(rig.totals().0.rest_requests, 0, "after the restart it was not read again");
-    assert_eq!(rig.world.counters.core_points, 1, "of another app there is no log");
+    assert_eq!(rig.totals().0.rest_requests, 0, "it was not read again after the restart");
+    assert_eq!(rig.world.counters.core_points, 1, "there is no log of another app");
 }

@@ -1,4 +1,4 @@
-//! Comparing what is stored with what the world is.
+//! Compares the store with the world.
 
 use std::fmt::Debug;
 
@@ -9,7 +9,7 @@ use ao_store::row::pr::Pr;
 use super::rig::Rig;
 
 impl Rig {
-    /// What is stored of every tracked pull request is what the world is.
+    /// Every tracked pull request is stored as it is in the world.
     pub(crate) fn assert_observed(&self) {
         for node in self.world.prs() {
             if self.row(&node).is_some() {
@@ -18,12 +18,12 @@ impl Rig {
         }
     }
 
-    /// What is stored of a pull request is what the world is.
+    /// A pull request is stored as it is in the world.
     pub(crate) fn assert_pr(&self, node: &str) {
         let expected = self.world.expected(node);
         let (row, facets) = (self.row(node).unwrap(), self.facets(node));
         assert_metadata(&row, &expected);
-        // Checks of what has ended are not followed for ever.
+        // The checks of a pull request that has ended are not read for ever.
         if matches!(row.state, PrState::Open | PrState::Draft) {
             assert_checks(&facets.checks, &expected);
         }
@@ -49,14 +49,14 @@ fn assert_checks(stored: &[Check], expected: &ExpectedPr) {
         (id, head_sha, app, workflow, event, name, it.conclusion.clone())
     });
     let there = expected.checks.iter().map(|(id, it)| {
-        // A status has one word for how it stands, and a new id with each; that of a run is its
+        // A status has one text for its state, and a new id with each; that of a run is its
         // conclusion.
         let is_status = it.app.is_empty();
-        let word = if is_status { Some(it.status) } else { it.conclusion };
+        let text = if is_status { Some(it.status) } else { it.conclusion };
         let id = if is_status { String::new() } else { id.clone() };
         let (app, workflow, event) = (it.app.clone(), it.workflow.clone(), it.event.clone());
-        let word = word.unwrap_or_default().to_ascii_lowercase();
-        (id, expected.head_oid.clone(), app, workflow, event, it.name.clone(), word)
+        let text = text.unwrap_or_default().to_ascii_lowercase();
+        (id, expected.head_oid.clone(), app, workflow, event, it.name.clone(), text)
     });
     assert_same("checks", seen.collect(), there.collect(), expected);
     let waiting = stored.iter().filter(|check| check.kind == CheckKind::Workflow).count();
@@ -112,10 +112,10 @@ fn assert_metadata(row: &Pr, expected: &ExpectedPr) {
     assert_eq!(row.author, expected.author.clone().unwrap_or_default(), "author of {id}");
     assert_eq!(row.is_in_merge_queue, expected.is_in_merge_queue, "merge queue of {id}");
     assert_eq!(row.is_auto_merge, expected.has_auto_merge, "auto-merge of {id}");
-    let word = expected.review_decision.map_or("none".to_owned(), str::to_ascii_lowercase);
-    assert_eq!(row.review_decision.as_str(), word, "decision of {id}");
+    let text = expected.review_decision.map_or("none".to_owned(), str::to_ascii_lowercase);
+    assert_eq!(row.review_decision.as_str(), text, "decision of {id}");
     if matches!(row.state, PrState::Open | PrState::Draft) {
-        // What ended long ago is not looked at when its repository gets another name.
+        // What ended long ago is not polled when its repository is renamed.
         assert_eq!(row.repo, expected.repo, "repository of {id}");
         assert_eq!(row.ci, expected_ci(expected), "ci of {id}");
         if let Some(mergeable) = expected.mergeable {

@@ -1,4 +1,4 @@
-//! The queries that are sent: each is one of GitHub's schema, costs what the published formula says,
+//! The queries that are sent: each is one of GitHub's schema, costs what the published formula computes,
 //! and no more than before.
 
 use std::collections::BTreeSet;
@@ -17,11 +17,11 @@ use super::rig::Rig;
 fn sent(no_pr_rollup: bool) -> BTreeSet<String> {
     let mut rig = Rig::unseen(2, 4);
     rig.world.options.no_pr_rollup = no_pr_rollup;
-    // One that somebody else stored, without its node id.
+    // A pull request that another writer stored, without its node id.
     rig.world.open_pr(&NewPr::new("octo/repo-0", "local"));
-    let place = PrRef::new("github.com", "octo/repo-0", 3).unwrap();
+    let location = PrRef::new("github.com", "octo/repo-0", 3).unwrap();
     let session = Some(rig.session("p0", "local"));
-    let stored = Observation { session, ..Observation::new(place, rig.now) };
+    let stored = Observation { session, ..Observation::new(location, rig.now) };
     rig.store.write(rig.cause(), move |tx| apply_observation(tx, &stored)).unwrap();
     rig.queries = Some(Vec::new());
     rig.minutes(3);
@@ -77,7 +77,7 @@ fn every_query_is_valid_by_the_schema_of_github() {
     }
 }
 
-/// Case 48: what the host charged is what the formula says of the very same request.
+/// Case 48: the host charged what the formula computes for the same request.
 #[test]
 fn every_query_costs_what_the_formula_says() {
     let mut rig = Rig::unseen(3, 60);
@@ -96,7 +96,7 @@ fn every_query_costs_what_the_formula_says() {
     }
 }
 
-/// The price of one of the largest queries of a kind that a fleet of so many makes the observer send.
+/// The price of one of the largest queries of a kind that the observer sends for a fleet of this size.
 fn largest(repos: usize, prs: usize, kind: &str, no_pr_rollup: bool) -> (usize, u64, u64) {
     let mut rig = Rig::unseen(repos, prs);
     rig.world.options.no_pr_rollup = no_pr_rollup;
@@ -127,12 +127,12 @@ fn largest(repos: usize, prs: usize, kind: &str, no_pr_rollup: bool) -> (usize, 
 #[test]
 fn no_query_becomes_dearer() {
     for (what, repos, prs, kind, no_pr_rollup, expected) in [
-        ("100 slim, 1 list", 1, 100, "Heartbeat", false, (100, 1, 1)),
-        ("50 wide, 1 list", 1, 100, "Full", false, (50, 201, 2)),
+        ("100 heartbeats, 1 list", 1, 100, "Heartbeat", false, (100, 1, 1)),
+        ("50 full, 1 list", 1, 100, "Full", false, (50, 201, 2)),
         ("50 lists", 50, 50, "listing", false, (50, 50, 1)),
         ("50 details", 1, 100, "Detail", false, (50, 50, 1)),
-        ("100 slim of an older server", 1, 100, "Heartbeat", true, (100, 101, 1)),
-        ("50 wide of an older server", 1, 100, "Full", true, (50, 401, 4)),
+        ("100 heartbeats of an older server", 1, 100, "Heartbeat", true, (100, 101, 1)),
+        ("50 full of an older server", 1, 100, "Full", true, (50, 401, 4)),
     ] {
         assert_eq!(largest(repos, prs, kind, no_pr_rollup), expected, "{what}");
     }

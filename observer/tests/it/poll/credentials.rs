@@ -1,4 +1,4 @@
-//! Credentials are looked for before anything else, whether or not there is something to observe.
+//! Credentials are looked up before anything else, whether or not there is something to observe.
 
 use ao_fake_github::{NewPr, World};
 use ao_observer::poll::{CredentialLookup, Step};
@@ -7,7 +7,7 @@ use ao_store::row::scm::Credential;
 
 use super::rig::{REPO, Rig};
 
-/// Bug 7 of issue #152: without sessions the missing token was never told, and a token that came
+/// Bug 7 of issue #152: without sessions the missing token was never reported, and a token that came
 /// later was never found.
 #[test]
 fn bug_7_without_a_token_and_without_subjects_that_is_known_at_once_and_nothing_is_sent() {
@@ -45,7 +45,7 @@ fn a_token_that_appears_later_works_without_a_restart() {
     rig.assert_pr(&pr);
 }
 
-/// Case 6: a failure to look is no answer.
+/// Case 6: a failed lookup is not an answer.
 #[test]
 fn a_search_for_credentials_that_failed_is_repeated_and_is_no_verdict() {
     let mut rig = Rig::new();

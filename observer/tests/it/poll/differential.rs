@@ -1,5 +1,5 @@
 //! The observer of a world that changes at random for a long time, with restarts and faults: in the
-//! end the store says what the world is, and on the way it never said that something was gone which
+//! end the store equals the world, and on the way it never recorded that something was gone which
 //! was there.
 
 use std::collections::BTreeSet;
@@ -11,10 +11,10 @@ use super::rig::Rig;
 
 const REPOS: [&str; 3] = ["octo/hello", "octo/world", "octo/tools"];
 
-/// After so long without a change everything was read again, whatever the looks said.
+/// After this time without a change everything was read again, whatever the polls found.
 const QUIESCENCE: Duration = Duration::from_secs(7 * 3_600);
 
-/// Pull requests that are open at most: those that are opened at random beyond it are closed.
+/// Maximum number of open pull requests: those that are opened at random beyond it are closed.
 const OPEN_MAX: usize = 18;
 
 /// A number from the environment. `AO_SOAK_MINUTES=10000` is the full run, `AO_SOAK_SEED` another
@@ -45,7 +45,7 @@ fn fleet() -> Rig {
     rig
 }
 
-/// Lets the world change every three to ten minutes; `before` is called ahead of each change.
+/// Lets the world change every three to ten minutes; `before` is called before each change.
 fn live(rig: &mut Rig, seed: u64, mut before: impl FnMut(&mut Rig, &mut Rng)) {
     let mut rng = Rng::with_seed(from_env("AO_SOAK_SEED", seed));
     // Virtual minutes.
@@ -69,7 +69,7 @@ fn close_beyond(world: &mut World, rng: &mut Rng) {
     }
 }
 
-/// Everything that can be seen in the end was observed, and what is there was never removed.
+/// Everything that can be read in the end was observed, and nothing that exists was removed.
 fn assert_all_observed(rig: &Rig) {
     rig.assert_observed();
     let mut there = BTreeSet::new();
@@ -91,7 +91,7 @@ fn assert_all_observed(rig: &Rig) {
 
 /// Case 28 of the acceptance cases: a long differential run.
 #[test]
-fn after_any_history_the_store_says_what_the_world_is() {
+fn after_any_history_the_store_equals_the_world() {
     let mut rig = fleet();
     let mut changes = 0_u64;
     live(&mut rig, 28, |rig, _| {
@@ -104,7 +104,7 @@ fn after_any_history_the_store_says_what_the_world_is() {
     assert_all_observed(&rig);
 }
 
-/// One to three answers that go wrong.
+/// One to three wrong answers.
 fn fault(rng: &mut Rng) -> Fault {
     let null = |rng: &mut Rng, index: usize| {
         let errors = [None, Some("NOT_FOUND"), Some("SERVICE_UNAVAILABLE")];
@@ -144,9 +144,9 @@ fn fault(rng: &mut Rng) -> Fault {
     Fault::times(1 + rng.u32(..3), kind).on(rng.choice(on).unwrap())
 }
 
-/// A partial, old or failed answer deletes nothing, and is forgotten with the next good one.
+/// A partial, old or failed answer deletes nothing, and has no effect after the next good one.
 #[test]
-fn answers_that_go_wrong_delete_nothing_and_leave_no_trace() {
+fn wrong_answers_delete_nothing_and_leave_no_trace() {
     let mut rig = fleet();
     rig.world.options.history = 4;
     live(&mut rig, 29, |rig, rng| {

@@ -1,4 +1,4 @@
-//! Which open pull requests are found, and whose they are: the acceptance cases 9 to 11.
+//! Which open pull requests are found, and which session they belong to: the acceptance cases 9 to 11.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -28,12 +28,12 @@ fn a_pull_request_is_found_and_read_within_one_interval() {
     rig.seconds(36);
     assert_eq!(owner(&rig, &pr), Some(session));
     rig.assert_pr(&pr);
-    // One look lists it and one reads it, one request reads the conversation; the others ask for
+    // One poll lists it and one reads it, one request reads the conversation; the others request
     // the mergeability, which GitHub computes after the first of them.
     assert_eq!(rig.world.counters.of("Full"), 1);
     assert_eq!(rig.world.counters.of("Detail"), 1);
     assert!(rig.world.counters.total() <= 7, "{:?}", rig.world.counters.requests);
-    assert!(rig.poll(&pr).attribution.contains("ao/demo-1"), "and it is known why it is ours");
+    assert!(rig.poll(&pr).attribution.contains("ao/demo-1"), "with the reason for its attribution");
 }
 
 /// Case 9.
@@ -82,7 +82,7 @@ fn a_pull_request_at_another_remote_is_found() {
     rig.minutes(1);
     assert_eq!(owner(&rig, &part).unwrap().to_string(), "part-1");
     assert_eq!(owner(&rig, &other), None);
-    // The store refuses a pull request that lies at neither the origin nor has its head there.
+    // The store rejects a pull request that is not at the origin and does not have its head there.
     assert_eq!(owner(&rig, &up).unwrap().to_string(), "tool-1");
     rig.assert_observed();
 }
@@ -109,7 +109,7 @@ fn a_pull_request_from_the_origin_to_its_upstream_is_found() {
 
 /// Case 10.
 #[test]
-fn a_branch_of_the_same_name_in_a_fork_is_a_strangers() {
+fn a_branch_of_the_same_name_in_a_fork_belongs_to_a_stranger() {
     let mut rig = Rig::new();
     rig.world.fork(REPO, "stranger/hello");
     rig.world.fork(REPO, "gone/hello");
@@ -156,8 +156,8 @@ fn a_claimed_pull_request_stays_with_its_session() {
     let mut rig = Rig::new();
     let pr = rig.tracked("ao/demo-1");
     let other = rig.session("demo", "ao/demo-2");
-    let (place, claimant) = (rig.place(&pr), other.clone());
-    let claim = move |tx: &ao_store::Tx<'_>| claim_pr(tx, &claimant, &place, Takeover::Allow);
+    let (location, claimant) = (rig.location(&pr), other.clone());
+    let claim = move |tx: &ao_store::Tx<'_>| claim_pr(tx, &claimant, &location, Takeover::Allow);
     rig.store.write(rig.cause(), claim).unwrap();
     rig.world.set_title(&pr, "Another title");
     rig.minutes(5);
@@ -167,10 +167,9 @@ fn a_claimed_pull_request_stays_with_its_session() {
     rig.assert_observed();
 }
 
-/// Case 11: what a pull request is, is stored with its finding, before anything is said of others
-/// that the same look saw end.
+/// Case 11: a found pull request is stored before the end of another one that the same poll found.
 #[test]
-fn a_sibling_is_stored_before_a_pull_request_is_told_as_ended() {
+fn a_sibling_is_stored_before_the_end_of_a_pull_request() {
     let mut rig = Rig::new();
     let first = rig.tracked("ao/demo-1");
     rig.minutes(5);
@@ -192,25 +191,25 @@ fn a_sibling_is_stored_before_a_pull_request_is_told_as_ended() {
     assert!(found < ended, "a session with an open pull request never looks complete");
 }
 
-/// Case 11: the same world is told in the same order.
+/// Case 11: the same world is recorded in the same order.
 #[test]
-fn the_order_of_what_is_told_does_not_depend_on_chance() {
-    let tell = || {
+fn the_order_of_changes_is_deterministic() {
+    let record = || {
         let mut rig = Rig::new();
         rig.session("demo", "ao/root");
         for index in 0..10 {
             rig.world.open_pr(&NewPr::new(REPO, &format!("ao/{index}")));
         }
         rig.minutes(3);
-        let told = rig.changes_since(0);
-        told.into_iter().map(|it| (it.kind, it.key, it.after)).collect::<Vec<_>>()
+        let changes = rig.changes_since(0);
+        changes.into_iter().map(|it| (it.kind, it.key, it.after)).collect::<Vec<_>>()
     };
-    assert_eq!(tell(), tell());
+    assert_eq!(record(), record());
 }
 
-/// A page of which something is missing is read again, and not passed over.
+/// A page with gaps is read again and not skipped.
 #[test]
-fn what_a_torn_page_of_a_listing_leaves_out_is_found_with_the_next() {
+fn what_an_incomplete_page_of_a_listing_leaves_out_is_found_with_the_next() {
     let mut rig = Rig::new();
     rig.session("demo", "ao/demo-1");
     let pr = rig.world.open_pr(&NewPr::new(REPO, "ao/demo-1"));

@@ -1,4 +1,4 @@
-//! Reviews, threads and comments as they are: the acceptance cases 19 to 21.
+//! Reviews, threads and comments: the acceptance cases 19 to 21.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ fn what_was_edited_deleted_or_dismissed_is_seen_within_one_interval() {
     assert_eq!(dismissed.state, Stored::Dismissed);
 }
 
-/// Case 21: GitHub tells nothing when a comment is hidden, so it is found when all is read again.
+/// Case 21: GitHub reports nothing when a comment is hidden, so it is found when all is read again.
 #[test]
 fn a_comment_that_was_hidden_is_found_by_the_sweep() {
     let mut rig = Rig::new();
@@ -112,9 +112,9 @@ fn a_comment_that_was_hidden_is_found_by_the_sweep() {
     rig.assert_observed();
 }
 
-/// A thread may be listed by one replica and not be known to the next.
+/// One replica may list a thread that another one does not have yet.
 #[test]
-fn a_thread_that_a_replica_does_not_know_yet_is_read_with_the_next_look() {
+fn a_thread_that_a_replica_does_not_have_yet_is_read_after_the_next_poll() {
     let mut rig = Rig::new();
     let pr = rig.tracked("ao/demo-1");
     rig.minutes(15);
@@ -129,7 +129,7 @@ fn a_thread_that_a_replica_does_not_know_yet_is_read_with_the_next_look() {
     }
 }
 
-/// Lists of a replica that lags are not those that the look has seen.
+/// Lists of a replica that lags are not those that the poll saw.
 #[test]
 fn lists_of_a_replica_that_lags_do_not_count() {
     let mut rig = Rig::new();
@@ -155,8 +155,8 @@ fn lists_of_a_replica_that_lags_do_not_count() {
     assert!(rig.totals().0.stale > 0);
 }
 
-/// What somebody wrote while lists were read is read after it, and not with some later look: also
-/// when it is about a list that did not have to be read, and the pull request has ended meanwhile.
+/// What is written during a fetch is read right after it and not with a later poll, even when it is
+/// in a list that was not read, and the pull request has ended meanwhile.
 #[test]
 fn a_change_during_a_reading_is_read_after_it() {
     let mut rig = Rig::new();
@@ -170,7 +170,7 @@ fn a_change_during_a_reading_is_read_after_it() {
     while rig.row(&pr).unwrap().state != PrState::Merged {
         rig.until_calls(rig.calls + 1);
     }
-    // The look has told no more than that there is news; now the reading goes on.
+    // The poll reported only that something changed; now the fetch continues.
     rig.world.faults.clear();
     rig.minutes(3);
     rig.assert_observed();

@@ -28,10 +28,13 @@ fn an_idle_hour_of_a_hundred_pull_requests_costs_260_points() {
     let head = rig.head();
     idle(&mut rig, 60);
     let counters = &rig.world.counters;
-    let (slim, wide, points) =
+    let (heartbeats, full, points) =
         (counters.of("Heartbeat"), counters.of("Full"), counters.graphql_points);
-    let (slim_max, wide_max, points_max) = (130, 70, 260);
-    assert!(slim <= slim_max && wide <= wide_max && points <= points_max, "{counters:?}");
+    let (heartbeats_max, full_max, points_max) = (130, 70, 260);
+    assert!(
+        heartbeats <= heartbeats_max && full <= full_max && points <= points_max,
+        "{counters:?}"
+    );
     assert_eq!((rest(&rig), counters.of("Detail")), (0, 0));
     assert_eq!(rig.head(), head, "nothing is written");
 }
@@ -44,15 +47,15 @@ fn an_idle_cycle_is_one_request_for_each_hundred() {
         idle(&mut rig, minutes);
         let least = u64::try_from(prs).unwrap().div_ceil(100);
         let counters = &rig.world.counters;
-        // A cycle is at least nine tenths of half a minute, and each fourth one is a wide one.
+        // A cycle is at least nine tenths of half a minute, and each fourth one is a full one.
         let cycles = minutes * 60 / 27 + 1;
-        let wide = u64::try_from(prs).unwrap().div_ceil(50) * (cycles / 4 + 1);
+        let full = u64::try_from(prs).unwrap().div_ceil(50) * (cycles / 4 + 1);
         assert!(counters.of("Heartbeat") <= cycles * least, "{prs}: {counters:?}");
-        assert!(counters.of("Full") <= wide, "{prs}: {counters:?}");
-        assert!(counters.graphql_points <= cycles * least + 2 * wide, "{prs}: {counters:?}");
+        assert!(counters.of("Full") <= full, "{prs}: {counters:?}");
+        assert!(counters.graphql_points <= cycles * least + 2 * full, "{prs}: {counters:?}");
         assert_eq!(rest(&rig), 0, "{prs}");
         let dear = rig.world.log.iter().filter(|it| it.class == "Heartbeat" && it.cost > 1).count();
-        assert_eq!(dear, 0, "{prs}: a slim look costs a point");
+        assert_eq!(dear, 0, "{prs}: a heartbeat query costs a point");
     }
 }
 
@@ -74,18 +77,18 @@ fn forty_transitions_of_checks_are_one_detail_a_cycle() {
         rig.world.check_finish(run, Conclusion::Success);
     }
     let of = |class: &str| rig.world.log.iter().filter(|it| it.class == class).count();
-    let (details, wide) = (of("Detail"), of("Full"));
-    assert!(details <= wide && details <= 23, "{details} details after {wide} wide looks");
+    let (details, full) = (of("Detail"), of("Full"));
+    assert!(details <= full && details <= 23, "{details} details after {full} full queries");
     rig.minutes(3);
     rig.assert_observed();
 }
 
 /// Case 46.
 #[test]
-fn a_storm_in_the_repository_that_concerns_no_pull_request_of_ours_costs_nothing() {
+fn activity_that_concerns_no_tracked_pull_request_costs_nothing() {
     let hour = |is_stormy: bool| {
         let mut rig = Rig::fleet(4, 40);
-        let foreign = rig.world.open_pr(&NewPr::new("octo/repo-0", "somebody/else"));
+        let foreign = rig.world.open_pr(&NewPr::new("octo/repo-0", "another/branch"));
         rig.minutes(10);
         rig.world.counters.clear();
         for minute in 0..60 {
@@ -129,15 +132,15 @@ fn a_pull_request_is_read_once_whatever_the_number_of_sessions() {
     assert!(counters.graphql_points <= 134, "{counters:?}");
 }
 
-/// Case 50. That one request is in flight at a time is how the engine is made.
+/// Case 50. The engine has one request in flight at a time by design.
 #[test]
 fn no_minute_sees_more_than_sixty_requests_however_much_there_is_to_read() {
     let mut rig = Rig::unseen(4, 40);
     let prs = rig.world.prs();
     for pr in &prs {
         for line in 0..60 {
-            let place = ao_fake_github::NewThread::at("a.rs", line);
-            rig.world.thread_add(pr, "reviewer", &place, "Why?");
+            let location = ao_fake_github::NewThread::at("a.rs", line);
+            rig.world.thread_add(pr, "reviewer", &location, "Why?");
         }
     }
     rig.minutes(4);
@@ -179,7 +182,7 @@ fn a_cold_start_with_many_stale_pull_requests_is_slow() {
     assert!(!sizes.is_empty());
 }
 
-/// Case 51: what a restart must not forget.
+/// Case 51: what a restart must keep.
 #[test]
 fn a_restart_keeps_the_budget_and_reads_nothing_that_was_read() {
     let mut rig = Rig::fleet(4, 100);
@@ -195,14 +198,14 @@ fn a_restart_keeps_the_budget_and_reads_nothing_that_was_read() {
     assert!(after.remaining < before.remaining);
 }
 
-/// When each pull request was looked at, from the queries that name it.
-pub(crate) fn looks(rig: &mut Rig) -> BTreeMap<String, Vec<Timestamp>> {
-    let mut looks: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
+/// When each pull request was polled, from the queries that name it.
+pub(crate) fn polls(rig: &mut Rig) -> BTreeMap<String, Vec<Timestamp>> {
+    let mut polls: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
     for (at, body) in rig.queries.take().unwrap_or_default() {
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         for id in body["variables"]["ids"].as_array().into_iter().flatten() {
-            looks.entry(id.as_str().unwrap().to_owned()).or_default().push(at);
+            polls.entry(id.as_str().unwrap().to_owned()).or_default().push(at);
         }
     }
-    looks
+    polls
 }

@@ -1,4 +1,4 @@
-//! An enterprise server: other paths, no limits that it states, and an older schema.
+//! An enterprise server: other paths, no reported limits, and an older schema.
 
 use std::time::Duration;
 
@@ -37,9 +37,9 @@ fn a_server_of_ones_own_is_observed_at_its_own_paths() {
     assert_eq!((host.quota, host.remaining, host.reset_at), (None, None, None));
 }
 
-/// Case 55: without stated limits the bound of the observer itself holds.
+/// Case 55: without reported limits the observer keeps its own limit.
 #[test]
-fn a_host_that_states_no_limits_is_asked_no_more_than_others() {
+fn a_host_without_limits_is_asked_no_more_than_others() {
     let mut rig = Rig::unseen(4, 40);
     rig.world.options.rate_headers = false;
     rig.minutes(5);
@@ -53,7 +53,7 @@ fn a_host_that_states_no_limits_is_asked_no_more_than_others() {
     rig.world.counters.clear();
     rig.minutes(60);
     assert!(rig.world.counters.total() <= 200, "{:?}", rig.world.counters);
-    // A refusal that names no time is taken for what it is there too.
+    // A refusal without a named wait has the same effect there.
     rig.world.faults.push(Fault::times(1, Kind::graphql_rate_limit_code()));
     rig.minutes(3);
     rig.assert_observed();
@@ -71,8 +71,8 @@ fn an_older_schema_is_noticed_once_and_read_in_its_own_way() {
     rig.assert_observed();
     assert!(rig.world.prs().iter().all(|pr| rig.row(pr).unwrap().ci != Ci::Unknown));
     let is_newer = |query: &String| {
-        let looks = query.contains("Facts on PullRequest");
-        looks && !query.contains("commits(last:4)")
+        let is_poll = query.contains("Facts on PullRequest");
+        is_poll && !query.contains("commits(last:4)")
     };
     let queries = rig.queries.replace(Vec::new()).unwrap();
     let refused = queries.iter().filter(|(_, query)| is_newer(query)).count();

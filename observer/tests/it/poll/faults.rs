@@ -1,4 +1,4 @@
-//! What goes wrong in an answer is never taken for a fact, and is over when the fault is.
+//! An error in an answer never becomes a fact, and has no effect after the next good answer.
 
 use ao_fake_github::{CheckSpec, Conclusion, Fault, Kind, NewThread, On, ReviewState, StatusState};
 
@@ -23,7 +23,7 @@ fn rich() -> (Rig, [String; 2]) {
     (rig, prs)
 }
 
-/// Something of every kind happens, and nothing of it takes anything away.
+/// Something of every kind is added, and nothing is removed.
 fn grow(rig: &mut Rig, pr: &str) {
     rig.world.comment_add(pr, "hubot", "Again");
     rig.world.thread_add(pr, "reviewer", &NewThread::at("c.rs", 3), "More");
@@ -32,7 +32,7 @@ fn grow(rig: &mut Rig, pr: &str) {
     rig.world.set_title(pr, "Another title");
 }
 
-/// What the changes since say that was never so: that something went away or was closed.
+/// The changes since that record what never happened: that something went away or was closed.
 fn false_facts(rig: &Rig, head: i64) -> Vec<String> {
     let is_false = |kind: &String| {
         ["deleted", "removed", "closed", "merged", "dismissed"].iter().any(|it| kind.contains(it))
@@ -56,10 +56,10 @@ fn header(name: &str, value: &str) -> Kind {
     Kind::Headers(vec![(name.to_owned(), value.to_owned())])
 }
 
-/// Every fault that the fake has for a query, but those of the connection.
+/// Every fault of the fake for a query, except those of the connection.
 fn every_fault() -> Vec<Kind> {
-    let words = ["mergeable", "mergeStateStatus", "reviewDecision", "status", "conclusion"];
-    // An author that is gone is a fact, and one that came back is seen when all is read again.
+    let fields = ["mergeable", "mergeStateStatus", "reviewDecision", "status", "conclusion"];
+    // A deleted author is a fact, and one that reappears is found by the next full read.
     let gone = ["headRepository", "headRef"];
     let mut kinds = vec![
         Kind::gateway(502),
@@ -114,27 +114,27 @@ fn every_fault() -> Vec<Kind> {
         header("x-ratelimit-reset", "1"),
         header("x-ratelimit-reset", "99999999999"),
     ];
-    // A part of a node that could not be answered, with the word on it that GitHub gives.
+    // A part of a node that could not be answered, with the error that GitHub reports for it.
     for part in ["rollup", "counts", "reviews", "reviewThreads", "headRef", "author"] {
         kinds.push(null(&format!("nodes/0/{part}"), Some("SOMETHING_NEW")));
     }
     for part in ["checks", "reviews", "comments"] {
         kinds.push(null(&format!("d0/{part}"), Some("SOMETHING_NEW")));
     }
-    kinds.extend(words.map(|word| Kind::UnknownEnum(word.to_owned())));
+    kinds.extend(fields.map(|field| Kind::UnknownEnum(field.to_owned())));
     kinds.extend(gone.map(field));
     kinds
 }
 
-/// Cases 29 to 41 in one table: whatever goes wrong with some requests, and whichever they are,
-/// nothing false is stored, and afterwards everything is as it is.
+/// Cases 29 to 41 in one table: whatever fails in some requests, nothing false is stored, and
+/// afterwards everything is stored as it is.
 #[test]
-fn no_fault_is_taken_for_a_fact_and_all_of_them_end() {
+fn no_error_becomes_a_fact_and_all_of_them_end() {
     let (mut rig, [pr, _]) = rich();
     for kind in every_fault() {
         assert_harmless(&mut rig, &pr, &kind, 3);
     }
-    // Each of these is a word to wait for the end of the hour.
+    // Each of these asks to wait for the end of the hour.
     for kind in [
         Kind::primary_limit(),
         Kind::graphql_rate_limited(),
@@ -147,8 +147,8 @@ fn no_fault_is_taken_for_a_fact_and_all_of_them_end() {
     }
 }
 
-/// An account that is gone is no fault but a fact; where it was none, the next reading of everything
-/// takes it back.
+/// A deleted account is a fact and not an error; where it was an error, the next full read corrects
+/// it.
 #[test]
 fn authors_that_are_gone_for_a_while_are_back_within_a_sweep() {
     for name in ["author", "resolvedBy"] {
@@ -163,9 +163,9 @@ fn authors_that_are_gone_for_a_while_are_back_within_a_sweep() {
     }
 }
 
-/// Case 27 among the faults: answers about the world as it was a while ago.
+/// Case 27 among the faults: answers about an older state of the world.
 #[test]
-fn a_replica_that_lags_takes_nothing_back() {
+fn a_replica_that_lags_reverts_nothing() {
     let (mut rig, [pr, _]) = rich();
     for times in [1, 2, 3, 5, 8] {
         let kind = Kind::Stale(rig.world.snapshot());

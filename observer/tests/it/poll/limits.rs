@@ -1,4 +1,4 @@
-//! Limits of the host are kept: how long nothing is sent, what is sent then, and what is shown.
+//! Rate limits of the host: how long nothing is sent, what is sent then, and what is shown.
 
 use ao_fake_github::{Fault, Kind, On, Resource};
 use ao_store::row::scm::Credential;
@@ -15,7 +15,7 @@ fn sent_since(rig: &Rig, since: i64) -> Vec<i64> {
     log.filter(|at| *at >= 0).collect()
 }
 
-/// Lets the next request fail so; returns when that was.
+/// Lets the next request fail in this way; returns when that was.
 fn refuse_once(rig: &mut Rig, kind: Kind) -> i64 {
     rig.world.faults.push(Fault::times(1, kind));
     let before = rig.world.log.len();
@@ -27,7 +27,7 @@ fn refuse_once(rig: &mut Rig, kind: Kind) -> i64 {
 
 /// Case 34.
 #[test]
-fn an_exhausted_budget_is_waited_for_and_then_one_request_goes_first() {
+fn an_exhausted_budget_is_waited_for_and_then_one_request_probes() {
     for kind in
         [Kind::graphql_rate_limited(), Kind::graphql_rate_limit_code(), Kind::primary_limit()]
     {
@@ -38,7 +38,7 @@ fn an_exhausted_budget_is_waited_for_and_then_one_request_goes_first() {
         rig.world.faults.push(Fault::times(1, Kind::graphql_rate_limited()));
         rig.run(Duration::from_millis(u64::try_from(reset - at + 40_000).unwrap()));
         let sent = sent_since(&rig, at);
-        assert_eq!(sent.len(), 2, "one went out, and it said that nothing else may: {sent:?}");
+        assert_eq!(sent.len(), 2, "one was sent, and its answer held back all others: {sent:?}");
         let waited = at + sent[1] - reset;
         assert!((1_000..=32_000).contains(&waited), "{waited} ms after the reset");
         rig.minutes(63);
@@ -49,7 +49,7 @@ fn an_exhausted_budget_is_waited_for_and_then_one_request_goes_first() {
 
 /// Case 35. The host names no time: 60 s, and twice as long with each repetition.
 #[test]
-fn a_refusal_without_a_word_on_how_long_is_repeated_ever_more_rarely() {
+fn refusals_without_a_named_wait_are_repeated_ever_more_rarely() {
     for kind in [Kind::secondary_limit(None), Kind::too_many_requests(None), Kind::abuse()] {
         let mut rig = Rig::fleet(1, 3);
         rig.world.faults.push(Fault::times(7, kind));
@@ -62,22 +62,22 @@ fn a_refusal_without_a_word_on_how_long_is_repeated_ever_more_rarely() {
     }
 }
 
-/// Case 35: a block of ten minutes sees two requests at most, and half open sends exactly one.
+/// Case 35: a backoff of ten minutes contains two requests at most, and then exactly one probes.
 #[test]
-fn within_a_block_of_ten_minutes_nothing_is_sent_but_what_ends_it() {
+fn during_a_backoff_of_ten_minutes_nothing_is_sent_but_the_probe_that_ends_it() {
     let mut rig = Rig::fleet(2, 120);
     let at = refuse_once(&mut rig, Kind::secondary_limit(Some("600")));
     rig.world.faults.push(Fault::times(1, Kind::secondary_limit(Some("600"))));
     rig.run(Duration::from_secs(11 * 60 + 1));
-    assert_eq!(sent_since(&rig, at).len(), 2, "what was refused, and one to see");
+    assert_eq!(sent_since(&rig, at).len(), 2, "the refused one and the probe");
     rig.minutes(15);
     rig.assert_observed();
 }
 
 /// Case 36.
 #[test]
-fn a_wait_that_the_host_names_is_kept_and_a_senseless_one_is_bounded() {
-    for (said, seconds) in [
+fn a_wait_that_the_host_names_is_kept_and_an_invalid_one_is_bounded() {
+    for (named, seconds) in [
         ("100", 100),
         ("0", 1),
         ("-5", 1),
@@ -87,18 +87,18 @@ fn a_wait_that_the_host_names_is_kept_and_a_senseless_one_is_bounded() {
         ("Sun, 09 Sep 2001 01:47:00 GMT", 1),
     ] {
         let mut rig = Rig::fleet(1, 3);
-        let at = refuse_once(&mut rig, Kind::too_many_requests(Some(said)));
+        let at = refuse_once(&mut rig, Kind::too_many_requests(Some(named)));
         let until = rig.host().blocked_until.unwrap().0;
         rig.restart();
         rig.run(Duration::from_millis(u64::try_from(until - rig.now.0 + MINUTE).unwrap()));
         let waited = sent_since(&rig, at)[1];
         let bound = seconds * 1_000..=seconds * 1_100 + 1_500;
-        assert!(bound.contains(&waited), "{said}: {waited} ms, also after a restart");
-        assert_eq!(rig.host().block(rig.now), None, "{said}");
+        assert!(bound.contains(&waited), "{named}: {waited} ms, also after a restart");
+        assert_eq!(rig.host().block(rig.now), None, "{named}");
     }
 }
 
-/// Case 37: others spend the user's budget.
+/// Case 37: other programs spend the user's budget.
 #[test]
 fn what_others_spend_stretches_the_interval_and_the_reserve_is_theirs() {
     let mut rig = Rig::fleet(4, 400);
@@ -118,9 +118,9 @@ fn what_others_spend_stretches_the_interval_and_the_reserve_is_theirs() {
     rig.minutes(5);
     let stretched = points(&rig);
     assert!(stretched * 2 < usual, "{stretched} points in five minutes, {usual} before");
-    assert!(stretched > 0, "it goes on");
+    assert!(stretched > 0, "polling continues");
 
-    // They spend what is left above the reserve.
+    // They spend what remains above the reserve.
     rig.minutes(10);
     assert!(left(&mut rig) >= 2_000, "the reserve is theirs: {}", left(&mut rig));
     let foreign = left(&mut rig).saturating_sub(2_000);
@@ -148,7 +148,7 @@ fn what_others_spend_stretches_the_interval_and_the_reserve_is_theirs() {
 
 /// Case 38.
 #[test]
-fn credentials_that_were_refused_once_are_looked_for_again_and_nobody_notices() {
+fn credentials_that_were_refused_once_are_looked_up_again_without_a_change_of_state() {
     let mut rig = Rig::fleet(1, 3);
     let (probes, since) = (rig.probes, rig.host().since);
     refuse_once(&mut rig, Kind::unauthorized());
@@ -160,7 +160,7 @@ fn credentials_that_were_refused_once_are_looked_for_again_and_nobody_notices() 
 
 /// Case 38.
 #[test]
-fn credentials_that_are_refused_for_ever_are_invalid_and_asked_for_rarely() {
+fn credentials_that_are_always_refused_are_invalid_and_tried_rarely() {
     let mut rig = Rig::fleet(1, 3);
     rig.world.remove_token("token");
     rig.minutes(2);
@@ -178,9 +178,9 @@ fn credentials_that_are_refused_for_ever_are_invalid_and_asked_for_rarely() {
     rig.assert_observed();
 }
 
-/// Case 38: the user gives another token.
+/// Case 38: the user provides another token.
 #[test]
-fn a_token_that_takes_the_place_of_an_invalid_one_works_within_ten_minutes() {
+fn a_token_that_replaces_an_invalid_one_works_within_ten_minutes() {
     let mut rig = Rig::fleet(1, 3);
     rig.world.remove_token("token");
     rig.minutes(2);
@@ -190,9 +190,9 @@ fn a_token_that_takes_the_place_of_an_invalid_one_works_within_ten_minutes() {
     assert_eq!(rig.host().credential, Credential::Ok);
 }
 
-/// Case 40: both clocks are wrong, each in its way.
+/// Case 40: both clocks are wrong.
 #[test]
-fn a_host_whose_clock_differs_is_waited_for_as_long_as_it_says() {
+fn a_host_whose_clock_differs_is_waited_for_as_long_as_it_asks() {
     for skew in [-10 * MINUTE, 10 * MINUTE] {
         let mut rig = Rig::unseen(1, 3);
         rig.set_clock(ao_store::Timestamp(rig.now.0 - skew));
@@ -207,9 +207,9 @@ fn a_host_whose_clock_differs_is_waited_for_as_long_as_it_says() {
     }
 }
 
-/// Case 40: the lid is closed.
+/// Case 40: the machine sleeps.
 #[test]
-fn a_machine_that_slept_looks_at_everything_soon_and_not_all_at_once() {
+fn a_machine_that_slept_polls_everything_soon_and_not_all_at_once() {
     for (hours, prs) in [(1, 40), (8, 120), (100, 40)] {
         let mut rig = Rig::fleet(4, prs);
         rig.sleep(Duration::from_secs(hours * 3_600));
@@ -225,9 +225,9 @@ fn a_machine_that_slept_looks_at_everything_soon_and_not_all_at_once() {
     }
 }
 
-/// Case 40: somebody sets the clock of this machine.
+/// Case 40: the clock of this machine is set.
 #[test]
-fn a_clock_that_is_set_puts_nothing_off() {
+fn a_clock_that_is_set_delays_nothing() {
     for by in [-5 * HOUR, -10 * MINUTE, 10 * MINUTE, 5 * HOUR] {
         let mut rig = Rig::fleet(1, 3);
         let pr = rig.world.prs().remove(0);
@@ -238,7 +238,7 @@ fn a_clock_that_is_set_puts_nothing_off() {
         rig.world.comment_add(&pr, "hubot", "Hello");
         rig.minutes(4);
         rig.assert_observed();
-        // A budget is known anew, and a refusal is a refusal still.
+        // The budget is recorded again, and refusals have the same effect.
         let known = rig.host().reset_at.unwrap().0 - rig.now.0;
         assert!((0..=HOUR + MINUTE).contains(&known), "{by}: {known}");
         let at = refuse_once(&mut rig, Kind::secondary_limit(Some("30")));
@@ -249,7 +249,7 @@ fn a_clock_that_is_set_puts_nothing_off() {
 
 /// Case 40: a wait does not become longer when the clock goes back during it.
 #[test]
-fn a_clock_that_is_set_back_makes_no_block_longer() {
+fn a_clock_that_is_set_back_makes_no_backoff_longer() {
     let mut rig = Rig::fleet(1, 3);
     refuse_once(&mut rig, Kind::secondary_limit(Some("60")));
     rig.set_clock(ao_store::Timestamp(rig.now.0 - 30 * MINUTE));
@@ -259,9 +259,9 @@ fn a_clock_that_is_set_back_makes_no_block_longer() {
     assert_eq!(rig.host().block(rig.now), None);
 }
 
-/// Case 30: a log or a repository that may not be seen blocks nothing else.
+/// Case 30: a log or a repository that cannot be read holds back nothing else.
 #[test]
-fn an_exhausted_rest_budget_leaves_the_looks_alone() {
+fn an_exhausted_rest_budget_does_not_hold_back_polls() {
     let mut rig = Rig::fleet(1, 3);
     let prs = rig.world.prs();
     let spec = ao_fake_github::CheckSpec::job("ci", "job-0");

@@ -1,5 +1,5 @@
-//! What observing takes of memory. Each is measured in a process of its own, because a test shares
-//! its process with all others.
+//! The memory use of observing, measured in one process per test, because a test shares its process
+//! with all others.
 
 use std::process::Command;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use ao_fake_github::{CheckSpec, Conclusion, Fault, Kind, On, Transport};
 use super::rig::Rig;
 use super::socket::Socket;
 
-/// Says that this process is one of those.
+/// Set in a process that runs one of those tests.
 const ALONE: &str = "AO_TEST_ALONE";
 
-/// Runs a test of this file in a process of its own.
+/// Runs a test of this file in its own process.
 fn alone(test: &str, body: fn()) {
     if std::env::var_os(ALONE).is_some() {
         return body();
@@ -23,11 +23,11 @@ fn alone(test: &str, body: fn()) {
         .env(ALONE, "1")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+    let output_text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && output_text.contains("1 passed"), "{output:?}");
 }
 
-/// A figure of this process in kilobytes: `VmRSS` is what it has, `VmHWM` the most that it had.
+/// A figure of this process in kilobytes: `VmRSS` is its memory, `VmHWM` the maximum.
 fn kilobytes(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with(name))?;

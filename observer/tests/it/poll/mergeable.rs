@@ -1,4 +1,4 @@
-//! Whether it merges, which GitHub computes late: the acceptance cases 22 and 23.
+//! Mergeability, which GitHub computes late: the acceptance cases 22 and 23.
 
 use ao_fake_github::NewPr;
 use ao_store::observation::{Mergeability, Mergeable};
@@ -60,14 +60,14 @@ fn what_is_never_computed_is_not_asked_for_all_the_time() {
     let head = rig.head();
     rig.world.counters.clear();
     rig.minutes(60);
-    let looks = rig.world.counters.total();
-    assert!(looks <= usual + usual / 5, "about as many as for any other: {looks}, {usual}");
+    let polls = rig.world.counters.total();
+    assert!(polls <= usual + usual / 5, "about as many as for any other: {polls}, {usual}");
     assert_eq!(rig.head(), head);
 }
 
 /// Case 23.
 #[test]
-fn a_push_to_the_base_costs_one_look_a_round() {
+fn a_push_to_the_base_costs_one_poll_per_cycle() {
     let mut rig = Rig::new();
     rig.session("demo", "ao/root");
     let prs: Vec<_> =
@@ -81,7 +81,7 @@ fn a_push_to_the_base_costs_one_look_a_round() {
     let requests = &rig.world.counters.requests;
     assert!(rig.world.counters.total() <= 8, "not one for each of them: {requests:?}");
     assert!(rig.world.counters.graphql_points <= 10);
-    assert_eq!(rig.world.counters.of("Detail"), 0, "nobody did anything to them");
+    assert_eq!(rig.world.counters.of("Detail"), 0, "nothing happened to them");
     rig.minutes(3);
     rig.assert_observed();
 }

@@ -1,4 +1,4 @@
-//! A host that is out of order is asked rarely, and one that can do less is asked for less.
+//! A host that fails is asked rarely, and one that can answer less at once is asked for less.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,8 +12,8 @@ use super::rig::Rig;
 
 const HALF_AN_HOUR: i64 = 30 * 60_000;
 
-/// Ways in which a whole host is out of order, how long a request to it takes, and at how many pull
-/// requests it is tried.
+/// Ways in which a whole host fails, how long a request to it takes, and the number of pull requests
+/// with which it is tried.
 fn outages() -> [(Kind, i64, usize); 4] {
     [
         (Kind::gateway(502), 1, 400),
@@ -26,7 +26,7 @@ fn outages() -> [(Kind, i64, usize); 4] {
 
 /// Case 39.
 #[test]
-fn half_an_hour_of_errors_costs_forty_requests_and_is_over_when_it_is_over() {
+fn half_an_hour_of_errors_costs_forty_requests_and_leaves_no_delay() {
     for (kind, takes, prs) in outages() {
         let mut rig = Rig::fleet(8, prs);
         let name: String = format!("{kind:?}").chars().take(60).collect();
@@ -38,10 +38,10 @@ fn half_an_hour_of_errors_costs_forty_requests_and_is_over_when_it_is_over() {
         rig.run(Duration::from_millis(u64::try_from(HALF_AN_HOUR).unwrap()));
         let requests = rig.world.counters.total();
         assert!(requests <= 40, "{name}: {requests} requests");
-        assert_eq!(rig.types_since(head), [""; 0], "{name}: an outage is no news");
+        assert_eq!(rig.types_since(head), [""; 0], "{name}: an outage is not a change");
         let host = rig.host();
         assert_eq!(host.reason, "outage", "{name}");
-        assert!(host.fresh_at.unwrap() <= start, "{name}: how old it is is shown");
+        assert!(host.fresh_at.unwrap() <= start, "{name}: the age of the data is shown");
 
         let prs = rig.world.prs();
         rig.world.set_title(&prs[prs.len() - 1], "After the outage");
@@ -55,20 +55,21 @@ fn half_an_hour_of_errors_costs_forty_requests_and_is_over_when_it_is_over() {
         rig.seconds(45);
         rig.assert_observed();
         let behind = rig.now.0 - rig.host().fresh_at.unwrap().0;
-        assert!(behind <= 120_000, "{name}: the oldest look is {behind} ms old");
+        assert!(behind <= 120_000, "{name}: the oldest poll is {behind} ms old");
         assert_eq!(rig.host().reason, "", "{name}");
-        // What the outage taught about sizes does not last: it was none of their fault.
+        // The outage has no lasting effect on sizes, which did not cause it.
         rig.minutes(3);
         rig.world.log.clear();
         rig.minutes(5);
-        let slim = rig.world.log.iter().filter(|it| it.class == "Heartbeat").map(|it| it.ids).max();
-        assert!(slim >= Some(50), "{name}: {slim:?} pull requests a request");
+        let largest =
+            rig.world.log.iter().filter(|it| it.class == "Heartbeat").map(|it| it.ids).max();
+        assert!(largest >= Some(50), "{name}: {largest:?} pull requests per request");
     }
 }
 
 /// Case 31.
 #[test]
-fn a_host_that_can_do_less_at_once_is_asked_for_less() {
+fn a_host_that_can_answer_less_at_once_is_asked_for_less() {
     let mut rig = Rig::fleet(1, 100);
     for kind in [Kind::gateway(504), Kind::something_went_wrong()] {
         let limit = Fault::always(kind.clone()).on(On::Larger(30));
@@ -77,7 +78,7 @@ fn a_host_that_can_do_less_at_once_is_asked_for_less() {
         rig.world.log.clear();
         rig.seconds(60);
         let seen: usize = rig.world.log.iter().filter(|it| it.status == 200).map(|it| it.ids).sum();
-        assert!(seen >= 100, "{seen} looks of 100 within two cycles");
+        assert!(seen >= 100, "{seen} polls of 100 pull requests within two cycles");
         rig.world.set_title(&prs[99], &format!("{} requests", rig.calls));
         rig.minutes(5);
         rig.assert_observed();
@@ -91,7 +92,7 @@ fn a_host_that_can_do_less_at_once_is_asked_for_less() {
     rig.restart();
     rig.world.log.clear();
     rig.minutes(2);
-    assert!(largest(&rig) <= Some(60), "a restart forgets no size: {:?}", largest(&rig));
+    assert!(largest(&rig) <= Some(60), "a restart keeps the sizes: {:?}", largest(&rig));
     rig.sleep(Duration::from_secs(24 * 3_600));
     let prs = rig.world.prs();
     for pr in &prs {
@@ -120,7 +121,7 @@ fn what_a_host_could_answer_before_it_gave_up_is_used() {
     rig.assert_observed();
 }
 
-/// Case 31, and the other way to be too heavy: not by number.
+/// Case 31, for a request that is too heavy at every size.
 #[test]
 fn one_pull_request_that_is_too_much_for_the_host_keeps_no_other_back() {
     for prs in [20, 70] {
@@ -145,10 +146,10 @@ fn one_pull_request_that_is_too_much_for_the_host_keeps_no_other_back() {
     }
 }
 
-/// Case 29: the host does not know one of a hundred, in both ways of saying so.
+/// Case 29: one of a hundred is missing on the host, in both forms of the answer.
 #[test]
 fn a_pull_request_that_the_host_does_not_know_is_unreachable_in_the_end_and_never_closed() {
-    for is_told in [false, true] {
+    for is_logged in [false, true] {
         let mut rig = Rig::fleet(1, 99);
         rig.world.add_repo("octo/other");
         rig.project("other", "octo/other");
@@ -158,7 +159,7 @@ fn a_pull_request_that_the_host_does_not_know_is_unreachable_in_the_end_and_neve
         let prs = rig.world.prs();
         let lost = &prs[99];
         let head = rig.head();
-        if is_told {
+        if is_logged {
             rig.world.set_access("octo/other", Access::Revoked);
         } else {
             rig.world.faults.push(Fault::always(Kind::NodeGone(lost.clone())));
@@ -170,7 +171,7 @@ fn a_pull_request_that_the_host_does_not_know_is_unreachable_in_the_end_and_neve
         rig.minutes(20);
         assert_eq!(rig.poll(lost).problem, Problem::Unreachable);
         assert_eq!(rig.row(lost).unwrap().state, PrState::Open);
-        assert_eq!(rig.changes_since(head).len(), 1, "told {is_told}");
+        assert_eq!(rig.changes_since(head).len(), 1, "logged {is_logged}");
         assert!(rig.now.0 - rig.host().fresh_at.unwrap().0 < 120_000, "the others are fresh");
 
         rig.world.faults.clear();
@@ -184,7 +185,7 @@ fn a_pull_request_that_the_host_does_not_know_is_unreachable_in_the_end_and_neve
 
 /// Case 30.
 #[test]
-fn a_repository_that_may_not_be_seen_is_told_once_and_disturbs_no_other() {
+fn a_repository_that_cannot_be_read_is_logged_once_and_affects_no_other() {
     let mut rig = Rig::fleet(2, 20);
     let head = rig.head();
     rig.world.set_access("octo/repo-0", Access::Forbidden);
@@ -207,7 +208,7 @@ fn a_repository_that_may_not_be_seen_is_told_once_and_disturbs_no_other() {
     assert!(lost.iter().all(|pr| rig.poll(pr).problem == Problem::None));
 }
 
-/// How many warnings are told meanwhile.
+/// How many warnings are logged meanwhile.
 fn warnings(work: impl FnOnce()) -> u32 {
     let count = Arc::new(AtomicU32::new(0));
     tracing::subscriber::with_default(Warnings(Arc::clone(&count)), work);

@@ -1,21 +1,21 @@
-//! What the observer of issue #152 did wrong or right: the acceptance cases 1 to 8, and what of its
-//! tests is about polling.
+//! The behaviour of the observer of issue #152: the acceptance cases 1 to 8, and those of its tests
+//! that are about polling.
 //!
 //! Its tests (`upstream-ao.md` 4.6) and where their intent is shown here:
 //!
 //! | theirs | here |
 //! |---|---|
-//! | immediate first poll; warn with no subjects; disable once | `without_credentials_nothing_is_sent_and_that_is_said` |
-//! | transient credential retry | `a_failed_look_for_credentials_is_repeated` |
+//! | immediate first poll; warn with no subjects; disable once | `without_credentials_nothing_is_sent_and_that_is_recorded` |
+//! | transient credential retry | `a_failed_lookup_of_credentials_is_repeated` |
 //! | 200 discovers and refreshes in the same poll | `discover::a_pull_request_is_found_and_read_within_one_interval` |
 //! | 304 skips listing; no-open-PRs commits the repo ETag; baseline persisted before refresh; fetch failure does not commit commit ETag; max age forces refetch | no validators here: `a_second_poll_of_the_same_writes_nothing`, `what_could_not_be_written_is_read_again`, `discussion::a_comment_that_was_hidden_is_found_by_the_sweep` |
 //! | author filter on/off | `discover::of_a_person_only_that_persons_pull_requests_count`, `discover::with_the_credentials_of_an_app_the_author_does_not_count` |
 //! | stacked child; sibling under root namespace; exact beats namespace | `discover::the_exact_branch_wins_over_the_longest_namespace` |
 //! | workspace child (+upstream) | `discover::a_pull_request_at_another_remote_is_found` |
-//! | fork with same branch ignored; cross-fork accepted; foreign head ignored | `discover::a_branch_of_the_same_name_in_a_fork_is_a_strangers`, `discover::a_pull_request_from_the_origin_to_its_upstream_is_found` |
+//! | fork with same branch ignored; cross-fork accepted; foreign head ignored | `discover::a_branch_of_the_same_name_in_a_fork_belongs_to_a_stranger`, `discover::a_pull_request_from_the_origin_to_its_upstream_is_found` |
 //! | duplicate ownership keeps first | `discover::a_claimed_pull_request_stays_with_its_session` |
 //! | CI ETag change refreshes while repo is unchanged | `checks::statuses_alone_are_seen_within_one_interval` |
-//! | chunks at 25 | `mergeable::a_push_to_the_base_costs_one_look_a_round` |
+//! | chunks at 25 | `mergeable::a_push_to_the_base_costs_one_poll_per_cycle` |
 //! | log tail only when fingerprint changes; stored tails reused | `checks::the_log_of_a_failed_check_is_read_once` |
 //! | review interval; review hash drives persistence | `discussion::a_thread_of_a_reviewer_that_decides_nothing_is_stored` |
 //! | unchanged hashes neither write nor notify | `a_second_poll_of_the_same_writes_nothing` |
@@ -79,7 +79,7 @@ fn a_thread_that_is_opened_again_is_a_change_of_its_own() {
 
 /// Case 2.
 #[test]
-fn a_thread_resolved_and_opened_again_between_two_looks_is_no_change() {
+fn a_thread_resolved_and_opened_again_between_two_polls_is_no_change() {
     let mut rig = Rig::new();
     let (_, thread) = with_thread(&mut rig);
     rig.minutes(15);
@@ -115,7 +115,7 @@ fn a_second_poll_of_the_same_writes_nothing() {
     rig.world.check(&pr, &CheckSpec::job("ci", "test"), Conclusion::Success);
     rig.world.comment_add(&pr, "hubot", "Hello");
     rig.world.review(&pr, "reviewer", ReviewState::Approved, "Fine.");
-    rig.world.open_pr(&NewPr::new(REPO, "somebody/else"));
+    rig.world.open_pr(&NewPr::new(REPO, "another/branch"));
     rig.minutes(30);
     // Just after the row of the host was written, which is once a minute.
     let stored = rig.host().updated_at;
@@ -125,7 +125,7 @@ fn a_second_poll_of_the_same_writes_nothing() {
     let (head, bytes, rows) = (rig.head(), rig.bytes(), rig.totals().1.rows_changed);
     rig.world.counters.clear();
     rig.seconds(50);
-    assert!(rig.world.counters.of("Heartbeat") >= 1, "it looked");
+    assert!(rig.world.counters.of("Heartbeat") >= 1, "it polled");
     assert_eq!(rig.world.counters.of("Detail"), 0);
     assert!(rig.world.counters.graphql_points <= 3);
     assert_eq!(rig.head(), head, "no change");
@@ -231,10 +231,10 @@ fn what_is_null_in_an_answer_is_not_gone() {
     rig.assert_observed();
 }
 
-/// Case 5 (bug 7), as far as it is the observer's: that it is said in the log once is shown in the
+/// Case 5 (bug 7), as far as it is the observer's: that it is logged once is shown in the
 /// tests of the program.
 #[test]
-fn without_credentials_nothing_is_sent_and_that_is_said() {
+fn without_credentials_nothing_is_sent_and_that_is_recorded() {
     let mut rig = Rig::new();
     rig.token = None;
     rig.seconds(1);
@@ -264,24 +264,24 @@ fn a_token_that_appears_later_is_used_without_a_restart() {
 
 /// Case 6.
 #[test]
-fn a_failed_look_for_credentials_is_repeated() {
+fn a_failed_lookup_of_credentials_is_repeated() {
     let mut rig = Rig::new();
     rig.probe_failure = Some("the keyring is locked");
     rig.session("demo", "ao/demo-1");
     rig.minutes(2);
     assert_eq!(rig.calls, 0);
-    assert!(rig.probes >= 2, "it is tried again: {}", rig.probes);
+    assert!(rig.probes >= 2, "it is repeated: {}", rig.probes);
     let stored =
         rig.store.read(|snapshot| ao_store::row::scm::host(snapshot, "github.com")).unwrap();
     let is_missing = stored.is_some_and(|host| host.credential == Credential::Missing);
-    assert!(!is_missing, "nobody said that there is none");
+    assert!(!is_missing, "it is not recorded that there is none");
     rig.probe_failure = None;
     rig.minutes(1);
     assert_eq!(rig.host().credential, Credential::Ok);
 }
 
-/// Case 7, as far as it is the observer's: a fact is written once, whatever becomes of those who
-/// read the change stream, which redelivers by itself (crate `ao-cdc`).
+/// Case 7, as far as it is the observer's: a fact is written once, whatever happens to the readers
+/// of the change stream, which redelivers by itself (crate `ao-cdc`).
 #[test]
 fn a_fact_is_written_once_also_over_restarts() {
     let mut rig = Rig::new();
@@ -298,7 +298,7 @@ fn a_fact_is_written_once_also_over_restarts() {
     rig.assert_observed();
 }
 
-/// A store that gives up soon when another process holds the lock.
+/// A store that soon gives up waiting when another process holds the lock.
 fn impatient() -> Rig {
     let mut world = World::new(7);
     world.add_repo(REPO);
@@ -344,7 +344,7 @@ fn a_pull_request_that_could_not_be_stored_is_found_again() {
     rig.assert_pr(&pr);
 }
 
-/// A list that could not be read leaves the metadata of the same look alone, and is told as failed.
+/// A list that could not be read does not affect the metadata of the same poll, and counts as failed.
 #[test]
 fn a_failed_reading_of_reviews_keeps_the_decision() {
     let mut rig = Rig::new();

@@ -29,11 +29,11 @@ pub(crate) struct Rig {
     pub(crate) store: Store,
     pub(crate) poller: Poller,
     pub(crate) now: Timestamp,
-    /// What looking for credentials finds.
+    /// The token that a lookup of credentials finds.
     pub(crate) token: Option<&'static str>,
-    /// Why looking for credentials fails, when it does.
+    /// Why the lookup of credentials fails, when it does.
     pub(crate) probe_failure: Option<&'static str>,
-    /// How often credentials were looked for.
+    /// How often credentials were looked up.
     pub(crate) probes: u32,
     /// How far the clock of the host is ahead of ours.
     pub(crate) skew: i64,
@@ -64,7 +64,7 @@ impl Rig {
         Rig::with_options(world, Options::default())
     }
 
-    /// A world, and an empty store that is opened so.
+    /// A world, and an empty store that is opened with these options.
     pub(crate) fn with_options(world: World, options: Options) -> Rig {
         let dir = tempfile::tempdir().unwrap();
         let (store, _) = Store::create(&dir.path().join("ao.db"), options).unwrap();
@@ -89,8 +89,7 @@ impl Rig {
         }
     }
 
-    /// A world of so many repositories and pull requests, each of a session, seen and read to the
-    /// end.
+    /// A world with this number of repositories and pull requests, each of a session, read to the end.
     pub(crate) fn fleet(repos: usize, prs: usize) -> Rig {
         let mut rig = Rig::unseen(repos, prs);
         rig.minutes(5);
@@ -99,7 +98,7 @@ impl Rig {
         rig
     }
 
-    /// The same, and nothing was seen of it.
+    /// The same, and nothing of it was read yet.
     pub(crate) fn unseen(repos: usize, prs: usize) -> Rig {
         let rig = Rig::of(World::fleet(repos, prs, 2, 1));
         for repo in 0..repos {
@@ -115,7 +114,7 @@ impl Rig {
         Poller::new(store.clone(), "github.com", Config::default(), Vec::new(), seed).unwrap()
     }
 
-    /// The observer ends and begins again.
+    /// Restarts the observer.
     pub(crate) fn restart(&mut self) {
         self.seed += 1;
         self.poller = Rig::poller_of(&self.store, self.seed);
@@ -150,7 +149,7 @@ impl Rig {
         self.store.write(self.cause(), move |tx| session::create(tx, &new)).unwrap().value.id
     }
 
-    /// A session on a branch of `octo/hello`, and its pull request, seen and read to the end.
+    /// A session on a branch of `octo/hello`, and its pull request, read to the end.
     pub(crate) fn tracked(&mut self, branch: &str) -> String {
         self.session("demo", branch);
         let pr = self.world.open_pr(&NewPr::new(REPO, branch));
@@ -159,29 +158,29 @@ impl Rig {
         pr
     }
 
-    /// Lets the observer work for a time of the virtual clock.
+    /// Lets the observer work for this time of the virtual clock.
     pub(crate) fn run(&mut self, time: Duration) {
         let end = Timestamp(self.now.0 + i64::try_from(time.as_millis()).unwrap());
         self.run_until(end, |_| false);
     }
 
-    /// Lets the observer work until it has made so many calls.
+    /// Lets the observer work until it has made this number of calls.
     pub(crate) fn until_calls(&mut self, calls: u64) {
         let end = Timestamp(self.now.0 + 3_600_000);
         self.run_until(end, |rig| rig.calls >= calls);
-        assert_eq!(self.calls, calls, "the observer has nothing to ask");
+        assert_eq!(self.calls, calls, "the observer has nothing to request");
     }
 
     fn run_until(&mut self, end: Timestamp, is_done: impl Fn(&Rig) -> bool) {
         let mut steps = 0_u64;
         while self.now < end && !is_done(self) {
             steps += 1;
-            assert!(steps < 2_000_000, "the observer does not stop working");
+            assert!(steps < 2_000_000, "the observer never waits");
             self.poller.refresh(self.now).unwrap();
             match self.poller.next(self.now) {
                 Step::FindCredentials => self.probe(),
                 Step::Send(call) => self.call(&call),
-                // Nobody but the test changes anything, and not while this runs.
+                // Only the test changes anything, and not while this runs.
                 Step::Wait(until) => {
                     assert!(until > self.now, "a wait that is over");
                     self.set_now(until.min(end));
@@ -198,7 +197,7 @@ impl Rig {
         self.run(Duration::from_secs(seconds));
     }
 
-    /// The clock of this machine, and of nobody else, is set to another time.
+    /// The clock of this machine, and of no other, is set to another time.
     pub(crate) fn set_clock(&mut self, now: Timestamp) {
         self.skew += self.now.0 - now.0;
         self.set_now(now);
@@ -356,7 +355,8 @@ impl Rig {
     }
 
     pub(crate) fn totals(&self) -> (Totals, Written) {
-        self.poller.totals()
+        let report = self.poller.report(self.now);
+        (report.totals, report.written)
     }
 
     /// The bytes of the write-ahead log and of the database.
@@ -367,13 +367,13 @@ impl Rig {
     }
 
     /// Where a pull request is now.
-    pub(crate) fn place(&self, node: &str) -> PrRef {
+    pub(crate) fn location(&self, node: &str) -> PrRef {
         let row = self.row(node).unwrap();
         PrRef { host: row.host, repo: row.repo, number: row.number }
     }
 }
 
-/// An answer of the fake as the transport would tell it.
+/// An answer of the fake as the transport would return it.
 pub(crate) fn answer(response: Response) -> Answer {
     let text = |name: &str| response.header(name).map(str::to_owned);
     let number = |name: &str| text(name).and_then(|text| text.parse().ok());

@@ -1,4 +1,4 @@
-//! The way to the fake GitHub over a real socket, for a world that lives under a virtual clock.
+//! The connection to the fake GitHub over a real socket, for a world under a virtual clock.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Socket {
         })
     }
 
-    /// Begins a call, and gives it up when this time is over.
+    /// Begins a call, and abandons it after this time.
     pub(crate) fn abandon(&self, world: &mut World, token: &str, call: &Call, after: Duration) {
         let token = Token::new(token).unwrap();
         self.serving(world, async {
@@ -54,13 +54,13 @@ impl Socket {
         });
     }
 
-    /// Lets the server have the world for as long as something happens.
+    /// Lends the world to the server while `work` runs.
     fn serving<T>(&self, world: &mut World, work: impl Future<Output = T>) -> T {
         world.options.blob_origin = Some(format!("http://{}", self.server.blob_addr));
         std::mem::swap(world, &mut *self.served.lock().unwrap());
         let done = self.runtime.block_on(async {
             let done = work.await;
-            // The server sees a moment later that nobody listens any more.
+            // The server notices a moment later that the client is gone.
             while self.served.lock().unwrap().counters.in_flight > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

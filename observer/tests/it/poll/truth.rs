@@ -1,4 +1,4 @@
-//! What is stored is what is so: the acceptance cases 12 and 24 to 27, and what ended.
+//! The store equals the world: the acceptance cases 12 and 24 to 27, and pull requests that ended.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn a_world_with_everything_in_it_is_stored_as_it_is() {
     rig.assert_observed();
 }
 
-/// Case 12: upstream saw it up to five minutes later.
+/// Case 12: the upstream observer noticed it up to five minutes later.
 #[test]
 fn the_merge_of_an_old_pull_request_is_seen_within_one_interval() {
     let mut rig = Rig::new();
@@ -53,7 +53,8 @@ fn the_merge_of_an_old_pull_request_is_seen_within_one_interval() {
     assert!(rig.world.counters.total() <= 5, "{:?}", rig.world.counters.requests);
 }
 
-/// What ended is read once more, and again after an hour and a day, and comes along with nothing.
+/// A pull request that ended is read once more, and again after an hour and a day, but not with other
+/// polls.
 #[test]
 fn what_ended_is_left_alone() {
     let mut rig = Rig::new();
@@ -72,7 +73,7 @@ fn what_ended_is_left_alone() {
     assert!(hours.len() <= 4, "{hours:?}");
 }
 
-/// Something that is done to a pull request.
+/// An action on a pull request.
 type Turn = fn(&mut Rig, &str);
 
 /// Case 24.
@@ -117,14 +118,14 @@ fn a_repository_that_was_renamed_and_transferred_keeps_its_rows() {
     let (id, ended_id) = (rig.row(&pr).unwrap().id, rig.row(&ended).unwrap().id);
     rig.world.rename_repo(REPO, "renamed");
     rig.minutes(2);
-    assert_eq!(rig.place(&pr).repo, "octo/renamed");
+    assert_eq!(rig.location(&pr).repo, "octo/renamed");
     rig.world.transfer_repo("octo/renamed", "acme");
     rig.minutes(2);
     rig.assert_observed();
-    assert_eq!(rig.place(&pr).repo, "acme/renamed");
-    assert_eq!(rig.place(&ended).repo, "acme/renamed", "also what ended before");
+    assert_eq!(rig.location(&pr).repo, "acme/renamed");
+    assert_eq!(rig.location(&ended).repo, "acme/renamed", "also what ended before");
     assert_eq!((rig.row(&pr).unwrap().id, rig.row(&ended).unwrap().id), (id, ended_id));
-    // What is opened there now is found, and what the old name leads to is the same.
+    // A pull request that is opened there now is found, and the old name leads to the same repository.
     rig.session("demo", "ao/demo-3");
     let new = rig.world.open_pr(&NewPr::new("acme/renamed", "ao/demo-3"));
     rig.restart();
@@ -136,7 +137,7 @@ fn a_repository_that_was_renamed_and_transferred_keeps_its_rows() {
 
 /// Case 26.
 #[test]
-fn what_is_missing_strange_or_large_is_stored_as_far_as_it_is_known() {
+fn missing_unusual_and_large_values_are_stored_as_far_as_they_are_known() {
     let mut rig = Rig::new();
     let pr = rig.tracked("ao/demo-1");
     rig.world.user_of_kind("old-hand", UserKind::Mannequin);
@@ -157,9 +158,9 @@ fn what_is_missing_strange_or_large_is_stored_as_far_as_it_is_known() {
     assert!(rig.facets(&pr).comments.iter().any(|it| it.body == long));
 }
 
-/// Case 26: words that are newer than this program, and fields that are left out.
+/// Case 26: enum values that are newer than this program, and fields that are left out.
 #[test]
-fn a_word_that_is_not_known_and_a_field_that_is_null_stop_nothing() {
+fn unknown_enum_values_and_null_fields_stop_nothing() {
     let mut rig = Rig::new();
     let pr = rig.tracked("ao/demo-1");
     rig.world.check(&pr, &CheckSpec::job("ci", "test"), Conclusion::Success);
@@ -178,7 +179,7 @@ fn a_word_that_is_not_known_and_a_field_that_is_null_stop_nothing() {
     rig.minutes(9);
     let row = rig.row(&pr).unwrap();
     assert_eq!((row.title.as_str(), row.state), ("Another title", PrState::Open));
-    assert_eq!(row.head_repo, REPO, "what is not told is not forgotten");
+    assert_eq!(row.head_repo, REPO, "a fact that is not reported is kept");
     assert_eq!(rig.facets(&pr).checks.len(), 1);
     let is_removed = |it: &String| it.ends_with("_removed") && !it.contains("check");
     assert!(!rig.types_since(head).iter().any(is_removed), "{:?}", rig.types_since(head));
@@ -217,24 +218,24 @@ fn a_replica_that_lags_rolls_nothing_back() {
     }
 }
 
-/// Somebody asks for a look at what cannot be seen: one look answers that.
+/// A request to refresh what cannot be read is answered by one poll.
 #[test]
-fn a_poke_for_what_is_gone_is_answered_by_one_look() {
+fn a_refresh_request_for_what_is_gone_is_answered_by_one_poll() {
     let mut rig = Rig::new();
     let pr = rig.tracked("ao/demo-1");
     rig.minutes(15);
     rig.world.set_access(REPO, ao_fake_github::Access::Revoked);
     rig.run(Duration::from_secs(1_500));
     assert_eq!(rig.poll(&pr).problem, Problem::Unreachable);
-    let (place, at) = (rig.place(&pr), rig.now);
-    let poke = move |tx: &ao_store::Tx<'_>| {
-        scm::request_refresh(tx, &place.host, &place.repo, place.number, at)
+    let (location, at) = (rig.location(&pr), rig.now);
+    let request = move |tx: &ao_store::Tx<'_>| {
+        scm::request_refresh(tx, &location.host, &location.repo, location.number, at)
     };
-    rig.store.write(rig.cause(), poke).unwrap();
+    rig.store.write(rig.cause(), request).unwrap();
     rig.world.counters.clear();
     rig.minutes(5);
-    let looks = rig.world.counters.total();
-    assert!((1..=3).contains(&looks), "{looks}");
+    let polls = rig.world.counters.total();
+    assert!((1..=3).contains(&polls), "{polls}");
     let left = rig.store.read(|snapshot| scm::refresh_requests(snapshot, "github.com")).unwrap();
     assert_eq!(left, []);
 }

@@ -1,4 +1,4 @@
-//! The whole way over a socket: however a connection misbehaves, a request ends by its deadline,
+//! Requests over a socket: however a connection misbehaves, a request ends by its deadline,
 //! nothing false is stored, and the next good answer repairs what was missed.
 
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use ao_store::verify::Depth;
 use super::rig::Rig;
 use super::socket::Socket;
 
-/// Calls end by this here.
+/// The deadline of calls in these tests.
 const DEADLINE: Duration = Duration::from_millis(400);
 
 const LOGS: &str = "GET /repos/{o}/{r}/actions/jobs/{id}/logs";
@@ -79,7 +79,7 @@ fn failed(rig: &mut Rig, job: &str, fault: Option<Kind>) -> Option<String> {
 
 /// Case 42.
 #[test]
-fn a_log_is_read_where_it_is_kept_and_the_token_stays_at_home() {
+fn a_log_is_read_where_it_is_kept_and_the_token_is_not_sent_there() {
     let mut rig = Rig::new();
     rig.socket = Some(Socket::new("", DEADLINE));
     let pr = rig.tracked("ao/demo-1");
@@ -90,12 +90,12 @@ fn a_log_is_read_where_it_is_kept_and_the_token_stays_at_home() {
         served.map(|served| served.is_authorized).collect::<Vec<_>>()
     };
     assert_eq!((of(&rig, LOGS), of(&rig, BLOBS)), (vec![true], vec![false]));
-    // Read once: not again for the next look, nor after a restart.
+    // It is read once: not again after the next poll or a restart.
     rig.restart();
     rig.world.check(&pr, &CheckSpec::job("ci", "other"), Conclusion::Success);
     rig.minutes(30);
     assert_eq!(of(&rig, LOGS).len(), 1);
-    // Of a server that keeps logs nothing is learned about the host.
+    // An answer of the server that keeps logs says nothing about the host.
     let refused = Kind::status(403, "<Error>expired</Error>");
     assert_eq!(failed(&mut rig, "third", Some(refused)), None);
     rig.minutes(2);
@@ -119,7 +119,7 @@ fn a_log_that_is_gone_is_recorded_once() {
     }
 }
 
-/// Case 43. Nothing is stored of a request that was given up, and nothing is lost by that.
+/// Case 43. Nothing is stored of a request that was abandoned, and nothing is lost by that.
 #[test]
 fn an_observer_that_ends_in_the_middle_of_a_request_leaves_the_store_as_it_was() {
     let mut rig = Rig::new();
@@ -130,7 +130,7 @@ fn an_observer_that_ends_in_the_middle_of_a_request_leaves_the_store_as_it_was()
         rig.world.set_title(&pr, &format!("{transport:?}"));
         rig.world.faults.push(Fault::times(1, Kind::Transport(transport)));
         rig.sleep(Duration::from_secs(60));
-        let Step::Send(call) = rig.poller.next(rig.now) else { panic!("a look is due") };
+        let Step::Send(call) = rig.poller.next(rig.now) else { panic!("a poll is due") };
         let started = Instant::now();
         let socket = rig.socket.take().unwrap();
         socket.abandon(&mut rig.world, "token", &call, Duration::from_millis(100));
