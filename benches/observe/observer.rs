@@ -274,11 +274,8 @@ fn told(response: Response) -> Answer {
         headers: Headers {
             limit: number("x-ratelimit-limit"),
             remaining: number("x-ratelimit-remaining"),
-            used: number("x-ratelimit-used"),
             reset: number("x-ratelimit-reset"),
-            resource: text("x-ratelimit-resource"),
             retry_after: text("retry-after"),
-            request_id: text("x-github-request-id"),
             ..Headers::default()
         },
         truncated: false,

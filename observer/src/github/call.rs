@@ -67,20 +67,12 @@ pub struct Headers {
     pub limit: Option<i64>,
     /// `x-ratelimit-remaining`.
     pub remaining: Option<i64>,
-    /// `x-ratelimit-used`.
-    pub used: Option<i64>,
     /// `x-ratelimit-reset`, in seconds since 1970.
     pub reset: Option<i64>,
-    /// `x-ratelimit-resource`.
-    pub resource: Option<String>,
     /// `retry-after`, unparsed: seconds or a date.
     pub retry_after: Option<String>,
     /// `date`, in milliseconds since 1970.
     pub date_ms: Option<i64>,
-    /// Whether there is an `x-github-sso`.
-    pub sso: bool,
-    /// `x-github-request-id`.
-    pub request_id: Option<String>,
 }
 
 /// Why there is no answer. No text in it contains a token or the query of a URL.

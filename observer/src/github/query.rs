@@ -45,7 +45,7 @@ pub(crate) struct PollQuery {
     /// Node ids, at most 100.
     pub(crate) ids: Vec<String>,
     /// Pull requests whose node id is not known: `owner/name` and number.
-    pub(crate) places: Vec<(String, i64)>,
+    pub(crate) locations: Vec<(String, i64)>,
     /// Repositories to list.
     pub(crate) listings: Vec<Listing>,
 }
@@ -139,7 +139,7 @@ pub(crate) fn poll(level: Level, dialect: Dialect, poll: &PollQuery) -> String {
         document.variable("ids".to_owned(), "[ID!]!", json!(poll.ids));
         document.roots += "nodes(ids:$ids){__typename ...Facts} ";
     }
-    for (index, (repo, number)) in poll.places.iter().enumerate() {
+    for (index, (repo, number)) in poll.locations.iter().enumerate() {
         document.repository("p", index, repo);
         document.variable(format!("pk{index}"), "Int!", json!(number));
         let _ =
@@ -160,7 +160,7 @@ pub(crate) fn poll(level: Level, dialect: Dialect, poll: &PollQuery) -> String {
         Level::Full => "Full",
     };
     // A fragment that is not used is an error.
-    let fragment = match poll.ids.is_empty() && poll.places.is_empty() {
+    let fragment = match poll.ids.is_empty() && poll.locations.is_empty() {
         true => String::new(),
         false => format!("fragment Facts on PullRequest{{{}}}", fields(level, dialect)),
     };

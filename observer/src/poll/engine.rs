@@ -197,7 +197,7 @@ impl Engine {
         for id in due {
             let Some(pr) = self.tracker.prs.get(&id) else { continue };
             if pr.node_id.is_empty() {
-                look.places.push((pr.location.repo.clone(), pr.location.number));
+                look.locations.push((pr.location.repo.clone(), pr.location.number));
                 located.push(id);
             } else {
                 look.ids.push(pr.node_id.clone());

@@ -128,15 +128,14 @@ async fn each_call_sends_its_own_token() {
 #[tokio::test]
 async fn every_status_is_returned_with_its_headers_and_nothing_is_retried() {
     for status in [200, 304, 401, 403, 404, 410, 429, 451, 500, 502, 503, 504, 301, 307] {
-        let headers = "retry-after: 60\r\nx-ratelimit-remaining: 0\r\n\
-            x-ratelimit-resource: graphql\r\nx-github-sso: required\r\n";
+        let headers = "retry-after: 60\r\nx-ratelimit-remaining: 0\r\n";
         let body: &[u8] = if status == 304 { b"" } else { b"<html>no" };
         let server = Server::start([Act::Send(http(&format!("{status} X"), headers, body))]).await;
         let answer = answered(&server, &graphql()).await;
         assert_eq!((answer.status, answer.body.as_slice()), (status, body));
         assert_eq!(answer.headers.retry_after.as_deref(), Some("60"), "{status}");
         assert_eq!(answer.headers.remaining, Some(0), "{status}");
-        assert!(answer.headers.sso && !answer.truncated, "{status}");
+        assert!(!answer.truncated, "{status}");
         assert_eq!(server.requests().len(), 1, "{status}");
     }
 }

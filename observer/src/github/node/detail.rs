@@ -5,7 +5,7 @@ use ao_store::observation::{Comment, CommentKind, Review, ReviewState, Thread};
 use serde::Deserialize;
 
 use super::check::Checks;
-use super::pull_request::CommitNode;
+use super::rollup::CommitNode;
 use super::{Actor, Leaf, Page, author, key, leaf, time};
 use crate::time::Time;
 

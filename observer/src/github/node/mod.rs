@@ -6,6 +6,7 @@
 mod check;
 mod detail;
 mod pull_request;
+mod rollup;
 
 use ao_store::Timestamp;
 use serde::Deserialize;

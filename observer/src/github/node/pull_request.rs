@@ -3,43 +3,18 @@
 
 use std::hash::Hash;
 
-use ao_store::observation::{Ci, Mergeable, PrFacts, PrState, ReviewDecision};
+use ao_store::observation::{Mergeable, PrFacts, PrState, ReviewDecision};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::check::{Checks, Suite};
+use super::check::Suite;
 use super::detail::ThreadState;
+use super::rollup::{Commit, CommitNode, Counts, Rollup, ci};
 use super::{Actor, Leaf, Page, RepoName, author, leaf, lower, time};
 use crate::github::fingerprint::Fingerprint;
 use crate::github::query::Level;
 use crate::text_enum;
 use crate::time::Time;
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
-struct Rollup {
-    #[serde(default)]
-    state: String,
-    commit: Option<Leaf>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
-struct StateCount {
-    state: String,
-    count: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Contexts {
-    total_count: i64,
-    check_run_counts_by_state: Option<Vec<StateCount>>,
-    status_context_counts_by_state: Option<Vec<StateCount>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
-struct Counts {
-    contexts: Contexts,
-}
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -58,20 +33,6 @@ struct Target {
 #[derive(Debug, Clone, Deserialize)]
 struct HeadRef {
     target: Option<Target>,
-}
-
-/// A commit with its roll-up, as older servers have it.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct CommitNode {
-    pub(super) commit: Commit,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Commit {
-    pub(super) oid: String,
-    rollup: Option<Rollup>,
-    counts: Option<Counts>,
-    pub(super) checks: Option<Checks>,
 }
 
 /// A pull request. A heartbeat query reads its first half; a full query the second half, too, and a
@@ -303,16 +264,4 @@ impl PrNode {
     pub(crate) fn reviews_total(&self) -> Option<i64> {
         self.reviews.as_ref().map(|reviews| reviews.total_count)
     }
-}
-
-/// The roll-up of GitHub itself, read apart from its contexts, counts what the page of the pull
-/// request shows; what waits for approval is not in it.
-fn ci(rollup: Option<&Rollup>, is_waiting: bool) -> Ci {
-    let known = match rollup.map(|rollup| rollup.state.as_str()) {
-        Some("SUCCESS") => Ci::Passing,
-        Some("FAILURE" | "ERROR") => Ci::Failing,
-        Some("PENDING" | "EXPECTED") => Ci::Pending,
-        _ => Ci::Unknown,
-    };
-    if is_waiting && known != Ci::Failing { Ci::Pending } else { known }
 }

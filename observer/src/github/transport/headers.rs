@@ -17,13 +17,9 @@ pub(super) fn read(headers: &HeaderMap) -> Headers {
     Headers {
         limit: number("x-ratelimit-limit"),
         remaining: number("x-ratelimit-remaining"),
-        used: number("x-ratelimit-used"),
         reset: number("x-ratelimit-reset"),
-        resource: text("x-ratelimit-resource").map(quoted),
         retry_after: text("retry-after").map(quoted),
         date_ms: date.map(jiff::Timestamp::as_millisecond),
-        sso: headers.contains_key("x-github-sso"),
-        request_id: text("x-github-request-id").map(quoted),
     }
 }
 
@@ -44,25 +40,16 @@ mod tests {
         let headers = of(&[
             ("x-ratelimit-limit", b"5000"),
             ("x-ratelimit-remaining", b"0"),
-            ("x-ratelimit-used", b"5003"),
             ("x-ratelimit-reset", b"1800000000"),
-            ("x-ratelimit-resource", b"graphql"),
             ("retry-after", b"Wed, 21 Oct 2015 07:28:00 GMT"),
             ("date", b"Tue, 15 Nov 1994 08:12:31 GMT"),
-            ("x-github-sso", b"required; url=https://github.com/orgs/octo/sso"),
-            ("x-github-request-id", b"C0DE:1"),
         ]);
-        let text = |text: &str| Some(text.to_owned());
         let expected = Headers {
             limit: Some(5000),
             remaining: Some(0),
-            used: Some(5003),
             reset: Some(1_800_000_000),
-            resource: text("graphql"),
-            retry_after: text("Wed, 21 Oct 2015 07:28:00 GMT"),
+            retry_after: Some("Wed, 21 Oct 2015 07:28:00 GMT".to_owned()),
             date_ms: Some(784_887_151_000),
-            sso: true,
-            request_id: text("C0DE:1"),
         };
         assert_eq!(headers, expected);
     }
@@ -72,9 +59,8 @@ mod tests {
         let headers = of(&[
             ("x-ratelimit-limit", b"many"),
             ("x-ratelimit-remaining", b"99999999999999999999"),
-            ("x-ratelimit-used", b"1.5"),
-            ("x-ratelimit-reset", b""),
-            ("x-ratelimit-resource", b"\xff"),
+            ("x-ratelimit-reset", b"1.5"),
+            ("retry-after", b"\xff"),
             ("date", b"yesterday"),
         ]);
         assert_eq!(headers, Headers::default());

@@ -383,13 +383,9 @@ pub(crate) fn answer(response: Response) -> Answer {
         headers: Headers {
             limit: number("x-ratelimit-limit"),
             remaining: number("x-ratelimit-remaining"),
-            used: number("x-ratelimit-used"),
             reset: number("x-ratelimit-reset"),
-            resource: text("x-ratelimit-resource"),
             retry_after: text("retry-after"),
             date_ms: date.map(|date| date.timestamp().as_millisecond()),
-            sso: text("x-github-sso").is_some(),
-            request_id: text("x-github-request-id"),
         },
         truncated: false,
         latency: Duration::from_millis(response.latency_ms),
