@@ -1,4 +1,4 @@
-//! The grammar of what an operator does to a store.
+//! The arguments of the operator's commands: prune, retention, verify, import.
 
 use std::path::PathBuf;
 
@@ -7,16 +7,16 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::Consent;
 
-/// What is kept. A change goes when any of the rules lets it go.
+/// Which changes are kept. A change is deleted when any rule permits it.
 #[derive(Debug, Clone, Copy, ClapArgs)]
 pub(crate) struct Rules {
-    /// Keep what is younger
+    /// Keep the changes of the last D days
     #[arg(long, value_name = "D")]
     pub(crate) keep_days: Option<u32>,
-    /// Keep the newest so many
+    /// Keep the newest N changes
     #[arg(long, value_name = "N")]
     pub(crate) keep_events: Option<u64>,
-    /// Keep the newest that together are no larger, such as 1GiB
+    /// Keep the newest changes up to this total size, such as 1GiB
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_bytes: Option<ByteSize>,
 }
@@ -31,18 +31,18 @@ pub(crate) struct Prune {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Retention {
-    /// Store rules, which a writing process applies in its idle time; they replace the stored ones
+    /// Store rules, replacing the stored ones; writing processes apply them in the background
     #[command(after_help = "Examples:
   ao-store retention set --keep-days 30 --max-bytes 1GiB")]
     Set {
         #[command(flatten)]
         rules: Rules,
     },
-    /// Show the stored rules and what they would let go now
+    /// Show the stored rules and what they would delete now
     #[command(after_help = "Examples:
   ao-store retention show --json")]
     Show,
-    /// Keep everything
+    /// Delete the stored rules, so that every change is kept
     #[command(after_help = "Examples:
   ao-store retention off")]
     Off,
@@ -52,7 +52,7 @@ pub(crate) enum Retention {
 pub(crate) struct Verify {
     /// A database file, such as a backup [default: the store]
     pub(crate) file: Option<PathBuf>,
-    /// Also every index, and every change against the one before it of the same row
+    /// Check also every index, and every change against the previous change of the same row
     #[arg(long)]
     pub(crate) deep: bool,
 }
@@ -62,10 +62,10 @@ pub(crate) struct Import {
     /// The export, or - for standard input
     #[arg(required_unless_present = "from_ao", conflicts_with = "from_ao")]
     pub(crate) file: Option<PathBuf>,
-    /// Take what is good and say what is not; the history is left out then
+    /// Import the valid lines and report the others; the history is not imported then
     #[arg(long, conflicts_with = "from_ao")]
     pub(crate) skip_bad: bool,
-    /// The database of the ao tool instead; it is only read
+    /// Import the database of the ao tool instead; it is only read
     #[arg(long, value_name = "DB")]
     pub(crate) from_ao: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! The grammar of the command line. Parsing only: nothing is opened or resolved here.
+//! The arguments of the command line. Parsing only: nothing is opened or resolved here.
 
 mod admin;
 mod observe;
@@ -19,24 +19,24 @@ pub(crate) use stream::{Consumer, FilterArgs, Format, Images, PolicyName, Tail};
 #[derive(Debug, Parser)]
 #[command(name = "ao-store", version, max_term_width = 100, after_help = ROOT_HELP)]
 pub(crate) struct Args {
-    /// Where the store lives; the database is ao.db in it [default: $AO_DATA_DIR, else the XDG data
-    /// directory]
-    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL)]
+    /// Use the store in this directory; the database is ao.db in it [default: $AO_DATA_DIR, otherwise
+    /// ao-store in the XDG data directory]
+    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL, hide_short_help = true)]
     pub(crate) data_dir: Option<PathBuf>,
     /// Print one JSON document instead of text; errors become one JSON line on stderr
-    #[arg(long, global = true, help_heading = GLOBAL)]
+    #[arg(long, global = true, help_heading = GLOBAL, hide_short_help = true)]
     pub(crate) json: bool,
-    /// When a commit counts: full survives power loss, relaxed does not
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "full", help_heading = GLOBAL)]
+    /// Choose how durable a commit is: full survives power loss, relaxed only a crash of the program
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "full", help_heading = GLOBAL, hide_short_help = true)]
     pub(crate) durability: Durability,
-    /// How long to wait for another writer before giving up, such as 5s
-    #[arg(long, global = true, value_name = "D", default_value = "5s", value_parser = humantime::parse_duration, help_heading = GLOBAL)]
+    /// Wait up to this long for another writer
+    #[arg(long, global = true, value_name = "D", default_value = "5s", value_parser = humantime::parse_duration, help_heading = GLOBAL, hide_short_help = true)]
     pub(crate) busy_timeout: Duration,
-    /// Whether to colour text for people
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = GLOBAL)]
+    /// Colour the text for people; auto respects NO_COLOR and the terminal
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = GLOBAL, hide_short_help = true)]
     pub(crate) color: Color,
-    /// Say more on stderr (-v, -vv)
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
+    /// Print more messages on stderr (-v, -vv)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL, hide_short_help = true)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -48,21 +48,21 @@ const ROOT_HELP: &str = "Examples:
   ao-store up                              create the store, register this repository, follow it
   ao-store project add ~/src/demo          register a repository
   ao-store session new --project demo --branch fix-1
-  ao-store observe apply observation.json  apply what was learned about a pull request
-  ao-store tail --from beginning           every change so far, then those to come
-  ao-store doctor                          what is wrong, and how to mend it
+  ao-store observe apply observation.json  apply observed facts about a pull request
+  ao-store tail --from beginning           print every change so far, then new ones
+  ao-store doctor                          find problems and their fixes
 
-Exit codes: 0 ok, 1 other failure, 2 usage, 3 not found, 4 credentials, 5 conflict,
+Exit status: 0 ok, 1 other failure, 2 usage, 3 not found, 4 credentials, 5 conflict,
 6 findings, 7 cursor expired or of another epoch, 8 timed out, 9 busy, 130/141/143 signals";
 
-/// When a commit counts as durable.
+/// How durable a commit is.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Durability {
     Full,
     Relaxed,
 }
 
-/// Whether to colour.
+/// Whether to colour text for people.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Color {
     Auto,
@@ -71,7 +71,7 @@ pub(crate) enum Color {
 }
 
 impl Color {
-    /// Sets the choice for every stream of this process. `auto` heeds `NO_COLOR` and the terminal.
+    /// Sets the choice for every stream of this process. `auto` respects `NO_COLOR` and the terminal.
     pub(crate) fn apply(self) {
         match self {
             Color::Auto => anstream::ColorChoice::Auto,
@@ -82,10 +82,10 @@ impl Color {
     }
 }
 
-/// Examples before the options: they are what is looked for.
+/// Examples before the options: most readers look for them.
 const HELP: &str = "{about}{after-help}\n\n{usage-heading} {usage}\n\n{all-args}";
 
-/// The whole grammar.
+/// The whole command line.
 pub(crate) fn command() -> clap::Command {
     fn with_template(command: clap::Command) -> clap::Command {
         command.help_template(HELP).mut_subcommands(with_template)
@@ -104,7 +104,7 @@ impl Args {
     pub(crate) fn log_level(&self) -> tracing_subscriber::filter::LevelFilter {
         use tracing_subscriber::filter::LevelFilter;
         match self.verbose {
-            // The error is one line of JSON then, and nothing beside it.
+            // An error is then one line of JSON, and nothing else is printed.
             0 if self.json => LevelFilter::OFF,
             0 => LevelFilter::WARN,
             1 => LevelFilter::INFO,
@@ -118,7 +118,7 @@ pub(crate) struct Up {
     /// The repository to register
     #[arg(default_value = ".")]
     pub(crate) path: PathBuf,
-    /// Do not ask any host about pull requests
+    /// Do not observe pull requests
     #[arg(long)]
     pub(crate) no_observe: bool,
     #[command(flatten)]
@@ -139,12 +139,12 @@ pub(crate) enum Command {
   ao-store init
   ao-store --data-dir /tmp/try init")]
     Init,
-    /// Bring the database to the schema of this program and verify it
+    /// Migrate the database to the schema of this program, and verify it
     #[command(after_help = "Examples:
-  ao-store migrate --check    exit code 6 when a migration is pending
+  ao-store migrate --check    exit status 6 if a migration is pending
   ao-store migrate")]
     Migrate {
-        /// Only say whether something is pending
+        /// Only report whether a migration is pending
         #[arg(long)]
         check: bool,
     },
@@ -153,7 +153,7 @@ pub(crate) enum Command {
   ao-store status
   ao-store status --json | jq .data.head")]
     Status,
-    /// Projects: the repositories that agents work in
+    /// Manage projects: the repositories that agents work in
     #[command(
         subcommand,
         after_help = "Examples:
@@ -161,7 +161,7 @@ pub(crate) enum Command {
   ao-store project ls"
     )]
     Project(Project),
-    /// Sessions: one agent run each
+    /// Manage sessions: one run of an agent each
     #[command(
         subcommand,
         after_help = "Examples:
@@ -169,7 +169,7 @@ pub(crate) enum Command {
   ao-store session ls"
     )]
     Session(Session),
-    /// Tracked pull requests
+    /// Show and claim tracked pull requests
     #[command(
         subcommand,
         after_help = "Examples:
@@ -177,13 +177,13 @@ pub(crate) enum Command {
   ao-store pr get octo/hello#7"
     )]
     Pr(Pr),
-    /// Keep the facts of all tracked pull requests fresh, or apply what was learned elsewhere
+    /// Observe the tracked pull requests, or apply facts that another program observed
     #[command(after_help = observe::HELP)]
     Observe(Observe),
     /// Print changes as they are committed
     #[command(after_help = stream::TAIL_HELP)]
     Tail(Tail),
-    /// Durable consumers: named positions in the stream that move by acknowledgement
+    /// Manage durable consumers: named positions in the stream that acknowledgements move
     #[command(
         subcommand,
         after_help = "Examples:
@@ -192,13 +192,13 @@ pub(crate) enum Command {
   ao-store consumer ls"
     )]
     Consumer(Consumer),
-    /// Delete the oldest changes; facts stay
+    /// Delete the oldest changes; the facts stay
     #[command(after_help = "Examples:
-  ao-store prune --keep-days 30 --dry-run    show what would go, who holds it and who is cut off
+  ao-store prune --keep-days 30 --dry-run    show what it would delete, and what holds changes back
   ao-store prune --keep-events 100000 --yes
-  ao-store prune --yes                       by the stored rules (see `ao-store retention`)")]
+  ao-store prune --yes                       apply the stored rules (see ao-store retention)")]
     Prune(Prune),
-    /// How long changes are kept without being asked
+    /// Manage the rules by which old changes are deleted in the background
     #[command(
         subcommand,
         after_help = "Examples:
@@ -214,31 +214,31 @@ pub(crate) enum Command {
         /// The file to write; it must not exist
         out: PathBuf,
     },
-    /// Put a backup in the place of the database; the replaced file is kept
+    /// Replace the database with a backup; the replaced file is kept
     #[command(after_help = "Examples:
   ao-store restore-db /srv/backups/ao-2026-11-21.db --dry-run
   ao-store restore-db /srv/backups/ao-2026-11-21.db --yes
 
-A new epoch begins: cursors of the time before are refused (exit code 7). Stop what has the store
-open first.")]
+A new epoch begins: earlier cursors are refused (exit status 7). First stop the processes that have the
+store open.")]
     RestoreDb {
         /// The backup
         input: PathBuf,
         #[command(flatten)]
         consent: Consent,
     },
-    /// Prove that the store is sound: the file, the schema, the log, and that the log explains the facts
+    /// Verify the file, the schema, the log, and that the log explains the facts
     #[command(after_help = "Examples:
-  ao-store verify               exit code 6 when something is wrong
+  ao-store verify               exit status 6 if there is a finding
   ao-store verify --deep
   ao-store verify backup.db")]
     Verify(Verify),
-    /// Check the store, the disk and the programs around it, with a fix for what is wrong
+    /// Check the store, the disk and the programs it needs, and print a fix for each problem
     #[command(after_help = "Examples:
-  ao-store doctor               exit code 6 when a check fails
+  ao-store doctor               exit status 6 if a check fails
   ao-store doctor --json | jq '.data.findings[] | select(.level != \"ok\")'")]
     Doctor,
-    /// Print the figures of the store for Prometheus
+    /// Print the metrics of the store for Prometheus
     #[command(after_help = "Examples:
   ao-store metrics > /var/lib/node_exporter/ao_store.prom")]
     Metrics,
@@ -250,7 +250,7 @@ open first.")]
         /// The file to write, which must not exist, or - for standard output
         out: PathBuf,
     },
-    /// Make a store of an export, or of the database of the ao tool
+    /// Create a store from an export, or from the database of the ao tool
     #[command(after_help = "Examples:
   ao-store --data-dir /srv/new import store.ndjson
   zstdcat store.ndjson.zst | ao-store --data-dir /srv/new import -
@@ -271,7 +271,7 @@ open first.")]
     #[command(after_help = "Examples:
   ao-store man --out ~/.local/share/man/man1")]
     Man {
-        /// The folder to write them to
+        /// Write them to this directory
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
@@ -286,10 +286,10 @@ pub(crate) enum Project {
     Add {
         /// A directory inside a git work tree
         path: PathBuf,
-        /// Its id [default: the name of the directory]
+        /// Use this id [default: the name of the directory]
         #[arg(long)]
         id: Option<String>,
-        /// Its display name [default: the id]
+        /// Use this display name [default: the id]
         #[arg(long)]
         name: Option<String>,
     },
@@ -301,7 +301,7 @@ pub(crate) enum Project {
   ao-store project ls --all --json"
     )]
     Ls {
-        /// Archived ones too
+        /// Include archived projects
         #[arg(short, long)]
         all: bool,
     },
@@ -312,7 +312,7 @@ pub(crate) enum Project {
         /// The project
         id: String,
     },
-    /// Archive a project; refused while it has live sessions
+    /// Archive a project that has no live session
     #[command(after_help = "Examples:
   ao-store project rm demo --dry-run
   ao-store project rm demo --yes")]
@@ -324,13 +324,13 @@ pub(crate) enum Project {
     },
 }
 
-/// How a command that takes something away is agreed to.
+/// How a command that deletes or replaces something is confirmed.
 #[derive(Debug, Clone, Copy, ClapArgs)]
 pub(crate) struct Consent {
-    /// Say what would be done, and do nothing
+    /// Print what the command would do, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Do not ask; needed where no terminal is attached
+    /// Do not ask for confirmation; required if no terminal is attached
     #[arg(short, long)]
     pub(crate) yes: bool,
 }
@@ -343,27 +343,27 @@ pub(crate) enum SessionKind {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Session {
-    /// Create a session row under the next number of its project
+    /// Create a session with the next number of its project
     #[command(after_help = "Examples:
   ao-store session new --project demo --branch fix-1 --issue 12
   ao-store session new --project demo --kind orchestrator")]
     New {
-        /// The project it works in
+        /// Create it in this project
         #[arg(short, long)]
         project: String,
-        /// What it is for
+        /// Choose its role
         #[arg(long, default_value = "worker")]
         kind: SessionKind,
-        /// The agent program
+        /// Record the agent program, such as claude-code
         #[arg(long, default_value = "", hide_default_value = true)]
         harness: String,
-        /// The branch it works on; its pull request is found by it
+        /// Record the branch that it works on, by which its pull request is found
         #[arg(long, default_value = "", hide_default_value = true)]
         branch: String,
-        /// The issue it works on
+        /// Record the issue that it works on
         #[arg(long, default_value = "", hide_default_value = true)]
         issue: String,
-        /// Its display name
+        /// Set its display name
         #[arg(long, default_value = "", hide_default_value = true)]
         name: String,
     },
@@ -375,25 +375,25 @@ pub(crate) enum Session {
   ao-store session ls --project demo --all"
     )]
     Ls {
-        /// Only those of this project
+        /// Show only those of this project
         #[arg(short, long)]
         project: Option<String>,
-        /// Terminated ones too
+        /// Include terminated sessions
         #[arg(short, long)]
         all: bool,
     },
     /// Show one session and its pull requests
     #[command(after_help = "Examples:
   ao-store session get demo-1
-  ao-store session get demo-1 --at 1-412    as it was right after that change")]
+  ao-store session get demo-1 --at 1-412    as of that change")]
     Get {
         /// The session
         id: String,
-        /// As it was at a cursor
+        /// Show it as of a cursor
         #[arg(long, value_name = "CURSOR")]
         at: Option<String>,
     },
-    /// Give a session another display name
+    /// Change the display name of a session
     #[command(after_help = "Examples:
   ao-store session rename demo-1 'Fix the parser'")]
     Rename {
@@ -402,7 +402,7 @@ pub(crate) enum Session {
         /// Its new name
         name: String,
     },
-    /// Delete a session that produced nothing; any other is kept (exit code 5)
+    /// Delete a session that has produced nothing; any other is kept (exit status 5)
     #[command(after_help = "Examples:
   ao-store session rm demo-1 --dry-run
   ao-store session rm demo-1 --yes")]
@@ -423,10 +423,10 @@ pub(crate) enum Pr {
   ao-store pr ls --project demo"
     )]
     Ls {
-        /// Only those of this project
+        /// Show only those of this project
         #[arg(short, long)]
         project: Option<String>,
-        /// Only those of this session
+        /// Show only those of this session
         #[arg(short, long)]
         session: Option<String>,
     },
@@ -434,11 +434,11 @@ pub(crate) enum Pr {
     #[command(after_help = "Examples:
   ao-store pr get octo/hello#7
   ao-store pr get https://github.com/octo/hello/pull/7 --json
-  ao-store pr get octo/hello#7 --at 1-412    as it was right after that change")]
+  ao-store pr get octo/hello#7 --at 1-412    as of that change")]
     Get {
         /// URL or owner/repo#number
         pr: String,
-        /// As it was at a cursor
+        /// Show it as of a cursor
         #[arg(long, value_name = "CURSOR")]
         at: Option<String>,
     },
@@ -451,7 +451,7 @@ pub(crate) enum Pr {
         session: String,
         /// URL or owner/repo#number
         pr: String,
-        /// Do not take it from a session that is active
+        /// Do not take it from an active session
         #[arg(long)]
         no_takeover: bool,
     },

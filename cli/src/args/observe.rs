@@ -1,4 +1,4 @@
-//! Observing pull requests, and the commands that take in what was learned elsewhere.
+//! The arguments of observe and its subcommands.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,17 +6,17 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Subcommand};
 
 pub(crate) const HELP: &str = "Examples:
-  ao-store observe                             keep the facts of all tracked pull requests fresh
-  ao-store observe --once                      read everything once, and end
+  ao-store observe                             observe all tracked pull requests until Ctrl-C
+  ao-store observe --once                      observe everything once, then exit
   ao-store observe --repo octo/hello --interval 1m
-  ao-store observe apply observation.json      apply what another program learned
+  ao-store observe apply observation.json      apply facts that another program observed
   ao-store observe deliver --event pull_request payload.json
 
-Credentials are those of gh: GH_TOKEN, GITHUB_TOKEN, `gh auth login`, git's credential helpers
-(AO_GITHUB_TOKEN goes before all of them). Without any it waits for some; `ao-store status` shows it.
-One process observes for a store; `ao-store up` does it too.";
+The credentials are those of gh: GH_TOKEN, GITHUB_TOKEN, gh auth login, and git's credential helpers;
+AO_GITHUB_TOKEN takes precedence over all of them. Without credentials the observer waits for some, as
+ao-store status shows. One process observes for a store; ao-store up also does.";
 
-/// Runs the observer, where no subcommand is given.
+/// Runs the observer if there is no subcommand.
 #[derive(Debug, ClapArgs)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Observe {
@@ -28,14 +28,13 @@ pub(crate) struct Observe {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Run {
-    /// End when everything was read once
+    /// Exit when everything was observed once
     #[arg(long)]
     pub(crate) once: bool,
-    /// How often a pull request that is being worked on is looked at, 5s to 1h; others at multiples
-    /// of it
+    /// Poll active pull requests at this interval, 5s to 1h; others are polled at multiples of it
     #[arg(long, value_name = "D", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) interval: Duration,
-    /// Only this repository; can be given again
+    /// Observe only this repository (repeat for several)
     #[arg(long, value_name = "OWNER/NAME")]
     pub(crate) repo: Vec<String>,
     #[command(flatten)]
@@ -44,7 +43,7 @@ pub(crate) struct Run {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Api {
-    /// Where the default host answers REST; GraphQL is at URL/graphql, or at /api/graphql beside
+    /// Use this REST API of the default host; GraphQL is at URL/graphql, or at /api/graphql next to
     /// /api/v3 [default: $AO_GITHUB_API_URL, if set]
     #[arg(long, value_name = "URL")]
     pub(crate) api_url: Option<String>,
@@ -60,33 +59,34 @@ pub(crate) enum Intake {
         /// The file, or - for standard input
         file: PathBuf,
     },
-    /// Apply recorded GitHub webhook deliveries (the JSON payload, or NDJSON of many), and ask the
-    /// observer to look at what they are about
+    /// Apply recorded GitHub webhook deliveries (a JSON payload, or NDJSON of several), and request a
+    /// refresh of what they name
     #[command(after_help = "Examples:
   ao-store observe deliver --event pull_request payload.json
   ao-store observe deliver --event check_run --session demo-1 -
   AO_WEBHOOK_SECRET=... ao-store observe deliver --event \"$X_GITHUB_EVENT\" \\
       --delivery-id \"$X_GITHUB_DELIVERY\" --signature \"$X_HUB_SIGNATURE_256\" - < body
 
-With a secret, in AO_WEBHOOK_SECRET or a file, nothing is read that is not signed with it: exit code 4.")]
+With a secret, in AO_WEBHOOK_SECRET or a file, an unsigned or wrongly signed payload is refused: exit
+status 4.")]
     Deliver(Deliver),
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Deliver {
-    /// The value of the X-GitHub-Event header
+    /// Pass the value of the X-GitHub-Event header
     #[arg(long, value_name = "NAME")]
     pub(crate) event: String,
-    /// The session it belongs to [default: by repository and head branch]
+    /// Attribute it to this session [default: by repository and head branch]
     #[arg(long)]
     pub(crate) session: Option<String>,
-    /// The value of the X-GitHub-Delivery header; one that was taken before is not applied again
+    /// Pass the value of the X-GitHub-Delivery header; a repeated delivery is not applied again
     #[arg(long, value_name = "ID")]
     pub(crate) delivery_id: Option<String>,
-    /// The value of the X-Hub-Signature-256 header; the file must hold the body as it was sent
+    /// Pass the value of the X-Hub-Signature-256 header; the file must contain the unchanged body
     #[arg(long, value_name = "sha256=HEX")]
     pub(crate) signature: Option<String>,
-    /// The secret of the webhook is in this file [default: $AO_WEBHOOK_SECRET, if set]
+    /// Read the secret of the webhook from this file [default: $AO_WEBHOOK_SECRET, if set]
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
     /// The file, or - for standard input

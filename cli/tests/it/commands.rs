@@ -212,7 +212,7 @@ fn every_shell_has_completions() {
 }
 
 #[test]
-fn man_writes_a_page_a_command_and_no_other() {
+fn man_writes_one_page_per_command() {
     let env = TestEnv::empty();
     assert_eq!(env.ok(&["man", "--out", "deep/man1"]), "");
     let pages = fs::read_dir(env.path("deep/man1")).unwrap();
@@ -223,10 +223,46 @@ fn man_writes_a_page_a_command_and_no_other() {
     assert!(names.contains(&"ao-store-session-new.1".to_owned()), "{names:?}");
     assert!(!names.iter().any(|name| name.contains("help")), "{names:?}");
     assert_eq!(names.len(), 47, "{names:?}");
-    let page = fs::read_to_string(env.path("deep/man1/ao-store-tail.1")).unwrap();
-    assert!(page.contains(".TH") && page.contains("follow"), "{page}");
+    for name in names {
+        check_page(&env.path("deep/man1").join(name));
+    }
     env.file("taken", "");
     env.refused(&["man", "--out", "taken"], 1, "IO_ERROR");
+}
+
+/// A page has every section, keeps the lines of its examples, and is rendered without a warning.
+fn check_page(path: &Path) {
+    let mut groff = std::process::Command::new("groff");
+    let rendered = groff.args(["-man", "-Tascii", "-P-cbou", "-ww"]).arg(path).output();
+    let Ok(rendered) = rendered else {
+        println!("skipped: there is no groff to render {}", path.display());
+        return;
+    };
+    assert_eq!(String::from_utf8_lossy(&rendered.stderr), "", "{}", path.display());
+    let page = String::from_utf8(rendered.stdout).unwrap();
+    for section in
+        ["NAME", "SYNOPSIS", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"]
+    {
+        assert!(page.contains(&format!("\n{section}\n")), "{section}: {page}");
+    }
+    assert!(page.contains("ao-store(1)") || page.contains("ao-store-tail(1)"), "{page}");
+    let (_, examples) = page.split_once("\nEXAMPLES\n").unwrap();
+    let lines = examples.lines().take_while(|line| line.starts_with("  "));
+    assert!(
+        lines.map(str::trim).all(|line| line.contains("ao-store") || line.starts_with("--")),
+        "{page}"
+    );
+}
+
+#[test]
+fn subcommands_repeat_the_global_options_in_the_long_help_only() {
+    let env = TestEnv::empty();
+    for command in [&["status"][..], &["session", "new"]] {
+        let short = env.ok(&[command, &["-h"]].concat());
+        assert!(!short.contains("--data-dir") && short.contains("see more with"), "{short}");
+        let long = env.ok(&[command, &["--help"]].concat());
+        assert!(long.contains("Global options:") && long.contains("--data-dir"), "{long}");
+    }
 }
 
 #[test]
