@@ -1,4 +1,4 @@
-//! From a request to an answer: who asks, what goes wrong, what it costs, and the headers that
+//! Answers a request: authentication, faults, cost, and the headers that
 //! every answer carries.
 
 use std::sync::Arc;
@@ -7,21 +7,21 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::budget::Resource;
+use crate::corrupt::corrupt;
 use crate::counters::Served;
 use crate::entity::{Obj, State};
+use crate::enums::UserKind;
 use crate::fault::{Kind, On, Reply, When};
 use crate::graphql::{self, Asked, Cost, Parsed, Rate, Variables};
-use crate::mangle::mangle;
 use crate::message::{Request, Response};
 use crate::rest;
 use crate::time::http_date;
-use crate::words::UserKind;
 use crate::world::World;
 
 const DOCUMENTS_MAX: usize = 256;
 const NODES_MAX: u64 = 500_000;
 
-/// A request on its way through the fake.
+/// A request that is being answered.
 struct Call<'a> {
     request: &'a Request,
     /// Without the prefix of GHES.
@@ -34,7 +34,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Whether a query names a node, which stands in no document but in variables.
+    /// Whether the variables of a query name a node.
     fn names(&self, id: &str) -> bool {
         let quoted = format!("\"{id}\"");
         let body = &self.request.body;
@@ -43,8 +43,8 @@ impl Call<'_> {
 }
 
 impl World {
-    /// Answers a request. This is all that the server does besides HTTP, and what a test with a
-    /// virtual clock calls directly.
+    /// Answers a request. The server adds only HTTP; a test with a
+    /// virtual clock calls this directly.
     pub fn answer(&mut self, request: &Request) -> Response {
         let now = self.now_ms();
         let mut call = self.classify(request);
@@ -63,7 +63,7 @@ impl World {
         response
     }
 
-    /// Answers what comes to the origin of logs, which refuses credentials.
+    /// Answers a request to the origin of logs, which rejects credentials.
     pub fn answer_blob(&mut self, request: &Request) -> Response {
         let now = self.now_ms();
         let path = request.path_and_query.split('?').next().unwrap_or("").to_owned();
@@ -118,8 +118,8 @@ impl World {
         call
     }
 
-    /// The faults of a request, each used up by one. A whole reply ends the search: those behind
-    /// it wait for the next request.
+    /// The faults of a request, each counted down by one. A whole reply ends the search: later faults
+    /// apply to the next request.
     fn due_faults(&mut self, call: &Call<'_>, now: i64) -> Vec<Kind> {
         let mut due = Vec::new();
         for fault in &mut self.faults {
@@ -258,7 +258,7 @@ impl World {
         Response::json(200, &json!({"resources": {"core": core, "graphql": graphql}}))
     }
 
-    /// The ETag as GitHub makes it: over the headers that vary, and the body.
+    /// The ETag as GitHub computes it: over the headers of `vary` and the body.
     fn etag(&self, request: &Request, body: &[u8]) -> String {
         let mut hash = Sha256::new();
         if !self.options.stable_etags {
@@ -356,7 +356,7 @@ impl World {
         let mut executed = graphql::execute(&asked, operation);
         self.mergeable_was_read(&executed.mergeable_read);
         for fault in &call.faults {
-            mangle(&mut executed.answer, fault);
+            corrupt(&mut executed.answer, fault);
         }
         let mut response = Response::json(200, &executed.answer);
         response.latency_ms = executed.nodes * self.options.node_latency_us / 1000;
@@ -381,7 +381,7 @@ impl World {
         })
     }
 
-    /// Headers of every answer, and the faults that change an answer as a whole.
+    /// Adds the headers of every answer and applies the faults that change a whole answer.
     fn finish(&mut self, call: &Call<'_>, response: &mut Response, now: i64) {
         self.requests += 1;
         response.latency_ms += self.options.latency_ms;
@@ -449,7 +449,7 @@ fn refused(errors: Vec<Value>) -> Response {
 }
 
 impl State {
-    /// The account of a login, as REST shows it.
+    /// An account in the form of REST.
     pub(crate) fn user_json(&self, at: Option<usize>) -> Value {
         at.map_or(Value::Null, |at| {
             let user = &self.users[at];

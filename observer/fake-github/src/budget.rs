@@ -22,12 +22,12 @@ impl Resource {
     }
 }
 
-/// What is left of one pool.
+/// The state of one pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
     /// Points of one window.
     pub limit: u64,
-    /// Points spent in this window; may pass the limit through foreign spending.
+    /// Points spent in this window; other tools may spend beyond the limit.
     pub used: u64,
     /// End of this window, in milliseconds.
     pub reset_ms: i64,

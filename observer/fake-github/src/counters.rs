@@ -1,4 +1,4 @@
-//! What was asked of the fake, so that a test can assert how little it was.
+//! Counts the requests, so that a test can assert how few there were.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ pub struct Counters {
     pub secondary_points: u64,
     /// Most secondary points within one minute of the clock.
     pub secondary_minute_max: u64,
-    /// Requests that the server works on now.
+    /// Requests in progress.
     pub in_flight: u64,
-    /// Most requests that the server worked on at once.
+    /// Most requests in progress at once.
     pub in_flight_max: u64,
-    /// GraphQL requests that the server works on now.
+    /// GraphQL requests in progress.
     pub graphql_in_flight: u64,
-    /// Most GraphQL requests that the server worked on at once.
+    /// Most GraphQL requests in progress at once.
     pub graphql_in_flight_max: u64,
     minute: (i64, u64),
 }
@@ -39,7 +39,7 @@ impl Counters {
         self.requests.get(class).copied().unwrap_or(0)
     }
 
-    /// Starts counting anew; what is in flight stays so.
+    /// Resets all counters but those of requests in progress.
     pub fn clear(&mut self) {
         let (in_flight, graphql_in_flight) = (self.in_flight, self.graphql_in_flight);
         *self = Self { in_flight, graphql_in_flight, ..Self::default() };

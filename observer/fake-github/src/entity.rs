@@ -1,9 +1,9 @@
 //! What GitHub stores, as plain tables that refer to each other by position. Nothing is ever
-//! removed from a table, so that a position stays valid; what is gone is only marked.
+//! removed from a table, so that a position stays valid; deleted rows are marked.
 
 use std::collections::HashMap;
 
-use crate::words::{Access, CheckStatus, Conclusion, PrState, ReviewState, StatusState, UserKind};
+use crate::enums::{Access, CheckStatus, Conclusion, PrState, ReviewState, StatusState, UserKind};
 
 /// One thing that has a type in the GraphQL schema, by its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

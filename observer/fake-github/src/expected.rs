@@ -1,9 +1,9 @@
-//! The state that an observer of a pull request ends up with, read straight from the tables.
+//! The state that an observer of a pull request must store, read from the tables.
 
 use std::collections::BTreeMap;
 
 use crate::entity::{Run, State};
-use crate::words::{CheckStatus, Conclusion, PrState, ReviewState, StatusState};
+use crate::enums::{CheckStatus, Conclusion, PrState, ReviewState, StatusState};
 use crate::world::World;
 
 /// A pull request as it is.
@@ -29,7 +29,7 @@ pub struct ExpectedPr {
     pub base_ref: String,
     /// `owner/name` of the head repository; none where it is gone.
     pub head_repo: Option<String>,
-    /// What `mergeable` is once computed; none where it never will be.
+    /// The value of `mergeable` after its computation; none if it stays unknown.
     pub mergeable: Option<&'static str>,
     /// `reviewDecision`.
     pub review_decision: Option<&'static str>,
@@ -90,7 +90,7 @@ pub struct ExpectedReview {
 pub struct ExpectedThread {
     /// Whether it is resolved.
     pub is_resolved: bool,
-    /// Login of who resolved it.
+    /// Login of the user who resolved it.
     pub resolved_by: Option<String>,
     /// Whether it is outdated.
     pub is_outdated: bool,
@@ -116,7 +116,7 @@ pub struct ExpectedComment {
 }
 
 impl World {
-    /// What an observer of this pull request must have stored in the end.
+    /// What an observer of this pull request must store.
     #[must_use]
     pub fn expected(&self, pr: &str) -> ExpectedPr {
         self.state.expected(self.pr_at(pr))

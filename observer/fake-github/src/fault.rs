@@ -1,14 +1,14 @@
-//! What goes wrong: on which requests, how often, and how.
+//! Injected faults: on which requests, how often, and which.
 
 use serde_json::{Value, json};
 
 use crate::message::Transport;
 use crate::state::Snapshot;
 
-/// A fault that waits for its requests.
+/// A fault to inject.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// The requests that it concerns.
+    /// The requests that it applies to.
     pub on: On,
     /// How often.
     pub when: When,
@@ -17,7 +17,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault of every request, for ever.
+    /// A fault of every request.
     #[must_use]
     pub const fn always(kind: Kind) -> Self {
         Self { on: On::All, when: When::Always, kind }
@@ -42,7 +42,7 @@ impl Fault {
     }
 }
 
-/// Which requests a fault concerns.
+/// Which requests a fault applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum On {
     /// All.
@@ -51,7 +51,7 @@ pub enum On {
     Graphql,
     /// The GraphQL operation of this name.
     Operation(String),
-    /// Paths that start so, without `/api/v3`; logs on their own origin start with `/blob/`.
+    /// Paths with this prefix, without `/api/v3`; logs on their own origin start with `/blob/`.
     Route(String),
     /// GraphQL that asks for more than this many nodes by the variable `ids`.
     Larger(usize),
@@ -66,7 +66,7 @@ impl On {
         Self::Operation(name.to_owned())
     }
 
-    /// Paths that start so.
+    /// Paths with this prefix.
     #[must_use]
     pub fn route(prefix: &str) -> Self {
         Self::Route(prefix.to_owned())
@@ -76,7 +76,7 @@ impl On {
 /// How often a fault happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// This many times more.
+    /// For this many more requests.
     Times(u32),
     /// Each time.
     Always,
@@ -93,7 +93,7 @@ pub struct Reply {
     pub headers: Vec<(String, String)>,
     /// Body.
     pub body: String,
-    /// Whether the request is charged all the same, as one that timed out is.
+    /// Whether the request is charged, as one that timed out is.
     pub is_charged: bool,
 }
 
@@ -119,7 +119,7 @@ pub enum Kind {
     CursorLoop,
     /// The first node of each connection comes twice.
     DuplicateNodes,
-    /// Fields of this response key hold a word that no client knows.
+    /// Fields of this response key have a value that no client knows.
     UnknownEnum(String),
     /// Fields of this response key are null.
     NullField(String),
@@ -209,7 +209,7 @@ impl Kind {
         Self::message(status, pair.as_slice(), text)
     }
 
-    /// 403 in the words of former times.
+    /// 403 with GitHub's former wording.
     #[must_use]
     pub fn abuse() -> Self {
         let text = "You have triggered an abuse detection mechanism. Please wait a few minutes \
@@ -224,7 +224,7 @@ impl Kind {
         Self::message(403, &header, "Resource protected by organization SAML enforcement.")
     }
 
-    /// 403 for want of a permission.
+    /// 403 for a missing permission.
     #[must_use]
     pub fn not_accessible() -> Self {
         Self::message(403, &[], "Resource not accessible by personal access token")

@@ -1,7 +1,7 @@
 //! A world of a given size, for benches and for the program.
 
+use crate::enums::{Conclusion, StatusState};
 use crate::mutate::{CheckSpec, NewPr, NewThread};
-use crate::words::{Conclusion, StatusState};
 use crate::world::{Clock, World};
 
 impl World {

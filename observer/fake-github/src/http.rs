@@ -33,7 +33,7 @@ enum Origin {
     Blob,
 }
 
-/// What a connection's thread needs.
+/// What the thread of a connection depends on.
 #[derive(Clone)]
 struct Shared {
     world: Arc<Mutex<World>>,
@@ -73,7 +73,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // A connection wakes each listener, which then sees that it is over.
+        // A connection wakes each listener, which then sees the stop flag.
         for addr in [self.addr, self.blob_addr] {
             drop(TcpStream::connect(addr));
         }
@@ -96,7 +96,7 @@ impl Shared {
             }
             let Ok(stream) = stream else { continue };
             let shared = self.clone();
-            // An error of a connection is the client's business: it sees the connection end.
+            // The client sees a failed connection as one that ends.
             thread::spawn(move || drop(shared.serve(stream)));
         }
     }
@@ -125,7 +125,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits, unless the server ends before.
+    /// Waits, unless the server stops; returns false when it stops.
     fn wait(&self, duration: Duration) -> bool {
         let mut left = duration;
         while !left.is_zero() && !self.is_over() {
@@ -136,7 +136,7 @@ impl Shared {
         !self.is_over()
     }
 
-    /// The next request; none where the client or the server is done.
+    /// The next request; none when the client or the server has ended the connection.
     fn read(&self, stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Request>> {
         let invalid = |text: &'static str| io::Error::new(ErrorKind::InvalidData, text);
         loop {
@@ -158,7 +158,7 @@ impl Shared {
         }
     }
 
-    /// Writes an answer; true where the connection may go on.
+    /// Writes an answer; returns true if the connection can be reused.
     fn write(
         &self,
         stream: &mut TcpStream,
@@ -222,7 +222,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Keeps the connection open until the client gives up.
+    /// Keeps the connection open until the client closes it.
     fn linger(&self, stream: &mut TcpStream) -> io::Result<()> {
         while !self.is_over() {
             match stream.read(&mut [0; 64]) {
@@ -237,7 +237,7 @@ impl Shared {
     }
 }
 
-/// Ends a connection rudely after `part`.
+/// Shuts a connection down after `part`.
 fn reset(stream: &mut TcpStream, part: &[u8]) -> io::Result<()> {
     stream.write_all(part)?;
     stream.flush()?;
@@ -250,7 +250,7 @@ fn head(response: &Response, len: Option<u64>) -> Vec<u8> {
         text += &format!("{name}: {value}\r\n");
     }
     match len {
-        // A 304 has no body, and names the length of none.
+        // A 304 has neither a body nor a length.
         Some(_) if response.status == 304 => {}
         Some(len) => text += &format!("content-length: {len}\r\n"),
         None => text += "transfer-encoding: chunked\r\n",
@@ -273,7 +273,7 @@ const fn reason(status: u16) -> &'static str {
     }
 }
 
-/// A whole request at the start of `buffer`, and its length; none where more must be read.
+/// The whole request at the start of `buffer`, and its length; none if it is incomplete.
 fn parse(buffer: &[u8]) -> Result<Option<(Request, usize)>, &'static str> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut parsed = httparse::Request::new(&mut headers);

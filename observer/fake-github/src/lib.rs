@@ -1,13 +1,13 @@
-//! A GitHub in memory, for tests and benches: it answers like the real one, costs like the real
-//! one, and goes wrong on demand.
+//! A GitHub in memory, for tests and benches: it answers and charges like the real
+//! one, and injects faults on demand.
 //!
 //! What this crate guarantees:
 //!
-//! * A [`World`] depends on its seed and on the calls made, never on time or chance, as long as
+//! * A [`World`] depends on its seed and on the calls made, never on time or chance, while
 //!   its clock is virtual.
-//! * GraphQL is resolved field by field over one state, so whatever document asks, answers agree.
-//! * The price charged is what [`cost`] predicts: GitHub's published formula.
-//! * [`World::expected`] is what an observer must have seen in the end, derived independently of
+//! * GraphQL is resolved field by field over one state, so the answers to all documents agree.
+//! * The points charged are those of [`cost`]: GitHub's published formula.
+//! * [`World::expected`] is what an observer must store, derived independently of
 //!   the GraphQL answers.
 //!
 //! ```
@@ -25,27 +25,28 @@
 
 mod answer;
 mod budget;
+mod corrupt;
 mod counters;
 mod entity;
+mod enums;
 mod expected;
 mod fault;
 mod fleet;
 mod graphql;
 mod http;
-mod mangle;
 mod message;
 mod mutate;
 mod random;
 mod rest;
 mod state;
 mod time;
-mod words;
 mod world;
 
 pub use fastrand::Rng;
 
 pub use budget::{Bucket, Budget, Resource};
 pub use counters::{Counters, Served};
+pub use enums::{Access, CheckStatus, Conclusion, PrState, ReviewState, StatusState, UserKind};
 pub use expected::{ExpectedCheck, ExpectedComment, ExpectedPr, ExpectedReview, ExpectedThread};
 pub use fault::{Fault, Kind, On, Reply, When};
 pub use graphql::{Cost, Schema, cost, validate};
@@ -53,5 +54,4 @@ pub use http::Server;
 pub use message::{Request, Response, Transport};
 pub use mutate::{CheckSpec, NewPr, NewThread};
 pub use state::Snapshot;
-pub use words::{Access, CheckStatus, Conclusion, PrState, ReviewState, StatusState, UserKind};
 pub use world::{Clock, JournalEntry, Options, World};

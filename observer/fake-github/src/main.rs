@@ -1,4 +1,4 @@
-//! Serves a fleet of pull requests on the clock of the machine until it is killed.
+//! Serves a fleet of pull requests on the system clock until it is killed.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,10 +1,10 @@
-//! One mutation at random, for tests that compare an observer with the world over a long time.
+//! Random mutations, for tests that compare an observer with the world over a long time.
 
 use fastrand::Rng;
 
 use crate::entity::{Pr, Repo};
+use crate::enums::{Access, CheckStatus, Conclusion, PrState, ReviewState, StatusState};
 use crate::mutate::{CheckSpec, NewPr, NewThread};
-use crate::words::{Access, CheckStatus, Conclusion, PrState, ReviewState, StatusState};
 use crate::world::World;
 
 const CONCLUSIONS: &[Conclusion] = &[
@@ -24,8 +24,8 @@ const PEOPLE: &[Option<&str>] =
     &[Some("mona"), Some("hubot"), Some("octo-dev"), Some("review-bot[bot]"), None];
 
 impl World {
-    /// Makes one sensible mutation of a visible repository. Opens a pull request where there is
-    /// none that is open; does nothing where there is no repository.
+    /// Makes one plausible mutation of a visible repository. Opens a pull request if there is
+    /// no open one; does nothing without a repository.
     pub fn mutate_randomly(&mut self, rng: &mut Rng) {
         let visible =
             |pr: &&Pr| self.state.access(pr.repo) == Access::Granted && pr.state == PrState::Open;
@@ -34,7 +34,7 @@ impl World {
         let Some(pr) = rng.choice(&open) else { return self.open_randomly(rng) };
         match rng.usize(..100) {
             0..30 => self.check_randomly(pr, rng),
-            30..60 => self.talk_randomly(pr, rng),
+            30..60 => self.comment_randomly(pr, rng),
             60..72 => self.review_randomly(pr, rng),
             72..95 => self.change_randomly(pr, rng),
             95..97 => self.open_randomly(rng),
@@ -101,7 +101,7 @@ impl World {
         self.check_start(pr, &CheckSpec::job(&workflow, &format!("job-{}", rng.usize(..4))));
     }
 
-    fn talk_randomly(&mut self, pr: &str, rng: &mut Rng) {
+    fn comment_randomly(&mut self, pr: &str, rng: &mut Rng) {
         let row = &self.state.prs[self.pr_at(pr)];
         let in_threads = row.threads.iter().flat_map(|at| &self.state.threads[*at].comments);
         let comments = row.comments.iter().chain(in_threads);

@@ -1,13 +1,13 @@
-//! REST: the few routes that an observer may still want, with the bodies' volatile parts.
+//! REST: the routes that an observer uses, with bodies whose volatile fields change as on GitHub.
 
 use serde_json::{Value, json};
 
 use crate::entity::{Obj, Pr, State};
+use crate::enums::{Access, CheckStatus, PrState, StatusState};
 use crate::message::Response;
 use crate::time::iso;
-use crate::words::{Access, CheckStatus, PrState, StatusState};
 
-/// What a route needs to know besides its path.
+/// What a route depends on besides its path.
 pub(crate) struct Context<'a> {
     pub(crate) state: &'a State,
     pub(crate) login: Option<&'a str>,
@@ -17,7 +17,7 @@ pub(crate) struct Context<'a> {
     pub(crate) blob_origin: Option<&'a str>,
 }
 
-/// The route of a path, with names for what varies.
+/// The route of a path, with placeholders for its variable parts.
 pub(crate) fn route(method: &str, path: &str) -> String {
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let tail = match parts.as_slice() {
@@ -131,7 +131,7 @@ impl Context<'_> {
         }
     }
 
-    /// A repository as it is embedded in pull requests, with the fields that any star changes.
+    /// A repository as pull requests embed it, with the fields that a star changes.
     fn repo(&self, at: Option<usize>) -> Value {
         let Some(at) = at else { return Value::Null };
         let repo = &self.state.repos[at];
@@ -205,7 +205,7 @@ impl Context<'_> {
         linked(Response::json(200, &items), link)
     }
 
-    /// One page, and the header that leads to the others.
+    /// One page, and the `link` header to the others.
     fn page<'s>(
         &self,
         items: &'s [usize],
@@ -306,7 +306,7 @@ impl Context<'_> {
     }
 }
 
-/// The log of a job; only Actions has any.
+/// The log of a job; only jobs of Actions have one.
 pub(crate) fn log_text(state: &State, id: u64) -> Response {
     let found = state
         .runs

@@ -1,17 +1,17 @@
-//! Questions that the tables answer: who may see what, what a rollup says, whether a pull request
-//! merges. All of it is derived on reading; nothing is cached.
+//! Values derived from the tables: access, rollups, whether a pull request
+//! merges. They are computed on each read; nothing is cached.
 
 use std::sync::Arc;
 
 use crate::entity::{Obj, Pr, Run, State};
-use crate::words::{Access, CheckStatus, Conclusion, PrState, ReviewState, StatusState};
+use crate::enums::{Access, CheckStatus, Conclusion, PrState, ReviewState, StatusState};
 
 /// The world as it was when the snapshot was taken, for answers of a stale replica.
 #[derive(Debug, Clone)]
 pub struct Snapshot(pub(crate) Arc<State>);
 
 impl State {
-    /// The node id of a thing that has one, the empty string otherwise.
+    /// The node id of an object, empty if it has none.
     pub(crate) fn id_of(&self, obj: Obj) -> &str {
         match obj {
             Obj::User(at) => &self.users[at].id,
@@ -47,7 +47,7 @@ impl State {
         }
     }
 
-    /// A node by its id, or how the caller is refused.
+    /// A node by its id, or why the caller has no access.
     pub(crate) fn node(&self, id: &str) -> Result<Obj, Access> {
         let obj = *self.index.get(id).ok_or(Access::Revoked)?;
         match self.repo_of(obj).map_or(Access::Granted, |repo| self.access(repo)) {
@@ -73,7 +73,7 @@ impl State {
         self.repos[pr.repo].branches.get(&pr.base_ref).map_or("", String::as_str)
     }
 
-    /// What tells a check apart from others of the same commit, before re-runs.
+    /// The identity of a check within its commit, which re-runs share.
     pub(crate) fn check_key(&self, run: &Run) -> (&str, &str, &str, String) {
         let suite = &self.suites[run.suite];
         let (workflow, event) =
@@ -81,7 +81,7 @@ impl State {
         (suite.app.as_str(), workflow, event, run.name.clone())
     }
 
-    /// Whether a commit has any check run or status; without, its rollup is null.
+    /// Whether a commit has a check run or a status; otherwise its rollup is null.
     pub(crate) fn has_rollup(&self, commit: usize) -> bool {
         let commit = &self.commits[commit];
         !commit.runs.is_empty() || !commit.statuses.is_empty()
@@ -185,7 +185,7 @@ impl State {
     }
 }
 
-/// What one run adds to a rollup.
+/// The state that one run contributes to a rollup.
 pub(crate) fn run_state(run: &Run) -> StatusState {
     match run.conclusion {
         None | Some(Conclusion::Stale) => StatusState::Pending,

@@ -1,4 +1,4 @@
-//! The world: what GitHub stores, its clock, its limits and its moods.
+//! The world: what GitHub stores, its clock, its limits and its faults.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use fastrand::Rng;
 use crate::budget::{Budget, Resource};
 use crate::counters::{Counters, Served};
 use crate::entity::{Obj, State, User};
+use crate::enums::UserKind;
 use crate::fault::Fault;
 use crate::graphql::Parsed;
 use crate::state::Snapshot;
-use crate::words::UserKind;
 
-/// How the fake behaves where hosts and times differ.
+/// Behaviour that differs between hosts and versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// How long `mergeable` stays UNKNOWN after the first read since the last push.
@@ -25,15 +25,15 @@ pub struct Options {
     pub no_pr_rollup: bool,
     /// GHES: only `/api/v3` and `/api/graphql` exist.
     pub api_prefix: bool,
-    /// ETags of the body alone, which survive a new token.
+    /// Whether ETags depend on the body alone and survive a new token.
     pub stable_etags: bool,
-    /// Latency of every answer, and of each node on top.
+    /// Latency of every answer, in milliseconds.
     pub latency_ms: u64,
     /// Microseconds that each GraphQL node adds to the latency.
     pub node_latency_us: u64,
-    /// How many states before a mutation are kept for stale answers; 0 keeps none.
+    /// How many former states are kept for stale answers; 0 keeps none.
     pub history: usize,
-    /// Where logs are: the origin of the redirect. Without, logs are answered directly.
+    /// The origin that serves logs, by a redirect. Without one, logs are answered directly.
     pub blob_origin: Option<String>,
 }
 
@@ -78,12 +78,12 @@ pub struct JournalEntry {
 /// A GitHub in memory.
 #[derive(Debug)]
 pub struct World {
-    /// How it behaves.
+    /// Behaviour that differs between hosts.
     pub options: Options,
-    /// What goes wrong, in the order in which it is tried. Faults of one request add up, until
+    /// The injected faults, in the order of their application. Faults of one request add up, until
     /// one replaces the answer as a whole.
     pub faults: Vec<Fault>,
-    /// Totals of what was asked.
+    /// Totals of the requests.
     pub counters: Counters,
     /// Every request that was answered.
     pub log: Vec<Served>,
@@ -142,7 +142,7 @@ impl World {
         self.now_ms = now_ms;
     }
 
-    /// Moves the virtual clock on.
+    /// Advances the virtual clock.
     pub const fn advance(&mut self, ms: i64) {
         self.now_ms += ms;
     }
@@ -163,7 +163,7 @@ impl World {
         self.tokens.remove(token);
     }
 
-    /// Spends points of the same user elsewhere: a foreign tool.
+    /// Spends points of the same user as another tool does.
     pub fn spend_foreign(&mut self, resource: Resource, points: u64) {
         let now = self.now_ms();
         self.budget.at(resource, now).used += points;
@@ -200,7 +200,7 @@ impl World {
         self.state.repos[self.repo_at(repo)].id.clone()
     }
 
-    /// Ensures an account. A login that ends in `[bot]` is a bot's, and loses that ending.
+    /// Ensures an account. A login that ends in `[bot]` is that of a bot, stored without the suffix.
     pub fn user(&mut self, login: &str) -> String {
         let (login, kind) = match login.strip_suffix("[bot]") {
             Some(login) => (login, UserKind::Bot),
@@ -236,8 +236,8 @@ impl World {
         (format!("{prefix}_kwDO{serial:08x}"), 30_000_000_000 + serial)
     }
 
-    /// Writes the journal. Called before the tables change, so that history holds what was.
-    pub(crate) fn note(&mut self, what: &'static str, pr: Option<usize>, subject: &str) {
+    /// Writes the journal. Called before the tables change, so that the history has the former state.
+    pub(crate) fn record(&mut self, what: &'static str, pr: Option<usize>, subject: &str) {
         if self.options.history > 0 {
             self.history.truncate(self.options.history - 1);
             self.history.push_front(Arc::new(self.state.clone()));

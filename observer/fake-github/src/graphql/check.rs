@@ -22,7 +22,7 @@ struct Check<'a> {
     depth: usize,
 }
 
-/// All reasons to refuse a document; none where it is good.
+/// All reasons to refuse a document; none for a valid one.
 pub(crate) fn check(
     parsed: &Parsed,
     operation: &Operation<'_>,

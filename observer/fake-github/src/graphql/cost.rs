@@ -1,4 +1,4 @@
-//! The published price of a document, computed from its text and variables alone.
+//! The published cost of a document, computed from its text and variables alone.
 //!
 //! Requests are the sum over all connections of the number of their parents, each `first` or
 //! `last` taken as reached. Points are requests / 100, rounded, at least 1.
@@ -97,7 +97,7 @@ fn selects_page(set: &Set) -> bool {
     let is_of_page = |name: &str| matches!(name, "totalCount" | "pageInfo" | "nodes" | "edges");
     set.items.iter().any(|item| matches!(item, Selection::Field(field) if is_of_page(&field.name)))
         && !set.items.iter().any(|item| {
-            // The root selects `nodes` as well, which is no page.
+            // The `nodes` of the root is not a page.
             matches!(item, Selection::Field(field) if field.name == "nodes"
                 && field.arguments.iter().any(|(name, _)| name == "ids"))
         })

@@ -9,19 +9,19 @@ use serde_json::{Map, Value, json};
 
 use crate::budget::Bucket;
 use crate::entity::{Obj, State};
-use crate::words::Access;
+use crate::enums::Access;
 
 use super::page::{self, Page};
 use super::{Args, Cost, FieldNode, Operation, Parsed, Set, Variables, is_skipped, types};
 
-/// What `rateLimit` says; no bucket where limits are off.
+/// The values of `rateLimit`; no bucket where limits are off.
 #[derive(Clone, Copy)]
 pub(crate) struct Rate {
     pub(crate) cost: Cost,
     pub(crate) bucket: Option<Bucket>,
 }
 
-/// Who asks, when, and what.
+/// The request: viewer, time and document.
 pub(crate) struct Asked<'a> {
     pub(crate) state: &'a State,
     pub(crate) parsed: &'a Parsed,
@@ -31,7 +31,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) rate: Rate,
 }
 
-/// An answer, and what answering it set in motion.
+/// An answer and its side effects.
 pub(crate) struct Executed {
     pub(crate) answer: Value,
     /// Pull requests whose mergeability was read.
@@ -99,7 +99,7 @@ impl<'a> Exec<'a> {
         let type_name = self.type_of(obj);
         let fields = self.collect(type_name, sets);
         let obj = match obj {
-            // GitHub's trap: the state of a rollup depends on what is selected beside it.
+            // As on GitHub, the state of a rollup depends on the other selected fields.
             Obj::Rollup { commit, .. } => {
                 let with_contexts = fields.iter().any(|it| it.field.name == "contexts");
                 Obj::Rollup { commit, with_contexts }
@@ -249,7 +249,7 @@ impl<'a> Exec<'a> {
         self.many(rows.collect(), sets)
     }
 
-    /// The fields that hold for a type, in order, merged by response key. The sets live as long
+    /// The fields that apply to a type, in order, merged by response key. The sets live as long
     /// as the memo, so that their address identifies them.
     fn collect(&mut self, type_name: &'static str, sets: &Sets<'a>) -> Rc<[Collected<'a>]> {
         let key = (Rc::as_ptr(sets).cast::<()>() as usize, type_name);

@@ -33,7 +33,7 @@ pub(crate) type Variables = Map<String, Value>;
 #[derive(Debug)]
 pub(crate) struct Parsed(Document<'static, String>);
 
-/// The operation of a document that is asked for.
+/// The requested operation of a document.
 pub(crate) struct Operation<'a> {
     pub(crate) name: &'a str,
     pub(crate) set: &'a Set,
@@ -72,7 +72,7 @@ impl Parsed {
     }
 }
 
-/// Variables as they hold in the operation: given ones, else defaults; what lacks is an error.
+/// The variables of the operation: given values, otherwise defaults; a missing one is an error.
 pub(crate) fn bind(operation: &Operation<'_>, given: &Value) -> Result<Variables, String> {
     use graphql_parser::query::Type;
     let mut bound = Variables::new();

@@ -8,7 +8,7 @@ use super::Args;
 /// The cursor before the first node.
 pub(crate) const START_CURSOR: &str = "cursor:v2:0:";
 
-/// The part of a connection that was asked for.
+/// The requested part of a connection.
 pub(super) struct Page {
     pub(super) items: Vec<Obj>,
     pub(super) has_next: bool,
@@ -52,7 +52,7 @@ fn position_of_gone(state: &State, items: &[Obj], id: &str, position: usize) -> 
     }
 }
 
-/// Cuts a page, or says which cursor is none.
+/// Cuts a page, or returns the invalid cursor.
 pub(super) fn cut(state: &State, items: &[Obj], args: Args<'_>) -> Result<Page, String> {
     let at = |name: &str, absent: usize| match args.text(name) {
         Some(text) => position(state, items, &text)

@@ -1,16 +1,16 @@
 //! Fields of repositories, pull requests, reviews and comments. The check has refused unknown
-//! fields before; what is left over here is null.
+//! fields before; all others are null here.
 
 use serde_json::Value;
 
 use crate::entity::{Obj, Pr, Repo};
+use crate::enums::{Access, PrState, UserKind};
 use crate::time::iso;
-use crate::words::{Access, PrState, UserKind};
 
 use super::Args;
 use super::exec::{Exec, Out};
 
-/// A time that may lack.
+/// An optional time.
 pub(super) fn time(at: Option<i64>) -> Out {
     Out::Leaf(at.map(iso).into())
 }

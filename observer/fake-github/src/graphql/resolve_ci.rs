@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::entity::{Obj, Pr};
-use crate::words::{Access, PrState};
+use crate::enums::{Access, PrState};
 
 use super::Args;
 use super::exec::{Exec, Out};
@@ -189,7 +189,7 @@ impl Exec<'_> {
         }
     }
 
-    /// Whether a check of this name is required where the pull request of the argument goes.
+    /// Whether the base of the argument's pull request requires a check of this name.
     fn is_required(&self, name: &str, args: Args<'_>) -> Out {
         let pr = args.text("pullRequestId").and_then(|id| self.state.node(&id).ok());
         Out::Leaf(match pr {

@@ -67,7 +67,7 @@ fn string_len(text: &str) -> usize {
 }
 
 impl Schema {
-    /// Reads schema definitions; what it does not understand it skips.
+    /// Reads schema definitions and skips unknown ones.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut schema = Self::default();

@@ -1,4 +1,4 @@
-//! Whether a document is good by a published schema: its fields, arguments, fragments, selections
+//! Validates a document against a published schema: its fields, arguments, fragments, selections
 //! and variables.
 
 use std::collections::{BTreeSet, HashSet};
@@ -12,7 +12,7 @@ use super::{FieldNode, Operation, Parsed, Set};
 ///
 /// # Errors
 ///
-/// All that is wrong with it, in words.
+/// Every violation, as text.
 pub fn validate(schema: &Schema, document: &str) -> Result<(), Vec<String>> {
     let parsed = Parsed::new(document).map_err(|error| vec![error])?;
     let Some(operation) = parsed.operation(None) else {
@@ -87,7 +87,7 @@ impl Walk<'_> {
         self.set(name, set, depth + 1);
     }
 
-    /// Whether some object can be both.
+    /// Whether an object can have both types.
     fn overlap(&self, one: &str, other: &str) -> bool {
         let objects = |name: &str| match self.schema.members.get(name) {
             Some(members) => members.iter().cloned().collect::<HashSet<_>>(),

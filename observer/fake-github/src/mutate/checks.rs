@@ -1,10 +1,10 @@
 //! Checks and statuses of the head commit. None of them moves `updatedAt` of the pull request.
 
 use crate::entity::{Obj, Run, Status, Suite, WorkflowRun};
-use crate::words::{CheckStatus, Conclusion, StatusState};
+use crate::enums::{CheckStatus, Conclusion, StatusState};
 use crate::world::World;
 
-/// What tells a check apart.
+/// The identity of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CheckSpec {
     /// Slug of the app.
@@ -38,11 +38,11 @@ impl CheckSpec {
 }
 
 impl World {
-    /// Starts a check on the head, and returns its node id. A check of the same spec that is
-    /// there already is superseded.
+    /// Starts a check on the head, and returns its node id. It supersedes the check run
+    /// of an equal spec.
     pub fn check_start(&mut self, pr: &str, spec: &CheckSpec) -> String {
         let at = self.pr_at(pr);
-        self.note("check_start", Some(at), pr);
+        self.record("check_start", Some(at), pr);
         let head = self.state.prs[at].head;
         let suite = self.suite_for(head, &spec.app, spec.workflow.as_deref(), &spec.event);
         self.new_run(suite, &spec.name)
@@ -58,7 +58,7 @@ impl World {
     /// Finishes a check run.
     pub fn check_finish(&mut self, run: &str, conclusion: Conclusion) {
         let at = self.run_at(run);
-        self.note("check_finish", self.pr_of_run(at), run);
+        self.record("check_finish", self.pr_of_run(at), run);
         let now = self.now_ms();
         let run = &mut self.state.runs[at];
         run.status = CheckStatus::Completed;
@@ -69,14 +69,14 @@ impl World {
     /// Sets what a running check reports: queued, pending, waiting.
     pub fn check_progress(&mut self, run: &str, status: CheckStatus) {
         let at = self.run_at(run);
-        self.note("check_progress", self.pr_of_run(at), run);
+        self.record("check_progress", self.pr_of_run(at), run);
         self.state.runs[at].status = status;
     }
 
     /// Runs a check again: a new run supersedes the old one, which stays. Returns the new id.
     pub fn rerun(&mut self, run: &str) -> String {
         let at = self.run_at(run);
-        self.note("rerun", self.pr_of_run(at), run);
+        self.record("rerun", self.pr_of_run(at), run);
         let (suite, name) = (self.state.runs[at].suite, self.state.runs[at].name.clone());
         self.new_run(suite, &name)
     }
@@ -85,7 +85,7 @@ impl World {
     pub fn status_set(&mut self, pr: &str, context: &str, state: StatusState) -> String {
         let at = self.pr_at(pr);
         let (id, database_id) = self.new_id("SC");
-        self.note("status_set", Some(at), &id);
+        self.record("status_set", Some(at), &id);
         let (commit, created_at) = (self.state.prs[at].head, self.now_ms());
         let creator = self.user_at(Some("status-bot[bot]"));
         let status = self.state.statuses.len();
@@ -115,7 +115,7 @@ impl World {
         conclusion: Option<Conclusion>,
     ) -> String {
         let at = self.pr_at(pr);
-        self.note("suite_waiting", Some(at), pr);
+        self.record("suite_waiting", Some(at), pr);
         let head = self.state.prs[at].head;
         let suite = self.suite_for(head, "github-actions", Some(workflow), "pull_request");
         self.state.suites[suite].waiting = Some((status, conclusion));
@@ -130,7 +130,7 @@ impl World {
         conclusion: Option<Conclusion>,
     ) {
         let at = self.suite_at(suite);
-        self.note("suite_progress", self.pr_of_commit(self.state.suites[at].commit), suite);
+        self.record("suite_progress", self.pr_of_commit(self.state.suites[at].commit), suite);
         self.state.suites[at].waiting = Some((status, conclusion));
     }
 
@@ -194,7 +194,7 @@ impl World {
         for old in self.state.suites[suite].runs.clone() {
             let old = &mut self.state.runs[old];
             if old.name == name {
-                // Times have whole seconds: a re-run must not look as old as what it supersedes.
+                // Times have whole seconds: a re-run must start later than the run that it supersedes.
                 started_at = started_at.max(old.started_at + 1000);
                 old.superseded = true;
             }

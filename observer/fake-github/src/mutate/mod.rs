@@ -1,11 +1,11 @@
-//! The mutations, by what they change. Each notes itself in the journal; a name or id that does
-//! not exist is a mistake of the test and panics.
+//! The mutations, by what they change. Each writes the journal; a name or id that does
+//! not exist is a bug of the test and panics.
 
 mod checks;
+mod comment;
 mod pr;
 mod repo;
 mod review;
-mod talk;
 
 pub use checks::CheckSpec;
 pub use pr::NewPr;

@@ -1,7 +1,7 @@
-//! The life of a pull request: opened, pushed to, retitled, merged.
+//! Mutations of pull requests: open, push, edit, close, merge.
 
 use crate::entity::{Commit, Obj, Pr};
-use crate::words::PrState;
+use crate::enums::PrState;
 use crate::world::World;
 
 /// A pull request to open.
@@ -84,7 +84,7 @@ impl World {
             comments: Vec::new(),
         });
         self.state.repos[repo].prs.push(at);
-        self.note("open_pr", Some(at), &id);
+        self.record("open_pr", Some(at), &id);
         id
     }
 
@@ -108,7 +108,7 @@ impl World {
 
     fn set_head(&mut self, what: &'static str, pr: &str, forced: bool) -> String {
         let at = self.pr_at(pr);
-        self.note(what, Some(at), pr);
+        self.record(what, Some(at), pr);
         let head = self.new_commit(self.state.prs[at].repo);
         let changed = &mut self.state.prs[at];
         changed.commits.retain(|_| !forced);
@@ -137,10 +137,10 @@ impl World {
         self.state.commits[head].authored_at = authored_at;
     }
 
-    /// Notes, changes a pull request and moves its `updatedAt`.
+    /// Records and makes a change of a pull request, and moves its `updatedAt`.
     fn edit(&mut self, what: &'static str, pr: &str, change: impl FnOnce(&mut Pr, i64)) {
         let at = self.pr_at(pr);
-        self.note(what, Some(at), pr);
+        self.record(what, Some(at), pr);
         let now = self.now_ms();
         change(&mut self.state.prs[at], now);
         self.touch(at);
@@ -167,14 +167,14 @@ impl World {
         });
     }
 
-    /// Opens again what was closed.
+    /// Reopens a closed pull request.
     pub fn reopen(&mut self, pr: &str) {
         self.edit("reopen", pr, |pr, _| {
             (pr.state, pr.closed_at, pr.mergeable_at) = (PrState::Open, None, None);
         });
     }
 
-    /// Makes it a draft, or ready for review.
+    /// Converts it to a draft, or marks it ready for review.
     pub fn set_draft(&mut self, pr: &str, draft: bool) {
         self.edit("set_draft", pr, |pr, _| pr.draft = draft);
     }
@@ -208,32 +208,32 @@ impl World {
         self.edit("set_merge_queue", pr, |pr, _| pr.in_merge_queue = queued);
     }
 
-    /// Decides what `mergeable` will be once it is computed anew.
+    /// Sets the value of `mergeable` after its next computation.
     pub fn set_conflicts(&mut self, pr: &str, conflicts: bool) {
         let at = self.pr_at(pr);
-        self.note("set_conflicts", Some(at), pr);
+        self.record("set_conflicts", Some(at), pr);
         self.state.prs[at].conflicts = conflicts;
         self.state.prs[at].mergeable_at = None;
     }
 
-    /// Keeps `mergeable` UNKNOWN for ever, or not.
+    /// Keeps `mergeable` UNKNOWN permanently, or not.
     pub fn set_permanent_unknown(&mut self, pr: &str, unknown: bool) {
         let at = self.pr_at(pr);
-        self.note("set_permanent_unknown", Some(at), pr);
+        self.record("set_permanent_unknown", Some(at), pr);
         self.state.prs[at].permanent_unknown = unknown;
     }
 
     /// Deletes the head branch: `headRef` is null from now on.
     pub fn delete_branch(&mut self, pr: &str) {
         let at = self.pr_at(pr);
-        self.note("delete_branch", Some(at), pr);
+        self.record("delete_branch", Some(at), pr);
         self.state.prs[at].head_ref_gone = true;
     }
 
     /// Deletes the account of the author.
     pub fn delete_author(&mut self, pr: &str) {
         let at = self.pr_at(pr);
-        self.note("delete_author", Some(at), pr);
+        self.record("delete_author", Some(at), pr);
         self.state.prs[at].author = None;
     }
 }

@@ -1,9 +1,9 @@
-//! Repositories come, go, move, and let the caller in or not.
+//! Mutations of repositories: creation, deletion, renames, transfers and access.
 
 use std::collections::HashMap;
 
 use crate::entity::{Obj, Repo};
-use crate::words::{Access, PrState};
+use crate::enums::{Access, PrState};
 use crate::world::World;
 
 impl World {
@@ -23,7 +23,7 @@ impl World {
         let (owner, name) = full_name.split_once('/').unwrap_or(("octo", full_name));
         self.user(owner);
         let (id, database_id) = self.new_id("R");
-        self.note(if fork_of.is_some() { "fork" } else { "add_repo" }, None, &id);
+        self.record(if fork_of.is_some() { "fork" } else { "add_repo" }, None, &id);
         let (now, at) = (self.now_ms(), self.state.repos.len());
         let oid = self.new_oid();
         self.state.index.insert(id.clone(), Obj::Repo(at));
@@ -66,7 +66,7 @@ impl World {
             !self.state.repos.iter().enumerate().any(is_taken),
             "there is another repository {full_name}"
         );
-        self.note(what, None, &id);
+        self.record(what, None, &id);
         let now = self.now_ms();
         let (owner, name) = full_name.split_once('/').unwrap_or(("octo", full_name));
         self.user(owner);
@@ -91,7 +91,7 @@ impl World {
     pub fn delete_repo(&mut self, repo: &str) {
         let at = self.repo_at(repo);
         let id = self.state.repos[at].id.clone();
-        self.note("delete_repo", None, &id);
+        self.record("delete_repo", None, &id);
         self.state.repos[at].deleted = true;
         for pr in self.state.prs.iter_mut().filter(|pr| pr.head_repo == Some(at)) {
             pr.head_repo = None;
@@ -99,11 +99,11 @@ impl World {
         }
     }
 
-    /// Lets the caller in, pretends that nothing is there, or demands single sign-on.
+    /// Grants access, denies that the repository exists, or demands single sign-on.
     pub fn set_access(&mut self, repo: &str, access: Access) {
         let at = self.repo_at(repo);
         let id = self.state.repos[at].id.clone();
-        self.note("set_access", None, &id);
+        self.record("set_access", None, &id);
         self.state.repos[at].access = access;
     }
 
@@ -117,12 +117,12 @@ impl World {
     pub fn star(&mut self, repo: &str) {
         let at = self.repo_at(repo);
         let id = self.state.repos[at].id.clone();
-        self.note("star", None, &id);
+        self.record("star", None, &id);
         self.state.repos[at].stars += 1;
         self.state.repos[at].updated_at = self.now_ms();
     }
 
-    /// Protects the base branches: what must hold before a merge.
+    /// Protects the base branches: sets the requirements of a merge.
     pub fn protect(&mut self, repo: &str, requires_review: bool, required_checks: &[&str]) {
         let at = self.repo_at(repo);
         let repo = &mut self.state.repos[at];
@@ -130,17 +130,17 @@ impl World {
         repo.required_checks = required_checks.iter().map(|&name| name.to_owned()).collect();
     }
 
-    /// Pushes to a branch that pull requests point at: each becomes UNKNOWN, and falls behind.
+    /// Pushes to a base branch: its pull requests become UNKNOWN and fall behind.
     pub fn base_push(&mut self, repo: &str, branch: &str) -> String {
         let at = self.repo_at(repo);
         let id = self.state.repos[at].id.clone();
-        self.note("base_push", None, &id);
+        self.record("base_push", None, &id);
         let oid = self.new_oid();
         self.base_moves(at, branch, &oid);
         oid
     }
 
-    /// A base branch points elsewhere: nobody knows any more what merges into it.
+    /// Moves a base branch, after which mergeability must be computed again.
     pub(super) fn base_moves(&mut self, at: usize, branch: &str, oid: &str) {
         self.state.repos[at].pushed_at = self.now_ms();
         self.state.repos[at].branches.insert(branch.to_owned(), oid.to_owned());

@@ -1,8 +1,8 @@
 //! Reviews and their threads. Resolving, unresolving and outdating a thread leaves `updatedAt` of
-//! the pull request alone; everything that someone writes moves it.
+//! the pull request unchanged; every text that is written moves it.
 
 use crate::entity::{Obj, Review, Thread};
-use crate::words::ReviewState;
+use crate::enums::ReviewState;
 use crate::world::World;
 
 /// Where a thread starts.
@@ -12,7 +12,7 @@ pub struct NewThread {
     pub path: String,
     /// Line.
     pub line: u64,
-    /// First line, where the thread is about several.
+    /// First line of a thread about several lines.
     pub start_line: Option<u64>,
 }
 
@@ -35,7 +35,7 @@ impl World {
     ) -> String {
         let at = self.pr_at(pr);
         let author = self.user_at(author.into());
-        self.note("review", Some(at), pr);
+        self.record("review", Some(at), pr);
         let review = self.new_review(at, author, state, body);
         self.touch(at);
         self.state.reviews[review].id.clone()
@@ -63,7 +63,7 @@ impl World {
     pub fn dismiss_review(&mut self, review: &str) {
         let at = self.review_at(review);
         let pr = self.state.reviews[at].pr;
-        self.note("dismiss_review", Some(pr), review);
+        self.record("dismiss_review", Some(pr), review);
         self.state.reviews[at].state = ReviewState::Dismissed;
         self.touch(pr);
     }
@@ -80,7 +80,7 @@ impl World {
         let pr_at = self.pr_at(pr);
         let (id, _) = self.new_id("PRRT");
         let author = self.user_at(author.into());
-        self.note("thread_add", Some(pr_at), &id);
+        self.record("thread_add", Some(pr_at), &id);
         let at = self.state.threads.len();
         self.state.index.insert(id.clone(), Obj::Thread(at));
         self.state.threads.push(Thread {
@@ -110,7 +110,7 @@ impl World {
         let at = self.thread_at(thread);
         let pr = self.state.threads[at].pr;
         let author = self.user_at(author.into());
-        self.note("thread_reply", Some(pr), thread);
+        self.record("thread_reply", Some(pr), thread);
         let comment = self.new_comment(pr, Some(at), author, body);
         self.touch(pr);
         self.state.comments[comment].id.clone()
@@ -120,7 +120,7 @@ impl World {
     pub fn thread_resolve<'a>(&mut self, thread: &str, by: impl Into<Option<&'a str>>) {
         let at = self.thread_at(thread);
         let by = self.user_at(by.into());
-        self.note("thread_resolve", Some(self.state.threads[at].pr), thread);
+        self.record("thread_resolve", Some(self.state.threads[at].pr), thread);
         self.state.threads[at].resolved = true;
         self.state.threads[at].resolved_by = by;
     }
@@ -128,7 +128,7 @@ impl World {
     /// Makes a thread unresolved again.
     pub fn thread_unresolve(&mut self, thread: &str) {
         let at = self.thread_at(thread);
-        self.note("thread_unresolve", Some(self.state.threads[at].pr), thread);
+        self.record("thread_unresolve", Some(self.state.threads[at].pr), thread);
         self.state.threads[at].resolved = false;
         self.state.threads[at].resolved_by = None;
     }
@@ -136,14 +136,14 @@ impl World {
     /// Makes a thread outdated: its `line` is null from now on.
     pub fn thread_outdated(&mut self, thread: &str) {
         let at = self.thread_at(thread);
-        self.note("thread_outdated", Some(self.state.threads[at].pr), thread);
+        self.record("thread_outdated", Some(self.state.threads[at].pr), thread);
         self.state.threads[at].outdated = true;
     }
 
     /// Deletes a thread with all its comments.
     pub fn thread_delete(&mut self, thread: &str) {
         let at = self.thread_at(thread);
-        self.note("thread_delete", Some(self.state.threads[at].pr), thread);
+        self.record("thread_delete", Some(self.state.threads[at].pr), thread);
         for comment in self.state.threads[at].comments.clone() {
             self.remove_comment(comment);
         }

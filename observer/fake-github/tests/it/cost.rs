@@ -1,4 +1,4 @@
-//! Prices: the live readings that were published, and what the observer's documents cost.
+//! Costs: published live readings, and those of the observer's documents.
 
 use ao_fake_github::{Cost, cost};
 use serde_json::json;
@@ -39,7 +39,7 @@ fn the_published_readings_are_reproduced() {
 }
 
 #[test]
-fn slim_costs_a_point_for_a_hundred_and_wide_what_its_connections_cost() {
+fn the_heartbeat_costs_a_point_for_a_hundred_and_the_full_query_its_connections() {
     let ids: Vec<_> = (0..100).map(|at| format!("PR_{at}")).collect();
     let variables = json!({"ids": ids, "o0": "o", "n0": "n"});
     assert_eq!(cost(&slim(), &variables), Ok(Cost { requests: 2, points: 1, nodes: 123 }));

@@ -1,4 +1,4 @@
-//! Every document of the observer is resolved whole, and is good by the published schema.
+//! Every document of the observer is resolved completely and is valid by the published schema.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::{DETAILS, FALLBACK, data, detail, single, slim, wide};
 
-/// A pull request with some of everything.
+/// A pull request with at least one object of each type.
 fn rich() -> (World, String, String) {
     let (mut world, pr) = single();
     world.check(&pr, &CheckSpec::job("ci", "build"), Conclusion::Failure);
@@ -25,7 +25,7 @@ fn rich() -> (World, String, String) {
 }
 
 #[test]
-fn slim_and_wide_are_resolved() {
+fn the_heartbeat_and_the_full_query_are_resolved() {
     let (mut world, pr, thread) = rich();
     let variables = json!({"ids": [pr], "o0": "octo", "n0": "hello", "b0": "ao/demo-1"});
     let slim = data(&mut world, &slim(), &variables);
@@ -90,7 +90,7 @@ fn documents_are_valid_by_the_published_schema() {
 }
 
 #[test]
-fn validation_finds_what_is_wrong() {
+fn validation_reports_each_violation() {
     let schema = Schema::parse(
         r#"schema { query: Query } "doc \" { }" type Query implements Node & Other @x(a: "b") {
            """ block { """ node(id: ID!, n: [Int!]! = [1, 2] @d): Node things(first: Int = 5): [Thing!]! }

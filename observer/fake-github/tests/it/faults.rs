@@ -1,4 +1,4 @@
-//! Each fault happens as often as it was told to, where it was told to, and as described.
+//! Each fault happens as often, and on those requests, as configured.
 
 use ao_fake_github::{Fault, Kind, On, Request, Response, When, World};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn under(kind: Kind) -> Response {
 }
 
 #[test]
-fn faults_are_counted_timed_and_aimed() {
+fn faults_have_a_count_an_end_and_a_target() {
     let (mut world, request) = fleet();
     world.faults.push(Fault::times(2, Kind::gateway(502)).on(On::operation("Heartbeat")));
     let status = |world: &mut World| world.answer(&request).status;
@@ -57,7 +57,7 @@ fn faults_are_counted_timed_and_aimed() {
 }
 
 #[test]
-fn refusals_look_like_those_of_github() {
+fn refusals_equal_those_of_github() {
     let spent = under(Kind::primary_limit());
     assert_eq!((spent.status, spent.header("x-ratelimit-remaining")), (403, Some("0")));
     let secondary = under(Kind::secondary_limit(Some("42")));
@@ -134,7 +134,7 @@ fn pages_never_end() {
 }
 
 #[test]
-fn bodies_break() {
+fn bodies_are_corrupted() {
     let broken = |kind| serde_json::from_slice::<Value>(&under(kind).body).is_err();
     assert!(broken(Kind::TruncatedJson) && broken(Kind::InvalidJson) && broken(Kind::InvalidUtf8));
     assert!(String::from_utf8(under(Kind::InvalidUtf8).body).is_err());
@@ -142,7 +142,7 @@ fn bodies_break() {
 }
 
 #[test]
-fn a_replica_is_behind() {
+fn a_stale_replica_answers_with_the_former_state() {
     let (mut world, pr) = single();
     world.options.history = 3;
     let snapshot = world.snapshot();

@@ -1,4 +1,4 @@
-//! Traps of the real API: rollups, mergeability, pages, access, refusals.
+//! Behaviour of the real API that surprises: rollups, mergeability, pages, access, refusals.
 
 use ao_fake_github::{
     Access, CheckSpec, CheckStatus, Conclusion, NewPr, NewThread, Request, ReviewState, World,
@@ -66,7 +66,7 @@ fn mergeability_is_computed_after_it_was_read() {
 }
 
 #[test]
-fn pages_follow_their_cursors_though_items_go() {
+fn a_cursor_stays_valid_when_items_are_deleted() {
     let mut world = World::fleet(1, 25, 0, 0);
     let query = "query($after:String){ repository(owner:\"octo\",name:\"repo-0\"){
         pullRequests(states:[OPEN], first:10, after:$after, orderBy:{field:CREATED_AT,direction:DESC}){
@@ -95,7 +95,7 @@ fn pages_follow_their_cursors_though_items_go() {
 }
 
 #[test]
-fn threads_and_comments_come_and_go() {
+fn threads_and_comments_are_added_and_deleted() {
     let (mut world, pr) = single();
     let before = world.expected(&pr).updated_at;
     let thread = world.thread_add(&pr, "mona", &NewThread::at("a.rs", 7), "first");
@@ -122,7 +122,7 @@ fn threads_and_comments_come_and_go() {
 }
 
 #[test]
-fn suites_without_runs_are_no_part_of_the_rollup() {
+fn the_rollup_ignores_suites_without_runs() {
     let (mut world, pr) = single();
     let waiting = (CheckStatus::Completed, Some(Conclusion::ActionRequired));
     let suite = world.suite_waiting(&pr, "deploy", waiting.0, waiting.1);
@@ -140,7 +140,7 @@ fn suites_without_runs_are_no_part_of_the_rollup() {
 }
 
 #[test]
-fn who_may_not_see_gets_null_and_a_reason() {
+fn without_access_a_node_is_null_with_a_reason() {
     let (mut world, pr) = single();
     world.add_repo("octo/other");
     let other = world.open_pr(&NewPr::new("octo/other", "b"));
@@ -163,7 +163,7 @@ fn who_may_not_see_gets_null_and_a_reason() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_before_it_runs() {
+fn an_invalid_document_is_refused_before_execution() {
     let (mut world, _) = single();
     let mut refusal = |query: &str| {
         let answer = ask(&mut world, query, &json!({}));
@@ -188,7 +188,7 @@ fn what_does_not_fit_is_refused_before_it_runs() {
 }
 
 #[test]
-fn the_old_schema_knows_rollups_of_commits_only() {
+fn the_old_schema_has_rollups_of_commits_only() {
     let (mut world, pr) = single();
     world.options.no_pr_rollup = true;
     let query =
@@ -207,7 +207,7 @@ fn the_old_schema_knows_rollups_of_commits_only() {
 }
 
 #[test]
-fn fragments_and_directives_are_understood() {
+fn fragments_and_directives_are_applied() {
     let (mut world, pr) = single();
     world.review(&pr, "mona", ReviewState::Commented, "");
     let query = "query($id:ID!, $no:Boolean = false){ node(id:$id){ ...P ... on Issue2 @skip(if:true){ id } } }

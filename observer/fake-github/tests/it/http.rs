@@ -1,4 +1,4 @@
-//! Over a socket: keep-alive, conditional requests, the origin of logs, and broken connections.
+//! HTTP on a socket: keep-alive, conditional requests, the origin of logs, broken connections.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -81,7 +81,7 @@ fn a_connection_serves_many_requests() {
 }
 
 #[test]
-fn logs_are_elsewhere_and_refuse_credentials() {
+fn logs_have_their_own_origin_which_rejects_credentials() {
     let (server, world, route) = start();
     let (head, _) = Client::new(server.addr).get(&route, TOKEN);
     assert!(head.starts_with("HTTP/1.1 302"), "{head}");
@@ -97,7 +97,7 @@ fn logs_are_elsewhere_and_refuse_credentials() {
     assert_eq!(client.get(path, "").1.len(), 3_000_000);
 }
 
-/// All bytes that come before the connection ends or is silent for a while.
+/// All bytes until the connection ends or pauses.
 fn bytes_under(transport: Transport) -> (usize, Duration) {
     let (server, world, _) = start();
     world.lock().unwrap().faults.push(Fault::times(1, Kind::Transport(transport)));
@@ -126,7 +126,7 @@ fn connections_break() {
 }
 
 #[test]
-fn slowness_is_real_and_the_end_is_quick() {
+fn latency_is_real_and_the_server_stops_quickly() {
     let (server, world, _) = start();
     world.lock().unwrap().faults.push(Fault::times(1, Kind::Slow(60)));
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Budgets: windows, exhaustion, foreign spending, and who gets in at all.
+//! Rate limits: windows, exhaustion, spending of other tools, and authentication.
 
 use ao_fake_github::{Request, Resource, World};
 use serde_json::json;
@@ -10,7 +10,7 @@ fn viewer() -> Request {
 }
 
 #[test]
-fn a_window_empties_and_is_renewed() {
+fn an_exhausted_window_is_renewed() {
     let mut world = World::new(1);
     let first = world.answer(&viewer());
     assert_eq!(first.header("x-ratelimit-remaining"), Some("4999"));
@@ -39,7 +39,7 @@ fn a_window_empties_and_is_renewed() {
 }
 
 #[test]
-fn without_limits_nothing_is_charged_or_said() {
+fn without_limits_there_are_no_charges_and_no_headers() {
     let mut world = World::new(1);
     world.options.rate_headers = false;
     world.options.api_prefix = true;
@@ -55,7 +55,7 @@ fn without_limits_nothing_is_charged_or_said() {
 }
 
 #[test]
-fn only_known_tokens_with_a_user_agent_get_in() {
+fn a_request_needs_a_known_token_and_a_user_agent() {
     let mut world = World::new(1);
     world.add_repo("octo/hello");
     world.set_private("octo/hello", true);

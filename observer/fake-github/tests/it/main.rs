@@ -1,4 +1,4 @@
-//! What the fake promises: prices, answers, limits, faults and HTTP, each as GitHub does it.
+//! What the fake guarantees: costs, answers, limits, faults and HTTP, each as on GitHub.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 

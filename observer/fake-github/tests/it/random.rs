@@ -1,11 +1,11 @@
-//! A long random life: the same seed tells the same story, and GraphQL tells what is expected.
+//! Long random histories: equal seeds give equal worlds, and GraphQL returns the expected state.
 
 use ao_fake_github::{Rng, World};
 use serde_json::{Value, json};
 
 use crate::support::{data, detail};
 
-fn lived(seed: u64, steps: usize) -> World {
+fn random_world(seed: u64, steps: usize) -> World {
     let mut world = World::fleet(2, 4, 2, 2);
     let mut rng = Rng::with_seed(seed);
     for _ in 0..steps {
@@ -31,16 +31,16 @@ fn all(world: &mut World, what: &str, pr: &str, pointer: &str) -> Vec<Value> {
 
 #[test]
 fn the_same_seed_gives_the_same_world() {
-    let (one, two) = (lived(7, 300), lived(7, 300));
+    let (one, two) = (random_world(7, 300), random_world(7, 300));
     assert_eq!(one.journal, two.journal);
-    assert_ne!(one.journal, lived(8, 300).journal);
+    assert_ne!(one.journal, random_world(8, 300).journal);
     let kinds: std::collections::BTreeSet<_> = one.journal.iter().map(|entry| entry.what).collect();
     assert!(kinds.len() > 20, "{kinds:?}");
 }
 
 #[test]
-fn graphql_tells_what_is_expected() {
-    let mut world = lived(11, 600);
+fn graphql_returns_the_expected_state() {
+    let mut world = random_world(11, 600);
     for pr in world.prs() {
         let expected = world.expected(&pr);
         let ids = |nodes: &[Value]| {

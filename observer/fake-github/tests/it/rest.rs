@@ -8,7 +8,7 @@ use crate::support::single;
 const PULLS: &str = "/repos/octo/hello/pulls?state=open&per_page=100";
 
 #[test]
-fn a_validator_is_free_while_it_holds() {
+fn a_request_with_a_current_etag_is_free() {
     let (mut world, _) = single();
     let first = world.answer(&Request::get(PULLS));
     let etag = first.header("etag").unwrap().to_owned();
@@ -70,7 +70,7 @@ fn a_renamed_repository_redirects() {
 }
 
 #[test]
-fn reading_over_rest_starts_mergeability_as_well() {
+fn a_read_over_rest_starts_the_computation_of_mergeability() {
     let (mut world, _) = single();
     let read = |world: &mut World| {
         world.answer(&Request::get("/repos/octo/hello/pulls/1")).value()["mergeable"].clone()

@@ -1,4 +1,4 @@
-//! Short ways to ask, and the documents that the observer sends.
+//! Helpers for requests, and the documents that the observer sends.
 
 use ao_fake_github::{NewPr, Request, World};
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
-//! Faults that change a good GraphQL answer after the fact.
+//! Applies faults that change a finished GraphQL answer.
 
 use serde_json::{Map, Value, json};
 
 use crate::fault::Kind;
 
 /// Applies one fault to a whole answer.
-pub(crate) fn mangle(answer: &mut Value, kind: &Kind) {
+pub(crate) fn corrupt(answer: &mut Value, kind: &Kind) {
     match kind {
         Kind::NodeNull(index, error) => {
             lose(
@@ -30,7 +30,7 @@ pub(crate) fn mangle(answer: &mut Value, kind: &Kind) {
     }
 }
 
-/// Makes the value at `pointer` null, with an error entry where one is wanted.
+/// Makes the value at `pointer` null, with an error entry if requested.
 fn lose(answer: &mut Value, pointer: &str, path: Value, error: Option<&str>) {
     let Some(lost) = answer.pointer_mut(pointer) else { return };
     *lost = Value::Null;

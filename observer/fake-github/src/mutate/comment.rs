@@ -1,7 +1,7 @@
-//! Comments, on the pull request and in threads. What is deleted is no longer a node.
+//! Comments, on the pull request and in threads. A deleted comment is no longer a node.
 
 use crate::entity::{Comment, Obj};
-use crate::words::ReviewState;
+use crate::enums::ReviewState;
 use crate::world::World;
 
 impl World {
@@ -14,7 +14,7 @@ impl World {
     ) -> String {
         let at = self.pr_at(pr);
         let author = self.user_at(author.into());
-        self.note("comment_add", Some(at), pr);
+        self.record("comment_add", Some(at), pr);
         let comment = self.new_comment(at, None, author, body);
         self.touch(at);
         self.state.comments[comment].id.clone()
@@ -57,25 +57,25 @@ impl World {
     pub fn comment_edit(&mut self, comment: &str, body: &str) {
         let at = self.comment_at(comment);
         let (pr, now) = (self.state.comments[at].pr, self.now_ms());
-        self.note("comment_edit", Some(pr), comment);
+        self.record("comment_edit", Some(pr), comment);
         let edited = &mut self.state.comments[at];
         body.clone_into(&mut edited.body);
         (edited.updated_at, edited.edited_at) = (now, Some(now));
         self.touch(pr);
     }
 
-    /// Hides a comment, or shows it again. `updatedAt` of the pull request stays.
+    /// Hides a comment, or shows it again, without a change of the pull request's `updatedAt`.
     pub fn comment_minimize(&mut self, comment: &str, minimized: bool) {
         let at = self.comment_at(comment);
-        self.note("comment_minimize", Some(self.state.comments[at].pr), comment);
+        self.record("comment_minimize", Some(self.state.comments[at].pr), comment);
         self.state.comments[at].minimized = minimized;
     }
 
-    /// Deletes a comment. The last one of a thread takes the thread with it.
+    /// Deletes a comment; the deletion of the last one of a thread deletes the thread.
     pub fn comment_delete(&mut self, comment: &str) {
         let at = self.comment_at(comment);
         let pr = self.state.comments[at].pr;
-        self.note("comment_delete", Some(pr), comment);
+        self.record("comment_delete", Some(pr), comment);
         self.remove_comment(at);
         self.touch(pr);
     }

@@ -1,4 +1,4 @@
-//! The closed vocabularies of GitHub's schema that the world uses.
+//! The enums of GitHub's schema that the world uses.
 
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($variant:ident = $text:literal),* $(,)? }) => {
@@ -7,7 +7,7 @@ macro_rules! words {
         pub enum $name { $(#[doc = concat!("`", $text, "`.")] $variant),* }
 
         impl $name {
-            /// The word as GitHub writes it.
+            /// The name in GitHub's schema.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),* }
@@ -17,7 +17,7 @@ macro_rules! words {
 }
 
 words!(
-    /// What kind of account acts.
+    /// The kind of an account.
     UserKind { User = "User", Bot = "Bot", Mannequin = "Mannequin" }
 );
 
