@@ -51,7 +51,7 @@ pub(crate) fn attribute(
     if let Some(person) = person
         && !head.author.is_some_and(|author| author.eq_ignore_ascii_case(person))
     {
-        return Err("its author is somebody else");
+        return Err("its author is another person");
     }
     if let Some(exact) = ours.iter().find(|it| it.branch == head.branch) {
         return Ok((exact.session.clone(), format!("its head is the branch {}", exact.branch)));

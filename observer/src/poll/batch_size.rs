@@ -1,6 +1,6 @@
 //! How many items one request asks for, adapted to how the host answers: additive increase,
 //! multiplicative decrease, and after several failures in a row a fast recovery. A request that
-//! fails at every size is an outage, which says nothing about sizes.
+//! fails at every size is an outage, which has nothing to do with sizes.
 
 use ao_store::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,7 @@ impl BatchSize {
 
     fn halve(&mut self, now: Timestamp) {
         self.now = (self.now / 2).max(1);
-        // Of failures in a row only the first says something about the size.
+        // Of failures in a row only the first depends on the size.
         if !self.is_failing {
             self.target = self.now;
         }

@@ -44,6 +44,8 @@ pub(crate) struct Credentials {
     pub(crate) lookup_at: Timestamp,
     /// Refusals in a row.
     refusals: u32,
+    /// Why the last lookup failed, if it did; it is logged once.
+    failure: Option<String>,
     /// The account that the token belongs to.
     pub(crate) viewer: Option<Actor>,
 }
@@ -79,9 +81,14 @@ impl Credentials {
                 self.set_state(Credential::Missing, now);
             }
             CredentialLookup::Failed(reason) => {
-                tracing::debug!(host = self.host, reason, "cannot look up credentials");
+                if self.failure.as_ref() != Some(&reason) {
+                    tracing::warn!(host = self.host, reason, "cannot look up credentials");
+                }
+                self.failure = Some(reason);
+                return false;
             }
         }
+        self.failure = None;
         is_other
     }
 

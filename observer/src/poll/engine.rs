@@ -17,6 +17,7 @@ use crate::github::answer::GraphqlAnswer;
 use crate::github::call::{Answer, Call, Reply};
 use crate::github::classify::{self, Signal};
 use crate::github::query::{self, Dialect, Level, Listing, PollQuery};
+use crate::poll::answer_context::AnswerContext;
 use crate::poll::batch_size::BatchSizes;
 use crate::poll::clock::Clock;
 use crate::poll::config::Config;
@@ -24,7 +25,6 @@ use crate::poll::credentials::{CredentialLookup, Credentials};
 use crate::poll::host_record::{HostRecord, SavedState};
 use crate::poll::log_queue::LogJob;
 use crate::poll::rate_limiter::{RESERVE_OF_APP, RESERVE_OF_USER, RateLimiter, Resource};
-use crate::poll::receipt::Receipt;
 use crate::poll::repo_listing::ListTarget;
 use crate::poll::report::{Report, Totals};
 use crate::poll::request::{self, InFlight, Kind, Query, Step};
@@ -192,22 +192,22 @@ impl Engine {
         listings: Vec<(String, Listing)>,
         now: Timestamp,
     ) -> Step {
-        let mut look = PollQuery::default();
+        let mut poll = PollQuery::default();
         let (mut prs, mut located) = (Vec::new(), Vec::new());
         for id in due {
             let Some(pr) = self.tracker.prs.get(&id) else { continue };
             if pr.node_id.is_empty() {
-                look.locations.push((pr.location.repo.clone(), pr.location.number));
+                poll.locations.push((pr.location.repo.clone(), pr.location.number));
                 located.push(id);
             } else {
-                look.ids.push(pr.node_id.clone());
+                poll.ids.push(pr.node_id.clone());
                 prs.push(id);
             }
         }
-        look.listings = listings.iter().map(|(_, listing)| listing.clone()).collect();
+        poll.listings = listings.iter().map(|(_, listing)| listing.clone()).collect();
         let by_node = prs.len();
         prs.append(&mut located);
-        let call = request::graphql(query::poll(level, self.dialect, &look));
+        let call = request::graphql(query::poll(level, self.dialect, &poll));
         let query = Query::Poll { level, prs, by_node, listings };
         self.send(Kind::Query(query), call, Resource::Graphql, now)
     }
@@ -261,35 +261,35 @@ impl Engine {
             tracing::debug!(host = self.host, ?failure, "a request failed");
         }
         let (interval_ms, totals, writes) = (self.config.interval_ms(), self.totals, Vec::new());
-        let mut receipt = Receipt { as_of, now, interval_ms, stretch: 1.0, totals, writes };
+        let mut context = AnswerContext { as_of, now, interval_ms, stretch: 1.0, totals, writes };
         match (kind, reply) {
-            (Kind::Log(log), reply) => self.record_log(log, reply, &mut receipt),
+            (Kind::Log(log), reply) => self.record_log(log, reply, &mut context),
             (Kind::Query(query), Reply::Failed(failure)) => {
-                self.record_lost(query, classify::failure(failure), &mut receipt);
+                self.record_lost(query, classify::failure(failure), &mut context);
             }
             (Kind::Query(query), Reply::Answer(answer)) => {
-                self.record_answer(query, answer, &mut receipt);
+                self.record_answer(query, answer, &mut context);
             }
         }
-        self.totals = receipt.totals;
+        self.totals = context.totals;
         let served = self.tracker.take_answered_requests();
-        WriteBatch { writes: receipt.writes, host: self.host_state(now), served }
+        WriteBatch { writes: context.writes, host: self.host_state(now), served }
     }
 
-    fn record_answer(&mut self, query: Query, answer: &Answer, receipt: &mut Receipt) {
-        let now = receipt.now;
+    fn record_answer(&mut self, query: Query, answer: &Answer, context: &mut AnswerContext) {
+        let now = context.now;
         let answered = GraphqlAnswer::read(&answer.body);
         let signal = classify::graphql(answer, answered.as_ref());
         let rate = answered.as_ref().and_then(|it| it.rate.as_ref());
         self.limiter.record_budget(Resource::Graphql, &answer.headers, rate, now);
-        receipt.totals.points += rate.map_or(1, |rate| rate.cost.clamp(0, COST_MAX).unsigned_abs());
+        context.totals.points += rate.map_or(1, |rate| rate.cost.clamp(0, COST_MAX).unsigned_abs());
         if answered.as_ref().is_some_and(|answered| self.adapt_dialect(answered)) {
-            return self.tracker.put_back(query, false, receipt);
+            return self.tracker.put_back(query, false, context);
         }
         // With `Heavy` a part of the data may be there, and is read.
         let is_readable = matches!(signal, Signal::Fine | Signal::Heavy);
         let Some(answered) = answered.filter(|it| it.has_data && is_readable) else {
-            return self.record_lost(query, signal, receipt);
+            return self.record_lost(query, signal, context);
         };
         self.credentials.record_acceptance(answered.viewer.clone(), now);
         if let Some(viewer) = &self.credentials.viewer {
@@ -301,21 +301,21 @@ impl Engine {
             self.sizes.of(&query).record_answer(latency, now);
         } else {
             self.sizes.of(&query).record_failure(now);
-            receipt.totals.failures += 1;
+            context.totals.failures += 1;
         }
         self.limiter.record_response(Resource::Graphql, signal, now);
-        receipt.stretch = self.stretch(now);
+        context.stretch = self.stretch(now);
         match query {
             Query::Poll { level, prs, by_node, listings } => {
                 // What was found comes first: a session of which one pull request has ended is not
                 // complete while another one is open.
                 let person = self.credentials.person();
-                self.tracker.record_listings(&listings, &answered, person, receipt);
+                self.tracker.record_listings(&listings, &answered, person, context);
                 // Jitter, so that the polls of many observers do not stay in step.
-                receipt.stretch *= 0.9 + 0.2 * self.rng.f64();
-                self.tracker.record_polls(level, prs.split_at(by_node), &answered, receipt);
+                context.stretch *= 0.9 + 0.2 * self.rng.f64();
+                self.tracker.record_polls(level, prs.split_at(by_node), &answered, context);
             }
-            Query::Detail { pages } => self.tracker.record_details(pages, &answered, receipt),
+            Query::Detail { pages } => self.tracker.record_details(pages, &answered, context),
         }
     }
 
@@ -337,8 +337,8 @@ impl Engine {
         true
     }
 
-    fn record_log(&mut self, log: LogJob, reply: &Reply, receipt: &mut Receipt) {
-        let now = receipt.now;
+    fn record_log(&mut self, log: LogJob, reply: &Reply, context: &mut AnswerContext) {
+        let now = context.now;
         let (signal, body) = match reply {
             Reply::Failed(failure) => (classify::failure(failure), &[][..]),
             Reply::Answer(answer) => {
@@ -349,16 +349,16 @@ impl Engine {
         self.limiter.record_response(Resource::Rest, signal, now);
         match signal {
             Signal::Unauthorized => self.credentials.record_refusal(now),
-            Signal::Heavy | Signal::Down => receipt.totals.failures += 1,
+            Signal::Heavy | Signal::Down => context.totals.failures += 1,
             _ => {}
         }
-        receipt.writes.extend(self.tracker.logs.record_answer(log, signal, body));
+        context.writes.extend(self.tracker.logs.record_answer(log, signal, body));
     }
 
     /// Nothing came of a query: it is repeated as soon as the limits allow.
-    fn record_lost(&mut self, query: Query, signal: Signal, receipt: &mut Receipt) {
-        let now = receipt.now;
-        receipt.totals.failures += 1;
+    fn record_lost(&mut self, query: Query, signal: Signal, context: &mut AnswerContext) {
+        let now = context.now;
+        context.totals.failures += 1;
         let signal = match signal {
             // When that is the whole answer, it is about the host and not about one thing.
             Signal::Forbidden | Signal::Missing | Signal::Fine => Signal::Down,
@@ -381,8 +381,8 @@ impl Engine {
         if signal == Signal::Unauthorized {
             self.credentials.record_refusal(now);
         }
-        receipt.as_of = now;
-        self.tracker.put_back(query, is_own, receipt);
+        context.as_of = now;
+        self.tracker.put_back(query, is_own, context);
     }
 
     /// A batch was written.

@@ -5,6 +5,7 @@
 //! `BatchSizes`, `Clock`). What is observed is in a `Tracker`: each pull request (`TrackedPr`, with its
 //! `PollSchedule` and the `DetailFetch` that reads its lists), each listing, and the logs.
 
+mod answer_context;
 mod attribution;
 mod batch_size;
 mod budget;
@@ -19,7 +20,6 @@ mod list;
 mod log_queue;
 mod poller;
 mod rate_limiter;
-mod receipt;
 mod refresh_requests;
 mod repo_listing;
 mod repo_listings;

@@ -216,7 +216,7 @@ impl RateLimiter {
                 self.state.secondary_until = until;
                 self.state.backoff = Some(Backoff { until, reason: BackoffReason::SecondaryLimit });
             }
-            // Logs are served by another host, so their failure says nothing about this one.
+            // Logs are served by another host, so their failure has nothing to do with this one.
             Signal::Heavy | Signal::Down if resource == Resource::Rest => {
                 let until = now.0 + OUTAGE_MAX_MS;
                 self.state.rest_backoff = Some(Backoff { until, reason: BackoffReason::Outage });
@@ -253,7 +253,7 @@ impl RateLimiter {
         };
     }
 
-    /// The clock of this machine was set back by so many milliseconds: no wait becomes longer by it.
+    /// The clock of this machine was set back by `by` milliseconds: no wait becomes longer by it.
     pub(crate) fn handle_clock_set_back(&mut self, by: i64) {
         let LimiterState { graphql, rest, backoff, rest_backoff, secondary_until, .. } =
             &mut self.state;

@@ -3,7 +3,7 @@
 use ao_store::Timestamp;
 
 use crate::github::query::Level;
-use crate::poll::receipt::Receipt;
+use crate::poll::answer_context::AnswerContext;
 use crate::poll::tier::{self, Tier};
 
 /// Never: far in the future, and no sum with it overflows.
@@ -89,8 +89,14 @@ impl PollSchedule {
 
     /// Plans the polls after one of this level. A full query that could not be read is repeated when
     /// a heartbeat would be due.
-    pub(crate) fn plan(&mut self, level: Level, is_read: bool, tier: Tier, receipt: &Receipt) {
-        let Receipt { now, interval_ms, stretch, .. } = *receipt;
+    pub(crate) fn plan(
+        &mut self,
+        level: Level,
+        is_read: bool,
+        tier: Tier,
+        context: &AnswerContext,
+    ) {
+        let AnswerContext { now, interval_ms, stretch, .. } = *context;
         let (heartbeat, full) = tier::intervals(tier, interval_ms);
         let after = |every: i64| Timestamp(now.0 + tier::stretched(every, stretch));
         match level {

@@ -18,10 +18,10 @@ use crate::github::answer::Found;
 use crate::github::fingerprint::Fingerprint;
 use crate::github::node::{ContextNode, PrNode, ThreadState, newest_checks};
 use crate::github::query::Level;
+use crate::poll::answer_context::AnswerContext;
 use crate::poll::detail_fetch::{DetailFetch, ListFingerprints, thread_states};
 use crate::poll::discussion::Discussion;
 use crate::poll::list::{List, facet};
-use crate::poll::receipt::Receipt;
 use crate::poll::schedule::{NEVER, PollSchedule};
 use crate::poll::tier::{self, PrStatus, Tier};
 use crate::poll::write_batch::PrWrite;
@@ -138,9 +138,9 @@ impl TrackedPr {
         level: Level,
         found: Found<PrNode>,
         is_listed: bool,
-        receipt: &mut Receipt,
+        context: &mut AnswerContext,
     ) -> Option<PrWrite> {
-        let Receipt { as_of, now, ref mut totals, .. } = *receipt;
+        let AnswerContext { as_of, now, ref mut totals, .. } = *context;
         let before = self.poll.clone();
         let (mut observation, mut is_read) = (None, true);
         self.schedule.record_answer(level, as_of);
@@ -170,7 +170,7 @@ impl TrackedPr {
         if self.is_done() {
             self.schedule.set_both(self.recheck_at(now));
         } else {
-            self.schedule.plan(level, is_read, self.tier(now), receipt);
+            self.schedule.plan(level, is_read, self.tier(now), context);
         }
         let (pr, poll) = (self.id.clone(), self.poll.clone());
         let is_news = observation.is_some() || poll != before;
@@ -302,8 +302,8 @@ impl TrackedPr {
     }
 
     /// Ends the fetch when its last page was read; returns what is to be stored.
-    pub(crate) fn finish_fetch(&mut self, receipt: &Receipt) -> Option<PrWrite> {
-        let Receipt { as_of, now, .. } = *receipt;
+    pub(crate) fn finish_fetch(&mut self, context: &AnswerContext) -> Option<PrWrite> {
+        let AnswerContext { as_of, now, .. } = *context;
         let known = &self.known_threads;
         let fetch = self.fetch.take_if(|fetch| fetch.is_done(known))?;
         let is_failed = fetch.is_failed();

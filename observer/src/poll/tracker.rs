@@ -1,6 +1,6 @@
 //! What is observed at one host: its tracked pull requests, the repositories whose open pull requests
-//! are listed, the logs to read, and the requests to refresh one of these now. It records what answers
-//! say about them and knows what is due; whether anything may be sent is not its concern.
+//! are listed, the logs to read, and the requests to refresh one of these now. It records the
+//! answers about them and decides what is due; whether anything may be sent is not its concern.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use ao_store::{PrId, PrRef, Timestamp};
 use crate::github::answer::{Found, GraphqlAnswer};
 use crate::github::node::{Actor, ListedRepo, PartNode, PrNode};
 use crate::github::query::{Level, Listing};
+use crate::poll::answer_context::AnswerContext;
 use crate::poll::attribution::{self, Head};
 use crate::poll::detail_fetch::PageRequest;
 use crate::poll::log_queue::LogQueue;
-use crate::poll::receipt::Receipt;
 use crate::poll::refresh_requests::RefreshRequests;
 use crate::poll::repo_listing::{ListTarget, RepoListing};
 use crate::poll::repo_listings::RepoListings;
@@ -160,7 +160,7 @@ impl Tracker {
         level: Level,
         (by_node, by_location): (&[PrId], &[PrId]),
         answered: &GraphqlAnswer<'_>,
-        receipt: &mut Receipt,
+        context: &mut AnswerContext,
     ) {
         let nodes = answered.nodes::<PrNode>(by_node.len()).into_iter().enumerate();
         let by_node = by_node.iter().zip(nodes).map(|(id, (index, found))| {
@@ -185,10 +185,10 @@ impl Tracker {
             }
             let Some(pr) = self.prs.get_mut(id) else { continue };
             let is_listed = self.listings.target(&pr.location.repo).is_some();
-            let write = pr.record_poll(level, found, is_listed, receipt);
-            receipt.writes.extend(write.map(|write| Write::Pr(Box::new(write))));
+            let write = pr.record_poll(level, found, is_listed, context);
+            context.writes.extend(write.map(|write| Write::Pr(Box::new(write))));
             // A fetch that has nothing to read, such as one of no checks, is finished already.
-            self.finish_fetch(id, receipt);
+            self.finish_fetch(id, context);
         }
     }
 
@@ -198,9 +198,9 @@ impl Tracker {
         listings: &[(String, Listing)],
         answered: &GraphqlAnswer<'_>,
         person: Option<&str>,
-        receipt: &mut Receipt,
+        context: &mut AnswerContext,
     ) {
-        let Receipt { as_of, now, interval_ms, stretch, .. } = *receipt;
+        let AnswerContext { as_of, now, interval_ms, stretch, .. } = *context;
         let due = Timestamp(now.0 + tier::stretched(interval_ms, stretch));
         for (index, (key, _)) in listings.iter().enumerate() {
             let Some(listing) = self.listings.get_mut(key) else { continue };
@@ -209,15 +209,15 @@ impl Tracker {
             let prs = listing.record_answer(found, as_of, due, now);
             let state = listing.state.clone();
             if !listing.name().eq_ignore_ascii_case(&name) {
-                // The old name leads to the repository until somebody else takes it.
+                // The old name leads to the repository until another repository gets it.
                 let (old, new) = (state.repo.clone(), state.name.clone());
-                receipt.writes.push(Write::Renamed { old, new });
+                context.writes.push(Write::Renamed { old, new });
             }
             for pr in prs {
-                receipt.writes.extend(self.record_listed(key, &state.name, &pr, person, now));
+                context.writes.extend(self.record_listed(key, &state.name, &pr, person, now));
             }
             if state != before {
-                receipt.writes.push(Write::Repo(state));
+                context.writes.push(Write::Repo(state));
             }
         }
     }
@@ -272,7 +272,7 @@ impl Tracker {
         &mut self,
         pages: Vec<(PrId, PageRequest)>,
         answered: &GraphqlAnswer<'_>,
-        receipt: &mut Receipt,
+        context: &mut AnswerContext,
     ) {
         for (index, (id, page)) in pages.into_iter().enumerate() {
             let Some(fetch) = self.prs.get_mut(&id).and_then(|pr| pr.fetch.as_mut()) else {
@@ -281,15 +281,15 @@ impl Tracker {
             let alias = format!("d{index}");
             let found = answered.alias::<PartNode>(&alias);
             let is_stale = fetch.record_page(page, found, answered.is_withheld(&alias));
-            receipt.totals.stale += u64::from(is_stale);
-            self.finish_fetch(&id, receipt);
+            context.totals.stale += u64::from(is_stale);
+            self.finish_fetch(&id, context);
         }
     }
 
-    fn finish_fetch(&mut self, id: &PrId, receipt: &mut Receipt) {
+    fn finish_fetch(&mut self, id: &PrId, context: &mut AnswerContext) {
         let Some(pr) = self.prs.get_mut(id) else { return };
-        let write = pr.finish_fetch(receipt);
-        receipt.writes.extend(write.map(|write| Write::Pr(Box::new(write))));
+        let write = pr.finish_fetch(context);
+        context.writes.extend(write.map(|write| Write::Pr(Box::new(write))));
     }
 
     /// The logs of these jobs of a pull request, by the id of the check, are to be read.
@@ -301,8 +301,8 @@ impl Tracker {
 
     /// Nothing came of a query, so what it asked for is due again. `is_own` is whether the reason
     /// was what it asked for, and not the host.
-    pub(crate) fn put_back(&mut self, query: Query, is_own: bool, receipt: &mut Receipt) {
-        let now = receipt.now;
+    pub(crate) fn put_back(&mut self, query: Query, is_own: bool, context: &mut AnswerContext) {
+        let now = context.now;
         match query {
             Query::Poll { level, prs, listings, .. } => {
                 for id in prs {
@@ -321,7 +321,7 @@ impl Tracker {
                     if let Some(fetch) = self.prs.get_mut(&id).and_then(|pr| pr.fetch.as_mut()) {
                         fetch.record_lost(page, is_own);
                     }
-                    self.finish_fetch(&id, receipt);
+                    self.finish_fetch(&id, context);
                 }
             }
         }

@@ -194,8 +194,8 @@ fn store_pr(tx: &Tx<'_>, write: &PrWrite, outcome: &mut Outcome) -> Result<()> {
     Ok(())
 }
 
-/// Applies one observation. When nothing that is stored is newer, it counts as read, which is what
-/// `poll` says. Returns whether that is so.
+/// Applies one observation, and stores with `poll` that it was read unless something newer is stored.
+/// Returns whether nothing is newer.
 fn store_observation(
     tx: &Tx<'_>,
     observation: &Observation,

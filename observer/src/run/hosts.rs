@@ -20,7 +20,7 @@ pub(super) fn of(snapshot: &Snapshot<'_>, environment: &Environment) -> Result<V
     let mut hosts = vec![default_host(environment)];
     for project in project::list(snapshot, false)? {
         let host = project.host.to_ascii_lowercase();
-        // A token must not be sent to a host only because somebody has a remote there.
+        // A token must not be sent to a host only because a project has a remote there.
         let is_known =
             is_github(&host, &hosts) || environment.get(&credential::variable_of(&host)).is_some();
         if !host.is_empty() && is_known && !hosts.contains(&host) {

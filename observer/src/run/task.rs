@@ -44,8 +44,6 @@ pub(super) struct Task {
     transport: Transport,
     environment: Environment,
     token: Option<Token>,
-    /// Why the last lookup of credentials failed, if it did.
-    failure: Option<String>,
     /// Whether other hosts are observed as well.
     is_beside: bool,
     remotes_at: Timestamp,
@@ -80,7 +78,6 @@ impl Task {
             transport: Transport::new(&endpoints)?,
             environment: setup.environment.clone(),
             token: None,
-            failure: None,
             is_beside,
             remotes_at: Timestamp(0),
             is_once: setup.is_once,
@@ -112,7 +109,7 @@ impl Task {
                 }
             };
             match step {
-                Step::FindCredentials => self.find_credentials(stop).await?,
+                Step::FindCredentials => self.find_credentials(stop).await,
                 Step::Send(call) => self.send(&call, stop).await,
                 Step::Wait(until) => {
                     if self.is_once && self.is_over(until, now)? {
@@ -159,11 +156,11 @@ impl Task {
         Ok(spawn_blocking(ask).await.unwrap_or_default())
     }
 
-    async fn find_credentials(&mut self, stop: &CancellationToken) -> Result<()> {
+    async fn find_credentials(&mut self, stop: &CancellationToken) {
         let (host, environment) = (self.host.clone(), self.environment.clone());
         let ask = spawn_blocking(move || credential::resolve(&host, &environment));
         let found = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return,
             found = ask => found.unwrap_or(Credential::Failed("it was interrupted".to_owned())),
         };
         let found = match found {
@@ -177,22 +174,12 @@ impl Task {
         };
         let now = Timestamp::now();
         let before = self.poller.report(now).credential;
-        let failure = match &found {
-            CredentialLookup::Failed(reason) => Some(reason.clone()),
-            CredentialLookup::Found { .. } | CredentialLookup::Missing => None,
-        };
-        if failure.is_some() && failure != self.failure {
-            let reason = failure.as_deref().unwrap_or_default();
-            tracing::warn!(host = self.host, reason, "cannot look up credentials");
-        }
-        self.failure = failure;
         if let Err(error) = self.poller.record_credentials(found, now) {
             tracing::warn!(host = self.host, %error, "cannot store the state of the observer");
         }
         let report = self.poller.report(now);
         self.board.log_missing_credentials(before, &report);
         self.board.put(report);
-        Ok(())
     }
 
     async fn send(&mut self, call: &Call, stop: &CancellationToken) {
@@ -213,10 +200,10 @@ impl Task {
         match report.credential {
             // Without anything to observe none are needed, if there is another host.
             State::Missing if self.is_beside && report.tracked == 0 => return Ok(true),
-            State::Missing => return Err(Error::NoCredentials { host }),
-            State::Unknown if self.failure.is_some() => return Err(Error::NoCredentials { host }),
+            // They are looked up first, so they are unknown only when that failed.
+            State::Missing | State::Unknown => return Err(Error::NoCredentials { host }),
             State::Invalid => return Err(Error::CredentialsRefused { host }),
-            State::Ok | State::Unknown => {}
+            State::Ok => {}
         }
         let wait = until.0.saturating_sub(now.0);
         match report.backoff {

@@ -1,13 +1,13 @@
-//! One answer while it is recorded: its times, and what it turns out to change.
+//! The context in which one answer is recorded: its times, and what it changes.
 
 use ao_store::Timestamp;
 
 use crate::poll::report::Totals;
 use crate::poll::write_batch::Write;
 
-/// One answer while it is recorded.
+/// The context in which one answer is recorded.
 #[derive(Debug)]
-pub(crate) struct Receipt {
+pub(crate) struct AnswerContext {
     /// When the request was sent.
     pub(crate) as_of: Timestamp,
     pub(crate) now: Timestamp,
