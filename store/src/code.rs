@@ -1,7 +1,7 @@
-//! The registry of error codes: one row a code, from which `docs/errors.md` is generated.
+//! The registry of error codes: one row per code. `docs/errors.md` is generated from it.
 //!
-//! Every error of every crate has exactly one [`Code`]; what the code means to a shell (exit
-//! status), to HTTP (status) and to a retry loop is written here and nowhere else.
+//! Every error of every crate has exactly one [`Code`]; its exit status, HTTP status and retryability
+//! are defined here and nowhere else.
 
 /// What the caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,15 +14,15 @@ pub enum Kind {
     NotFound,
     /// The state of the store forbids the request.
     Conflict,
-    /// A cursor can no longer be resumed; take a new snapshot or start.
+    /// A cursor can no longer be resumed; take a snapshot or start over.
     Cursor,
-    /// Somebody else holds what is needed; try again later.
+    /// Another process holds the resource; retry later.
     Busy,
     /// The stop condition was not met in time.
     TimedOut,
-    /// The store, or the machine under it, is not sound.
+    /// The store or its machine has a defect.
     Unsound,
-    /// A program or service beside the store failed.
+    /// An external program or service failed.
     External,
     /// A defect of this program.
     Internal,
@@ -75,35 +75,35 @@ macro_rules! codes {
 
 codes! {
     Usage "USAGE" Invalid 400 2 "The command line is wrong.";
-    InvalidId "INVALID_ID" Invalid 400 2 "An id, name or branch has a form that is not allowed.";
+    InvalidId "INVALID_ID" Invalid 400 2 "An id, a name or a branch has an invalid form.";
     InvalidPath "INVALID_PATH" Invalid 400 2 "A path does not exist or cannot be used.";
     NotAGitRepo "NOT_A_GIT_REPO" Invalid 400 2 "The path is not the work tree of a git repository.";
     InvalidPrRef "INVALID_PR_REF" Invalid 400 2 "A pull request reference is neither a URL nor owner/repo#number.";
     InvalidUrl "INVALID_URL" Invalid 400 2 "The URL or host of a GitHub server is not one that can be used.";
-    InvalidCursor "INVALID_CURSOR" Invalid 400 2 "A cursor or the position of a snapshot does not have its form.";
+    InvalidCursor "INVALID_CURSOR" Invalid 400 2 "A cursor or the position of a snapshot has an invalid form.";
     InvalidEventType "INVALID_EVENT_TYPE" Invalid 400 2 "No change has this type or entity.";
     InvalidDelivery "INVALID_DELIVERY" Invalid 400 2 "The name of a webhook delivery is not one that is understood.";
     InvalidJson "INVALID_JSON" Invalid 400 2 "The input is not JSON, is cut off, or has a field of the wrong type.";
     InvalidObservation "INVALID_OBSERVATION" Invalid 400 2 "An observation is JSON but contradicts itself.";
     InvalidExport "INVALID_EXPORT" Invalid 400 2 "A line of an export is damaged, missing, or contradicts the others.";
-    InvalidSource "INVALID_SOURCE" Invalid 400 2 "The file to import is not what it should be.";
+    InvalidSource "INVALID_SOURCE" Invalid 400 2 "The file to import is not a database of ao, or is in use.";
     InputTooLarge "INPUT_TOO_LARGE" Invalid 413 2 "One document of the input is larger than its bound.";
     StoreNotFound "STORE_NOT_FOUND" NotFound 404 3 "There is no database in the data directory.";
     ProjectNotFound "PROJECT_NOT_FOUND" NotFound 404 3 "No project has this id.";
     SessionNotFound "SESSION_NOT_FOUND" NotFound 404 3 "No session has this id.";
     PrNotFound "PR_NOT_FOUND" NotFound 404 3 "No tracked pull request has this reference.";
     ConsumerNotFound "CONSUMER_NOT_FOUND" NotFound 404 3 "No consumer has this name.";
-    CredentialsMissing "CREDENTIALS_MISSING" Credentials 401 4 "Nothing has a token for the host.";
+    CredentialsMissing "CREDENTIALS_MISSING" Credentials 401 4 "No source has a token for the host.";
     CredentialsInvalid "CREDENTIALS_INVALID" Credentials 401 4 "The host refuses the token.";
     ObserverRunning "OBSERVER_RUNNING" Busy 409 9 "Another process observes for this store.";
-    ScmThrottled "SCM_THROTTLED" Busy 503 9 "The host, or what is left of its budget, forbids requests for now.";
+    ScmThrottled "SCM_THROTTLED" Busy 503 9 "The host or its remaining rate limit forbids requests for now.";
     ScmUnavailable "SCM_UNAVAILABLE" External 502 1 "The host cannot be reached, or answers with errors.";
     WebhookSignature "WEBHOOK_SIGNATURE" Credentials 401 4 "The signature of a webhook delivery is missing or wrong; nothing was applied.";
     IdAlreadyRegistered "ID_ALREADY_REGISTERED" Conflict 409 5 "Another project has this id.";
     PathAlreadyRegistered "PATH_ALREADY_REGISTERED" Conflict 409 5 "Another active project has this path.";
     ProjectArchived "PROJECT_ARCHIVED" Conflict 409 5 "The project is archived.";
     ProjectHasLiveSessions "PROJECT_HAS_LIVE_SESSIONS" Conflict 409 5 "The project has sessions that are not terminated.";
-    OrchestratorActive "ORCHESTRATOR_ALREADY_ACTIVE" Conflict 409 5 "The project has an active orchestrator already.";
+    OrchestratorActive "ORCHESTRATOR_ALREADY_ACTIVE" Conflict 409 5 "The project already has an active orchestrator.";
     SessionNotSeed "SESSION_NOT_SEED" Conflict 409 5 "The session produced something, so its row is kept.";
     SessionTerminated "SESSION_TERMINATED" Conflict 409 5 "The session is terminated.";
     SessionNotClaimable "SESSION_NOT_CLAIMABLE" Conflict 422 5 "An orchestrator cannot own a pull request.";
@@ -111,21 +111,21 @@ codes! {
     PrNotOpen "PR_NOT_OPEN" Conflict 409 5 "The pull request is merged or closed.";
     PrProjectMismatch "PR_PROJECT_MISMATCH" Conflict 422 5 "The pull request belongs to another project than the session.";
     PrOwnedByOther "PR_OWNED_BY_OTHER_SESSION" Conflict 409 5 "The observation names another session than the owner of the pull request.";
-    ConsumerExists "CONSUMER_EXISTS" Conflict 409 5 "A consumer of this name exists already.";
-    ConsumerFilter "CONSUMER_FILTER_MISMATCH" Conflict 409 5 "The filter given is not the one that the consumer was created with.";
-    LeaseLost "LEASE_LOST" Conflict 409 5 "Another owner has the consumer now; nothing was acknowledged.";
+    ConsumerExists "CONSUMER_EXISTS" Conflict 409 5 "A consumer of this name already exists.";
+    ConsumerFilter "CONSUMER_FILTER_MISMATCH" Conflict 409 5 "The consumer was created with another filter.";
+    LeaseLost "LEASE_LOST" Conflict 409 5 "The lease on the consumer is lost; nothing was acknowledged.";
     LeaseHeld "LEASE_HELD" Busy 409 9 "Another owner reads this consumer.";
-    TargetExists "TARGET_EXISTS" Conflict 409 5 "The file to write exists already.";
+    TargetExists "TARGET_EXISTS" Conflict 409 5 "The file to write already exists.";
     StoreInUse "STORE_IN_USE" Busy 409 9 "Another process has the store open.";
     StoreReplaced "STORE_REPLACED" Conflict 409 5 "The database file was replaced while it was open.";
     NotAStore "NOT_A_STORE" Conflict 409 5 "The file is not a database of ao-store.";
-    StoreNotEmpty "STORE_NOT_EMPTY" Conflict 409 5 "The store holds facts already.";
+    StoreNotEmpty "STORE_NOT_EMPTY" Conflict 409 5 "The store already contains facts.";
     SchemaTooNew "SCHEMA_TOO_NEW" Conflict 409 5 "The database was written by a newer program.";
     SchemaOutdated "SCHEMA_OUTDATED" Conflict 409 5 "The database needs a migration.";
     MigrationPending "MIGRATION_PENDING" Unsound 409 6 "A check found migrations that are not applied.";
-    SchemaMismatch "SCHEMA_MISMATCH" Unsound 500 6 "The live schema is not the one that the migrations make.";
+    SchemaMismatch "SCHEMA_MISMATCH" Unsound 500 6 "The live schema differs from that of the migrations.";
     Corrupt "CORRUPT" Unsound 500 6 "The database file is damaged.";
-    LogHole "LOG_HOLE" Unsound 500 6 "The change log misses a seq that was not pruned.";
+    LogHole "LOG_HOLE" Unsound 500 6 "A change that was not pruned is missing from the log.";
     CursorExpired "CURSOR_EXPIRED" Cursor 410 7 "The changes after the cursor were pruned.";
     CursorEpoch "CURSOR_EPOCH_MISMATCH" Cursor 409 7 "The cursor belongs to another epoch of the log.";
     CursorFuture "CURSOR_IN_FUTURE" Invalid 400 2 "The cursor is beyond the head of the log.";

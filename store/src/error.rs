@@ -1,6 +1,6 @@
-//! One error type, grouped by what the caller can do; every variant has one [`Code`].
+//! The error type, grouped by what the caller can do; every variant has one [`Code`].
 //!
-//! `Display` says what happened as a lower-case fragment and leaves the cause to `source()`. SQLite's
+//! `Display` is a lower-case fragment that says what happened, without the cause in `source()`. SQLite's
 //! result codes are translated in `sqlite.rs` and nowhere else.
 
 mod sqlite;
@@ -17,28 +17,28 @@ use crate::model::id::{ConsumerName, ProjectId, SessionId};
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why the store refused or failed.
+/// Why an operation was refused or failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An id, name or branch has a form that is not allowed.
+    /// An id, a name or a branch has an invalid form.
     #[error("{what} {value:?} is not allowed: {reason}")]
     InvalidId {
-        /// What was being parsed, such as "project id".
+        /// What was parsed, such as "project id".
         what: &'static str,
         /// The text given, shortened.
         value: String,
         /// The rule that it breaks.
         reason: &'static str,
     },
-    /// Not a pull request URL nor `owner/repo#number`.
+    /// Neither a pull request URL nor `owner/repo#number`.
     #[error("{0:?} is not a pull request reference")]
     InvalidPrRef(String),
     /// Not `<epoch>-<seq>`.
     #[error("{0:?} is not a cursor")]
     InvalidCursor(String),
     /// An observation contradicts itself.
-    #[error("the observation is not usable: {0}")]
+    #[error("the observation is invalid: {0}")]
     InvalidObservation(String),
     /// There is no database file.
     #[error("there is no store at {}", .0.display())]
@@ -53,10 +53,10 @@ pub enum Error {
     #[error("there is no tracked pull request {0}")]
     PrNotFound(String),
     /// Another project has this id.
-    #[error("project {0} is registered already")]
+    #[error("project {0} is already registered")]
     IdAlreadyRegistered(ProjectId),
     /// Another active project has this path.
-    #[error("{path} is registered already, as project {owner}")]
+    #[error("{path} is already registered as project {owner}")]
     PathAlreadyRegistered {
         /// The canonical path.
         path: String,
@@ -74,16 +74,16 @@ pub enum Error {
         /// How many sessions are not terminated.
         live: u64,
     },
-    /// The project has an active orchestrator already.
-    #[error("project {project} has an active orchestrator already: {session}")]
+    /// The project already has an active orchestrator.
+    #[error("project {project} already has an active orchestrator: {session}")]
     OrchestratorActive {
         /// The project.
         project: ProjectId,
         /// Its active orchestrator.
         session: SessionId,
     },
-    /// The session is not a seed row, so it is kept.
-    #[error("session {0} has produced something, so it is kept")]
+    /// The session is not a seed row, so it cannot be deleted.
+    #[error("session {0} has already produced something, so it cannot be deleted")]
     SessionNotSeed(SessionId),
     /// The session is terminated.
     #[error("session {0} is terminated")]
@@ -107,7 +107,7 @@ pub enum Error {
         /// Its state.
         state: &'static str,
     },
-    /// The pull request is of another repository or project than the session.
+    /// The pull request belongs to another repository or project than the session.
     #[error("{pr} does not belong to project {project}")]
     PrProjectMismatch {
         /// The pull request.
@@ -130,11 +130,11 @@ pub enum Error {
     ConsumerNotFound {
         /// The name given.
         name: String,
-        /// The names that there are, at most a hundred.
+        /// The existing names, at most a hundred.
         known: Vec<String>,
     },
-    /// A consumer of this name exists already.
-    #[error("consumer {0} exists already")]
+    /// A consumer of this name already exists.
+    #[error("consumer {0} already exists")]
     ConsumerExists(ConsumerName),
     /// The filter of a consumer is fixed.
     #[error("consumer {name} was created with another filter: {stored}")]
@@ -144,24 +144,24 @@ pub enum Error {
         /// Its filter.
         stored: String,
     },
-    /// Another owner reads the consumer.
+    /// Another owner holds the lease.
     #[error("consumer {name} is leased to {owner} for {left_ms} ms more")]
     LeaseHeld {
         /// The consumer.
         name: ConsumerName,
-        /// Who has the lease.
+        /// The owner of the lease.
         owner: String,
-        /// For how long, if it is not renewed.
+        /// The remaining time unless it is renewed, in milliseconds.
         left_ms: i64,
     },
-    /// The lease went to another owner.
+    /// The lease is lost.
     #[error("the lease on consumer {name} was lost: another owner has it, or it was moved")]
     LeaseLost {
         /// The consumer.
         name: ConsumerName,
     },
-    /// The file to write exists already.
-    #[error("{} exists already", .0.display())]
+    /// The file to write already exists.
+    #[error("{} already exists", .0.display())]
     TargetExists(PathBuf),
     /// Another process has the store open.
     #[error("another process has {} open", .0.display())]
@@ -169,31 +169,31 @@ pub enum Error {
     /// The database file was replaced, as by a restore.
     #[error("{} was replaced while it was open", .0.display())]
     StoreReplaced(PathBuf),
-    /// A database that was read for a purpose is damaged.
+    /// A database file is damaged.
     #[error("{} is damaged: {finding}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// The first thing that was found.
+        /// The first finding.
         finding: String,
     },
     /// A line of an export is damaged, missing, or contradicts the others.
     #[error("{}: {reason}{}", place_in_export(*line), and_more(*more))]
     InvalidExport {
-        /// Counted from 1; 0 for the export as a whole.
+        /// The number of the line, from 1; 0 for the export as a whole.
         line: u64,
         /// What is wrong.
         reason: String,
-        /// How many more lines are bad.
+        /// The number of further bad lines.
         more: u64,
     },
-    /// What was to be written to could not be.
+    /// The output cannot be written.
     #[error("cannot write the output")]
     Output(#[source] io::Error),
-    /// What was to be read could not be.
+    /// The input cannot be read.
     #[error("cannot read the input")]
     Input(#[source] io::Error),
-    /// The file is not a database, or one of another application.
+    /// The file is not a database, or a database of another application.
     #[error("{} is not a database of ao-store", .0.display())]
     NotAStore(PathBuf),
     /// There is no file to import.
@@ -202,15 +202,14 @@ pub enum Error {
     /// The file to import is not a database of the tool `ao`.
     #[error("{} is not a database of ao", .0.display())]
     NotUpstream(PathBuf),
-    /// What was committed last cannot be read without changing the file to import.
-    #[error("{} was left without being closed, or is being written to: open it once with ao, or stop ao",
-        .0.display())]
+    /// The last commits cannot be read without changing the file to import.
+    #[error("{} was not closed, or is in use: open it once with ao, or stop ao", .0.display())]
     SourceUnsettled(PathBuf),
-    /// An import needs a store without a past.
-    #[error("the store holds facts already: its head is {0}")]
+    /// An import needs an empty store.
+    #[error("the store already contains facts: its head is {0}")]
     StoreNotEmpty(Cursor),
     /// The database was written by a newer program.
-    #[error("the database has schema {found}, this program knows {known}")]
+    #[error("the database has schema {found}, this program supports schema {known}")]
     SchemaTooNew {
         /// The version of the database.
         found: u32,
@@ -225,17 +224,17 @@ pub enum Error {
         /// The version of this program.
         known: u32,
     },
-    /// The live schema is not the one that the migrations make.
-    #[error("the schema is not as migrated: {0}")]
+    /// The live schema differs from that of the migrations.
+    #[error("the schema differs from that of the migrations: {0}")]
     SchemaMismatch(String),
-    /// A seq is missing that was not pruned.
-    #[error("the change log misses seq {missing}")]
+    /// A change that was not pruned is missing.
+    #[error("change {missing} is missing from the log")]
     LogHole {
         /// The first seq that is missing.
         missing: Seq,
     },
     /// The changes after the cursor were pruned.
-    #[error("cursor {asked} has expired: the oldest change is {oldest}, the head {head}")]
+    #[error("cursor {asked} has expired: the oldest resumable cursor is {oldest}, the head {head}")]
     CursorExpired {
         /// The cursor given.
         asked: Cursor,
@@ -245,7 +244,7 @@ pub enum Error {
         head: Cursor,
     },
     /// The cursor belongs to another epoch.
-    #[error("cursor {asked} is of another epoch than the log, which is in epoch {epoch}")]
+    #[error("cursor {asked} belongs to another epoch: the log is in epoch {epoch}")]
     CursorEpoch {
         /// The cursor given.
         asked: Cursor,
@@ -268,29 +267,28 @@ pub enum Error {
         /// How long the caller waited.
         waited_ms: u64,
     },
-    /// The writer halted after a failed write to the file; nothing is acknowledged any more.
-    #[error("the writer has halted after: {0}")]
+    /// The writer halted after a failed write to the file and acknowledges nothing more.
+    #[error("the writer halted after a failed write: {0}")]
     Halted(String),
-    /// The transaction that this write was part of was given up because of another write in it.
-    #[error("the batch of this write was given up: {reason}")]
+    /// The transaction of this write was rolled back because of another write in it.
+    #[error("the transaction of this write was rolled back: {reason}")]
     BatchLost {
-        /// The code of what happened.
+        /// The code of the cause.
         code: Code,
-        /// What happened.
+        /// The cause.
         reason: String,
     },
     /// A job of the writer panicked and was rolled back.
     #[error("a write panicked and was rolled back: {0}")]
     Panicked(String),
-    /// A job went on after an error had ended its transaction.
-    #[error("the transaction was given up after an error that the write passed over")]
+    /// A job continued after an error had ended its transaction.
+    #[error("an earlier error that the write ignored has ended the transaction")]
     GivenUp,
-    /// A write was asked for inside a write, which would wait for itself, or a read inside a read of
-    /// the same reader.
-    #[error("a read or write was asked for inside another")]
+    /// A write inside a write, which would wait for itself, or a read inside a read of the same reader.
+    #[error("a read or write was requested inside another")]
     Nested,
-    /// The writer could not go back to commits that are synced.
-    #[error("commits could not be made durable again")]
+    /// The writer could not return to synced commits.
+    #[error("the writer could not return to durable commits")]
     Unsynced,
     /// The store was closed.
     #[error("the store is closed")]
@@ -298,28 +296,28 @@ pub enum Error {
     /// A file operation beside SQLite failed.
     #[error("cannot {action} {}", .path.display())]
     File {
-        /// What was tried, such as "create".
+        /// The operation, such as "create".
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// Why it failed.
+        /// The cause.
         source: io::Error,
     },
-    /// SQLite failed; [`Error::code`] says of what kind the failure is.
+    /// SQLite failed; [`Error::code`] classifies the failure.
     #[error("cannot {0}")]
     Sqlite(&'static str, #[source] rusqlite::Error),
     /// The migration runner failed.
-    #[error("migrating failed")]
+    #[error("the migration failed")]
     Migration(#[source] Box<refinery_core::Error>),
 }
 
 impl Error {
-    /// A file operation that failed.
+    /// A failed file operation.
     pub(crate) fn file(action: &'static str, path: &Path, source: io::Error) -> Error {
         Error::File { action, path: path.to_owned(), source }
     }
 
-    /// An id or label that is refused; only the beginning of a long value is kept.
+    /// A refused id or label; a long value is shortened.
     pub(crate) fn invalid_id(what: &'static str, value: &str, reason: &'static str) -> Error {
         Error::InvalidId { what, value: value.chars().take(80).collect(), reason }
     }
@@ -445,7 +443,7 @@ fn and_more(more: u64) -> String {
     if more == 0 { String::new() } else { format!(", and {more} more line(s)") }
 }
 
-/// Names the statement or step that failed: `.context("read project")`.
+/// Names the failed statement or step: `.context("read project")`.
 pub(crate) trait Context<T> {
     fn context(self, step: &'static str) -> Result<T>;
 }

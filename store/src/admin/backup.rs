@@ -1,8 +1,8 @@
-//! Backups: a consistent copy of a store that is being written, verified before it gets its name.
+//! Backups: a consistent copy of a store in use, verified before it gets its name.
 //!
-//! The copy is made in one read under a temporary name beside its target, checked with the sums of
-//! `verify`, synced, and only then renamed, never over something. Killed half-way it leaves the
-//! temporary file, which the next backup to the same target takes over.
+//! The copy is taken in one read under a temporary name beside its target, verified by its digests,
+//! synced, and only then renamed, never over an existing file. A kill leaves the temporary file, which
+//! the next backup to the same target reuses.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,51 +15,52 @@ use sha2::{Digest as _, Sha256};
 use crate::admin::new_file::{Partial, place_new, refuse_existing, with_suffix};
 use crate::admin::verify::{self, Depth};
 use crate::db::connection::{self, Durability, Role};
-use crate::db::tx::{Cause, Snapshot};
+use crate::db::tx::{Cause, Snapshot, Tx};
 use crate::engine::store::Store;
 use crate::error::{Context, Error, Result};
 use crate::log::info::LogInfo;
 use crate::model::cursor::Cursor;
 use crate::model::time::Timestamp;
 
-/// What a backup is, to be kept with it.
+/// The description of a backup, to be stored with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The file.
     pub path: PathBuf,
-    /// The log that it is of.
+    /// The id of its log.
     pub log_id: String,
-    /// The state that it holds.
+    /// The head of its log.
     pub cursor: Cursor,
-    /// Its pages.
+    /// Its number of pages.
     pub pages: u64,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
     /// Its SHA-256, in hexadecimal digits.
     pub sha256: String,
 }
 
 impl Store {
-    /// Copies the store to `out`, which must not exist, while it is read and written by anybody.
+    /// Copies the store to `out`, which must not exist, while other processes read and write the store.
     ///
     /// # Errors
-    /// `TARGET_EXISTS`, also for a journal beside it; `CORRUPT` when the copy does not verify; `DISK_FULL`. Nothing is left then.
+    /// `TARGET_EXISTS`, also for a journal beside it; `CORRUPT` when the copy does not verify;
+    /// `DISK_FULL`. No file is left then.
     pub fn backup(&self, out: &Path, cause: &Cause) -> Result<Receipt> {
         refuse_existing(out)?;
         let partial = Partial::claim(&with_suffix(out, ".partial"))?;
         self.copy_to(&partial.path)?;
-        let receipt = seal_copy(&partial, out)?;
+        let receipt = finish_copy(&partial, out)?;
         place_new(&partial.path, out)?;
         partial.keep();
         let seq = receipt.cursor.seq.0;
         // A store that cannot be written can still be backed up.
-        if let Err(error) = self.write(cause.clone(), move |tx| note(tx, seq)) {
-            tracing::warn!(%error, "the time of the backup was not noted");
+        if let Err(error) = self.write(cause.clone(), move |tx| record(tx, seq)) {
+            tracing::warn!(%error, "the time of the backup was not recorded");
         }
         Ok(receipt)
     }
 
-    /// Copies the database in one read, as it is at that moment.
+    /// Copies the database in one read.
     pub(crate) fn copy_to(&self, path: &Path) -> Result<()> {
         let busy = self.options().busy;
         let source = connection::open(self.path(), Role::Reader, Durability::Full, busy)?;
@@ -67,10 +68,10 @@ impl Store {
     }
 }
 
-/// Makes `path` a copy of an open database, in one file.
+/// Copies an open database to `path`, as a single file.
 pub(crate) fn copy(source: &Connection, path: &Path) -> Result<()> {
     let step = "copy the database";
-    // Not as a URI: the file that was claimed has this very name.
+    // Not as a URI: the claimed file has exactly this name.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut target = Connection::open_with_flags(path, flags).context(step)?;
     let copied =
@@ -78,13 +79,13 @@ pub(crate) fn copy(source: &Connection, path: &Path) -> Result<()> {
     if copied != StepResult::Done {
         return Err(Error::Busy { waited_ms: 0 });
     }
-    // The mark of WAL comes along; a copy is to be one file that can be read anywhere.
+    // WAL mode is copied, too; a backup must be one file that can be read anywhere.
     target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).context(step)?;
     target.close().map_err(|(_, error)| error).context(step)
 }
 
 /// Verifies and syncs the copy.
-fn seal_copy(partial: &Partial, out: &Path) -> Result<Receipt> {
+fn finish_copy(partial: &Partial, out: &Path) -> Result<Receipt> {
     let (path, busy) = (&partial.path, std::time::Duration::ZERO);
     let report = verify::verify_file(path, Depth::Sums, busy)?;
     if let Some(finding) = report.findings.into_iter().next() {
@@ -101,15 +102,15 @@ fn seal_copy(partial: &Partial, out: &Path) -> Result<Receipt> {
     Ok(Receipt { path: out.to_owned(), log_id, cursor: report.cursor, pages, bytes, sha256 })
 }
 
-const NOTE: &str = "UPDATE upkeep SET backup_at = ?1, backup_seq = ?2";
+const RECORD: &str = "UPDATE upkeep SET backup_at = ?1, backup_seq = ?2";
 
-fn note(tx: &crate::db::tx::Tx<'_>, seq: i64) -> Result<()> {
-    tx.execute_uncaptured("note the backup", NOTE, (tx.now().0, seq)).map(|_| ())
+fn record(tx: &Tx<'_>, seq: i64) -> Result<()> {
+    tx.execute_uncaptured("record the backup", RECORD, (tx.now().0, seq)).map(|_| ())
 }
 
 const SELECT_LAST: &str = "SELECT backup_at FROM upkeep";
 
-/// When the store was backed up last.
+/// The time of the last backup of the store.
 ///
 /// # Errors
 /// When the database cannot be read.

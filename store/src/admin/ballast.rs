@@ -1,7 +1,7 @@
-//! Ballast: a file that takes up room until the disk is full, so that pruning can still be done.
+//! Ballast: a file that reserves disk space, so that pruning is still possible on a full disk.
 //!
-//! On a full disk a DELETE and a checkpoint fail like any write. Giving the ballast up makes room for
-//! the few pages that pruning needs.
+//! On a full disk a DELETE and a checkpoint fail like any write. Deleting the ballast frees the few
+//! pages that pruning needs.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,9 +12,9 @@ use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 
 use crate::error::{Error, Result};
 
-/// Its size: some batches of pruning with their checkpoint, several times over.
+/// Its size in bytes: several times what some batches of pruning and their checkpoint need.
 pub const BALLAST_BYTES: u64 = 8 << 20;
-/// It is not made where it would take more than a small part of what is free.
+/// It is created only if the disk has this many times its size free.
 const SHARE: u64 = 32;
 
 /// The ballast of a database.
@@ -23,8 +23,8 @@ pub fn ballast_path(database: &Path) -> PathBuf {
     database.with_file_name("ballast")
 }
 
-/// Makes it where it is missing and there is room; says whether it is there. That it cannot be made
-/// is no reason to fail: `doctor` tells.
+/// Creates it if it is missing and there is room; returns whether it exists. A failure is not an error:
+/// `doctor` reports it.
 pub(crate) fn ensure(database: &Path) -> bool {
     let path = ballast_path(database);
     let is_there = |file: &fs::Metadata| file.blocks() * 512 >= BALLAST_BYTES;
@@ -44,8 +44,8 @@ pub(crate) fn ensure(database: &Path) -> bool {
     }
 }
 
-/// Something else of that name is neither overwritten nor removed: a ballast is as long as one, or
-/// empty when making it was cut off.
+/// Another file of that name is neither overwritten nor removed: a ballast has its full length, or is
+/// empty if its creation was interrupted.
 fn is_ours(path: &Path, database: &Path) -> bool {
     let is_one = |file: fs::Metadata| file.is_file() && [0, BALLAST_BYTES].contains(&file.len());
     path != database && fs::symlink_metadata(path).map_or(true, is_one)
@@ -59,12 +59,12 @@ fn make(path: &Path) -> io::Result<bool> {
         fs::remove_file(path)?;
         return Ok(false);
     }
-    // Really allocated: a hole would take up no room.
+    // Allocated: a sparse file would reserve no space.
     fallocate(&file, FallocateFlags::empty(), 0, BALLAST_BYTES)?;
     Ok(true)
 }
 
-/// Gives it up; says whether there was one.
+/// Deletes it; returns whether there was one.
 pub(crate) fn release(database: &Path) -> Result<bool> {
     let path = ballast_path(database);
     if !is_ours(&path, database) {
@@ -73,6 +73,6 @@ pub(crate) fn release(database: &Path) -> Result<bool> {
     match fs::remove_file(&path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(Error::File { action: "give up", path, source }),
+        Err(source) => Err(Error::File { action: "delete", path, source }),
     }
 }

@@ -1,5 +1,5 @@
-//! New files: written under a temporary name, synced, and only then given their own, which nothing
-//! else may have. A killed process leaves the temporary file, which the next one takes over.
+//! New files: written under a temporary name, synced, and only then renamed, never over an existing
+//! file. A killed process leaves the temporary file, which the next process reuses.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -16,8 +16,8 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// A file that is being made under a temporary name. It is this process's alone, and goes away when
-/// it was not kept.
+/// A file under a temporary name. It belongs to this process alone, and is deleted on drop unless it is
+/// kept.
 pub(crate) struct Partial {
     pub(crate) path: PathBuf,
     file: File,
@@ -25,22 +25,22 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
-    /// Takes the name; what a killed process left there is emptied.
+    /// Claims the name; the leftover of a killed process is emptied.
     pub(crate) fn claim(path: &Path) -> Result<Partial> {
         let mut options = OpenOptions::new();
-        // Somebody else's link in a shared folder is not followed, and a pipe not waited for.
+        // In a shared folder, do not follow a link of another user, nor wait for a pipe.
         let no_link = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         options.custom_flags(no_link);
         let file = options.open(path).map_err(|source| Error::file("create", path, source))?;
-        // Its lock ends with the process, so a killed one leaves none. Who had it before may have
-        // given the file its name between our opening and our locking: then it is a finished one.
+        // The lock ends with the process. The previous owner may have renamed the finished file between
+        // our opening and our locking it.
         let is_locked = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
         if !is_locked || !is_still_at(&file, path) || !is_leftover(&file) {
             return Err(Error::TargetExists(path.to_owned()));
         }
         let emptied = file.set_len(0).and_then(|()| {
-            // What was left there may have been made by anybody.
+            // Any user may have created the leftover.
             file.set_permissions(std::fs::Permissions::from_mode(0o600))
         });
         emptied.map_err(|source| Error::file("empty", path, source))?;
@@ -50,7 +50,7 @@ impl Partial {
         Ok(Partial { path: path.to_owned(), file, is_kept: false })
     }
 
-    /// Takes the first of some names that nobody is using.
+    /// Claims the first unused of several names.
     pub(crate) fn claim_any(path: &Path) -> Result<Partial> {
         let mut last = Error::TargetExists(path.to_owned());
         for number in 0..16 {
@@ -62,12 +62,12 @@ impl Partial {
         Err(last)
     }
 
-    /// Writes everything of it to the disk.
+    /// Syncs it to the disk.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_all().map_err(|source| Error::file("sync", &self.path, source))
     }
 
-    /// It has its name now.
+    /// Keeps the file, which has its final name now.
     pub(crate) fn keep(mut self) {
         self.is_kept = true;
     }
@@ -76,7 +76,7 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.is_kept {
-            // The name goes last: whoever claims it anew has side files of his own.
+            // The file itself is removed last: a process that claims the name again has its own side files.
             for suffix in SIDE_FILES {
                 let _ = std::fs::remove_file(with_suffix(&self.path, suffix));
             }
@@ -93,11 +93,11 @@ fn is_still_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// What SQLite keeps beside a database, by the name of the database alone.
+/// The suffixes of the files that SQLite keeps beside a database.
 pub(crate) const SIDE_FILES: [&str; 3] = ["-journal", "-wal", "-shm"];
 
-/// Refuses a name that is taken, or beside which the journal of another file was left: SQLite would
-/// play it back into a file of that name.
+/// Refuses an existing name, or one beside a leftover journal of another file: SQLite would replay the
+/// journal into a file of that name.
 pub(crate) fn refuse_existing(path: &Path) -> Result<()> {
     for taken in ["", "-journal", "-wal"].map(|suffix| with_suffix(path, suffix)) {
         if taken.symlink_metadata().is_ok() {
@@ -107,13 +107,13 @@ pub(crate) fn refuse_existing(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives a finished file its name, which nothing else may have.
+/// Renames a finished file, never over an existing one.
 pub(crate) fn place_new(from: &Path, to: &Path) -> Result<()> {
     let placed = renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).or_else(|error| {
         if error != rustix::io::Errno::INVAL {
             return Err(error);
         }
-        // A file system without that: a link fails where something is, too.
+        // The file system does not support the flag; a link fails over an existing file, too.
         rustix::fs::link(from, to).and_then(|()| rustix::fs::unlink(from))
     });
     match placed {
@@ -131,8 +131,8 @@ pub(crate) fn sync_folder(path: &Path) -> Result<()> {
     synced.map_err(|source| Error::file("sync", folder, source))
 }
 
-/// Whether a file is what a killed process of ours leaves: nothing yet, a database, or one whose first
-/// page was not written yet. Anything else is somebody's own.
+/// Whether a file is the leftover of a killed process of this program: empty, a database, or a database
+/// whose first page is not written yet. Any other file belongs to the user.
 fn is_leftover(mut file: &File) -> bool {
     let mut start = [0; 16];
     match file.read(&mut start) {
@@ -149,7 +149,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn who_claims_late_does_not_empty_what_is_finished() {
+    fn a_late_claim_does_not_empty_a_finished_file() {
         let dir = tempfile::tempdir().unwrap();
         let (name, end) = (dir.path().join("partial"), Instant::now() + Duration::from_millis(300));
         let finish = &|thread: usize| {

@@ -1,5 +1,5 @@
-//! A canary: rows that are written, changed and deleted in a transaction that is rolled back, to see
-//! that capture works. That triggers are there says less: they can be switched off, or fail.
+//! The capture probe: writes, changes and deletes rows in a transaction that is rolled back, and checks
+//! that capture works. The existence of triggers proves less: they can be disabled, or fail.
 
 use rusqlite::Connection;
 
@@ -9,8 +9,8 @@ use crate::db::tx::Snapshot;
 use crate::engine::store::Store;
 use crate::error::{Context, Result};
 
-/// What is done, and the types of the changes that must come of it, in order. No id of ours begins
-/// with `~`, and nothing of it stays.
+/// The statements, in order, and the types of the changes that each must cause. No id of this program
+/// begins with `~`, and everything is rolled back.
 const SCRIPT: &[(&str, &[&str])] = &[
     (
         "INSERT INTO project (id, path, name, created_at, updated_at) VALUES ('~', '~', '~', 0, 0)",
@@ -69,18 +69,18 @@ const SCRIPT: &[(&str, &[&str])] = &[
 ];
 
 impl Store {
-    /// Proves that every captured table is captured, by writing to each as a foreign writer would
-    /// and rolling it back. Returns what was not captured as it should be; nothing for a sound store.
+    /// Proves that every captured table is captured: writes to each like a foreign writer and rolls the
+    /// writes back. Returns the failures of capture; none for a sound store.
     ///
     /// # Errors
     /// `BUSY`; when the store cannot be written.
     pub fn probe_capture(&self) -> Result<Vec<String>> {
         let options = self.options();
         let conn = connection::open(self.path(), Role::Writer, options.durability, options.busy)?;
-        conn.execute_batch("BEGIN IMMEDIATE").context("begin the canary")?;
+        conn.execute_batch("BEGIN IMMEDIATE").context("begin the capture probe")?;
         let found = run(&conn);
         if !conn.is_autocommit() {
-            conn.execute_batch("ROLLBACK").context("roll the canary back")?;
+            conn.execute_batch("ROLLBACK").context("roll the capture probe back")?;
         }
         found
     }
@@ -93,12 +93,12 @@ fn run(conn: &Connection) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for (sql, expected) in SCRIPT {
         let head = snapshot.head()?.seq;
-        let done = conn.execute(sql, []).context("write the canary");
+        let done = conn.execute(sql, []).context("write the capture probe");
         let made: Vec<String> =
-            snapshot.list("read the canary", SELECT_TYPES, [head.0], |row| row.get(0))?;
+            snapshot.list("read the capture probe", SELECT_TYPES, [head.0], |row| row.get(0))?;
         let what = sql.split(['(', '\n']).next().unwrap_or_default().trim();
         match done {
-            // The disk or another process says nothing about capture.
+            // A failure of the disk or a lock of another process proves nothing about capture.
             Err(error)
                 if matches!(
                     error.code(),
@@ -115,7 +115,7 @@ fn run(conn: &Connection) -> Result<Vec<String>> {
             Ok(_) => {}
         }
         if conn.is_autocommit() {
-            // What failed ended the transaction: whatever came now would stay.
+            // The failure ended the transaction: further writes would be committed.
             break;
         }
     }

@@ -1,8 +1,5 @@
-//! Pruning: the oldest changes go in small batches, each with its floor in the same transaction.
-//!
-//! What goes is added to the base first (see `base`), so that the log goes on to explain the tables,
-//! and taken from its seal. Kill it anywhere: the floor is where the rows end. The pages that come
-//! free are given back by small steps of incremental vacuum.
+//! Pruning a store: small steps between which others can write, then freeing pages by incremental
+//! vacuum. `log::pruning` says what one step does.
 
 use std::path::Path;
 use std::thread;
@@ -19,44 +16,44 @@ use crate::log::retention::{self, Plan, Rules};
 use crate::log::seal;
 use crate::model::cursor::Seq;
 
-/// Changes in one transaction when pruning is asked for.
+/// The maximum number of changes that one transaction prunes.
 const BATCH: i64 = 250;
-/// The pause when nobody else seems to write: for a process that waits for the lock to take it.
-const BREATH: Duration = Duration::from_millis(1);
-/// Pages given back in one transaction.
+/// The pause when no other process seems to write: it lets a process that waits for the lock take it.
+const SHORT_PAUSE: Duration = Duration::from_millis(1);
+/// The maximum number of pages that one transaction frees.
 const PAGES: u32 = 256;
 
-/// What pruning did.
+/// The result of pruning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pruned {
-    /// What was planned.
+    /// The plan.
     pub plan: Plan,
-    /// The floor now: short of the plan when somebody came to hold changes meanwhile.
+    /// The floor now: below the plan if a new holder appeared meanwhile.
     pub floor: Seq,
-    /// Pages of the file that were given back.
+    /// The number of freed pages of the file.
     pub pages: u64,
-    /// Whether the ballast was used, and is gone.
+    /// Whether the ballast was used up.
     pub used_ballast: bool,
 }
 
 impl Store {
-    /// Opens a store that is to be pruned: where the disk is too full even for that, the ballast is
-    /// given up, and the second value says so.
+    /// Opens a store for pruning: if the disk is too full even for that, the ballast is deleted, and the
+    /// second value is true.
     ///
     /// # Errors
     /// Those of [`Store::open`]; `DISK_FULL` when there is no ballast.
     pub fn open_relieved(path: &Path, options: Options) -> Result<(Store, bool)> {
         match Store::open(path, options) {
             Err(error) if error.code() == Code::DiskFull && ballast::release(path)? => {
-                tracing::warn!("the disk is full: the ballast is given up");
+                tracing::warn!("the disk is full: the ballast is deleted");
                 Ok((Store::open(path, options)?, true))
             }
             opened => Ok((opened?, false)),
         }
     }
 
-    /// Prunes what `rules` let go, in small transactions between which others write, then gives the
-    /// free pages back. `progress` is told of each step. On a full disk the ballast is given up.
+    /// Prunes by `rules` in small transactions, between which others can write, and then frees pages.
+    /// `progress` receives each step. On a full disk the ballast is deleted.
     ///
     /// # Errors
     /// `DISK_FULL` when there is no ballast; those of a write. What was pruned before stays pruned.
@@ -82,11 +79,11 @@ impl Store {
             progress(done.value);
             pace.wait(done.cursor.seq);
         }
-        let pages = self.give_back(cause, &mut used_ballast)?;
+        let pages = self.free_pages(cause, &mut used_ballast)?;
         Ok(Pruned { plan, floor, pages, used_ballast })
     }
 
-    /// Seals the changes of other writers, which are kept until they are.
+    /// Seals the changes of other writers, which are not pruned before.
     ///
     /// # Errors
     /// Those of a write.
@@ -96,7 +93,7 @@ impl Store {
             let now =
                 self.write(cause.clone(), move |tx| Ok(seal::close(tx.conn(), 0)?.seq))?.value;
             if now == last {
-                // The newest changes are missing, which `verify` tells.
+                // The newest changes are missing; `verify` reports that.
                 break;
             }
             last = now;
@@ -104,7 +101,7 @@ impl Store {
         Ok(())
     }
 
-    fn give_back(&self, cause: &Cause, used_ballast: &mut bool) -> Result<u64> {
+    fn free_pages(&self, cause: &Cause, used_ballast: &mut bool) -> Result<u64> {
         let (mut pages, mut pace) = (0, Pace::new());
         loop {
             let given = self.relieved(used_ballast, || {
@@ -118,11 +115,11 @@ impl Store {
         }
     }
 
-    /// Runs `work`, once more without the ballast if the disk is full.
+    /// Runs `work`; if the disk is full, deletes the ballast and runs it again.
     fn relieved<T>(&self, used: &mut bool, work: impl Fn() -> Result<T>) -> Result<T> {
         match work() {
             Err(error) if error.code() == Code::DiskFull && ballast::release(self.path())? => {
-                tracing::warn!("the disk is full: the ballast is given up");
+                tracing::warn!("the disk is full: the ballast is deleted");
                 *used = true;
                 work()
             }
@@ -131,7 +128,7 @@ impl Store {
     }
 }
 
-/// Leaves room for those who write, and only for them.
+/// Paces pruning: pauses while other writers are active.
 struct Pace {
     begun: Instant,
     head: Option<Seq>,
@@ -142,11 +139,11 @@ impl Pace {
         Pace { begun: Instant::now(), head: None }
     }
 
-    /// Waits after a step at which the head of the log was this.
+    /// Waits after a step; `head` is the head of the log at its end.
     fn wait(&mut self, head: Seq) {
         let is_alone = self.head.replace(head).is_none_or(|before| before == head);
-        let pause = if is_alone { BREATH } else { self.begun.elapsed() * PAUSE };
-        thread::sleep(pause.max(BREATH));
+        let pause = if is_alone { SHORT_PAUSE } else { self.begun.elapsed() * PAUSE };
+        thread::sleep(pause.max(SHORT_PAUSE));
         self.begun = Instant::now();
     }
 }

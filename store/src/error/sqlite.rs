@@ -15,7 +15,7 @@ pub(super) fn code(error: &rusqlite::Error) -> Code {
             | E::Utf8Error(..)
     );
     if is_damage {
-        // A row that every store has is gone, or a foreign writer stored what is no value.
+        // A row that every store has is missing, or a foreign writer stored an invalid value.
         return Code::Corrupt;
     }
     match error.sqlite_error_code() {
@@ -29,21 +29,21 @@ pub(super) fn code(error: &rusqlite::Error) -> Code {
         Some(ErrorCode::SystemIoFailure) => Code::Io,
         Some(ErrorCode::DatabaseCorrupt) => Code::Corrupt,
         Some(ErrorCode::NotADatabase) => Code::NotAStore,
-        // Our statements are sound, so a table or column that they name is gone.
+        // The statements are correct, so a table or column that they name is missing.
         Some(ErrorCode::Unknown) if error.to_string().contains("no such") => Code::SchemaMismatch,
-        // Only keys and images of the log are read as JSON.
+        // Only keys and row images of the log are read as JSON.
         Some(ErrorCode::Unknown) if error.to_string().contains("malformed JSON") => Code::Corrupt,
         _ => Code::Internal,
     }
 }
 
-/// Whether the file lost its name, or another has it, between opening it and writing to it.
+/// Whether the file was renamed, removed or replaced after it was opened.
 fn is_moved(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_READONLY_DBMOVED)
 }
 
-/// Whether the index of the write-ahead log could not grow, for which SQLite has no word of its own. It
-/// holds nothing that must last.
+/// Whether the index of the write-ahead log could not grow because the disk is full; SQLite reports this
+/// as an I/O error. The index contains nothing that must be durable.
 fn is_shm_without_room(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
 }
@@ -53,7 +53,7 @@ pub(super) fn migration_code(error: &refinery_core::Error) -> Code {
     while let Some(cause) = source {
         if let Some(sqlite) = cause.downcast_ref::<rusqlite::Error>() {
             match code(sqlite) {
-                // A statement of a migration failed: the schema is not what its history says.
+                // A statement of a migration failed: the schema does not match its history.
                 Code::Internal => return Code::SchemaMismatch,
                 code => return code,
             }

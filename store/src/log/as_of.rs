@@ -1,8 +1,8 @@
-//! The rows as they were at a moment: the live ones, with what the log says they were before.
+//! Point-in-time reads: the rows as of a cursor.
 //!
-//! A row at a cursor is the image before the first change after it, or the live row where there is
-//! none. So nothing is stored for it, any retained cursor can be asked for, and a large table can be
-//! read in short reads that all show the same moment.
+//! A row as of a cursor is the before image of its first later change, or the live row if there is no
+//! such change. So nothing is stored for such reads, any retained cursor works, and a large table can
+//! be read in several short reads as of the same cursor.
 
 use std::collections::BTreeMap;
 
@@ -14,21 +14,21 @@ use crate::log::capture;
 use crate::log::info::LogInfo;
 use crate::model::cursor::{Cursor, Seq};
 
-/// The captured entities, owners before what they own.
+/// The captured entities, each after its owner.
 pub const ENTITIES: &[&str] =
     &["project", "session", "pr", "pr_check", "pr_review_thread", "pr_review", "pr_comment"];
 
-/// Bytes of images after which a chunk takes no more live rows.
+/// The bytes of images after which a chunk takes no further live rows.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// A row of a captured table as it was.
+/// A row of a captured table as of a cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowAt {
     /// Its primary key, a JSON array.
     pub key: String,
-    /// Whose it was.
+    /// The project that owned it.
     pub project: Option<String>,
-    /// Whose it was.
+    /// The session that owned it.
     pub session: Option<String>,
     /// The full row, a JSON object.
     pub image: String,
@@ -39,27 +39,27 @@ pub struct RowAt {
 pub struct Chunk {
     /// The rows.
     pub rows: Vec<RowAt>,
-    /// Where the next chunk goes on; `None` after the last one.
+    /// The key after which the next chunk begins; `None` after the last chunk.
     pub next: Option<String>,
 }
 
-/// The parts of a key, which sort as the table does.
+/// The parts of a key, which sort in the order of the table.
 type Parts = Vec<String>;
 
-/// Which rows of a table.
+/// A range of rows of a table.
 struct Range<'a> {
     entity: &'a str,
     columns: Vec<String>,
     /// After this key.
     after: Option<&'a str>,
-    /// Up to and with this one.
+    /// Up to and including this key.
     until: Option<String>,
     /// Only keys that begin with this part.
     first: Option<&'a str>,
 }
 
 impl Range<'_> {
-    /// The condition that it sets on key expressions; `?1` and `?2` are its bounds.
+    /// The SQL condition on the key expressions; `?1` and `?2` are the bounds.
     fn condition(&self, exprs: &[String]) -> String {
         let row = |parts: &[String]| format!("({})", parts.join(", "));
         let bound = |n: usize| {
@@ -82,10 +82,10 @@ impl Range<'_> {
     }
 }
 
-/// At most about `limit` rows of an entity after the key `after`, as they were at `cursor`.
+/// About `limit` rows of an entity after the key `after`, as of `cursor`.
 ///
 /// # Errors
-/// The cursor errors: what is older than the floor cannot be told any more.
+/// The cursor errors: rows as of a cursor below the floor are unknown.
 pub fn chunk(
     snapshot: &Snapshot<'_>,
     entity: &str,
@@ -110,8 +110,7 @@ pub fn chunk(
     Ok(Chunk { rows: rows.into_values().collect(), next: range.until })
 }
 
-/// The rows of one key or key prefix as they were at `cursor`, such as all comments of a pull
-/// request.
+/// The rows of one key or key prefix as of `cursor`, such as all comments of a pull request.
 ///
 /// # Errors
 /// The cursor errors.
@@ -148,7 +147,7 @@ pub fn is_key(snapshot: &Snapshot<'_>, entity: &str, text: &str) -> Result<bool>
     let sql = "SELECT iif(json_valid(?1), json_type(?1) = 'array' AND json_array_length(?1) = ?2
         AND NOT EXISTS (SELECT 1 FROM json_each(?1) WHERE type <> 'text'), 0)";
     let params = (text, i64::try_from(columns).unwrap_or(i64::MAX));
-    let is_key = snapshot.one("look at a key", sql, params, |row| row.get(0))?;
+    let is_key = snapshot.one("check a key", sql, params, |row| row.get(0))?;
     Ok(columns > 0 && is_key == Some(true))
 }
 
@@ -171,7 +170,7 @@ fn read(row: &Row<'_>, parts: usize) -> rusqlite::Result<(Parts, RowAt)> {
     Ok((key, row))
 }
 
-/// The live rows of a range, and whether they are all of it.
+/// The live rows of a range, and whether they are complete.
 fn live(
     snapshot: &Snapshot<'_>,
     range: &Range<'_>,
@@ -197,7 +196,7 @@ fn live(
     Ok((rows, false))
 }
 
-/// The rows of a range that changed after `since`, each as it was before the first of its changes.
+/// The rows of a range that changed after `since`, each as it was before its first change.
 fn changed_since(
     snapshot: &Snapshot<'_>,
     range: &Range<'_>,
@@ -206,7 +205,7 @@ fn changed_since(
     let step = "read earlier rows";
     let parts: Vec<_> =
         (0..range.columns.len()).map(|i| format!("json_extract(key, '$[{i}]')")).collect();
-    // A change of the owner stands under the new one.
+    // A change of the owner is logged under the new owner.
     let earlier =
         |name: &str, now: &str| format!("coalesce(json_extract(before, '$.{name}'), {now})");
     let (project, session) = if range.entity == "pr" {
@@ -240,15 +239,15 @@ fn changed_since(
     Ok(rows)
 }
 
-/// The changes after which something else owns what belongs to a pull request. A foreign writer may
-/// delete one and leave that behind.
+/// The changes that alter the owner of the rows of a pull request. A foreign writer may delete a pull
+/// request without these rows.
 const SELECT_OWNERS: &str =
     "SELECT json_extract(key, '$[0]'), json_extract(before, '$.project_id'),
     json_extract(before, '$.session_id') FROM change_log WHERE seq > ?1 AND entity = 'pr'
     AND (op <> 'update' OR type = 'pr_session_changed'
         OR project IS NOT json_extract(before, '$.project_id')) ORDER BY seq";
 
-/// Gives what belongs to a pull request the project and session that the pull request had then.
+/// Sets the project and session of rows of a pull request to those of the pull request at that time.
 fn restore_owners(
     snapshot: &Snapshot<'_>,
     entity: &str,
@@ -262,7 +261,7 @@ fn restore_owners(
     let owners = snapshot.list("read earlier owners", SELECT_OWNERS, [since.0], |row| {
         Ok((row.get::<_, String>(0)?, (row.get(1)?, row.get(2)?)))
     })?;
-    // The first change of an owner counts, so it goes in last.
+    // The first change of an owner counts, so it is inserted last.
     let owners: BTreeMap<String, Owner> = owners.into_iter().rev().collect();
     for (key, row) in rows {
         if let Some((project, session)) = key.first().and_then(|pr| owners.get(pr)) {

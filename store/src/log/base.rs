@@ -1,8 +1,8 @@
-//! What the pruned part of the log adds up to, so that the log still explains the tables.
+//! Bases: the baseline digests of the pruned part of the log, so that the log still explains the tables.
 //!
-//! For every entity holds: base + what the changes after the floor add and take = the sum of the
-//! live rows' images. `prune` moves the base over what it deletes; a migration that changes the
-//! shape of an image settles it anew.
+//! For every entity: base + the images that the changes after the floor add - those that they remove
+//! = the sum of the live rows' images. Pruning adds the deleted changes to the base; a migration that
+//! changes the columns of an image computes it again.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use crate::log::capture;
 use crate::log::digest::{Digest, Hasher};
 use crate::model::cursor::Seq;
 
-/// The base of one entity.
+/// The baseline digest of one entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Base {
     pub(crate) entity: String,
     pub(crate) digest: Digest,
     /// The columns of an image, in their order.
     pub(crate) columns: String,
-    /// Images of changes up to here have another shape.
+    /// The images of changes up to here have other columns.
     pub(crate) since: Seq,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn store(conn: &Connection, base: &Base) -> Result<()> {
     statement.execute((entity, digest, columns, since.0)).map(|_| ()).context(step)
 }
 
-/// The sum of the images of an entity's live rows, and how many they are.
+/// The sum of the images of an entity's live rows, and their number.
 pub(crate) fn of_rows(conn: &Connection, entity: &str) -> Result<(Digest, u64)> {
     let step = "read the rows of a table";
     let sql = format!("SELECT image FROM capture_{entity}");
@@ -65,7 +65,7 @@ pub(crate) fn of_rows(conn: &Connection, entity: &str) -> Result<(Digest, u64)> 
     Ok((sum, count))
 }
 
-/// What changes add to and take from the sums of their entities.
+/// The amounts by which changes alter the sums of their entities.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
     sums: BTreeMap<String, Digest>,
@@ -73,7 +73,7 @@ pub(crate) struct Moves {
 }
 
 impl Moves {
-    /// Adds a change by the columns that hold its entity and its images.
+    /// Adds a change, given the columns of its entity and its images.
     pub(crate) fn add(
         &mut self,
         row: &Row<'_>,
@@ -101,7 +101,7 @@ impl Moves {
 
 const SELECT_IMAGES: &str = "SELECT entity, before, after FROM change_log WHERE seq > ?1";
 
-/// What the changes after a seq add and take.
+/// The amounts of the changes after a seq.
 pub(crate) fn of_changes(conn: &Connection, after: Seq) -> Result<Moves> {
     let step = "read the images of the log";
     let mut statement = conn.prepare_cached(SELECT_IMAGES).context(step)?;
@@ -113,30 +113,30 @@ pub(crate) fn of_changes(conn: &Connection, after: Seq) -> Result<Moves> {
     Ok(moves)
 }
 
-/// Whether what the migration found can be trusted to explain itself from nothing.
+/// Whether the log explains the tables from an empty store on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum History {
-    /// The log holds every change since the first.
+    /// The log contains every change since the first.
     Whole,
-    /// It was pruned, before there was a base.
+    /// The log was pruned before bases existed.
     Pruned,
 }
 
-/// After a migration: gives every captured table a base that fits the shape of its images. A table
-/// whose columns are what they were keeps its own.
+/// After a migration: gives every captured table a base that fits the columns of its images. A table
+/// with unchanged columns keeps its base.
 pub(crate) fn settle(conn: &Connection, head: Seq, history: History) -> Result<()> {
     let known: BTreeMap<_, _> =
         all(conn)?.into_iter().map(|base| (base.entity.clone(), base)).collect();
     let mut moves = None;
     for entity in capture::tables() {
         let columns = capture::columns(conn, entity)?.join(",");
-        let (is_new_shape, since) = match known.get(entity) {
+        let (has_new_columns, since) = match known.get(entity) {
             Some(base) if base.columns == columns => continue,
             Some(_) => (true, head),
             None => (history == History::Pruned, Seq(0)),
         };
         let mut digest = Digest::default();
-        if is_new_shape {
+        if has_new_columns {
             if moves.is_none() {
                 moves = Some(of_changes(conn, Seq(0))?);
             }

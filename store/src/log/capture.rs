@@ -1,14 +1,14 @@
-//! Capture: generated from the live schema, so that it is complete by construction.
+//! Capture triggers, generated from the live schema, so that capture is complete by construction.
 //!
-//! Each captured table has triggers that append one row a change to `change_log`, with the full
+//! Each captured table has triggers that append one row per change to `change_log`, with the full
 //! images of the row, and a view `capture_<table>` of its rows as images with key, project and
-//! session, which all but the update trigger read. (Text counts: every process parses the whole
-//! schema when it opens the file, so images are spelled out no more often than speed needs.) Only
-//! functions that a stock SQLite 3.40 has are used, so a foreign writer is captured too.
+//! session, which all triggers but the update trigger read. (The size of the schema matters, since
+//! every process parses it when it opens the file: images are spelled out only where speed needs it.)
+//! The triggers use only functions of a stock SQLite 3.40, so a foreign writer is captured too.
 //!
-//! A BEFORE trigger makes it hold for `OR REPLACE` by a writer with `recursive_triggers` off, for
-//! which SQLite deletes the conflicting row without firing its delete trigger: it notes the rows
-//! that conflict in `capture_displaced`, and the AFTER trigger logs those that are really gone.
+//! For `OR REPLACE` by a writer with `recursive_triggers` off, SQLite deletes the conflicting row
+//! without firing its delete trigger. A BEFORE trigger therefore stores the conflicting rows in
+//! `capture_displaced`, and the AFTER trigger logs those that were deleted.
 
 mod unique;
 
@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use self::unique::{UniqueIndex, unique_indexes};
 use crate::error::{Context, Error, Result};
 
-/// Where the project and session of a change come from.
+/// The source of the project and session of a change.
 enum Owner {
     /// The row is a project.
     Project,
@@ -29,7 +29,7 @@ enum Owner {
     OfPr,
 }
 
-/// What is captured of one table.
+/// The change types of one captured table.
 struct Captured {
     table: &'static str,
     owner: Owner,
@@ -135,7 +135,7 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static str> {
     CAPTURED.iter().map(|captured| captured.table)
 }
 
-/// The columns of a captured table, in their order: the shape of its images.
+/// The columns of a captured table, in order, which are those of its images.
 pub(crate) fn columns(conn: &Connection, table: &str) -> Result<Vec<String>> {
     let step = "read columns";
     let sql = "SELECT name FROM pragma_table_xinfo(?1) ORDER BY cid";
@@ -144,7 +144,7 @@ pub(crate) fn columns(conn: &Connection, table: &str) -> Result<Vec<String>> {
     names.collect::<rusqlite::Result<_>>().context(step)
 }
 
-/// The columns of its primary key, in their order. All of them are text.
+/// The columns of its primary key, in order; all of them are text.
 pub(crate) fn key_columns(conn: &Connection, table: &str) -> Result<Vec<String>> {
     let step = "read a key";
     let sql = "SELECT name FROM pragma_table_xinfo(?1) WHERE pk > 0 ORDER BY pk";
@@ -153,8 +153,8 @@ pub(crate) fn key_columns(conn: &Connection, table: &str) -> Result<Vec<String>>
     names.collect::<rusqlite::Result<_>>().context(step)
 }
 
-/// A transaction of ours gives its time. A foreign writer moves the time of the context on to that of
-/// its statement, never back, and is counted.
+/// A transaction of this program sets the time. A foreign writer advances the time of the context to
+/// that of its statement, but never back, and is counted.
 const CLOCK: &str = "  UPDATE change_context SET foreign_writes = foreign_writes + 1,
     at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
   WHERE tx IS NULL;";
@@ -248,7 +248,7 @@ impl<'a> Table<'a> {
             Owner::Project => ("t.id".to_owned(), "NULL".to_owned(), ""),
             Owner::Session => ("t.project_id".to_owned(), "t.id".to_owned(), ""),
             Owner::Pr => ("t.project_id".to_owned(), "t.session_id".to_owned(), ""),
-            // The pull request is gone when it was displaced and its children cascade.
+            // A displaced pull request no longer exists when the delete of its children cascades.
             Owner::OfPr => {
                 (displaced("project"), displaced("session"), " LEFT JOIN pr p ON p.id = t.pr_id")
             }
@@ -275,15 +275,15 @@ impl<'a> Table<'a> {
              {displaced}\n  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, '{inserted}', \
              '{table}', 'insert',\n    change_key, change_project, change_session, NULL, image\n  \
              FROM change_context c, capture_{table} v WHERE {here};\n{forget}\nEND",
-            // A noted row of the new row's key was there before it.
+            // A displaced row with the key of the new row existed before it.
             displaced = self.log_displaced(&format!("key = {}\n    OR ", self.key_array("NEW"))),
             here = self.same_key("v.", "NEW"),
             forget = self.forget_displaced(),
         )
     }
 
-    /// An update that changes no value makes no change. The updated row itself may be among the
-    /// noted ones, since an upsert first tries to insert.
+    /// An update that changes no value is not logged. The updated row itself may be among the displaced
+    /// ones, since an upsert first tries to insert.
     fn after_update(&self) -> String {
         let Captured { table, updated, .. } = self.captured;
         let (displaced, forget) = if self.unique.is_empty() {
@@ -302,7 +302,7 @@ impl<'a> Table<'a> {
         )
     }
 
-    /// Fast, for the rows that change most: every column is named four times.
+    /// Fast, for the rows that change most: names every column four times.
     fn update_by_columns(&self) -> (String, String) {
         let columns: Vec<_> = self.columns.iter().map(|column| column.name.clone()).collect();
         let values = format!(
@@ -315,7 +315,7 @@ impl<'a> Table<'a> {
         (format!("\nWHEN {}", differs(&columns)), values)
     }
 
-    /// Short, for the wide rows that change less: the images are compared.
+    /// Short, for the wide rows that change less: compares the images.
     fn update_by_image(&self) -> (String, String) {
         let values = format!(
             "change_key, change_project, change_session, before, image\n  \
@@ -328,7 +328,7 @@ impl<'a> Table<'a> {
         (String::new(), values)
     }
 
-    /// Apart from the update trigger, so that an update which names no key column never compiles it.
+    /// Separate from the update trigger, so that an update without a key column never compiles it.
     fn before_update_of_key(&self) -> String {
         let table = self.captured.table;
         format!(
@@ -339,7 +339,7 @@ impl<'a> Table<'a> {
         )
     }
 
-    /// BEFORE, while the row and the pull request it belongs to can still be read.
+    /// BEFORE, while the row and its pull request can still be read.
     fn before_delete(&self) -> String {
         let Captured { table, deleted, .. } = self.captured;
         format!(
@@ -353,7 +353,7 @@ impl<'a> Table<'a> {
         )
     }
 
-    /// Notes the rows that the row about to be inserted conflicts with.
+    /// Stores the rows that conflict with the row to insert.
     fn displace_before_insert(&self) -> String {
         let mut conflicts = vec![self.same_key("", "NEW")];
         conflicts.extend(self.unique.iter().map(|index| index.conflict.clone()));
@@ -394,7 +394,7 @@ impl<'a> Table<'a> {
         )
     }
 
-    /// Logs the deletion of the noted rows that are gone, and of those that `or` holds for.
+    /// Logs the deletion of the displaced rows that no longer exist or match `or`.
     fn log_displaced(&self, or: &str) -> String {
         let Captured { table, deleted, .. } = self.captured;
         let found: Vec<_> = self
@@ -427,8 +427,8 @@ impl<'a> Table<'a> {
         format!("json_array({})", columns.join(", "))
     }
 
-    /// The full image of a row as a JSON object; a column named `is_…` becomes a JSON boolean. Put
-    /// together by printf, which is a tenth faster than `json_object` with JSON booleans in it.
+    /// The full image of a row as a JSON object; a column named `is_…` becomes a JSON boolean. It uses
+    /// printf, which is a tenth faster than `json_object` with JSON booleans.
     fn image(&self, row: &str) -> String {
         let names: Vec<_> =
             self.columns.iter().map(|column| format!("\"{}\":%s", column.name)).collect();

@@ -1,4 +1,4 @@
-//! Reading the change log: in seq order, in bounded pieces, without copying what is not used.
+//! Reading the change log: in seq order, in bounded chunks, without copying unused columns.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,13 @@ use crate::error::{Context, Error, Result};
 use crate::model::cursor::Seq;
 use crate::model::time::Timestamp;
 
-/// One change, borrowed from the row under the read cursor; images are fetched when asked for.
+/// One change, borrowed from the current row of a read; each column is read on request.
 pub struct ChangeRef<'r> {
     row: &'r Row<'r>,
     seq: Seq,
 }
 
-/// What `select_changes` reads, by position.
+/// The columns of `select_changes`, by position.
 mod column {
     pub(super) const TX: usize = 1;
     pub(super) const AT: usize = 2;
@@ -30,11 +30,11 @@ mod column {
     pub(super) const AFTER: usize = 11;
 }
 
-/// The columns of the entity and of the images before and after.
+/// The columns of the entity, the before image and the after image.
 pub(crate) const IMAGES: [usize; 3] = [column::ENTITY, column::BEFORE, column::AFTER];
 
-/// Selects changes with all of their columns, in the order of [`column`]. Seals are made over the
-/// columns in this order: another one would make every seal of every store wrong.
+/// Selects changes with all of their columns, in the order of [`column`]. Seals cover the columns in
+/// this order: another order would invalidate every seal of every store.
 macro_rules! select_changes {
     ($tail:literal) => {
         concat!(
@@ -80,7 +80,7 @@ impl<'r> ChangeRef<'r> {
         self.text(column::ACTOR)
     }
 
-    /// The fact in the domain's words, such as `pr_review_thread_resolved`.
+    /// The type of the change, such as `pr_review_thread_resolved`.
     ///
     /// # Errors
     /// When the row is damaged.
@@ -165,7 +165,7 @@ impl<'r> ChangeRef<'r> {
         })
     }
 
-    /// Bytes that are no UTF-8, which a foreign writer can store, become replacement characters.
+    /// Invalid UTF-8, which a foreign writer can store, becomes replacement characters.
     fn text(&self, column: usize) -> Result<Option<Cow<'r, str>>> {
         let step = "read a change";
         let value = self.row.get_ref(column).context(step)?;
@@ -228,8 +228,8 @@ pub fn scan(
 
 const SELECT_BACK: &str = select_changes!("WHERE seq <= ?1 ORDER BY seq DESC LIMIT ?2");
 
-/// Visits at most `limit` changes from `from` backwards until `visit` says no. Returns the position
-/// before the last one visited: where to go on, or where it said no.
+/// Visits at most `limit` changes from `from` backwards, until `visit` returns false. Returns the
+/// position before the last visited change, from which a later call continues.
 ///
 /// # Errors
 /// What `visit` returns; when the database cannot be read.
@@ -266,7 +266,7 @@ pub fn time_of(snapshot: &Snapshot<'_>, seq: Seq) -> Result<Option<Timestamp>> {
 
 #[cfg(test)]
 mod tests {
-    /// A statement that is prepared again at every run costs twice the read itself.
+    /// Preparing a statement again at every run costs twice as much as the read itself.
     #[test]
     fn the_read_statement_is_prepared_once() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
-//! Sums of hashes: what names a set of rows or changes, whatever their order.
+//! Digests: sums of hashes that identify a set of rows or changes, whatever their order.
 //!
-//! A sum mod 2^128 of 128-bit XXH3 hashes can be added to and taken from, so the digest of a table
-//! follows its changes, and that of a block of changes what is pruned from it. It finds damage, not
-//! malice: who can write the file can also write the sums.
+//! Hashes (128-bit XXH3, mod 2^128) can be added to a sum and subtracted from it, so the digest of a
+//! table follows its changes, and the digest of a block follows pruning. It detects damage, not
+//! tampering: a process that can write the file can also write the digests.
 
 use std::fmt;
 use std::ops::{AddAssign, SubAssign};
@@ -11,7 +11,7 @@ use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// A sum of hashes; zero names the empty set.
+/// A sum of hashes; zero identifies the empty set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Digest(u128);
 
@@ -46,14 +46,14 @@ impl FromSql for Digest {
     }
 }
 
-/// Hashes rows and changes; keeps its buffer.
+/// Hashes rows and changes with a reused buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Hasher {
     buffer: Vec<u8>,
 }
 
 impl Hasher {
-    /// One row of an entity by its image.
+    /// The hash of one row of an entity, by its image.
     pub(crate) fn row(&mut self, entity: &[u8], image: &[u8]) -> Digest {
         self.buffer.clear();
         self.part(entity);
@@ -61,8 +61,8 @@ impl Hasher {
         Digest(xxh3_128(&self.buffer))
     }
 
-    /// One change by all of its columns, which `select_changes` reads in the order that every
-    /// seal was made in; and how many bytes they hold.
+    /// The hash of one change over all of its columns, in the order of `select_changes`, and their size
+    /// in bytes.
     pub(crate) fn change(&mut self, row: &Row<'_>) -> rusqlite::Result<(Digest, i64)> {
         self.buffer.clear();
         for column in 0..row.as_ref().column_count() {
@@ -73,7 +73,7 @@ impl Hasher {
                     self.buffer.extend_from_slice(&number.to_le_bytes());
                 }
                 ValueRef::Text(bytes) => self.part(bytes),
-                // The table is STRICT and has neither.
+                // The table is STRICT and contains neither.
                 ValueRef::Real(number) => self.part(&number.to_le_bytes()),
                 ValueRef::Blob(bytes) => self.part(bytes),
             }
@@ -82,7 +82,7 @@ impl Hasher {
         Ok((Digest(xxh3_128(&self.buffer)), bytes))
     }
 
-    /// With its length before it, so that no two sequences of parts are alike.
+    /// Prefixed with its length, so that no two sequences of parts have the same encoding.
     fn part(&mut self, bytes: &[u8]) {
         self.buffer.push(2);
         self.buffer.extend_from_slice(&(bytes.len() as u64).to_le_bytes());

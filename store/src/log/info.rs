@@ -1,4 +1,4 @@
-//! The identity and bounds of the change log, and whether a cursor can be resumed.
+//! The identity and bounds of the change log, and the check whether a cursor can be resumed.
 
 use crate::db::tx::{Snapshot, head_seq};
 use crate::error::{Context, Error, Result};
@@ -11,11 +11,11 @@ const SELECT_INFO: &str = concat!("SELECT log_id, epoch, floor, ", head_seq!(), 
 /// The log as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogInfo {
-    /// Names the log for ever: 32 hexadecimal digits.
+    /// The identity of the log, which never changes: 32 hexadecimal digits.
     pub log_id: String,
     /// Its incarnation.
     pub epoch: Epoch,
-    /// The newest change that was pruned; 0 when none was.
+    /// The newest pruned change; 0 if none was pruned.
     pub floor: Seq,
     /// The newest change.
     pub head: Seq,
@@ -39,7 +39,7 @@ impl LogInfo {
         info.ok_or(rusqlite::Error::QueryReturnedNoRows).context(step)
     }
 
-    /// Checks that every change after `cursor` is still there.
+    /// Checks that every change after `cursor` is in the log.
     ///
     /// # Errors
     /// `CURSOR_EPOCH_MISMATCH`, `CURSOR_EXPIRED`, `CURSOR_IN_FUTURE`.
@@ -58,7 +58,7 @@ impl LogInfo {
         Ok(())
     }
 
-    /// The newest change before a time: `floor` when every change that is kept is newer. Bisects, since
+    /// The newest change before a time: `floor` if every retained change is newer. It bisects, since
     /// times never decrease along seq.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl LogInfo {
         let (mut low, mut high) = (self.floor.0, self.head.0);
         while low < high {
             let middle = high - (high - low) / 2;
-            // A hole counts as new: what is damaged is not to be taken for old.
+            // A hole counts as new, so that damage never looks old.
             if change::time_of(snapshot, Seq(middle))?.is_some_and(|at| at < time) {
                 low = middle;
             } else {

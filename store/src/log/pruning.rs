@@ -1,7 +1,7 @@
-//! One step of pruning: the oldest changes go, with their floor in the same transaction.
+//! One step of pruning: deletes the oldest changes and moves the floor in the same transaction.
 //!
-//! What goes is added to the base first (see `base`), so that the log goes on to explain the tables,
-//! and taken from its seal. Kill it anywhere: the floor is where the rows end.
+//! The deleted changes are first added to the base (see `base`), so that the log still explains the
+//! tables, and subtracted from their seal. After a kill at any instruction the floor matches the rows.
 
 use rusqlite::Connection;
 
@@ -16,21 +16,21 @@ use crate::log::retention;
 use crate::log::seal;
 use crate::model::cursor::Seq;
 
-/// How much longer than a step the pause after it is while others write: pruning takes a quarter of
-/// the writer's time.
+/// The length of the pause after a step while others write, in steps: pruning uses a quarter of the
+/// writer's time.
 pub(crate) const PAUSE: u32 = 3;
 
-/// What one step did.
+/// The result of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
     /// The floor after it.
     pub floor: Seq,
-    /// Changes deleted.
+    /// The number of deleted changes.
     pub events: u64,
 }
 
-/// Deletes at most about `limit` of the oldest changes up to `target`: whole transactions, at least
-/// one, unless somebody holds them.
+/// Deletes about `limit` of the oldest changes up to `target`: whole transactions, and at least one
+/// unless a consumer or a reservation holds it.
 pub(crate) fn step(tx: &Tx<'_>, target: Seq, limit: i64) -> Result<Step> {
     reservation::expire(tx)?;
     let info = LogInfo::read(tx)?;
@@ -46,7 +46,7 @@ pub(crate) fn step(tx: &Tx<'_>, target: Seq, limit: i64) -> Result<Step> {
 const SELECT_NEXT_TX: &str =
     "SELECT seq FROM change_log WHERE seq > ?1 AND tx IS NOT ?2 ORDER BY seq LIMIT 1";
 
-/// Where a batch ends: with a transaction, and after the first one even if it is larger.
+/// The end of a batch: the end of a transaction; a first transaction above the limit is one batch.
 fn batch_end(tx: &Tx<'_>, info: &LogInfo, target: Seq, limit: i64) -> Result<Seq> {
     let end = retention::align(tx, info, target.min(Seq(info.floor.0.saturating_add(limit))))?;
     if end > info.floor || target <= info.floor {
@@ -60,67 +60,67 @@ fn batch_end(tx: &Tx<'_>, info: &LogInfo, target: Seq, limit: i64) -> Result<Seq
 
 const DELETE: &str = "DELETE FROM change_log WHERE seq <= ?1";
 const DELETE_SEALS: &str = "DELETE FROM log_seal WHERE block < ?1";
-const TAKE_FROM_SEAL: &str = "UPDATE log_seal SET digest = ?2 WHERE block = ?1";
+const CUT_SEAL: &str = "UPDATE log_seal SET digest = ?2 WHERE block = ?1";
 const SELECT_SEAL: &str = "SELECT digest FROM log_seal WHERE block = ?1";
-const TAKE_FROM_OPEN: &str = "UPDATE change_context SET seal = ?1";
+const CUT_OPEN_SEAL: &str = "UPDATE change_context SET seal = ?1";
 const MOVE_FLOOR: &str = "UPDATE log_meta SET floor = ?1, pruned_bytes = pruned_bytes + ?2";
 
 fn delete_until(tx: &Tx<'_>, floor: Seq, end: Seq) -> Result<()> {
-    let gone = add_up(tx.conn(), floor, end)?;
+    let deleted = add_up(tx.conn(), floor, end)?;
     for mut base in base::all(tx.conn())? {
-        let moved = gone.moves.of(&base.entity);
+        let moved = deleted.moves.of(&base.entity);
         if moved != Digest::default() {
             base.digest += moved;
             base::store(tx.conn(), &base)?;
         }
     }
-    // The seal of a block that is cut keeps the sum of what is left of it.
+    // The seal of a partly pruned block covers the changes that remain.
     let (block, mut sealed) = (seal::block_of(end.next()), seal::sealed(tx.conn())?);
     let stored = tx.one("read a seal", SELECT_SEAL, [block], |row| row.get::<_, Digest>(0))?;
     if let Some(mut digest) = stored {
-        digest -= gone.of_cut_block;
-        tx.execute_uncaptured("cut a seal", TAKE_FROM_SEAL, (block, digest))?;
+        digest -= deleted.of_cut_block;
+        tx.execute_uncaptured("cut a seal", CUT_SEAL, (block, digest))?;
     } else if block == seal::block_of(sealed.seq) {
-        sealed.open -= gone.of_cut_block;
-        tx.execute_uncaptured("cut a seal", TAKE_FROM_OPEN, [sealed.open])?;
+        sealed.open -= deleted.of_cut_block;
+        tx.execute_uncaptured("cut a seal", CUT_OPEN_SEAL, [sealed.open])?;
     }
     tx.execute_uncaptured("delete changes", DELETE, [end.0])?;
     tx.execute_uncaptured("delete seals", DELETE_SEALS, [block])?;
-    tx.execute_uncaptured("move the floor", MOVE_FLOOR, (end.0, gone.bytes)).map(|_| ())
+    tx.execute_uncaptured("move the floor", MOVE_FLOOR, (end.0, deleted.bytes)).map(|_| ())
 }
 
-/// What the deleted changes added up to.
+/// The sums of the deleted changes.
 #[derive(Default)]
-struct Gone {
+struct Deleted {
     moves: Moves,
     bytes: i64,
-    /// The sum of those in the block of the first change that stays.
+    /// The digest of those in the block of the first remaining change.
     of_cut_block: Digest,
 }
 
-const SELECT_GONE: &str = select_changes!("WHERE seq > ?1 AND seq <= ?2");
+const SELECT_DELETED: &str = select_changes!("WHERE seq > ?1 AND seq <= ?2");
 
-fn add_up(conn: &Connection, floor: Seq, end: Seq) -> Result<Gone> {
+fn add_up(conn: &Connection, floor: Seq, end: Seq) -> Result<Deleted> {
     let step = "read the changes to prune";
     let cut = seal::block_of(end.next());
-    let (mut gone, mut hasher) = (Gone::default(), Hasher::default());
-    let mut statement = conn.prepare_cached(SELECT_GONE).context(step)?;
+    let (mut deleted, mut hasher) = (Deleted::default(), Hasher::default());
+    let mut statement = conn.prepare_cached(SELECT_DELETED).context(step)?;
     let mut rows = statement.query((floor.0, end.0)).context(step)?;
     while let Some(row) = rows.next().context(step)? {
         let seq = Seq(row.get(0).context(step)?);
         let (digest, bytes) = hasher.change(row).context(step)?;
-        gone.bytes += bytes;
+        deleted.bytes += bytes;
         if seal::block_of(seq) == cut {
-            gone.of_cut_block += digest;
+            deleted.of_cut_block += digest;
         }
-        gone.moves.add(row, IMAGES).context(step)?;
+        deleted.moves.add(row, IMAGES).context(step)?;
     }
-    Ok(gone)
+    Ok(deleted)
 }
 
-/// Gives at most `pages` free pages at the end of the file back; returns how many it gave.
+/// Frees at most `pages` unused pages at the end of the file; returns how many.
 pub(crate) fn vacuum(conn: &Connection, pages: u32) -> Result<u64> {
-    let step = "give pages back";
+    let step = "free pages";
     let free = |conn: &Connection| {
         conn.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0)).context(step)
     };

@@ -1,8 +1,9 @@
-//! What retention may take away: rules, and the plan that follows from them.
+//! Retention: the rules, and the plan of what they prune.
 //!
-//! A plan is a prefix of the log: never the newest transaction, never part of one, never a change
+//! A plan is a prefix of the log: never the newest transaction, never a part of one, never a change
 //! that a blocking consumer, a bounded one within its bounds, or a reservation still holds. The plan
-//! names who holds it back and whom it cuts off, so that it can be shown before it is carried out.
+//! names these holders and the consumers whose cursors will expire, so that it can be shown before it
+//! is carried out.
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
@@ -15,17 +16,17 @@ use crate::model::cursor::Seq;
 use crate::model::id::ConsumerName;
 use crate::model::time::Timestamp;
 
-/// How far beyond the newest change the clock counts: one that jumps ahead expires nothing.
+/// How far the clock may be ahead of the newest change: a clock that jumps further prunes nothing more.
 const CLOCK_AHEAD_MS: i64 = 24 * 3600 * 1000;
 
-/// What is kept. A change goes when any of the rules lets it go.
+/// What is kept. A change is pruned when any rule allows it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Changes younger than this, in milliseconds.
+    /// Changes up to this age, in milliseconds.
     pub keep_ms: Option<u64>,
-    /// The newest so many changes.
+    /// The newest N changes.
     pub keep_events: Option<u64>,
-    /// The newest changes that together have so many bytes.
+    /// The newest changes that together have at most this many bytes.
     pub max_bytes: Option<u64>,
 }
 
@@ -39,7 +40,7 @@ impl Rules {
 
 const SELECT_RULES: &str = "SELECT keep_ms, keep_events, max_bytes FROM retention";
 
-/// The stored rules, which the writer applies when it is idle.
+/// The stored rules, which the writer applies in the background.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -55,7 +56,7 @@ pub fn rules(snapshot: &Snapshot<'_>) -> Result<Rules> {
 
 const SET_RULES: &str = "UPDATE retention SET keep_ms = ?1, keep_events = ?2, max_bytes = ?3";
 
-/// Stores rules; empty ones keep everything.
+/// Stores rules; empty rules keep everything.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -65,41 +66,41 @@ pub fn set_rules(tx: &Tx<'_>, rules: &Rules) -> Result<()> {
     tx.execute_uncaptured("store the retention rules", SET_RULES, params).map(|_| ())
 }
 
-/// Somebody who holds changes back.
+/// A holder that prevents changes from being pruned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// Who, for people: a consumer or the holder of a reservation.
+    /// The holder, for people: a consumer, or the reader of a snapshot.
     pub by: String,
-    /// The changes after this one are kept.
+    /// It holds the changes after this one.
     pub seq: Seq,
 }
 
-/// What pruning would do.
+/// The effect of pruning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The bounds of the log now.
+    /// The current bounds of the log.
     pub log: LogInfo,
-    /// Where the floor would be if nobody held it back.
+    /// The floor that the rules ask for.
     pub wanted: Seq,
-    /// Where it will be.
+    /// The floor after pruning, as far as the holders allow.
     pub target: Seq,
-    /// Bytes of the log that go.
+    /// The bytes of the pruned changes.
     pub bytes: u64,
-    /// Who holds it back from what is wanted, the furthest behind first.
+    /// The holders below `wanted`, the furthest behind first.
     pub held: Vec<Held>,
-    /// The consumers whose next change goes: their next read is `CURSOR_EXPIRED`.
+    /// The consumers whose next change is pruned: their next read is `CURSOR_EXPIRED`.
     pub cut_off: Vec<ConsumerName>,
 }
 
 impl Plan {
-    /// How many changes go.
+    /// The number of pruned changes.
     #[must_use]
     pub fn events(&self) -> u64 {
         self.target.0.abs_diff(self.log.floor.0)
     }
 }
 
-/// Plans what `rules` let go at `now`.
+/// Plans what `rules` prune at `now`.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -110,14 +111,14 @@ pub fn plan(snapshot: &Snapshot<'_>, rules: &Rules, now: Timestamp) -> Result<Pl
     let mut held = holds(snapshot, &info, &consumers, now)?;
     let sealed = seal::sealed(snapshot.conn())?.seq;
     held.push(Held {
-        by: "changes of other writers that have no seal yet".to_owned(),
+        by: "changes of other writers that are not sealed yet".to_owned(),
         seq: sealed,
     });
     held.retain(|held| held.seq < wanted);
     held.sort_by_key(|held| held.seq);
     let target = held.first().map_or(wanted, |held| held.seq.max(info.floor));
     let target = align(snapshot, &info, target)?;
-    // Who was cut off before is not cut off by this.
+    // An expired cursor is not expired by this plan.
     let is_cut_off = |consumer: &&Consumer| {
         let acked = consumer.acked;
         acked.epoch == info.epoch && (info.floor..target).contains(&acked.seq)
@@ -129,7 +130,7 @@ pub fn plan(snapshot: &Snapshot<'_>, rules: &Rules, now: Timestamp) -> Result<Pl
     Ok(Plan { log: info, wanted, target, bytes, held, cut_off })
 }
 
-/// How far the floor may be moved towards `target` right now.
+/// How far the floor may move towards `target` now.
 pub(crate) fn allowed(snapshot: &Snapshot<'_>, target: Seq, now: Timestamp) -> Result<Seq> {
     let info = LogInfo::read(snapshot)?;
     let held = holds(snapshot, &info, &consumer::list(snapshot)?, now)?;
@@ -138,7 +139,7 @@ pub(crate) fn allowed(snapshot: &Snapshot<'_>, target: Seq, now: Timestamp) -> R
     align(snapshot, &info, target.max(info.floor))
 }
 
-/// The last change that the rules let go, kept away from the newest transaction.
+/// The last change that the rules prune, before the newest transaction.
 fn wanted(snapshot: &Snapshot<'_>, info: &LogInfo, rules: &Rules, now: Timestamp) -> Result<Seq> {
     let mut wanted = info.floor;
     if let Some(keep) = rules.keep_events {
@@ -158,7 +159,7 @@ fn wanted(snapshot: &Snapshot<'_>, info: &LogInfo, rules: &Rules, now: Timestamp
     align(snapshot, info, wanted.min(before_newest).max(info.floor))
 }
 
-/// The last change older than `age`, by a clock that is not far ahead of the log.
+/// The last change older than `age` milliseconds, by a clock that is not far ahead of the log.
 fn older_than(snapshot: &Snapshot<'_>, info: &LogInfo, age: u64, now: Timestamp) -> Result<Seq> {
     let Some(newest) = change::time_of(snapshot, info.head)? else { return Ok(info.floor) };
     let latest = newest.0.saturating_add(CLOCK_AHEAD_MS);
@@ -167,11 +168,11 @@ fn older_than(snapshot: &Snapshot<'_>, info: &LogInfo, age: u64, now: Timestamp)
     info.before(snapshot, Timestamp(now.saturating_sub(age)))
 }
 
-/// The first position after which at most `max` bytes are kept.
+/// The first position after which at most `max` bytes remain.
 fn beyond_bytes(snapshot: &Snapshot<'_>, info: &LogInfo, max: u64) -> Result<Seq> {
     let logged = seal::logged_bytes(snapshot.conn())?;
     let max = i64::try_from(max).unwrap_or(i64::MAX);
-    // What has no seal is kept anyway, and adding it up would take long.
+    // Unsealed changes are kept anyway, and adding up their bytes would take long.
     let sealed = seal::sealed(snapshot.conn())?.seq;
     let (mut low, mut high) = (info.floor.0, info.head.min(sealed).0);
     while low < high {
@@ -207,7 +208,7 @@ fn holds(
     Ok(held)
 }
 
-/// The position that a bounded consumer cannot hold back.
+/// The position up to which a bounded consumer holds nothing.
 fn bound(snapshot: &Snapshot<'_>, info: &LogInfo, of: Bounds, now: Timestamp) -> Result<Seq> {
     let mut seq = Seq(0);
     if let Some(events) = of.events {

@@ -1,9 +1,9 @@
-//! Seals: a checksum over every change, made in the transaction that commits it.
+//! Seals: the block digests, which cover every change and are written in the transaction of the change.
 //!
-//! The capture triggers cannot hash, since a stock `sqlite3` runs them too; so the writer reads
-//! back what its batch appended (it is in the page cache) and adds it up before it commits. Changes
-//! of foreign writers are sealed by the next commit of ours. A flipped bit in a sealed change shows as
-//! a block of 16 whose sum is another.
+//! The capture triggers cannot hash, since a stock `sqlite3` runs them too. So the writer reads back
+//! the changes of its batch (they are in the page cache) and adds up their hashes before it commits.
+//! The next commit of this program seals the changes of foreign writers. A flipped bit in a sealed
+//! change alters the digest of its block of 16 changes.
 
 use rusqlite::Connection;
 
@@ -14,20 +14,20 @@ use crate::log::digest::{Digest, Hasher};
 use crate::log::info::LogInfo;
 use crate::model::cursor::Seq;
 
-/// Changes in a block: how exactly a damaged one can be told.
+/// The number of changes in a block: the precision with which a damaged change is located.
 pub(crate) const BLOCK: i64 = 16;
-/// Changes of foreign writers that are sealed in one transaction beside its own: bounds what a foreign
-/// bulk change costs the commit after it.
+/// The maximum number of foreign changes that one transaction seals besides its own: bounds the cost of
+/// a foreign bulk change for the next commit.
 const LIMIT: u64 = 65_536;
 
 /// How far the log is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sealed {
-    /// The last change that is.
+    /// The last sealed change.
     pub(crate) seq: Seq,
-    /// The sum of the block that is not full yet.
+    /// The digest of the block that is not full yet.
     pub(crate) open: Digest,
-    /// The bytes of all changes ever logged up to `seq`.
+    /// The bytes of all changes ever logged, up to `seq`.
     pub(crate) bytes: i64,
 }
 
@@ -57,8 +57,8 @@ const SELECT_UNSEALED: &str = select_changes!("WHERE seq > ?1 ORDER BY seq LIMIT
 const STORE_BLOCK: &str = "INSERT INTO log_seal (block, digest, bytes) VALUES (?1, ?2, ?3)
     ON CONFLICT (block) DO UPDATE SET digest = excluded.digest, bytes = excluded.bytes";
 
-/// Seals at most `limit` changes more. Does not look for holes: that a change is missing must not
-/// make every later write fail.
+/// Seals at most `limit` further changes. It ignores holes: a missing change must not make every later
+/// write fail.
 fn advance(conn: &Connection, limit: u64) -> Result<Sealed> {
     let step = "seal changes";
     let mut sealed = sealed(conn)?;
@@ -72,7 +72,7 @@ fn advance(conn: &Connection, limit: u64) -> Result<Sealed> {
     while let Some(row) = rows.next().context(step)? {
         let seq = Seq(row.get(0).context(step)?);
         let (digest, bytes) = hasher.change(row).context(step)?;
-        // Over a hole: what was open of an earlier block stays as it is.
+        // After a hole: the earlier block is stored as it is.
         if block_of(seq) != block_of(sealed.seq.next()) && !is_end_of_block(sealed.seq) {
             store_block(sealed.seq, &sealed)?;
             sealed.open = Digest::default();
@@ -88,8 +88,8 @@ fn advance(conn: &Connection, limit: u64) -> Result<Sealed> {
     Ok(sealed)
 }
 
-/// Seals the `own` changes that the batch appended, with what foreign writers left unsealed before
-/// them, and closes the change context: the last step before COMMIT.
+/// Seals the `own` changes of the batch and the unsealed foreign changes before them, and closes the
+/// change context: the last step before COMMIT.
 pub(crate) fn close(conn: &Connection, own: u64) -> Result<Sealed> {
     let step = "close the change context";
     let sealed = advance(conn, LIMIT.saturating_add(own).min(i64::MAX.unsigned_abs()))?;
@@ -98,7 +98,7 @@ pub(crate) fn close(conn: &Connection, own: u64) -> Result<Sealed> {
     Ok(sealed)
 }
 
-/// Seals everything; for a migration or an import, which run alone.
+/// Seals all changes; for a migration or an import, which run alone.
 pub(crate) fn seal_all(conn: &Connection) -> Result<Sealed> {
     let mut last = sealed(conn)?;
     loop {
@@ -121,8 +121,8 @@ const SELECT_BYTES: &str =
 
 const SELECT_REST: &str = select_changes!("WHERE seq > ?1 AND seq <= ?2 AND seq > ?3");
 
-/// The bytes of all changes ever logged up to `seq`: those of the full blocks before it, and of at
-/// most 15 changes that are read for it.
+/// The bytes of all changes ever logged, up to `seq`: the stored bytes of the full blocks before it,
+/// and those of at most 15 changes that are read.
 pub(crate) fn bytes_until(conn: &Connection, seq: Seq) -> Result<i64> {
     let step = "read the bytes of the log";
     let snapshot = Snapshot::new(conn);
@@ -134,7 +134,7 @@ pub(crate) fn bytes_until(conn: &Connection, seq: Seq) -> Result<i64> {
     let block = snapshot.one(step, SELECT_BYTES, [full], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
     })?;
-    // The block that the floor lies in has no row once nothing of it is left.
+    // The block of the floor has no row once all of its changes are pruned.
     let (from, mut bytes) = match block {
         Some((block, bytes)) if (block + 1) * BLOCK >= floor.0 => ((block + 1) * BLOCK, bytes),
         _ => (floor.0, pruned_bytes(conn)?),
@@ -151,5 +151,5 @@ pub(crate) fn bytes_until(conn: &Connection, seq: Seq) -> Result<i64> {
 /// The bytes of all changes that were pruned.
 pub(crate) fn pruned_bytes(conn: &Connection) -> Result<i64> {
     let sql = "SELECT pruned_bytes FROM log_meta";
-    conn.query_row(sql, [], |row| row.get(0)).context("read what was pruned")
+    conn.query_row(sql, [], |row| row.get(0)).context("read the pruned bytes")
 }

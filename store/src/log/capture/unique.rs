@@ -1,4 +1,4 @@
-//! The unique indexes of a captured table: which rows a new row would displace by `OR REPLACE`.
+//! The unique indexes of a captured table: the rows that `OR REPLACE` would displace.
 
 use rusqlite::Connection;
 
@@ -6,8 +6,8 @@ use crate::error::{Context, Error, Result};
 
 use super::Column;
 
-/// A unique index beside the primary key: the SQL that finds the rows a new row conflicts with,
-/// and the columns on which that depends.
+/// A unique index besides the primary key: the SQL that finds the rows in conflict with a new row, and
+/// the columns that it depends on.
 pub(super) struct UniqueIndex {
     pub(super) conflict: String,
     pub(super) columns: Vec<String>,
