@@ -188,7 +188,7 @@ fn dropping_the_fanout_stops_its_subscribers() {
     // A tail can resume where it was stopped.
     let rest = crate::support::drain(fixture.tail(Start::Cursor(behind_once.cursor())));
     assert_eq!(seqs(&rest), [4]);
-    assert_eq!(fixture.bells().len(), 0, "no thread and no tail is left");
+    assert_eq!(fixture.sockets().len(), 0, "no thread and no tail is left");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn two_hundred_subscribers_see_everything() {
     let fanout = Fanout::start(&fixture.store).unwrap();
     let mut subscriptions: Vec<_> =
         (0..200).map(|n| subscribe(&fanout, Start::End, 1 + n % 40)).collect();
-    assert_eq!(fixture.bells().len(), 1, "a live subscriber has no tail of its own");
+    assert_eq!(fixture.sockets().len(), 1, "a live subscriber has no tail of its own");
     for _ in 0..45 {
         fixture.commit();
     }

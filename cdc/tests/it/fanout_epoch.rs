@@ -129,5 +129,5 @@ fn an_idle_subscriber_uses_no_processor_time() {
         assert!(used < Duration::from_millis(75), "{used:?}");
     }
     drop(fanout);
-    until("the fan-out takes its bell along", || fixture.bells().is_empty());
+    until("the fan-out removes its socket", || fixture.sockets().is_empty());
 }

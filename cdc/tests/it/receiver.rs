@@ -14,11 +14,11 @@ fn next(receiver: &ChangeReceiver) -> i64 {
 
 /// Drops the receiver; its thread must end, and soon.
 fn stops(fixture: &Fixture, receiver: ChangeReceiver) {
-    assert_eq!(fixture.bells().len(), 1);
+    assert_eq!(fixture.sockets().len(), 1);
     let started = Instant::now();
     drop(receiver);
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
-    assert_eq!(fixture.bells().len(), 0, "the thread is over and took its tail with it");
+    assert_eq!(fixture.sockets().len(), 0, "the thread has ended and dropped its tail");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn an_error_is_the_last_item_and_waits_for_room() {
     assert_eq!(error.code().name(), "CURSOR_EPOCH_MISMATCH");
     let after = receiver.receiver().recv_timeout(SOON);
     assert_eq!(after.unwrap_err(), RecvTimeoutError::Disconnected);
-    assert_eq!(fixture.bells().len(), 0, "the thread is over");
+    assert_eq!(fixture.sockets().len(), 0, "the thread has ended");
 }
 
 #[test]

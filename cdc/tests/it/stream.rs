@@ -49,14 +49,14 @@ async fn dropping_it_stops_its_thread_idle_or_full() {
         let fixture = Fixture::with_changes(20);
         let stream = fixture.tail(start).into_stream(2).unwrap();
         tokio::time::sleep(Duration::from_millis(120)).await;
-        assert_eq!(fixture.bells().len(), 1);
+        assert_eq!(fixture.sockets().len(), 1);
         let started = Instant::now();
         drop(stream);
         assert!(
             started.elapsed() < Duration::from_millis(100),
             "a drop does not block the runtime"
         );
-        until("its thread has ended", || fixture.bells().is_empty());
+        until("its thread has ended", || fixture.sockets().is_empty());
     }
 }
 

@@ -109,8 +109,8 @@ impl Fixture {
         read.unwrap()
     }
 
-    /// The bells of this process.
-    pub(crate) fn bells(&self) -> Vec<PathBuf> {
+    /// The wake-up sockets of this process.
+    pub(crate) fn sockets(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.path().with_file_name("wakeups")).into_iter().flatten();
         entries.map(|entry| entry.unwrap().path()).collect()
     }

@@ -81,7 +81,7 @@ fn a_commit_of_another_process_wakes_by_notification() {
 }
 
 #[test]
-fn a_commit_of_a_shell_wakes_by_the_fallback() {
+fn a_commit_of_a_shell_wakes_by_the_fallback_poll() {
     if !has_shell() {
         return;
     }
@@ -124,40 +124,40 @@ fn every_commit_arrives(fixture: &Fixture, test: &str) {
 }
 
 #[test]
-fn without_a_usable_bell_folder_the_fallback_wakes() {
-    let test = "wake::without_a_usable_bell_folder_the_fallback_wakes";
+fn without_a_usable_socket_folder_the_fallback_poll_wakes() {
+    let test = "wake::without_a_usable_socket_folder_the_fallback_poll_wakes";
     if let Some((_, store)) = part() {
         return commit_per_line(&store);
     }
     let spoils: [fn(&Path); 4] = [
-        |bells| fs::write(bells, "a file").unwrap(),
-        |bells| symlink("/nowhere/at/all", bells).unwrap(),
+        |folder| fs::write(folder, "a file").unwrap(),
+        |folder| symlink("/nowhere/at/all", folder).unwrap(),
         // Missing: the first listener creates it.
         |_| {},
         // This has no effect for root.
-        |bells| {
-            fs::create_dir(bells).unwrap();
-            fs::set_permissions(bells, fs::Permissions::from_mode(0o500)).unwrap();
+        |folder| {
+            fs::create_dir(folder).unwrap();
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o500)).unwrap();
         },
     ];
     for spoil in spoils {
         let fixture = Fixture::with_changes(2);
-        let bells = fixture.path().with_file_name("wakeups");
-        assert!(!bells.exists(), "there was no listener yet");
-        spoil(&bells);
+        let folder = fixture.path().with_file_name("wakeups");
+        assert!(!folder.exists(), "there was no listener yet");
+        spoil(&folder);
         every_commit_arrives(&fixture, test);
     }
 }
 
 #[test]
-fn a_bell_folder_that_goes_away_is_replaced_by_the_fallback() {
-    let test = "wake::a_bell_folder_that_goes_away_is_replaced_by_the_fallback";
+fn the_fallback_poll_wakes_after_the_socket_folder_was_removed() {
+    let test = "wake::the_fallback_poll_wakes_after_the_socket_folder_was_removed";
     if let Some((_, store)) = part() {
         return commit_per_line(&store);
     }
     let fixture = Fixture::with_changes(2);
     let mut early = fixture.tail(Start::End).follow();
-    assert_eq!(fixture.bells().len(), 1);
+    assert_eq!(fixture.sockets().len(), 1);
     fs::remove_dir_all(fixture.path().with_file_name("wakeups")).unwrap();
     let mut player = Player::start(test, "writer", fixture.path());
     assert_eq!(player.line(), "ready");
@@ -167,8 +167,8 @@ fn a_bell_folder_that_goes_away_is_replaced_by_the_fallback() {
 }
 
 #[test]
-fn in_a_folder_whose_path_is_too_long_for_a_socket_the_fallback_wakes() {
-    let test = "wake::in_a_folder_whose_path_is_too_long_for_a_socket_the_fallback_wakes";
+fn in_a_folder_whose_path_is_too_long_for_a_socket_the_fallback_poll_wakes() {
+    let test = "wake::in_a_folder_whose_path_is_too_long_for_a_socket_the_fallback_poll_wakes";
     if let Some((_, store)) = part() {
         return commit_per_line(&store);
     }
@@ -187,8 +187,8 @@ fn in_a_folder_whose_path_is_too_long_for_a_socket_the_fallback_wakes() {
     assert!(changes.next_within(SOON).unwrap().is_some());
 }
 
-/// A bell as another process would have it.
-fn foreign_bell(fixture: &Fixture, number: u32) -> (PathBuf, UnixDatagram) {
+/// A wake-up socket as of another process.
+fn foreign_socket(fixture: &Fixture, number: u32) -> (PathBuf, UnixDatagram) {
     let folder = fixture.path().with_file_name("wakeups");
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join(format!("0-{number}"));
@@ -198,33 +198,33 @@ fn foreign_bell(fixture: &Fixture, number: u32) -> (PathBuf, UnixDatagram) {
 }
 
 #[test]
-fn bells_that_nobody_listens_to_are_removed_and_the_others_rung() {
+fn stale_sockets_are_removed_and_the_others_notified() {
     let fixture = Fixture::with_changes(2);
-    let (living, socket) = foreign_bell(&fixture, 1);
-    let (stale, dead) = foreign_bell(&fixture, 2);
+    let (living, socket) = foreign_socket(&fixture, 1);
+    let (stale, dead) = foreign_socket(&fixture, 2);
     drop(dead);
     fixture.commit();
-    socket.recv(&mut [0; 8]).expect("the bell is rung in time");
+    socket.recv(&mut [0; 8]).expect("the notification comes in time");
     // More than one commit: a process that another test starts holds our sockets until its exec.
-    let is_removed = |bell: &PathBuf| {
+    let is_removed = |path: &PathBuf| {
         fixture.commit();
-        !bell.exists()
+        !path.exists()
     };
-    until("the stale bell is removed", || is_removed(&stale));
+    until("the stale socket is removed", || is_removed(&stale));
     assert!(living.exists());
-    // A bell that comes later is rung too, and one that became stale is removed.
-    let (late, late_socket) = foreign_bell(&fixture, 3);
+    // A later socket is notified too, and removed once it is stale.
+    let (late, late_socket) = foreign_socket(&fixture, 3);
     fixture.commit();
-    late_socket.recv(&mut [0; 8]).expect("the late bell is rung in time");
+    late_socket.recv(&mut [0; 8]).expect("the late notification comes in time");
     drop(late_socket);
-    until("the late bell is removed", || is_removed(&late));
+    until("the late socket is removed", || is_removed(&late));
     for _ in 0..2 {
         socket.recv(&mut [0; 8]).expect("every commit rings");
     }
 }
 
 #[test]
-fn the_bell_of_a_killed_process_is_removed() {
+fn the_socket_of_a_killed_process_is_removed() {
     if let Some((_, store)) = part() {
         let mut changes =
             Tail::open(&store, Start::End, ao_cdc::Filter::default()).unwrap().follow();
@@ -233,24 +233,26 @@ fn the_bell_of_a_killed_process_is_removed() {
         return;
     }
     let fixture = Fixture::with_changes(2);
-    let name = "wake::the_bell_of_a_killed_process_is_removed";
+    let name = "wake::the_socket_of_a_killed_process_is_removed";
     let mut player = Player::start(name, "listener", fixture.path());
     assert_eq!(player.line(), "listening");
     let own = format!("{}-", player.id());
-    let bells = fixture.bells();
-    assert!(bells.len() == 1 && bells[0].file_name().unwrap().to_str().unwrap().starts_with(&own));
+    let sockets = fixture.sockets();
+    assert!(
+        sockets.len() == 1 && sockets[0].file_name().unwrap().to_str().unwrap().starts_with(&own)
+    );
     player.kill();
-    assert_eq!(fixture.bells(), bells, "it could not clean up");
-    until("the bell is removed", || {
+    assert_eq!(fixture.sockets(), sockets, "it could not clean up");
+    until("the socket is removed", || {
         fixture.commit();
-        fixture.bells().is_empty()
+        fixture.sockets().is_empty()
     });
 }
 
 #[test]
-fn a_bell_that_is_full_holds_no_writer_up() {
+fn a_full_socket_delays_no_writer() {
     let fixture = Fixture::with_changes(2);
-    let (full, socket) = foreign_bell(&fixture, 1);
+    let (full, socket) = foreign_socket(&fixture, 1);
     let started = Instant::now();
     for _ in 0..100 {
         fixture.commit();
@@ -266,10 +268,10 @@ fn a_bell_that_is_full_holds_no_writer_up() {
 }
 
 #[test]
-fn a_tail_takes_its_bell_with_it() {
+fn a_dropped_tail_removes_its_socket() {
     let fixture = Fixture::with_changes(2);
     let tails: Vec<_> = (0..5).map(|_| fixture.tail(Start::End)).collect();
-    assert_eq!(fixture.bells().len(), 5);
+    assert_eq!(fixture.sockets().len(), 5);
     drop(tails);
-    assert_eq!(fixture.bells().len(), 0);
+    assert_eq!(fixture.sockets().len(), 0);
 }
