@@ -36,7 +36,6 @@ pub mod github;
 mod json;
 pub mod poll;
 pub mod run;
-mod text_enum;
 mod time;
 pub mod webhook;
 

@@ -12,5 +12,6 @@ pub mod host;
 pub(crate) mod node;
 pub(crate) mod query;
 pub mod remotes;
+pub(crate) mod status;
 pub mod token;
 pub mod transport;

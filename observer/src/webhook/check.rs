@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::repository::{NamedRepository, RepoLocation, Repository};
 use super::{CommitFacts, Delivery, Event, Receipt};
 use crate::error::{Error, Result};
-use crate::text_enum;
+use crate::github::status::{check_status, commit_status};
 use crate::time::{Time, newest};
 
 /// A pull request as a check names it.
@@ -85,7 +85,7 @@ impl Reported {
             event: self.event.unwrap_or_default(),
             name: self.name.unwrap_or_default(),
             external_id: self.node_id.unwrap_or_default(),
-            status: text_enum::check_status(self.status.as_deref(), self.conclusion.as_deref()),
+            status: check_status(self.status.as_deref(), self.conclusion.as_deref()),
             conclusion: self.conclusion.unwrap_or_default(),
             url: self.html_url.or(self.details_url).unwrap_or_default(),
             started_at: started_at.map(Timestamp::from),
@@ -181,14 +181,14 @@ impl Event for StatusEvent {
         let check = Check {
             head_sha: self.sha,
             name: self.context,
-            ..text_enum::commit_status(self.state.unwrap_or_default(), time, self.target_url)
+            ..commit_status(self.state.unwrap_or_default(), time, self.target_url)
         };
         address(check, time, Vec::new(), &self.repository, receipt)
     }
 }
 
 /// How far a check is within one second. The provider's times have no fraction, and a short check
-/// is queued, begun and completed within one second: the later stage must be the newer fact.
+/// is queued, started and completed within one second: the later stage must be the newer fact.
 fn stage(status: CheckStatus) -> i64 {
     match status {
         CheckStatus::Queued => 0,

@@ -12,8 +12,8 @@ use super::repository::{NamedRepository, Repository};
 use super::{Delivery, Event, Receipt};
 use crate::error::Result;
 use crate::github::node::{Actor, author};
+use crate::github::status::pr_state;
 use crate::json;
-use crate::text_enum;
 use crate::time::Time;
 
 /// The payload of the event.
@@ -131,7 +131,7 @@ impl PullRequest {
     fn state(&self) -> Option<PrState> {
         let is_merged = self.merged == Some(true) || self.merged_at.is_some();
         let state = self.state.as_deref().or(is_merged.then_some("closed"))?;
-        Some(text_enum::pr_state(state, self.draft == Some(true), is_merged))
+        Some(pr_state(state, self.draft == Some(true), is_merged))
     }
 }
 

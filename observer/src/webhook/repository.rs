@@ -51,7 +51,7 @@ pub(super) struct NamedRepository {
 }
 
 impl Repository {
-    /// The host.
+    /// The location; `full_name` is not checked.
     pub(super) fn location(&self) -> Result<RepoLocation> {
         let (host, _) = parse_remote(&self.html_url)
             .ok_or_else(|| Error::InvalidPrRef(quoted(&self.html_url)))?;

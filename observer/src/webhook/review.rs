@@ -78,7 +78,7 @@ impl Event for ThreadEvent {
             Some("resolved") => true,
             Some("unresolved") => false,
             _ => {
-                let reason = "the action on the thread is not understood";
+                let reason = "the action on the thread is not supported";
                 return Ok(Delivery::Ignored {
                     reason,
                     location: RepoLocation::of(&self.repository),

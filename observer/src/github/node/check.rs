@@ -7,7 +7,7 @@ use ao_store::observation::{Check, CheckKind, CheckStatus};
 use serde::Deserialize;
 
 use super::{Leaf, Page, key, leaf, lower, time};
-use crate::text_enum;
+use crate::github::status::{check_status, commit_status};
 use crate::time::Time;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -122,7 +122,7 @@ impl ContextNode {
             event,
             name: key(self.name),
             external_id: self.id.unwrap_or_default(),
-            status: text_enum::check_status(status.as_deref(), conclusion.as_deref()),
+            status: check_status(status.as_deref(), conclusion.as_deref()),
             conclusion: conclusion.unwrap_or_default(),
             is_required: self.is_required,
             url: self.url.or(self.details_url).unwrap_or_default(),
@@ -137,7 +137,7 @@ impl ContextNode {
         Check {
             name: key(self.context),
             is_required: self.is_required,
-            ..text_enum::commit_status(state, time(self.created_at), self.target_url)
+            ..commit_status(state, time(self.created_at), self.target_url)
         }
     }
 }

@@ -13,7 +13,7 @@ use super::rollup::{Commit, CommitNode, Counts, Rollup, ci};
 use super::{Actor, Leaf, Page, RepoName, author, leaf, lower, time};
 use crate::github::fingerprint::Fingerprint;
 use crate::github::query::Level;
-use crate::text_enum;
+use crate::github::status::pr_state;
 use crate::time::Time;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -126,7 +126,7 @@ impl PrNode {
 
     /// The state.
     pub(crate) fn pr_state(&self) -> PrState {
-        text_enum::pr_state(&self.state, self.is_draft, self.merged)
+        pr_state(&self.state, self.is_draft, self.merged)
     }
 
     pub(crate) fn is_mergeable_unknown(&self) -> bool {

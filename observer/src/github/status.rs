@@ -1,4 +1,5 @@
-//! Enum values of GitHub, which answers and webhook payloads share, as values of the store.
+//! The states and statuses of GitHub, which answers and webhook payloads share, as values of the
+//! store.
 
 use ao_store::Timestamp;
 use ao_store::observation::{Check, CheckKind, CheckStatus, PrState};
