@@ -1,5 +1,5 @@
-//! The figures of a store in the text format that Prometheus reads. Base units; a consumer or a host is
-//! a label, a session never is: there may be any number of those.
+//! The figures of a store in the text format of Prometheus. Base units; a consumer or a host is a
+//! label, a session never is, because their number is not bounded.
 
 use std::sync::atomic::AtomicU64;
 
@@ -44,17 +44,17 @@ pub(crate) fn render(stats: &Stats, wal_readers: usize) -> String {
     registry.register("build", "The program", Info::new(build));
     let log = &stats.log;
     let numbers = [
-        ("epoch", "The incarnation of the log", unsigned(log.epoch.0)),
+        ("epoch", "The epoch of the log", unsigned(log.epoch.0)),
         ("head_seq", "The newest change", unsigned(log.head.0)),
         ("floor_seq", "The newest change that was pruned", unsigned(log.floor.0)),
         ("log_events", "Changes that are kept", unsigned(log.head.0 - log.floor.0)),
         ("log_bytes", "Bytes of the changes that are kept", stats.log_bytes),
-        ("unsealed_events", "Changes of other writers without a seal", stats.unsealed),
+        ("unsealed_events", "Changes of other writers without a block digest", stats.unsealed),
         ("db_bytes", "Size of the database file", stats.database_bytes),
         ("db_free_bytes", "Free pages in the database file", stats.free_bytes),
         ("wal_bytes", "Size of the write-ahead log", stats.wal_bytes),
-        ("wal_readers", "Other processes that hold a read", wal_readers as u64),
-        ("reservations", "Snapshots that hold retention back", stats.reservations.len() as u64),
+        ("wal_readers", "Other processes with a read transaction", wal_readers as u64),
+        ("reservations", "Snapshots that hold pruning back", stats.reservations.len() as u64),
     ];
     for (name, help, value) in numbers {
         let gauge = Number::default();
@@ -64,7 +64,7 @@ pub(crate) fn render(stats: &Stats, wal_readers: usize) -> String {
     if let Some(at) = stats.backup_at {
         let gauge = Number::default();
         gauge.set(seconds(at));
-        registry.register("backup_timestamp_seconds", "When it was backed up last", gauge);
+        registry.register("backup_timestamp_seconds", "The time of the last backup", gauge);
     }
     rows(&mut registry, stats);
     consumers(&mut registry, stats);
@@ -88,7 +88,7 @@ fn rows(registry: &mut Registry, stats: &Stats) {
     for (table, count) in &stats.rows {
         rows.get_or_create(&Table { table: (*table).to_owned() }).set(*count);
     }
-    registry.register("rows", "Rows of a table of facts", rows);
+    registry.register("rows", "Rows of a captured table", rows);
 }
 
 fn consumers(registry: &mut Registry, stats: &Stats) {
@@ -108,23 +108,27 @@ fn consumers(registry: &mut Registry, stats: &Stats) {
     registry.register("consumer_lag_seconds", "The age of the oldest of them", seconds);
 }
 
-/// What is not known of a host has no line.
+/// A figure that the host does not report has no line.
 fn hosts(registry: &mut Registry, stats: &Stats) {
     let credentials = Family::<HostCredential, Number>::default();
     for (HostState { host, credential, .. }, _) in &stats.hosts {
         let (host, state) = (host.clone(), credential.as_str());
         credentials.get_or_create(&HostCredential { host, state }).set(1);
     }
-    registry.register("observer_credential", "What became of the credential", credentials);
+    registry.register("observer_credential", "The state of the credential", credentials);
     type Value = fn(&HostState, u64) -> Option<u64>;
     let numbers: [(&str, &str, Value); 6] = [
-        ("budget", "Requests of one period", |it, _| it.quota.map(unsigned)),
-        ("budget_remaining", "Those left when seen last", |it, _| it.remaining.map(unsigned)),
-        ("budget_reset_timestamp_seconds", "When it is renewed", |it, _| it.reset_at.map(seconds)),
-        ("blocked_until_timestamp_seconds", "Until when no request is made", |it, _| {
+        ("budget", "The rate limit of one period", |it, _| it.quota.map(unsigned)),
+        ("budget_remaining", "What was left of it, as last reported", |it, _| {
+            it.remaining.map(unsigned)
+        }),
+        ("budget_reset_timestamp_seconds", "When the next period begins", |it, _| {
+            it.reset_at.map(seconds)
+        }),
+        ("blocked_until_timestamp_seconds", "No request is made before this time", |it, _| {
             it.blocked_until.map(seconds)
         }),
-        ("fresh_timestamp_seconds", "When all pull requests had been looked at", |it, _| {
+        ("fresh_timestamp_seconds", "The time of the last full poll", |it, _| {
             it.fresh_at.map(seconds)
         }),
         ("problems", "Pull requests that cannot be read", |_, problems| Some(problems)),

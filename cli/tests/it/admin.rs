@@ -1,4 +1,4 @@
-//! The operator's commands by hand: retention, backup, restore, verify, doctor, export and import.
+//! The operator's commands: retention, backup, restore, verify, doctor, export and import.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ fn with_sessions(count: usize) -> TestEnv {
 }
 
 #[test]
-fn prune_shows_what_it_would_cut_off_before_it_does() {
+fn prune_shows_which_consumers_it_would_cut_off() {
     let env = with_sessions(9);
     env.ok(&["consumer", "create", "slow", "--from", "1-4"]);
     env.ok(&["consumer", "create", "loose", "--from", "1-2", "--policy", "none"]);
@@ -38,7 +38,7 @@ fn prune_shows_what_it_would_cut_off_before_it_does() {
     env.refused(&["consumer", "pull", "loose"], 7, "CURSOR_EXPIRED");
     env.refused(&["consumer", "seek", "loose", "--to", "1-3"], 7, "CURSOR_EXPIRED");
     let doctor = env.run(&["doctor"]);
-    assert_eq!(doctor.code, 0, "to be cut off is what its policy agrees to: {}", doctor.stdout);
+    assert_eq!(doctor.code, 0, "its policy permits that it is cut off: {}", doctor.stdout);
     assert!(doctor.stdout.contains("consumer loose cannot continue"), "{}", doctor.stdout);
     env.ok(&["consumer", "seek", "loose", "--to", "beginning"]);
     env.ok(&["consumer", "pull", "loose"]);
@@ -55,7 +55,7 @@ fn prune_shows_what_it_would_cut_off_before_it_does() {
 }
 
 #[test]
-fn rules_are_stored_shown_and_taken_by_prune() {
+fn rules_are_stored_shown_and_applied_by_prune() {
     let env = with_sessions(5);
     env.refused(&["prune", "--yes"], 2, "USAGE");
     env.refused(&["retention", "set"], 2, "USAGE");
@@ -102,7 +102,7 @@ fn a_backup_is_restored_and_old_cursors_are_refused() {
 }
 
 #[test]
-fn what_is_no_backup_is_refused_and_changes_nothing() {
+fn a_file_that_is_not_a_backup_is_refused_and_changes_nothing() {
     let env = with_sessions(1);
     let out = text(&env.path("out.db")).to_owned();
     env.ok(&["backup", &out]);
@@ -132,7 +132,7 @@ fn what_is_no_backup_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn verify_and_doctor_find_what_is_wrong_and_exit_with_6() {
+fn verify_and_doctor_report_problems_and_exit_with_6() {
     let env = with_sessions(3);
     let report = env.json("verify", &["verify"]);
     assert_eq!((&report["is_sound"], &report["changes"]), (&json!(true), &json!(4)));
@@ -175,7 +175,7 @@ fn verify_and_doctor_find_what_is_wrong_and_exit_with_6() {
 }
 
 #[test]
-fn doctor_without_a_store_says_what_to_do() {
+fn doctor_without_a_store_prints_the_next_command() {
     let env = TestEnv::empty();
     let output = env.run(&["doctor"]);
     assert_eq!(output.code, 6);
@@ -184,7 +184,7 @@ fn doctor_without_a_store_says_what_to_do() {
 }
 
 #[test]
-fn an_export_is_the_whole_store() {
+fn an_export_contains_the_whole_store() {
     let env = with_sessions(3);
     env.ok(&["consumer", "create", "idx"]);
     let file = text(&env.path("all.ndjson")).to_owned();
@@ -208,7 +208,7 @@ fn an_export_is_the_whole_store() {
 }
 
 #[test]
-fn damaged_lines_are_named_and_all_or_nothing_unless_skipped() {
+fn damaged_lines_are_named_and_refused_unless_skipped() {
     let env = with_sessions(2);
     let whole = env.ok(&["export", "-"]);
     let mut lines: Vec<_> = whole.lines().map(str::to_owned).collect();
@@ -218,7 +218,7 @@ fn damaged_lines_are_named_and_all_or_nothing_unless_skipped() {
     let other = TestEnv::empty();
     let stderr = other.refused(&["import", &damaged], 2, "INVALID_EXPORT");
     assert!(stderr.contains(&format!("line {} of the export", row + 1)), "{stderr}");
-    assert!(!other.database().exists(), "nothing was taken");
+    assert!(!other.database().exists(), "nothing was imported");
     let taken = other.json("import", &["import", &damaged, "--skip-bad"]);
     assert_eq!((&taken["bad"][0]["line"], &taken["changes"]), (&json!(row + 1), &json!(0)));
     other.json("verify", &["verify", "--deep"]);
@@ -231,7 +231,7 @@ fn damaged_lines_are_named_and_all_or_nothing_unless_skipped() {
 }
 
 #[test]
-fn the_database_of_the_ao_tool_is_taken_over() {
+fn the_database_of_the_ao_tool_is_imported() {
     if !has_sqlite() {
         return;
     }

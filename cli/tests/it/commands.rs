@@ -1,5 +1,5 @@
-//! Each command and flag by hand: what it does, what it prints, what it refuses, and that nothing
-//! was changed then.
+//! Each command and flag: what it does and prints, what it refuses, and that a refused command changes
+//! nothing.
 
 mod project;
 mod session;
@@ -45,7 +45,7 @@ fn the_files_beside_the_database_are_private_too() {
 }
 
 #[test]
-fn migrate_is_done_once_and_check_only_looks() {
+fn migrate_runs_once_and_check_changes_nothing() {
     let env = TestEnv::new();
     for args in [&["migrate"][..], &["migrate", "--check"]] {
         let data = env.json("store.migrate", args);
@@ -56,7 +56,7 @@ fn migrate_is_done_once_and_check_only_looks() {
     for args in [&["migrate"][..], &["migrate", "--check"], &["status"], &["tail"]] {
         empty.refused(args, 3, "STORE_NOT_FOUND");
     }
-    assert!(!empty.path("data").exists(), "only init and up create something");
+    assert!(!empty.path("data").exists(), "only init and up create a store");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn migrate_brings_an_empty_file_to_the_newest_schema() {
 }
 
 #[test]
-fn status_says_where_the_store_is_and_what_it_holds() {
+fn status_shows_the_path_and_the_contents_of_the_store() {
     let env = TestEnv::with_demo();
     env.ok(&["session", "new", "--project", "demo"]);
     let data = env.json("store.status", &["status"]);
@@ -132,7 +132,7 @@ fn the_next_command_carries_the_options_of_the_user() {
 }
 
 #[test]
-fn a_directory_whose_name_is_no_text_can_hold_a_store() {
+fn a_directory_with_a_name_that_is_not_utf8_can_contain_a_store() {
     let env = TestEnv::empty();
     let dir = env.path("home").join(std::ffi::OsStr::from_bytes(b"st\xffore"));
     for args in [&["init", "--json"][..], &["status", "--json"], &["status"]] {
@@ -143,7 +143,7 @@ fn a_directory_whose_name_is_no_text_can_hold_a_store() {
 }
 
 #[test]
-fn a_directory_named_to_drive_the_terminal_does_not() {
+fn control_characters_of_a_directory_name_do_not_reach_the_terminal() {
     let env = TestEnv::empty();
     let dir = env.path("\u{1b}[2Jdata\u{7}");
     let dir = text(&dir);
@@ -291,7 +291,7 @@ fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_not() {
 }
 
 #[test]
-fn durations_beyond_what_a_clock_can_say_are_just_long() {
+fn durations_beyond_the_range_of_the_clock_are_accepted() {
     let env = TestEnv::with_demo();
     for duration in ["0s", "1ns", "24days", "100years", "500000000000years"] {
         env.ok(&["status", "--busy-timeout", duration]);
@@ -305,11 +305,11 @@ fn durations_beyond_what_a_clock_can_say_are_just_long() {
 }
 
 #[test]
-fn a_token_in_the_origin_is_nowhere() {
+fn a_token_in_the_origin_is_neither_printed_nor_stored() {
     const CANARY: &str = "ghp_canary0123456789";
     let env = TestEnv::new();
     let mut seen = String::new();
-    let mut look = |args: &[&str]| {
+    let mut run = |args: &[&str]| {
         let Output { stdout, stderr, .. } = env.run(args);
         seen += &(stdout + &stderr);
     };
@@ -321,14 +321,14 @@ fn a_token_in_the_origin_is_nowhere() {
         ("e", format!("https://github.com/octo/hello?access_token={CANARY}")),
     ] {
         let repo = env.repo(id, &origin);
-        look(&["project", "add", text(&repo), "-vv"]);
-        look(&["project", "add", text(&repo), "--id", "again", "-vv"]);
-        look(&["project", "get", id]);
-        look(&["project", "get", id, "--json"]);
+        run(&["project", "add", text(&repo), "-vv"]);
+        run(&["project", "add", text(&repo), "--id", "again", "-vv"]);
+        run(&["project", "get", id]);
+        run(&["project", "get", id, "--json"]);
     }
-    look(&["project", "ls", "--json"]);
-    look(&["status", "-vv"]);
-    look(&["tail", "--from", "beginning", "-vv", "--no-follow"]);
+    run(&["project", "ls", "--json"]);
+    run(&["status", "-vv"]);
+    run(&["tail", "--from", "beginning", "-vv", "--no-follow"]);
     assert!(seen.contains("https://github.com/octo/hello.git"), "the rest of the URL is kept");
     assert!(!seen.contains(CANARY), "{seen}");
     for entry in fs::read_dir(env.path("data")).unwrap().map(Result::unwrap) {

@@ -1,4 +1,4 @@
-//! Durable consumers, snapshots and moments by hand: what a program that follows the store relies on.
+//! Durable consumers, snapshots and point-in-time reads, as a program that follows the store uses them.
 
 use std::time::Instant;
 
@@ -30,7 +30,7 @@ fn seqs(lines: &[Value]) -> Vec<u64> {
 }
 
 #[test]
-fn a_consumer_is_created_listed_moved_and_removed() {
+fn a_consumer_is_created_listed_moved_and_deleted() {
     let env = world(2);
     let list = env.json("consumer.list", &["consumer", "ls"]);
     assert_eq!(list[0]["name"], "idx");
@@ -68,7 +68,7 @@ fn what_is_nearly_a_name_gets_the_right_one_as_hint() {
 }
 
 #[test]
-fn a_consumer_that_cannot_go_on_is_told_how_it_can() {
+fn a_stranded_consumer_gets_a_hint_how_to_continue() {
     let env = world(3);
     env.ok(&["consumer", "create", "aaa", "--policy", "none", "--from", "beginning"]);
     env.ok(&["consumer", "ack", "idx", "1-4"]);
@@ -188,7 +188,7 @@ fn bookmarks_come_to_a_stream_that_is_filtered_or_idle() {
 }
 
 #[test]
-fn what_does_not_pass_after_an_event_is_told_without_waiting_for_the_heartbeat() {
+fn a_bookmark_covers_filtered_changes_before_the_heartbeat() {
     let env = world(2);
     let filter = ["--type", "project_created", "--from", "beginning"];
     let tail =
@@ -203,14 +203,14 @@ fn a_snapshot_gives_the_rows_then_the_stream() {
     let env = world(2);
     let args = ["tail", "--snapshot", "--no-follow", "--format", "ndjson"];
     let lines = parsed(&env.ok(&args));
-    let told = controls(&lines);
-    assert_eq!((told[0], told[1]), ("hello", "snapshot_begin"));
-    assert_eq!(told[told.len() - 2..], ["snapshot_end", "bye"]);
+    let shown = controls(&lines);
+    assert_eq!((shown[0], shown[1]), ("hello", "snapshot_begin"));
+    assert_eq!(shown[shown.len() - 2..], ["snapshot_end", "bye"]);
     let rows: Vec<_> = lines.iter().filter(|line| line["control"] == "row").collect();
     assert_eq!(rows.len(), 3);
     assert_eq!(rows[0]["entity"], "project");
     assert_eq!(rows[2]["row"]["id"], "demo-2");
-    // As of an earlier moment: the session that came later is an event, not a row.
+    // As of an earlier cursor: a session created later is an event, not a row.
     let earlier = parsed(&env.ok(&[&args[..], &["--from", "1-2"]].concat()));
     let rows = earlier.iter().filter(|line| line["control"] == "row").count();
     assert_eq!((rows, seqs(&earlier)), (2, vec![3]));
@@ -286,7 +286,7 @@ fn a_session_and_a_pull_request_are_shown_as_they_were() {
 }
 
 #[test]
-fn the_path_of_a_store_shows_who_reads_it() {
+fn status_shows_which_consumer_is_in_use() {
     let env = world(1);
     let tail = env.tail(&["--consumer", "idx"]);
     // What was printed is acknowledged within a tenth of a second.

@@ -1,5 +1,5 @@
-//! Deliveries of webhooks: one that is not signed is not read, one that was taken is not taken again,
-//! and what is taken asks for a look.
+//! Webhook deliveries: an unsigned one is refused, a repeated one is not applied again, and each one
+//! requests a refresh.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn outcome(output: &Output) -> Value {
 }
 
 #[test]
-fn a_delivery_that_is_signed_is_taken() {
+fn a_signed_delivery_is_applied() {
     let env = ready();
     let signed = ["--signature", SIGNATURE];
     assert_eq!(outcome(&push(&env, Some(SECRET), &signed, PUSH)), "ignored");
@@ -98,7 +98,7 @@ fn a_delivery_that_is_sent_again_is_a_duplicate() {
     let file = env.file("opened.json", OPENED);
     let args = ["observe", "deliver", "--event=pull_request", "--session=demo-1", &file];
     let id = ["--delivery-id", "72d3162e-cc78-11e3-81ab-4c9367dc0958"];
-    // One that failed was not taken.
+    // A delivery that failed was not recorded.
     let wrong = ["observe", "deliver", "--event=check_run", &file];
     env.refused(&[&wrong[..], &id].concat(), 2, "INVALID_JSON");
     let taken = env.json("observe.deliver", &[&args[..], &id].concat());
@@ -117,7 +117,7 @@ fn a_delivery_that_is_sent_again_is_a_duplicate() {
 }
 
 #[test]
-fn what_is_delivered_asks_for_a_look() {
+fn a_delivery_requests_a_refresh() {
     if !has_sqlite() {
         return;
     }

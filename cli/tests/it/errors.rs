@@ -1,7 +1,7 @@
-//! Every code of the registry can be provoked through the binary, and looks the same each time: an
+//! Every code of the registry can be provoked through the binary, and has the same form each time: an
 //! exit status, `error[CODE]` and a hint for people, one JSON line for programs.
 //!
-//! `INTERNAL_ERROR` is the exception: it means a defect, so no input may reach it.
+//! `INTERNAL_ERROR` is the exception: it means a bug, so no input may cause it.
 
 mod observing;
 
@@ -52,7 +52,7 @@ const GROUPS: &[Group] = &[
     observing::observing,
 ];
 
-/// A store in which there is something of everything.
+/// A store with rows of every kind.
 struct World {
     env: TestEnv,
     demo: String,
@@ -125,7 +125,7 @@ fn check_plain(code: Code, output: &Output) -> String {
     assert_eq!(*status, i32::from(code.exit_code()), "{name}: {stdout}{stderr}");
     let start = format!("error[{name}]: ");
     let lines: Vec<_> = stderr.lines().collect();
-    // A tail says that it is ready before it fails, and an observer what it found.
+    // A tail may print that it is ready before it fails, and an observer the state of a host.
     let is_before = |line: &str| {
         ["ready: ", "scm observer disabled: ", "the host refuses "]
             .iter()
@@ -241,7 +241,7 @@ fn pull_requests(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked
     }))
 }
 
-/// A consumer is not what the command takes it for.
+/// The state of a consumer forbids the command.
 fn consumers(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked, String>> {
     let create = || env.ok(&["consumer", "create", "idx", "--from", "beginning"]);
     Some(Ok(match code {
@@ -267,7 +267,7 @@ fn consumers(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked, St
     }))
 }
 
-/// What is to be written is there, or what is to be read is not what it should be.
+/// The target exists already, or the source is invalid.
 fn transfers(code: Code, world: &World, env: &TestEnv) -> Option<Result<Provoked, String>> {
     let elsewhere =
         |args: &[&str]| Provoked { data: Some(env.path("elsewhere")), ..Provoked::by(args) };
@@ -386,7 +386,7 @@ fn log(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked, String>>
     })
 }
 
-/// The machine, or somebody else on it, is in the way.
+/// The machine, or another process on it, prevents the command.
 fn machine(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked, String>> {
     Some(match code {
         Code::Busy if !has_sqlite() => Err("no sqlite3".to_owned()),

@@ -1,4 +1,4 @@
-//! The command line as a user meets it, through the binary; and the rules of the house.
+//! The command line, tested through the binary; and the rules of the project.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails its test")]
 #![expect(clippy::print_stdout, reason = "a skipped test says why")]
 

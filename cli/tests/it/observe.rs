@@ -49,7 +49,7 @@ fn titled(number: u32, title: &str) -> String {
 }
 
 #[test]
-fn a_document_is_applied_from_a_file_and_said() {
+fn a_document_is_applied_from_a_file_and_reported() {
     let env = ready();
     let file = env.file("observation.json", titled(1, "One"));
     let output = env.run(&["observe", "apply", &file]);
@@ -86,7 +86,7 @@ fn a_byte_order_mark_is_no_part_of_the_document() {
 }
 
 #[test]
-fn what_stands_before_a_bad_document_stays_applied_and_is_said() {
+fn documents_before_a_bad_one_stay_applied_and_are_reported() {
     let other = r#"{"pr": "octo/hello#1", "session": "demo-9"}"#;
     for (number, (bad, code, exit)) in [
         (r#"{"pr": "octo/hello#9", "fac"#, "INVALID_JSON", 2),
@@ -207,7 +207,7 @@ fn an_older_observation_does_not_win() {
 }
 
 #[test]
-fn what_belongs_to_nobody_is_an_outcome_and_no_error() {
+fn an_unattributed_pull_request_is_an_outcome_and_not_an_error() {
     let env = ready();
     let head = env.head();
     for document in [

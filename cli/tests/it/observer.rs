@@ -58,7 +58,7 @@ fn finding(env: &TestEnv) -> Value {
 }
 
 #[test]
-fn an_observer_that_never_ran_is_said_and_no_fault() {
+fn an_observer_that_never_ran_is_shown_and_is_not_a_problem() {
     let env = TestEnv::new();
     assert!(env.ok(&["status"]).contains("observer  has never run\n"));
     assert_eq!(env.json("store.status", &["status"])["hosts"], json!([]));
@@ -68,7 +68,7 @@ fn an_observer_that_never_ran_is_said_and_no_fault() {
 }
 
 #[test]
-fn what_is_known_of_a_host_is_shown() {
+fn the_state_of_a_host_is_shown() {
     let env = with_problem();
     let now = Timestamp::now();
     write(&env, move |tx| scm::set_host(tx, &blocked(now)));
@@ -117,7 +117,7 @@ fn what_is_known_of_a_host_is_shown() {
 }
 
 #[test]
-fn a_host_of_which_nothing_is_known_is_shown() {
+fn a_host_that_was_never_asked_is_shown() {
     let env = TestEnv::new();
     write(&env, |tx| scm::set_host(tx, &HostState::new("ghe.example.com")));
     let expected = "observer  ghe.example.com: credential not used yet; no full poll yet\n";
@@ -138,7 +138,7 @@ fn a_host_of_which_nothing_is_known_is_shown() {
 }
 
 #[test]
-fn a_pull_request_says_whose_it_is_and_why_it_cannot_be_read() {
+fn a_pull_request_shows_its_attribution_and_its_problem() {
     let env = with_problem();
     let pr = env.json("pr.get", &["pr", "get", "octo/hello#7"]);
     assert_eq!(pr["attribution"], "its branch is that of demo-1");

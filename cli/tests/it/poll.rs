@@ -16,7 +16,7 @@ use crate::support::{BOUND, Live, Output, TestEnv, finish};
 /// Long enough that no accident could make it.
 const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ";
 
-/// What everything says when there is no token.
+/// The line that is printed if there is no token.
 const DISABLED: &str = "scm observer disabled: provider credentials unavailable";
 
 /// The store of a test with a project and a session, and a GitHub that has its repository.
@@ -103,14 +103,14 @@ fn a_thread_resolved_between_two_polls_is_one_event() {
     assert_eq!(types[before.len()..], ["pr_review_thread_resolved"]);
 }
 
-/// Bug 7 of issue #152: without a token and without subjects nothing was said at all.
+/// Bug 7 of issue #152: without a token and without subjects nothing was printed at all.
 #[test]
-fn without_credentials_one_line_says_so_and_nothing_is_asked() {
+fn without_credentials_one_line_reports_it_and_no_request_is_made() {
     let scene = Scene::new();
     let env = TestEnv::new();
     let mut command = env.command(&["observe"]);
     let live = Live::start(command.env("AO_GITHUB_API_URL", &scene.server.url));
-    assert_eq!(live.until_said("scm observer"), DISABLED);
+    assert_eq!(live.until_printed("scm observer"), DISABLED);
     let is_missing = || {
         let status = env.json("store.status", &["status"]);
         status["hosts"].get(0).is_some_and(|host| host["credential"] == "missing")
@@ -142,7 +142,7 @@ fn a_token_that_appears_wakes_the_observer_up() {
     let scene = Scene::new();
     let pr = scene.world().open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
     let live = Live::start(&mut scene.bare(&["observe"]));
-    live.until_said(DISABLED);
+    live.until_printed(DISABLED);
     let config = scene.env.path("home/.config/gh");
     fs::create_dir_all(&config).unwrap();
     let text = format!("github.com:\n    user: octo-dev\n    oauth_token: {TOKEN}\n");
@@ -215,7 +215,7 @@ fn only_one_process_observes_and_up_waits_for_its_turn() {
     assert!(second.stderr.contains("error[OBSERVER_RUNNING]"), "{}", second.stderr);
     let repo = scene.env.path("demo");
     let up = Live::start(&mut scene.command(&["up", repo.to_str().unwrap()]));
-    up.until_said("ready: cursor ");
+    up.until_printed("ready: cursor ");
     scene.world().open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
     live.signal(Signal::KILL);
     let first = (0..8).map(|_| up.line()).find(|line| line.contains("pr_created"));
@@ -298,7 +298,7 @@ fn an_observer_ends_at_once_amid_a_request_that_is_not_answered() {
 }
 
 #[test]
-fn a_delivery_makes_a_running_observer_look_at_once() {
+fn a_webhook_delivery_makes_a_running_observer_poll_now() {
     let scene = Scene::new();
     let pr = scene.world().open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
     let title = |scene: &Scene| {

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Longer than anything here takes on a loaded machine.
+/// Longer than any step takes on a loaded machine.
 pub(crate) const BOUND: Duration = Duration::from_secs(20);
 
 /// What a finished command left.
@@ -137,7 +137,7 @@ impl TestEnv {
         let args = [args, &["--json"]].concat();
         let output = self.run(&args);
         assert_eq!(output.code, 0, "{args:?}: {}", output.stderr);
-        assert_eq!(output.stderr, "", "{args:?} says something beside its document");
+        assert_eq!(output.stderr, "", "{args:?} prints something beside its document");
         assert_eq!(output.stdout.lines().count(), 1, "{args:?}: {}", output.stdout);
         let mut document: Value = serde_json::from_str(&output.stdout).unwrap();
         let keys: Vec<_> = document.as_object().unwrap().keys().cloned().collect();
@@ -185,7 +185,7 @@ impl TestEnv {
         output.stdout
     }
 
-    /// Runs SQL in the stock shell: a writer that knows nothing of this program. `None`, with the
+    /// Runs SQL in the stock shell: a writer that is not this program. `None`, with the
     /// reason printed, when there is no such shell.
     pub(crate) fn sqlite(&self, sql: &str) -> Option<String> {
         if !has_sqlite() {
@@ -211,12 +211,12 @@ impl TestEnv {
     /// Starts `tail` and waits until it follows.
     pub(crate) fn tail(&self, args: &[&str]) -> Live {
         let live = self.spawn(&[&["tail"], args].concat());
-        live.until_said("ready: cursor ");
+        live.until_printed("ready: cursor ");
         live
     }
 }
 
-/// Whether the stock shell is there; says so when not.
+/// Whether the stock shell is installed; prints a note if not.
 pub(crate) fn has_sqlite() -> bool {
     let is_there = Command::new("sqlite3").arg("--version").output().is_ok();
     if !is_there {
@@ -245,7 +245,7 @@ pub(crate) fn finish(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command.spawn().unwrap();
     let stdin = child.stdin.take();
     let input = input.to_vec();
-    // The program may end without reading: that is its business.
+    // The program may end without reading its input.
     let feeder = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
     let stdout = collect(child.stdout.take().unwrap());
     let stderr = collect(child.stderr.take().unwrap());
@@ -274,7 +274,7 @@ fn wait(child: &mut Child, what: &dyn std::fmt::Debug) -> i32 {
     panic!("{what:?} did not end in time");
 }
 
-/// A process that runs beside the test; it is killed when the test is over.
+/// A process that runs beside the test and is killed at its end.
 pub(crate) struct Live {
     child: Child,
     stdout: Receiver<String>,
@@ -300,15 +300,15 @@ impl Live {
     }
 
     /// Waits for a line on standard error that holds this.
-    pub(crate) fn until_said(&self, what: &str) -> String {
+    pub(crate) fn until_printed(&self, what: &str) -> String {
         let deadline = Instant::now() + BOUND;
-        let mut said = Vec::new();
+        let mut printed = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.stderr.recv_timeout(left) {
                 Ok(line) if line.contains(what) => return line,
-                Ok(line) => said.push(line),
-                Err(error) => panic!("{what:?} was not said ({error}), but {said:?}"),
+                Ok(line) => printed.push(line),
+                Err(error) => panic!("{what:?} was not printed ({error}), but {printed:?}"),
             }
         }
     }
@@ -328,7 +328,7 @@ impl Live {
         self.child.stdin.as_mut().unwrap().write_all(input.as_bytes()).unwrap();
     }
 
-    /// What is left once it ended by itself.
+    /// Its remaining output, after it ended by itself.
     pub(crate) fn end(mut self) -> Output {
         drop(self.child.stdin.take());
         let code = wait(&mut self.child, &"the process");

@@ -70,7 +70,7 @@ fn a_change_has_the_fields_that_are_documented() {
 }
 
 #[test]
-fn a_tail_begins_where_it_is_told() {
+fn a_tail_starts_at_the_given_position() {
     let env = with_sessions(14);
     assert_eq!(seqs(&once(&env, &["--from", "beginning"])), (1..=15).collect::<Vec<_>>());
     assert_eq!(seqs(&once(&env, &[])), (6..=15).collect::<Vec<_>>(), "the last 10");
@@ -218,7 +218,7 @@ fn signals_end_a_tail_in_order_and_name_the_cursor() {
 }
 
 #[test]
-fn a_live_tail_sees_a_writer_that_knows_nothing_of_us() {
+fn a_live_tail_prints_the_changes_of_a_foreign_writer() {
     let env = with_sessions(1);
     let tail = env.tail(&[&["--from", "end"], NDJSON].concat());
     if env.sqlite("UPDATE session SET name = 'by hand' WHERE id = 'demo-1';").is_none() {
@@ -251,7 +251,7 @@ fn a_burst_reaches_every_one_of_four_tails_whole_and_in_order() {
     }
 }
 
-/// `up`, once it follows; what it said before.
+/// `up`, once it follows, with what it printed before.
 fn up(env: &TestEnv, path: &str) -> Live {
     env.spawn(&["up", path])
 }
@@ -262,10 +262,10 @@ fn up_creates_the_store_registers_the_repository_and_follows() {
     let repo = env.repo("shop", "https://github.com/octo/shop");
     fs::create_dir(repo.join("deep")).unwrap();
     let live = up(&env, "shop/deep");
-    live.until_said(&format!("store {} created", env.database().display()));
-    live.until_said(&format!("project shop registered: {}", repo.display()));
-    live.until_said("next: `ao-store session new --project shop --branch BRANCH`");
-    live.until_said("ready: cursor 1-1");
+    live.until_printed(&format!("store {} created", env.database().display()));
+    live.until_printed(&format!("project shop registered: {}", repo.display()));
+    live.until_printed("next: `ao-store session new --project shop --branch BRANCH`");
+    live.until_printed("ready: cursor 1-1");
     assert_eq!(live.change()["type"], "project_created", "its own registration comes first");
     env.ok(&["session", "new", "--project", "shop", "--branch", "b"]);
     assert_eq!(live.change()["type"], "session_created");
@@ -275,17 +275,17 @@ fn up_creates_the_store_registers_the_repository_and_follows() {
     let mut lines = output.stderr.lines();
     assert!(lines.any(|line| line == "stopped: cursor 1-2"), "{}", output.stderr);
     let again = up(&env, "shop");
-    again.until_said("opened");
-    again.until_said("project shop is already registered: ");
-    again.until_said("ready: cursor 1-2");
+    again.until_printed("opened");
+    again.until_printed("project shop is already registered: ");
+    again.until_printed("ready: cursor 1-2");
 }
 
 #[test]
 fn up_outside_a_repository_follows_all_the_same() {
     let env = TestEnv::empty();
     let live = up(&env, "home");
-    live.until_said("home is not a git repository; continuing without it");
-    live.until_said("ready: cursor 1-0");
+    live.until_printed("home is not a git repository; continuing without it");
+    live.until_printed("ready: cursor 1-0");
     live.signal(Signal::INT);
     assert_eq!(live.end().code, 130);
     assert_eq!(env.ok(&["project", "ls"]), "");
@@ -299,11 +299,11 @@ fn two_up_at_once_on_a_fresh_directory_both_work() {
         env.repo("shop", "");
         let both: Vec<_> = (0..4).map(|_| up(&env, "shop")).collect();
         for live in &both {
-            live.until_said("ready: cursor 1-1");
+            live.until_printed("ready: cursor 1-1");
         }
         env.ok(&["session", "new", "--project", "shop"]);
         for live in both {
-            // Whoever came second may have begun after the registration.
+            // The second process may have started after the registration.
             let mut change = live.change();
             if change["type"] == "project_created" {
                 change = live.change();

@@ -233,9 +233,9 @@ fn what_is_not_known_is_refused() {
     let text = String::from_utf8(export(&fixture.store)).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let case = Case { dir: dir.path(), expected: &[] };
-    let schema = format!("\"schema\":{SCHEMA_VERSION}");
+    let schema = format!("\"schema_version\":{SCHEMA_VERSION}");
     for (from, to, line) in [
-        (schema.as_str(), "\"schema\":99", 1),
+        (schema.as_str(), "\"schema_version\":99", 1),
         ("\"format\":1", "\"format\":2", 1),
         ("{\"export\":", "{\"exports\":", 1),
         ("{\"table\":\"project\"", "{\"table\":\"sqlite_schema\"", 2),
@@ -358,7 +358,7 @@ fn numbers_that_no_store_counts_to_are_refused() {
     let (header, rest) = text.split_once('\n').unwrap();
     let target = fixture.dir.path().join("hostile.db");
     let known: serde_json::Value = serde_json::from_str(header).unwrap();
-    for name in ["epoch", "floor", "head", "at", "foreign_writes", "pruned_bytes", "log"] {
+    for name in ["epoch", "floor", "head", "at", "foreign_writes", "pruned_bytes", "log_id"] {
         for value in [serde_json::json!(i64::MAX), serde_json::json!(-1), serde_json::json!("x")] {
             let mut hostile = known.clone();
             hostile["export"][name] = value;

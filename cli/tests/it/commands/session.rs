@@ -14,7 +14,7 @@ fn claim(env: &TestEnv, args: &[&str]) -> Value {
 }
 
 #[test]
-fn a_session_is_created_listed_shown_renamed_and_removed() {
+fn a_session_is_created_listed_shown_renamed_and_deleted() {
     let env = TestEnv::with_demo();
     let args = ["--branch", "fix-1", "--issue", "12", "--name", "Fix", "--harness", "codex"];
     let created = new(&env, &args);
@@ -129,7 +129,7 @@ fn sessions_are_listed_by_project() {
 }
 
 #[test]
-fn only_a_session_that_produced_nothing_is_removed() {
+fn only_a_session_that_produced_nothing_is_deleted() {
     let env = TestEnv::with_demo();
     for _ in 0..6 {
         new(&env, &[]);

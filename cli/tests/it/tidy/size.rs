@@ -6,7 +6,7 @@ const FILE_MAX: usize = 500;
 const FUNCTION_MAX: usize = 70;
 
 #[test]
-fn nothing_is_left_for_later() {
+fn no_marker_of_unfinished_work_is_left() {
     let marks: Vec<_> =
         ["TO", "FIX", "XX"].iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}")).collect();
     let mut found = Vec::new();
@@ -18,7 +18,7 @@ fn nothing_is_left_for_later() {
 }
 
 #[test]
-fn every_file_says_what_it_guarantees_and_is_short() {
+fn every_file_has_a_header_and_is_short() {
     for (name, text) in sources(CRATES) {
         assert!(text.starts_with("//!"), "{name} has no //! header");
         let lines = text.lines().count();

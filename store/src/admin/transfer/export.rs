@@ -62,7 +62,7 @@ fn write_all(conn: &Connection, report: &Report, out: &mut dyn Write) -> Result<
     }
     let changes = write_changes(conn, out)?;
     let mut end = format!(
-        "{{\"end\":{{\"rows\":{rows},\"changes\":{changes},\"sum\":\"{}\",\"log\":\"{}\",\"tables\":{{",
+        "{{\"end\":{{\"rows\":{rows},\"changes\":{changes},\"sum\":\"{}\",\"log_digest\":\"{}\",\"tables\":{{",
         out.sum.digest(),
         report.log
     );
@@ -99,7 +99,7 @@ fn header(conn: &Connection) -> Result<String> {
         .query_row(SELECT_CONTEXT, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .context(step)?;
     Ok(format!(
-        "{{\"export\":{{\"format\":{FORMAT},\"schema\":{SCHEMA_VERSION},\"log\":\"{}\",\
+        "{{\"export\":{{\"format\":{FORMAT},\"schema_version\":{SCHEMA_VERSION},\"log_id\":\"{}\",\
          \"epoch\":{},\"floor\":{},\"head\":{},\"at\":{at},\"foreign_writes\":{foreign},\
          \"pruned_bytes\":{pruned}}}}}",
         info.log_id, info.epoch, info.floor, info.head

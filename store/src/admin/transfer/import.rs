@@ -221,7 +221,7 @@ impl<'c> Import<'c> {
         if header.get("format").and_then(Json::as_u64) != Some(FORMAT) {
             return Err("it is of a format that this program does not know".into());
         }
-        let schema = header.get("schema").and_then(Json::as_u64).unwrap_or(u64::MAX);
+        let schema = header.get("schema_version").and_then(Json::as_u64).unwrap_or(u64::MAX);
         if schema > u64::from(SCHEMA_VERSION) {
             return Err(format!("it was written by a newer ao-store, with schema {schema}").into());
         }
@@ -232,7 +232,7 @@ impl<'c> Import<'c> {
         if let Some(name) = NUMBERS.iter().find(|name| !is_number(name)) {
             return Err(format!("its {name} is not a number from 0 to {NUMBER_MAX}").into());
         }
-        let log = header.get("log").and_then(Json::as_str).unwrap_or_default();
+        let log = header.get("log_id").and_then(Json::as_str).unwrap_or_default();
         if log.len() != 32 || !log.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err("it names no log".into());
         }
@@ -419,7 +419,7 @@ const SET_SEQUENCE: &str = "INSERT INTO sqlite_sequence (name, seq) VALUES ('cha
 fn settle(conn: &Connection, header: &Map<String, Json>, is_whole: bool) -> Result<()> {
     let step = "settle the log";
     let number = |name: &str| header.get(name).and_then(Json::as_i64).unwrap_or(0);
-    let log_id = header.get("log").and_then(Json::as_str).unwrap_or_default();
+    let log_id = header.get("log_id").and_then(Json::as_str).unwrap_or_default();
     let foreign = number("foreign_writes");
     let (floor, pruned, foreign) = if is_whole {
         (number("floor"), number("pruned_bytes"), foreign)
