@@ -248,10 +248,10 @@ fn import_ao(context: &Context, source: &Path) -> Result<()> {
             "import.ao",
             &json!({
                 "taken": taken.collect::<Map<_, _>>(),
-                "skipped": imported.left.iter().map(remark).collect::<Vec<_>>(),
-                "skipped_more": imported.left_more,
-                "modified": imported.altered.iter().map(remark).collect::<Vec<_>>(),
-                "modified_more": imported.altered_more,
+                "skipped": imported.skipped.iter().map(remark).collect::<Vec<_>>(),
+                "skipped_more": imported.skipped_more,
+                "modified": imported.modified.iter().map(remark).collect::<Vec<_>>(),
+                "modified_more": imported.modified_more,
                 "ignored": ignored.collect::<Vec<_>>(),
             }),
         );
@@ -265,8 +265,8 @@ fn describe_ao(imported: &ao_store::Imported) -> String {
         text += &format!("taken    {:<18}{:>8}\n", taken.entity, taken.rows);
     }
     let lists = [
-        ("skipped", &imported.left, imported.left_more),
-        ("modified", &imported.altered, imported.altered_more),
+        ("skipped", &imported.skipped, imported.skipped_more),
+        ("modified", &imported.modified, imported.modified_more),
     ];
     for (name, remarks, more) in lists {
         for ao_store::Remark { table, key, reason } in remarks {

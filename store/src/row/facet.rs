@@ -2,67 +2,26 @@
 
 use std::sync::LazyLock;
 
-use rusqlite::Row;
-use rusqlite::types::ValueRef;
-
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::log::as_of;
 use crate::model::cursor::Cursor;
 use crate::model::id::PrId;
-use crate::model::observation::{
-    Check, CheckKind, CheckStatus, Comment, CommentKind, Review, ReviewState, Thread,
-};
-use crate::model::time::Timestamp;
-use crate::row::set::{SetRow, SetSql, flag, optional, text};
+use crate::model::observation::{Check, Comment, Review, Thread};
+use crate::row::columns::{Columns, columns};
+use crate::row::set::{SetRow, SetSql};
 
-fn time(value: Option<Timestamp>) -> ValueRef<'static> {
-    optional(value.map(|at| at.0))
-}
-
-fn read_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp))
+columns! {
+    Check {
+        head_sha, kind, app, workflow, event, name;
+        external_id, status, conclusion, is_required, url, started_at, completed_at,
+    } ..Check::default()
 }
 
 impl SetRow for Check {
-    const KEY: usize = 6;
-    type Fields<'a> = [ValueRef<'a>; 13];
-
     fn sql() -> &'static SetSql {
-        static SQL: LazyLock<SetSql> = LazyLock::new(|| {
-            SetSql::new(
-                "pr_check",
-                &["head_sha", "kind", "app", "workflow", "event", "name"],
-                &[
-                    "external_id",
-                    "status",
-                    "conclusion",
-                    "is_required",
-                    "url",
-                    "started_at",
-                    "completed_at",
-                ],
-            )
-        });
+        static SQL: LazyLock<SetSql> = LazyLock::new(|| SetSql::new::<Check>("pr_check"));
         &SQL
-    }
-
-    fn fields(&self) -> Self::Fields<'_> {
-        [
-            text(&self.head_sha),
-            text(self.kind.as_str()),
-            text(&self.app),
-            text(&self.workflow),
-            text(&self.event),
-            text(&self.name),
-            text(&self.external_id),
-            text(self.status.as_str()),
-            text(&self.conclusion),
-            optional(self.is_required.map(i64::from)),
-            text(&self.url),
-            time(self.started_at),
-            time(self.completed_at),
-        ]
     }
 }
 
@@ -121,66 +80,21 @@ pub fn logged(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<String>> {
 /// # Errors
 /// When the database cannot be read.
 pub fn checks(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Check>> {
-    snapshot.list("read checks", &Check::sql().select, [pr.as_str()], read_check)
+    snapshot.list("read checks", &Check::sql().select, [pr.as_str()], Check::read)
 }
 
-fn read_check(row: &Row<'_>) -> rusqlite::Result<Check> {
-    Ok(Check {
-        head_sha: row.get(0)?,
-        kind: CheckKind::parse(row.get_ref(1)?.as_str()?),
-        app: row.get(2)?,
-        workflow: row.get(3)?,
-        event: row.get(4)?,
-        name: row.get(5)?,
-        external_id: row.get(6)?,
-        status: CheckStatus::parse(row.get_ref(7)?.as_str()?),
-        conclusion: row.get(8)?,
-        is_required: row.get(9)?,
-        url: row.get(10)?,
-        started_at: read_time(row, 11)?,
-        completed_at: read_time(row, 12)?,
-        log_tail: None,
-    })
+columns! {
+    Thread {
+        id;
+        path, line, original_line, side, is_resolved, is_outdated, is_bot, resolved_by,
+        comments_total,
+    }
 }
 
 impl SetRow for Thread {
-    const KEY: usize = 1;
-    type Fields<'a> = [ValueRef<'a>; 10];
-
     fn sql() -> &'static SetSql {
-        static SQL: LazyLock<SetSql> = LazyLock::new(|| {
-            SetSql::new(
-                "pr_review_thread",
-                &["id"],
-                &[
-                    "path",
-                    "line",
-                    "original_line",
-                    "side",
-                    "is_resolved",
-                    "is_outdated",
-                    "is_bot",
-                    "resolved_by",
-                    "comments_total",
-                ],
-            )
-        });
+        static SQL: LazyLock<SetSql> = LazyLock::new(|| SetSql::new::<Thread>("pr_review_thread"));
         &SQL
-    }
-
-    fn fields(&self) -> Self::Fields<'_> {
-        [
-            text(&self.id),
-            text(&self.path),
-            optional(self.line),
-            optional(self.original_line),
-            text(&self.side),
-            flag(self.is_resolved),
-            flag(self.is_outdated),
-            flag(self.is_bot),
-            text(&self.resolved_by),
-            optional(self.comments_total),
-        ]
     }
 }
 
@@ -189,50 +103,20 @@ impl SetRow for Thread {
 /// # Errors
 /// When the database cannot be read.
 pub fn threads(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Thread>> {
-    snapshot.list("read threads", &Thread::sql().select, [pr.as_str()], read_thread)
+    snapshot.list("read threads", &Thread::sql().select, [pr.as_str()], Thread::read)
 }
 
-fn read_thread(row: &Row<'_>) -> rusqlite::Result<Thread> {
-    Ok(Thread {
-        id: row.get(0)?,
-        path: row.get(1)?,
-        line: row.get(2)?,
-        original_line: row.get(3)?,
-        side: row.get(4)?,
-        is_resolved: row.get(5)?,
-        is_outdated: row.get(6)?,
-        is_bot: row.get(7)?,
-        resolved_by: row.get(8)?,
-        comments_total: row.get(9)?,
-    })
+columns! {
+    Review {
+        id;
+        author, is_bot, state, body, commit_sha, url, submitted_at,
+    }
 }
 
 impl SetRow for Review {
-    const KEY: usize = 1;
-    type Fields<'a> = [ValueRef<'a>; 8];
-
     fn sql() -> &'static SetSql {
-        static SQL: LazyLock<SetSql> = LazyLock::new(|| {
-            SetSql::new(
-                "pr_review",
-                &["id"],
-                &["author", "is_bot", "state", "body", "commit_sha", "url", "submitted_at"],
-            )
-        });
+        static SQL: LazyLock<SetSql> = LazyLock::new(|| SetSql::new::<Review>("pr_review"));
         &SQL
-    }
-
-    fn fields(&self) -> Self::Fields<'_> {
-        [
-            text(&self.id),
-            text(&self.author),
-            flag(self.is_bot),
-            text(self.state.as_str()),
-            text(&self.body),
-            text(&self.commit_sha),
-            text(&self.url),
-            time(self.submitted_at),
-        ]
     }
 }
 
@@ -241,66 +125,21 @@ impl SetRow for Review {
 /// # Errors
 /// When the database cannot be read.
 pub fn reviews(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Review>> {
-    snapshot.list("read reviews", &Review::sql().select, [pr.as_str()], read_review)
+    snapshot.list("read reviews", &Review::sql().select, [pr.as_str()], Review::read)
 }
 
-fn read_review(row: &Row<'_>) -> rusqlite::Result<Review> {
-    Ok(Review {
-        id: row.get(0)?,
-        author: row.get(1)?,
-        is_bot: row.get(2)?,
-        state: ReviewState::parse(row.get_ref(3)?.as_str()?),
-        body: row.get(4)?,
-        commit_sha: row.get(5)?,
-        url: row.get(6)?,
-        submitted_at: read_time(row, 7)?,
-    })
+columns! {
+    Comment {
+        id;
+        kind, thread_id, reply_to, author, is_bot, path, line, body, url, is_minimized, created_at,
+        edited_at,
+    }
 }
 
 impl SetRow for Comment {
-    const KEY: usize = 1;
-    type Fields<'a> = [ValueRef<'a>; 13];
-
     fn sql() -> &'static SetSql {
-        static SQL: LazyLock<SetSql> = LazyLock::new(|| {
-            SetSql::new(
-                "pr_comment",
-                &["id"],
-                &[
-                    "kind",
-                    "thread_id",
-                    "reply_to",
-                    "author",
-                    "is_bot",
-                    "path",
-                    "line",
-                    "body",
-                    "url",
-                    "is_minimized",
-                    "created_at",
-                    "edited_at",
-                ],
-            )
-        });
+        static SQL: LazyLock<SetSql> = LazyLock::new(|| SetSql::new::<Comment>("pr_comment"));
         &SQL
-    }
-
-    fn fields(&self) -> Self::Fields<'_> {
-        [
-            text(&self.id),
-            text(self.kind.as_str()),
-            text(&self.thread_id),
-            text(&self.reply_to),
-            text(&self.author),
-            flag(self.is_bot),
-            text(&self.path),
-            optional(self.line),
-            text(&self.body),
-            text(&self.url),
-            flag(self.is_minimized),
-            time(self.created_at),
-            time(self.edited_at),
-        ]
     }
 }
 
@@ -309,25 +148,7 @@ impl SetRow for Comment {
 /// # Errors
 /// When the database cannot be read.
 pub fn comments(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Comment>> {
-    snapshot.list("read comments", &Comment::sql().select, [pr.as_str()], read_comment)
-}
-
-fn read_comment(row: &Row<'_>) -> rusqlite::Result<Comment> {
-    Ok(Comment {
-        id: row.get(0)?,
-        kind: CommentKind::parse(row.get_ref(1)?.as_str()?),
-        thread_id: row.get(2)?,
-        reply_to: row.get(3)?,
-        author: row.get(4)?,
-        is_bot: row.get(5)?,
-        path: row.get(6)?,
-        line: row.get(7)?,
-        body: row.get(8)?,
-        url: row.get(9)?,
-        is_minimized: row.get(10)?,
-        created_at: read_time(row, 11)?,
-        edited_at: read_time(row, 12)?,
-    })
+    snapshot.list("read comments", &Comment::sql().select, [pr.as_str()], Comment::read)
 }
 
 /// The four sets of a pull request at one moment.
@@ -346,10 +167,10 @@ pub struct Facets {
 /// The cursor errors.
 pub fn as_of(snapshot: &Snapshot<'_>, pr: &PrId, cursor: Cursor) -> Result<Facets> {
     Ok(Facets {
-        checks: rows_as_of::<Check>(snapshot, "pr_check", pr, cursor, read_check)?,
-        threads: rows_as_of::<Thread>(snapshot, "pr_review_thread", pr, cursor, read_thread)?,
-        reviews: rows_as_of::<Review>(snapshot, "pr_review", pr, cursor, read_review)?,
-        comments: rows_as_of::<Comment>(snapshot, "pr_comment", pr, cursor, read_comment)?,
+        checks: rows_as_of(snapshot, "pr_check", pr, cursor)?,
+        threads: rows_as_of(snapshot, "pr_review_thread", pr, cursor)?,
+        reviews: rows_as_of(snapshot, "pr_review", pr, cursor)?,
+        comments: rows_as_of(snapshot, "pr_comment", pr, cursor)?,
     })
 }
 
@@ -358,8 +179,7 @@ fn rows_as_of<R: SetRow>(
     entity: &str,
     pr: &PrId,
     cursor: Cursor,
-    read: fn(&Row<'_>) -> rusqlite::Result<R>,
 ) -> Result<Vec<R>> {
     let rows = as_of::with_prefix(snapshot, entity, cursor, pr.as_str())?;
-    rows.iter().map(|row| as_of::typed(snapshot, &R::sql().columns, &row.image, read)).collect()
+    rows.iter().map(|row| as_of::typed(snapshot, &R::sql().columns, &row.image, R::read)).collect()
 }

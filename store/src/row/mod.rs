@@ -1,5 +1,6 @@
-//! Typed rows and their statements, one table (or one family of tables) a file.
+//! Typed rows and their statements, one table or family of tables per file.
 
+mod columns;
 pub mod facet;
 pub(crate) mod observed;
 pub mod pr;

@@ -1,7 +1,5 @@
 //! Pull requests: where each is, whose it is, and its metadata.
 
-use rusqlite::Row;
-
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
 use crate::log::as_of;
@@ -11,6 +9,7 @@ use crate::model::observation::{
     Ci, Completeness, Mergeability, Mergeable, PrState, ReviewDecision,
 };
 use crate::model::time::Timestamp;
+use crate::row::columns::{self, Column, Columns, table};
 
 /// A tracked pull request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,68 +124,22 @@ impl Pr {
     }
 }
 
-macro_rules! columns {
-    () => {
-        "id, node_id, session_id, project_id, host, repo, number, url, title, author,
-    is_author_bot, state, head_ref, head_repo, head_sha, base_ref, base_sha, is_cross_repo,
-    additions, deletions, changed_files, ci, review_decision, provider_mergeable,
-    is_mergeable_stale, provider_merge_state, mergeability, is_in_merge_queue, is_auto_merge,
-    merge_commit_sha, checks_state, threads_state, reviews_state, comments_state,
-    provider_created_at, merged_at, closed_at, created_at, updated_at"
-    };
+table! {
+    Pr in "pr" {
+        id, node_id, session = session_id, project = project_id, host, repo, number, created_at;
+        url, title, author, is_author_bot, state, head_ref, head_repo, head_sha, base_ref, base_sha,
+        is_cross_repo, additions, deletions, changed_files, ci, review_decision,
+        mergeable = provider_mergeable, is_mergeable_stale, merge_state = provider_merge_state,
+        mergeability, is_in_merge_queue, is_auto_merge, merge_commit_sha, checks_state,
+        threads_state, reviews_state, comments_state, provider_created_at, merged_at, closed_at,
+        updated_at,
+    }
 }
 
 macro_rules! select {
     ($tail:literal) => {
-        concat!("SELECT ", columns!(), " FROM pr ", $tail)
+        concat!("SELECT ", names!(), " FROM pr ", $tail)
     };
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<Pr> {
-    let time = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
-    let completeness =
-        |column| Ok::<_, rusqlite::Error>(Completeness::parse(row.get_ref(column)?.as_str()?));
-    Ok(Pr {
-        id: PrId::stored(row.get(0)?),
-        node_id: row.get(1)?,
-        session: SessionId::stored(row.get(2)?),
-        project: ProjectId::stored(row.get(3)?),
-        host: row.get(4)?,
-        repo: row.get(5)?,
-        number: row.get(6)?,
-        url: row.get(7)?,
-        title: row.get(8)?,
-        author: row.get(9)?,
-        is_author_bot: row.get(10)?,
-        state: PrState::parse(row.get_ref(11)?.as_str()?),
-        head_ref: row.get(12)?,
-        head_repo: row.get(13)?,
-        head_sha: row.get(14)?,
-        base_ref: row.get(15)?,
-        base_sha: row.get(16)?,
-        is_cross_repo: row.get(17)?,
-        additions: row.get(18)?,
-        deletions: row.get(19)?,
-        changed_files: row.get(20)?,
-        ci: Ci::parse(row.get_ref(21)?.as_str()?),
-        review_decision: ReviewDecision::parse(row.get_ref(22)?.as_str()?),
-        mergeable: Mergeable::parse(row.get_ref(23)?.as_str()?),
-        is_mergeable_stale: row.get(24)?,
-        merge_state: row.get(25)?,
-        mergeability: Mergeability::parse(row.get_ref(26)?.as_str()?),
-        is_in_merge_queue: row.get(27)?,
-        is_auto_merge: row.get(28)?,
-        merge_commit_sha: row.get(29)?,
-        checks_state: completeness(30)?,
-        threads_state: completeness(31)?,
-        reviews_state: completeness(32)?,
-        comments_state: completeness(33)?,
-        provider_created_at: time(34)?,
-        merged_at: time(35)?,
-        closed_at: time(36)?,
-        created_at: Timestamp(row.get(37)?),
-        updated_at: Timestamp(row.get(38)?),
-    })
 }
 
 /// The pull request that is at a place now.
@@ -196,7 +149,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Pr> {
 pub fn at(snapshot: &Snapshot<'_>, place: &PrRef) -> Result<Option<Pr>> {
     let sql =
         select!("WHERE number = ?1 AND repo = ?2 COLLATE NOCASE AND host = ?3 COLLATE NOCASE");
-    snapshot.one("find a pull request", sql, (place.number, &place.repo, &place.host), read)
+    snapshot.one("find a pull request", sql, (place.number, &place.repo, &place.host), Pr::read)
 }
 
 /// Pull requests read at once as they were.
@@ -211,7 +164,7 @@ pub fn list_as_of(snapshot: &Snapshot<'_>, cursor: Cursor) -> Result<Vec<Pr>> {
     loop {
         let chunk = as_of::chunk(snapshot, "pr", cursor, after.as_deref(), CHUNK)?;
         for row in &chunk.rows {
-            prs.push(as_of::typed(snapshot, columns!(), &row.image, read)?);
+            prs.push(as_of::typed(snapshot, names!(), &row.image, Pr::read)?);
         }
         after = chunk.next;
         if after.is_none() {
@@ -229,7 +182,7 @@ pub fn by_node(snapshot: &Snapshot<'_>, node_id: &str) -> Result<Option<Pr>> {
         return Ok(None);
     }
     let sql = select!("WHERE node_id = ?1 AND node_id <> ''");
-    snapshot.one("find a pull request by its node id", sql, [node_id], read)
+    snapshot.one("find a pull request by its node id", sql, [node_id], Pr::read)
 }
 
 /// The pull request that is at a place now, or the error that says none is tracked.
@@ -249,7 +202,7 @@ pub fn with_head(snapshot: &Snapshot<'_>, host: &str, repo: &str, sha: &str) -> 
         "WHERE head_sha = ?1 AND head_sha <> '' AND repo = ?2 COLLATE NOCASE
          AND host = ?3 COLLATE NOCASE ORDER BY number"
     );
-    snapshot.list("find the pull requests of a commit", sql, (sha, repo, host), read)
+    snapshot.list("find the pull requests of a commit", sql, (sha, repo, host), Pr::read)
 }
 
 /// Which pull requests to list.
@@ -272,7 +225,7 @@ pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<Pr>> {
     );
     let project = filter.project.as_ref().map(ProjectId::as_str);
     let session = filter.session.as_ref().map(SessionId::as_str);
-    snapshot.list("list pull requests", sql, (project, session), read)
+    snapshot.list("list pull requests", sql, (project, session), Pr::read)
 }
 
 /// The pull requests of active projects at a host, each with whether its session is not terminated.
@@ -283,7 +236,7 @@ pub(crate) fn of_host(
 ) -> Result<Vec<(Pr, bool, Option<Timestamp>)>> {
     let sql = concat!(
         "SELECT ",
-        columns!(),
+        names!(),
         ", (SELECT is_terminated = 0 FROM session WHERE session.id = pr.session_id),
         (SELECT meta_provider_at FROM pr_observed WHERE pr_id = pr.id) FROM pr
         WHERE host = ?1 COLLATE NOCASE
@@ -293,8 +246,8 @@ pub(crate) fn of_host(
         ORDER BY repo, number"
     );
     snapshot.list("list the pull requests of a host", sql, (host, ended_before.0), |row| {
-        let is_session_live = row.get::<_, Option<bool>>(39)?.unwrap_or(false);
-        Ok((read(row)?, is_session_live, row.get::<_, Option<i64>>(40)?.map(Timestamp)))
+        let is_session_live = row.get::<_, Option<bool>>(Pr::NAMES.len())?.unwrap_or(false);
+        Ok((Pr::read(row)?, is_session_live, Column::read(row, Pr::NAMES.len() + 1)?))
     })
 }
 
@@ -313,70 +266,9 @@ pub(crate) fn new_id(tx: &Tx<'_>, place: &PrRef) -> Result<PrId> {
     Ok(PrId::stored(id))
 }
 
-const INSERT: &str = "INSERT INTO pr (id, node_id, session_id, project_id, host, repo, number,
-    created_at, url, title, author, is_author_bot, state, head_ref, head_repo, head_sha, base_ref,
-    base_sha, is_cross_repo, additions, deletions, changed_files, ci, review_decision,
-    provider_mergeable, is_mergeable_stale, provider_merge_state, mergeability, is_in_merge_queue,
-    is_auto_merge, merge_commit_sha, checks_state, threads_state, reviews_state, comments_state,
-    provider_created_at, merged_at, closed_at, updated_at)
-    VALUES (?1, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
-    ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31,
-    ?39)";
-
-const UPDATE: &str = "UPDATE pr SET url = ?2, title = ?3, author = ?4, is_author_bot = ?5,
-    state = ?6, head_ref = ?7, head_repo = ?8, head_sha = ?9, base_ref = ?10, base_sha = ?11,
-    is_cross_repo = ?12, additions = ?13, deletions = ?14, changed_files = ?15, ci = ?16,
-    review_decision = ?17, provider_mergeable = ?18, is_mergeable_stale = ?19,
-    provider_merge_state = ?20, mergeability = ?21, is_in_merge_queue = ?22, is_auto_merge = ?23,
-    merge_commit_sha = ?24, checks_state = ?25, threads_state = ?26, reviews_state = ?27,
-    comments_state = ?28, provider_created_at = ?29, merged_at = ?30, closed_at = ?31,
-    updated_at = ?32 WHERE id = ?1";
-
 /// Inserts a row that is not stored.
 pub(crate) fn insert(tx: &Tx<'_>, pr: &Pr) -> Result<()> {
-    let time = |at: Option<Timestamp>| at.map(|at| at.0);
-    let params = rusqlite::params![
-        pr.id.as_str(),
-        pr.url,
-        pr.title,
-        pr.author,
-        pr.is_author_bot,
-        pr.state.as_str(),
-        pr.head_ref,
-        pr.head_repo,
-        pr.head_sha,
-        pr.base_ref,
-        pr.base_sha,
-        pr.is_cross_repo,
-        pr.additions,
-        pr.deletions,
-        pr.changed_files,
-        pr.ci.as_str(),
-        pr.review_decision.as_str(),
-        pr.mergeable.as_str(),
-        pr.is_mergeable_stale,
-        pr.merge_state,
-        pr.mergeability.as_str(),
-        pr.is_in_merge_queue,
-        pr.is_auto_merge,
-        pr.merge_commit_sha,
-        pr.checks_state.as_str(),
-        pr.threads_state.as_str(),
-        pr.reviews_state.as_str(),
-        pr.comments_state.as_str(),
-        time(pr.provider_created_at),
-        time(pr.merged_at),
-        time(pr.closed_at),
-        pr.node_id,
-        pr.session.as_str(),
-        pr.project.as_str(),
-        pr.host,
-        pr.repo,
-        pr.number,
-        pr.created_at.0,
-        pr.updated_at.0,
-    ];
-    tx.execute_captured("insert a pull request", INSERT, params).map(|_| ())
+    columns::insert(tx, "insert a pull request", pr)
 }
 
 const MOVE: &str = "UPDATE pr SET node_id = ?2, host = ?3, repo = ?4, number = ?5, url = ?6,
@@ -407,42 +299,8 @@ pub(crate) fn update(tx: &Tx<'_>, old: &Pr, new: &Pr) -> Result<bool> {
             return Ok(true);
         }
     }
-    let time = |at: Option<Timestamp>| at.map(|at| at.0);
-    let params = rusqlite::params![
-        new.id.as_str(),
-        new.url,
-        new.title,
-        new.author,
-        new.is_author_bot,
-        new.state.as_str(),
-        new.head_ref,
-        new.head_repo,
-        new.head_sha,
-        new.base_ref,
-        new.base_sha,
-        new.is_cross_repo,
-        new.additions,
-        new.deletions,
-        new.changed_files,
-        new.ci.as_str(),
-        new.review_decision.as_str(),
-        new.mergeable.as_str(),
-        new.is_mergeable_stale,
-        new.merge_state,
-        new.mergeability.as_str(),
-        new.is_in_merge_queue,
-        new.is_auto_merge,
-        new.merge_commit_sha,
-        new.checks_state.as_str(),
-        new.threads_state.as_str(),
-        new.reviews_state.as_str(),
-        new.comments_state.as_str(),
-        time(new.provider_created_at),
-        time(new.merged_at),
-        time(new.closed_at),
-        tx.now().0,
-    ];
-    tx.execute_captured("update a pull request", UPDATE, params).map(|_| true)
+    let new = Pr { updated_at: tx.now(), ..new.clone() };
+    columns::update(tx, "update a pull request", &new).map(|()| true)
 }
 
 const SET_SESSION: &str = "UPDATE pr SET session_id = ?2, updated_at = ?3

@@ -1,12 +1,11 @@
 //! Projects: one git work tree each. A project is archived, never deleted.
 
-use rusqlite::Row;
-
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
 use crate::model::id::{PrRef, ProjectId};
 use crate::model::label::check_label;
 use crate::model::time::Timestamp;
+use crate::row::columns::{self, Columns, table};
 
 /// A registered project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,29 +42,17 @@ pub struct NewProject {
     pub default_branch: String,
 }
 
-macro_rules! select {
-    ($tail:literal) => {
-        concat!(
-            "SELECT id, path, name, origin_url, host, repo, default_branch, created_at,
-    updated_at, archived_at FROM project ",
-            $tail
-        )
-    };
+table! {
+    Project in "project" {
+        id, path, created_at;
+        name, origin_url, host, repo, default_branch, updated_at, archived_at,
+    }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Project> {
-    Ok(Project {
-        id: ProjectId::stored(row.get(0)?),
-        path: row.get(1)?,
-        name: row.get(2)?,
-        origin_url: row.get(3)?,
-        host: row.get(4)?,
-        repo: row.get(5)?,
-        default_branch: row.get(6)?,
-        created_at: Timestamp(row.get(7)?),
-        updated_at: Timestamp(row.get(8)?),
-        archived_at: row.get::<_, Option<i64>>(9)?.map(Timestamp),
-    })
+macro_rules! select {
+    ($tail:literal) => {
+        concat!("SELECT ", names!(), " FROM project ", $tail)
+    };
 }
 
 /// The project of this id, archived or not.
@@ -74,7 +61,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Project> {
 /// When the database cannot be read.
 pub fn get(snapshot: &Snapshot<'_>, id: &ProjectId) -> Result<Option<Project>> {
     let sql = select!("WHERE id = ?1");
-    snapshot.one("read a project", sql, [id.as_str()], read)
+    snapshot.one("read a project", sql, [id.as_str()], Project::read)
 }
 
 /// The active project at a canonical path.
@@ -83,7 +70,7 @@ pub fn get(snapshot: &Snapshot<'_>, id: &ProjectId) -> Result<Option<Project>> {
 /// When the database cannot be read.
 pub fn at_path(snapshot: &Snapshot<'_>, path: &str) -> Result<Option<Project>> {
     let sql = select!("WHERE path = ?1 AND archived_at IS NULL");
-    snapshot.one("find a project", sql, [path], read)
+    snapshot.one("find a project", sql, [path], Project::read)
 }
 
 /// The active projects, and with `archived` those too, in the order of their ids.
@@ -92,7 +79,7 @@ pub fn at_path(snapshot: &Snapshot<'_>, path: &str) -> Result<Option<Project>> {
 /// When the database cannot be read.
 pub fn list(snapshot: &Snapshot<'_>, archived: bool) -> Result<Vec<Project>> {
     let sql = select!("WHERE ?1 OR archived_at IS NULL ORDER BY id");
-    snapshot.list("list projects", sql, [archived], read)
+    snapshot.list("list projects", sql, [archived], Project::read)
 }
 
 /// The project of this id when it can be worked with.
@@ -107,13 +94,6 @@ pub fn require_active(snapshot: &Snapshot<'_>, id: &ProjectId) -> Result<Project
     }
 }
 
-const INSERT: &str = "INSERT INTO project
-    (id, path, name, origin_url, host, repo, default_branch, created_at, updated_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)";
-
-const RESTORE: &str = "UPDATE project SET name = ?3, origin_url = ?4, host = ?5, repo = ?6,
-    default_branch = ?7, updated_at = ?8, archived_at = NULL WHERE id = ?1 AND path = ?2";
-
 /// Registers a project. An archived one of the same id and path is restored.
 ///
 /// # Errors
@@ -123,44 +103,32 @@ pub fn add(tx: &Tx<'_>, new: &NewProject) -> Result<Project> {
     if let Some(owner) = at_path(tx, &new.path)? {
         return Err(Error::PathAlreadyRegistered { path: new.path.clone(), owner: owner.id });
     }
-    let sql = match get(tx, &new.id)? {
-        Some(known) if known.archived_at.is_some() && known.path == new.path => RESTORE,
-        Some(_) => return Err(Error::IdAlreadyRegistered(new.id.clone())),
-        None => INSERT,
+    let known = get(tx, &new.id)?;
+    let project = Project {
+        id: new.id.clone(),
+        path: new.path.clone(),
+        name: new.name.clone(),
+        origin_url: new.origin_url.clone(),
+        host: new.host.clone(),
+        repo: new.repo.clone(),
+        default_branch: new.default_branch.clone(),
+        created_at: known.as_ref().map_or(tx.now(), |known| known.created_at),
+        updated_at: tx.now(),
+        archived_at: None,
     };
-    let params = (
-        new.id.as_str(),
-        &new.path,
-        &new.name,
-        &new.origin_url,
-        &new.host,
-        &new.repo,
-        &new.default_branch,
-        tx.now().0,
-    );
-    tx.execute_captured("register a project", sql, params)?;
-    get(tx, &new.id)?.ok_or_else(|| Error::ProjectNotFound(new.id.clone()))
+    match known {
+        Some(known) if known.archived_at.is_some() && known.path == new.path => {
+            columns::update(tx, "restore a project", &project)?;
+        }
+        Some(_) => return Err(Error::IdAlreadyRegistered(new.id.clone())),
+        None => insert(tx, &project)?,
+    }
+    Ok(project)
 }
 
-const INSERT_WHOLE: &str = "INSERT INTO project (id, path, name, origin_url, host, repo,
-    default_branch, created_at, updated_at, archived_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-
-/// Inserts a row with a past, as an import brings it.
+/// Inserts a project.
 pub(crate) fn insert(tx: &Tx<'_>, project: &Project) -> Result<()> {
-    let params = (
-        project.id.as_str(),
-        &project.path,
-        &project.name,
-        &project.origin_url,
-        &project.host,
-        &project.repo,
-        &project.default_branch,
-        project.created_at.0,
-        project.updated_at.0,
-        project.archived_at.map(|at| at.0),
-    );
-    tx.execute_captured("insert a project", INSERT_WHOLE, params).map(|_| ())
+    columns::insert(tx, "insert a project", project)
 }
 
 const COUNT_LIVE: &str = "SELECT count(*) FROM session WHERE project_id = ?1 AND is_terminated = 0";
@@ -203,7 +171,7 @@ pub(crate) fn of_host(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<Project
     let sql = select!(
         "WHERE host = ?1 COLLATE NOCASE AND repo <> '' AND archived_at IS NULL ORDER BY id"
     );
-    snapshot.list("list the projects of a host", sql, [host], read)
+    snapshot.list("list the projects of a host", sql, [host], Project::read)
 }
 
 const SET_ORIGIN: &str = "UPDATE project SET origin_url = ?2, host = ?3, repo = ?4,

@@ -1,7 +1,5 @@
 //! Sessions: one agent run each, named `<project>-<num>` by a number that is never used again.
 
-use rusqlite::Row;
-
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Context, Error, Result};
 use crate::log::as_of;
@@ -11,6 +9,7 @@ use crate::model::id::{ProjectId, SessionId};
 use crate::model::label::check_label;
 use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
+use crate::row::columns::{self, Columns, enum_columns, table};
 use crate::row::project;
 
 text_enum! {
@@ -22,6 +21,8 @@ text_enum! {
         Orchestrator = "orchestrator",
     } else Worker
 }
+
+enum_columns!(SessionKind);
 
 /// A session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,40 +74,18 @@ pub struct NewSession {
     pub branch: String,
 }
 
-macro_rules! columns {
-    () => {
-        "id, project_id, num, kind, harness, name, issue, branch, workspace_path,
-    runtime_handle, agent_session_id, prompt, activity, activity_at, is_terminated, created_at,
-    updated_at"
-    };
+table! {
+    Session in "session" {
+        id, project = project_id, num, kind, created_at;
+        harness, name, issue, branch, workspace_path, runtime_handle, agent_session_id, prompt,
+        activity, activity_at, is_terminated, updated_at,
+    }
 }
 
 macro_rules! select {
     ($tail:literal) => {
-        concat!("SELECT ", columns!(), " FROM session ", $tail)
+        concat!("SELECT ", names!(), " FROM session ", $tail)
     };
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
-    Ok(Session {
-        id: SessionId::stored(row.get(0)?),
-        project: ProjectId::stored(row.get(1)?),
-        num: row.get(2)?,
-        kind: SessionKind::parse(row.get_ref(3)?.as_str()?),
-        harness: row.get(4)?,
-        name: row.get(5)?,
-        issue: row.get(6)?,
-        branch: row.get(7)?,
-        workspace_path: row.get(8)?,
-        runtime_handle: row.get(9)?,
-        agent_session_id: row.get(10)?,
-        prompt: row.get(11)?,
-        activity: row.get(12)?,
-        activity_at: Timestamp(row.get(13)?),
-        is_terminated: row.get(14)?,
-        created_at: Timestamp(row.get(15)?),
-        updated_at: Timestamp(row.get(16)?),
-    })
 }
 
 /// The session of this id.
@@ -115,7 +94,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
 /// When the database cannot be read.
 pub fn get(snapshot: &Snapshot<'_>, id: &SessionId) -> Result<Option<Session>> {
     let sql = select!("WHERE id = ?1");
-    snapshot.one("read a session", sql, [id.as_str()], read)
+    snapshot.one("read a session", sql, [id.as_str()], Session::read)
 }
 
 /// The session of this id as it was at a cursor.
@@ -124,7 +103,7 @@ pub fn get(snapshot: &Snapshot<'_>, id: &SessionId) -> Result<Option<Session>> {
 /// The cursor errors.
 pub fn as_of(snapshot: &Snapshot<'_>, id: &SessionId, cursor: Cursor) -> Result<Option<Session>> {
     let rows = as_of::with_prefix(snapshot, "session", cursor, id.as_str())?;
-    let row = rows.first().map(|row| as_of::typed(snapshot, columns!(), &row.image, read));
+    let row = rows.first().map(|row| as_of::typed(snapshot, names!(), &row.image, Session::read));
     row.transpose()
 }
 
@@ -155,17 +134,13 @@ pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<Session>> {
          ORDER BY project_id, num"
     );
     let project = filter.project.as_ref().map(ProjectId::as_str);
-    snapshot.list("list sessions", sql, (project, filter.terminated), read)
+    snapshot.list("list sessions", sql, (project, filter.terminated), Session::read)
 }
 
 const SELECT_LAST_NUM: &str = "SELECT last_num FROM session_counter WHERE project_id = ?1";
 
 const SELECT_ORCHESTRATOR: &str = "SELECT id FROM session
     WHERE project_id = ?1 AND kind = 'orchestrator' AND is_terminated = 0";
-
-const INSERT: &str = "INSERT INTO session
-    (id, project_id, num, kind, harness, name, issue, branch, activity_at, created_at, updated_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?9)";
 
 /// Creates a seed row under the next number of its project.
 ///
@@ -196,86 +171,32 @@ pub fn create(tx: &Tx<'_>, new: &NewSession) -> Result<Session> {
     let num =
         num.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX)).context("number it")?;
     let id = SessionId::new(&new.project, num);
-    let params = (
-        id.as_str(),
-        project,
+    let session = Session {
+        id,
+        project: new.project.clone(),
         num,
-        new.kind.as_str(),
-        &new.harness,
-        &new.name,
-        &new.issue,
-        &new.branch,
-        tx.now().0,
-    );
-    tx.execute_captured("create a session", INSERT, params)?;
-    require(tx, &id)
+        kind: new.kind,
+        harness: new.harness.clone(),
+        name: new.name.clone(),
+        issue: new.issue.clone(),
+        branch: new.branch.clone(),
+        workspace_path: String::new(),
+        runtime_handle: String::new(),
+        agent_session_id: String::new(),
+        prompt: String::new(),
+        activity: "idle".to_owned(),
+        activity_at: tx.now(),
+        is_terminated: false,
+        created_at: tx.now(),
+        updated_at: tx.now(),
+    };
+    insert(tx, &session)?;
+    Ok(session)
 }
 
-/// The columns of a session that no command shows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Details {
-    pub(crate) is_chat: bool,
-    pub(crate) workspace_repo_path: String,
-    pub(crate) runtime_launch_id: String,
-    pub(crate) provider_conversation_id: String,
-    pub(crate) controller_generation: i64,
-    pub(crate) cleanup_generation: i64,
-    pub(crate) first_signal_at: Option<Timestamp>,
-    pub(crate) is_terminated_on_pr_merge: bool,
-    pub(crate) diff_base_sha: String,
-    pub(crate) diff_base_ref: String,
-    pub(crate) reviewer_harness: String,
-    pub(crate) preview_url: String,
-    pub(crate) preview_revision: i64,
-    pub(crate) pinned_at: Option<Timestamp>,
-}
-
-const INSERT_WHOLE: &str = "INSERT INTO session (id, project_id, num, kind, harness, name, issue,
-    branch, mode, workspace_path, workspace_repo_path, runtime_handle, runtime_launch_id,
-    agent_session_id, provider_conversation_id, controller_generation, cleanup_generation, prompt,
-    activity, activity_at, first_signal_at, is_terminated, is_terminated_on_pr_merge, diff_base_sha,
-    diff_base_ref, reviewer_harness, preview_url, preview_revision, pinned_at, created_at, updated_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-    ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)";
-
-/// Inserts a row with a past, as an import brings it; those of a project in the order of their
-/// numbers.
-pub(crate) fn insert(tx: &Tx<'_>, session: &Session, details: &Details) -> Result<()> {
-    let time = |at: Option<Timestamp>| at.map(|at| at.0);
-    let params = rusqlite::params![
-        session.id.as_str(),
-        session.project.as_str(),
-        session.num,
-        session.kind.as_str(),
-        session.harness,
-        session.name,
-        session.issue,
-        session.branch,
-        if details.is_chat { "chat" } else { "tui" },
-        session.workspace_path,
-        details.workspace_repo_path,
-        session.runtime_handle,
-        details.runtime_launch_id,
-        session.agent_session_id,
-        details.provider_conversation_id,
-        details.controller_generation,
-        details.cleanup_generation,
-        session.prompt,
-        session.activity,
-        session.activity_at.0,
-        time(details.first_signal_at),
-        session.is_terminated,
-        details.is_terminated_on_pr_merge,
-        details.diff_base_sha,
-        details.diff_base_ref,
-        details.reviewer_harness,
-        details.preview_url,
-        details.preview_revision,
-        time(details.pinned_at),
-        session.created_at.0,
-        session.updated_at.0,
-    ];
-    tx.execute_captured("insert a session", INSERT_WHOLE, params).map(|_| ())
+/// Inserts a session. Those of one project must be inserted in the order of their numbers.
+pub(crate) fn insert(tx: &Tx<'_>, session: &Session) -> Result<()> {
+    columns::insert(tx, "insert a session", session)
 }
 
 const RAISE_COUNTER: &str = "INSERT INTO session_counter (project_id, last_num) VALUES (?1, ?2)
@@ -283,8 +204,7 @@ const RAISE_COUNTER: &str = "INSERT INTO session_counter (project_id, last_num) 
 
 /// Keeps the numbers up to `num` from being given out in a project.
 pub(crate) fn use_up(tx: &Tx<'_>, project: &ProjectId, num: i64) -> Result<()> {
-    tx.execute_uncaptured("use up session numbers", RAISE_COUNTER, (project.as_str(), num))
-        .map(|_| ())
+    tx.execute_uncaptured("use up session numbers", RAISE_COUNTER, (project.as_str(), num)).map(|_| ())
 }
 
 const RENAME: &str =

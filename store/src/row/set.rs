@@ -9,12 +9,13 @@
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
-use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
+use rusqlite::types::{Value, ValueRef};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::db::tx::Tx;
 use crate::error::{Context, Result};
 use crate::model::id::PrId;
+use crate::row::columns::{Column, Columns, params, text};
 
 /// What making a stored set follow an observed one did, in rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,20 +38,10 @@ impl Delta {
     }
 }
 
-/// A row that is an element of a facet's set.
-pub(crate) trait SetRow {
-    /// How many of the fields are the key.
-    const KEY: usize;
-    /// An array of fields.
-    type Fields<'a>: AsRef<[ValueRef<'a>]>
-    where
-        Self: 'a;
-
+/// A row that is an element of a facet's set. The fixed columns are its key, after `pr_id`.
+pub(crate) trait SetRow: Columns {
     /// The statements on the table of this row.
     fn sql() -> &'static SetSql;
-
-    /// The columns after `pr_id`, in the order of [`SetRow::sql`]: those of the key first.
-    fn fields(&self) -> Self::Fields<'_>;
 }
 
 /// The four statements on one table; parameter 1 is always `pr_id`.
@@ -64,7 +55,8 @@ pub(crate) struct SetSql {
 }
 
 impl SetSql {
-    pub(crate) fn new(table: &str, key: &[&str], values: &[&str]) -> SetSql {
+    pub(crate) fn new<R: Columns>(table: &str) -> SetSql {
+        let (key, values) = R::NAMES.split_at(R::FIXED);
         let numbered = |columns: &[&str], first: usize| -> Vec<String> {
             columns.iter().enumerate().map(|(i, c)| format!("{c} = ?{}", first + i)).collect()
         };
@@ -173,7 +165,7 @@ struct Plan {
 pub(crate) fn distinct<R: SetRow>(rows: &[R]) -> Vec<&R> {
     let mut sorted: Vec<&R> = rows.iter().collect();
     let key = |row: &R, other: &R| {
-        compare(&row.fields().as_ref()[..R::KEY], &other.fields().as_ref()[..R::KEY])
+        compare(&row.values().as_ref()[..R::FIXED], &other.values().as_ref()[..R::FIXED])
     };
     // Stable, so the last of equal keys stays last; deduplicating the reverse keeps it.
     sorted.sort_by(|a, b| key(a, b));
@@ -207,17 +199,17 @@ fn diff<R: SetRow>(tx: &Tx<'_>, pr: &PrId, observed: &[&R], rest: Unobserved<'_>
         let field = |i: usize| row.get_ref(i).context(step);
         loop {
             let order = match observed.get(next) {
-                Some(observed) => compare_key(observed.fields().as_ref(), R::KEY, field)?,
+                Some(observed) => compare_key(observed.values().as_ref(), R::FIXED, field)?,
                 None => Ordering::Greater,
             };
             match order {
                 Ordering::Less => plan.inserts.push(next),
-                Ordering::Equal if equals(observed[next].fields().as_ref(), R::KEY, field)? => {
+                Ordering::Equal if equals(observed[next].values().as_ref(), R::FIXED, field)? => {
                     plan.unchanged += 1;
                 }
                 Ordering::Equal => plan.updates.push(next),
                 Ordering::Greater if rest.is_gone(field(0)?) => {
-                    let key = (0..R::KEY).map(|i| row.get(i)).collect::<rusqlite::Result<_>>();
+                    let key = (0..R::FIXED).map(|i| row.get(i)).collect::<rusqlite::Result<_>>();
                     plan.deletes.push(key.context(step)?);
                 }
                 Ordering::Greater => plan.unchanged += 1,
@@ -269,11 +261,11 @@ impl Plan {
             delta.deleted += change(tx, "delete from a set", &sql.delete, pr, &key)?;
         }
         for i in self.updates {
-            let fields = observed[i].fields();
+            let fields = observed[i].values();
             delta.updated += change(tx, "update in a set", &sql.update, pr, fields.as_ref())?;
         }
         for i in self.inserts {
-            let fields = observed[i].fields();
+            let fields = observed[i].values();
             delta.inserted += change(tx, "insert into a set", &sql.insert, pr, fields.as_ref())?;
         }
         Ok(delta)
@@ -287,31 +279,5 @@ fn change(
     pr: &PrId,
     fields: &[ValueRef<'_>],
 ) -> Result<u64> {
-    let first = std::iter::once(Bound(ValueRef::Text(pr.as_str().as_bytes())));
-    let params = first.chain(fields.iter().map(|field| Bound(*field)));
-    Ok(tx.execute_captured(step, sql, rusqlite::params_from_iter(params))? as u64)
-}
-
-/// Binds a borrowed value.
-struct Bound<'a>(ValueRef<'a>);
-
-impl ToSql for Bound<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(self.0))
-    }
-}
-
-/// A field of text.
-pub(crate) fn text(value: &str) -> ValueRef<'_> {
-    ValueRef::Text(value.as_bytes())
-}
-
-/// A field that may be missing.
-pub(crate) fn optional(value: Option<i64>) -> ValueRef<'static> {
-    value.map_or(ValueRef::Null, ValueRef::Integer)
-}
-
-/// A field that is true or false.
-pub(crate) fn flag(value: bool) -> ValueRef<'static> {
-    ValueRef::Integer(i64::from(value))
+    Ok(tx.execute_captured(step, sql, params([&pr.value()].into_iter().chain(fields)))? as u64)
 }

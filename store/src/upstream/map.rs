@@ -16,7 +16,7 @@ use crate::model::id::{ProjectId, SessionId};
 use crate::model::label::check_label;
 use crate::model::time::Timestamp;
 use crate::row::project::Project;
-use crate::row::session::{Details, Session, SessionKind};
+use crate::row::session::{Session, SessionKind};
 
 const PROJECTS: &str = "projects";
 const SESSIONS: &str = "sessions";
@@ -35,7 +35,7 @@ pub(super) type Refusal = String;
 pub(super) struct Plan {
     pub(super) now: Timestamp,
     pub(super) projects: Vec<Project>,
-    pub(super) sessions: Vec<(Session, Details)>,
+    pub(super) sessions: Vec<Session>,
     /// The highest session number that each project has used.
     pub(super) used: BTreeMap<ProjectId, i64>,
     pub(super) pulls: Vec<Pull>,
@@ -83,11 +83,11 @@ impl Plan {
             Time::Absent => None,
             Time::At(at) if at.0 <= self.now.0.saturating_add(AHEAD_MS) => Some(at),
             Time::At(_) => {
-                self.report.alter(table, key, format!("its {column} lies in the future"));
+                self.report.modify(table, key, format!("its {column} lies in the future"));
                 None
             }
             Time::Unreadable => {
-                self.report.alter(table, key, format!("its {column} is not a time"));
+                self.report.modify(table, key, format!("its {column} is not a time"));
                 None
             }
         }
@@ -106,8 +106,8 @@ impl Plan {
         match check(column, &text) {
             Ok(()) => text,
             Err(error) => {
-                let reason = format!("its {column} is not taken: {}", rule(&error));
-                self.report.alter(table, key, reason);
+                let reason = format!("its {column} was dropped: {}", rule(&error));
+                self.report.modify(table, key, reason);
                 String::new()
             }
         }
@@ -133,7 +133,7 @@ impl Plan {
                     let project = self.project(id, row);
                     self.projects.push(project);
                 }
-                Err(reason) => self.report.leave(PROJECTS, &key, reason),
+                Err(reason) => self.report.skip(PROJECTS, &key, reason),
             }
         }
     }
@@ -178,7 +178,7 @@ impl Plan {
             let key = row.id.clone();
             match self.session(&projects, &mut ids, &mut orchestrators, row) {
                 Ok(session) => self.sessions.push(session),
-                Err(reason) => self.report.leave(SESSIONS, &key, reason),
+                Err(reason) => self.report.skip(SESSIONS, &key, reason),
             }
         }
     }
@@ -189,8 +189,8 @@ impl Plan {
         ids: &mut HashSet<SessionId>,
         orchestrators: &mut HashMap<ProjectId, SessionId>,
         row: read::Session,
-    ) -> Result<(Session, Details), Refusal> {
-        let project = projects.get(&row.project_id).ok_or("its project was not taken")?;
+    ) -> Result<Session, Refusal> {
+        let project = projects.get(&row.project_id).ok_or("its project was skipped")?;
         let num = row.num.filter(|num| (1..=NUM_MAX).contains(num));
         let num = num.ok_or_else(|| format!("its num is not one from 1 to {NUM_MAX}"))?;
         // Also the number of a row that is left was given out once.
@@ -224,40 +224,17 @@ impl Plan {
         num: i64,
         kind: SessionKind,
         row: read::Session,
-    ) -> (Session, Details) {
+    ) -> Session {
         let key = id.to_string();
         let key = key.as_str();
         let created_at = self.time(SESSIONS, key, "created_at", row.created_at);
         let updated_at = self.time(SESSIONS, key, "updated_at", row.updated_at);
         let activity_at = self.time(SESSIONS, key, "activity_last_at", row.activity_last_at);
-        let first_signal_at = self.time(SESSIONS, key, "first_signal_at", row.first_signal_at);
-        let pinned_at = self.time(SESSIONS, key, "pinned_at", row.pinned_at);
         let created_at = created_at.unwrap_or(self.now);
         let updated_at = updated_at.unwrap_or(created_at);
-        let activity = self.one_of(key, "activity_state", row.activity_state, ACTIVITIES);
-        let mode = self.one_of(key, "session_mode", row.session_mode, MODES);
+        let activity = self.activity(key, row.activity_state);
         let mut label = |column, text| self.checked((SESSIONS, key, column), text, check_label);
-        let details = Details {
-            is_chat: mode == "chat",
-            workspace_repo_path: row.workspace_repo_path,
-            runtime_launch_id: row.runtime_launch_id,
-            provider_conversation_id: row.provider_conversation_id,
-            controller_generation: row.controller_generation.unwrap_or(0),
-            cleanup_generation: row.cleanup_generation.unwrap_or(0),
-            first_signal_at,
-            is_terminated_on_pr_merge: row.terminate_on_pr_merge,
-            diff_base_sha: row.diff_base_sha,
-            diff_base_ref: row.diff_base_ref,
-            reviewer_harness: label("reviewer_harness", row.reviewer_harness),
-            preview_url: row.preview_url,
-            preview_revision: row.preview_revision.unwrap_or(0),
-            pinned_at: match row.is_pinned {
-                Some(0) => None,
-                Some(_) => pinned_at.or(Some(updated_at)),
-                None => pinned_at,
-            },
-        };
-        let session = Session {
+        Session {
             harness: label("harness", row.harness),
             name: label("display_name", row.display_name),
             issue: label("issue_id", row.issue_id),
@@ -276,26 +253,24 @@ impl Plan {
             is_terminated: row.is_terminated,
             created_at,
             updated_at,
-        };
-        (session, details)
+        }
     }
 
-    /// A value that the schema does not have becomes the first of those it has.
-    fn one_of(&mut self, key: &str, column: &str, text: String, known: &[&str]) -> String {
-        if known.contains(&text.as_str()) {
+    /// An activity that the schema does not have becomes `idle`.
+    fn activity(&mut self, key: &str, text: String) -> String {
+        if ACTIVITIES.contains(&text.as_str()) {
             return text;
         }
         if !text.is_empty() {
-            let reason = format!("its {column} is not known; it counts as {}", known[0]);
-            self.report.alter(SESSIONS, key, reason);
+            let reason = "its activity_state is unknown and was replaced by idle";
+            self.report.modify(SESSIONS, key, reason);
         }
-        known[0].to_owned()
+        "idle".to_owned()
     }
 }
 
-/// What the schema takes, the default first.
+/// The values that the schema accepts.
 const ACTIVITIES: &[&str] = &["idle", "active", "waiting_input", "blocked", "exited"];
-const MODES: &[&str] = &["tui", "chat"];
 
 /// The id of a project that can be taken.
 fn project_id(

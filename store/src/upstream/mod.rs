@@ -66,8 +66,8 @@ fn write(tx: &Tx<'_>, plan: Plan) -> Result<Imported> {
     for project in &plan.projects {
         project::insert(tx, project)?;
     }
-    for (session, details) in &plan.sessions {
-        session::insert(tx, session, details)?;
+    for session in &plan.sessions {
+        session::insert(tx, session)?;
     }
     for (project, num) in &plan.used {
         session::use_up(tx, project, *num)?;

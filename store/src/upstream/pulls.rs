@@ -61,7 +61,7 @@ impl Item for Check {
 
     fn lost(&self) -> Option<&'static str> {
         let is_lost = self.log_tail.is_some() && self.external_id.is_empty();
-        is_lost.then_some("its log_tail is not taken: there are no details to find it by")
+        is_lost.then_some("its log_tail was dropped: it has no details to identify it")
     }
 }
 
@@ -110,13 +110,13 @@ impl Plan {
         let owner = |session: &Session| {
             (session.id.to_string(), (session.id.clone(), session.project.clone()))
         };
-        let owners: Owners = self.sessions.iter().map(|(session, _)| owner(session)).collect();
+        let owners: Owners = self.sessions.iter().map(owner).collect();
         let mut ids = HashSet::new();
         for row in rows {
             let url = row.url.clone();
             match self.pull(&owners, &mut ids, row) {
                 Ok(pull) => self.pulls.push(pull),
-                Err(reason) => self.report.leave(PR, &url, reason),
+                Err(reason) => self.report.skip(PR, &url, reason),
             }
         }
     }
@@ -131,7 +131,7 @@ impl Plan {
         if !matches!(row.provider.as_str(), "" | "github") {
             return Err("its provider is not github".to_owned());
         }
-        let owner = owners.get(&row.session_id).ok_or("its session was not taken")?;
+        let owner = owners.get(&row.session_id).ok_or("its session was skipped")?;
         let (session, project) = owner.clone();
         if !ids.insert(place.slug()) {
             return Err("another row is the same pull request".to_owned());
@@ -195,14 +195,14 @@ impl Plan {
                 Ok(place) => {
                     item.set_time(self.time(table, &shown, "submitted_at", at));
                     if let Some(reason) = item.lost() {
-                        self.report.alter(table, &shown, reason);
+                        self.report.modify(table, &shown, reason);
                     }
                     let (set, completeness) = T::home(&mut self.pulls[place]);
                     set.push(item);
                     // Whether it was all that the provider had is not known.
                     *completeness = Completeness::Partial;
                 }
-                Err(reason) => self.report.leave(table, &shown, reason),
+                Err(reason) => self.report.skip(table, &shown, reason),
             }
         }
     }
@@ -214,7 +214,7 @@ fn accept(
     key: Vec<String>,
     keys: &mut HashSet<(usize, Vec<String>)>,
 ) -> Result<usize, &'static str> {
-    let place = place.ok_or("its pull request was not taken")?;
+    let place = place.ok_or("its pull request was skipped")?;
     if key.iter().any(|part| part.is_empty() || part.contains('\0')) {
         return Err("a part of its key is empty or holds a NUL character");
     }

@@ -13,13 +13,13 @@ pub struct Imported {
     /// How many rows of each captured table were made, in the order of the tables.
     pub taken: Vec<Taken>,
     /// The rows that were not taken, the first 1000 of them.
-    pub left: Vec<Remark>,
+    pub skipped: Vec<Remark>,
     /// How many more rows were not taken.
-    pub left_more: u64,
+    pub skipped_more: u64,
     /// The values of taken rows that were not taken as they stood, the first 1000 of them.
-    pub altered: Vec<Remark>,
+    pub modified: Vec<Remark>,
     /// How many more values were not taken as they stood.
-    pub altered_more: u64,
+    pub modified_more: u64,
     /// The tables and columns that hold rows and are not read: they have no counterpart here, or repeat
     /// what is read elsewhere.
     pub ignored: Vec<Ignored>,
@@ -57,14 +57,14 @@ pub struct Ignored {
 }
 
 impl Imported {
-    pub(super) fn leave(&mut self, table: &'static str, key: &str, reason: impl Into<String>) {
+    pub(super) fn skip(&mut self, table: &'static str, key: &str, reason: impl Into<String>) {
         let remark = Remark { table, key: shown(key), reason: reason.into() };
-        keep(&mut self.left, &mut self.left_more, remark);
+        keep(&mut self.skipped, &mut self.skipped_more, remark);
     }
 
-    pub(super) fn alter(&mut self, table: &'static str, key: &str, reason: impl Into<String>) {
+    pub(super) fn modify(&mut self, table: &'static str, key: &str, reason: impl Into<String>) {
         let remark = Remark { table, key: shown(key), reason: reason.into() };
-        keep(&mut self.altered, &mut self.altered_more, remark);
+        keep(&mut self.modified, &mut self.modified_more, remark);
     }
 }
 

@@ -60,7 +60,7 @@ fn sessions_that_cannot_be_are_left_and_their_numbers_stay_used() {
         left(&imported),
         [
             "projects -: its id is not allowed: it must begin with a letter or digit".to_owned(),
-            "sessions --1: its project was not taken".to_owned(),
+            "sessions --1: its project was skipped".to_owned(),
             format!("sessions p-x: {bound}"),
             format!("sessions p-0: {bound}"),
             "sessions p-3: its kind is neither worker nor orchestrator".to_owned(),
@@ -69,7 +69,7 @@ fn sessions_that_cannot_be_are_left_and_their_numbers_stay_used() {
             "sessions p-10: another row has its id".to_owned(),
             "sessions odd\0: its id is not p-12".to_owned(),
             format!("sessions p-99999999999: {bound}"),
-            "sessions q-1: its project was not taken".to_owned(),
+            "sessions q-1: its project was skipped".to_owned(),
         ]
     );
     let sql = "SELECT id || ' ' || is_terminated FROM session ORDER BY num";
@@ -104,21 +104,20 @@ fn pull_requests_and_their_items_that_cannot_be_are_left() {
             "pr https://GitHub.com/O/R/pull/1: another row is the same pull request".to_owned(),
             "pr https://git.lab/o/r/pull/4: its provider is not github".to_owned(),
             format!("pr {pr1}/files: another row is the same pull request"),
-            "pr https://github.com/o/r/pull/2: its session was not taken".to_owned(),
+            "pr https://github.com/o/r/pull/2: its session was skipped".to_owned(),
             "pr https://github.com/o/r/pull/3: its url is not that of a pull request".to_owned(),
             format!("pr_checks {pr1} a s: another row has its key"),
             format!("pr_checks {pr1}  s: {part}"),
             format!("pr_checks {pr1} n\0 s: {part}"),
-            "pr_checks https://github.com/o/r/pull/2 a s: its pull request was not taken"
-                .to_owned(),
-            "pr_reviews  R: its pull request was not taken".to_owned(),
+            "pr_checks https://github.com/o/r/pull/2 a s: its pull request was skipped".to_owned(),
+            "pr_reviews  R: its pull request was skipped".to_owned(),
         ]
     );
     assert_eq!(
-        lines(&imported.altered),
+        lines(&imported.modified),
         [
             format!(
-                "pr_checks {pr1} a s: its log_tail is not taken: there are no details to find it by"
+                "pr_checks {pr1} a s: its log_tail was dropped: it has no details to identify it"
             ),
             format!("pr_reviews {pr1} R: its submitted_at is not a time"),
         ]
@@ -134,21 +133,19 @@ fn values_that_no_command_would_let_in_are_not_taken() {
         VALUES ('p-1', 'p', 1, '--upload-pack=x', printf('%.300c', 'x'), char(10), ' ', 'dreaming', 'voice', 'a' || char(0) || 'b');"]);
     assert_eq!((taken(&imported)[..2].to_vec(), left(&imported)), (vec![1, 1], vec![]));
     assert_eq!(
-        lines(&imported.altered),
+        lines(&imported.modified),
         [
-            "projects p: its display_name is not taken: control characters may not stand in it",
-            "sessions p-1: its activity_state is not known; it counts as idle",
-            "sessions p-1: its session_mode is not known; it counts as tui",
-            "sessions p-1: its harness is not taken: it is empty",
-            "sessions p-1: its display_name is not taken: it is longer than 200 bytes",
-            "sessions p-1: its issue_id is not taken: it is empty",
-            "sessions p-1: its branch is not taken: it must begin with a letter, a digit or '_'",
+            "projects p: its display_name was dropped: control characters may not stand in it",
+            "sessions p-1: its activity_state is unknown and was replaced by idle",
+            "sessions p-1: its harness was dropped: it is empty",
+            "sessions p-1: its display_name was dropped: it is longer than 200 bytes",
+            "sessions p-1: its issue_id was dropped: it is empty",
+            "sessions p-1: its branch was dropped: it must begin with a letter, a digit or '_'",
         ]
     );
-    let sql =
-        "SELECT concat_ws('|', p.name, s.branch, s.name, s.issue, s.harness, s.activity, s.mode,
+    let sql = "SELECT concat_ws('|', p.name, s.branch, s.name, s.issue, s.harness, s.activity,
         hex(s.prompt)) FROM session s JOIN project p";
-    assert_eq!(strings(&raw(&fixture.path()), sql), ["p|||||idle|tui|610062"]);
+    assert_eq!(strings(&raw(&fixture.path()), sql), ["p|||||idle|610062"]);
 }
 
 #[test]
@@ -161,7 +158,7 @@ fn a_time_that_cannot_be_is_noted_and_never_loses_the_row() {
         INSERT INTO pr (url, session_id, updated_at, merged_at_provider) VALUES ('https://github.com/o/r/pull/1', 'bad-1', X'00', 1.5);"]);
     assert_eq!((taken(&imported)[..3].to_vec(), left(&imported)), (vec![4, 2, 1], vec![]));
     assert_eq!(
-        lines(&imported.altered),
+        lines(&imported.modified),
         [
             "projects far: its registered_at lies in the future",
             "projects bad: its registered_at is not a time",
@@ -200,8 +197,8 @@ fn what_is_left_is_kept_up_to_a_bound_and_counted_beyond_it() {
         WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 1100) SELECT 'p' || i, '/' || i, 'x' FROM n;
         INSERT INTO pr_checks (pr_url, name) WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
         SELECT printf('%.900c', 'x'), i FROM n;"]);
-    assert_eq!((imported.left.len(), imported.left_more), (1000, 1500));
-    assert_eq!((imported.altered.len(), imported.altered_more), (1000, 100));
-    assert_eq!(imported.left[0].key, "x".repeat(200));
+    assert_eq!((imported.skipped.len(), imported.skipped_more), (1000, 1500));
+    assert_eq!((imported.modified.len(), imported.modified_more), (1000, 100));
+    assert_eq!(imported.skipped[0].key, "x".repeat(200));
     assert_eq!(taken(&imported)[0], 1100);
 }

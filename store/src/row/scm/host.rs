@@ -1,11 +1,10 @@
-//! Hosts and repositories: credential, budget, blocks, access, and how far each was listed.
-
-use rusqlite::{Row, params};
+//! The state of each host: its credential, rate limit and backoff.
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
+use crate::row::columns::{self, Columns, enum_columns, table};
 
 text_enum! {
     /// What became of the credential that a host is asked with.
@@ -18,20 +17,6 @@ text_enum! {
         Missing = "missing",
         /// The host refuses it.
         Invalid = "invalid",
-    } else Unknown
-}
-
-text_enum! {
-    /// Whether a repository can be read.
-    Access {
-        /// It was not asked for yet.
-        Unknown = "unknown",
-        /// It can.
-        Ok = "ok",
-        /// The credential may not.
-        Forbidden = "forbidden",
-        /// There is none of this name, or the credential may not know of it.
-        Missing = "missing",
     } else Unknown
 }
 
@@ -94,44 +79,26 @@ impl HostState {
     }
 }
 
-macro_rules! select_host {
-    ($tail:literal) => {
-        concat!(
-            "SELECT host, credential, source, login, since, quota, remaining, reset_at,
-    blocked_until, reason, fresh_at, memory, updated_at FROM scm_host ",
-            $tail
-        )
-    };
+enum_columns!(Credential);
+
+table! {
+    HostState in "scm_host" {
+        host;
+        credential, source, login, since, quota, remaining, reset_at, blocked_until, reason, fresh_at,
+        memory, updated_at,
+    }
 }
 
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp))
-}
+const SELECT_HOSTS: &str = concat!("SELECT ", names!(), " FROM scm_host ORDER BY host");
 
-fn read_host(row: &Row<'_>) -> rusqlite::Result<HostState> {
-    Ok(HostState {
-        host: row.get(0)?,
-        credential: Credential::parse(row.get_ref(1)?.as_str()?),
-        source: row.get(2)?,
-        login: row.get(3)?,
-        since: time(row, 4)?,
-        quota: row.get(5)?,
-        remaining: row.get(6)?,
-        reset_at: time(row, 7)?,
-        blocked_until: time(row, 8)?,
-        reason: row.get(9)?,
-        fresh_at: time(row, 10)?,
-        memory: row.get(11)?,
-        updated_at: Timestamp(row.get(12)?),
-    })
-}
+const SELECT_HOST: &str = concat!("SELECT ", names!(), " FROM scm_host WHERE host = ?1");
 
 /// Every host that was asked, by name.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn hosts(snapshot: &Snapshot<'_>) -> Result<Vec<HostState>> {
-    snapshot.list("list hosts", select_host!("ORDER BY host"), [], read_host)
+    snapshot.list("list hosts", SELECT_HOSTS, [], HostState::read)
 }
 
 /// The state of one host; `None` when it was never asked.
@@ -139,130 +106,19 @@ pub fn hosts(snapshot: &Snapshot<'_>) -> Result<Vec<HostState>> {
 /// # Errors
 /// When the database cannot be read.
 pub fn host(snapshot: &Snapshot<'_>, host: &str) -> Result<Option<HostState>> {
-    snapshot.one("read a host", select_host!("WHERE host = ?1"), [host], read_host)
+    snapshot.one("read a host", SELECT_HOST, [host], HostState::read)
 }
-
-const UPSERT_HOST: &str = "INSERT INTO scm_host (host, credential, source, login, since, quota,
-    remaining, reset_at, blocked_until, reason, fresh_at, memory, updated_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-    ON CONFLICT DO UPDATE SET credential = excluded.credential, source = excluded.source,
-        login = excluded.login, since = excluded.since, quota = excluded.quota,
-        remaining = excluded.remaining, reset_at = excluded.reset_at,
-        blocked_until = excluded.blocked_until, reason = excluded.reason,
-        fresh_at = excluded.fresh_at, memory = excluded.memory, updated_at = excluded.updated_at
-    WHERE (credential, source, login, since, quota, remaining, reset_at, blocked_until, reason,
-        fresh_at, memory) IS NOT (excluded.credential, excluded.source, excluded.login,
-        excluded.since, excluded.quota, excluded.remaining, excluded.reset_at,
-        excluded.blocked_until, excluded.reason, excluded.fresh_at, excluded.memory)";
 
 /// Stores the state of a host; says whether anything but `updated_at` differed and was written.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub fn set_host(tx: &Tx<'_>, state: &HostState) -> Result<bool> {
-    let time = |at: Option<Timestamp>| at.map(|at| at.0);
-    let params = params![
-        state.host,
-        state.credential.as_str(),
-        state.source,
-        state.login,
-        time(state.since),
-        state.quota,
-        state.remaining,
-        time(state.reset_at),
-        time(state.blocked_until),
-        state.reason,
-        time(state.fresh_at),
-        state.memory,
-        tx.now().0,
-    ];
-    Ok(tx.execute_uncaptured("store a host", UPSERT_HOST, params)? > 0)
-}
-
-/// What is known of a repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepoState {
-    /// Its host.
-    pub host: String,
-    /// `owner/name` as it was asked for; case does not tell two apart.
-    pub repo: String,
-    /// `owner/name` as the host spells it now, or empty.
-    pub name: String,
-    /// The provider's id of it, or empty.
-    pub node_id: String,
-    /// Whether it can be read.
-    pub access: Access,
-    /// Since when it is so.
-    pub access_since: Option<Timestamp>,
-    /// Open pull requests created up to here were listed.
-    pub watermark: Option<Timestamp>,
-    /// When they were listed last.
-    pub listed_at: Option<Timestamp>,
-}
-
-impl RepoState {
-    /// A repository that was not asked for yet.
-    #[must_use]
-    pub fn new(host: &str, repo: &str) -> RepoState {
-        RepoState {
-            host: host.to_owned(),
-            repo: repo.to_owned(),
-            name: String::new(),
-            node_id: String::new(),
-            access: Access::Unknown,
-            access_since: None,
-            watermark: None,
-            listed_at: None,
-        }
+    let stored = host(tx, &state.host)?;
+    if stored.is_some_and(|stored| {
+        HostState { updated_at: stored.updated_at, ..state.clone() } == stored
+    }) {
+        return Ok(false);
     }
-}
-
-const SELECT_REPOS: &str = "SELECT host, repo, name, node_id, access, access_since, watermark,
-    listed_at FROM scm_repo WHERE host = ?1 ORDER BY repo";
-
-/// The repositories of a host that were asked for.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn repos(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<RepoState>> {
-    snapshot.list("list repositories", SELECT_REPOS, [host], |row| {
-        Ok(RepoState {
-            host: row.get(0)?,
-            repo: row.get(1)?,
-            name: row.get(2)?,
-            node_id: row.get(3)?,
-            access: Access::parse(row.get_ref(4)?.as_str()?),
-            access_since: time(row, 5)?,
-            watermark: time(row, 6)?,
-            listed_at: time(row, 7)?,
-        })
-    })
-}
-
-const UPSERT_REPO: &str = "INSERT INTO scm_repo (host, repo, name, node_id, access, access_since,
-    watermark, listed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-    ON CONFLICT DO UPDATE SET name = excluded.name, node_id = excluded.node_id,
-        access = excluded.access, access_since = excluded.access_since,
-        watermark = excluded.watermark, listed_at = excluded.listed_at
-    WHERE (name, node_id, access, access_since, watermark, listed_at) IS NOT (excluded.name,
-        excluded.node_id, excluded.access, excluded.access_since, excluded.watermark,
-        excluded.listed_at)";
-
-/// Stores the state of a repository; says whether anything differed and was written.
-///
-/// # Errors
-/// When the database cannot be written.
-pub fn set_repo(tx: &Tx<'_>, state: &RepoState) -> Result<bool> {
-    let time = |at: Option<Timestamp>| at.map(|at| at.0);
-    let params = (
-        &state.host,
-        &state.repo,
-        &state.name,
-        &state.node_id,
-        state.access.as_str(),
-        time(state.access_since),
-        time(state.watermark),
-        time(state.listed_at),
-    );
-    Ok(tx.execute_uncaptured("store a repository", UPSERT_REPO, params)? > 0)
+    columns::upsert(tx, "store a host", &HostState { updated_at: tx.now(), ..state.clone() })
 }

@@ -6,14 +6,16 @@
 mod host;
 mod poll;
 mod refresh_request;
+mod repo;
 mod subject;
 mod webhook_delivery;
 
-pub use host::{Access, Credential, HostState, RepoState, host, hosts, repos, set_host, set_repo};
+pub use host::{Credential, HostState, host, hosts, set_host};
 pub use poll::{PrPoll, Problem, poll, polls, problems, set_poll};
 pub use refresh_request::{
     REFRESH_REQUESTS_MAX, RefreshRequest, delete_refresh_requests, refresh_requests,
     request_refresh,
 };
+pub use repo::{Access, RepoState, repos, set_repo};
 pub use subject::{Branch, SubjectPr, SubjectProject, Subjects, subjects};
 pub use webhook_delivery::{DELIVERIES_MAX, DELIVERY_DAYS, record_webhook_delivery};

@@ -1,13 +1,14 @@
 //! The polling state of each pull request: why it belongs to its session, the fingerprints of what was
 //! read completely, and what prevents it from being read.
 
-use rusqlite::Row;
+use std::sync::LazyLock;
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::model::id::PrId;
 use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
+use crate::row::columns::{self, Column, Columns, columns, enum_columns};
 
 text_enum! {
     /// Why a pull request cannot be read.
@@ -24,6 +25,8 @@ text_enum! {
         Invalid = "invalid",
     } else None
 }
+
+enum_columns!(Problem);
 
 /// The polling state of one pull request. A fingerprint identifies the facts that were last read
 /// completely; while it is equal, nothing is read again.
@@ -55,44 +58,46 @@ pub struct PrPoll {
     pub problem_since: Option<Timestamp>,
 }
 
-macro_rules! select {
-    ($tail:literal) => {
-        concat!(
-            "SELECT o.pr_id, o.attribution, o.changed_at, o.pushed_at, o.metadata_fingerprint, o.checks_fingerprint,
-    o.discussion_fingerprint, o.threads_fingerprint, o.full_read_at, o.confirmed_at, o.failures, o.problem, o.problem_since
-    FROM pr_poll o ",
-            $tail
-        )
-    };
+columns! {
+    PrPoll {
+        attribution;
+        changed_at, pushed_at, metadata_fingerprint, checks_fingerprint, discussion_fingerprint,
+        threads_fingerprint, full_read_at, confirmed_at, failures, problem, problem_since,
+    }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<(PrId, PrPoll)> {
-    let time = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
-    let poll = PrPoll {
-        attribution: row.get(1)?,
-        changed_at: time(2)?,
-        pushed_at: time(3)?,
-        metadata_fingerprint: row.get(4)?,
-        checks_fingerprint: row.get(5)?,
-        discussion_fingerprint: row.get(6)?,
-        threads_fingerprint: row.get(7)?,
-        full_read_at: time(8)?,
-        confirmed_at: time(9)?,
-        failures: row.get(10)?,
-        problem: Problem::parse(row.get_ref(11)?.as_str()?),
-        problem_since: time(12)?,
-    };
-    Ok((PrId::stored(row.get(0)?), poll))
+/// The statements, from the one list of columns.
+struct Sql {
+    list: String,
+    one: String,
+    upsert: String,
 }
+
+static SQL: LazyLock<Sql> = LazyLock::new(|| {
+    let names = PrPoll::NAMES.join(", ");
+    let excluded = format!("excluded.{}", PrPoll::NAMES.join(", excluded."));
+    let select = format!("SELECT {names}, pr_id FROM pr_poll");
+    Sql {
+        list: format!(
+            "{select} JOIN pr ON pr.id = pr_id WHERE host = ?1 COLLATE NOCASE ORDER BY pr_id"
+        ),
+        one: format!("{select} WHERE pr_id = ?1"),
+        upsert: format!(
+            "INSERT INTO pr_poll ({names}, pr_id) VALUES ({}?) ON CONFLICT DO UPDATE
+             SET ({names}) = ({excluded}) WHERE ({names}) IS NOT ({excluded})",
+            "?, ".repeat(PrPoll::NAMES.len())
+        ),
+    }
+});
 
 /// The polling state of each pull request of a host, in the order of ids.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn polls(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<(PrId, PrPoll)>> {
-    let sql =
-        select!("JOIN pr p ON p.id = o.pr_id WHERE p.host = ?1 COLLATE NOCASE ORDER BY o.pr_id");
-    snapshot.list("list polling states", sql, [host], read)
+    snapshot.list("list polling states", &SQL.list, [host], |row| {
+        Ok((Column::read(row, PrPoll::NAMES.len())?, PrPoll::read(row)?))
+    })
 }
 
 /// The polling state of one pull request; `None` when no observer polled it.
@@ -100,48 +105,17 @@ pub fn polls(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<(PrId, PrPoll)>>
 /// # Errors
 /// When the database cannot be read.
 pub fn poll(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Option<PrPoll>> {
-    let sql = select!("WHERE o.pr_id = ?1");
-    Ok(snapshot.one("read a polling state", sql, [pr.as_str()], read)?.map(|found| found.1))
+    snapshot.one("read a polling state", &SQL.one, [pr.as_str()], PrPoll::read)
 }
-
-const UPSERT: &str = "INSERT INTO pr_poll (pr_id, attribution, changed_at, pushed_at, metadata_fingerprint,
-    checks_fingerprint, discussion_fingerprint, threads_fingerprint, full_read_at, confirmed_at, failures, problem, problem_since)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-    ON CONFLICT DO UPDATE SET attribution = excluded.attribution,
-        changed_at = excluded.changed_at, pushed_at = excluded.pushed_at,
-        metadata_fingerprint = excluded.metadata_fingerprint, checks_fingerprint = excluded.checks_fingerprint,
-        discussion_fingerprint = excluded.discussion_fingerprint, threads_fingerprint = excluded.threads_fingerprint,
-        full_read_at = excluded.full_read_at, confirmed_at = excluded.confirmed_at,
-        failures = excluded.failures, problem = excluded.problem,
-        problem_since = excluded.problem_since
-    WHERE (attribution, changed_at, pushed_at, metadata_fingerprint, checks_fingerprint, discussion_fingerprint, threads_fingerprint,
-        full_read_at, confirmed_at, failures, problem, problem_since) IS NOT (excluded.attribution,
-        excluded.changed_at, excluded.pushed_at, excluded.metadata_fingerprint, excluded.checks_fingerprint,
-        excluded.discussion_fingerprint, excluded.threads_fingerprint, excluded.full_read_at, excluded.confirmed_at,
-        excluded.failures, excluded.problem, excluded.problem_since)";
 
 /// Stores the polling state of a pull request; returns whether it differed and was written.
 ///
 /// # Errors
 /// When the database cannot be written, or the pull request is not stored.
 pub fn set_poll(tx: &Tx<'_>, pr: &PrId, poll: &PrPoll) -> Result<bool> {
-    let time = |at: Option<Timestamp>| at.map(|at| at.0);
-    let params = (
-        pr.as_str(),
-        &poll.attribution,
-        time(poll.changed_at),
-        time(poll.pushed_at),
-        &poll.metadata_fingerprint,
-        &poll.checks_fingerprint,
-        &poll.discussion_fingerprint,
-        &poll.threads_fingerprint,
-        time(poll.full_read_at),
-        time(poll.confirmed_at),
-        poll.failures,
-        poll.problem.as_str(),
-        time(poll.problem_since),
-    );
-    Ok(tx.execute_uncaptured("store a polling state", UPSERT, params)? > 0)
+    let (values, id) = (poll.values(), pr.value());
+    let params = columns::params(values.iter().chain([&id]));
+    Ok(tx.execute_uncaptured("store a polling state", &SQL.upsert, params)? > 0)
 }
 
 const COUNT_PROBLEMS: &str = "SELECT lower(p.host), count(*) FROM pr_poll o

@@ -1,0 +1,245 @@
+//! One list of columns per row type, from which reading, inserting and updating follow.
+//!
+//! A list has two parts, separated by `;`: the columns that an update leaves alone, beginning with the
+//! key, and the values. `field = column` names a column that is not called like its field. Every
+//! statement is one constant text, so that it stays prepared.
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Params, Row, params_from_iter};
+
+use crate::db::tx::Tx;
+use crate::error::Result;
+use crate::model::id::{PrId, ProjectId, SessionId};
+use crate::model::observation::{
+    CheckKind, CheckStatus, Ci, CommentKind, Completeness, Mergeability, Mergeable, PrState,
+    ReviewDecision, ReviewState,
+};
+use crate::model::time::Timestamp;
+
+/// A value of one column.
+pub(crate) trait Column: Sized {
+    fn read(row: &Row<'_>, index: usize) -> rusqlite::Result<Self>;
+
+    fn value(&self) -> ValueRef<'_>;
+}
+
+/// A row type with its list of columns.
+pub(crate) trait Columns: Sized {
+    /// The names of the columns.
+    const NAMES: &'static [&'static str];
+    /// How many of them an update leaves alone.
+    const FIXED: usize;
+    /// An array of values.
+    type Values<'a>: AsRef<[ValueRef<'a>]>
+    where
+        Self: 'a;
+
+    /// Reads a row of a query that selects exactly these columns first.
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self>;
+
+    /// The values of all columns.
+    fn values(&self) -> Self::Values<'_>;
+}
+
+/// A row type that is stored by these statements.
+pub(crate) trait Table: Columns {
+    const INSERT: &'static str;
+    const UPDATE: &'static str;
+    const UPSERT: &'static str;
+}
+
+/// Inserts a row into a captured table.
+pub(crate) fn insert<R: Table>(tx: &Tx<'_>, step: &'static str, row: &R) -> Result<()> {
+    tx.execute_captured(step, R::INSERT, params(row.values().as_ref())).map(|_| ())
+}
+
+/// Updates the values of the stored row of a captured table that has the same key.
+pub(crate) fn update<R: Table>(tx: &Tx<'_>, step: &'static str, row: &R) -> Result<()> {
+    let values = row.values();
+    let values = values.as_ref();
+    let (key, values) = (&values[..1], &values[R::FIXED..]);
+    tx.execute_captured(step, R::UPDATE, params(values.iter().chain(key))).map(|_| ())
+}
+
+/// Stores a row of an uncaptured table; returns whether a value differed and was written.
+pub(crate) fn upsert<R: Table>(tx: &Tx<'_>, step: &'static str, row: &R) -> Result<bool> {
+    Ok(tx.execute_uncaptured(step, R::UPSERT, params(row.values().as_ref()))? > 0)
+}
+
+/// Borrowed values as the parameters of a statement.
+pub(crate) fn params<'a>(values: impl IntoIterator<Item = &'a ValueRef<'a>>) -> impl Params {
+    params_from_iter(values.into_iter().map(|value| ToSqlOutput::Borrowed(*value)))
+}
+
+macro_rules! column {
+    ($type:ty, |$row:ident, $index:ident| $read:expr, |$value:ident| $bind:expr) => {
+        impl $crate::row::columns::Column for $type {
+            fn read($row: &rusqlite::Row<'_>, $index: usize) -> rusqlite::Result<Self> {
+                $read
+            }
+
+            fn value(&self) -> rusqlite::types::ValueRef<'_> {
+                let $value = self;
+                $bind
+            }
+        }
+    };
+}
+pub(crate) use column;
+
+column!(i64, |row, index| row.get(index), |value| ValueRef::Integer(*value));
+column!(bool, |row, index| row.get(index), |value| ValueRef::Integer(i64::from(*value)));
+column!(String, |row, index| row.get(index), |value| text(value));
+column!(Vec<u8>, |row, index| row.get(index), |value| ValueRef::Blob(value));
+column!(Timestamp, |row, index| row.get(index).map(Timestamp), |value| ValueRef::Integer(value.0));
+column!(PrId, |row, index| row.get(index).map(PrId::stored), |value| text(value.as_str()));
+column!(ProjectId, |row, index| row.get(index).map(ProjectId::stored), |id| text(id.as_str()));
+column!(SessionId, |row, index| row.get(index).map(SessionId::stored), |id| text(id.as_str()));
+
+/// Implements [`Column`] for text enums.
+macro_rules! enum_columns {
+    ($($name:ident),+ $(,)?) => {
+        $($crate::row::columns::column!(
+            $name,
+            |row, index| Ok($name::parse(row.get_ref(index)?.as_str()?)),
+            |value| $crate::row::columns::text(value.as_str())
+        );)+
+    };
+}
+pub(crate) use enum_columns;
+
+enum_columns!(
+    CheckKind,
+    CheckStatus,
+    Ci,
+    CommentKind,
+    Completeness,
+    Mergeability,
+    Mergeable,
+    PrState,
+    ReviewDecision,
+    ReviewState,
+);
+
+impl<T: Column> Column for Option<T> {
+    fn read(row: &Row<'_>, index: usize) -> rusqlite::Result<Self> {
+        match row.get_ref(index)? {
+            ValueRef::Null => Ok(None),
+            _ => T::read(row, index).map(Some),
+        }
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        self.as_ref().map_or(ValueRef::Null, T::value)
+    }
+}
+
+/// A text as a value.
+pub(crate) fn text(value: &str) -> ValueRef<'_> {
+    ValueRef::Text(value.as_bytes())
+}
+
+/// The name of the column of a field, as a literal.
+macro_rules! name {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident = $column:ident) => {
+        stringify!($column)
+    };
+}
+pub(crate) use name;
+
+/// Implements [`Columns`]. Fields that are no columns are taken from the expression after `..`.
+macro_rules! columns {
+    ($row:ident {
+        $($fixed:ident $(= $fixed_name:ident)?),+ ;
+        $($value:ident $(= $value_name:ident)?),+ $(,)?
+    } $(.. $rest:expr)?) => {
+        impl $crate::row::columns::Columns for $row {
+            const NAMES: &'static [&'static str] = &[
+                $($crate::row::columns::name!($fixed $(= $fixed_name)?),)+
+                $($crate::row::columns::name!($value $(= $value_name)?),)+
+            ];
+            const FIXED: usize = [$(stringify!($fixed)),+].len();
+            type Values<'a> = [rusqlite::types::ValueRef<'a>;
+                [$(stringify!($fixed),)+ $(stringify!($value)),+].len()];
+
+            fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+                use $crate::row::columns::Column;
+                let mut index = 0..;
+                let mut next = || index.next().unwrap_or_default();
+                Ok($row {
+                    $($fixed: Column::read(row, next())?,)+
+                    $($value: Column::read(row, next())?,)+
+                    $(..$rest)?
+                })
+            }
+
+            fn values(&self) -> Self::Values<'_> {
+                use $crate::row::columns::Column;
+                [$(self.$fixed.value(),)+ $(self.$value.value()),+]
+            }
+        }
+    };
+}
+pub(crate) use columns;
+
+/// One more parameter of a statement.
+macro_rules! parameter {
+    ($field:ident) => {
+        ", ?"
+    };
+}
+pub(crate) use parameter;
+
+/// Implements [`Columns`] and [`Table`] and defines `names!`, the list of columns as a literal.
+macro_rules! table {
+    ($row:ident in $table:literal {
+        $key:ident $(= $key_name:ident)? $(, $fixed:ident $(= $fixed_name:ident)?)* ;
+        $first:ident $(= $first_name:ident)? $(, $value:ident $(= $value_name:ident)?)* $(,)?
+    }) => {
+        $crate::row::columns::columns! {
+            $row {
+                $key $(= $key_name)? $(, $fixed $(= $fixed_name)?)* ;
+                $first $(= $first_name)? $(, $value $(= $value_name)?)*
+            }
+        }
+
+        macro_rules! names {
+            () => {
+                concat!(
+                    $crate::row::columns::name!($key $(= $key_name)?),
+                    $(", ", $crate::row::columns::name!($fixed $(= $fixed_name)?),)*
+                    ", ", $crate::row::columns::name!($first $(= $first_name)?),
+                    $(", ", $crate::row::columns::name!($value $(= $value_name)?),)*
+                )
+            };
+        }
+
+        impl $crate::row::columns::Table for $row {
+            const INSERT: &'static str = concat!(
+                "INSERT INTO ", $table, " (", names!(), ") VALUES (?",
+                $($crate::row::columns::parameter!($fixed),)* $crate::row::columns::parameter!($first), $($crate::row::columns::parameter!($value),)* ")"
+            );
+            const UPDATE: &'static str = concat!(
+                "UPDATE ", $table, " SET ", $crate::row::columns::name!($first $(= $first_name)?), " = ?",
+                $(", ", $crate::row::columns::name!($value $(= $value_name)?), " = ?",)*
+                " WHERE ", $crate::row::columns::name!($key $(= $key_name)?), " = ?"
+            );
+            const UPSERT: &'static str = concat!(
+                "INSERT INTO ", $table, " (", names!(), ") VALUES (?",
+                $($crate::row::columns::parameter!($fixed),)* $crate::row::columns::parameter!($first), $($crate::row::columns::parameter!($value),)*
+                ") ON CONFLICT DO UPDATE SET ",
+                $crate::row::columns::name!($first $(= $first_name)?), " = excluded.", $crate::row::columns::name!($first $(= $first_name)?),
+                $(", ", $crate::row::columns::name!($value $(= $value_name)?), " = excluded.",
+                    $crate::row::columns::name!($value $(= $value_name)?),)*
+                " WHERE (", $crate::row::columns::name!($first $(= $first_name)?),
+                $(", ", $crate::row::columns::name!($value $(= $value_name)?),)*
+                ") IS NOT (excluded.", $crate::row::columns::name!($first $(= $first_name)?),
+                $(", excluded.", $crate::row::columns::name!($value $(= $value_name)?),)* ")"
+            );
+        }
+    };
+}
+pub(crate) use table;
