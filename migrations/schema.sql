@@ -12,8 +12,11 @@ CREATE TABLE change_context (
   tx INTEGER,
   at INTEGER NOT NULL,
   actor TEXT,
-  foreign_writes INTEGER NOT NULL DEFAULT 0
-, sealed INTEGER NOT NULL DEFAULT 0, seal BLOB NOT NULL DEFAULT x'00000000000000000000000000000000', logged_bytes INTEGER NOT NULL DEFAULT 0) STRICT;
+  foreign_writes INTEGER NOT NULL DEFAULT 0,
+  sealed INTEGER NOT NULL DEFAULT 0,
+  seal BLOB NOT NULL DEFAULT x'00000000000000000000000000000000',
+  logged_bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
 
 CREATE TABLE change_log (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,9 +52,7 @@ CREATE TABLE consumer (
 
 CREATE TABLE log_base (
   entity TEXT NOT NULL PRIMARY KEY,
-  digest BLOB NOT NULL,
-  columns TEXT NOT NULL,
-  since INTEGER NOT NULL
+  digest BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE log_meta (
@@ -60,8 +61,9 @@ CREATE TABLE log_meta (
   epoch INTEGER NOT NULL CHECK (epoch > 0),
   floor INTEGER NOT NULL CHECK (floor >= 0),
   format INTEGER NOT NULL,
-  relaxed_boot TEXT NOT NULL DEFAULT ''
-, pruned_bytes INTEGER NOT NULL DEFAULT 0) STRICT;
+  relaxed_boot TEXT NOT NULL DEFAULT '',
+  pruned_bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
 
 CREATE TABLE log_seal (
   block INTEGER NOT NULL PRIMARY KEY,
@@ -74,7 +76,6 @@ CREATE TABLE pr (
   node_id TEXT NOT NULL DEFAULT '',
   session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
   project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
-  provider TEXT NOT NULL DEFAULT 'github',
   host TEXT NOT NULL,
   repo TEXT NOT NULL,
   number INTEGER NOT NULL CHECK (number > 0),
@@ -244,12 +245,10 @@ CREATE TABLE project (
   id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
   path TEXT NOT NULL CHECK (path <> ''),
   name TEXT NOT NULL,
-  kind TEXT NOT NULL DEFAULT 'repo',
   origin_url TEXT NOT NULL DEFAULT '',
   host TEXT NOT NULL DEFAULT '',
   repo TEXT NOT NULL DEFAULT '',
   default_branch TEXT NOT NULL DEFAULT '',
-  config TEXT NOT NULL DEFAULT '{}',
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
   archived_at INTEGER
@@ -316,29 +315,14 @@ CREATE TABLE session (
   name TEXT NOT NULL DEFAULT '',
   issue TEXT NOT NULL DEFAULT '',
   branch TEXT NOT NULL DEFAULT '',
-  mode TEXT NOT NULL DEFAULT 'tui' CHECK (mode IN ('tui', 'chat')),
   workspace_path TEXT NOT NULL DEFAULT '',
-  workspace_repo_path TEXT NOT NULL DEFAULT '',
   runtime_handle TEXT NOT NULL DEFAULT '',
-  runtime_launch_id TEXT NOT NULL DEFAULT '',
   agent_session_id TEXT NOT NULL DEFAULT '',
-  provider_conversation_id TEXT NOT NULL DEFAULT '',
-  controller_generation INTEGER NOT NULL DEFAULT 0,
-  cleanup_generation INTEGER NOT NULL DEFAULT 0,
   prompt TEXT NOT NULL DEFAULT '',
   activity TEXT NOT NULL DEFAULT 'idle'
     CHECK (activity IN ('active', 'idle', 'waiting_input', 'blocked', 'exited')),
   activity_at INTEGER NOT NULL,
-  first_signal_at INTEGER,
   is_terminated INTEGER NOT NULL DEFAULT 0 CHECK (is_terminated IN (0, 1)),
-  is_terminated_on_pr_merge INTEGER NOT NULL DEFAULT 0
-    CHECK (is_terminated_on_pr_merge IN (0, 1)),
-  diff_base_sha TEXT NOT NULL DEFAULT '',
-  diff_base_ref TEXT NOT NULL DEFAULT '',
-  reviewer_harness TEXT NOT NULL DEFAULT '',
-  preview_url TEXT NOT NULL DEFAULT '',
-  preview_revision INTEGER NOT NULL DEFAULT 0,
-  pinned_at INTEGER,
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
   UNIQUE (project_id, num),
@@ -387,7 +371,7 @@ SELECT t.host, t.id, t.node_id, t.number, t.repo,
   json_array(t.id) AS change_key,
   t.project_id AS change_project,
   t.session_id AS change_session,
-  printf('{"id":%s,"node_id":%s,"session_id":%s,"project_id":%s,"provider":%s,"host":%s,"repo":%s,"number":%s,"url":%s,"title":%s,"author":%s,"is_author_bot":%s,"state":%s,"head_ref":%s,"head_repo":%s,"head_sha":%s,"base_ref":%s,"base_sha":%s,"is_cross_repo":%s,"additions":%s,"deletions":%s,"changed_files":%s,"ci":%s,"review_decision":%s,"provider_mergeable":%s,"is_mergeable_stale":%s,"provider_merge_state":%s,"mergeability":%s,"is_in_merge_queue":%s,"is_auto_merge":%s,"merge_commit_sha":%s,"checks_state":%s,"threads_state":%s,"reviews_state":%s,"comments_state":%s,"provider_created_at":%s,"merged_at":%s,"closed_at":%s,"created_at":%s,"updated_at":%s}', json_quote(t.id), json_quote(t.node_id), json_quote(t.session_id), json_quote(t.project_id), json_quote(t.provider), json_quote(t.host), json_quote(t.repo), json_quote(t.number), json_quote(t.url), json_quote(t.title), json_quote(t.author), iif(t.is_author_bot, 'true', 'false'), json_quote(t.state), json_quote(t.head_ref), json_quote(t.head_repo), json_quote(t.head_sha), json_quote(t.base_ref), json_quote(t.base_sha), iif(t.is_cross_repo, 'true', 'false'), json_quote(t.additions), json_quote(t.deletions), json_quote(t.changed_files), json_quote(t.ci), json_quote(t.review_decision), json_quote(t.provider_mergeable), iif(t.is_mergeable_stale, 'true', 'false'), json_quote(t.provider_merge_state), json_quote(t.mergeability), iif(t.is_in_merge_queue, 'true', 'false'), iif(t.is_auto_merge, 'true', 'false'), json_quote(t.merge_commit_sha), json_quote(t.checks_state), json_quote(t.threads_state), json_quote(t.reviews_state), json_quote(t.comments_state), json_quote(t.provider_created_at), json_quote(t.merged_at), json_quote(t.closed_at), json_quote(t.created_at), json_quote(t.updated_at)) AS image
+  printf('{"id":%s,"node_id":%s,"session_id":%s,"project_id":%s,"host":%s,"repo":%s,"number":%s,"url":%s,"title":%s,"author":%s,"is_author_bot":%s,"state":%s,"head_ref":%s,"head_repo":%s,"head_sha":%s,"base_ref":%s,"base_sha":%s,"is_cross_repo":%s,"additions":%s,"deletions":%s,"changed_files":%s,"ci":%s,"review_decision":%s,"provider_mergeable":%s,"is_mergeable_stale":%s,"provider_merge_state":%s,"mergeability":%s,"is_in_merge_queue":%s,"is_auto_merge":%s,"merge_commit_sha":%s,"checks_state":%s,"threads_state":%s,"reviews_state":%s,"comments_state":%s,"provider_created_at":%s,"merged_at":%s,"closed_at":%s,"created_at":%s,"updated_at":%s}', json_quote(t.id), json_quote(t.node_id), json_quote(t.session_id), json_quote(t.project_id), json_quote(t.host), json_quote(t.repo), json_quote(t.number), json_quote(t.url), json_quote(t.title), json_quote(t.author), iif(t.is_author_bot, 'true', 'false'), json_quote(t.state), json_quote(t.head_ref), json_quote(t.head_repo), json_quote(t.head_sha), json_quote(t.base_ref), json_quote(t.base_sha), iif(t.is_cross_repo, 'true', 'false'), json_quote(t.additions), json_quote(t.deletions), json_quote(t.changed_files), json_quote(t.ci), json_quote(t.review_decision), json_quote(t.provider_mergeable), iif(t.is_mergeable_stale, 'true', 'false'), json_quote(t.provider_merge_state), json_quote(t.mergeability), iif(t.is_in_merge_queue, 'true', 'false'), iif(t.is_auto_merge, 'true', 'false'), json_quote(t.merge_commit_sha), json_quote(t.checks_state), json_quote(t.threads_state), json_quote(t.reviews_state), json_quote(t.comments_state), json_quote(t.provider_created_at), json_quote(t.merged_at), json_quote(t.closed_at), json_quote(t.created_at), json_quote(t.updated_at)) AS image
 FROM pr t;
 
 CREATE VIEW capture_pr_check AS
@@ -427,7 +411,7 @@ SELECT t.archived_at, t.id, t.path,
   json_array(t.id) AS change_key,
   t.id AS change_project,
   NULL AS change_session,
-  printf('{"id":%s,"path":%s,"name":%s,"kind":%s,"origin_url":%s,"host":%s,"repo":%s,"default_branch":%s,"config":%s,"created_at":%s,"updated_at":%s,"archived_at":%s}', json_quote(t.id), json_quote(t.path), json_quote(t.name), json_quote(t.kind), json_quote(t.origin_url), json_quote(t.host), json_quote(t.repo), json_quote(t.default_branch), json_quote(t.config), json_quote(t.created_at), json_quote(t.updated_at), json_quote(t.archived_at)) AS image
+  printf('{"id":%s,"path":%s,"name":%s,"origin_url":%s,"host":%s,"repo":%s,"default_branch":%s,"created_at":%s,"updated_at":%s,"archived_at":%s}', json_quote(t.id), json_quote(t.path), json_quote(t.name), json_quote(t.origin_url), json_quote(t.host), json_quote(t.repo), json_quote(t.default_branch), json_quote(t.created_at), json_quote(t.updated_at), json_quote(t.archived_at)) AS image
 FROM project t;
 
 CREATE VIEW capture_session AS
@@ -435,7 +419,7 @@ SELECT t.id, t.is_terminated, t.kind, t.num, t.project_id,
   json_array(t.id) AS change_key,
   t.project_id AS change_project,
   t.id AS change_session,
-  printf('{"id":%s,"project_id":%s,"num":%s,"kind":%s,"harness":%s,"name":%s,"issue":%s,"branch":%s,"mode":%s,"workspace_path":%s,"workspace_repo_path":%s,"runtime_handle":%s,"runtime_launch_id":%s,"agent_session_id":%s,"provider_conversation_id":%s,"controller_generation":%s,"cleanup_generation":%s,"prompt":%s,"activity":%s,"activity_at":%s,"first_signal_at":%s,"is_terminated":%s,"is_terminated_on_pr_merge":%s,"diff_base_sha":%s,"diff_base_ref":%s,"reviewer_harness":%s,"preview_url":%s,"preview_revision":%s,"pinned_at":%s,"created_at":%s,"updated_at":%s}', json_quote(t.id), json_quote(t.project_id), json_quote(t.num), json_quote(t.kind), json_quote(t.harness), json_quote(t.name), json_quote(t.issue), json_quote(t.branch), json_quote(t.mode), json_quote(t.workspace_path), json_quote(t.workspace_repo_path), json_quote(t.runtime_handle), json_quote(t.runtime_launch_id), json_quote(t.agent_session_id), json_quote(t.provider_conversation_id), json_quote(t.controller_generation), json_quote(t.cleanup_generation), json_quote(t.prompt), json_quote(t.activity), json_quote(t.activity_at), json_quote(t.first_signal_at), iif(t.is_terminated, 'true', 'false'), iif(t.is_terminated_on_pr_merge, 'true', 'false'), json_quote(t.diff_base_sha), json_quote(t.diff_base_ref), json_quote(t.reviewer_harness), json_quote(t.preview_url), json_quote(t.preview_revision), json_quote(t.pinned_at), json_quote(t.created_at), json_quote(t.updated_at)) AS image
+  printf('{"id":%s,"project_id":%s,"num":%s,"kind":%s,"harness":%s,"name":%s,"issue":%s,"branch":%s,"workspace_path":%s,"runtime_handle":%s,"agent_session_id":%s,"prompt":%s,"activity":%s,"activity_at":%s,"is_terminated":%s,"created_at":%s,"updated_at":%s}', json_quote(t.id), json_quote(t.project_id), json_quote(t.num), json_quote(t.kind), json_quote(t.harness), json_quote(t.name), json_quote(t.issue), json_quote(t.branch), json_quote(t.workspace_path), json_quote(t.runtime_handle), json_quote(t.agent_session_id), json_quote(t.prompt), json_quote(t.activity), json_quote(t.activity_at), iif(t.is_terminated, 'true', 'false'), json_quote(t.created_at), json_quote(t.updated_at)) AS image
 FROM session t;
 
 CREATE TRIGGER capture_pr_check_delete BEFORE DELETE ON pr_check
@@ -714,7 +698,7 @@ BEGIN
   FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'pr' AND (NOT EXISTS (SELECT 1 FROM pr WHERE id = json_extract(d.key, '$[0]')));
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.session_id IS NOT NEW.session_id THEN 'pr_session_changed' ELSE 'pr_updated' END, 'pr', 'update',
     change_key, change_project, change_session, before, image
-  FROM change_context c, capture_pr v, (SELECT printf('{"id":%s,"node_id":%s,"session_id":%s,"project_id":%s,"provider":%s,"host":%s,"repo":%s,"number":%s,"url":%s,"title":%s,"author":%s,"is_author_bot":%s,"state":%s,"head_ref":%s,"head_repo":%s,"head_sha":%s,"base_ref":%s,"base_sha":%s,"is_cross_repo":%s,"additions":%s,"deletions":%s,"changed_files":%s,"ci":%s,"review_decision":%s,"provider_mergeable":%s,"is_mergeable_stale":%s,"provider_merge_state":%s,"mergeability":%s,"is_in_merge_queue":%s,"is_auto_merge":%s,"merge_commit_sha":%s,"checks_state":%s,"threads_state":%s,"reviews_state":%s,"comments_state":%s,"provider_created_at":%s,"merged_at":%s,"closed_at":%s,"created_at":%s,"updated_at":%s}', json_quote(OLD.id), json_quote(OLD.node_id), json_quote(OLD.session_id), json_quote(OLD.project_id), json_quote(OLD.provider), json_quote(OLD.host), json_quote(OLD.repo), json_quote(OLD.number), json_quote(OLD.url), json_quote(OLD.title), json_quote(OLD.author), iif(OLD.is_author_bot, 'true', 'false'), json_quote(OLD.state), json_quote(OLD.head_ref), json_quote(OLD.head_repo), json_quote(OLD.head_sha), json_quote(OLD.base_ref), json_quote(OLD.base_sha), iif(OLD.is_cross_repo, 'true', 'false'), json_quote(OLD.additions), json_quote(OLD.deletions), json_quote(OLD.changed_files), json_quote(OLD.ci), json_quote(OLD.review_decision), json_quote(OLD.provider_mergeable), iif(OLD.is_mergeable_stale, 'true', 'false'), json_quote(OLD.provider_merge_state), json_quote(OLD.mergeability), iif(OLD.is_in_merge_queue, 'true', 'false'), iif(OLD.is_auto_merge, 'true', 'false'), json_quote(OLD.merge_commit_sha), json_quote(OLD.checks_state), json_quote(OLD.threads_state), json_quote(OLD.reviews_state), json_quote(OLD.comments_state), json_quote(OLD.provider_created_at), json_quote(OLD.merged_at), json_quote(OLD.closed_at), json_quote(OLD.created_at), json_quote(OLD.updated_at)) AS before)
+  FROM change_context c, capture_pr v, (SELECT printf('{"id":%s,"node_id":%s,"session_id":%s,"project_id":%s,"host":%s,"repo":%s,"number":%s,"url":%s,"title":%s,"author":%s,"is_author_bot":%s,"state":%s,"head_ref":%s,"head_repo":%s,"head_sha":%s,"base_ref":%s,"base_sha":%s,"is_cross_repo":%s,"additions":%s,"deletions":%s,"changed_files":%s,"ci":%s,"review_decision":%s,"provider_mergeable":%s,"is_mergeable_stale":%s,"provider_merge_state":%s,"mergeability":%s,"is_in_merge_queue":%s,"is_auto_merge":%s,"merge_commit_sha":%s,"checks_state":%s,"threads_state":%s,"reviews_state":%s,"comments_state":%s,"provider_created_at":%s,"merged_at":%s,"closed_at":%s,"created_at":%s,"updated_at":%s}', json_quote(OLD.id), json_quote(OLD.node_id), json_quote(OLD.session_id), json_quote(OLD.project_id), json_quote(OLD.host), json_quote(OLD.repo), json_quote(OLD.number), json_quote(OLD.url), json_quote(OLD.title), json_quote(OLD.author), iif(OLD.is_author_bot, 'true', 'false'), json_quote(OLD.state), json_quote(OLD.head_ref), json_quote(OLD.head_repo), json_quote(OLD.head_sha), json_quote(OLD.base_ref), json_quote(OLD.base_sha), iif(OLD.is_cross_repo, 'true', 'false'), json_quote(OLD.additions), json_quote(OLD.deletions), json_quote(OLD.changed_files), json_quote(OLD.ci), json_quote(OLD.review_decision), json_quote(OLD.provider_mergeable), iif(OLD.is_mergeable_stale, 'true', 'false'), json_quote(OLD.provider_merge_state), json_quote(OLD.mergeability), iif(OLD.is_in_merge_queue, 'true', 'false'), iif(OLD.is_auto_merge, 'true', 'false'), json_quote(OLD.merge_commit_sha), json_quote(OLD.checks_state), json_quote(OLD.threads_state), json_quote(OLD.reviews_state), json_quote(OLD.comments_state), json_quote(OLD.provider_created_at), json_quote(OLD.merged_at), json_quote(OLD.closed_at), json_quote(OLD.created_at), json_quote(OLD.updated_at)) AS before)
   WHERE v.id = NEW.id AND before IS NOT image;
   DELETE FROM capture_displaced WHERE entity = 'pr';
 END;
@@ -779,7 +763,7 @@ BEGIN
   FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'project' AND (NOT EXISTS (SELECT 1 FROM project WHERE id = json_extract(d.key, '$[0]')));
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.archived_at IS NULL AND NEW.archived_at IS NOT NULL THEN 'project_archived' WHEN OLD.archived_at IS NOT NULL AND NEW.archived_at IS NULL THEN 'project_restored' ELSE 'project_updated' END, 'project', 'update',
     change_key, change_project, change_session, before, image
-  FROM change_context c, capture_project v, (SELECT printf('{"id":%s,"path":%s,"name":%s,"kind":%s,"origin_url":%s,"host":%s,"repo":%s,"default_branch":%s,"config":%s,"created_at":%s,"updated_at":%s,"archived_at":%s}', json_quote(OLD.id), json_quote(OLD.path), json_quote(OLD.name), json_quote(OLD.kind), json_quote(OLD.origin_url), json_quote(OLD.host), json_quote(OLD.repo), json_quote(OLD.default_branch), json_quote(OLD.config), json_quote(OLD.created_at), json_quote(OLD.updated_at), json_quote(OLD.archived_at)) AS before)
+  FROM change_context c, capture_project v, (SELECT printf('{"id":%s,"path":%s,"name":%s,"origin_url":%s,"host":%s,"repo":%s,"default_branch":%s,"created_at":%s,"updated_at":%s,"archived_at":%s}', json_quote(OLD.id), json_quote(OLD.path), json_quote(OLD.name), json_quote(OLD.origin_url), json_quote(OLD.host), json_quote(OLD.repo), json_quote(OLD.default_branch), json_quote(OLD.created_at), json_quote(OLD.updated_at), json_quote(OLD.archived_at)) AS before)
   WHERE v.id = NEW.id AND before IS NOT image;
   DELETE FROM capture_displaced WHERE entity = 'project';
 END;
@@ -844,7 +828,7 @@ BEGIN
   FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'session' AND (NOT EXISTS (SELECT 1 FROM session WHERE id = json_extract(d.key, '$[0]')));
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.is_terminated < NEW.is_terminated THEN 'session_terminated' WHEN OLD.is_terminated > NEW.is_terminated THEN 'session_restored' ELSE 'session_updated' END, 'session', 'update',
     change_key, change_project, change_session, before, image
-  FROM change_context c, capture_session v, (SELECT printf('{"id":%s,"project_id":%s,"num":%s,"kind":%s,"harness":%s,"name":%s,"issue":%s,"branch":%s,"mode":%s,"workspace_path":%s,"workspace_repo_path":%s,"runtime_handle":%s,"runtime_launch_id":%s,"agent_session_id":%s,"provider_conversation_id":%s,"controller_generation":%s,"cleanup_generation":%s,"prompt":%s,"activity":%s,"activity_at":%s,"first_signal_at":%s,"is_terminated":%s,"is_terminated_on_pr_merge":%s,"diff_base_sha":%s,"diff_base_ref":%s,"reviewer_harness":%s,"preview_url":%s,"preview_revision":%s,"pinned_at":%s,"created_at":%s,"updated_at":%s}', json_quote(OLD.id), json_quote(OLD.project_id), json_quote(OLD.num), json_quote(OLD.kind), json_quote(OLD.harness), json_quote(OLD.name), json_quote(OLD.issue), json_quote(OLD.branch), json_quote(OLD.mode), json_quote(OLD.workspace_path), json_quote(OLD.workspace_repo_path), json_quote(OLD.runtime_handle), json_quote(OLD.runtime_launch_id), json_quote(OLD.agent_session_id), json_quote(OLD.provider_conversation_id), json_quote(OLD.controller_generation), json_quote(OLD.cleanup_generation), json_quote(OLD.prompt), json_quote(OLD.activity), json_quote(OLD.activity_at), json_quote(OLD.first_signal_at), iif(OLD.is_terminated, 'true', 'false'), iif(OLD.is_terminated_on_pr_merge, 'true', 'false'), json_quote(OLD.diff_base_sha), json_quote(OLD.diff_base_ref), json_quote(OLD.reviewer_harness), json_quote(OLD.preview_url), json_quote(OLD.preview_revision), json_quote(OLD.pinned_at), json_quote(OLD.created_at), json_quote(OLD.updated_at)) AS before)
+  FROM change_context c, capture_session v, (SELECT printf('{"id":%s,"project_id":%s,"num":%s,"kind":%s,"harness":%s,"name":%s,"issue":%s,"branch":%s,"workspace_path":%s,"runtime_handle":%s,"agent_session_id":%s,"prompt":%s,"activity":%s,"activity_at":%s,"is_terminated":%s,"created_at":%s,"updated_at":%s}', json_quote(OLD.id), json_quote(OLD.project_id), json_quote(OLD.num), json_quote(OLD.kind), json_quote(OLD.harness), json_quote(OLD.name), json_quote(OLD.issue), json_quote(OLD.branch), json_quote(OLD.workspace_path), json_quote(OLD.runtime_handle), json_quote(OLD.agent_session_id), json_quote(OLD.prompt), json_quote(OLD.activity), json_quote(OLD.activity_at), iif(OLD.is_terminated, 'true', 'false'), json_quote(OLD.created_at), json_quote(OLD.updated_at)) AS before)
   WHERE v.id = NEW.id AND before IS NOT image;
   DELETE FROM capture_displaced WHERE entity = 'session';
 END;
@@ -859,7 +843,19 @@ BEGIN
   SELECT RAISE(ABORT, 'the row of log_meta is never deleted');
 END;
 
-CREATE TRIGGER pr_displaced_takes_children_along BEFORE DELETE ON capture_displaced
+CREATE TRIGGER pr_deletes_children BEFORE DELETE ON pr
+BEGIN
+  DELETE FROM pr_comment WHERE pr_id = OLD.id;
+  DELETE FROM pr_review WHERE pr_id = OLD.id;
+  DELETE FROM pr_review_thread WHERE pr_id = OLD.id;
+  DELETE FROM pr_check WHERE pr_id = OLD.id;
+  DELETE FROM pr_check_log WHERE pr_id = OLD.id;
+  DELETE FROM pr_observed WHERE pr_id = OLD.id;
+  DELETE FROM pr_item_as_of WHERE pr_id = OLD.id;
+  DELETE FROM pr_poll WHERE pr_id = OLD.id;
+END;
+
+CREATE TRIGGER pr_displaced_deletes_children BEFORE DELETE ON capture_displaced
 WHEN OLD.entity = 'pr' AND NOT EXISTS (SELECT 1 FROM pr WHERE id = json_extract(OLD.key, '$[0]'))
 BEGIN
   DELETE FROM pr_comment WHERE pr_id = json_extract(OLD.key, '$[0]');
@@ -869,28 +865,7 @@ BEGIN
   DELETE FROM pr_check_log WHERE pr_id = json_extract(OLD.key, '$[0]');
   DELETE FROM pr_observed WHERE pr_id = json_extract(OLD.key, '$[0]');
   DELETE FROM pr_item_as_of WHERE pr_id = json_extract(OLD.key, '$[0]');
-END;
-
-CREATE TRIGGER pr_displaced_takes_its_poll_along BEFORE DELETE ON capture_displaced
-WHEN OLD.entity = 'pr' AND NOT EXISTS (SELECT 1 FROM pr WHERE id = json_extract(OLD.key, '$[0]'))
-BEGIN
   DELETE FROM pr_poll WHERE pr_id = json_extract(OLD.key, '$[0]');
-END;
-
-CREATE TRIGGER pr_takes_children_along BEFORE DELETE ON pr
-BEGIN
-  DELETE FROM pr_comment WHERE pr_id = OLD.id;
-  DELETE FROM pr_review WHERE pr_id = OLD.id;
-  DELETE FROM pr_review_thread WHERE pr_id = OLD.id;
-  DELETE FROM pr_check WHERE pr_id = OLD.id;
-  DELETE FROM pr_check_log WHERE pr_id = OLD.id;
-  DELETE FROM pr_observed WHERE pr_id = OLD.id;
-  DELETE FROM pr_item_as_of WHERE pr_id = OLD.id;
-END;
-
-CREATE TRIGGER pr_takes_its_poll_along BEFORE DELETE ON pr
-BEGIN
-  DELETE FROM pr_poll WHERE pr_id = OLD.id;
 END;
 
 CREATE TRIGGER session_number_is_kept AFTER INSERT ON session

@@ -172,6 +172,7 @@ hints! {
     SchemaTooNew "run the newer version of ao-store that wrote it";
     SchemaOutdated "migrate it: `ao-store migrate`";
     MigrationPending "migrate it: `ao-store migrate`";
+    SchemaDraft "use the ao-store that created it, or another --data-dir: `ao-store init`";
     SchemaMismatch "another program changed the schema; keep a copy and restore a backup: `ao-store restore-db BACKUP`";
     Corrupt "show what is damaged: `ao-store verify --deep`; restore a backup: `ao-store restore-db BACKUP`";
     LogHole "show what is damaged: `ao-store verify --deep`; restore a backup: `ao-store restore-db BACKUP`";

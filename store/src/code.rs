@@ -123,6 +123,7 @@ codes! {
     SchemaTooNew "SCHEMA_TOO_NEW" Conflict 409 5 "The database was written by a newer program.";
     SchemaOutdated "SCHEMA_OUTDATED" Conflict 409 5 "The database needs a migration.";
     MigrationPending "MIGRATION_PENDING" Unsound 409 6 "A check found migrations that are not applied.";
+    SchemaDraft "SCHEMA_DRAFT" Conflict 409 5 "The database was created by an unreleased draft of the schema.";
     SchemaMismatch "SCHEMA_MISMATCH" Unsound 500 6 "The live schema differs from that of the migrations.";
     Corrupt "CORRUPT" Unsound 500 6 "The database file is damaged.";
     LogHole "LOG_HOLE" Unsound 500 6 "A change that was not pruned is missing from the log.";

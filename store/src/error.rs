@@ -224,6 +224,11 @@ pub enum Error {
         /// The version of this program.
         known: u32,
     },
+    /// The database was created by another draft of the schema, with this version.
+    #[error(
+        "the database was created by an unreleased draft of ao-store (schema {0}) and cannot be migrated"
+    )]
+    SchemaDraft(u32),
     /// The live schema differs from that of the migrations.
     #[error("the schema differs from that of the migrations: {0}")]
     SchemaMismatch(String),
@@ -363,6 +368,7 @@ impl Error {
             Error::StoreNotEmpty(_) => Code::StoreNotEmpty,
             Error::SchemaTooNew { .. } => Code::SchemaTooNew,
             Error::SchemaOutdated { .. } => Code::SchemaOutdated,
+            Error::SchemaDraft(_) => Code::SchemaDraft,
             Error::SchemaMismatch(_) => Code::SchemaMismatch,
             Error::LogHole { .. } => Code::LogHole,
             Error::CursorExpired { .. } => Code::CursorExpired,
@@ -399,6 +405,7 @@ impl Error {
             Error::SchemaTooNew { found, known } | Error::SchemaOutdated { found, known } => {
                 json!({"found": found, "known": known})
             }
+            Error::SchemaDraft(found) => json!({"found": found}),
             Error::LogHole { missing } => json!({"missing": missing.0}),
             Error::Busy { waited_ms } => json!({"waited_ms": waited_ms}),
             _ => json!({}),

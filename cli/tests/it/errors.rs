@@ -348,8 +348,9 @@ fn file_on_disk(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked,
             Ok(Provoked::by(&["status"]))
         }
         Code::SchemaTooNew => after("PRAGMA user_version = 999;", &["status"]),
-        Code::SchemaOutdated => after("PRAGMA user_version = 1;", &["status"]),
-        Code::MigrationPending => after("PRAGMA user_version = 1;", &["migrate", "--check"]),
+        Code::SchemaOutdated => after("PRAGMA user_version = 0;", &["status"]),
+        Code::MigrationPending => after("PRAGMA user_version = 0;", &["migrate", "--check"]),
+        Code::SchemaDraft => after("UPDATE refinery_schema_history SET checksum = 1;", &["status"]),
         Code::SchemaMismatch => after("DROP TRIGGER capture_pr_update;", &["migrate"]),
         Code::Corrupt => {
             let mut bytes = fs::read(env.database()).unwrap();

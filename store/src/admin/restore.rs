@@ -17,9 +17,8 @@ use crate::admin::verify::{self, Depth};
 use crate::db::connection::{self, Durability, Role, open_source};
 use crate::db::identity::Identity;
 use crate::db::options::Options;
-use crate::db::schema::{self, SCHEMA_VERSION};
+use crate::db::schema;
 use crate::db::tx::Snapshot;
-use crate::engine::migrate;
 use crate::error::{Context, Error, Result};
 use crate::log::info::LogInfo;
 use crate::model::cursor::{Cursor, Epoch};
@@ -39,26 +38,11 @@ pub struct Restored {
 /// Checks that a file can be restored, and says what it holds.
 ///
 /// # Errors
-/// `STORE_NOT_FOUND`, `NOT_A_STORE`, `SCHEMA_TOO_NEW`, `CORRUPT`.
+/// `STORE_NOT_FOUND`, `NOT_A_STORE`, `SCHEMA_TOO_NEW`, `SCHEMA_DRAFT`, `CORRUPT`.
 pub fn check_source(source: &Path) -> Result<LogInfo> {
     let conn = open_source(source)?;
-    let version = schema::version(&conn)?;
-    if version > SCHEMA_VERSION {
-        return Err(Error::SchemaTooNew { found: version, known: SCHEMA_VERSION });
-    }
-    if version == SCHEMA_VERSION {
-        drop(conn);
-        let report = verify::verify_source(source)?;
-        refuse_findings(source, &report)?;
-        return LogInfo::read(&Snapshot::new(&open_source(source)?));
-    }
-    // One of an older program has no sums: SQLite's own word must do.
-    let told: String = conn
-        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        .context("check the file to restore")?;
-    if told != "ok" {
-        return Err(Error::Damaged { path: source.to_owned(), finding: told });
-    }
+    schema::require_current(&conn)?;
+    refuse_findings(source, &verify::verify_source(source)?)?;
     LogInfo::read(&Snapshot::new(&conn))
 }
 
@@ -115,11 +99,10 @@ const BEGIN_EPOCH: &str = "UPDATE log_meta SET epoch = ?1, relaxed_boot = ''";
 const FORGET: &str = "DELETE FROM reservation;
     UPDATE consumer SET generation = generation + 1, lease_owner = NULL, lease_until = NULL;";
 
-/// Makes the copy a store of its own, in the schema of this program.
+/// Makes the copy a store of its own.
 fn begin_epoch(path: &Path, epoch: Epoch) -> Result<Cursor> {
     let step = "begin an epoch";
-    let mut conn = connection::open(path, Role::Writer, Durability::Full, Duration::ZERO)?;
-    migrate::migrate(&mut conn)?;
+    let conn = connection::open(path, Role::Writer, Durability::Full, Duration::ZERO)?;
     conn.execute(BEGIN_EPOCH, [epoch.0]).context(step)?;
     conn.execute_batch(FORGET).context(step)?;
     let cursor = Snapshot::new(&conn).head()?;

@@ -1,16 +1,37 @@
 //! The schema version of a database; any other than this program's is refused.
+//!
+//! Until the first release the baseline migration is edited in place, so databases with equal version
+//! numbers can have different schemas. The checksum of the baseline, which the migration history of the
+//! database records, distinguishes such drafts from the versions of a newer program.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::error::{Context, Error, Result};
 
 /// The number of the newest migration, kept in `user_version`. A change of the generated capture
 /// triggers also needs a migration, so that equal numbers always mean equal schemas.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The checksum of `V0001__baseline.sql`, as refinery records it. A test compares it.
+pub(crate) const BASELINE: &str = "13397338850241909030";
+
+const SELECT_BASELINE: &str = "SELECT checksum FROM refinery_schema_history WHERE version = 1";
 
 /// The schema version of the file; 0 for an empty one.
+///
+/// # Errors
+/// `SCHEMA_DRAFT` when its baseline is another one.
 pub(crate) fn version(conn: &Connection) -> Result<u32> {
-    conn.query_row("PRAGMA user_version", [], |row| row.get(0)).context("read user_version")
+    let step = "read the schema version";
+    let version = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).context(step)?;
+    if version > 0 {
+        let baseline: Option<String> =
+            conn.query_row(SELECT_BASELINE, [], |row| row.get(0)).optional().context(step)?;
+        if baseline.as_deref() != Some(BASELINE) {
+            return Err(Error::SchemaDraft(version));
+        }
+    }
+    Ok(version)
 }
 
 /// Refuses a database whose schema version is not that of this program.

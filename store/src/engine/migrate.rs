@@ -13,13 +13,8 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::db::connection::APPLICATION_ID;
 use crate::db::schema::{SCHEMA_VERSION, version};
-use crate::db::tx::Snapshot;
 use crate::error::{Context, Error, Result};
-use crate::log::base::{self, History};
 use crate::log::capture;
-use crate::log::info::LogInfo;
-use crate::log::seal;
-use crate::model::cursor::Seq;
 
 mod embedded {
     refinery::embed_migrations!("../migrations/sqlite");
@@ -35,7 +30,7 @@ pub struct Migrated {
     pub from: u32,
     /// The schema version now.
     pub to: u32,
-    /// The migrations applied, in order, such as `V2__pull_requests`.
+    /// The migrations applied, in order, such as `V1__baseline`.
     pub applied: Vec<String>,
 }
 
@@ -50,8 +45,6 @@ pub(crate) fn migrate(conn: &mut Connection) -> Result<Migrated> {
     }
     let mut applied = Vec::new();
     if from < SCHEMA_VERSION {
-        // SQLite cannot drop a captured column while a trigger names it.
-        capture::uninstall(&tx)?;
         applied = apply_pending(&tx)?;
         capture::install(&tx)?;
         tx.execute_batch(&format!(
@@ -59,10 +52,6 @@ pub(crate) fn migrate(conn: &mut Connection) -> Result<Migrated> {
              UPDATE log_meta SET format = {SCHEMA_VERSION};"
         ))
         .context("stamp the schema version")?;
-        let info = LogInfo::read(&Snapshot::new(&tx))?;
-        let history = if info.floor == Seq(0) { History::Whole } else { History::Pruned };
-        base::settle(&tx, info.head, history)?;
-        seal::seal_all(&tx)?;
     }
     verify(&tx)?;
     tx.commit().context("commit the migration")?;
@@ -163,6 +152,7 @@ fn name_of(sql: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::schema::BASELINE;
     use std::fs;
     use std::path::Path;
 
@@ -190,6 +180,12 @@ mod tests {
         let newest =
             embedded::migrations::runner().get_migrations().iter().map(|m| m.version()).max();
         assert_eq!(newest, i32::try_from(SCHEMA_VERSION).ok());
+    }
+
+    #[test]
+    fn the_baseline_is_known_by_its_checksum() {
+        let runner = embedded::migrations::runner();
+        assert_eq!(BASELINE, runner.get_migrations()[0].checksum().to_string());
     }
 
     #[test]

@@ -135,16 +135,7 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static str> {
     CAPTURED.iter().map(|captured| captured.table)
 }
 
-/// The columns of a captured table, in order, which are those of its images.
-pub(crate) fn columns(conn: &Connection, table: &str) -> Result<Vec<String>> {
-    let step = "read columns";
-    let sql = "SELECT name FROM pragma_table_xinfo(?1) ORDER BY cid";
-    let mut statement = conn.prepare_cached(sql).context(step)?;
-    let names = statement.query_map([table], |row| row.get(0)).context(step)?;
-    names.collect::<rusqlite::Result<_>>().context(step)
-}
-
-/// The columns of its primary key, in order; all of them are text.
+/// The columns of the primary key of a captured table, in order; all of them are text.
 pub(crate) fn key_columns(conn: &Connection, table: &str) -> Result<Vec<String>> {
     let step = "read a key";
     let sql = "SELECT name FROM pragma_table_xinfo(?1) WHERE pk > 0 ORDER BY pk";
@@ -158,22 +149,6 @@ pub(crate) fn key_columns(conn: &Connection, table: &str) -> Result<Vec<String>>
 const CLOCK: &str = "  UPDATE change_context SET foreign_writes = foreign_writes + 1,
     at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
   WHERE tx IS NULL;";
-
-const SELECT_CAPTURE: &str = "SELECT type, name FROM sqlite_schema
-    WHERE name LIKE 'capture!_%' ESCAPE '!' AND type IN ('trigger', 'view') ORDER BY type";
-
-/// Drops every capture trigger and view.
-pub(crate) fn uninstall(conn: &Connection) -> Result<()> {
-    let mut statement = conn.prepare(SELECT_CAPTURE).context("list capture triggers")?;
-    let objects = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-        .and_then(Iterator::collect::<rusqlite::Result<Vec<(String, String)>>>)
-        .context("list capture triggers")?;
-    for (kind, name) in objects {
-        conn.execute_batch(&format!("DROP {kind} {name}")).context("drop a capture trigger")?;
-    }
-    Ok(())
-}
 
 /// Creates views and triggers for every captured table from its columns and keys.
 pub(crate) fn install(conn: &Connection) -> Result<()> {

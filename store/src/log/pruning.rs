@@ -67,13 +67,7 @@ const MOVE_FLOOR: &str = "UPDATE log_meta SET floor = ?1, pruned_bytes = pruned_
 
 fn delete_until(tx: &Tx<'_>, floor: Seq, end: Seq) -> Result<()> {
     let deleted = add_up(tx.conn(), floor, end)?;
-    for mut base in base::all(tx.conn())? {
-        let moved = deleted.moves.of(&base.entity);
-        if moved != Digest::default() {
-            base.digest += moved;
-            base::store(tx.conn(), &base)?;
-        }
-    }
+    base::add(tx.conn(), &deleted.moves)?;
     // The seal of a partly pruned block covers the changes that remain.
     let (block, mut sealed) = (seal::block_of(end.next()), seal::sealed(tx.conn())?);
     let stored = tx.one("read a seal", SELECT_SEAL, [block], |row| row.get::<_, Digest>(0))?;

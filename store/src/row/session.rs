@@ -204,7 +204,8 @@ const RAISE_COUNTER: &str = "INSERT INTO session_counter (project_id, last_num) 
 
 /// Keeps the numbers up to `num` from being given out in a project.
 pub(crate) fn use_up(tx: &Tx<'_>, project: &ProjectId, num: i64) -> Result<()> {
-    tx.execute_uncaptured("use up session numbers", RAISE_COUNTER, (project.as_str(), num)).map(|_| ())
+    tx.execute_uncaptured("use up session numbers", RAISE_COUNTER, (project.as_str(), num))
+        .map(|_| ())
 }
 
 const RENAME: &str =

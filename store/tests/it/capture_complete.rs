@@ -43,7 +43,6 @@ fn distinctive(table: &str, column: &str, kind: &str, round: i64) -> String {
         ("session", "num") => "900",
         ("session", "project_id") | ("pr", "project_id") => "'demo'",
         ("session", "kind") => ["'worker'", "'orchestrator'"][round as usize],
-        ("session", "mode") => ["'tui'", "'chat'"][round as usize],
         ("session", "activity") => ["'active'", "'blocked'"][round as usize],
         ("pr", "id") => "'new-pr'",
         ("pr", "session_id") => ["'demo-1'", "'demo-2'"][round as usize],

@@ -304,7 +304,7 @@ fn text_that_json_must_escape_survives_in_the_images() {
     );
     assert_log_equals_tables(&store, &raw(&path));
     let huge = i64::MAX;
-    shell(&path, &format!("UPDATE session SET pinned_at = {huge}, activity_at = {};", i64::MIN));
+    shell(&path, &format!("UPDATE session SET created_at = {huge}, activity_at = {};", i64::MIN));
     assert_log_equals_tables(&store, &raw(&path));
     let cause = Cause::new("a \"quoted\" actor", Timestamp(T1));
     let id = "demo-1".parse().unwrap();

@@ -131,6 +131,34 @@ fn a_newer_schema_is_refused() {
 }
 
 #[test]
+fn a_database_of_another_draft_is_refused_for_that_reason() {
+    for draft in [
+        "UPDATE refinery_schema_history SET checksum = '1' WHERE version = 1",
+        "UPDATE refinery_schema_history SET name = 'log_projects_sessions', checksum = '2';
+         UPDATE log_meta SET format = 4; PRAGMA user_version = 4",
+        "DELETE FROM refinery_schema_history",
+    ] {
+        let Fixture { store, dir } = fixture();
+        let path = dir.path().join("ao.db");
+        drop(store);
+        raw(&path).execute_batch(draft).unwrap();
+        let version = number(&raw(&path), "PRAGMA user_version");
+        let options = Options::default;
+        for refused in [
+            open(&path).map(|_| ()),
+            create(&path).map(|_| ()),
+            Store::migrate(&path, options()).map(|_| ()),
+            Store::schema_version(&path, options()).map(|_| ()),
+            ao_store::check_source(&path).map(|_| ()),
+        ] {
+            let error = refused.unwrap_err();
+            assert_eq!(error.code(), Code::SchemaDraft, "{draft}");
+            assert!(error.to_string().contains(&format!("(schema {version})")), "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_store_of_which_the_schema_became_newer_takes_no_first_write() {
     let Fixture { store: _store, dir } = fixture();
     let path = dir.path().join("ao.db");

@@ -18,8 +18,8 @@ use ao_store::{
 use crate::backup::names;
 use crate::kill::Random;
 use crate::support::{
-    Fixture, T0, assert_sound, at, child, child_argument, code, fixture, from_env, head, info,
-    kept, raw, rename, wal,
+    Fixture, T0, assert_sound, at, child, child_argument, code, fixture, from_env, head, info, raw,
+    rename, wal,
 };
 
 fn put_back(target: &Path, source: &Path) -> Result<Restored, Error> {
@@ -397,63 +397,4 @@ fn a_handle_from_before_is_told_and_writes_nothing_into_the_old_file() {
     drop(new);
     assert!(before.0 == std::fs::read(&kept_file).unwrap(), "the old file was written");
     assert_eq!(content(&world.path).0.0, restored.cursor.seq.0 + 8);
-}
-
-/// The schema of version 2 with its capture triggers, from the golden text of today: V3 changed none
-/// of the captured tables.
-fn older_schema(path: &Path) {
-    let conn = raw(path);
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/sqlite");
-    let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
-    for name in ["V0001__log_projects_sessions.sql", "V0002__pull_requests.sql"] {
-        conn.execute_batch(&text(name)).unwrap();
-    }
-    for sql in ao_store::GOLDEN.split(";\n\n") {
-        if sql.starts_with("CREATE VIEW capture_") || sql.starts_with("CREATE TRIGGER capture_") {
-            conn.execute_batch(sql).unwrap();
-        }
-    }
-}
-
-/// What the migration runner wrote down, taken from a store of today without the newest.
-fn older_history(path: &Path, today: &Path) {
-    let conn = raw(path);
-    conn.execute("ATTACH ?1 AS today", [today.to_str().unwrap()]).unwrap();
-    let sql: String = conn
-        .query_row(
-            "SELECT sql FROM today.sqlite_schema WHERE name = 'refinery_schema_history'",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
-    conn.execute_batch(&sql).unwrap();
-    conn.execute_batch(
-        "INSERT INTO main.refinery_schema_history
-         SELECT * FROM today.refinery_schema_history WHERE version < 3;
-         PRAGMA main.application_id = 0x616f7374; PRAGMA main.user_version = 2;
-         UPDATE main.log_meta SET format = 2, epoch = 6;
-         INSERT INTO main.project (id, path, name, created_at, updated_at)
-         VALUES ('old', '/old', 'old', 1, 1);
-         UPDATE main.project SET name = 'older';",
-    )
-    .unwrap();
-}
-
-#[test]
-fn a_backup_of_an_older_schema_is_migrated() {
-    let world = world();
-    let old = world.dir.path().join("old.db");
-    older_schema(&old);
-    older_history(&old, &world.path);
-    let before = std::fs::read(&old).unwrap();
-    assert_eq!(check_source(&old).unwrap().head, Seq(2));
-    let restored = put_back(&world.path, &old).unwrap();
-    assert!(before == std::fs::read(&old).unwrap(), "the source was changed");
-    assert_eq!(restored.cursor, Cursor { epoch: Epoch(7), seq: Seq(2) });
-    let store = open(&world.path);
-    let projects = store.read(|snapshot| ao_store::row::project::list(snapshot, false)).unwrap();
-    assert_eq!(projects[0].name, "older");
-    assert_eq!(kept(&store).len(), 2);
-    crate::support::add_session(&store, "old", "");
-    assert_sound(&store);
 }

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use ao_store::LogInfo;
 use ao_store::observation::PrState;
 use ao_store::row::pr;
 use ao_store::row::project::{self, NewProject};
@@ -13,11 +12,11 @@ use ao_store::row::scm::{
 };
 use ao_store::row::session::{self, SessionKind};
 use ao_store::transfer::{OnBad, import};
-use ao_store::{Code, Committed, Options, PrId, PrRef, SCHEMA_VERSION, Store, Timestamp, Tx};
+use ao_store::{Code, Committed, Options, PrId, PrRef, Store, Timestamp, Tx};
 
 use crate::support::{
-    Fixture, T0, add_session, assert_sound, assert_writes_nothing, cause, changes, code, empty,
-    fixture, head, kinds_of, new_project, new_session, number, observation, observe, raw, strings,
+    Fixture, T0, add_session, assert_sound, assert_writes_nothing, cause, code, empty, fixture,
+    head, kinds_of, new_project, new_session, number, observation, observe, raw, strings,
 };
 
 const HOST: &str = "github.com";
@@ -347,30 +346,6 @@ fn a_project_follows_its_repository() {
         assert_eq!(relocate("acme/hello-2").unwrap().value, 0);
     });
     assert_eq!(code(relocate("acme")), Code::InvalidPrRef);
-    assert_sound(&store);
-}
-
-#[test]
-fn a_store_of_schema_3_keeps_its_facts() {
-    let Fixture { store, dir } = fixture();
-    let path = dir.path().join("ao.db");
-    let (before, id) = (changes(&store), store.read(LogInfo::read).unwrap().log_id);
-    drop(store);
-    raw(&path)
-        .execute_batch(
-            "DROP TRIGGER pr_takes_its_poll_along; DROP TRIGGER pr_displaced_takes_its_poll_along;
-             DROP TABLE scm_host; DROP TABLE scm_repo; DROP TABLE pr_poll; DROP TABLE scm_refresh_request;
-             DROP TABLE webhook_delivery; PRAGMA user_version = 3; UPDATE log_meta SET format = 3;
-             DELETE FROM refinery_schema_history WHERE version = 4;",
-        )
-        .unwrap();
-    assert_eq!(code(Store::open(&path, Options::default())), Code::SchemaOutdated);
-    let migrated = Store::migrate(&path, Options::default()).unwrap();
-    assert_eq!((migrated.from, migrated.to), (3, SCHEMA_VERSION));
-    assert_eq!(migrated.applied, ["V4__scm_polling"]);
-    let store = Store::open(&path, Options::default()).unwrap();
-    assert_eq!((changes(&store), store.read(LogInfo::read).unwrap().log_id), (before, id));
-    write(&store, |tx| scm::set_poll(tx, &pr_id(), &pr_poll()));
     assert_sound(&store);
 }
 

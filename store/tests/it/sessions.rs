@@ -49,7 +49,7 @@ fn a_session_that_produced_anything_is_kept() {
     }
     conn.execute("UPDATE session SET is_terminated = 1 WHERE num = 2", []).unwrap();
     assert_eq!(delete(&store, "demo-2"), Deleted::NotSeed, "terminated");
-    conn.execute("UPDATE session SET is_terminated = 0, name = 'n', branch = 'b', first_signal_at = 3 WHERE num = 2", [])
+    conn.execute("UPDATE session SET is_terminated = 0, name = 'n', branch = 'b', activity_at = 3 WHERE num = 2", [])
         .unwrap();
     let start = head(&store);
     assert_eq!(delete(&store, "demo-1"), Deleted::NotSeed, "it owns a pull request");
@@ -57,7 +57,7 @@ fn a_session_that_produced_anything_is_kept() {
     assert_eq!(
         delete(&store, "demo-2"),
         Deleted::Deleted,
-        "name, branch and signals are nothing produced"
+        "a name, a branch and activity are no products"
     );
     assert_eq!(delete(&store, "ghost-1"), Deleted::Absent);
 }

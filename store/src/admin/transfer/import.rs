@@ -22,8 +22,8 @@ use crate::db::schema::SCHEMA_VERSION;
 use crate::db::tx::Snapshot;
 use crate::engine::migrate;
 use crate::error::{Context, Error, Result};
-use crate::log::base::{self, History};
-use crate::log::info::LogInfo;
+use crate::log::base;
+use crate::log::capture;
 use crate::log::seal;
 use crate::model::cursor::{Cursor, Seq};
 
@@ -434,7 +434,10 @@ fn settle(conn: &Connection, header: &Map<String, Json>, is_whole: bool) -> Resu
     conn.execute("DELETE FROM sqlite_sequence WHERE name = 'change_log'", []).context(step)?;
     conn.execute(SET_SEQUENCE, [number("head")]).context(step)?;
     conn.execute_batch(COMPLETE).context(step)?;
-    let head = LogInfo::read(&Snapshot::new(conn))?.head;
-    base::settle(conn, head, if is_whole { History::Whole } else { History::Pruned })?;
+    if !is_whole {
+        for entity in capture::tables() {
+            base::store(conn, entity, base::of_rows(conn, entity)?.0)?;
+        }
+    }
     seal::seal_all(conn).map(|_| ())
 }

@@ -160,15 +160,14 @@ pub(crate) fn verify(conn: &Connection, depth: Depth) -> Result<Report> {
             continue;
         };
         tables.push(TableSum { entity, rows, digest });
-        let base = bases.iter().find(|base| base.entity == entity);
-        let mut expected = base.map(|base| base.digest).unwrap_or_default();
+        let mut expected = bases.get(entity).copied().unwrap_or_default();
         expected += read.moves.of(entity);
         if digest != expected {
             suspects.push(entity);
         }
     }
     if depth == Depth::Deep || !suspects.is_empty() || !read.damaged.is_empty() {
-        let named = naming::name(conn, &bases, &suspects, &read.damaged, &mut findings);
+        let named = naming::name(conn, &suspects, &read.damaged, &mut findings);
         findings.catch("log.chain", named);
     }
     Ok(Report {

@@ -1,0 +1,499 @@
+-- The schema: the change log, projects and sessions, pull requests, and the bookkeeping of
+-- observers. Capture triggers and views are generated from it: see store/src/capture.rs.
+
+-- == The change log ===============================================================================
+
+-- The identity of the log; one row. A cursor is <epoch>-<seq>. floor is the newest pruned seq (0:
+-- nothing was pruned) and pruned_bytes the size of the pruned changes. format is the schema
+-- version. relaxed_boot is the boot id of the machine while a writer runs with durability=relaxed,
+-- otherwise '': a crash of the machine in between begins a new epoch.
+CREATE TABLE log_meta (
+  id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+  log_id TEXT NOT NULL,
+  epoch INTEGER NOT NULL CHECK (epoch > 0),
+  floor INTEGER NOT NULL CHECK (floor >= 0),
+  format INTEGER NOT NULL,
+  relaxed_boot TEXT NOT NULL DEFAULT '',
+  pruned_bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO log_meta (id, log_id, epoch, floor, format)
+VALUES (1, lower(hex(randomblob(16))), 1, 0, 1);
+
+-- The running write transaction and the end of the sealed log; one row. ao-store sets tx to the seq
+-- of the first change of its transaction, and to NULL before COMMIT, so a foreign writer always
+-- finds NULL. at never decreases. foreign_writes counts the changes by foreign writers; a digest of
+-- rows that was made at another count may be out of date. The changes up to sealed are covered by
+-- block digests. seal is the digest of the block that is not full yet; it is here because every
+-- commit writes this row anyway. logged_bytes is the size of all changes up to sealed, pruned ones
+-- included.
+CREATE TABLE change_context (
+  id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+  tx INTEGER,
+  at INTEGER NOT NULL,
+  actor TEXT,
+  foreign_writes INTEGER NOT NULL DEFAULT 0,
+  sealed INTEGER NOT NULL DEFAULT 0,
+  seal BLOB NOT NULL DEFAULT x'00000000000000000000000000000000',
+  logged_bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO change_context (id, at) VALUES (1, 0);
+
+-- Without its one row, each of these tables would silently stop capture.
+CREATE TRIGGER log_meta_stays BEFORE DELETE ON log_meta
+BEGIN
+  SELECT RAISE(ABORT, 'the row of log_meta is never deleted');
+END;
+CREATE TRIGGER change_context_stays BEFORE DELETE ON change_context
+BEGIN
+  SELECT RAISE(ABORT, 'the row of change_context is never deleted');
+END;
+
+-- The committed changes of captured tables, one row per change, written by triggers only.
+-- AUTOINCREMENT prevents a pruned seq from being used again. tx and actor are NULL for a change by
+-- a foreign writer. key is a JSON array; before and after are full row images.
+CREATE TABLE change_log (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  tx INTEGER,
+  at INTEGER NOT NULL,
+  actor TEXT,
+  type TEXT NOT NULL,
+  entity TEXT NOT NULL,
+  op TEXT NOT NULL,
+  key TEXT NOT NULL,
+  project TEXT,
+  session TEXT,
+  before TEXT,
+  after TEXT
+) STRICT;
+
+-- Rows that the current statement may delete by OR REPLACE, for which SQLite fires no delete
+-- trigger while recursive_triggers is off. Empty between statements of ao-store.
+CREATE TABLE capture_displaced (
+  entity TEXT NOT NULL,
+  key TEXT NOT NULL,
+  project TEXT,
+  session TEXT,
+  image TEXT NOT NULL,
+  PRIMARY KEY (entity, key)
+) STRICT, WITHOUT ROWID;
+
+-- The digests of full blocks: block b covers the seqs 16b+1 to 16b+16. A block digest is the sum
+-- (mod 2^128, little-endian) of the hashes of its changes, so that pruning half a block subtracts.
+-- bytes is logged_bytes at the end of the block.
+CREATE TABLE log_seal (
+  block INTEGER NOT NULL PRIMARY KEY,
+  digest BLOB NOT NULL,
+  bytes INTEGER NOT NULL
+) STRICT;
+
+-- The baseline digest of each entity: the sum of the hashes of its row images at the floor.
+-- Together with the later changes it gives the sum of the live rows. No row means zero.
+CREATE TABLE log_base (
+  entity TEXT NOT NULL PRIMARY KEY,
+  digest BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Durable consumers. acked is the newest acknowledged seq. filter is canonical JSON and never
+-- changes. The max_* columns are the bounds of the policy 'bounded'. A lease lets one owner
+-- acknowledge at a time; each new lease increments generation, which fences its predecessors.
+CREATE TABLE consumer (
+  name TEXT NOT NULL PRIMARY KEY CHECK (name <> ''),
+  epoch INTEGER NOT NULL,
+  acked INTEGER NOT NULL CHECK (acked >= 0),
+  filter TEXT NOT NULL,
+  policy TEXT NOT NULL CHECK (policy IN ('block', 'bounded', 'none')),
+  max_events INTEGER CHECK (max_events >= 0),
+  max_bytes INTEGER CHECK (max_bytes >= 0),
+  max_age_ms INTEGER CHECK (max_age_ms >= 0),
+  created_at INTEGER NOT NULL,
+  acked_at INTEGER,
+  generation INTEGER NOT NULL DEFAULT 0 CHECK (generation BETWEEN 0 AND 9007199254740992),
+  lease_owner TEXT,
+  lease_until INTEGER,
+  CHECK ((lease_owner IS NULL) = (lease_until IS NULL))
+) STRICT, WITHOUT ROWID;
+
+-- Positions that pruning must not pass before the time until, because a reader needs the changes
+-- after them. holder names the reader for people.
+CREATE TABLE reservation (
+  id INTEGER NOT NULL PRIMARY KEY,
+  seq INTEGER NOT NULL,
+  holder TEXT NOT NULL,
+  until INTEGER NOT NULL
+) STRICT;
+
+-- The rules by which the log is pruned automatically; one row. NULL means no rule.
+CREATE TABLE retention (
+  id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+  keep_ms INTEGER CHECK (keep_ms >= 0),
+  keep_events INTEGER CHECK (keep_events >= 0),
+  max_bytes INTEGER CHECK (max_bytes >= 0)
+) STRICT;
+INSERT INTO retention (id) VALUES (1);
+
+-- The last backup of this store; one row.
+CREATE TABLE upkeep (
+  id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+  backup_at INTEGER,
+  backup_seq INTEGER
+) STRICT;
+INSERT INTO upkeep (id) VALUES (1);
+
+-- == Projects and sessions ========================================================================
+
+-- Registered git work trees. host and repo (owner/name) come from origin_url; empty text means
+-- none.
+CREATE TABLE project (
+  id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
+  path TEXT NOT NULL CHECK (path <> ''),
+  name TEXT NOT NULL,
+  origin_url TEXT NOT NULL DEFAULT '',
+  host TEXT NOT NULL DEFAULT '',
+  repo TEXT NOT NULL DEFAULT '',
+  default_branch TEXT NOT NULL DEFAULT '',
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  archived_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX project_active_path ON project (path) WHERE archived_at IS NULL;
+CREATE INDEX project_repo ON project (repo COLLATE NOCASE, host COLLATE NOCASE);
+
+-- The highest session number ever used in a project. It never decreases, and it outlives the
+-- project row, which a foreign writer may replace.
+CREATE TABLE session_counter (
+  project_id TEXT NOT NULL PRIMARY KEY,
+  last_num INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Runs of one agent each. Empty text means not known yet. A row that is not terminated, owns no
+-- pull request, and whose workspace_path, runtime_handle, agent_session_id and prompt are all empty
+-- is a seed: it has produced nothing.
+CREATE TABLE session (
+  id TEXT NOT NULL PRIMARY KEY,
+  project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
+  num INTEGER NOT NULL CHECK (num > 0),
+  kind TEXT NOT NULL CHECK (kind IN ('worker', 'orchestrator')),
+  harness TEXT NOT NULL DEFAULT '',
+  name TEXT NOT NULL DEFAULT '',
+  issue TEXT NOT NULL DEFAULT '',
+  branch TEXT NOT NULL DEFAULT '',
+  workspace_path TEXT NOT NULL DEFAULT '',
+  runtime_handle TEXT NOT NULL DEFAULT '',
+  agent_session_id TEXT NOT NULL DEFAULT '',
+  prompt TEXT NOT NULL DEFAULT '',
+  activity TEXT NOT NULL DEFAULT 'idle'
+    CHECK (activity IN ('active', 'idle', 'waiting_input', 'blocked', 'exited')),
+  activity_at INTEGER NOT NULL,
+  is_terminated INTEGER NOT NULL DEFAULT 0 CHECK (is_terminated IN (0, 1)),
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  UNIQUE (project_id, num),
+  CHECK (id = project_id || '-' || num)
+) STRICT;
+CREATE UNIQUE INDEX session_active_orchestrator ON session (project_id)
+WHERE kind = 'orchestrator' AND is_terminated = 0;
+CREATE INDEX session_branch ON session (project_id, branch) WHERE branch <> '';
+
+-- A session number is never used again, not even by a foreign writer.
+CREATE TRIGGER session_number_is_new BEFORE INSERT ON session
+WHEN NEW.num <= (SELECT last_num FROM session_counter WHERE project_id = NEW.project_id)
+  AND NOT EXISTS (SELECT 1 FROM session WHERE id = NEW.id)
+BEGIN
+  SELECT RAISE(ABORT, 'session number was used before');
+END;
+-- Two plain statements: OR REPLACE of the outer statement would override an upsert clause here.
+CREATE TRIGGER session_number_is_kept AFTER INSERT ON session
+BEGIN
+  INSERT INTO session_counter (project_id, last_num)
+  SELECT NEW.project_id, 0
+  WHERE NOT EXISTS (SELECT 1 FROM session_counter WHERE project_id = NEW.project_id);
+  UPDATE session_counter SET last_num = NEW.num
+  WHERE project_id = NEW.project_id AND last_num < NEW.num;
+END;
+
+-- == Pull requests ================================================================================
+-- node_id and the ids of threads, reviews and comments are node ids of the provider. No key
+-- contains a NUL character, at which SQL functions stop. Closed enums include 'unknown', which
+-- stands for a value that this program does not know.
+
+-- Tracked pull requests. id is host/owner/repo#number at the first observation and never changes; a
+-- rename or transfer changes host, repo, number and url. The *_state columns say how complete the
+-- stored set of each facet is.
+CREATE TABLE pr (
+  id TEXT NOT NULL PRIMARY KEY,
+  node_id TEXT NOT NULL DEFAULT '',
+  session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
+  project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
+  host TEXT NOT NULL,
+  repo TEXT NOT NULL,
+  number INTEGER NOT NULL CHECK (number > 0),
+  url TEXT NOT NULL,
+  title TEXT NOT NULL DEFAULT '',
+  author TEXT NOT NULL DEFAULT '',
+  is_author_bot INTEGER NOT NULL DEFAULT 0 CHECK (is_author_bot IN (0, 1)),
+  state TEXT NOT NULL DEFAULT 'unknown'
+    CHECK (state IN ('draft', 'open', 'merged', 'closed', 'unknown')),
+  head_ref TEXT NOT NULL DEFAULT '',
+  head_repo TEXT NOT NULL DEFAULT '',
+  head_sha TEXT NOT NULL DEFAULT '',
+  base_ref TEXT NOT NULL DEFAULT '',
+  base_sha TEXT NOT NULL DEFAULT '',
+  is_cross_repo INTEGER NOT NULL DEFAULT 0 CHECK (is_cross_repo IN (0, 1)),
+  additions INTEGER,
+  deletions INTEGER,
+  changed_files INTEGER,
+  ci TEXT NOT NULL DEFAULT 'unknown' CHECK (ci IN ('passing', 'failing', 'pending', 'unknown')),
+  review_decision TEXT NOT NULL DEFAULT 'unknown'
+    CHECK (review_decision IN ('none', 'approved', 'changes_requested', 'review_required', 'unknown')),
+  provider_mergeable TEXT NOT NULL DEFAULT 'unknown'
+    CHECK (provider_mergeable IN ('mergeable', 'conflicting', 'unknown')),
+  is_mergeable_stale INTEGER NOT NULL DEFAULT 0 CHECK (is_mergeable_stale IN (0, 1)),
+  provider_merge_state TEXT NOT NULL DEFAULT '',
+  mergeability TEXT NOT NULL DEFAULT 'unknown'
+    CHECK (mergeability IN ('mergeable', 'conflicting', 'blocked', 'unstable', 'unknown')),
+  is_in_merge_queue INTEGER NOT NULL DEFAULT 0 CHECK (is_in_merge_queue IN (0, 1)),
+  is_auto_merge INTEGER NOT NULL DEFAULT 0 CHECK (is_auto_merge IN (0, 1)),
+  merge_commit_sha TEXT NOT NULL DEFAULT '',
+  checks_state TEXT NOT NULL DEFAULT 'unknown'
+    CHECK (checks_state IN ('unknown', 'complete', 'partial', 'failed')),
+  threads_state TEXT NOT NULL DEFAULT 'unknown'
+    CHECK (threads_state IN ('unknown', 'complete', 'partial', 'failed')),
+  reviews_state TEXT NOT NULL DEFAULT 'unknown'
+    CHECK (reviews_state IN ('unknown', 'complete', 'partial', 'failed')),
+  comments_state TEXT NOT NULL DEFAULT 'unknown'
+    CHECK (comments_state IN ('unknown', 'complete', 'partial', 'failed')),
+  provider_created_at INTEGER,
+  merged_at INTEGER,
+  closed_at INTEGER,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX pr_location ON pr (number, repo COLLATE NOCASE, host COLLATE NOCASE);
+CREATE UNIQUE INDEX pr_node ON pr (node_id) WHERE node_id <> '';
+CREATE INDEX pr_session ON pr (session_id);
+CREATE INDEX pr_project ON pr (project_id);
+CREATE INDEX pr_head ON pr (head_sha) WHERE head_sha <> '';
+
+-- Check runs, commit statuses, suites and workflows. is_required is NULL where it is not known.
+CREATE TABLE pr_check (
+  pr_id TEXT NOT NULL REFERENCES pr (id) ON DELETE CASCADE,
+  head_sha TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('run', 'status', 'suite', 'workflow', 'unknown')),
+  app TEXT NOT NULL,
+  workflow TEXT NOT NULL,
+  event TEXT NOT NULL,
+  name TEXT NOT NULL,
+  external_id TEXT NOT NULL,
+  status TEXT NOT NULL CHECK (status IN
+    ('queued', 'in_progress', 'passed', 'failed', 'cancelled', 'skipped', 'unknown')),
+  conclusion TEXT NOT NULL,
+  is_required INTEGER CHECK (is_required IN (0, 1)),
+  url TEXT NOT NULL,
+  started_at INTEGER,
+  completed_at INTEGER,
+  PRIMARY KEY (pr_id, head_sha, kind, app, workflow, event, name),
+  CHECK (instr(head_sha || app || workflow || event || name, char(0)) = 0)
+) STRICT, WITHOUT ROWID;
+
+-- Review threads. comments_total is the provider's count, of which fewer may be stored.
+CREATE TABLE pr_review_thread (
+  pr_id TEXT NOT NULL REFERENCES pr (id) ON DELETE CASCADE,
+  id TEXT NOT NULL,
+  path TEXT NOT NULL,
+  line INTEGER,
+  original_line INTEGER,
+  side TEXT NOT NULL,
+  is_resolved INTEGER NOT NULL CHECK (is_resolved IN (0, 1)),
+  is_outdated INTEGER NOT NULL CHECK (is_outdated IN (0, 1)),
+  is_bot INTEGER NOT NULL CHECK (is_bot IN (0, 1)),
+  resolved_by TEXT NOT NULL,
+  comments_total INTEGER,
+  PRIMARY KEY (pr_id, id),
+  CHECK (instr(id, char(0)) = 0)
+) STRICT, WITHOUT ROWID;
+
+-- Reviews.
+CREATE TABLE pr_review (
+  pr_id TEXT NOT NULL REFERENCES pr (id) ON DELETE CASCADE,
+  id TEXT NOT NULL,
+  author TEXT NOT NULL,
+  is_bot INTEGER NOT NULL CHECK (is_bot IN (0, 1)),
+  state TEXT NOT NULL CHECK (state IN
+    ('approved', 'changes_requested', 'commented', 'dismissed', 'pending', 'unknown')),
+  body TEXT NOT NULL,
+  commit_sha TEXT NOT NULL,
+  url TEXT NOT NULL,
+  submitted_at INTEGER,
+  PRIMARY KEY (pr_id, id),
+  CHECK (instr(id, char(0)) = 0)
+) STRICT, WITHOUT ROWID;
+
+-- Comments, on a review thread or on the pull request. created_at and edited_at are the provider's
+-- times.
+CREATE TABLE pr_comment (
+  pr_id TEXT NOT NULL REFERENCES pr (id) ON DELETE CASCADE,
+  id TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('review', 'issue', 'unknown')),
+  thread_id TEXT NOT NULL,
+  reply_to TEXT NOT NULL,
+  author TEXT NOT NULL,
+  is_bot INTEGER NOT NULL CHECK (is_bot IN (0, 1)),
+  path TEXT NOT NULL,
+  line INTEGER,
+  body TEXT NOT NULL,
+  url TEXT NOT NULL,
+  is_minimized INTEGER NOT NULL CHECK (is_minimized IN (0, 1)),
+  created_at INTEGER,
+  edited_at INTEGER,
+  PRIMARY KEY (pr_id, id),
+  CHECK (instr(id, char(0)) = 0)
+) STRICT, WITHOUT ROWID;
+
+-- The last lines of the log of a failed check. Not captured, because raw logs never enter the
+-- change log.
+CREATE TABLE pr_check_log (
+  pr_id TEXT NOT NULL REFERENCES pr (id) ON DELETE CASCADE,
+  external_id TEXT NOT NULL,
+  tail TEXT NOT NULL,
+  PRIMARY KEY (pr_id, external_id)
+) STRICT, WITHOUT ROWID;
+
+-- What was last observed of each pull request; not captured. *_as_of is when the complete set of a
+-- facet was requested, meta_provider_at the provider's own time of the metadata. *_digest is the
+-- digest of the observed set (NULL: unknown); last_* describe the last observation as a whole.
+-- Digests are valid while foreign_writes equals that of change_context. seed makes them
+-- unpredictable to the authors of the hashed texts.
+CREATE TABLE pr_observed (
+  pr_id TEXT NOT NULL PRIMARY KEY REFERENCES pr (id) ON DELETE CASCADE,
+  seed INTEGER NOT NULL DEFAULT (random()),
+  foreign_writes INTEGER NOT NULL DEFAULT -1,
+  last_as_of INTEGER,
+  last_digest BLOB,
+  meta_as_of INTEGER,
+  meta_provider_at INTEGER,
+  checks_as_of INTEGER,
+  checks_digest BLOB,
+  threads_as_of INTEGER,
+  threads_digest BLOB,
+  reviews_as_of INTEGER,
+  reviews_digest BLOB,
+  comments_as_of INTEGER,
+  comments_digest BLOB
+) STRICT, WITHOUT ROWID;
+
+-- The age of single items that a partial observation (mode merge) changed last; not captured. It
+-- lets webhook deliveries that arrive out of order end in the newest fact. A row outlives its item,
+-- so that a late "created" after "deleted" is recognised. A complete observation deletes it.
+CREATE TABLE pr_item_as_of (
+  pr_id TEXT NOT NULL REFERENCES pr (id) ON DELETE CASCADE,
+  facet TEXT NOT NULL,
+  item TEXT NOT NULL,
+  as_of INTEGER NOT NULL,
+  PRIMARY KEY (pr_id, facet, item)
+) STRICT, WITHOUT ROWID;
+
+-- Children are deleted before their pull request, so that each deletion is logged with its session
+-- and project, and a writer with foreign keys off leaves no orphan.
+CREATE TRIGGER pr_deletes_children BEFORE DELETE ON pr
+BEGIN
+  DELETE FROM pr_comment WHERE pr_id = OLD.id;
+  DELETE FROM pr_review WHERE pr_id = OLD.id;
+  DELETE FROM pr_review_thread WHERE pr_id = OLD.id;
+  DELETE FROM pr_check WHERE pr_id = OLD.id;
+  DELETE FROM pr_check_log WHERE pr_id = OLD.id;
+  DELETE FROM pr_observed WHERE pr_id = OLD.id;
+  DELETE FROM pr_item_as_of WHERE pr_id = OLD.id;
+  DELETE FROM pr_poll WHERE pr_id = OLD.id;
+END;
+-- The same for a pull request that a writer with foreign keys off displaced by OR REPLACE.
+CREATE TRIGGER pr_displaced_deletes_children BEFORE DELETE ON capture_displaced
+WHEN OLD.entity = 'pr' AND NOT EXISTS (SELECT 1 FROM pr WHERE id = json_extract(OLD.key, '$[0]'))
+BEGIN
+  DELETE FROM pr_comment WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_review WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_review_thread WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_check WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_check_log WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_observed WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_item_as_of WHERE pr_id = json_extract(OLD.key, '$[0]');
+  DELETE FROM pr_poll WHERE pr_id = json_extract(OLD.key, '$[0]');
+END;
+
+-- == Bookkeeping of observers of SCM hosts ========================================================
+-- It survives a restart, so that no rate limit is forgotten. None of it is a fact about a session:
+-- nothing here is captured.
+
+-- Hosts. credential is the state of the credential in use since the time since; source names where
+-- it was found, never its value. quota, remaining and reset_at are the last reported rate limit
+-- (NULL: the host reports none). No request is made before blocked_until, for the given reason.
+-- fresh_at is the time since which every tracked pull request of the host has been polled. memory
+-- is JSON that only the observer reads.
+CREATE TABLE scm_host (
+  host TEXT NOT NULL COLLATE NOCASE PRIMARY KEY CHECK (host <> ''),
+  credential TEXT NOT NULL DEFAULT 'unknown'
+    CHECK (credential IN ('unknown', 'ok', 'missing', 'invalid')),
+  source TEXT NOT NULL DEFAULT '',
+  login TEXT NOT NULL DEFAULT '',
+  since INTEGER,
+  quota INTEGER,
+  remaining INTEGER,
+  reset_at INTEGER,
+  blocked_until INTEGER,
+  reason TEXT NOT NULL DEFAULT '',
+  fresh_at INTEGER,
+  memory TEXT NOT NULL DEFAULT '{}',
+  updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Repositories. repo is owner/name as first requested, name the current one. Open pull requests
+-- were listed at listed_at, back to those created at watermark.
+CREATE TABLE scm_repo (
+  host TEXT NOT NULL COLLATE NOCASE,
+  repo TEXT NOT NULL COLLATE NOCASE,
+  name TEXT NOT NULL DEFAULT '',
+  node_id TEXT NOT NULL DEFAULT '',
+  access TEXT NOT NULL DEFAULT 'unknown'
+    CHECK (access IN ('unknown', 'ok', 'forbidden', 'missing')),
+  access_since INTEGER,
+  watermark INTEGER,
+  listed_at INTEGER,
+  PRIMARY KEY (host, repo)
+) STRICT, WITHOUT ROWID;
+
+-- Polled pull requests. attribution says why it belongs to its session. A fingerprint identifies
+-- the facts that were last read completely; while it is equal, nothing is read again. full_read_at
+-- is when everything was last read regardless of fingerprints, confirmed_at when a merged or closed
+-- pull request was read once more. failures counts consecutive failed polls, which lead to problem.
+CREATE TABLE pr_poll (
+  pr_id TEXT NOT NULL PRIMARY KEY REFERENCES pr (id) ON DELETE CASCADE,
+  attribution TEXT NOT NULL DEFAULT '',
+  changed_at INTEGER,
+  pushed_at INTEGER,
+  metadata_fingerprint BLOB,
+  checks_fingerprint BLOB,
+  discussion_fingerprint BLOB,
+  threads_fingerprint BLOB,
+  full_read_at INTEGER,
+  confirmed_at INTEGER,
+  failures INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),
+  problem TEXT NOT NULL DEFAULT ''
+    CHECK (problem IN ('', 'missing', 'unreachable', 'forbidden', 'invalid')),
+  problem_since INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- Requests to observe a pull request now; number 0 means the whole repository.
+CREATE TABLE scm_refresh_request (
+  host TEXT NOT NULL COLLATE NOCASE,
+  repo TEXT NOT NULL COLLATE NOCASE,
+  number INTEGER NOT NULL CHECK (number >= 0),
+  at INTEGER NOT NULL,
+  PRIMARY KEY (host, repo, number)
+) STRICT, WITHOUT ROWID;
+
+-- The ids of recorded webhook deliveries, by which a repeated one is recognised. The rowid gives
+-- their order.
+CREATE TABLE webhook_delivery (
+  id TEXT NOT NULL PRIMARY KEY,
+  at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX webhook_delivery_at ON webhook_delivery (at);
