@@ -3,9 +3,11 @@
 //! Whatever the schema here would refuse is left, with the reason. A value that the schema takes but
 //! that no command of this program would have let in is left out of its row, and that is noted.
 
+mod pulls;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::pulls::Pull;
+pub(super) use self::pulls::Pull;
 use super::read::{self, Contents};
 use super::report::Imported;
 use super::time::Time;

@@ -5,7 +5,6 @@
 //! like any others, so a log that begins with an import replays to the tables.
 
 mod map;
-mod pulls;
 mod read;
 mod report;
 mod source;
@@ -14,7 +13,7 @@ mod time;
 use std::path::Path;
 
 use self::map::Plan;
-use self::pulls::Pull;
+use self::map::Pull;
 pub use self::report::{Ignored, Imported, Remark, Taken};
 use crate::db::tx::{Cause, Tx};
 use crate::engine::store::Store;

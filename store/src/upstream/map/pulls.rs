@@ -2,9 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::map::{Plan, Refusal};
-use super::read::{self, Of, Source};
-use super::time::Time;
+use super::{Plan, Refusal};
 use crate::model::id::{PrId, PrRef, ProjectId, SessionId};
 use crate::model::observation::{
     Check, Ci, Comment, Completeness, Mergeability, Mergeable, PrState, Review, ReviewDecision,
@@ -13,6 +11,8 @@ use crate::model::observation::{
 use crate::model::time::Timestamp;
 use crate::row::pr::Pr;
 use crate::row::session::Session;
+use crate::upstream::read::{self, Of, Source};
+use crate::upstream::time::Time;
 
 const PR: &str = "pr";
 
@@ -21,20 +21,20 @@ type Owners = HashMap<String, (SessionId, ProjectId)>;
 
 /// A pull request with its sets.
 #[derive(Debug)]
-pub(super) struct Pull {
+pub(in crate::upstream) struct Pull {
     /// Its key in the source.
     url: String,
-    pub(super) pr: Pr,
+    pub(in crate::upstream) pr: Pr,
     /// The provider's time of the metadata.
-    pub(super) provider_at: Option<Timestamp>,
-    pub(super) checks: Vec<Check>,
-    pub(super) threads: Vec<Thread>,
-    pub(super) reviews: Vec<Review>,
-    pub(super) comments: Vec<Comment>,
+    pub(in crate::upstream) provider_at: Option<Timestamp>,
+    pub(in crate::upstream) checks: Vec<Check>,
+    pub(in crate::upstream) threads: Vec<Thread>,
+    pub(in crate::upstream) reviews: Vec<Review>,
+    pub(in crate::upstream) comments: Vec<Comment>,
 }
 
 /// An item of a pull request.
-pub(super) trait Item: Sized {
+pub(in crate::upstream) trait Item: Sized {
     /// The parts of its key.
     fn key(&self) -> Vec<String>;
 
@@ -100,7 +100,7 @@ impl Item for Comment {
 }
 
 impl Plan {
-    pub(super) fn take_pulls(&mut self, mut rows: Vec<read::Pr>) {
+    pub(in crate::upstream) fn take_pulls(&mut self, mut rows: Vec<read::Pr>) {
         // Of two that are the same pull request the newer stays.
         let updated = |row: &read::Pr| match row.updated_at {
             Time::At(at) => Some(at),
@@ -179,7 +179,7 @@ impl Plan {
     }
 
     /// Gives each item to its pull request.
-    pub(super) fn attach<T: Item>(&mut self, items: Vec<Of<T>>)
+    pub(in crate::upstream) fn attach<T: Item>(&mut self, items: Vec<Of<T>>)
     where
         Of<T>: Source,
     {
