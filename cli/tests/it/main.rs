@@ -11,6 +11,7 @@ mod errors;
 mod observe;
 mod observer;
 mod poll;
+mod power;
 mod support;
 mod tail;
 mod tidy;

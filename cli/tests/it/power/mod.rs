@@ -1,0 +1,313 @@
+//! Power loss, simulated: the system calls of a command become the states that a disk may hold at any
+//! point, and each state must hold what was acknowledged until then.
+//!
+//! `AO_POWER_STATES` is the number of states in all (default 20,000); `AO_POWER_SEED` repeats a run.
+
+mod disk;
+mod trace;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use ao_store::row::pr;
+use ao_store::verify::{Depth, verify_file};
+use ao_store::{Options, Store};
+use fastrand::Rng;
+use tempfile::TempDir;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::support::{TestEnv, finish, text};
+use disk::{Disk, Names};
+use trace::Call;
+
+/// Among how many tests the states are divided.
+const TESTS: usize = 10;
+
+/// The pull requests that a test has the store contain.
+const PRS: usize = 24;
+
+/// Judges a state, given what the command had printed before: the reason why it is wrong.
+type Judge<'a> = &'a dyn Fn(&Path, &str) -> Result<(), String>;
+
+/// A test's own environment, whose store is on the simulated disk.
+struct Rig {
+    env: TestEnv,
+}
+
+/// What a command did to the disk.
+struct Recording {
+    disk: Disk,
+    calls: Vec<Call>,
+}
+
+impl Rig {
+    /// A disk with an empty folder; `None`, with the reason printed, where nothing can be traced.
+    fn empty() -> Option<Rig> {
+        let probe = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+        let can_trace = probe.as_ref().is_ok_and(|output| output.status.success());
+        assert!(can_trace || std::env::var_os("CI").is_none(), "strace is needed: {probe:?}");
+        if !can_trace {
+            println!("skipped: strace is missing or not permitted: {probe:?}");
+            return None;
+        }
+        let env = TestEnv::empty();
+        fs::create_dir(env.path("disk")).unwrap();
+        Some(Rig { env })
+    }
+
+    /// A disk with a store, a project and a session.
+    fn with_session() -> Option<Rig> {
+        let rig = Rig::empty()?;
+        rig.run(&["init"], "");
+        let repo = rig.env.repo("demo", "https://github.com/octo/hello.git");
+        rig.run(&["project", "add", text(&repo)], "");
+        rig.run(&["session", "new", "--project", "demo"], "");
+        Some(rig)
+    }
+
+    /// The same, with pull requests.
+    fn with_prs() -> Option<Rig> {
+        let rig = Rig::with_session()?;
+        rig.run(&["observe", "apply", "-"], &documents(1..PRS + 1));
+        Some(rig)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.env.path("disk").join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.env.command(args);
+        command.env("AO_DATA_DIR", self.path("data")).stdin(Stdio::piped());
+        command
+    }
+
+    fn run(&self, args: &[&str], input: &str) {
+        let output = finish(&mut self.command(args), input.as_bytes());
+        assert_eq!(output.code, 0, "{args:?}: {}", output.stderr);
+    }
+
+    /// Runs a command, which must succeed, and records its system calls.
+    fn record(&self, args: &[&str], input: &str, names: Names) -> Recording {
+        let disk = Disk::new(&self.path(""), names);
+        let log = self.env.path("strace.log");
+        let inner = self.command(args);
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-xx", "-s", "4194304", "-o", text(&log), "-e"]);
+        strace.arg(format!("trace={}", trace::CALLS)).arg("--");
+        strace.arg(inner.get_program()).args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => strace.env(name, value),
+                None => strace.env_remove(name),
+            };
+        }
+        strace.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = finish(&mut strace, input.as_bytes());
+        assert_eq!(output.code, 0, "{args:?}: {}", output.stderr);
+        let calls = trace::parse(&fs::read_to_string(log).unwrap());
+        Recording { disk, calls }
+    }
+}
+
+impl Recording {
+    /// Fails with the first state that is wrong.
+    fn assert_survived(self, judge: Judge<'_>) {
+        if let Some(wrong) = self.first_wrong(judge) {
+            panic!("{wrong}");
+        }
+    }
+
+    /// Loses power at every point of the command; the first state that is wrong.
+    fn first_wrong(mut self, judge: Judge<'_>) -> Option<String> {
+        let wanted = number("AO_POWER_STATES").unwrap_or(20_000).div_ceil(TESTS);
+        let seed = number("AO_POWER_SEED").unwrap_or_else(|| fastrand::usize(..));
+        let mut rng = Rng::with_seed(seed as u64);
+        let (place, mut judged, mut printed) = (scratch(), HashSet::new(), String::new());
+        let points = self.points();
+        for index in 0..self.calls.len() {
+            if let Call::Write(1 | 2, data) = &self.calls[index] {
+                printed += &String::from_utf8_lossy(data);
+            }
+            if !self.disk.apply(&self.calls[index]) && index + 1 < self.calls.len() {
+                continue;
+            }
+            for _ in 0..wanted.div_ceil(points) {
+                let state = self.disk.state(&mut rng);
+                if !judged.insert(hash(&state, &printed)) {
+                    continue;
+                }
+                let folder = place.path().join("state");
+                write(&folder, &state);
+                if let Err(reason) = judge(&folder, &printed) {
+                    let files: Vec<_> =
+                        state.iter().map(|(path, data)| (path, data.len())).collect();
+                    let at = format!("after call {index} of {}", self.calls.len());
+                    return Some(format!("{at}, seed {seed}: {reason}: {files:?}, {printed:?}"));
+                }
+                fs::remove_dir_all(&folder).unwrap();
+            }
+        }
+        println!("{} different states at {points} points, seed {seed}", judged.len());
+        assert!(judged.len() > 20, "only {} different states", judged.len());
+        None
+    }
+
+    /// At how many calls the disk changes.
+    fn points(&self) -> usize {
+        let mut disk = self.disk.clone();
+        1 + self.calls.iter().filter(|call| disk.apply(call)).count()
+    }
+}
+
+/// A folder in memory where there is one: thousands of states are written and synced.
+fn scratch() -> TempDir {
+    let made = tempfile::Builder::new().prefix("ao-power-").tempdir_in("/dev/shm");
+    made.or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// The number in a variable of the environment.
+fn number(variable: &str) -> Option<usize> {
+    std::env::var(variable).ok().map(|value| value.parse().expect(variable))
+}
+
+/// Names a state and what was printed before it: a state that repeats is judged once.
+fn hash(state: &BTreeMap<PathBuf, Vec<u8>>, printed: &str) -> u128 {
+    let mut hash = Xxh3::new();
+    hash.update(printed.as_bytes());
+    for (path, content) in state {
+        hash.update(path.to_string_lossy().as_bytes());
+        hash.update(&content.len().to_le_bytes());
+        hash.update(content);
+    }
+    hash.digest128()
+}
+
+fn write(folder: &Path, state: &BTreeMap<PathBuf, Vec<u8>>) {
+    fs::create_dir_all(folder).unwrap();
+    for (name, content) in state {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}
+
+/// Observations of new pull requests with these numbers.
+fn documents(numbers: std::ops::Range<usize>) -> String {
+    let document = |number| {
+        format!(
+            r#"{{"pr": "octo/hello#{number}", "session": "demo-1", "facts": {{"state": "open"}}}}"#
+        )
+    };
+    numbers.map(|number| document(number) + "\n").collect()
+}
+
+/// How many pull requests a store contains, which must open and be sound.
+fn sound_prs(folder: &Path) -> Result<usize, String> {
+    let store = Store::open(&folder.join("data/ao.db"), Options::default());
+    let store = store.map_err(|error| format!("the store does not open: {error:?}"))?;
+    let report = store.verify(Depth::Sums).map_err(|error| format!("{error:?}"))?;
+    if !report.is_sound() {
+        return Err(format!("{:?}", report.findings));
+    }
+    let prs = store.read(|snapshot| pr::list(snapshot, &pr::Filter::default()));
+    prs.map(|prs| prs.len()).map_err(|error| format!("{error:?}"))
+}
+
+/// A file that must be absent, or a whole and sound database; present once the command has printed.
+fn whole_or_absent(file: &Path, printed: &str) -> Result<(), String> {
+    if !file.exists() {
+        return if printed.is_empty() { Ok(()) } else { Err("the file is gone".to_owned()) };
+    }
+    let report = verify_file(file, Depth::Sums, Duration::ZERO).map_err(|e| format!("{e:?}"))?;
+    if report.is_sound() { Ok(()) } else { Err(format!("{:?}", report.findings)) }
+}
+
+fn judge_applied(folder: &Path, printed: &str) -> Result<(), String> {
+    let acknowledged = printed.lines().filter(|line| line.contains("octo/hello#")).count();
+    let found = sound_prs(folder)?;
+    if found >= acknowledged { Ok(()) } else { Err(format!("{found} of {acknowledged} are there")) }
+}
+
+#[test]
+fn a_store_that_was_created_is_there() {
+    let Some(rig) = Rig::empty() else { return };
+    rig.record(&["init"], "", Names::Ordered).assert_survived(&|folder, printed| {
+        let path = folder.join("data/ao.db");
+        if printed.is_empty() {
+            // Whatever is there, the next attempt makes a store of it.
+            Store::create(&path, Options::default()).map_err(|error| format!("{error:?}"))?;
+        }
+        sound_prs(folder).map(|_| ())
+    });
+}
+
+#[test]
+fn an_acknowledged_write_is_there() {
+    let Some(rig) = Rig::with_session() else { return };
+    for names in [Names::Ordered, Names::AnyOrder] {
+        let numbers = if names == Names::Ordered { 1..PRS } else { PRS..2 * PRS };
+        let recording = rig.record(&["observe", "apply", "-"], &documents(numbers), names);
+        recording.assert_survived(&judge_applied);
+    }
+}
+
+#[test]
+fn without_syncs_acknowledged_writes_are_lost_and_the_simulation_shows_it() {
+    let Some(rig) = Rig::with_session() else { return };
+    let mut recording = rig.record(&["observe", "apply", "-"], &documents(1..PRS), Names::Ordered);
+    recording.calls.retain(|call| !matches!(call, Call::Sync(_)));
+    recording.first_wrong(&judge_applied).expect("a store without syncs survives nothing");
+}
+
+#[test]
+fn pruning_and_its_checkpoint_lose_no_row() {
+    let Some(rig) = Rig::with_prs() else { return };
+    let prune = ["prune", "--keep-events", "2", "--yes"];
+    rig.record(&prune, "", Names::AnyOrder).assert_survived(&|folder, _| {
+        let found = sound_prs(folder)?;
+        if found == PRS { Ok(()) } else { Err(format!("{found} pull requests")) }
+    });
+}
+
+#[test]
+fn a_backup_is_whole_or_absent() {
+    let Some(rig) = Rig::with_prs() else { return };
+    let backup = ["backup", text(&rig.path("copy.db"))].map(str::to_owned);
+    let backup: Vec<_> = backup.iter().map(String::as_str).collect();
+    rig.record(&backup, "", Names::AnyOrder).assert_survived(&|folder, printed| {
+        sound_prs(folder)?;
+        whole_or_absent(&folder.join("copy.db"), printed)
+    });
+}
+
+#[test]
+fn a_restore_leaves_the_old_store_or_the_new_one() {
+    let Some(rig) = Rig::with_prs() else { return };
+    let copy = rig.path("copy.db");
+    rig.run(&["backup", text(&copy)], "");
+    rig.run(&["observe", "apply", "-"], &documents(100..110));
+    let restore = ["restore-db", text(&copy), "--yes"];
+    rig.record(&restore, "", Names::Ordered).assert_survived(&|folder, printed| match (
+        sound_prs(folder)?,
+        printed.is_empty(),
+    ) {
+        (PRS, _) => Ok(()),
+        (found, true) if found == PRS + 10 => Ok(()),
+        (found, _) => Err(format!("{found} pull requests")),
+    });
+}
+
+#[test]
+fn an_imported_store_is_whole_or_absent() {
+    let Some(rig) = Rig::with_prs() else { return };
+    let export = rig.env.path("export.ndjson");
+    rig.run(&["export", text(&export)], "");
+    fs::remove_dir_all(rig.path("data")).unwrap();
+    let recording = rig.record(&["import", text(&export)], "", Names::Ordered);
+    recording
+        .assert_survived(&|folder, printed| whole_or_absent(&folder.join("data/ao.db"), printed));
+}
