@@ -1,10 +1,10 @@
-//! Restoring: a verified copy takes the place of the database in one rename, and the replaced file is
-//! kept beside it.
+//! Restoring: a verified copy replaces the database in one rename, and the replaced file is kept beside
+//! it.
 //!
-//! The restored log begins a new epoch, above every epoch that either file ever had, so that a
-//! cursor of the time before is refused and never points at other changes. It needs the store alone:
-//! while another process has it open, it is refused. Killed anywhere, the path names the old file or
-//! the new one, whole.
+//! The restored log begins a new epoch, above every epoch of either file, so that an old cursor is
+//! refused and never refers to other changes. A restore needs exclusive access: it is refused while
+//! another process has the store open. After a kill at any instruction the path names the complete old
+//! file or the complete new one.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,18 +24,18 @@ use crate::log::info::LogInfo;
 use crate::model::cursor::{Cursor, Epoch};
 use crate::model::time::Timestamp;
 
-/// What restoring did.
+/// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
     /// The head of the restored log, in its new epoch.
     pub cursor: Cursor,
-    /// The log that it is.
+    /// The id of the restored log.
     pub log_id: String,
-    /// Where the replaced file is now.
+    /// The path of the replaced file.
     pub kept: Option<PathBuf>,
 }
 
-/// Checks that a file can be restored, and says what it holds.
+/// Checks that a file can be restored, and returns the identity and bounds of its log.
 ///
 /// # Errors
 /// `STORE_NOT_FOUND`, `NOT_A_STORE`, `SCHEMA_TOO_NEW`, `SCHEMA_DRAFT`, `CORRUPT`.
@@ -55,12 +55,12 @@ fn refuse_findings(path: &Path, report: &verify::Report) -> Result<()> {
     }
 }
 
-/// Puts a copy of `source` in the place of the database at `target`.
+/// Replaces the database at `target` with a copy of `source`.
 ///
 /// # Errors
-/// Those of [`check_source`], with nothing changed; `TARGET_EXISTS` when it is the source itself;
-/// `STORE_IN_USE` while another process has the store open or restores it; `NOT_A_STORE` when the target is the
-/// database of another application.
+/// Those of [`check_source`], with nothing changed; `TARGET_EXISTS` when the target is the source;
+/// `STORE_IN_USE` while another process has the store open or restores it; `NOT_A_STORE` when the
+/// target is a database of another application.
 pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -> Result<Restored> {
     let is_itself = Identity::of(source).is_ok_and(|source| source.is_at(target));
     if is_itself {
@@ -68,13 +68,13 @@ pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -
     }
     let of_source = check_source(source)?;
     connection::create_folder(target)?;
-    // Before the store is opened: one restore at a time, so that none holds what another replaced.
+    // Before the store is opened: one restore at a time, so that none holds a file that another replaced.
     let partial =
         Partial::claim(&with_suffix(target, ".restoring")).map_err(|error| match error {
             Error::TargetExists(_) => Error::StoreInUse(target.to_owned()),
             other => other,
         })?;
-    let mut replaced = Replaced::look_at(target, options.busy)?;
+    let mut replaced = Replaced::lock(target, options.busy)?;
     let newest = replaced.epoch(now).max(of_source.epoch);
     let epoch = newest.0.checked_add(1).map(Epoch).ok_or_else(|| Error::Damaged {
         path: target.to_owned(),
@@ -83,9 +83,9 @@ pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -
     backup::copy(&open_source(source)?, &partial.path)?;
     let cursor = begin_epoch(&partial.path, epoch)?;
     partial.sync()?;
-    let kept = replaced.make_way(target, now)?;
+    let kept = replaced.keep(target, now)?;
     match replaced {
-        // A store that somebody made there meanwhile is not replaced.
+        // A store that another process created there meanwhile is not replaced.
         Replaced::Nothing => place_new(&partial.path, target)?,
         Replaced::Store { .. } | Replaced::Damaged => place_over(&partial.path, target)?,
     }
@@ -95,45 +95,45 @@ pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -
 }
 
 const BEGIN_EPOCH: &str = "UPDATE log_meta SET epoch = ?1, relaxed_boot = ''";
-/// Nobody who held something in the old file holds it in the new one.
-const FORGET: &str = "DELETE FROM reservation;
+/// Leases and reservations of the old file do not apply to the new one.
+const END_LEASES: &str = "DELETE FROM reservation;
     UPDATE consumer SET generation = generation + 1, lease_owner = NULL, lease_until = NULL;";
 
-/// Makes the copy a store of its own.
+/// Begins the new epoch in the copy, and verifies it.
 fn begin_epoch(path: &Path, epoch: Epoch) -> Result<Cursor> {
     let step = "begin an epoch";
     let conn = connection::open(path, Role::Writer, Durability::Full, Duration::ZERO)?;
     conn.execute(BEGIN_EPOCH, [epoch.0]).context(step)?;
-    conn.execute_batch(FORGET).context(step)?;
+    conn.execute_batch(END_LEASES).context(step)?;
     let cursor = Snapshot::new(&conn).head()?;
-    // The last to close it moves everything into the one file.
+    // Closing the last connection moves everything into one file.
     conn.close().map_err(|(_, error)| error).context(step)?;
     refuse_findings(path, &verify::verify_file(path, Depth::Sums, Duration::ZERO)?)?;
     Ok(cursor)
 }
 
-/// What is at the target now.
+/// The present content of the target.
 enum Replaced {
     Nothing,
-    /// A sound store, held alone.
+    /// A sound store, locked exclusively.
     Store {
         _held: Connection,
         epoch: Epoch,
     },
-    /// Something that cannot be read, which is why it is restored.
+    /// An unreadable file, which may be the reason for the restore.
     Damaged,
 }
 
 impl Replaced {
-    fn look_at(target: &Path, busy: Duration) -> Result<Replaced> {
+    fn lock(target: &Path, busy: Duration) -> Result<Replaced> {
         let identity = match Identity::of(target) {
             Err(Error::StoreNotFound(_)) => return Ok(Replaced::Nothing),
             found => found?,
         };
         let opened = connection::open(target, Role::Writer, Durability::Full, busy);
-        match opened.and_then(|conn| hold_alone(conn, target)) {
+        match opened.and_then(|conn| lock_exclusively(conn, target)) {
             Ok((held, epoch)) => {
-                // It may have been moved away meanwhile: what is held is then no longer the store.
+                // Another process may have moved it meanwhile: the lock then is not on the store.
                 identity.check()?;
                 Ok(Replaced::Store { _held: held, epoch })
             }
@@ -144,8 +144,8 @@ impl Replaced {
         }
     }
 
-    /// The newest epoch it ever had. Of a damaged file nothing is known: the seconds of the clock are
-    /// above every epoch that was counted up one by one.
+    /// The newest epoch of the file. That of a damaged file is unknown: the seconds of the clock are above
+    /// every epoch, since epochs increase one by one.
     fn epoch(&self, now: Timestamp) -> Epoch {
         match self {
             Replaced::Nothing => Epoch(0),
@@ -155,7 +155,7 @@ impl Replaced {
     }
 
     /// Gives the file a second name, under which it is kept.
-    fn make_way(&mut self, target: &Path, now: Timestamp) -> Result<Option<PathBuf>> {
+    fn keep(&mut self, target: &Path, now: Timestamp) -> Result<Option<PathBuf>> {
         let kept = (0..1000)
             .map(|copy| with_suffix(target, &format!(".before-restore-{}", now.0 + copy)))
             .find(|kept| kept.symlink_metadata().is_err())
@@ -165,11 +165,11 @@ impl Replaced {
             rustix::fs::link(target, &kept).map_err(|e| Error::file("keep", target, e.into()))?;
         }
         if !is_there && target.symlink_metadata().is_ok() {
-            // Somebody made a store there meanwhile, whose log this would be.
+            // Another process created a store there meanwhile.
             return Err(Error::TargetExists(target.to_owned()));
         }
         if !matches!(self, Replaced::Store { .. }) {
-            // What was left beside it must not be played back into the restored file.
+            // SQLite must not replay the leftover journals into the restored file.
             for suffix in SIDE_FILES {
                 let (from, to) = (with_suffix(target, suffix), with_suffix(&kept, suffix));
                 if from.exists() {
@@ -181,17 +181,17 @@ impl Replaced {
     }
 }
 
-/// Takes the store out of WAL mode, which only its sole user can, and locks whoever comes now out
-/// until the path names the restored file.
-fn hold_alone(conn: Connection, target: &Path) -> Result<(Connection, Epoch)> {
+/// Leaves WAL mode, which needs exclusive access, and locks out other processes until the path names
+/// the restored file.
+fn lock_exclusively(conn: Connection, target: &Path) -> Result<(Connection, Epoch)> {
     let in_use = |error: &rusqlite::Error| {
         matches!(
             error.sqlite_error_code(),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
         )
     };
-    let step = "take the store alone";
-    // Also before the mode is changed: what has no epoch is no store.
+    let step = "lock the store exclusively";
+    // Before the mode changes: a file without an epoch is not a store.
     let epoch = || conn.query_row("SELECT epoch FROM log_meta", [], |row| row.get(0)).context(step);
     epoch()?;
     let mode = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0));
@@ -217,7 +217,7 @@ fn place_over(from: &Path, to: &Path) -> Result<()> {
     sync_folder(to)
 }
 
-/// Whether a file could not be read as a database of ours because it is damaged, or none at all.
+/// Whether a file is damaged or not a database.
 fn is_damage(error: &Error) -> bool {
     match error {
         Error::NotAStore(_) | Error::Damaged { .. } | Error::SchemaMismatch(_) => true,

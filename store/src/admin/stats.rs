@@ -1,4 +1,4 @@
-//! Figures of a store for people and monitors, read in one short read.
+//! Statistics of a store for people and monitors, taken in one short read.
 
 use std::fs;
 use std::path::Path;
@@ -17,24 +17,24 @@ use crate::log::{capture, change};
 use crate::model::time::Timestamp;
 use crate::row::scm::{self, HostState};
 
-/// The figures of a store at one moment.
+/// The statistics of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
     /// Identity and bounds of the log.
     pub log: LogInfo,
     /// The time of the newest change.
     pub newest_at: Option<Timestamp>,
-    /// Bytes of the changes that are kept, without what SQLite needs to store them.
+    /// Bytes of the retained changes, without the overhead of SQLite.
     pub log_bytes: u64,
-    /// Changes that no commit of ours has sealed yet.
+    /// Changes that no commit of this program has sealed yet.
     pub unsealed: u64,
-    /// How the file is journaled: `wal`, unless something else changed it.
+    /// The journal mode of the file: `wal`, unless another program changed it.
     pub journal_mode: String,
-    /// Whether free pages can be given back.
+    /// Whether unused pages can be freed.
     pub is_auto_vacuum: bool,
     /// Size of the database file.
     pub database_bytes: u64,
-    /// Of it, pages that are free, in bytes.
+    /// Its unused pages, in bytes.
     pub free_bytes: u64,
     /// Size of the write-ahead log.
     pub wal_bytes: u64,
@@ -42,18 +42,18 @@ pub struct Stats {
     pub rows: Vec<(&'static str, u64)>,
     /// The consumers, and how far behind each is.
     pub consumers: Vec<(Consumer, Lag)>,
-    /// Snapshots that hold retention back.
+    /// Snapshots that protect changes from pruning.
     pub reservations: Vec<Reservation>,
-    /// The hosts that an observer asked, each with how many pull requests there cannot be read.
+    /// The observed hosts, each with the number of pull requests there that cannot be read.
     pub hosts: Vec<(HostState, u64)>,
     /// The stored retention rules.
     pub retention: Rules,
-    /// When the store was backed up last.
+    /// The time of the last backup of the store.
     pub backup_at: Option<Timestamp>,
 }
 
 impl Store {
-    /// Reads the figures.
+    /// Reads the statistics.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -110,12 +110,12 @@ fn hosts(snapshot: &Snapshot<'_>) -> Result<Vec<(HostState, u64)>> {
     Ok(scm::hosts(snapshot)?.into_iter().map(with_count).collect())
 }
 
-/// The size of a file; one that is not there has none.
+/// The size of a file; 0 if it does not exist.
 fn size(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |file| file.len())
 }
 
-/// How many rows each captured table has.
+/// The number of rows of each captured table.
 fn counts(snapshot: &Snapshot<'_>) -> Result<Vec<(&'static str, u64)>> {
     capture::tables()
         .map(|table| {

@@ -1,4 +1,4 @@
-//! Refusing an observation that could not be stored, found again or taken back.
+//! Validation: refuses an observation that could not be stored, found again or reversed.
 
 use crate::error::{Error, Result};
 use crate::model::observation::{Check, Completeness, Facet, Mode, Observation};
@@ -6,8 +6,8 @@ use crate::model::time::Timestamp;
 
 use super::item::Item;
 
-/// How far the clock of an observer may be ahead. A fact from further on would make every later one
-/// look old until that time has come.
+/// How far the clock of an observer may be ahead. A fact with a later time would make all others look
+/// old until that time.
 const AHEAD_MS: i64 = 86_400_000;
 
 pub(super) fn check(observation: &Observation, now: Timestamp) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Claiming: a session takes a pull request over, atomically and under guard.
+//! Claiming: a session becomes the owner of a pull request, in one guarded transaction.
 
 use crate::db::tx::Tx;
 use crate::error::{Error, Result};
@@ -11,26 +11,26 @@ use crate::row::session::{self, Session, SessionKind};
 /// Whether a pull request may be taken from an active session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takeover {
-    /// Yes.
+    /// It may.
     Allow,
-    /// No; a terminated owner still gives way.
+    /// It may not; from a terminated session it still may.
     Refuse,
 }
 
-/// What a claim did.
+/// The result of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The pull request.
     pub pr: PrId,
-    /// Its owner now.
+    /// Its new owner.
     pub session: SessionId,
-    /// Its owner before; `None` when it was not stored, the claimant itself when nothing moved.
+    /// Its previous owner: `None` if it was not stored, the claimant itself if the owner is unchanged.
     pub previous: Option<SessionId>,
-    /// Whether the owner before was terminated.
+    /// Whether the previous owner was terminated.
     pub was_previous_terminated: bool,
 }
 
-/// Makes `session` the owner of a pull request, which is stored if it was not.
+/// Makes `session` the owner of a pull request, and stores the pull request if necessary.
 ///
 /// # Errors
 /// `SESSION_NOT_FOUND`, `SESSION_TERMINATED`, `SESSION_NOT_CLAIMABLE`, `PR_PROJECT_MISMATCH`,
@@ -38,7 +38,7 @@ pub struct Claim {
 pub fn claim_pr(
     tx: &Tx<'_>,
     session: &SessionId,
-    place: &PrRef,
+    location: &PrRef,
     takeover: Takeover,
 ) -> Result<Claim> {
     let claimant = session::require(tx, session)?;
@@ -48,22 +48,22 @@ pub fn claim_pr(
     if claimant.kind == SessionKind::Orchestrator {
         return Err(Error::SessionNotClaimable(claimant.id));
     }
-    match pr::at(tx, place)? {
-        None => claim_new(tx, claimant, place),
+    match pr::at(tx, location)? {
+        None => claim_new(tx, claimant, location),
         Some(stored) => claim_stored(tx, claimant, stored, takeover),
     }
 }
 
-fn claim_new(tx: &Tx<'_>, claimant: Session, place: &PrRef) -> Result<Claim> {
+fn claim_new(tx: &Tx<'_>, claimant: Session, location: &PrRef) -> Result<Claim> {
     let project = project::require_active(tx, &claimant.project)?;
-    let is_here = project.repo.eq_ignore_ascii_case(&place.repo)
-        && project.host.eq_ignore_ascii_case(&place.host);
+    let is_here = project.repo.eq_ignore_ascii_case(&location.repo)
+        && project.host.eq_ignore_ascii_case(&location.host);
     if !project.repo.is_empty() && !is_here {
-        return Err(Error::PrProjectMismatch { pr: place.to_string(), project: project.id });
+        return Err(Error::PrProjectMismatch { pr: location.to_string(), project: project.id });
     }
-    let id = pr::new_id(tx, place)?;
+    let id = pr::new_id(tx, location)?;
     let session = claimant.id;
-    let row = Pr::unobserved(id.clone(), place, session.clone(), project.id, tx.now());
+    let row = Pr::unobserved(id.clone(), location, session.clone(), project.id, tx.now());
     pr::insert(tx, &row)?;
     Ok(Claim { pr: id, session, previous: None, was_previous_terminated: false })
 }

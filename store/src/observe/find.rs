@@ -1,4 +1,4 @@
-//! Which stored pull request an observation is about, and which session owns a new one.
+//! Finding the stored pull request of an observation, and the session that owns a new one.
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
@@ -25,8 +25,8 @@ pub(super) fn stored(tx: &Tx<'_>, observation: &Observation) -> Result<Option<Pr
     }
 }
 
-/// The node id of the other pull request that stands in the way: the one stored at the place when it
-/// is not the observed one, or when the observed one, known by its node id, has come to its place.
+/// The node id of another pull request in conflict with the observation: the one stored at its location
+/// if that is not the observed one, or if the observed one, known by its node id, has moved there.
 pub(super) fn another(
     tx: &Tx<'_>,
     stored: &Pr,
@@ -42,9 +42,9 @@ pub(super) fn another(
     Ok(there.map(|there| there.node_id))
 }
 
-/// The session that a pull request not stored yet belongs to, or why none does. A session pushes to
-/// the origin of its project, so the head must lie there: a branch of the same name in a stranger's
-/// fork is a stranger's.
+/// The session that owns a pull request which is not stored yet, or why there is none. A session pushes
+/// to the origin of its project, so the head must be there: a branch of the same name in a fork does
+/// not belong to the session.
 pub(super) fn owner(
     snapshot: &Snapshot<'_>,
     observation: &Observation,
@@ -56,7 +56,7 @@ pub(super) fn owner(
     let head_repo = match facts.head_repo.as_deref().filter(|repo| !repo.is_empty()) {
         Some(repo) => repo,
         None if facts.is_cross_repo == Some(true) => {
-            return Ok(Err("its head lies in a fork that is not known".to_owned()));
+            return Ok(Err("its head is in a fork that is not known".to_owned()));
         }
         None => &observation.pr.repo,
     };
@@ -76,7 +76,7 @@ pub(super) fn owner(
     Ok(Err(format!("no session works on the branch {branch}")))
 }
 
-/// The session that the observer names, under the rules of a claim.
+/// The session that the observation names, checked by the rules of a claim.
 fn named_owner(
     snapshot: &Snapshot<'_>,
     observation: &Observation,

@@ -1,5 +1,5 @@
-//! What the four kinds of item need beyond the set-diff: a name in the bookkeeping, and what a
-//! delivery does not say completed from what is stored.
+//! The four kinds of item: their facet, their key, and how stored facts complete the item of a webhook
+//! delivery, which lacks some of them.
 
 use std::hash::Hash;
 
@@ -14,28 +14,28 @@ use crate::row::set::SetRow;
 
 /// An element of one of the four sets.
 pub(super) trait Item: SetRow + Clone + Hash {
-    /// The set.
+    /// The facet.
     const NAME: FacetName;
 
-    /// Names the item in the bookkeeping.
+    /// Identifies the item in its facet.
     fn key(&self) -> String;
 
     /// The stored set.
     fn stored(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Self>>;
 
-    /// The item with what it leaves out taken from what is stored.
+    /// The item, with its missing facts taken from the stored one.
     fn complete(&self, _tx: &Tx<'_>, _pr: &PrId) -> Result<Self> {
         Ok(self.clone())
     }
 
-    /// Stores what is kept beside the facts.
+    /// Stores the uncaptured parts of the items.
     fn keep_extras(_tx: &Tx<'_>, _pr: &PrId, _items: &[Self]) -> Result<()> {
         Ok(())
     }
 }
 
-/// The stored check that a delivery means: the one of the same id, else, as when it was run again,
-/// the only one of the same name.
+/// The stored check of a webhook delivery: the one with the same id, else, as after a second run, the
+/// only one with the same name.
 const SELECT_CHECK: &str = "SELECT app, workflow, event, name, is_required FROM pr_check
     WHERE pr_id = ?1 AND head_sha = ?2 AND kind = ?3
       AND ((external_id = ?4 AND external_id <> '') OR (app = ?5 AND name = ?6
@@ -48,7 +48,7 @@ impl Item for Check {
 
     fn key(&self) -> String {
         let Check { head_sha, app, workflow, event, name, .. } = self;
-        // Debug quotes each part, so no two checks have one key.
+        // Debug quotes each part, so keys are unique.
         format!("{:?}", (head_sha, self.kind.as_str(), app, workflow, event, name))
     }
 
@@ -56,7 +56,7 @@ impl Item for Check {
         facet::checks(snapshot, pr)
     }
 
-    /// A delivery knows neither workflow nor event, nor whether the check is required.
+    /// A webhook delivery contains neither workflow nor event, nor whether the check is required.
     fn complete(&self, tx: &Tx<'_>, pr: &PrId) -> Result<Check> {
         let mut check = self.clone();
         if !(check.workflow.is_empty() && check.event.is_empty()) {
@@ -74,7 +74,7 @@ impl Item for Check {
         Ok(check)
     }
 
-    /// The last lines of a log, as far as they are bounded and their check is stored.
+    /// The last lines of the log of each stored check, bounded.
     fn keep_extras(tx: &Tx<'_>, pr: &PrId, checks: &[Check]) -> Result<()> {
         for check in checks.iter().filter(|check| !check.external_id.is_empty()) {
             if let Some(tail) = &check.log_tail {
@@ -109,7 +109,7 @@ impl Item for Review {
     }
 }
 
-/// The stored comment itself first, then the one it answers.
+/// The stored comment first, then the comment that it answers.
 const SELECT_COMMENT: &str = "SELECT id, thread_id, reply_to, is_minimized, edited_at
     FROM pr_comment WHERE pr_id = ?1 AND id IN (?2, ?3) ORDER BY id <> ?2";
 
@@ -124,8 +124,8 @@ impl Item for Comment {
         facet::comments(snapshot, pr)
     }
 
-    /// A delivery of a comment names neither its thread nor the comment it answers, nor whether it
-    /// is hidden.
+    /// A webhook delivery of a comment contains neither its thread nor the comment that it answers, nor
+    /// whether it is hidden.
     fn complete(&self, tx: &Tx<'_>, pr: &PrId) -> Result<Comment> {
         let mut comment = self.clone();
         let params = (pr.as_str(), &self.id, &self.reply_to);

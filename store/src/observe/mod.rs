@@ -1,8 +1,8 @@
-//! Applying an observation: one transaction, by set-diff, with every guard inside it.
+//! Applying an observation: by set-diff and with every guard, in one transaction.
 //!
-//! An observation never moves a pull request to another session, never lets an older fact win over
-//! a newer one, never deletes on the word of an incomplete listing, and writes nothing at all when
-//! it repeats what is stored.
+//! An observation never moves a pull request to another session, never replaces a newer fact by an
+//! older one, never deletes items because of an incomplete listing, and writes nothing if it repeats the
+//! stored facts.
 
 mod check;
 pub(crate) mod claim;
@@ -22,11 +22,11 @@ use crate::row::observed::{self, Observed, Seen};
 use crate::row::pr::{self, Pr};
 use crate::row::set::{self, Delta};
 
-/// What is unchanged is not written at all while its stored time is at most this old, so that a poll
-/// that finds nothing new costs no write.
+/// The maximum age of a stored observation time: until then an unchanged observation is not written, so
+/// that a poll that finds nothing new costs no write.
 const FRESHNESS_STEP_MS: i64 = 60_000;
 
-/// What became of an observation.
+/// The outcome of an observation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It was applied (and may have changed nothing).
@@ -38,38 +38,38 @@ pub enum Outcome {
         /// Why no session was found.
         reason: String,
     },
-    /// Another pull request is stored at this place, as when a repository was made anew under an
-    /// old name; nothing was stored.
+    /// Another pull request is stored at this location, as when a repository was recreated under an old
+    /// name; nothing was stored.
     Mismatched {
         /// The pull request.
         pr: PrRef,
-        /// The node id that is stored.
+        /// The stored node id.
         stored: String,
-        /// The node id that was observed.
+        /// The observed node id.
         observed: String,
     },
 }
 
-/// What applying an observation did.
+/// The result of applying an observation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
     /// The pull request.
     pub pr: PrId,
     /// Its owner.
     pub session: SessionId,
-    /// Whether it was not stored before.
+    /// Whether it is newly stored.
     pub is_new: bool,
     /// Whether its metadata changed.
     pub is_updated: bool,
-    /// What happened to the checks.
+    /// The changes of the checks.
     pub checks: Delta,
-    /// What happened to the review threads.
+    /// The changes of the review threads.
     pub threads: Delta,
-    /// What happened to the reviews.
+    /// The changes of the reviews.
     pub reviews: Delta,
-    /// What happened to the comments.
+    /// The changes of the comments.
     pub comments: Delta,
-    /// The facets that were ignored because what is stored is newer.
+    /// The facets that were ignored, in whole or in part, because the stored facts are newer.
     pub stale: Vec<&'static str>,
 }
 
@@ -99,7 +99,7 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
             Ok((session, project)) => {
                 let id = pr::new_id(tx, &observation.pr)?;
                 let mut pr = Pr::unobserved(id, &observation.pr, session, project, tx.now());
-                learn(&mut pr.head_ref, observation.branch.as_ref());
+                set_observed(&mut pr.head_ref, observation.branch.as_ref());
                 (pr, true)
             }
             Err(reason) => {
@@ -129,7 +129,7 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
         judge(&mut pr);
         applied.is_updated = pr::update(tx, stored, &pr)?;
     }
-    // What was older than the stored facts may count when it comes again with a newer time.
+    // Ignored facts may apply when they are observed again with a newer time.
     let last = state.stale.is_empty().then(|| digest(observation, state.after.seed));
     state.after.last = Seen { as_of: Some(observation.as_of), digest: last };
     if before != state.after {
@@ -139,13 +139,13 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
     Ok(Outcome::Applied(applied))
 }
 
-/// Tells an observation that repeats the one applied last, by one short read.
+/// Recognizes an observation that repeats the last applied one, by one short read.
 fn repeated(snapshot: &Snapshot<'_>, observation: &Observation) -> Result<Option<Applied>> {
     let Some(last) = observed::last(snapshot, &observation.node_id, &observation.pr)? else {
         return Ok(None);
     };
     let is_owner = observation.session.as_ref().is_none_or(|session| *session == last.session);
-    // The time of a delivery counts even when it says the same again: an older one may still come.
+    // The time of a repeated webhook delivery is stored, since an older one may still arrive.
     let is_newer = last.seen.as_of.is_none_or(|stored| stored < observation.as_of);
     let is_same = is_owner
         && !is_due(last.seen.as_of, observation.as_of)
@@ -175,7 +175,7 @@ fn has_delivery(observation: &Observation) -> bool {
         || is_delivery(&observation.comments)
 }
 
-/// Names an observation by everything but the time it was asked for.
+/// Identifies an observation by everything but its time.
 fn digest(observation: &Observation, seed: u64) -> [u8; 16] {
     let Observation { pr, node_id, session, provider_at, facts, .. } = observation;
     let Observation { checks, threads, reviews, comments, .. } = observation;
@@ -183,8 +183,8 @@ fn digest(observation: &Observation, seed: u64) -> [u8; 16] {
     set::digest_of(&(pr, node_id, session, provider_at, facts, facets), seed)
 }
 
-/// The statuses of a commit that count. Suites and workflows repeat what their runs say, and apps
-/// leave suites queued for ever, so they count only where there is nothing else.
+/// The relevant check statuses of a commit. Suites and workflows repeat the statuses of their runs, and
+/// some suites stay queued forever, so they count only if there are no runs and statuses.
 fn statuses(checks: &[&Check], head_sha: &str) -> Vec<CheckStatus> {
     let of_head = || checks.iter().filter(|check| check.head_sha == head_sha);
     let is_single = |check: &&&Check| matches!(check.kind, CheckKind::Run | CheckKind::Status);
@@ -192,7 +192,7 @@ fn statuses(checks: &[&Check], head_sha: &str) -> Vec<CheckStatus> {
     if single.is_empty() { of_head().map(|check| check.status).collect() } else { single }
 }
 
-/// Sets what follows from the other facts.
+/// Sets the facts derived from the others.
 fn judge(pr: &mut Pr) {
     pr.mergeability = verdict::mergeability(MergeFacts {
         mergeable: pr.mergeable,
@@ -203,21 +203,21 @@ fn judge(pr: &mut Pr) {
     });
 }
 
-/// Takes a learned value over.
-fn learn<T: Clone>(field: &mut T, learned: Option<&T>) {
-    if let Some(learned) = learned {
-        field.clone_from(learned);
+/// Sets a field to its observed value, if there is one.
+fn set_observed<T: Clone>(field: &mut T, observed: Option<&T>) {
+    if let Some(observed) = observed {
+        field.clone_from(observed);
     }
 }
 
-/// Whether the time of something unchanged is so old that it is written anew.
+/// Whether the stored time of an unchanged fact is old enough to be written again.
 fn is_due(stored: Option<Timestamp>, as_of: Timestamp) -> bool {
     stored.is_none_or(|stored| as_of.0.saturating_sub(stored.0) >= FRESHNESS_STEP_MS)
 }
 
-/// The bookkeeping of one application.
+/// The freshness state during one application.
 struct State {
     after: Observed,
-    /// What something newer stood against, in whole or in part.
+    /// The facets that were ignored, in whole or in part.
     stale: Vec<&'static str>,
 }

@@ -11,15 +11,15 @@ use crate::row::pr::{self, Pr};
 use crate::row::set::{self, Delta};
 
 use super::item::Item;
-use super::{Applied, State, is_due, judge, learn, statuses};
+use super::{Applied, State, is_due, judge, set_observed, statuses};
 
 impl State {
-    /// Stores a pull request that was not, with all that is known of it, so that it is one change.
+    /// Stores a new pull request with all of its known facts, so that this is one change.
     pub(super) fn insert(&self, tx: &Tx<'_>, pr: &mut Pr, observation: &Observation) -> Result<()> {
-        learn(&mut pr.checks_state, learned(&observation.checks).as_ref());
-        learn(&mut pr.threads_state, learned(&observation.threads).as_ref());
-        learn(&mut pr.reviews_state, learned(&observation.reviews).as_ref());
-        learn(&mut pr.comments_state, learned(&observation.comments).as_ref());
+        set_observed(&mut pr.checks_state, observed_completeness(&observation.checks).as_ref());
+        set_observed(&mut pr.threads_state, observed_completeness(&observation.threads).as_ref());
+        set_observed(&mut pr.reviews_state, observed_completeness(&observation.reviews).as_ref());
+        set_observed(&mut pr.comments_state, observed_completeness(&observation.comments).as_ref());
         let checks = &observation.checks;
         if observation.facts.ci.is_none() && checks.mode != Mode::Preserve {
             pr.ci = verdict::ci(&statuses(&set::distinct(&checks.items), &pr.head_sha));
@@ -49,7 +49,7 @@ impl State {
         })
     }
 
-    /// One facet, unless what is stored of it is newer.
+    /// Applies one facet, unless the stored one is newer.
     fn apply<R: Item>(
         &mut self,
         tx: &Tx<'_>,
@@ -65,7 +65,7 @@ impl State {
             }
             return Ok(Delta::default());
         }
-        learn(completeness, learned(facet).as_ref());
+        set_observed(completeness, observed_completeness(facet).as_ref());
         match facet.mode {
             Mode::Preserve => Ok(Delta::default()),
             Mode::Merge => self.merge(tx, pr, facet, as_of),
@@ -73,7 +73,7 @@ impl State {
         }
     }
 
-    /// The complete set; its digest tells an unchanged one without reading it.
+    /// Replaces the set; its digest identifies an unchanged set without reading it.
     fn replace<R: Item>(
         &mut self,
         tx: &Tx<'_>,
@@ -85,7 +85,7 @@ impl State {
         let mut digest = Some(set::digest(&facet.items, self.after.seed));
         let is_same = seen.digest == digest;
         if !is_same && set::distinct(&facet.items).len() < facet.items.len() {
-            // It knows no order, so it cannot name a list in which the last of equals counts.
+            // The digest ignores order, but of items with one key the last counts.
             digest = None;
         }
         if seen.digest != digest || is_due(seen.as_of, as_of) {
@@ -98,7 +98,7 @@ impl State {
         let delta = if known.iter().all(|(_, stored)| *stored <= as_of) {
             set::make_equal(tx, pr, &facet.items)?
         } else {
-            // What a delivery said later than this listing was asked for stands.
+            // Items of a later webhook delivery stay.
             self.stale.push(R::NAME.as_str());
             self.after.set_facet(R::NAME, Seen { as_of: Some(as_of), digest: None });
             let is_newer = |item: &R| {
@@ -117,7 +117,7 @@ impl State {
         Ok(delta)
     }
 
-    /// A window or single items: each only when it is not older than what is known of it.
+    /// Merges a part of the set or single items, each unless its stored state is newer.
     fn merge<R: Item>(
         &mut self,
         tx: &Tx<'_>,
@@ -145,8 +145,8 @@ impl State {
         let keys: Vec<_> = gone.iter().map(String::as_str).collect();
         let delta = set::merge(tx, pr, &fresh, &keys)?;
         R::keep_extras(tx, pr, &fresh)?;
-        // A delivery is about its items only; of a listing, which comes again and again, the times
-        // are worth a write only when it found something.
+        // The times of the items of a webhook delivery are always stored; those of a listing, which is
+        // repeated, only if it changed something.
         let is_delivery = facet.completeness.is_none();
         if delta.is_change() || is_delivery {
             for key in fresh.iter().map(Item::key).chain(gone) {
@@ -161,8 +161,8 @@ impl State {
     }
 }
 
-/// How complete a facet is after this observation of it, when that was learned.
-fn learned<R>(facet: &Facet<R>) -> Option<Completeness> {
+/// The completeness of a facet after this observation, if it was observed.
+fn observed_completeness<R>(facet: &Facet<R>) -> Option<Completeness> {
     let implied = (facet.mode == Mode::Replace).then_some(Completeness::Complete);
     facet.completeness.or(implied)
 }

@@ -232,7 +232,7 @@ fn a_store_that_is_called_ballast_is_not_its_own() {
     assert_eq!(std::fs::read(other.path().join("ballast")).unwrap(), b"mine");
 }
 
-/// Everything that a canary could leave.
+/// Everything that the capture probe could leave.
 fn traces(path: &Path) -> (Vec<String>, usize, String) {
     let conn = raw(path);
     let mut found = strings(&conn, "SELECT name || seq FROM sqlite_sequence ORDER BY name");
@@ -245,7 +245,7 @@ fn traces(path: &Path) -> (Vec<String>, usize, String) {
 }
 
 #[test]
-fn the_canary_finds_what_is_not_captured_and_leaves_no_trace() {
+fn the_capture_probe_finds_uncaptured_tables_and_leaves_no_trace() {
     let sound = fixture();
     let before = traces(&sound.path());
     assert_eq!(sound.store.probe_capture().unwrap(), [""; 0]);
@@ -265,7 +265,10 @@ fn the_canary_finds_what_is_not_captured_and_leaves_no_trace() {
         ("DROP TRIGGER capture_session_delete", "DELETE FROM session"),
         (silent, "INSERT INTO pr_comment VALUES: gave nothing instead of pr_comment_added"),
         (twice, "gave session_terminated, x instead of session_terminated"),
-        (stops, "UPDATE project SET name = '' WHERE id = '~': cannot write the canary: not today"),
+        (
+            stops,
+            "UPDATE project SET name = '' WHERE id = '~': cannot write the capture probe: not today",
+        ),
         (ignores, "INSERT INTO pr: gave nothing instead of pr_created"),
         ("ALTER TABLE pr_comment RENAME COLUMN body TO text", "pr_comment"),
         ("PRAGMA foreign_keys = OFF; DROP TABLE change_context", "change_context"),

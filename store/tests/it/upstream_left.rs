@@ -31,7 +31,7 @@ fn projects_that_cannot_be_are_left_with_the_reason() {
         [
             "projects : its id is not allowed: it must begin with a letter or digit",
             "projects ../x: its id is not allowed: it must begin with a letter or digit",
-            "projects a..b: its id is not allowed: '..' may not stand in it",
+            "projects a..b: its id is not allowed: it may not contain '..'",
             "projects x: its path is empty, not UTF-8, or holds a NUL character",
             "projects y: its path is empty, not UTF-8, or holds a NUL character",
             "projects z: its path is empty, not UTF-8, or holds a NUL character",

@@ -1,5 +1,5 @@
-//! One pass over the log: that no seq is missing, that each block is what its seal says, and what
-//! the changes add up to.
+//! One pass over the log: checks that no seq is missing and that each block matches its seal, and adds
+//! up the changes.
 
 use rusqlite::Connection;
 
@@ -14,14 +14,14 @@ use crate::model::cursor::Seq;
 
 use super::Findings;
 
-/// What the pass found.
+/// The result of the pass.
 #[derive(Default)]
 pub(super) struct Read {
     pub(super) changes: u64,
     pub(super) sum: Digest,
     pub(super) unsealed: u64,
     pub(super) moves: Moves,
-    /// First and last seq of each block whose sum is another.
+    /// The first and last seq of each block that does not match its seal.
     pub(super) damaged: Vec<(Seq, Seq)>,
 }
 
@@ -42,10 +42,10 @@ pub(super) fn check(conn: &Connection, findings: &mut Findings) -> Result<Read> 
     while let Some(row) = rows.next().context(step)? {
         let seq = Seq(row.get(0).context(step)?);
         if seq <= info.floor {
-            findings.add("log.density", format!("change {seq} is there, but was pruned"));
+            findings.add("log.density", format!("change {seq} exists, but was pruned"));
             continue;
         }
-        tell_missing(last, seq, findings);
+        report_missing(last, seq, findings);
         let (digest, bytes) = hasher.change(row).context(step)?;
         read.changes += 1;
         read.sum += digest;
@@ -62,13 +62,13 @@ pub(super) fn check(conn: &Connection, findings: &mut Findings) -> Result<Read> 
         read.moves.add(row, IMAGES).context(step)?;
         last = seq;
     }
-    tell_missing(last, info.head.max(sealed.seq).next(), findings);
+    report_missing(last, info.head.max(sealed.seq).next(), findings);
     block.close(conn, &mut read, findings)?;
     state(conn, findings)?;
     Ok(read)
 }
 
-fn tell_missing(last: Seq, next: Seq, findings: &mut Findings) {
+fn report_missing(last: Seq, next: Seq, findings: &mut Findings) {
     let (first, end) = (last.next(), Seq(next.0 - 1));
     if first == end {
         findings.add("log.density", format!("change {first} is missing"));
@@ -77,7 +77,7 @@ fn tell_missing(last: Seq, next: Seq, findings: &mut Findings) {
     }
 }
 
-/// The sealed block that is being read.
+/// The sealed block of the current change.
 struct Block {
     floor: Seq,
     sealed: Sealed,
@@ -108,7 +108,7 @@ impl Block {
         {
             let message = format!("the size kept with the changes {first} to {last} is another");
             findings.add("log.seal", message);
-            // One wrong size is told once.
+            // One wrong size is reported once.
             self.bytes = bytes;
             return Ok(());
         }
@@ -123,7 +123,7 @@ impl Block {
     }
 }
 
-/// What holds between transactions.
+/// Checks the state between transactions.
 fn state(conn: &Connection, findings: &mut Findings) -> Result<()> {
     let sql = "SELECT tx IS NULL FROM change_context";
     let is_closed: bool = conn.query_row(sql, [], |row| row.get(0)).context(sql)?;

@@ -1,8 +1,8 @@
-//! Proof that a store is sound: the file, the schema, the log, and that the log explains the tables.
+//! Verification: checks the file, the schema and the log, and that the log explains the tables.
 //!
-//! The sum of the live rows must be what the log adds up to, and every change what its seal says.
-//! SQLite's own check finds a third of single flipped bits; these sums find those in a live row or a
-//! change. Where they disagree, a second pass over the log names the row or the change at fault.
+//! The digest of the live rows must equal the sum of the log, and every change must match its seal.
+//! SQLite's own check finds a third of single flipped bits; the digests find all of those in a live row
+//! or a change. If they disagree, a second pass over the log finds the damaged row or change.
 
 mod log;
 mod naming;
@@ -22,53 +22,53 @@ use crate::log::digest::Digest;
 use crate::log::{base, capture};
 use crate::model::cursor::Cursor;
 
-/// Findings of one kind that are told one by one.
+/// The maximum number of findings of one kind that are listed.
 const FINDINGS_MAX: usize = 20;
 
 /// How much is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Everything that sums can prove; what is at fault is looked for only when they disagree.
+    /// All digests; the damaged row or change is searched only when they disagree.
     Sums,
-    /// Also every index entry, and every change against the one before it of the same row.
+    /// Also every index entry, and every change against the previous change of the same row.
     Deep,
 }
 
-/// Something that is not as it should be.
+/// A defect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What kind of thing it is: `db.integrity`, `db.foreign_keys`, `db.schema`, `log.density`,
+    /// The kind of defect: `db.integrity`, `db.foreign_keys`, `db.schema`, `log.density`,
     /// `log.seal`, `log.state`, `log.chain`, `rows`; `more` counts those that are not listed.
     pub id: &'static str,
-    /// What is at fault.
+    /// The defect.
     pub message: String,
 }
 
-/// The sum of one table.
+/// The digest of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableSum {
     /// The captured table.
     pub entity: &'static str,
     /// Its rows.
     pub rows: u64,
-    /// The sum of their images.
+    /// The digest of their images.
     pub digest: Digest,
 }
 
-/// What was checked and found.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The state that was checked.
+    /// The head of the verified log.
     pub cursor: Cursor,
     /// The changes read.
     pub changes: u64,
-    /// The sum of all of them.
+    /// The digest of all changes.
     pub log: Digest,
-    /// Changes of foreign writers that no commit of ours has sealed yet.
+    /// Changes of foreign writers that no commit of this program has sealed yet.
     pub unsealed: u64,
     /// The tables.
     pub tables: Vec<TableSum>,
-    /// What is wrong; empty for a sound store.
+    /// The defects; empty for a sound store.
     pub findings: Vec<Finding>,
 }
 
@@ -81,16 +81,16 @@ impl Report {
 }
 
 impl Store {
-    /// Checks this store, in one read: as long as it runs, the write-ahead log is not cut back.
+    /// Verifies this store in one read: meanwhile the write-ahead log is not truncated.
     ///
     /// # Errors
-    /// When the file cannot be read at all; what is wrong with it is in the report.
+    /// When the file cannot be read at all; other defects are in the report.
     pub fn verify(&self, depth: Depth) -> Result<Report> {
         self.read(|snapshot| verify(snapshot.conn(), depth))
     }
 }
 
-/// Checks a database file, such as a backup, which must have the schema of this program.
+/// Verifies a database file, such as a backup, which must have the schema of this program.
 ///
 /// # Errors
 /// `STORE_NOT_FOUND`, `NOT_A_STORE`, `SCHEMA_OUTDATED`, `SCHEMA_TOO_NEW`; when it cannot be read.
@@ -101,7 +101,7 @@ pub fn verify_file(path: &Path, depth: Depth, busy: Duration) -> Result<Report> 
     verify(&conn, depth)
 }
 
-/// Checks a file that must not be changed, such as the source of a restore.
+/// Verifies a file that must not be changed, such as the source of a restore.
 pub(crate) fn verify_source(path: &Path) -> Result<Report> {
     let conn = connection::open_source(path)?;
     conn.execute_batch("BEGIN").context("begin a read")?;
@@ -125,7 +125,7 @@ impl Findings {
         }
     }
 
-    /// A part of the check that could not be finished is a finding too.
+    /// Turns the failure of a part of the verification into a finding.
     fn catch<T>(&mut self, id: &'static str, result: Result<T>) -> Option<T> {
         result.map_err(|error: Error| self.add(id, error.chain())).ok()
     }
@@ -139,7 +139,7 @@ impl Findings {
     }
 }
 
-/// Checks what a connection reads, in its transaction.
+/// Verifies the content of a connection, in its transaction.
 pub(crate) fn verify(conn: &Connection, depth: Depth) -> Result<Report> {
     let snapshot = Snapshot::new(conn);
     let mut findings = Findings::default();
@@ -180,16 +180,16 @@ pub(crate) fn verify(conn: &Connection, depth: Depth) -> Result<Report> {
     })
 }
 
-/// What SQLite itself can tell.
+/// The checks of SQLite itself.
 fn integrity(conn: &Connection, depth: Depth, findings: &mut Findings) {
     let sql = match depth {
         Depth::Sums => "PRAGMA quick_check(20)",
         Depth::Deep => "PRAGMA integrity_check(20)",
     };
-    let told = Snapshot::new(conn).list("check the file", sql, [], |row| row.get::<_, String>(0));
-    for told in findings.catch("db.integrity", told).unwrap_or_default() {
-        if told != "ok" {
-            findings.add("db.integrity", told);
+    let lines = Snapshot::new(conn).list("check the file", sql, [], |row| row.get::<_, String>(0));
+    for line in findings.catch("db.integrity", lines).unwrap_or_default() {
+        if line != "ok" {
+            findings.add("db.integrity", line);
         }
     }
     let sql = "SELECT \"table\", rowid, parent FROM pragma_foreign_key_check";

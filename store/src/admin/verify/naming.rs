@@ -1,7 +1,7 @@
-//! The second pass: which row or change is at fault.
+//! The second pass: finds the damaged row or change.
 //!
-//! Each change of a row must begin with what the one before it left, and the live row must be what
-//! the last one left. Needs memory for 48 bytes a row that has changes in the log.
+//! The before image of each change of a row must equal the after image of the previous one, and the live
+//! row must equal the last after image. It needs 48 bytes of memory per row with changes in the log.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +17,7 @@ use crate::model::cursor::Seq;
 
 use super::Findings;
 
-/// What the last change of a row left: `None` when it deleted the row.
+/// The last change of a row; `image` is `None` if it deleted the row.
 #[derive(Clone, Copy)]
 struct Left {
     seq: Seq,
@@ -25,11 +25,11 @@ struct Left {
     is_seen: bool,
 }
 
-/// The rows that the log knows, by the hash of entity and key.
+/// The rows with changes in the log, by the hash of entity and key.
 type Known = HashMap<Digest, Left>;
 
-/// Adds a finding for each row and change at fault. `suspects` are the tables whose sum is not what
-/// the log adds up to, `damaged` the blocks that are not as sealed.
+/// Adds a finding for each damaged row and change. `suspects` are the tables whose digest differs from
+/// the sum of the log, `damaged` the blocks that do not match their seal.
 pub(super) fn name(
     conn: &Connection,
     suspects: &[&'static str],
@@ -67,7 +67,7 @@ fn text(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<Vec<u
     })
 }
 
-/// Checks that changes follow on each other; returns the entities where one does not.
+/// Checks that the changes of each row follow each other; returns the entities where one does not.
 fn chain(
     conn: &Connection,
     floor: Seq,
@@ -114,7 +114,7 @@ fn chain(
     Ok(broken)
 }
 
-/// Which of two changes that do not fit is at fault, where a seal tells.
+/// Names the damaged one of two changes that do not fit, if a seal identifies it.
 fn blame(seq: Seq, earlier: Option<Left>, row: &str, damaged: &[(Seq, Seq)]) -> String {
     let is_damaged = |seq: Seq| damaged.iter().any(|(first, last)| (*first..=*last).contains(&seq));
     match earlier {
@@ -134,7 +134,8 @@ fn blame(seq: Seq, earlier: Option<Left>, row: &str, damaged: &[(Seq, Seq)]) -> 
     }
 }
 
-/// The live rows against what the log left. `is_whole` says that every row must have a change.
+/// Compares the live rows with the last changes of the log. With `is_whole` every row must have a
+/// change.
 fn rows(
     conn: &Connection,
     entity: &str,
