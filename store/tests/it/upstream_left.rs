@@ -135,7 +135,7 @@ fn values_that_no_command_would_let_in_are_not_taken() {
     assert_eq!(
         lines(&imported.modified),
         [
-            "projects p: its display_name was dropped: control characters may not stand in it",
+            "projects p: its display_name was dropped: it may not contain control characters",
             "sessions p-1: its activity_state is unknown and was replaced by idle",
             "sessions p-1: its harness was dropped: it is empty",
             "sessions p-1: its display_name was dropped: it is longer than 200 bytes",
