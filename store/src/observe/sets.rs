@@ -112,7 +112,7 @@ impl State {
         };
         R::keep_extras(tx, pr, &facet.items)?;
         if !known.is_empty() {
-            observed::forget_items(tx, pr, R::NAME, as_of)?;
+            observed::delete_items(tx, pr, R::NAME, as_of)?;
         }
         Ok(delta)
     }

@@ -1,8 +1,8 @@
 //! One list of columns per row type, from which reading, inserting and updating follow.
 //!
-//! A list has two parts, separated by `;`: the columns that an update leaves alone, beginning with the
-//! key, and the values. `field = column` names a column that is not called like its field. Every
-//! statement is one constant text, so that it stays prepared.
+//! A list has two parts, separated by `;`: the columns that an update leaves alone, beginning with
+//! the key, and the values. `field = column` names a column that is not called like its field.
+//! Every statement is one constant text, so that it stays prepared.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Params, Row, params_from_iter};
@@ -41,16 +41,44 @@ pub(crate) trait Columns: Sized {
     fn values(&self) -> Self::Values<'_>;
 }
 
-/// A row type that is stored by these statements.
+/// A row type that has a table of exactly its columns.
 pub(crate) trait Table: Columns {
-    const INSERT: &'static str;
-    const UPDATE: &'static str;
-    const UPSERT: &'static str;
+    /// The statements that write a row.
+    fn sql() -> &'static Sql;
+}
+
+/// The statements that write a row of one table.
+pub(crate) struct Sql {
+    insert: String,
+    update: String,
+    upsert: String,
+}
+
+impl Sql {
+    pub(crate) fn new<R: Columns>(table: &str) -> Sql {
+        let parameters = |count: usize| vec!["?"; count].join(", ");
+        let (key, values) = (R::NAMES[0], &R::NAMES[R::FIXED..]);
+        let excluded = format!("excluded.{}", values.join(", excluded."));
+        let (count, values) = (values.len(), values.join(", "));
+        let (names, all) = (R::NAMES.join(", "), parameters(R::NAMES.len()));
+        let insert = format!("INSERT INTO {table} ({names}) VALUES ({all})");
+        Sql {
+            update: format!(
+                "UPDATE {table} SET ({values}) = ({}) WHERE {key} = ?",
+                parameters(count)
+            ),
+            upsert: format!(
+                "{insert} ON CONFLICT DO UPDATE SET ({values}) = ({excluded})
+                 WHERE ({values}) IS NOT ({excluded})"
+            ),
+            insert,
+        }
+    }
 }
 
 /// Inserts a row into a captured table.
 pub(crate) fn insert<R: Table>(tx: &Tx<'_>, step: &'static str, row: &R) -> Result<()> {
-    tx.execute_captured(step, R::INSERT, params(row.values().as_ref())).map(|_| ())
+    tx.execute_captured(step, &R::sql().insert, params(row.values().as_ref())).map(|_| ())
 }
 
 /// Updates the values of the stored row of a captured table that has the same key.
@@ -58,12 +86,12 @@ pub(crate) fn update<R: Table>(tx: &Tx<'_>, step: &'static str, row: &R) -> Resu
     let values = row.values();
     let values = values.as_ref();
     let (key, values) = (&values[..1], &values[R::FIXED..]);
-    tx.execute_captured(step, R::UPDATE, params(values.iter().chain(key))).map(|_| ())
+    tx.execute_captured(step, &R::sql().update, params(values.iter().chain(key))).map(|_| ())
 }
 
 /// Stores a row of an uncaptured table; returns whether a value differed and was written.
 pub(crate) fn upsert<R: Table>(tx: &Tx<'_>, step: &'static str, row: &R) -> Result<bool> {
-    Ok(tx.execute_uncaptured(step, R::UPSERT, params(row.values().as_ref()))? > 0)
+    Ok(tx.execute_uncaptured(step, &R::sql().upsert, params(row.values().as_ref()))? > 0)
 }
 
 /// Borrowed values as the parameters of a statement.
@@ -185,60 +213,35 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
-/// One more parameter of a statement.
-macro_rules! parameter {
-    ($field:ident) => {
-        ", ?"
-    };
-}
-pub(crate) use parameter;
-
-/// Implements [`Columns`] and [`Table`] and defines `names!`, the list of columns as a literal.
+/// Implements [`Columns`] and [`Table`], and defines `names!`, the list of columns as a literal.
 macro_rules! table {
     ($row:ident in $table:literal {
-        $key:ident $(= $key_name:ident)? $(, $fixed:ident $(= $fixed_name:ident)?)* ;
-        $first:ident $(= $first_name:ident)? $(, $value:ident $(= $value_name:ident)?)* $(,)?
+        $key:ident $(, $fixed:ident $(= $fixed_name:ident)?)* ;
+        $($value:ident $(= $value_name:ident)?),+ $(,)?
     }) => {
         $crate::row::columns::columns! {
             $row {
-                $key $(= $key_name)? $(, $fixed $(= $fixed_name)?)* ;
-                $first $(= $first_name)? $(, $value $(= $value_name)?)*
+                $key $(, $fixed $(= $fixed_name)?)* ;
+                $($value $(= $value_name)?),+
             }
         }
 
         macro_rules! names {
             () => {
                 concat!(
-                    $crate::row::columns::name!($key $(= $key_name)?),
+                    stringify!($key),
                     $(", ", $crate::row::columns::name!($fixed $(= $fixed_name)?),)*
-                    ", ", $crate::row::columns::name!($first $(= $first_name)?),
-                    $(", ", $crate::row::columns::name!($value $(= $value_name)?),)*
+                    $(", ", $crate::row::columns::name!($value $(= $value_name)?),)+
                 )
             };
         }
 
         impl $crate::row::columns::Table for $row {
-            const INSERT: &'static str = concat!(
-                "INSERT INTO ", $table, " (", names!(), ") VALUES (?",
-                $($crate::row::columns::parameter!($fixed),)* $crate::row::columns::parameter!($first), $($crate::row::columns::parameter!($value),)* ")"
-            );
-            const UPDATE: &'static str = concat!(
-                "UPDATE ", $table, " SET ", $crate::row::columns::name!($first $(= $first_name)?), " = ?",
-                $(", ", $crate::row::columns::name!($value $(= $value_name)?), " = ?",)*
-                " WHERE ", $crate::row::columns::name!($key $(= $key_name)?), " = ?"
-            );
-            const UPSERT: &'static str = concat!(
-                "INSERT INTO ", $table, " (", names!(), ") VALUES (?",
-                $($crate::row::columns::parameter!($fixed),)* $crate::row::columns::parameter!($first), $($crate::row::columns::parameter!($value),)*
-                ") ON CONFLICT DO UPDATE SET ",
-                $crate::row::columns::name!($first $(= $first_name)?), " = excluded.", $crate::row::columns::name!($first $(= $first_name)?),
-                $(", ", $crate::row::columns::name!($value $(= $value_name)?), " = excluded.",
-                    $crate::row::columns::name!($value $(= $value_name)?),)*
-                " WHERE (", $crate::row::columns::name!($first $(= $first_name)?),
-                $(", ", $crate::row::columns::name!($value $(= $value_name)?),)*
-                ") IS NOT (excluded.", $crate::row::columns::name!($first $(= $first_name)?),
-                $(", excluded.", $crate::row::columns::name!($value $(= $value_name)?),)* ")"
-            );
+            fn sql() -> &'static $crate::row::columns::Sql {
+                static SQL: std::sync::LazyLock<$crate::row::columns::Sql> =
+                    std::sync::LazyLock::new(|| $crate::row::columns::Sql::new::<$row>($table));
+                &SQL
+            }
         }
     };
 }

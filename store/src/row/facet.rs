@@ -1,4 +1,4 @@
-//! The four sets of facts that hang on a pull request: how each is stored, diffed and read.
+//! The four facets of a pull request, which are sets of rows: their columns and how they are read.
 
 use std::sync::LazyLock;
 
@@ -27,7 +27,7 @@ impl SetRow for Check {
 
 const SELECT_LOG: &str = "SELECT tail FROM pr_check_log WHERE pr_id = ?1 AND external_id = ?2";
 
-/// The last lines of the log of a check, when an observation brought them.
+/// The last lines of the log of a check, if an observation contained them.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -35,10 +35,10 @@ pub fn log_tail(snapshot: &Snapshot<'_>, pr: &PrId, external_id: &str) -> Result
     snapshot.one("read a log tail", SELECT_LOG, (pr.as_str(), external_id), |row| row.get(0))
 }
 
-/// The most of a log that is kept, in bytes: its end.
+/// The most bytes of the end of a log that are kept.
 const LOG_MAX: usize = 64 << 10;
 
-/// The end of a log, as much of it as is kept.
+/// The part of a log that is kept.
 pub(crate) fn end_of_log(log: &str) -> &str {
     &log[log.floor_char_boundary(log.len().saturating_sub(LOG_MAX))..]
 }
@@ -49,14 +49,14 @@ const UPSERT_LOG: &str = "INSERT INTO pr_check_log (pr_id, external_id, tail) VA
 const DELETE_LOGS: &str = "DELETE FROM pr_check_log WHERE pr_id = ?1 AND external_id NOT IN
     (SELECT external_id FROM pr_check WHERE pr_id = ?1)";
 
-/// Stores the last lines of the log of a check; of a log that is gone, an empty one. Those of checks
-/// that are not stored any more go.
+/// Stores the last lines of the log of a check, or an empty text when the log no longer exists.
+/// Deletes the logs of checks that are no longer stored.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub fn set_log_tail(tx: &Tx<'_>, pr: &PrId, external_id: &str, log: &str) -> Result<()> {
     keep_log_tail(tx, pr, external_id, log)?;
-    tx.execute_uncaptured("drop old log tails", DELETE_LOGS, [pr.as_str()]).map(|_| ())
+    tx.execute_uncaptured("delete old log tails", DELETE_LOGS, [pr.as_str()]).map(|_| ())
 }
 
 /// Stores the last lines of a log whose check is stored later.
@@ -151,9 +151,9 @@ pub fn comments(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Comment>> {
     snapshot.list("read comments", &Comment::sql().select, [pr.as_str()], Comment::read)
 }
 
-/// The four sets of a pull request at one moment.
+/// The four facets of a pull request at one cursor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "one list a facet")]
+#[expect(missing_docs, reason = "one list per facet")]
 pub struct Facets {
     pub checks: Vec<Check>,
     pub threads: Vec<Thread>,
@@ -161,7 +161,7 @@ pub struct Facets {
     pub comments: Vec<Comment>,
 }
 
-/// The four sets as they were at a cursor. Log tails are not kept.
+/// The four facets as they were at a cursor, without log tails.
 ///
 /// # Errors
 /// The cursor errors.

@@ -1,4 +1,5 @@
-//! Bookkeeping of observations: how new each facet is, and the digest of its set. Not captured.
+//! What was last observed of each pull request: how new each facet is, and the digest of its set.
+//! Not captured.
 
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
@@ -28,14 +29,14 @@ impl FacetName {
     }
 }
 
-/// How new a complete facet is, and what it was.
+/// How new the complete set of a facet is, and its digest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) as_of: Option<Timestamp>,
     pub(crate) digest: Option<[u8; 16]>,
 }
 
-/// The bookkeeping of one pull request.
+/// What was last observed of one pull request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
     pub(crate) seed: u64,
@@ -60,8 +61,8 @@ const SELECT: &str = "SELECT seed, foreign_writes IS (SELECT foreign_writes FROM
     threads_as_of, threads_digest, reviews_as_of, reviews_digest, comments_as_of, comments_digest
     FROM pr_observed WHERE pr_id = ?1";
 
-/// Reads it; `None` for a pull request that was never observed. Digests are left out when a foreign
-/// writer may have changed what they name.
+/// Reads it; `None` for a pull request that was never observed. Digests are omitted when a foreign
+/// writer may have changed the rows.
 pub(crate) fn get(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Option<Observed>> {
     snapshot.one("read observation times", SELECT, [pr.as_str()], |row| {
         let is_trusted: bool = row.get(1)?;
@@ -88,7 +89,7 @@ fn read_seen(row: &Row<'_>, column: usize) -> rusqlite::Result<Seen> {
     Ok(Seen { as_of: row.get::<_, Option<i64>>(column)?.map(Timestamp), digest })
 }
 
-/// The pull request that an observation may repeat, and what was observed of it last.
+/// A pull request, and its last observation, which a new one may repeat.
 #[derive(Debug)]
 pub(crate) struct Last {
     pub(crate) pr: PrId,
@@ -113,7 +114,7 @@ const SELECT_LAST_BY_NODE: &str = select_last!("p.node_id = ?1 AND p.node_id <> 
 const SELECT_LAST_AT: &str =
     select_last!("p.number = ?1 AND p.repo = ?2 COLLATE NOCASE AND p.host = ?3 COLLATE NOCASE");
 
-/// What was observed last of the pull request with this node id, or else at this place.
+/// The last observation of the pull request with this node id, or without one, with this location.
 pub(crate) fn last(snapshot: &Snapshot<'_>, node_id: &str, at: &PrRef) -> Result<Option<Last>> {
     let step = "read the last observation";
     let read = |row: &Row<'_>| {
@@ -133,9 +134,9 @@ pub(crate) fn last(snapshot: &Snapshot<'_>, node_id: &str, at: &PrRef) -> Result
 
 const CREATE: &str = "INSERT INTO pr_observed (pr_id) VALUES (?1)";
 
-/// Begins the bookkeeping of a pull request, with a seed of its own.
+/// Inserts the row of a pull request, with its own seed.
 pub(crate) fn create(tx: &Tx<'_>, pr: &PrId) -> Result<Observed> {
-    tx.execute_uncaptured("begin observation times", CREATE, [pr.as_str()])?;
+    tx.execute_uncaptured("insert observation times", CREATE, [pr.as_str()])?;
     Ok(get(tx, pr)?.unwrap_or_default())
 }
 
@@ -170,7 +171,7 @@ pub(crate) fn set(tx: &Tx<'_>, pr: &PrId, observed: &Observed) -> Result<()> {
 const SELECT_ITEM: &str =
     "SELECT as_of FROM pr_item_as_of WHERE pr_id = ?1 AND facet = ?2 AND item = ?3";
 
-/// How new the fact about one item is, when a partial observation brought it.
+/// How new the fact about one item is, if it comes from a partial observation.
 pub(crate) fn item(
     snapshot: &Snapshot<'_>,
     pr: &PrId,
@@ -183,7 +184,7 @@ pub(crate) fn item(
 
 const SELECT_ITEMS: &str = "SELECT item, as_of FROM pr_item_as_of WHERE pr_id = ?1 AND facet = ?2";
 
-/// The items that a partial observation changed since the last complete one, and how new each is.
+/// The items that partial observations changed since the last complete one, and how new each is.
 pub(crate) fn items(
     snapshot: &Snapshot<'_>,
     pr: &PrId,
@@ -210,16 +211,16 @@ pub(crate) fn set_item(
     tx.execute_uncaptured("store an item's time", UPSERT_ITEM, params).map(|_| ())
 }
 
-const FORGET_ITEMS: &str =
+const DELETE_ITEMS: &str =
     "DELETE FROM pr_item_as_of WHERE pr_id = ?1 AND facet = ?2 AND as_of <= ?3";
 
-/// A complete observation is newer than every item before it.
-pub(crate) fn forget_items(
+/// Deletes the times of items that a complete observation supersedes.
+pub(crate) fn delete_items(
     tx: &Tx<'_>,
     pr: &PrId,
     facet: FacetName,
     as_of: Timestamp,
 ) -> Result<()> {
     let params = (pr.as_str(), facet.as_str(), as_of.0);
-    tx.execute_uncaptured("forget item times", FORGET_ITEMS, params).map(|_| ())
+    tx.execute_uncaptured("delete item times", DELETE_ITEMS, params).map(|_| ())
 }

@@ -1,4 +1,4 @@
-//! Pull requests: where each is, whose it is, and its metadata.
+//! Tracked pull requests: the location, the owner and the metadata of each.
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
@@ -57,7 +57,7 @@ pub struct Pr {
 }
 
 impl Pr {
-    /// A row about which nothing is known but where it is and whose.
+    /// A row of which only the location and the owner are known.
     #[must_use]
     pub fn unobserved(
         id: PrId,
@@ -109,13 +109,13 @@ impl Pr {
         }
     }
 
-    /// Where it is, in the form `host/owner/repo#number`.
+    /// Its location, in the form `host/owner/repo#number`.
     #[must_use]
     pub fn place(&self) -> String {
         format!("{}/{}#{}", self.host, self.repo, self.number)
     }
 
-    /// Whether it is at a place; case does not tell two hosts or repositories apart.
+    /// Whether it has this location. Hosts and repositories are compared without regard to case.
     #[must_use]
     pub fn is_at(&self, place: &PrRef) -> bool {
         self.number == place.number
@@ -142,7 +142,7 @@ macro_rules! select {
     };
 }
 
-/// The pull request that is at a place now.
+/// The pull request with this location.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -152,7 +152,7 @@ pub fn at(snapshot: &Snapshot<'_>, place: &PrRef) -> Result<Option<Pr>> {
     snapshot.one("find a pull request", sql, (place.number, &place.repo, &place.host), Pr::read)
 }
 
-/// Pull requests read at once as they were.
+/// The number of earlier rows that are read at once.
 const CHUNK: usize = 500;
 
 /// Every pull request as it was at a cursor, in the order of ids.
@@ -173,7 +173,7 @@ pub fn list_as_of(snapshot: &Snapshot<'_>, cursor: Cursor) -> Result<Vec<Pr>> {
     }
 }
 
-/// The pull request of a node id, wherever it is.
+/// The pull request with this node id, whatever its location.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -185,7 +185,7 @@ pub fn by_node(snapshot: &Snapshot<'_>, node_id: &str) -> Result<Option<Pr>> {
     snapshot.one("find a pull request by its node id", sql, [node_id], Pr::read)
 }
 
-/// The pull request that is at a place now, or the error that says none is tracked.
+/// The pull request with this location, or an error if none is tracked.
 ///
 /// # Errors
 /// `PR_NOT_FOUND`.
@@ -253,13 +253,13 @@ pub(crate) fn of_host(
 
 const ID_TAKEN: &str = "SELECT 1 FROM pr WHERE id = ?1";
 
-/// An id for a pull request seen at `place` for the first time. The plain one is taken only when
+/// An id for a pull request that is observed for the first time. The plain id is in use only when
 /// the repository was renamed and another one now has its old name.
 pub(crate) fn new_id(tx: &Tx<'_>, place: &PrRef) -> Result<PrId> {
     let slug = place.slug();
     let mut id = slug.clone();
     let mut copy = 1;
-    while tx.one("look for a free id", ID_TAKEN, [&id], |_| Ok(()))?.is_some() {
+    while tx.one("find a free id", ID_TAKEN, [&id], |_| Ok(()))?.is_some() {
         copy += 1;
         id = format!("{slug}~{copy}");
     }
@@ -274,8 +274,8 @@ pub(crate) fn insert(tx: &Tx<'_>, pr: &Pr) -> Result<()> {
 const MOVE: &str = "UPDATE pr SET node_id = ?2, host = ?3, repo = ?4, number = ?5, url = ?6,
     updated_at = ?7 WHERE id = ?1";
 
-/// Makes the stored metadata equal to `new`; says whether anything differed. Session and project
-/// are never changed by this. A move to another place is a change of its own.
+/// Makes the stored metadata equal to `new`; returns whether anything differed. It never changes
+/// session and project. A new location is a change of its own.
 pub(crate) fn update(tx: &Tx<'_>, old: &Pr, new: &Pr) -> Result<bool> {
     if old == new {
         return Ok(false);
@@ -312,9 +312,9 @@ pub(crate) fn set_session(tx: &Tx<'_>, pr: &PrId, session: &SessionId) -> Result
     tx.execute_captured("move a pull request to another session", SET_SESSION, params).map(|_| ())
 }
 
-/// How new each facet of a pull request is: when the complete set was asked for last.
+/// How new each facet of a pull request is: when its complete set was last requested.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "one time a facet")]
+#[expect(missing_docs, reason = "one time per facet")]
 pub struct Freshness {
     pub metadata: Option<Timestamp>,
     pub checks: Option<Timestamp>,
@@ -323,7 +323,8 @@ pub struct Freshness {
     pub comments: Option<Timestamp>,
 }
 
-/// How new the facts about a pull request are; what is unchanged moves on once a minute at most.
+/// How new the facts about a pull request are. The time of an unchanged facet advances at most once
+/// a minute.
 ///
 /// # Errors
 /// When the database cannot be read.

@@ -1,4 +1,4 @@
-//! Projects: one git work tree each. A project is archived, never deleted.
+//! Projects: registered git work trees. A project is archived, never deleted.
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
@@ -73,7 +73,7 @@ pub fn at_path(snapshot: &Snapshot<'_>, path: &str) -> Result<Option<Project>> {
     snapshot.one("find a project", sql, [path], Project::read)
 }
 
-/// The active projects, and with `archived` those too, in the order of their ids.
+/// The active projects, or with `archived` all of them, in the order of their ids.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -82,7 +82,7 @@ pub fn list(snapshot: &Snapshot<'_>, archived: bool) -> Result<Vec<Project>> {
     snapshot.list("list projects", sql, [archived], Project::read)
 }
 
-/// The project of this id when it can be worked with.
+/// The active project of this id.
 ///
 /// # Errors
 /// `PROJECT_NOT_FOUND`, `PROJECT_ARCHIVED`.
@@ -177,11 +177,11 @@ pub(crate) fn of_host(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<Project
 const SET_ORIGIN: &str = "UPDATE project SET origin_url = ?2, host = ?3, repo = ?4,
     updated_at = ?5 WHERE id = ?1 AND origin_url = '' AND archived_at IS NULL";
 
-/// Gives a project the origin that its work tree got after it was registered. One that has an
-/// origin keeps it. Says whether it was given.
+/// Stores the origin that a work tree got after its project was registered. An origin that is
+/// stored already is kept. Returns whether the origin was stored.
 ///
 /// # Errors
-/// [`Error::InvalidPrRef`] when host or repository are not of their form.
+/// [`Error::InvalidPrRef`] when host or repository have an invalid form.
 pub fn set_origin(
     tx: &Tx<'_>,
     id: &ProjectId,
@@ -195,18 +195,19 @@ pub fn set_origin(
         _ => return Ok(false),
     }
     let params = (id.as_str(), origin_url, host, repo, tx.now().0);
-    Ok(tx.execute_captured("give a project its origin", SET_ORIGIN, params)? > 0)
+    Ok(tx.execute_captured("store the origin of a project", SET_ORIGIN, params)? > 0)
 }
 
 const RELOCATE: &str = "UPDATE project SET repo = ?3, updated_at = ?4
     WHERE repo = ?2 COLLATE NOCASE AND host = ?1 COLLATE NOCASE AND archived_at IS NULL
         AND repo <> ?3";
 
-/// Follows a repository that was renamed or transferred: active projects of `old` become those of
-/// `new`. The URL of their origin stays, as the work tree has it. Returns how many were changed.
+/// Follows a renamed or transferred repository: active projects of `old` become projects of `new`.
+/// The URL of their origin stays equal to that of the work tree. Returns the number of changed
+/// projects.
 ///
 /// # Errors
-/// `INVALID_PR_REF` when `new` is not of the form `owner/name`.
+/// `INVALID_PR_REF` when `new` does not have the form `owner/name`.
 pub fn relocate(tx: &Tx<'_>, host: &str, old: &str, new: &str) -> Result<u64> {
     PrRef::new(host, new, 1)?;
     let projects = of_host(tx, host)?;

@@ -1,4 +1,4 @@
-//! Sessions: one agent run each, named `<project>-<num>` by a number that is never used again.
+//! Sessions: runs of one agent each, named `<project>-<num>` by a number that is never used again.
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Context, Error, Result};
@@ -48,7 +48,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether it produced nothing yet. A claimed pull request keeps it all the same: see [`is_seed`].
+    /// Whether it has produced nothing yet. It is still no seed if it owns a pull request: see
+    /// [`is_seed`].
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let produced =
@@ -64,7 +65,7 @@ pub struct NewSession {
     pub project: ProjectId,
     /// Worker or orchestrator.
     pub kind: SessionKind,
-    /// The agent program; may be empty.
+    /// The harness, such as `codex`; may be empty.
     pub harness: String,
     /// Display name; may be empty.
     pub name: String,
@@ -107,7 +108,7 @@ pub fn as_of(snapshot: &Snapshot<'_>, id: &SessionId, cursor: Cursor) -> Result<
     row.transpose()
 }
 
-/// The session of this id, or the error that says it does not exist.
+/// The session of this id, or an error if it does not exist.
 ///
 /// # Errors
 /// `SESSION_NOT_FOUND`.
@@ -120,7 +121,7 @@ pub fn require(snapshot: &Snapshot<'_>, id: &SessionId) -> Result<Session> {
 pub struct Filter {
     /// Only those of this project.
     pub project: Option<ProjectId>,
-    /// Terminated ones too.
+    /// Include terminated sessions.
     pub terminated: bool,
 }
 
@@ -167,7 +168,7 @@ pub fn create(tx: &Tx<'_>, new: &NewSession) -> Result<Session> {
     }
     let last = tx.one("read the last number", SELECT_LAST_NUM, [project], |row| row.get(0))?;
     let num = last.unwrap_or(0_i64).checked_add(1);
-    // A number that nothing can follow is none that we gave.
+    // Only a foreign writer can have stored the largest number.
     let num =
         num.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX)).context("number it")?;
     let id = SessionId::new(&new.project, num);
@@ -202,16 +203,16 @@ pub(crate) fn insert(tx: &Tx<'_>, session: &Session) -> Result<()> {
 const RAISE_COUNTER: &str = "INSERT INTO session_counter (project_id, last_num) VALUES (?1, ?2)
     ON CONFLICT DO UPDATE SET last_num = excluded.last_num WHERE last_num < excluded.last_num";
 
-/// Keeps the numbers up to `num` from being given out in a project.
+/// Marks the session numbers of a project up to `num` as used.
 pub(crate) fn use_up(tx: &Tx<'_>, project: &ProjectId, num: i64) -> Result<()> {
-    tx.execute_uncaptured("use up session numbers", RAISE_COUNTER, (project.as_str(), num))
+    tx.execute_uncaptured("mark session numbers as used", RAISE_COUNTER, (project.as_str(), num))
         .map(|_| ())
 }
 
 const RENAME: &str =
     "UPDATE session SET name = ?2, updated_at = ?3 WHERE id = ?1 AND name IS NOT ?2";
 
-/// Gives a session another display name. The same name writes nothing.
+/// Changes the display name of a session. An equal name writes nothing.
 ///
 /// # Errors
 /// `SESSION_NOT_FOUND`, `INVALID_ID`.
@@ -225,7 +226,7 @@ pub fn rename(tx: &Tx<'_>, id: &SessionId, name: &str) -> Result<Session> {
     require(tx, id)
 }
 
-/// Whether [`delete`] would delete it: it produced nothing and owns no pull request.
+/// Whether [`delete`] would delete it: it has produced nothing and owns no pull request.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -240,9 +241,9 @@ const SELECT_OWNED: &str = "SELECT 1 FROM pr WHERE session_id = ?1 LIMIT 1";
 /// What [`delete`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deleted {
-    /// It was a seed row and is gone; the log keeps `session_deleted`.
+    /// It was a seed row and was deleted; the log records `session_deleted`.
     Deleted,
-    /// It is no seed row; nothing was touched.
+    /// It is no seed row; nothing was changed.
     NotSeed,
     /// There is no such session.
     Absent,
@@ -252,8 +253,8 @@ const DELETE_SEED: &str = "DELETE FROM session WHERE id = ?1 AND is_terminated =
     AND workspace_path = '' AND runtime_handle = '' AND agent_session_id = '' AND prompt = ''
     AND NOT EXISTS (SELECT 1 FROM pr WHERE session_id = ?1)";
 
-/// Deletes a session that produced nothing: not terminated, no workspace, runtime, agent session or
-/// prompt, and no pull request. Probe and deletion are one statement, so no race can lose a session.
+/// Deletes a seed session: not terminated, without workspace, runtime, agent session, prompt and
+/// pull request. Check and deletion are one statement, so that no race can lose a session.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -268,9 +269,11 @@ pub fn delete(tx: &Tx<'_>, id: &SessionId) -> Result<Deleted> {
 }
 
 const SELECT_BY_BRANCH: &str = "SELECT id FROM session
-    WHERE project_id = ?1 AND branch = ?2 AND branch <> '' AND kind = 'worker' ORDER BY is_terminated, num DESC";
+    WHERE project_id = ?1 AND branch = ?2 AND branch <> '' AND kind = 'worker'
+    ORDER BY is_terminated, num DESC";
 
-/// The session of a project that works on a branch: a live one first, then the newest.
+/// The session of a project that works on a branch: preferably one that is not terminated, else the
+/// newest.
 ///
 /// # Errors
 /// When the database cannot be read.

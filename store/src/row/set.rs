@@ -1,10 +1,10 @@
-//! The set-diff upsert: make the stored set of a pull request's facet equal to the observed one,
-//! and touch only what differs.
+//! The set-diff upsert: makes the stored set of a pull request's facet equal to the observed one,
+//! and writes only the differences.
 //!
-//! An unchanged row is not written, so it fires no trigger and dirties no page. The stored rows are
-//! read in key order and merged with the sorted observed ones, comparing column by column (no
-//! stored hash could go stale under a foreign writer); each write still carries its own guard.
-//! [`digest`] names a whole set in 16 bytes, so that an unchanged one need not even be read.
+//! An unchanged row is not written, so it fires no trigger and changes no page. The stored rows are
+//! read in key order and merged with the sorted observed ones, column by column: a stored hash
+//! would become invalid under a foreign writer. Each update is guarded again by its values.
+//! [`digest`] identifies a whole set by 16 bytes, so that an unchanged set need not be read.
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
@@ -17,16 +17,16 @@ use crate::error::{Context, Result};
 use crate::model::id::PrId;
 use crate::row::columns::{Column, Columns, params, text};
 
-/// What making a stored set follow an observed one did, in rows.
+/// The number of rows that a set-diff upsert changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delta {
     /// Rows that were not stored.
     pub inserted: u64,
     /// Rows that were stored with other values.
     pub updated: u64,
-    /// Stored rows that are gone.
+    /// Stored rows that were deleted.
     pub deleted: u64,
-    /// Rows that were left alone.
+    /// Stored rows that stayed as they are.
     pub unchanged: u64,
 }
 
@@ -46,7 +46,7 @@ pub(crate) trait SetRow: Columns {
 
 /// The four statements on one table; parameter 1 is always `pr_id`.
 pub(crate) struct SetSql {
-    /// What `select` reads, separated by commas.
+    /// The columns that `select` reads, separated by commas.
     pub(crate) columns: String,
     pub(crate) select: String,
     insert: String,
@@ -87,7 +87,8 @@ impl SetSql {
     }
 }
 
-/// Names a set of rows, whatever their order: the sum of the seeded 128-bit XXH3 of each row.
+/// The digest of a set of rows, independent of their order: the sum of the seeded 128-bit XXH3 of
+/// each.
 pub(crate) fn digest<R: Hash>(rows: &[R], seed: u64) -> [u8; 16] {
     let mut buffer = Buffer(Vec::with_capacity(512));
     let mut sum = rows.len() as u128;
@@ -99,15 +100,16 @@ pub(crate) fn digest<R: Hash>(rows: &[R], seed: u64) -> [u8; 16] {
     sum.to_le_bytes()
 }
 
-/// Names a value by all of its fields.
+/// The digest of a value with all of its fields.
 pub(crate) fn digest_of(value: &impl Hash, seed: u64) -> [u8; 16] {
     let mut buffer = Buffer(Vec::with_capacity(4096));
     value.hash(&mut buffer);
     xxh3_128_with_seed(&buffer.0, seed).to_le_bytes()
 }
 
-/// Collects what a value hashes: derived `Hash` is complete and prefix-free by construction, and one
-/// pass over a buffer is several times faster than a streaming hash of many small fields.
+/// Collects the bytes that a value hashes. Derived `Hash` is complete and prefix-free by
+/// construction, and one pass over a buffer is several times faster than a streaming hash of many
+/// small fields.
 struct Buffer(Vec<u8>);
 
 impl Hasher for Buffer {
@@ -115,7 +117,7 @@ impl Hasher for Buffer {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Never asked for: the buffer is hashed as a whole.
+    /// Never called: the buffer is hashed as a whole.
     fn finish(&self) -> u64 {
         0
     }
@@ -128,15 +130,15 @@ pub(crate) fn make_equal<R: SetRow>(tx: &Tx<'_>, pr: &PrId, rows: &[R]) -> Resul
     plan.execute(tx, pr, &observed)
 }
 
-/// Inserts or updates `rows`, deletes those whose key begins with an id in `gone`, and leaves the
-/// others.
+/// Inserts or updates `rows`, deletes the stored rows whose key begins with an id in `gone`, and
+/// keeps the others.
 pub(crate) fn merge<R: SetRow>(tx: &Tx<'_>, pr: &PrId, rows: &[R], gone: &[&str]) -> Result<Delta> {
     let observed = distinct(rows);
     let plan = diff(tx, pr, &observed, Unobserved::DeleteOnly(gone))?;
     plan.execute(tx, pr, &observed)
 }
 
-/// What becomes of the stored rows that were not observed.
+/// What happens to stored rows that were not observed.
 #[derive(Clone, Copy)]
 enum Unobserved<'a> {
     Delete,
@@ -152,7 +154,7 @@ impl Unobserved<'_> {
     }
 }
 
-/// The differences, found before the first write.
+/// The differences, which are computed before the first write.
 #[derive(Default)]
 struct Plan {
     inserts: Vec<usize>,
@@ -161,7 +163,7 @@ struct Plan {
     unchanged: u64,
 }
 
-/// The rows in key order; of several with one key the last.
+/// The rows in key order; the last one of several with equal keys.
 pub(crate) fn distinct<R: SetRow>(rows: &[R]) -> Vec<&R> {
     let mut sorted: Vec<&R> = rows.iter().collect();
     let key = |row: &R, other: &R| {
@@ -255,7 +257,7 @@ impl Plan {
     fn execute<R: SetRow>(self, tx: &Tx<'_>, pr: &PrId, observed: &[&R]) -> Result<Delta> {
         let sql = R::sql();
         let mut delta = Delta { unchanged: self.unchanged, ..Delta::default() };
-        // Deletions first: an observed item may take a place that a vanished one held.
+        // Deletions come first: an observed item may have the key of a deleted one.
         for key in &self.deletes {
             let key: Vec<_> = key.iter().map(ValueRef::from).collect();
             delta.deleted += change(tx, "delete from a set", &sql.delete, pr, &key)?;

@@ -1,7 +1,8 @@
 //! From rows of the tool to rows of this store: a pure function of the source and the time.
 //!
-//! Whatever the schema here would refuse is left, with the reason. A value that the schema takes but
-//! that no command of this program would have let in is left out of its row, and that is noted.
+//! A row that the schema of this store rejects is skipped, with the reason. A value that the schema
+//! accepts but no command of this program would accept is dropped or replaced, and the report says
+//! so.
 
 mod pulls;
 
@@ -23,16 +24,17 @@ use crate::row::session::{Session, SessionKind};
 const PROJECTS: &str = "projects";
 const SESSIONS: &str = "sessions";
 
-/// How far the clock that wrote a time may be ahead of ours.
+/// How far an imported time may be in the future, in case the clock that wrote it was ahead.
 const AHEAD_MS: i64 = 86_400_000;
 
-/// The highest session number that is believed: every later one of the project is above it.
+/// The highest session number that is imported, because every later number of the project is above
+/// it.
 const NUM_MAX: i64 = u32::MAX as i64;
 
-/// Why a row is left.
+/// Why a row is skipped.
 pub(super) type Refusal = String;
 
-/// The rows to be made, in the order in which they can be.
+/// The rows to insert, in the order of their dependencies.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) now: Timestamp,
@@ -64,7 +66,7 @@ pub(super) fn plan(source: Contents, now: Timestamp) -> Plan {
     plan
 }
 
-/// The rule that a text breaks.
+/// The rule that a text violates.
 fn rule(error: &Error) -> String {
     match error {
         Error::InvalidId { reason, .. } => (*reason).to_owned(),
@@ -73,7 +75,7 @@ fn rule(error: &Error) -> String {
 }
 
 impl Plan {
-    /// The time in a column, if there is one that can be true.
+    /// The time in a column, if it is a valid one.
     pub(super) fn time(
         &mut self,
         table: &'static str,
@@ -85,7 +87,7 @@ impl Plan {
             Time::Absent => None,
             Time::At(at) if at.0 <= self.now.0.saturating_add(AHEAD_MS) => Some(at),
             Time::At(_) => {
-                self.report.modify(table, key, format!("its {column} lies in the future"));
+                self.report.modify(table, key, format!("its {column} is in the future"));
                 None
             }
             Time::Unreadable => {
@@ -95,7 +97,7 @@ impl Plan {
         }
     }
 
-    /// A text that a check here would have refused becomes empty.
+    /// A text that a check rejects becomes empty.
     fn checked(
         &mut self,
         (table, key, column): (&'static str, &str, &'static str),
@@ -115,7 +117,7 @@ impl Plan {
         }
     }
 
-    /// The oldest registration first: of two at one path it is the one that stays.
+    /// The oldest registration comes first, so that it is kept when two have one path.
     fn take_projects(&mut self, mut rows: Vec<read::Project>) {
         let registered = |row: &read::Project| match row.registered_at {
             Time::At(at) => (false, at),
@@ -146,7 +148,7 @@ impl Plan {
         let created_at = created_at.unwrap_or(self.now);
         let archived_at = self
             .time(PROJECTS, &key, "archived_at", row.archived_at)
-            // That it is archived is known all the same.
+            // An invalid time still says that it is archived.
             .or_else(|| (row.archived_at != Time::Absent).then_some(self.now));
         let column = (PROJECTS, key.as_str(), "display_name");
         let name = self.checked(column, row.display_name, check_label);
@@ -166,7 +168,7 @@ impl Plan {
         }
     }
 
-    /// In the order of their numbers, which is the only one in which they can be made.
+    /// In the order of their numbers, the only order in which they can be inserted.
     fn take_sessions(&mut self, mut rows: Vec<read::Session>) {
         rows.sort_by(|a, b| (&a.project_id, a.num).cmp(&(&b.project_id, b.num)));
         let projects: HashMap<String, ProjectId> = self
@@ -194,8 +196,8 @@ impl Plan {
     ) -> Result<Session, Refusal> {
         let project = projects.get(&row.project_id).ok_or("its project was skipped")?;
         let num = row.num.filter(|num| (1..=NUM_MAX).contains(num));
-        let num = num.ok_or_else(|| format!("its num is not one from 1 to {NUM_MAX}"))?;
-        // Also the number of a row that is left was given out once.
+        let num = num.ok_or_else(|| format!("its num is not a number from 1 to {NUM_MAX}"))?;
+        // The number of a skipped row was used too.
         let used = self.used.entry(project.clone()).or_insert(num);
         *used = num.max(*used);
         let id = SessionId::new(project, num);
@@ -274,7 +276,7 @@ impl Plan {
 /// The values that the schema accepts.
 const ACTIVITIES: &[&str] = &["idle", "active", "waiting_input", "blocked", "exited"];
 
-/// The id of a project that can be taken.
+/// The id of a project that can be imported.
 fn project_id(
     row: &read::Project,
     ids: &HashSet<String>,
@@ -285,7 +287,7 @@ fn project_id(
         return Err("another row has its id".to_owned());
     }
     if row.path.is_empty() || row.path.contains(['\0', char::REPLACEMENT_CHARACTER]) {
-        return Err("its path is empty, not UTF-8, or holds a NUL character".to_owned());
+        return Err("its path is empty, not UTF-8, or contains a NUL character".to_owned());
     }
     match paths.get(&row.path).filter(|_| row.archived_at == Time::Absent) {
         Some(owner) => Err(format!("its path belongs to the active project {owner}")),

@@ -1,8 +1,8 @@
-//! Taking over the database of the tool `ao`: everything that it knows of projects, sessions and
-//! pull requests, in one transaction, or nothing.
+//! The import from the existing tool `ao`: its projects, sessions and pull requests, in one
+//! transaction.
 //!
-//! The file is read whole before the transaction begins and is never changed. The facts are captured
-//! like any others, so a log that begins with an import replays to the tables.
+//! The file is read completely before the transaction begins and is never changed. The rows are
+//! captured like all others, so a log that begins with an import replays to the tables.
 
 mod map;
 mod read;
@@ -21,8 +21,8 @@ use crate::error::{Error, Result};
 use crate::row::set::{self, Delta};
 use crate::row::{facet, observed, pr, project, session};
 
-/// Fills an empty store from the database of the tool `ao` at `file`. A row that cannot be taken is
-/// left and reported, and never fails the import.
+/// Fills an empty store from the database of the tool `ao` at `file`. A row that cannot be imported
+/// is skipped and reported, and never fails the import.
 ///
 /// # Errors
 /// `INVALID_PATH` when there is no file, `INVALID_SOURCE` when it is not a database of `ao` or
@@ -31,12 +31,12 @@ pub fn import_upstream(store: &Store, file: &Path, cause: Cause) -> Result<Impor
     Upstream::read(file, store.path())?.import(store, cause)
 }
 
-/// What a database of the tool `ao` holds, read whole.
+/// The contents of a database of the tool `ao`.
 pub struct Upstream(read::Contents);
 
 impl Upstream {
-    /// Reads the file, which is never changed. `database` is the store that it is meant for, which it
-    /// must not be.
+    /// Reads the file, which is never changed. `database` is the store to import into; it must be
+    /// another file.
     ///
     /// # Errors
     /// Those of [`import_upstream`] about the file.
@@ -94,7 +94,7 @@ fn write(tx: &Tx<'_>, plan: Plan) -> Result<Imported> {
 fn write_pull(tx: &Tx<'_>, pull: &Pull) -> Result<[Delta; 4]> {
     let id = &pull.pr.id;
     pr::insert(tx, &pull.pr)?;
-    // What is older than the metadata taken must not win over it. No digest: the first observation
+    // Older metadata must not replace the imported one. Without a digest the first observation
     // compares the rows themselves.
     let mut seen = observed::create(tx, id)?;
     seen.meta_provider_at = pull.provider_at;

@@ -1,4 +1,4 @@
-//! The tables of the tool as plain rows: read by column name, whatever version made them.
+//! The tables of the tool as plain rows, read by column name, whatever version created them.
 //!
 //! A table or column that is missing reads as empty, and so does a value that is not of the type of
 //! its column; in text, bytes that are not UTF-8 are replaced.
@@ -19,13 +19,13 @@ const STEP: &str = "read the file to import";
 /// A row of one table of the source.
 pub(super) trait Source: Sized {
     const TABLE: &'static str;
-    /// Every column that [`Source::read`] asks for.
+    /// Every column that [`Source::read`] reads.
     const COLUMNS: &'static [&'static str];
 
     fn read(record: &Record<'_>) -> Self;
 }
 
-/// Everything that is taken of the source.
+/// Everything that is read from the source.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) projects: Vec<Project>,
@@ -59,7 +59,7 @@ pub(super) fn contents(conn: &Connection) -> Result<Option<Contents>> {
     Ok(Some(contents))
 }
 
-/// Ordinary tables only: a view or a virtual table would run what the source says.
+/// Ordinary tables only: a view or a virtual table would run code of the source.
 fn tables(conn: &Connection) -> Result<Vec<String>> {
     let sql = "SELECT name FROM pragma_table_list
         WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'
@@ -79,7 +79,7 @@ fn quoted(name: &str) -> String {
 
 struct Reader<'c> {
     conn: &'c Connection,
-    /// The tables that no [`Source`] has asked for.
+    /// The tables that no [`Source`] has read.
     tables: Vec<String>,
     ignored: Vec<Ignored>,
 }
@@ -97,7 +97,7 @@ impl Reader<'_> {
             .into_iter()
             .partition(|column| S::COLUMNS.iter().any(|known| known.eq_ignore_ascii_case(column)));
         if columns.is_empty() {
-            // A table of this name, but not of this kind.
+            // A table that only has the same name.
             self.tables.push(table);
             return Ok(Vec::new());
         }
@@ -118,7 +118,7 @@ impl Reader<'_> {
         Ok(rows)
     }
 
-    /// What is left of the tables.
+    /// Reports the other tables.
     fn ignore_tables(&mut self) -> Result<()> {
         for table in std::mem::take(&mut self.tables) {
             let sql = format!("SELECT count(*) FROM {}", quoted(&table));
@@ -131,7 +131,7 @@ impl Reader<'_> {
     }
 }
 
-/// A row whose columns are asked for by name.
+/// A row whose columns are read by name.
 pub(super) struct Record<'r> {
     row: &'r Row<'r>,
     columns: &'r [String],
@@ -177,7 +177,7 @@ impl Record<'_> {
     }
 }
 
-/// Names the fields that are read from columns of the same name, by the type of each.
+/// Defines a row whose fields are read from columns of the same name, each by its type.
 macro_rules! source {
     ($(#[$doc:meta])* $name:ident = $table:literal { $($field:ident: $type:ty = $read:ident,)* }) => {
         $(#[$doc])*
@@ -338,7 +338,8 @@ impl Source for Of<Review> {
     }
 }
 
-/// The column `created_at` is when the tool polled, so it is no fact about the comment.
+/// The column `created_at` holds the time of a poll of the tool, so it is no fact about the
+/// comment.
 impl Source for Of<Comment> {
     const TABLE: &'static str = "pr_comment";
     const COLUMNS: &'static [&'static str] =

@@ -1,5 +1,4 @@
-//! What an import took and what it did not: every row of the source is accounted for, in bounded
-//! space.
+//! The report of an import: it accounts for every row of the source, in bounded space.
 
 /// How many remarks of a kind are kept; the others are counted.
 pub(super) const REMARKS_MAX: usize = 1000;
@@ -7,28 +6,28 @@ pub(super) const REMARKS_MAX: usize = 1000;
 /// The longest key in a remark, in characters.
 const KEY_MAX: usize = 200;
 
-/// What an import did.
+/// The report of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// How many rows of each captured table were made, in the order of the tables.
+    /// The number of inserted rows of each captured table, in the order of the tables.
     pub taken: Vec<Taken>,
-    /// The rows that were not taken, the first 1000 of them.
+    /// The rows that were skipped, the first 1000 of them.
     pub skipped: Vec<Remark>,
-    /// How many more rows were not taken.
+    /// How many more rows were skipped.
     pub skipped_more: u64,
-    /// The values of taken rows that were not taken as they stood, the first 1000 of them.
+    /// The values of imported rows that were dropped or replaced, the first 1000 of them.
     pub modified: Vec<Remark>,
-    /// How many more values were not taken as they stood.
+    /// How many more values were dropped or replaced.
     pub modified_more: u64,
-    /// The tables and columns that hold rows and are not read: they have no counterpart here, or repeat
-    /// what is read elsewhere.
+    /// The tables and columns with rows that were skipped as a whole: they have no counterpart in
+    /// this store, or repeat other columns.
     pub ignored: Vec<Ignored>,
 }
 
-/// How many rows of a table were made.
+/// The number of inserted rows of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
-    /// The table here.
+    /// The table of this store.
     pub entity: &'static str,
     /// How many rows.
     pub rows: u64,
@@ -39,13 +38,13 @@ pub struct Taken {
 pub struct Remark {
     /// The table of the source.
     pub table: &'static str,
-    /// The key of the row, its parts set apart by spaces; shortened, and without credentials.
+    /// The key of the row, its parts separated by spaces; shortened, and without credentials.
     pub key: String,
-    /// What is the matter.
+    /// What was wrong.
     pub reason: String,
 }
 
-/// A table or column of the source that is not read.
+/// A table or column of the source that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ignored {
     /// The table.
@@ -72,7 +71,7 @@ fn keep(remarks: &mut Vec<Remark>, more: &mut u64, remark: Remark) {
     if remarks.len() < REMARKS_MAX { remarks.push(remark) } else { *more += 1 }
 }
 
-/// The address of a pull request is a key, and may have a token in it.
+/// The URL of a pull request is a key, and may contain a token.
 fn shown(key: &str) -> String {
     crate::model::git_url::without_credentials(key).chars().take(KEY_MAX).collect()
 }

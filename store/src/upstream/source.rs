@@ -1,8 +1,8 @@
-//! Opening the file to import: read-only, with its newest commits, and without leaving a trace.
+//! Opening the file to import: read-only, with its newest commits, and without changing any file.
 //!
 //! An ordinary read-only connection to a database in WAL mode creates `-wal` and `-shm` where they
-//! are missing. So a database that nobody has open is read as an immutable file, and it is checked
-//! afterwards that it stayed one; only where both files exist are they used.
+//! are missing. So a database that no process has open is read as an immutable file, and
+//! afterwards it is checked that it was not changed. The two files are used only where both exist.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, Metadata};
@@ -20,10 +20,10 @@ use crate::error::{Context, Error, Result};
 /// How long to wait for a program that writes to the file.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// What every database file begins with, up to the two bytes that say whether it is in WAL mode.
+/// The first bytes of every database file, up to the two that say whether it is in WAL mode.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 
-/// Without locks, and blind to `-wal`.
+/// Without locks, and without reading `-wal`.
 const IMMUTABLE: &str = "mode=ro&immutable=1";
 
 /// The file to import, in one read transaction.
@@ -31,13 +31,13 @@ const IMMUTABLE: &str = "mode=ro&immutable=1";
 pub(super) struct Source {
     pub(super) conn: Connection,
     file: PathBuf,
-    /// What an immutable file looked like before it was read.
-    before: Option<Look>,
+    /// The state of an immutable file before it was read.
+    before: Option<FileState>,
 }
 
-/// What tells whether a file was written to.
+/// What shows whether a file was written to.
 #[derive(Debug, PartialEq, Eq)]
-struct Look {
+struct FileState {
     changed: (u64, i64, i64),
     wal: Option<u64>,
 }
@@ -53,10 +53,10 @@ pub(super) fn open(path: &Path, store: &Path) -> Result<Source> {
     // SQLite looks for the other files beside the real one.
     let file = path.canonicalize().map_err(|error| not_read(path, error))?;
     let is_wal = is_wal(&file)?;
-    let look = look(&file)?;
-    let way = match (is_wal || look.wal.is_some(), look.wal, size(&file, "-shm")?) {
+    let state = state(&file)?;
+    let way = match (is_wal || state.wal.is_some(), state.wal, size(&file, "-shm")?) {
         (false, ..) => "mode=ro",
-        // Marks that other readers or the writer have set are used; none is set.
+        // The read marks of other processes are used; none is set.
         (true, Some(_), Some(_)) => "mode=ro&readonly_shm=1",
         (true, Some(1..), None) => return Err(Error::SourceUnsettled(path.to_owned())),
         (true, ..) => IMMUTABLE,
@@ -72,14 +72,14 @@ pub(super) fn open(path: &Path, store: &Path) -> Result<Source> {
         }
         other => other,
     })?;
-    Ok(Source { conn, file, before: (way == IMMUTABLE).then_some(look) })
+    Ok(Source { conn, file, before: (way == IMMUTABLE).then_some(state) })
 }
 
 impl Source {
-    /// Refuses what was read when the file was written to meanwhile without our knowing.
+    /// Refuses the contents if the file was written to while it was read as immutable.
     pub(super) fn close(self) -> Result<()> {
         match self.before {
-            Some(before) if look(&self.file)? != before => Err(Error::SourceUnsettled(self.file)),
+            Some(before) if state(&self.file)? != before => Err(Error::SourceUnsettled(self.file)),
             _ => Ok(()),
         }
     }
@@ -103,10 +103,10 @@ fn is_wal(file: &Path) -> Result<bool> {
     }
 }
 
-fn look(file: &Path) -> Result<Look> {
+fn state(file: &Path) -> Result<FileState> {
     let found = fs::metadata(file).map_err(|error| not_read(file, error))?;
     let changed = (found.len(), found.mtime(), found.mtime_nsec());
-    Ok(Look { changed, wal: size(file, "-wal")? })
+    Ok(FileState { changed, wal: size(file, "-wal")? })
 }
 
 /// The size of a file beside the database, when there is one.
@@ -121,12 +121,12 @@ fn size(file: &Path, suffix: &str) -> Result<Option<u64>> {
     }
 }
 
-/// Nothing can be read without a change to the file or to those beside it.
+/// Whether the file cannot be read without a change to it or to the files beside it.
 fn is_unsettled(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen))
 }
 
-/// Connects and begins to read, which is when SQLite first looks at the file.
+/// Connects and begins a read transaction, which is when SQLite first reads the file.
 fn connect(file: &Path, way: &str) -> Result<Connection> {
     let step = "open the file to import";
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY

@@ -1,5 +1,5 @@
-//! Times as the tool stores them: two forms of text in one column, and what else may stand there.
-//! Nothing is guessed: what is in none of the forms is unreadable.
+//! Times as the tool stores them: two forms of text in one column, and other values that it may
+//! contain. A value in none of the forms is unreadable.
 
 use rusqlite::types::ValueRef;
 use time::OffsetDateTime;
@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::model::time::Timestamp;
 
-/// What a column of time holds.
+/// The value of a time column.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Time {
     /// NULL, an empty text, or the zero time of Go.
@@ -19,13 +19,13 @@ pub(super) enum Time {
     Unreadable,
 }
 
-/// Numbers from here on count milliseconds: as seconds it would be the year 5138.
+/// Numbers from here on are milliseconds; as seconds this is the year 5138.
 const SECONDS_END: i64 = 100_000_000_000;
 
 /// The zero time of Go, 0001-01-01T00:00:00Z, in seconds.
 const GO_ZERO: i64 = -62_135_596_800;
 
-/// No form is longer.
+/// The longest text that is parsed.
 const TEXT_MAX: usize = 100;
 
 pub(super) fn parse(value: ValueRef<'_>) -> Time {
@@ -61,7 +61,7 @@ fn from_text(text: &str) -> Time {
     }
 }
 
-/// `+0200` as RFC 3339 has it.
+/// `+0200` in the form of RFC 3339.
 fn with_colon(offset: &str) -> String {
     match offset.split_at_checked(3) {
         _ if offset == "UTC" => "Z".to_owned(),

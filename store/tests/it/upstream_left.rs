@@ -32,9 +32,9 @@ fn projects_that_cannot_be_are_left_with_the_reason() {
             "projects : its id is not allowed: it must begin with a letter or digit",
             "projects ../x: its id is not allowed: it must begin with a letter or digit",
             "projects a..b: its id is not allowed: it may not contain '..'",
-            "projects x: its path is empty, not UTF-8, or holds a NUL character",
-            "projects y: its path is empty, not UTF-8, or holds a NUL character",
-            "projects z: its path is empty, not UTF-8, or holds a NUL character",
+            "projects x: its path is empty, not UTF-8, or contains a NUL character",
+            "projects y: its path is empty, not UTF-8, or contains a NUL character",
+            "projects z: its path is empty, not UTF-8, or contains a NUL character",
             "projects late: its path belongs to the active project early",
             "projects early: another row has its id",
         ]
@@ -55,7 +55,7 @@ fn sessions_that_cannot_be_are_left_and_their_numbers_stay_used() {
         ('p-x', 'p', 'x', 'worker', 0), ('p-99999999999', 'p', 99999999999, 'worker', 0),
         ('p-10', 'p', 10, 'worker', 1), ('p-11', 'p', '11', NULL, NULL), ('odd' || char(0), 'p', 12, '', 0);"]);
     assert_eq!(taken(&imported)[..2], [1, 4]);
-    let bound = "its num is not one from 1 to 4294967295";
+    let bound = "its num is not a number from 1 to 4294967295";
     assert_eq!(
         left(&imported),
         [
@@ -95,7 +95,7 @@ fn pull_requests_and_their_items_that_cannot_be_are_left() {
         INSERT INTO pr_comment VALUES ('https://github.com/o/r/pull/1', 'C', 'x' || char(0) || X'ff' || char(27), NULL);"]);
     assert_eq!(taken(&imported), [1, 1, 1, 1, 0, 1, 1]);
     let pr1 = "https://github.com/o/r/pull/1";
-    let part = "a part of its key is empty or holds a NUL character";
+    let part = "a part of its key is empty or contains a NUL character";
     assert_eq!(
         left(&imported),
         [
@@ -160,11 +160,11 @@ fn a_time_that_cannot_be_is_noted_and_never_loses_the_row() {
     assert_eq!(
         lines(&imported.modified),
         [
-            "projects far: its registered_at lies in the future",
+            "projects far: its registered_at is in the future",
             "projects bad: its registered_at is not a time",
             "projects bad: its archived_at is not a time",
             "sessions bad-1: its created_at is not a time",
-            "sessions bad-1: its activity_last_at lies in the future",
+            "sessions bad-1: its activity_last_at is in the future",
             "pr https://github.com/o/r/pull/1: its merged_at_provider is not a time",
             "pr https://github.com/o/r/pull/1: its updated_at is not a time",
         ]

@@ -7,52 +7,52 @@ use crate::model::time::Timestamp;
 use crate::row::columns::{self, Columns, enum_columns, table};
 
 text_enum! {
-    /// What became of the credential that a host is asked with.
+    /// The state of the credential for a host.
     Credential {
-        /// It was not tried yet.
+        /// It has not been used yet.
         Unknown = "unknown",
-        /// The host takes it.
+        /// The host accepts it.
         Ok = "ok",
         /// None was found.
         Missing = "missing",
-        /// The host refuses it.
+        /// The host rejects it.
         Invalid = "invalid",
     } else Unknown
 }
 
-/// What is known of a host.
+/// The state of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostState {
-    /// Its name; case does not tell two hosts apart.
+    /// Its name, which is compared without regard to case.
     pub host: String,
-    /// What became of the credential in use.
+    /// The state of the credential in use.
     pub credential: Credential,
-    /// Where it was found, such as `GH_TOKEN`; never what it is.
+    /// Where it was found, such as `GH_TOKEN`; never its value.
     pub source: String,
-    /// Whose it is, or empty.
+    /// The login of its owner, or empty.
     pub login: String,
-    /// Since when it is so.
+    /// Since when it has this state.
     pub since: Option<Timestamp>,
-    /// The budget of one period as last seen; `None` when the host states none.
+    /// The rate limit per period, as last reported; `None` when the host reports none.
     pub quota: Option<i64>,
-    /// What was left of it.
+    /// The rest of it in this period.
     pub remaining: Option<i64>,
     /// When the next period begins.
     pub reset_at: Option<Timestamp>,
-    /// Until when no request is made.
+    /// The end of the backoff: no request is made before it.
     pub blocked_until: Option<Timestamp>,
-    /// Why, or empty.
+    /// The reason of the backoff, or empty.
     pub reason: String,
-    /// When every tracked pull request of it had been looked at last.
+    /// The time since which every tracked pull request of the host has been polled.
     pub fresh_at: Option<Timestamp>,
-    /// JSON of the observer's own.
+    /// JSON that only the observer reads.
     pub memory: String,
     /// When the row was written; [`set_host`] sets it.
     pub updated_at: Timestamp,
 }
 
 impl HostState {
-    /// A host that was not asked yet.
+    /// A host that was never polled.
     #[must_use]
     pub fn new(host: &str) -> HostState {
         HostState {
@@ -72,7 +72,7 @@ impl HostState {
         }
     }
 
-    /// Until when no request is made; `None` when one may be.
+    /// The end of the backoff; `None` when a request may be made now.
     #[must_use]
     pub fn block(&self, now: Timestamp) -> Option<Timestamp> {
         self.blocked_until.filter(|until| *until > now)
@@ -84,8 +84,8 @@ enum_columns!(Credential);
 table! {
     HostState in "scm_host" {
         host;
-        credential, source, login, since, quota, remaining, reset_at, blocked_until, reason, fresh_at,
-        memory, updated_at,
+        credential, source, login, since, quota, remaining, reset_at, blocked_until, reason,
+        fresh_at, memory, updated_at,
     }
 }
 
@@ -93,7 +93,7 @@ const SELECT_HOSTS: &str = concat!("SELECT ", names!(), " FROM scm_host ORDER BY
 
 const SELECT_HOST: &str = concat!("SELECT ", names!(), " FROM scm_host WHERE host = ?1");
 
-/// Every host that was asked, by name.
+/// Every host that was polled, by name.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -101,7 +101,7 @@ pub fn hosts(snapshot: &Snapshot<'_>) -> Result<Vec<HostState>> {
     snapshot.list("list hosts", SELECT_HOSTS, [], HostState::read)
 }
 
-/// The state of one host; `None` when it was never asked.
+/// The state of one host; `None` when it was never polled.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -109,7 +109,7 @@ pub fn host(snapshot: &Snapshot<'_>, host: &str) -> Result<Option<HostState>> {
     snapshot.one("read a host", SELECT_HOST, [host], HostState::read)
 }
 
-/// Stores the state of a host; says whether anything but `updated_at` differed and was written.
+/// Stores the state of a host; returns whether anything but `updated_at` differed and was written.
 ///
 /// # Errors
 /// When the database cannot be written.

@@ -1,5 +1,6 @@
-//! The bookkeeping of an observer of SCM hosts, not captured: the state of each host, repository and
-//! pull request, open refresh requests, recorded webhook deliveries, and what there is to observe.
+//! The bookkeeping of an observer of SCM hosts, not captured: the state of each host, repository
+//! and pull request, open refresh requests, recorded webhook deliveries, and what there is to
+//! observe.
 //!
 //! Every write is guarded: a row that is stored already is not written again.
 

@@ -1,5 +1,5 @@
-//! The polling state of each pull request: why it belongs to its session, the fingerprints of what was
-//! read completely, and what prevents it from being read.
+//! The polling state of each pull request: why it belongs to its session, the fingerprints of what
+//! was read completely, and what prevents it from being read.
 
 use std::sync::LazyLock;
 

@@ -9,42 +9,42 @@ use crate::row::columns::{self, Columns, enum_columns, table};
 text_enum! {
     /// Whether a repository can be read.
     Access {
-        /// It was not asked for yet.
+        /// It has not been requested yet.
         Unknown = "unknown",
-        /// It can.
+        /// It can be read.
         Ok = "ok",
-        /// The credential may not.
+        /// The credential may not read it.
         Forbidden = "forbidden",
-        /// There is none of this name, or the credential may not know of it.
+        /// No repository has this name, or the credential may not know of it.
         Missing = "missing",
     } else Unknown
 }
 
 enum_columns!(Access);
 
-/// What is known of a repository.
+/// The state of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepoState {
     /// Its host.
     pub host: String,
-    /// `owner/name` as it was asked for; case does not tell two apart.
+    /// `owner/name` as first requested, which is compared without regard to case.
     pub repo: String,
-    /// `owner/name` as the host spells it now, or empty.
+    /// The current `owner/name`, or empty.
     pub name: String,
-    /// The provider's id of it, or empty.
+    /// Its node id, or empty.
     pub node_id: String,
     /// Whether it can be read.
     pub access: Access,
-    /// Since when it is so.
+    /// Since when it has this access.
     pub access_since: Option<Timestamp>,
-    /// Open pull requests created up to here were listed.
+    /// The open pull requests that were created up to this time have been listed.
     pub watermark: Option<Timestamp>,
-    /// When they were listed last.
+    /// When they were last listed.
     pub listed_at: Option<Timestamp>,
 }
 
 impl RepoState {
-    /// A repository that was not asked for yet.
+    /// A repository that was never requested.
     #[must_use]
     pub fn new(host: &str, repo: &str) -> RepoState {
         RepoState {
@@ -70,7 +70,7 @@ table! {
 const SELECT_REPOS: &str =
     concat!("SELECT ", names!(), " FROM scm_repo WHERE host = ?1 ORDER BY repo");
 
-/// The repositories of a host that were asked for.
+/// The repositories of a host that were requested.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -78,7 +78,7 @@ pub fn repos(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<RepoState>> {
     snapshot.list("list repositories", SELECT_REPOS, [host], RepoState::read)
 }
 
-/// Stores the state of a repository; says whether anything differed and was written.
+/// Stores the state of a repository; returns whether anything differed and was written.
 ///
 /// # Errors
 /// When the database cannot be written.

@@ -1,5 +1,5 @@
-//! What there is to observe at a host: the tracked pull requests of active projects, and the projects
-//! with the branches whose pull requests are to be found.
+//! What an observer observes at a host: the tracked pull requests of active projects, and the
+//! branches of sessions whose pull requests are not tracked yet.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use crate::model::time::Timestamp;
 use crate::row::pr::{self, Pr};
 use crate::row::project::{self, Project};
 
-/// What there is to observe at one host.
+/// What an observer observes at one host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subjects {
-    /// The tracked pull requests there, ended ones too, by repository and number.
+    /// The tracked pull requests, merged and closed ones included, by repository and number.
     pub prs: Vec<SubjectPr>,
-    /// The active projects whose origin is there, by id.
+    /// The active projects whose origin is at the host, by id.
     pub scans: Vec<SubjectProject>,
 }
 
@@ -35,7 +35,7 @@ pub struct SubjectPr {
 pub struct SubjectProject {
     /// The project.
     pub project: Project,
-    /// The branches of its workers that are not terminated, by number of the session.
+    /// The branches of its workers that are not terminated, by session number.
     pub branches: Vec<Branch>,
 }
 
@@ -54,8 +54,8 @@ const SELECT_BRANCHES: &str = "SELECT s.project_id, s.id, s.branch FROM session 
         AND s.kind = 'worker' AND s.is_terminated = 0 AND s.branch <> ''
     ORDER BY s.project_id, s.num";
 
-/// What there is to observe at a host, in three reads whatever the number of sessions. Pull requests
-/// that ended, and were read once more since, before `ended_before` are left out.
+/// What an observer observes at a host, in three reads whatever the number of sessions. It omits
+/// the merged and closed pull requests whose final state was confirmed before `ended_before`.
 ///
 /// # Errors
 /// When the database cannot be read.

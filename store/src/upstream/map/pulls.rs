@@ -1,4 +1,4 @@
-//! Pull requests and what hangs on each, from rows of the tool to rows of this store.
+//! Pull requests and their facets, from rows of the tool to rows of this store.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,10 +16,10 @@ use crate::upstream::time::Time;
 
 const PR: &str = "pr";
 
-/// The sessions that were taken, and the project of each, by the key in the source.
+/// The imported sessions, and the project of each, by the key in the source.
 type Owners = HashMap<String, (SessionId, ProjectId)>;
 
-/// A pull request with its sets.
+/// A pull request with its facets.
 #[derive(Debug)]
 pub(in crate::upstream) struct Pull {
     /// Its key in the source.
@@ -38,13 +38,13 @@ pub(in crate::upstream) trait Item: Sized {
     /// The parts of its key.
     fn key(&self) -> Vec<String>;
 
-    /// Where it belongs.
+    /// The facet of a pull request that it belongs to.
     fn home(pull: &mut Pull) -> (&mut Vec<Self>, &mut Completeness);
 
-    /// Takes the provider's time of the item over.
+    /// Sets the provider's time of the item.
     fn set_time(&mut self, _at: Option<Timestamp>) {}
 
-    /// What of it cannot be taken.
+    /// The reason why a value of it is dropped.
     fn lost(&self) -> Option<&'static str> {
         None
     }
@@ -101,7 +101,7 @@ impl Item for Comment {
 
 impl Plan {
     pub(in crate::upstream) fn take_pulls(&mut self, mut rows: Vec<read::Pr>) {
-        // Of two that are the same pull request the newer stays.
+        // Of two rows for one pull request, the newer one is kept.
         let updated = |row: &read::Pr| match row.updated_at {
             Time::At(at) => Some(at),
             Time::Absent | Time::Unreadable => None,
@@ -142,7 +142,7 @@ impl Plan {
         let provider_at = time("updated_at_provider", row.updated_at_provider);
         let merged_at = time("merged_at_provider", row.merged_at_provider);
         let closed_at = time("closed_at_provider", row.closed_at_provider);
-        // The tool does not keep when it first saw it.
+        // The tool does not store the time of its first observation.
         let seen_at = time("updated_at", row.updated_at).unwrap_or(self.now);
         let id = PrId::stored(place.slug());
         let pr = Pr {
@@ -199,7 +199,7 @@ impl Plan {
                     }
                     let (set, completeness) = T::home(&mut self.pulls[place]);
                     set.push(item);
-                    // Whether it was all that the provider had is not known.
+                    // It is not known whether the provider had more.
                     *completeness = Completeness::Partial;
                 }
                 Err(reason) => self.report.skip(table, &shown, reason),
@@ -208,7 +208,7 @@ impl Plan {
     }
 }
 
-/// The place of the pull request of an item that can be taken.
+/// The index of the pull request of an item, if the item can be imported.
 fn accept(
     place: Option<usize>,
     key: Vec<String>,
@@ -216,12 +216,12 @@ fn accept(
 ) -> Result<usize, &'static str> {
     let place = place.ok_or("its pull request was skipped")?;
     if key.iter().any(|part| part.is_empty() || part.contains('\0')) {
-        return Err("a part of its key is empty or holds a NUL character");
+        return Err("a part of its key is empty or contains a NUL character");
     }
     if keys.insert((place, key)) { Ok(place) } else { Err("another row has its key") }
 }
 
-/// Merged, closed, draft, open: the first that any column says.
+/// The first of merged, closed, draft and open that a column states.
 fn state(row: &read::Pr) -> PrState {
     let stated = PrState::parse(&row.pr_state);
     if row.is_merged || stated == PrState::Merged {
