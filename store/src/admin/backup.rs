@@ -132,6 +132,5 @@ fn sha256(path: &Path) -> Result<(u64, String)> {
         hash.update(&buffer[..read]);
         total += read as u64;
     }
-    let hex = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((total, hex))
+    Ok((total, hex::encode(hash.finalize())))
 }

@@ -15,9 +15,9 @@ pub(super) fn write(value: ValueRef<'_>, out: &mut String) {
         ValueRef::Real(number) => push(out, format_args!("{}", Json::from(number))),
         ValueRef::Text(bytes) => match str::from_utf8(bytes) {
             Ok(text) => push(out, format_args!("{}", Json::from(text))),
-            Err(_) => hex("$text", bytes, out),
+            Err(_) => write_hex("$text", bytes, out),
         },
-        ValueRef::Blob(bytes) => hex("$hex", bytes, out),
+        ValueRef::Blob(bytes) => write_hex("$hex", bytes, out),
     }
 }
 
@@ -32,18 +32,14 @@ pub(super) fn write_json(value: ValueRef<'_>, out: &mut String) {
         // Spaces around it would be lost.
         Some(text) if text.trim() == text => out.push_str(text),
         _ => match value.as_bytes() {
-            Ok(bytes) => hex("$text", bytes, out),
+            Ok(bytes) => write_hex("$text", bytes, out),
             Err(_) => out.push_str("null"),
         },
     }
 }
 
-fn hex(kind: &str, bytes: &[u8], out: &mut String) {
-    push(out, format_args!("{{\"{kind}\":\""));
-    for byte in bytes {
-        push(out, format_args!("{byte:02x}"));
-    }
-    out.push_str("\"}");
+fn write_hex(kind: &str, bytes: &[u8], out: &mut String) {
+    push(out, format_args!("{{\"{kind}\":\"{}\"}}", hex::encode(bytes)));
 }
 
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
@@ -91,13 +87,7 @@ pub(super) fn read(json: &Json) -> Option<Read> {
 /// Reads what stands for bytes.
 pub(super) fn read_hex(object: &serde_json::Map<String, Json>) -> Option<Read> {
     let (kind, digits) = object.iter().next().filter(|_| object.len() == 1)?;
-    let digits = digits.as_str()?.as_bytes();
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let pairs = digits.chunks(2).map(|pair| match pair {
-        [high, low] => u8::try_from(digit(*high)? * 16 + digit(*low)?).ok(),
-        _ => None,
-    });
-    let bytes = pairs.collect::<Option<Vec<u8>>>()?;
+    let bytes = hex::decode(digits.as_str()?).ok()?;
     match kind.as_str() {
         "$hex" => Some(Read::Plain(Value::Blob(bytes))),
         "$text" => Some(Read::Text(bytes)),
