@@ -4,11 +4,11 @@
 //!
 //! * A write that returned `Ok` is durable (`synchronous=FULL`), with the changes it made.
 //! * Every committed change of a captured table leaves exactly one row in the change log, written
-//!   by a trigger in the same transaction, whoever made it.
-//! * The log is dense: seq follows seq within an epoch, in commit order, and is never used again.
+//!   by a trigger in the same transaction, whichever process made it.
+//! * The log is dense: within an epoch seqs follow each other in commit order, and none is used twice.
 //!
-//! It is the only crate that opens the database or holds SQL. It is synchronous, takes the time of a
-//! fact from its caller, and keeps nothing in memory that is not in the file.
+//! It is the only crate that opens the database or contains SQL. It is synchronous, takes the time of a
+//! fact from its caller, and keeps no state in memory that is not in the file.
 //!
 //! ```
 //! use ao_store::row::{project, session};
@@ -73,7 +73,7 @@ pub use observe::{Applied, Outcome, apply_observation};
 pub use row::set::Delta;
 pub use upstream::{Ignored, Imported, Remark, Taken, Upstream, import_upstream};
 
-/// The version of the SQLite that this crate brings along.
+/// The version of the bundled SQLite.
 #[must_use]
 pub fn sqlite_version() -> &'static str {
     rusqlite::version()

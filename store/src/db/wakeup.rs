@@ -239,16 +239,16 @@ mod tests {
         let cause = || Cause::new("test", Timestamp(1));
         store.write(cause(), |tx| scm::set_host(tx, &HostState::new("github.com"))).unwrap();
         assert!(!here.poll_sockets(Duration::ZERO) && !elsewhere.poll_sockets(Duration::ZERO));
-        let poke = || {
+        let request = || {
             let asked = store.write(cause(), |tx| {
                 scm::request_refresh(tx, "github.com", "octo/hello", 7, Timestamp(1))
             });
             asked.unwrap();
         };
-        poke();
+        request();
         assert!(here.poll_sockets(Duration::ZERO), "before the write returns");
         assert!(elsewhere.poll_sockets(PATIENCE));
-        poke();
+        request();
         assert!(!here.poll_sockets(Duration::ZERO), "nothing was written");
     }
 }

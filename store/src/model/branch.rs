@@ -16,7 +16,7 @@ pub(crate) fn check_branch(text: &str) -> Result<()> {
     } else if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/+-#@".contains(&b)) {
         "it may contain only letters, digits and . _ / + - # @"
     } else if text.contains("..") || text.contains("//") || text.contains("@{") || text == "HEAD" {
-        "git gives it another meaning"
+        "it has a special meaning in git"
     } else if text.ends_with(['/', '.'])
         || text.split('/').any(|part| part.starts_with('.') || part.ends_with(".lock"))
     {

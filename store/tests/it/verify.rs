@@ -154,8 +154,8 @@ fn a_pruned_log_still_explains_the_tables() {
     let found = messages(&fixture.store.verify(Depth::Sums).unwrap());
     assert_eq!(
         found,
-        ["rows: the rows of project are not what the log adds up to: the row at fault \
-        was changed last before the floor of the log"]
+        ["rows: the rows of project are not what the log adds up to: the last \
+        change of the damaged row was pruned"]
     );
 }
 

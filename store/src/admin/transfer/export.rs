@@ -1,7 +1,7 @@
-//! Writing a store out.
+//! Exporting a store.
 //!
-//! A consistent copy is taken first and read afterwards, so that no read of the store itself waits
-//! for whoever takes the lines.
+//! A consistent copy is taken first and read afterwards, so that a slow reader of the output does not
+//! keep a read of the store open.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -21,19 +21,19 @@ use crate::model::cursor::Cursor;
 
 use super::{FORMAT, Sum, TABLES, Table, value};
 
-/// What was exported.
+/// The result of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exported {
-    /// The state.
+    /// The head of the exported log.
     pub cursor: Cursor,
-    /// Rows.
+    /// The number of rows.
     pub rows: u64,
-    /// Changes.
+    /// The number of changes.
     pub changes: u64,
 }
 
 impl Store {
-    /// Writes everything to `out`, one JSON object a line.
+    /// Writes everything to `out`, one JSON object per line.
     ///
     /// # Errors
     /// `CORRUPT` when the store does not verify; [`Error::Output`] when `out` fails; `DISK_FULL` when
@@ -75,7 +75,7 @@ fn write_all(conn: &Connection, report: &Report, out: &mut dyn Write) -> Result<
     Ok(Exported { cursor: report.cursor, rows, changes })
 }
 
-/// The lines that go out, and what they add up to.
+/// The output, with the digest of its lines.
 struct Lines<'o> {
     out: &'o mut dyn Write,
     sum: Sum,
@@ -126,13 +126,13 @@ fn write_table(conn: &Connection, table: &Table, out: &mut Lines<'_>) -> Result<
     Ok(count)
 }
 
-/// The columns of a change in the order of the log; those that are JSON stand as they are.
+/// The columns of a change, in the order of the log; JSON columns are written unchanged.
 pub(super) const COLUMNS: [&str; 12] = [
     "seq", "tx", "at", "actor", "type", "entity", "op", "key", "project", "session", "before",
     "after",
 ];
 
-/// Whether a column of a change holds JSON.
+/// Whether a column of a change contains JSON.
 pub(super) fn is_json(column: &str) -> bool {
     matches!(column, "key" | "before" | "after")
 }

@@ -1,9 +1,8 @@
-//! Reading a store in: into a new database file, in one transaction, that gets its name only when it
-//! is whole and explains itself.
+//! Importing a store: into a new database file, in one transaction. The file gets its name only when it
+//! is complete and verified.
 //!
-//! Without a bad line the log comes along and is the same, change by change. With bad lines that are
-//! skipped it would not explain the rows, so it is left out: the facts stand as if everything before
-//! had been pruned. Either way a new epoch begins.
+//! Without a bad line the log is imported, change by change. If bad lines are skipped, the log would not
+//! explain the rows, so it is omitted, as if all of it had been pruned. In both cases a new epoch begins.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -31,50 +30,50 @@ use super::export::{COLUMNS, is_json};
 use super::value::{self, Read};
 use super::{FORMAT, Sum, TABLES};
 
-/// The longest line that is taken.
+/// The maximum length of a line, in bytes.
 const LINE_MAX: u64 = 64 << 20;
-/// Bad lines that are told one by one.
+/// The maximum number of bad lines that are listed.
 const BAD_MAX: usize = 100;
-/// No number of the first line is larger: nothing counts up to here, and sums with it stay in range.
+/// The maximum of a number in the first line: no counter gets there, and sums with it do not overflow.
 const NUMBER_MAX: i64 = 1 << 53;
 
-/// What to do about lines that cannot be taken.
+/// What to do about bad lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnBad {
-    /// Take nothing at all.
+    /// Import nothing.
     Refuse,
-    /// Take the others, without the log.
+    /// Import the other lines, without the log.
     Skip,
 }
 
-/// A line that could not be taken.
+/// A line that cannot be imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
     /// Its number, from 1; 0 for the export as a whole.
     pub line: u64,
-    /// What is wrong with it.
+    /// Why it is bad.
     pub reason: String,
 }
 
-/// What was imported.
+/// The result of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
-    /// The state, in a new epoch.
+    /// The head of the imported log, in its new epoch.
     pub cursor: Cursor,
-    /// Rows taken.
+    /// The number of imported rows.
     pub rows: u64,
-    /// Changes taken.
+    /// The number of imported changes.
     pub changes: u64,
-    /// The lines that were skipped, at most 100 of them.
+    /// The skipped lines, at most 100 of them.
     pub bad: Vec<BadLine>,
-    /// How many there were.
+    /// The number of skipped lines.
     pub bad_total: u64,
 }
 
-/// Makes a store at `target`, where nothing may be, of an export.
+/// Creates a store at `target`, which must not exist, from an export.
 ///
 /// # Errors
-/// `TARGET_EXISTS`, `INVALID_EXPORT`; those of reading `input`. Nothing is left then.
+/// `TARGET_EXISTS`, `INVALID_EXPORT`; those of reading `input`. No file is left then.
 pub fn import(target: &Path, input: &mut dyn BufRead, on_bad: OnBad) -> Result<Imported> {
     refuse_existing(target)?;
     connection::create_folder(target)?;
@@ -85,7 +84,7 @@ pub fn import(target: &Path, input: &mut dyn BufRead, on_bad: OnBad) -> Result<I
     import.read(input)?;
     let imported = import.finish(on_bad)?;
     conn.execute_batch("COMMIT").context("commit the import")?;
-    // The last to close it moves everything into the one file.
+    // Closing the last connection moves everything into one file.
     conn.close().map_err(|(_, error)| error).context("close the import")?;
     partial.sync()?;
     place_new(&partial.path, target)?;
@@ -97,7 +96,7 @@ struct Import<'c> {
     conn: &'c Connection,
     header: Option<Map<String, Json>>,
     end: Option<Map<String, Json>>,
-    /// Of the lines before the last.
+    /// The digest of the lines before the last.
     sum: Sum,
     rows: u64,
     changes: u64,
@@ -106,11 +105,11 @@ struct Import<'c> {
     bad_total: u64,
 }
 
-/// Why a line was not taken.
+/// Why a line was not imported.
 enum Refusal {
-    /// It is bad.
+    /// The line is bad.
     Line(String),
-    /// The database cannot be written, which is no fault of the line.
+    /// The database cannot be written; the line is not the cause.
     Database(Error),
 }
 
@@ -126,16 +125,16 @@ impl From<&str> for Refusal {
     }
 }
 
-/// What became of a line.
+/// The result of importing a line.
 type Outcome<T> = std::result::Result<T, Refusal>;
 
 impl<'c> Import<'c> {
-    /// Rows come as they were, so no trigger may act on them. Foreign keys are checked at the end.
+    /// Rows are imported unchanged, so no trigger may fire. Foreign keys are checked at the end.
     fn begin(conn: &'c Connection) -> Result<Import<'c>> {
         let step = "begin the import";
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).context(step)?;
         conn.execute_batch("PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE").context(step)?;
-        // What the migration put there comes with the export.
+        // The export contains the rows that the migration inserted.
         conn.execute_batch("DELETE FROM log_base; DELETE FROM retention; DELETE FROM upkeep")
             .context(step)?;
         Ok(Import {
@@ -167,7 +166,7 @@ impl<'c> Import<'c> {
             match self.take(&line) {
                 Ok(()) => {}
                 Err(Refusal::Database(error)) => return Err(error),
-                // Without its first line nothing else can be understood.
+                // Without its first line no other line can be interpreted.
                 Err(Refusal::Line(reason)) if number == 1 => {
                     return Err(Error::InvalidExport { line: 1, reason, more: 0 });
                 }
@@ -194,7 +193,7 @@ impl<'c> Import<'c> {
             return self.take_header(object.remove("export"));
         }
         if self.end.is_some() {
-            return Err("it stands behind the last line".into());
+            return Err("it follows the last line".into());
         }
         if let Some(Json::Object(end)) = object.remove("end") {
             self.end = Some(end);
@@ -216,10 +215,10 @@ impl<'c> Import<'c> {
 
     fn take_header(&mut self, header: Option<Json>) -> Outcome<()> {
         let Some(Json::Object(header)) = header else {
-            return Err("the file does not begin like an export of ao-store".into());
+            return Err("the file does not begin as an export of ao-store".into());
         };
         if header.get("format").and_then(Json::as_u64) != Some(FORMAT) {
-            return Err("it is of a format that this program does not know".into());
+            return Err("it has a format that this program does not support".into());
         }
         let schema = header.get("schema_version").and_then(Json::as_u64).unwrap_or(u64::MAX);
         if schema > u64::from(SCHEMA_VERSION) {
@@ -234,7 +233,7 @@ impl<'c> Import<'c> {
         }
         let log = header.get("log_id").and_then(Json::as_str).unwrap_or_default();
         if log.len() != 32 || !log.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err("it names no log".into());
+            return Err("it has no log id".into());
         }
         self.header = Some(header);
         Ok(())
@@ -250,13 +249,13 @@ impl<'c> Import<'c> {
             if !is_name || name.is_empty() {
                 return Err(format!("{table} has no column {name:?}").into());
             }
-            values.push(value::read(json).ok_or(format!("the value of {name} is none"))?);
+            values.push(value::read(json).ok_or(format!("the value of {name} is invalid"))?);
         }
         let columns: Vec<_> = row.keys().map(String::as_str).collect();
         self.insert(table, &columns, values)
     }
 
-    /// The JSON in a change is taken over byte for byte.
+    /// The JSON in a change is imported byte for byte.
     fn take_change(&mut self, line: &str) -> Outcome<()> {
         let wrong = |error: serde_json::Error| format!("it is not a change: {error}");
         let outer: std::collections::HashMap<&str, &RawValue> =
@@ -271,10 +270,10 @@ impl<'c> Import<'c> {
             let value = match &json {
                 Json::Null => Read::Plain(Value::Null),
                 Json::Object(object) if object.contains_key("$text") => {
-                    value::read_hex(object).ok_or(format!("the value of {name} is none"))?
+                    value::read_hex(object).ok_or(format!("the value of {name} is invalid"))?
                 }
                 _ if is_json(name) => Read::Plain(Value::Text(raw.to_owned())),
-                other => value::read(other).ok_or(format!("the value of {name} is none"))?,
+                other => value::read(other).ok_or(format!("the value of {name} is invalid"))?,
             };
             values.push(value);
         }
@@ -283,7 +282,7 @@ impl<'c> Import<'c> {
         };
         let seq = Seq(*seq);
         if self.last.is_some_and(|last| seq != last.next()) {
-            return Err(format!("change {seq} does not follow on the one before").into());
+            return Err(format!("change {seq} does not follow the previous one").into());
         }
         self.insert("change_log", &COLUMNS, values)?;
         self.last = Some(seq);
@@ -329,29 +328,29 @@ impl<'c> Import<'c> {
         Ok(Imported { cursor: report.cursor, rows, changes, bad, bad_total })
     }
 
-    /// What the last line counted.
+    /// Compares the numbers and the digest of the last line.
     fn compare_end(&mut self) {
         let Some(end) = self.end.take() else {
-            return self.skip(0, "its last line is missing: the export was cut off".to_owned());
+            return self.skip(0, "its last line is missing: the export is truncated".to_owned());
         };
         let count = |name: &str| end.get(name).and_then(Json::as_u64);
         let (rows, changes) = (self.rows, self.changes);
-        // A line that was told already is not told again by its absence.
+        // A bad line was reported already; its absence is not reported again.
         if self.bad_total == 0 && (count("rows"), count("changes")) != (Some(rows), Some(changes)) {
-            let told = (count("rows").unwrap_or(0), count("changes").unwrap_or(0));
+            let expected = (count("rows").unwrap_or(0), count("changes").unwrap_or(0));
             let reason = format!(
                 "it should have {} rows and {} changes, and has {rows} and {changes}",
-                told.0, told.1
+                expected.0, expected.1
             );
             self.skip(0, reason);
         }
         let sum = self.sum.digest().to_string();
         if self.bad_total == 0 && end.get("sum").and_then(Json::as_str) != Some(&*sum) {
-            self.skip(0, "its lines are not what its last line says: one was changed".to_owned());
+            self.skip(0, "its lines do not match its last line: a line was modified".to_owned());
         }
     }
 
-    /// Removes rows that refer to skipped ones, and says so.
+    /// Deletes rows that refer to skipped ones, and reports them.
     fn drop_orphans(&mut self) -> Result<()> {
         let step = "drop rows whose owner was skipped";
         let sql = "SELECT DISTINCT \"table\", parent FROM pragma_foreign_key_check";
@@ -370,16 +369,16 @@ impl<'c> Import<'c> {
                 };
                 let sql =
                     format!("DELETE FROM {table} WHERE {key} NOT IN (SELECT id FROM {parent})");
-                let gone = self.conn.execute(&sql, []).context(step)?;
-                self.rows = self.rows.saturating_sub(gone as u64);
-                let reason = format!("{gone} row(s) of {table}: their {parent} was skipped");
+                let deleted = self.conn.execute(&sql, []).context(step)?;
+                self.rows = self.rows.saturating_sub(deleted as u64);
+                let reason = format!("{deleted} row(s) of {table}: their {parent} was skipped");
                 self.skip(0, reason);
             }
         }
     }
 }
 
-/// Whether a row that could not be written is at fault itself, and not the file or the disk.
+/// Whether a row could not be written because of its content, and not because of the file or the disk.
 fn is_of_line(error: &rusqlite::Error) -> bool {
     let of_database = [
         ErrorCode::DiskFull,
@@ -393,14 +392,14 @@ fn is_of_line(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code().is_none_or(|code| !of_database.contains(&code))
 }
 
-/// The numbers of the first line that the log is settled with.
+/// The numbers of the first line, which the log is completed with.
 const NUMBERS: [&str; 6] = ["epoch", "floor", "head", "at", "foreign_writes", "pruned_bytes"];
 
 const SET_LOG: &str = "UPDATE log_meta SET log_id = ?1, epoch = ?2, floor = ?3, pruned_bytes = ?4";
 const SET_CONTEXT: &str = "UPDATE change_context SET at = ?1, foreign_writes = ?2, sealed = ?3,
     logged_bytes = ?4";
-/// An export that lost them keeps everything, as a new store does; the numbers of the sessions that
-/// are there are used.
+/// Adds rows that the export may lack, with the defaults of a new store, ends the leases, and marks the
+/// numbers of the imported sessions as used.
 const COMPLETE: &str =
     "INSERT INTO retention (id) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM retention);
     INSERT INTO upkeep (id) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM upkeep);
@@ -408,14 +407,14 @@ const COMPLETE: &str =
     INSERT INTO session_counter SELECT project_id, max(num) FROM session WHERE true GROUP BY 1
         ON CONFLICT DO UPDATE SET last_num = excluded.last_num WHERE last_num < excluded.last_num;";
 
-/// What does not hold of an export that was not taken over whole.
+/// Deletes what is invalid if lines were skipped.
 const FORGET: &str = "DELETE FROM change_log; DELETE FROM log_base; UPDATE pr_poll SET
     metadata_fingerprint = NULL, checks_fingerprint = NULL, discussion_fingerprint = NULL, threads_fingerprint = NULL";
 
-/// The seq of the next change follows from it, also where no change is left.
+/// The next seq follows from it, even if the log contains no change.
 const SET_SEQUENCE: &str = "INSERT INTO sqlite_sequence (name, seq) VALUES ('change_log', ?1)";
 
-/// Makes the log what the first line says, or, without changes, one that was pruned to its head.
+/// Completes the log from the first line, or, without changes, as one that is pruned to its head.
 fn settle(conn: &Connection, header: &Map<String, Json>, is_whole: bool) -> Result<()> {
     let step = "settle the log";
     let number = |name: &str| header.get(name).and_then(Json::as_i64).unwrap_or(0);
@@ -424,8 +423,8 @@ fn settle(conn: &Connection, header: &Map<String, Json>, is_whole: bool) -> Resu
     let (floor, pruned, foreign) = if is_whole {
         (number("floor"), number("pruned_bytes"), foreign)
     } else {
-        // What a poll saw is not what is stored where a line was skipped: neither its digests nor its
-        // marks must hold.
+        // If a line was skipped, the stored rows differ from those of the last poll: its digests and its
+        // fingerprints are invalid.
         conn.execute_batch(FORGET).context(step)?;
         (number("head"), 0, foreign + 1)
     };

@@ -1,8 +1,8 @@
-//! Moving a store between machines and versions as text: NDJSON, one row or change a line.
+//! Moving a store between machines and versions as text: NDJSON, one row or change per line.
 //!
-//! The first line says what it is, then come the rows of every table, then the changes, and the
-//! last line counts both and gives their sums, by which a whole export is told from a cut or a changed
-//! one and a round trip is proven.
+//! The first line describes the export, then follow the rows of every table and the changes. The last
+//! line contains their numbers and digests, which detect a truncated or modified export and prove a
+//! round trip.
 
 mod export;
 mod import;
@@ -13,7 +13,7 @@ use crate::log::digest::{Digest, Hasher};
 pub use export::Exported;
 pub use import::{BadLine, Imported, OnBad, import};
 
-/// The sum of lines in their order.
+/// The digest of lines, in their order.
 #[derive(Default)]
 struct Sum(Hasher, Digest);
 
@@ -37,8 +37,8 @@ struct Table {
     order: &'static str,
 }
 
-/// Every table that holds facts or settings, owners before what they own. What is left out can be
-/// computed (seals), is momentary (reservations, pokes) or is in the first line.
+/// Every table with facts or settings, each after its owner. The other tables can be computed (seals),
+/// are temporary (reservations, refresh requests), or are in the first line.
 const TABLES: &[Table] = &[
     Table { name: "project", order: "id" },
     Table { name: "session_counter", order: "project_id" },
@@ -67,8 +67,8 @@ mod tests {
     use crate::{Options, Store};
 
     #[test]
-    fn every_table_is_exported_or_left_out_for_a_reason() {
-        let left_out = [
+    fn every_table_is_exported_or_listed_as_omitted() {
+        let omitted = [
             "change_log",
             "change_context",
             "log_meta",
@@ -86,7 +86,7 @@ mod tests {
             store.read(|snapshot| snapshot.list("list", sql, [], |row| row.get(0))).unwrap();
         for name in names {
             let is_exported = TABLES.iter().any(|table| table.name == name);
-            assert_ne!(is_exported, left_out.contains(&name.as_str()), "{name}");
+            assert_ne!(is_exported, omitted.contains(&name.as_str()), "{name}");
         }
     }
 }

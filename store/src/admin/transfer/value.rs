@@ -1,5 +1,5 @@
-//! Values of a database as JSON and back, exactly: bytes become `{"$hex":"…"}`, and a text that is not
-//! UTF-8, which a foreign writer may have stored, `{"$text":"…"}`.
+//! Database values as JSON and back, exactly: bytes become `{"$hex":"…"}`, and a text that is not UTF-8,
+//! which a foreign writer may have stored, becomes `{"$text":"…"}`.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ pub(super) fn write(value: ValueRef<'_>, out: &mut String) {
     match value {
         ValueRef::Null => out.push_str("null"),
         ValueRef::Integer(number) => push(out, format_args!("{number}")),
-        // No table has any: they are STRICT.
+        // No table contains any: all are STRICT.
         ValueRef::Real(number) => push(out, format_args!("{}", Json::from(number))),
         ValueRef::Text(bytes) => match str::from_utf8(bytes) {
             Ok(text) => push(out, format_args!("{}", Json::from(text))),
@@ -21,7 +21,7 @@ pub(super) fn write(value: ValueRef<'_>, out: &mut String) {
     }
 }
 
-/// Appends a text that is JSON as it is, so that it comes back byte for byte.
+/// Appends a JSON text unchanged, so that an import restores it byte for byte.
 pub(super) fn write_json(value: ValueRef<'_>, out: &mut String) {
     let text = value.as_bytes().ok().and_then(|bytes| str::from_utf8(bytes).ok());
     let is_one_line = |text: &&str| !text.contains(['\n', '\r']);
@@ -29,7 +29,7 @@ pub(super) fn write_json(value: ValueRef<'_>, out: &mut String) {
         .filter(is_one_line)
         .filter(|text| serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok())
     {
-        // Spaces around it would be lost.
+        // Surrounding spaces would be lost.
         Some(text) if text.trim() == text => out.push_str(text),
         _ => match value.as_bytes() {
             Ok(bytes) => write_hex("$text", bytes, out),
@@ -47,17 +47,17 @@ fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-/// A value that was read, and how it gets into a table.
+/// A value of an export, and how it is bound to a statement.
 #[derive(Debug, PartialEq)]
 pub(super) enum Read {
-    /// As it is.
+    /// Bound unchanged.
     Plain(Value),
-    /// Bytes that are to be a text. They cannot be bound as one, and STRICT takes no bytes for it.
+    /// The bytes of a text that is not UTF-8: they are bound as bytes and cast to a text.
     Text(Vec<u8>),
 }
 
 impl Read {
-    /// The expression that stands for it in a statement.
+    /// Its expression in a statement.
     pub(super) fn place(&self, number: usize) -> String {
         match self {
             Read::Plain(_) => format!("?{number}"),
@@ -73,7 +73,7 @@ impl Read {
     }
 }
 
-/// Reads a value; `None` when it is none that [`write`] makes.
+/// Reads a value; `None` if [`write`] cannot have written it.
 pub(super) fn read(json: &Json) -> Option<Read> {
     Some(Read::Plain(match json {
         Json::Null => Value::Null,
@@ -84,7 +84,7 @@ pub(super) fn read(json: &Json) -> Option<Read> {
     }))
 }
 
-/// Reads what stands for bytes.
+/// Reads the representation of bytes.
 pub(super) fn read_hex(object: &serde_json::Map<String, Json>) -> Option<Read> {
     let (kind, digits) = object.iter().next().filter(|_| object.len() == 1)?;
     let bytes = hex::decode(digits.as_str()?).ok()?;
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn written_values_are_read_unchanged() {
         for value in [
             Value::Null,
             Value::Integer(i64::MIN),

@@ -46,9 +46,9 @@ pub(super) fn name(
         let is_named = broken.contains(entity) || findings.found.len() + findings.more > before;
         if suspects.contains(&entity) && !is_named {
             let what = if damaged.is_empty() {
-                "the row at fault was changed last before the floor of the log"
+                "the last change of the damaged row was pruned"
             } else {
-                "a change of a damaged block is at fault"
+                "a change of a damaged block is the cause"
             };
             let message = format!("the rows of {entity} are not what the log adds up to: {what}");
             findings.add("rows", message);
