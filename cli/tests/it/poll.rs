@@ -242,6 +242,39 @@ fn a_host_that_is_down_is_an_error_of_once_and_changes_nothing() {
     assert_eq!(scene.host()["reason"], "rate limited");
 }
 
+/// With nothing tracked yet a refusal is as much an error as with something.
+#[test]
+fn once_that_read_nothing_fails_whatever_the_host_answers() {
+    let text = "API rate limit exceeded.";
+    let limited = format!(r#"{{"errors": [{{"type": "RATE_LIMITED", "message": "{text}"}}]}}"#);
+    for (kind, exit, code) in [
+        (Kind::unauthorized(), 4, "CREDENTIALS_INVALID"),
+        (Kind::secondary_limit(None), 9, "SCM_THROTTLED"),
+        (Kind::secondary_limit(Some("60")), 9, "SCM_THROTTLED"),
+        (Kind::status(403, r#"{"message": "Slow down. rate limit"}"#), 9, "SCM_THROTTLED"),
+        (Kind::status(200, &limited), 9, "SCM_THROTTLED"),
+        (Kind::primary_limit(), 9, "SCM_THROTTLED"),
+        (Kind::gateway(502), 1, "SCM_UNAVAILABLE"),
+        (Kind::sso(), 1, "SCM_UNAVAILABLE"),
+        (Kind::status(200, "<html>a captive portal</html>"), 1, "SCM_UNAVAILABLE"),
+    ] {
+        let name = format!("{kind:?}");
+        let scene = Scene::new();
+        scene.world().faults.push(Fault::always(kind));
+        let output = scene.run(&["observe", "--once"]);
+        assert_eq!(output.code, exit, "{name}: {}{}", output.stdout, output.stderr);
+        assert!(output.stderr.contains(&format!("error[{code}]")), "{name}: {}", output.stderr);
+        assert_eq!(output.stdout, "", "{name}");
+        assert_eq!(scene.host()["fresh_at"], Value::Null, "{name}");
+        let status = scene.env.ok(&["status"]);
+        assert!(!status.contains("credential ok"), "{name}: {status}");
+        assert!(
+            !scene.env.ok(&["metrics"]).contains("observer_fresh_timestamp_seconds{"),
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn what_cannot_be_meant_is_refused_before_anything_is_asked() {
     let scene = Scene::new();

@@ -2,7 +2,7 @@
 //! them, and when they are looked up again. The token itself is never here.
 
 use ao_store::Timestamp;
-use ao_store::row::scm::Credential;
+use ao_store::row::scm::{Credential, HostState};
 
 use crate::github::node::Actor;
 
@@ -52,8 +52,14 @@ pub(crate) struct Credentials {
 
 impl Credentials {
     /// Credentials that were not looked up yet; `fingerprint` is that of the last token, or empty.
-    pub(crate) fn new(host: &str, fingerprint: String) -> Credentials {
-        Credentials { host: host.to_owned(), fingerprint, ..Credentials::default() }
+    /// Whether the host accepts that token stays known.
+    pub(crate) fn new(stored: &HostState, fingerprint: String) -> Credentials {
+        let (state, since) = match stored.credential {
+            state @ (Credential::Ok | Credential::Invalid) => (state, stored.since),
+            Credential::Unknown | Credential::Missing => (Credential::Unknown, None),
+        };
+        let (host, since) = (stored.host.clone(), since.unwrap_or_default());
+        Credentials { host, fingerprint, state, since, ..Credentials::default() }
     }
 
     /// Records what a lookup found; returns whether it is another token than the last one.
@@ -70,9 +76,10 @@ impl Credentials {
                 }
                 (self.fingerprint, self.source) = (fingerprint, source);
                 self.has_token = true;
-                // A token that was refused is tried again, and stays invalid until it is accepted.
-                if self.refusals == 0 {
-                    self.set_state(Credential::Ok, now);
+                // Only an answer of the host shows whether it accepts the token. One that was refused
+                // is tried again, and stays invalid until it is accepted.
+                if is_other || self.state == Credential::Missing {
+                    self.set_state(Credential::Unknown, now);
                 }
             }
             CredentialLookup::Missing => {
@@ -129,8 +136,8 @@ impl Credentials {
         match state {
             Credential::Missing => tracing::debug!(host, "no credentials found"),
             Credential::Invalid => tracing::warn!(host, source, "the host refuses the credentials"),
-            Credential::Ok => tracing::info!(host, source, "credentials found"),
-            Credential::Unknown => {}
+            Credential::Ok => tracing::info!(host, source, "the host accepts the credentials"),
+            Credential::Unknown => tracing::info!(host, source, "credentials found"),
         }
     }
 }

@@ -73,7 +73,7 @@ impl Engine {
             config,
             clock: Clock::new(stored.updated_at),
             limiter: RateLimiter::new(&config, seed, saved.limiter),
-            credentials: Credentials::new(&stored.host, saved.fingerprint),
+            credentials: Credentials::new(&stored, saved.fingerprint),
             dialect: saved.dialect,
             sizes: saved.sizes,
             tracker: Tracker::new(&stored.host, repos),
@@ -159,6 +159,16 @@ impl Engine {
     /// Whether something could be done now if the limits allowed it, or failed and is repeated.
     pub(crate) fn has_work(&self, now: Timestamp) -> bool {
         self.credentials.state != Credential::Missing && self.tracker.has_work(now)
+    }
+
+    /// Whether there is anything to observe.
+    pub(crate) fn has_subjects(&self) -> bool {
+        self.tracker.has_subjects()
+    }
+
+    /// Whether every repository was listed to its end since the start, if it can be read.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.tracker.is_listed()
     }
 
     /// A clock that was set back must not put everything off.
@@ -430,20 +440,26 @@ impl Engine {
             reset_at: graphql.limit.map(|_| Timestamp(graphql.reset_at)),
             blocked_until: backoff.map(|backoff| Timestamp(backoff.until)),
             reason: backoff.map(|backoff| backoff.reason.as_str().to_owned()).unwrap_or_default(),
-            fresh_at: self.fresh_at(),
+            fresh_at: self.fresh_at(now),
             memory: saved.to_text(),
             updated_at: now,
         };
         self.record.update(state, now)
     }
 
-    /// When every pull request that can be read had been polled last.
-    fn fresh_at(&self) -> Option<Timestamp> {
+    /// When every pull request that can be read had been polled, and every repository listed, last.
+    fn fresh_at(&self, now: Timestamp) -> Option<Timestamp> {
         let stored = self.record.stored.fresh_at;
-        match self.tracker.prs.oldest_poll() {
+        // Where there is nothing to read, that is known as long as the host answers.
+        let is_well = || {
+            self.totals.requests > 0
+                && self.credentials.state == Credential::Ok
+                && self.limiter.shown_backoff(now).is_none()
+        };
+        match self.tracker.oldest_read() {
             Some(Timestamp(0)) => stored,
             Some(at) => Some(at),
-            None => self.clock.last_step.filter(|_| self.totals.requests > 0).or(stored),
+            None => self.clock.last_step.filter(|_| is_well()).or(stored),
         }
     }
 

@@ -48,10 +48,11 @@ impl HostRecord {
     pub(crate) fn update(&mut self, state: HostState, now: Timestamp) -> Option<HostState> {
         let shown = |state: &HostState| {
             let HostState { credential, source, login, since, reason, blocked_until, .. } = state;
+            let is_read = state.fresh_at.is_some();
             // The reserve ends with the window of the budget, whose time moves a little all the time.
             let is_reserve = reason == BackoffReason::Reserve.as_str();
             let until = blocked_until.filter(|_| !is_reserve);
-            (*credential, source.clone(), login.clone(), *since, reason.clone(), until)
+            (*credential, source.clone(), login.clone(), *since, reason.clone(), until, is_read)
         };
         let age = now.0.saturating_sub(self.stored.updated_at.0);
         if shown(&state) == shown(&self.stored) && (0..WRITE_EVERY_MS).contains(&age) {

@@ -153,6 +153,18 @@ impl Poller {
         self.engine.has_work(now)
     }
 
+    /// Whether there is anything to observe at the host.
+    #[must_use]
+    pub fn has_subjects(&self) -> bool {
+        self.engine.has_subjects()
+    }
+
+    /// Whether every repository was listed to its end since the start, if it can be read.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        self.engine.is_listed()
+    }
+
     /// Records what a lookup of credentials found.
     ///
     /// # Errors

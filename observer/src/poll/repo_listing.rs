@@ -8,6 +8,7 @@ use crate::github::fingerprint::Fingerprint;
 use crate::github::node::{ListedRepo, PrNode};
 use crate::github::query::Listing;
 use crate::poll::attribution::Candidate;
+use crate::poll::schedule::retry_at;
 
 /// Maximum pages of one listing: a thousand open pull requests.
 const PAGES_MAX: u32 = 10;
@@ -31,6 +32,8 @@ struct Progress {
     pages: u32,
     /// When the newest pull request was created that this listing has read.
     newest: Option<Timestamp>,
+    /// When its first page was requested.
+    began_at: Option<Timestamp>,
 }
 
 /// One repository.
@@ -45,8 +48,12 @@ pub(crate) struct RepoListing {
     progress: Progress,
     /// When it was requested, the last time that there was an answer.
     pub(crate) answered_at: Option<Timestamp>,
+    /// When the first page of the last listing was requested that was read to its end.
+    read_at: Option<Timestamp>,
+    /// Whether the last request got no usable answer.
+    is_lost: bool,
     /// Requests in a row that failed while the host was otherwise well.
-    pub(crate) failures: u32,
+    failures: u32,
 }
 
 impl RepoListing {
@@ -58,6 +65,8 @@ impl RepoListing {
             due,
             progress: Progress::default(),
             answered_at: None,
+            read_at: None,
+            is_lost: false,
             failures: 0,
         }
     }
@@ -103,23 +112,24 @@ impl RepoListing {
         due: Timestamp,
         now: Timestamp,
     ) -> Vec<PrNode> {
-        self.failures = 0;
         self.answered_at = Some(as_of);
-        self.due = due;
         let ListedRepo { id, name_with_owner, pull_requests } = match found {
+            Found::Node(repo) if repo.pull_requests.has_gaps() => {
+                // What is missing on this page would never be read again.
+                self.progress = Progress::default();
+                return self.record_unusable(due, now);
+            }
             Found::Node(repo) => repo,
             Found::Missing => return self.record_unreadable(Access::Missing, now),
             Found::Forbidden => return self.record_unreadable(Access::Forbidden, now),
-            Found::Failed => return Vec::new(),
+            Found::Failed => return self.record_unusable(due, now),
         };
+        self.due = due;
+        (self.is_lost, self.failures) = (false, 0);
+        self.progress.began_at.get_or_insert(as_of);
         self.set_access(Access::Ok, now);
         self.state.node_id = id;
         self.state.name = name_with_owner;
-        if pull_requests.has_gaps() {
-            // What is missing on this page would never be read again.
-            self.progress = Progress::default();
-            return Vec::new();
-        }
         let info = pull_requests.page_info.clone();
         let prs: Vec<_> = pull_requests.items().collect();
         let created = || prs.iter().filter_map(|pr| pr.created_at.map(Timestamp::from));
@@ -155,8 +165,39 @@ impl RepoListing {
         if self.progress.pages > 1 || self.state.listed_at.is_none() {
             self.state.listed_at = Some(now);
         }
+        self.read_at = self.progress.began_at;
         self.progress = Progress::default();
         true
+    }
+
+    /// Records that a request got no usable answer. `is_own` is whether the reason was what it asked
+    /// for, and not the host.
+    pub(crate) fn record_lost(&mut self, is_own: bool, now: Timestamp) {
+        self.is_lost = true;
+        self.due = retry_at(&mut self.failures, is_own, now);
+    }
+
+    /// Records an answer that is of no use. The host is well, so it is requested again with the next
+    /// poll at the latest.
+    fn record_unusable(&mut self, due: Timestamp, now: Timestamp) -> Vec<PrNode> {
+        self.record_lost(true, now);
+        self.due = self.due.min(due);
+        Vec::new()
+    }
+
+    /// Whether it is to be requested now, or was lost and is requested again up to `tries` times.
+    pub(crate) fn is_outstanding(&self, tries: u32, now: Timestamp) -> bool {
+        self.due <= now || (self.is_lost && self.failures <= tries)
+    }
+
+    /// When it was read last: zero when not since the start, `None` when the host answered that it
+    /// cannot be read.
+    pub(crate) fn fresh_at(&self) -> Option<Timestamp> {
+        let is_unreadable = matches!(self.state.access, Access::Missing | Access::Forbidden);
+        match self.answered_at {
+            Some(_) if is_unreadable => None,
+            _ => Some(self.read_at.unwrap_or(Timestamp(0))),
+        }
     }
 
     /// Nothing that was listed counts as listed.
@@ -170,6 +211,7 @@ impl RepoListing {
     /// Records that it cannot be read, and logs it once.
     fn record_unreadable(&mut self, access: Access, now: Timestamp) -> Vec<PrNode> {
         self.due = Timestamp(now.0 + RETRY_MS);
+        (self.is_lost, self.failures) = (false, 0);
         self.progress = Progress::default();
         if self.set_access(access, now) {
             let (host, repo, access) = (&self.state.host, self.name(), access.as_str());

@@ -55,6 +55,12 @@ impl RepoListings {
         self.0.values().filter(|listing| !listing.candidates.is_empty())
     }
 
+    /// When the listing was read that was read longest ago, of those that can be read; zero when one
+    /// was not read since the start.
+    pub(crate) fn oldest_read(&self) -> Option<Timestamp> {
+        self.targets().filter_map(RepoListing::fresh_at).min()
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut RepoListing> {
         self.0.values_mut()
     }

@@ -29,6 +29,8 @@ pub(crate) struct PollSchedule {
     pub(crate) answered_at: Option<Timestamp>,
     /// Polls of each level in a row that failed while the host was otherwise well.
     failures: [u32; 2],
+    /// Whether the last poll was not answered.
+    is_lost: bool,
 }
 
 impl PollSchedule {
@@ -59,14 +61,15 @@ impl PollSchedule {
         self.failures[level as usize] >= ISOLATE_AFTER
     }
 
-    /// Whether a poll failed by itself, up to `max` times in a row.
+    /// Whether the last poll was lost, by itself up to `max` times in a row.
     pub(crate) fn has_failed(&self, max: u32) -> bool {
-        self.failures.iter().any(|failures| (1..=max).contains(failures))
+        self.is_lost && self.failures.iter().all(|failures| *failures <= max)
     }
 
     /// A poll failed. It is repeated after the polls that did not fail, and ever later the more often
     /// it failed by itself, so that one pull request that is too much for the host delays no other.
     pub(crate) fn record_failure(&mut self, level: Level, is_own: bool, now: Timestamp) {
+        self.is_lost = true;
         let failures = &mut self.failures[level as usize];
         let due = retry_at(failures, is_own, now);
         match level {
@@ -78,6 +81,7 @@ impl PollSchedule {
     /// A poll was answered, whether or not it found the pull request.
     pub(crate) fn record_answer(&mut self, level: Level, as_of: Timestamp) {
         self.failures[level as usize] = 0;
+        self.is_lost = false;
         self.answered_at = Some(as_of);
     }
 

@@ -19,7 +19,6 @@ use crate::poll::refresh_requests::RefreshRequests;
 use crate::poll::repo_listing::{ListTarget, RepoListing};
 use crate::poll::repo_listings::RepoListings;
 use crate::poll::request::Query;
-use crate::poll::schedule::retry_at;
 use crate::poll::tier;
 use crate::poll::tracked_pr::TrackedPr;
 use crate::poll::tracked_prs::{DEBOUNCE_MS, TrackedPrs};
@@ -129,10 +128,25 @@ impl Tracker {
         let has_poll = |pr: &TrackedPr| {
             pr.schedule.due() <= now || pr.fetch.is_some() || pr.schedule.has_failed(TRIES)
         };
-        let has_page = |it: &RepoListing| it.due <= now || (1..=TRIES).contains(&it.failures);
         self.prs.iter().any(has_poll)
-            || self.listings.targets().any(has_page)
+            || self.listings.targets().any(|it| it.is_outstanding(TRIES, now))
             || !self.logs.is_empty()
+    }
+
+    /// Whether there is anything to observe.
+    pub(crate) fn has_subjects(&self) -> bool {
+        self.prs.iter().next().is_some() || self.listings.targets().next().is_some()
+    }
+
+    /// Whether every repository was listed to its end since the start, if it can be read.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.listings.oldest_read() != Some(Timestamp(0))
+    }
+
+    /// When everything that can be read had been read; zero when something was not read since the
+    /// start, `None` when there is nothing to read.
+    pub(crate) fn oldest_read(&self) -> Option<Timestamp> {
+        [self.prs.oldest_poll(), self.listings.oldest_read()].into_iter().flatten().min()
     }
 
     /// When another poll will be due; those that are due already wait for the limits.
@@ -312,7 +326,7 @@ impl Tracker {
                 }
                 for (key, _) in listings {
                     if let Some(listing) = self.listings.get_mut(&key) {
-                        listing.due = retry_at(&mut listing.failures, is_own, now);
+                        listing.record_lost(is_own, now);
                     }
                 }
             }

@@ -115,14 +115,14 @@ impl Board {
     /// Logs once that there are no credentials, when that disables the observer, and else for which
     /// host there are none.
     fn log_missing_credentials(&self, before: Credential, report: &Report) {
-        if report.credential == Credential::Ok {
+        if !report.source.is_empty() {
             self.is_disabled.set(false);
         }
         if report.credential != Credential::Missing || before == Credential::Missing {
             return;
         }
-        let is_ok = |it: &Report| it.host != report.host && it.credential == Credential::Ok;
-        if self.reports.borrow().iter().any(is_ok) {
+        let has_other = |it: &Report| it.host != report.host && !it.source.is_empty();
+        if self.reports.borrow().iter().any(has_other) {
             tracing::info!(host = report.host, "there are no credentials for this host");
         } else if !self.is_disabled.replace(true) {
             tracing::warn!("scm observer disabled: provider credentials unavailable");

@@ -199,11 +199,14 @@ impl Task {
         let host = self.host.clone();
         match report.credential {
             // Without anything to observe none are needed, if there is another host.
-            State::Missing if self.is_beside && report.tracked == 0 => return Ok(true),
-            // They are looked up first, so they are unknown only when that failed.
-            State::Missing | State::Unknown => return Err(Error::NoCredentials { host }),
+            State::Missing if self.is_beside && !self.poller.has_subjects() => return Ok(true),
+            State::Missing => return Err(Error::NoCredentials { host }),
+            // They are looked up first, so they have no source only when that failed.
+            State::Unknown if report.source.is_empty() => {
+                return Err(Error::NoCredentials { host });
+            }
             State::Invalid => return Err(Error::CredentialsRefused { host }),
-            State::Ok => {}
+            State::Ok | State::Unknown => {}
         }
         let wait = until.0.saturating_sub(now.0);
         match report.backoff {
@@ -211,9 +214,15 @@ impl Task {
                 Err(Error::Unavailable { host })
             }
             Some((BackoffReason::Outage, _)) => Ok(false),
-            _ if !self.poller.has_work(now) => Ok(true),
-            Some((reason, until)) => Err(Error::Throttled { host, reason: reason.as_str(), until }),
-            None => Ok(false),
+            _ if self.poller.has_work(now) => match report.backoff {
+                Some((reason, until)) => {
+                    Err(Error::Throttled { host, reason: reason.as_str(), until })
+                }
+                None => Ok(false),
+            },
+            // A listing that failed again and again by itself was not read.
+            _ if !self.poller.is_listed() => Err(Error::Unavailable { host }),
+            _ => Ok(true),
         }
     }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ao_fake_github::{Access, Fault, Kind, NewPr, On};
+use ao_fake_github::{Access, Fault, Kind, NewPr, On, World};
 use ao_store::observation::PrState;
-use ao_store::row::scm::Problem;
+use ao_store::row::scm::{Credential, Problem};
+use serde_json::json;
 
 use super::rig::Rig;
 
@@ -22,6 +23,59 @@ fn outages() -> [(Kind, i64, usize); 4] {
         (Kind::Slow(60_000), 15_000, 120),
         (Kind::Transport(ao_fake_github::Transport::ResetBefore), 1, 60),
     ]
+}
+
+/// Nothing counts as read before the open pull requests of every repository were listed, and no
+/// credentials count as accepted before an answer.
+#[test]
+fn a_host_that_fails_from_the_start_is_not_fresh() {
+    let limits = [
+        Kind::unauthorized(),
+        Kind::secondary_limit(None),
+        Kind::secondary_limit(Some("60")),
+        Kind::graphql_rate_limited(),
+        Kind::sso(),
+    ];
+    for kind in limits.into_iter().chain(outages().map(|(kind, ..)| kind)) {
+        let name: String = format!("{kind:?}").chars().take(60).collect();
+        let mut rig = Rig::new();
+        rig.session("demo", "ao/demo-1");
+        rig.world.faults.push(Fault::always(kind));
+        rig.minutes(30);
+        assert!(rig.calls > 0, "{name}");
+        let host = rig.host();
+        assert_eq!(host.fresh_at, None, "{name}");
+        assert!(matches!(host.credential, Credential::Unknown | Credential::Invalid), "{name}");
+        rig.world.faults.clear();
+        rig.minutes(61);
+        assert!(rig.now.0 - rig.host().fresh_at.unwrap().0 <= 120_000, "{name}");
+        assert_eq!(rig.host().credential, Credential::Ok, "{name}");
+    }
+}
+
+/// One of two repositories fails by itself.
+#[test]
+fn a_host_is_not_fresh_while_one_repository_was_not_listed() {
+    let mut rig = Rig::of(World::fleet(2, 10, 2, 1));
+    rig.project("p0", "octo/repo-0");
+    rig.project("p1", "octo/repo-1");
+    rig.session("p0", "ao/none");
+    rig.session("p1", "ao/none");
+    rig.tamper = Some(Box::new(|_, answer| {
+        for alias in ["r0", "r1"] {
+            let Some(repo) = answer["data"].get_mut(alias) else { continue };
+            if repo["nameWithOwner"] == "octo/repo-1" {
+                *repo = serde_json::Value::Null;
+                answer["errors"] =
+                    json!([{"path": [alias], "type": "INTERNAL", "message": "failed"}]);
+            }
+        }
+    }));
+    rig.minutes(10);
+    assert_eq!(rig.host().fresh_at, None);
+    rig.tamper = None;
+    rig.minutes(2);
+    assert!(rig.now.0 - rig.host().fresh_at.unwrap().0 <= 120_000);
 }
 
 /// Case 39.
