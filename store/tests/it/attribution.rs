@@ -1,5 +1,5 @@
-//! Whose a pull request is: attribution by repository and branch, the ownership guard, and the
-//! identity that survives a rename or transfer.
+//! The owner of a pull request: attribution by repository and branch, the ownership guard, and the
+//! identity that is preserved by a rename or transfer.
 
 use ao_store::observation::{Facet, Observation, PrFacts};
 use ao_store::row::pr::{self, Pr};
@@ -65,7 +65,7 @@ fn a_new_pull_request_of_a_session_that_does_not_exist_is_refused() {
 }
 
 #[test]
-fn what_no_session_owns_is_not_stored() {
+fn a_pull_request_without_a_session_is_not_stored() {
     let Fixture { store, dir } = fixture();
     assert_writes_nothing(&dir.path().join("ao.db"), || {
         for (seen, why) in [
@@ -149,7 +149,7 @@ fn a_renamed_or_transferred_pull_request_keeps_its_row_and_its_owner() {
 }
 
 #[test]
-fn a_place_that_was_left_can_hold_another_pull_request() {
+fn a_location_that_became_free_can_belong_to_another_pull_request() {
     let Fixture { store, dir: _dir } = fixture();
     let moved = Observation {
         pr: "octo/away#7".parse().unwrap(),
@@ -173,7 +173,7 @@ fn a_place_that_was_left_can_hold_another_pull_request() {
 }
 
 #[test]
-fn another_pull_request_at_a_stored_place_is_told_and_not_stored() {
+fn another_pull_request_at_a_stored_location_is_reported_and_not_stored() {
     let Fixture { store, dir } = fixture();
     let second = Observation {
         pr: "octo/hello#8".parse().unwrap(),
@@ -200,7 +200,7 @@ fn another_pull_request_at_a_stored_place_is_told_and_not_stored() {
 }
 
 #[test]
-fn a_node_id_that_is_learned_later_is_kept() {
+fn a_node_id_that_is_observed_later_is_stored() {
     let Fixture { store, dir: _dir } = fixture();
     let mut seen = Observation { pr: "octo/hello#8".parse().unwrap(), ..observation(T1) };
     seen.session = Some("demo-2".parse().unwrap());
@@ -234,7 +234,7 @@ fn two_observations_in_one_job_are_one_transaction() {
 }
 
 #[test]
-fn a_named_session_is_bound_by_the_rules_of_a_claim() {
+fn naming_a_session_follows_the_rules_of_a_claim() {
     let Fixture { store, dir } = fixture();
     let path = dir.path().join("ao.db");
     raw(&path)

@@ -1,5 +1,5 @@
-//! A backup is one verified file that holds every change up to its cursor and none after, whoever
-//! writes meanwhile; and one that fails leaves nothing.
+//! A backup is one verified file with every change up to its cursor and none after it, even during
+//! writes. A failed backup leaves no file.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -37,7 +37,7 @@ fn sha256sum(path: &Path) -> String {
 const ROUNDS: i64 = 150;
 
 #[test]
-fn a_child_writes_beside_a_backup() {
+fn a_child_writes_during_a_backup() {
     let Some(path) = child_argument() else { return };
     let store = Store::open(Path::new(&path), Options::default()).unwrap();
     for i in 0..ROUNDS {
@@ -63,11 +63,11 @@ fn assert_holds(receipt: &Receipt, store: &Store) {
 }
 
 #[test]
-fn a_backup_beside_writers_is_whole() {
+fn a_backup_during_writes_is_complete() {
     let fixture = fixture();
     let (store, path) = (&fixture.store, fixture.path());
     let folder = tempfile::tempdir().unwrap();
-    let mut other = child("backup::a_child_writes_beside_a_backup", path.to_str().unwrap())
+    let mut other = child("backup::a_child_writes_during_a_backup", path.to_str().unwrap())
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
@@ -104,7 +104,7 @@ fn a_backup_beside_writers_is_whole() {
 }
 
 #[test]
-fn a_target_that_cannot_be_written_is_refused_and_nothing_is_left() {
+fn a_target_that_cannot_be_written_is_refused_and_no_file_remains() {
     let fixture = fixture();
     let store = &fixture.store;
     let folder = tempfile::tempdir().unwrap();
@@ -132,7 +132,7 @@ fn a_target_that_cannot_be_written_is_refused_and_nothing_is_left() {
 }
 
 #[test]
-fn of_backups_to_one_target_at_once_one_is_made() {
+fn of_concurrent_backups_to_one_target_one_succeeds() {
     let fixture = fixture();
     let store = &fixture.store;
     let folder = tempfile::tempdir().unwrap();
@@ -158,7 +158,7 @@ fn of_backups_to_one_target_at_once_one_is_made() {
 }
 
 #[test]
-fn what_a_killed_backup_left_is_taken_over() {
+fn the_partial_file_of_a_killed_backup_is_taken_over() {
     let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("a.db");
@@ -210,7 +210,7 @@ pub(crate) fn fill(root: &Path, left: u64) {
 }
 
 #[test]
-fn a_backup_on_a_full_disk_leaves_nothing_and_the_store_goes_on() {
+fn a_backup_on_a_full_disk_leaves_no_file_and_the_store_continues() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("small");
     let Some(_mount) = Mount::new(&root, "size=2m,mode=0700") else { return };

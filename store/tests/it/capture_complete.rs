@@ -1,5 +1,5 @@
-//! Capture is complete: every column of every captured table stands in the images, every other
-//! table is known to be bookkeeping, and every change type can be produced.
+//! Capture is complete: the images contain every column of every captured table, every other table
+//! is declared as bookkeeping, and every change type can be produced.
 
 use std::collections::BTreeSet;
 
@@ -87,7 +87,7 @@ fn row_of(conn: &Connection, table: &str, key: &[String], filter: &str) -> Value
 }
 
 #[test]
-fn every_column_of_every_captured_table_stands_in_the_images() {
+fn the_images_contain_every_column_of_every_captured_table() {
     let Fixture { store, dir } = fixture();
     let conn = raw(&dir.path().join("ao.db"));
     for table in captured_tables(&conn) {
@@ -195,7 +195,7 @@ fn a_table_is_captured_or_listed_as_bookkeeping() {
 }
 
 #[test]
-fn every_change_type_can_be_produced_and_no_other() {
+fn exactly_the_declared_change_types_can_be_produced() {
     let Fixture { store, dir } = fixture();
     let conn = raw(&dir.path().join("ao.db"));
     let child =
@@ -224,7 +224,7 @@ fn every_change_type_can_be_produced_and_no_other() {
 }
 
 #[test]
-fn the_most_specific_type_wins_when_several_facts_change_at_once() {
+fn the_most_specific_type_is_used_when_several_facts_change_at_once() {
     let Fixture { store, dir } = fixture();
     let conn = raw(&dir.path().join("ao.db"));
     conn.execute_batch(

@@ -1,4 +1,5 @@
-//! Claims: who may take a pull request over from whom, and that a refusal writes nothing.
+//! Claims: which session may take over a pull request from which other, and that a refusal writes
+//! nothing.
 
 use ao_store::observation::{Facet, PrFacts, PrState};
 use ao_store::row::session::SessionKind;
@@ -40,7 +41,7 @@ fn a_pull_request_that_is_not_stored_is_created_for_its_claimant() {
 }
 
 #[test]
-fn claiming_ones_own_again_writes_nothing() {
+fn a_repeated_claim_by_the_owner_writes_nothing() {
     let fixture = fixture();
     assert_writes_nothing(&fixture.path(), || {
         for takeover in [Takeover::Refuse, Takeover::Allow] {
@@ -51,7 +52,7 @@ fn claiming_ones_own_again_writes_nothing() {
 }
 
 #[test]
-fn an_active_owner_gives_way_only_when_that_is_allowed() {
+fn an_active_owner_is_replaced_only_if_takeover_is_allowed() {
     let fixture = fixture();
     assert_refused(&fixture, "demo-2", "octo/hello#7", Takeover::Refuse, Code::PrClaimed);
     let store = &fixture.store;
@@ -73,7 +74,7 @@ fn an_active_owner_gives_way_only_when_that_is_allowed() {
 }
 
 #[test]
-fn a_terminated_owner_gives_way_without_being_asked() {
+fn a_terminated_owner_is_always_replaced() {
     let fixture = fixture();
     raw(&fixture.path()).execute("UPDATE session SET is_terminated = 1 WHERE num = 1", []).unwrap();
     let mut done = None;
@@ -85,7 +86,7 @@ fn a_terminated_owner_gives_way_without_being_asked() {
 }
 
 #[test]
-fn those_who_cannot_own_a_pull_request_are_refused() {
+fn sessions_that_cannot_own_a_pull_request_are_refused() {
     let fixture = fixture();
     let new = new_session("demo", SessionKind::Orchestrator, "");
     fixture.store.write(cause(), move |tx| session::create(tx, &new)).unwrap();

@@ -1,5 +1,5 @@
-//! A full disk: the writer says so, loses nothing that it acknowledged, and goes on when there is
-//! room again. On a real file system of two megabytes, where mounting one is permitted.
+//! A full disk: the writer reports it, loses no acknowledged write, and continues when there is
+//! space again. On a real file system of two megabytes, where mounting one is permitted.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,7 +49,7 @@ fn spawn(store: &Store) -> Result<String, Error> {
 }
 
 #[test]
-fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
+fn a_full_disk_is_reported_and_no_acknowledged_write_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("small");
     let Some(_mount) = Mount::new(&root, "size=2m,mode=0700") else { return };

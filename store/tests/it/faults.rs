@@ -1,5 +1,5 @@
-//! Faults of the disk under a writing process, and what operators see of them: a failed fsync halts
-//! the writer, a full disk does not, and the ballast makes room for pruning.
+//! Disk errors in a writing process, and their effect for operators: a failed fsync halts the
+//! writer, a full disk does not, and pruning uses the ballast.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +20,7 @@ use crate::support::{
 
 const WRITES: i64 = 12;
 
-/// What a child does: each write is told with its outcome.
+/// What a child does: each write is reported with its outcome.
 #[test]
 fn a_child_writes_on_a_failing_disk() {
     let Some(path) = child_argument() else { return };
@@ -37,7 +37,7 @@ fn a_child_writes_on_a_failing_disk() {
     println!("\nhead {}", head(&store));
 }
 
-/// A child under a tracer that makes a system call fail; `None` with the reason told when there is
+/// A child under a tracer that makes a system call fail; `None` with the reason printed when there is
 /// none or it is not permitted.
 fn traced(path: &Path, calls: &str, inject: &str) -> Option<Vec<String>> {
     let mut probe = Command::new("strace");
@@ -56,8 +56,9 @@ fn traced(path: &Path, calls: &str, inject: &str) -> Option<Vec<String>> {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let told = ["acknowledged ", "refused ", "head "];
-    let lines = text.lines().filter(|line| told.iter().any(|told| line.starts_with(told)));
+    let reported = ["acknowledged ", "refused ", "head "];
+    let lines =
+        text.lines().filter(|line| reported.iter().any(|reported| line.starts_with(reported)));
     Some(lines.map(str::to_owned).collect())
 }
 
@@ -68,11 +69,11 @@ fn stored(store: &Store) -> Vec<String> {
     renamed.map(|change| format!("acknowledged {}", change.at.0)).collect()
 }
 
-fn assert_acknowledged_is_stored(path: &Path, told: &[String]) -> Store {
+fn assert_acknowledged_is_stored(path: &Path, reported: &[String]) -> Store {
     let store = Store::open(path, Options::default()).unwrap();
     let stored = stored(&store);
-    for line in told.iter().filter(|line| line.starts_with("acknowledged")) {
-        assert!(stored.contains(line), "{line} was lost: {told:?}");
+    for line in reported.iter().filter(|line| line.starts_with("acknowledged")) {
+        assert!(stored.contains(line), "{line} was lost: {reported:?}");
     }
     assert_sound(&store);
     rename(&store, "demo-2", 1, T0);
@@ -88,41 +89,41 @@ fn a_failed_fsync_halts_the_writer() {
         drop(store);
         let path = dir.path().join("ao.db");
         let inject = format!("fdatasync,fsync:error=EIO:when={when}");
-        let Some(told) = traced(&path, "fdatasync,fsync", &inject) else { return };
-        let outcomes: Vec<_> = told.iter().filter(|line| !line.starts_with("head")).collect();
-        assert_eq!(outcomes.len(), WRITES as usize, "{told:?}");
+        let Some(reported) = traced(&path, "fdatasync,fsync", &inject) else { return };
+        let outcomes: Vec<_> = reported.iter().filter(|line| !line.starts_with("head")).collect();
+        assert_eq!(outcomes.len(), WRITES as usize, "{reported:?}");
         let first = outcomes.iter().position(|line| line.starts_with("refused"));
         if let Some(first) = first {
             halted += 1;
-            assert!(outcomes[first].starts_with("refused IO_ERROR Sqlite"), "{told:?}");
+            assert!(outcomes[first].starts_with("refused IO_ERROR Sqlite"), "{reported:?}");
             for later in &outcomes[first + 1..] {
-                assert!(later.starts_with("refused IO_ERROR Halted"), "{told:?}");
+                assert!(later.starts_with("refused IO_ERROR Halted"), "{reported:?}");
             }
         }
-        let store = assert_acknowledged_is_stored(&path, &told);
-        // One more than told may be there: it is not known of the one that failed.
-        let acknowledged = told.iter().filter(|line| line.starts_with("ack")).count();
+        let store = assert_acknowledged_is_stored(&path, &reported);
+        // One more may be stored: the result of the failed write is not known.
+        let acknowledged = reported.iter().filter(|line| line.starts_with("ack")).count();
         let found = stored(&store).len() - 1;
-        assert!((acknowledged..=acknowledged + 1).contains(&found), "{found}: {told:?}");
+        assert!((acknowledged..=acknowledged + 1).contains(&found), "{found}: {reported:?}");
     }
     assert!(halted >= 4, "the faults hardly hit anything: {halted}");
 }
 
 #[test]
-fn a_disk_that_is_full_for_a_moment_halts_nothing() {
+fn a_temporarily_full_disk_does_not_halt_the_writer() {
     let mut hit = 0;
     for when in [1, 2, 3, 5, 8, 12, 20] {
         let Fixture { store, dir } = fixture();
         drop(store);
         let path = dir.path().join("ao.db");
         let inject = format!("pwrite64:error=ENOSPC:when={when}");
-        let Some(told) = traced(&path, "pwrite64", &inject) else { return };
-        let refused: Vec<_> = told.iter().filter(|line| line.starts_with("refused")).collect();
-        assert!(refused.len() <= 1, "{told:?}");
-        assert!(refused.iter().all(|line| line.starts_with("refused DISK_FULL")), "{told:?}");
+        let Some(reported) = traced(&path, "pwrite64", &inject) else { return };
+        let refused: Vec<_> = reported.iter().filter(|line| line.starts_with("refused")).collect();
+        assert!(refused.len() <= 1, "{reported:?}");
+        assert!(refused.iter().all(|line| line.starts_with("refused DISK_FULL")), "{reported:?}");
         hit += refused.len();
-        let store = assert_acknowledged_is_stored(&path, &told);
-        let acknowledged = told.iter().filter(|line| line.starts_with("ack")).count();
+        let store = assert_acknowledged_is_stored(&path, &reported);
+        let acknowledged = reported.iter().filter(|line| line.starts_with("ack")).count();
         assert_eq!(stored(&store).len() - 1, acknowledged, "what was refused is not there");
     }
     assert!(hit >= 2, "the faults hardly hit anything: {hit}");
@@ -144,7 +145,7 @@ fn on_small_disk(root: &Path) -> (Store, PathBuf) {
 }
 
 #[test]
-fn on_a_full_disk_the_ballast_makes_room_for_pruning() {
+fn on_a_full_disk_pruning_uses_the_ballast() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("small");
     let Some(_mount) = Mount::new(&root, "size=14m,mode=0700") else { return };
@@ -180,7 +181,7 @@ fn on_a_full_disk_the_ballast_makes_room_for_pruning() {
 }
 
 #[test]
-fn a_disk_that_filled_up_while_nobody_had_the_store_open_can_be_relieved() {
+fn a_disk_that_became_full_while_the_store_was_closed_can_be_relieved() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("small");
     let Some(_mount) = Mount::new(&root, "size=14m,mode=0700") else { return };
@@ -218,7 +219,7 @@ fn without_a_ballast_pruning_a_full_disk_is_refused() {
 }
 
 #[test]
-fn a_store_that_is_called_ballast_is_not_its_own() {
+fn a_store_with_the_file_name_of_the_ballast_is_not_used_as_ballast() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ballast");
     for _ in 0..2 {
@@ -279,10 +280,13 @@ fn the_capture_probe_finds_uncaptured_tables_and_leaves_no_trace() {
         conn.execute_batch(fault).unwrap();
         let before = (!fault.contains("DROP TABLE")).then(|| traces(&path));
         match store.probe_capture() {
-            Ok(told) => {
-                assert!(told.iter().any(|told| told.contains(found)), "{fault}: {told:#?}");
-                // Nothing was done after its transaction was gone.
-                assert!(fault != stops || told.len() == 1, "{told:#?}");
+            Ok(reported) => {
+                assert!(
+                    reported.iter().any(|reported| reported.contains(found)),
+                    "{fault}: {reported:#?}"
+                );
+                // Nothing was done after its transaction had ended.
+                assert!(fault != stops || reported.len() == 1, "{reported:#?}");
             }
             Err(error) => assert!(format!("{error:?}").contains(found), "{fault}: {error:?}"),
         }
@@ -293,7 +297,7 @@ fn the_capture_probe_finds_uncaptured_tables_and_leaves_no_trace() {
 }
 
 #[test]
-fn the_figures_are_the_truth() {
+fn the_statistics_are_exact() {
     let fixture = fixture();
     let (store, path) = (&fixture.store, fixture.path());
     for i in 0..40 {

@@ -1,5 +1,5 @@
-//! Foreign writers: the stock `sqlite3` shell changes the file, and every change is captured with a
-//! time, without transaction and actor, and is put right by the next observation.
+//! Foreign writers: the stock `sqlite3` shell changes the file, every change is captured with a
+//! time and without transaction and actor, and the next observation corrects it.
 
 use ao_store::observation::Facet;
 use ao_store::row::{facet, pr, session};
@@ -39,7 +39,7 @@ fn a_foreign_change_has_a_time_but_no_transaction_and_no_actor() {
 }
 
 #[test]
-fn our_changes_after_a_foreign_one_have_their_transaction_and_actor_again() {
+fn own_changes_after_a_foreign_one_have_a_transaction_and_an_actor_again() {
     if !has_shell() {
         return;
     }
@@ -53,7 +53,7 @@ fn our_changes_after_a_foreign_one_have_their_transaction_and_actor_again() {
 }
 
 #[test]
-fn time_never_goes_back_between_our_writes_and_foreign_ones() {
+fn time_never_decreases_between_own_and_foreign_writes() {
     if !has_shell() {
         return;
     }
@@ -75,7 +75,7 @@ fn time_never_goes_back_between_our_writes_and_foreign_ones() {
 }
 
 #[test]
-fn time_never_goes_back_when_the_whole_log_was_pruned_in_between() {
+fn time_never_decreases_when_the_whole_log_was_pruned_in_between() {
     if !has_shell() {
         return;
     }
@@ -95,7 +95,7 @@ fn time_never_goes_back_when_the_whole_log_was_pruned_in_between() {
 }
 
 #[test]
-fn what_a_foreign_writer_rolls_back_leaves_nothing_and_no_hole() {
+fn a_foreign_rollback_leaves_no_change_and_no_hole() {
     if !has_shell() {
         return;
     }
@@ -118,7 +118,7 @@ fn what_a_foreign_writer_rolls_back_leaves_nothing_and_no_hole() {
 }
 
 #[test]
-fn an_update_that_changes_nothing_makes_no_event() {
+fn an_update_without_a_difference_makes_no_change() {
     if !has_shell() {
         return;
     }
@@ -146,7 +146,7 @@ fn an_update_that_changes_nothing_makes_no_event() {
 }
 
 #[test]
-fn a_pull_request_takes_its_facts_along_and_each_removal_names_session_and_project() {
+fn deleting_a_pull_request_deletes_its_facts_and_logs_each_with_session_and_project() {
     if !has_shell() {
         return;
     }
@@ -246,7 +246,7 @@ fn the_next_identical_observation_repairs_a_foreign_write() {
 }
 
 #[test]
-fn a_session_number_is_never_used_again_whoever_inserts() {
+fn a_session_number_is_never_used_again_even_by_a_foreign_writer() {
     if !has_shell() {
         return;
     }
@@ -272,7 +272,7 @@ fn a_session_number_is_never_used_again_whoever_inserts() {
 }
 
 #[test]
-fn a_session_number_outlives_the_row_of_its_project() {
+fn the_session_counter_outlives_the_row_of_its_project() {
     if !has_shell() {
         return;
     }

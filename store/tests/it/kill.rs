@@ -1,5 +1,5 @@
-//! A writer that is killed at any instant: everything it acknowledged is there with its event, and
-//! nothing is half there (`AO_KILLS` for another number of kills than 200, `AO_SEED` for others).
+//! A writer that is killed at any instant: every acknowledged write is stored with its change, and
+//! no transaction is stored in part (`AO_KILLS` sets the number of kills, `AO_SEED` the times).
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -65,7 +65,7 @@ fn assert_sound(conn: &Connection) {
 }
 
 #[test]
-fn a_writer_that_is_killed_loses_nothing_that_it_acknowledged() {
+fn a_killed_writer_loses_no_acknowledged_write() {
     let (kills, seed) = (from_env("AO_KILLS", 200), u64::from(from_env("AO_SEED", 20_261_121)));
     println!("AO_SEED={seed} AO_KILLS={kills}");
     let mut random = Random(seed.max(1));

@@ -29,6 +29,6 @@ mod support;
 mod transfer;
 mod upstream;
 mod upstream_file;
-mod upstream_left;
+mod upstream_skipped;
 mod verify;
 mod writer;

@@ -1,5 +1,5 @@
-//! Creating and migrating: two at once both succeed, a kill leaves the old or the new schema, and a
-//! file that is not ours is refused and left alone.
+//! Creating and migrating: two processes at once both succeed, a kill leaves the old schema or the
+//! new one, and a file that is no store is refused and not changed.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -38,7 +38,7 @@ fn a_child_creates_a_store() {
 }
 
 #[test]
-fn two_processes_that_create_one_store_both_succeed() {
+fn two_processes_that_create_the_same_store_both_succeed() {
     for round in 0..20 {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data/ao.db");
@@ -69,7 +69,7 @@ fn two_processes_that_create_one_store_both_succeed() {
 }
 
 #[test]
-fn threads_that_create_one_store_all_succeed() {
+fn threads_that_create_the_same_store_all_succeed() {
     for _ in 0..10 {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ao.db");
@@ -131,7 +131,7 @@ fn a_newer_schema_is_refused() {
 }
 
 #[test]
-fn a_database_of_another_draft_is_refused_for_that_reason() {
+fn a_database_of_another_draft_is_refused_as_such() {
     for draft in [
         "UPDATE refinery_schema_history SET checksum = '1' WHERE version = 1",
         "UPDATE refinery_schema_history SET name = 'log_projects_sessions', checksum = '2';
@@ -159,7 +159,7 @@ fn a_database_of_another_draft_is_refused_for_that_reason() {
 }
 
 #[test]
-fn a_store_of_which_the_schema_became_newer_takes_no_first_write() {
+fn a_store_whose_schema_became_newer_refuses_its_first_write() {
     let Fixture { store: _store, dir } = fixture();
     let path = dir.path().join("ao.db");
     let second = open(&path).unwrap();
@@ -169,7 +169,7 @@ fn a_store_of_which_the_schema_became_newer_takes_no_first_write() {
 }
 
 #[test]
-fn what_is_not_a_store_is_refused_and_left_alone() {
+fn a_file_that_is_no_store_is_refused_and_not_changed() {
     let dir = tempfile::tempdir().unwrap();
     let foreign = |name: &str, sql: &str| {
         let path = dir.path().join(name);
@@ -201,7 +201,7 @@ fn what_is_not_a_store_is_refused_and_left_alone() {
 }
 
 #[test]
-fn an_empty_or_missing_file_can_be_made_a_store() {
+fn a_store_can_be_created_from_an_empty_or_missing_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ao.db");
     assert_eq!(code(open(&path)), Code::StoreNotFound);
@@ -220,7 +220,7 @@ fn an_empty_or_missing_file_can_be_made_a_store() {
 }
 
 #[test]
-fn a_schema_that_somebody_changed_is_told() {
+fn a_changed_schema_is_reported() {
     for change in [
         "DROP TRIGGER capture_pr_delete",
         "DROP INDEX pr_location",
@@ -239,7 +239,7 @@ fn a_schema_that_somebody_changed_is_told() {
 }
 
 #[test]
-fn files_and_folder_are_for_their_owner_only() {
+fn files_and_folders_are_accessible_to_their_owner_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("deep/data/ao.db");
     let store = create(&path).unwrap();
@@ -256,7 +256,7 @@ fn files_and_folder_are_for_their_owner_only() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_a_typed_error() {
+fn a_path_that_cannot_be_written_gives_a_typed_error() {
     for path in ["/sys/ao-store-test/ao.db", "/proc/ao.db", "/dev/null/ao.db"] {
         let code = code(create(Path::new(path)));
         assert!(matches!(code, Code::ReadOnly | Code::Io), "{path}: {code:?}");

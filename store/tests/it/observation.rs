@@ -1,5 +1,5 @@
-//! Applying observations, by example: which event a fact makes, what an incomplete or older look
-//! may not do, and what a failure leaves.
+//! Applying observations, by example: which change a fact makes, what an incomplete or older
+//! observation must not do, and the state after a failure.
 
 use ao_store::observation::{
     CheckStatus, Ci, Completeness, Facet, Mergeability, Mergeable, Mode, Observation, PrFacts,
@@ -39,7 +39,7 @@ fn gone(as_of: i64, id: &str) -> Observation {
 }
 
 #[test]
-fn a_thread_that_is_resolved_makes_one_event_in_every_mode_that_can_bring_it() {
+fn a_resolved_thread_makes_one_change_in_every_mode() {
     type Bring = fn(Vec<ao_store::observation::Thread>) -> Facet<ao_store::observation::Thread>;
     for bring in [Facet::replace as Bring, Facet::merge as Bring] {
         for first in [Facet::replace as Bring, Facet::merge as Bring] {
@@ -77,7 +77,7 @@ fn a_thread_that_is_resolved_makes_one_event_in_every_mode_that_can_bring_it() {
 }
 
 #[test]
-fn a_thread_that_vanished_makes_one_event() {
+fn a_removed_thread_makes_one_change() {
     let Fixture { store, dir: _dir } = fixture();
     observe(
         &store,
@@ -98,7 +98,7 @@ fn a_thread_that_vanished_makes_one_event() {
 }
 
 #[test]
-fn a_thread_first_seen_resolved_is_only_added() {
+fn a_thread_first_observed_as_resolved_is_only_added() {
     let Fixture { store, dir: _dir } = fixture();
     assert_eq!(
         kinds(&store, &threads(T1, Facet::replace(vec![thread("t1", true)]))),
@@ -111,7 +111,7 @@ fn a_thread_first_seen_resolved_is_only_added() {
 }
 
 #[test]
-fn a_window_or_no_look_at_all_deletes_nothing() {
+fn a_partial_or_missing_observation_deletes_nothing() {
     let Fixture { store, dir: _dir } = fixture();
     let all = vec![thread("t1", false), thread("t2", false)];
     observe(&store, &threads(T1, Facet::replace(all.clone())));
@@ -131,10 +131,10 @@ fn a_window_or_no_look_at_all_deletes_nothing() {
 }
 
 #[test]
-fn unknown_mergeable_keeps_the_known_value_and_marks_it() {
+fn an_unknown_mergeable_keeps_the_known_value_and_marks_it_stale() {
     let Fixture { store, dir: _dir } = fixture();
     let mut seen = observation(T1);
-    let mut look = |mergeable, state: &str, head: Option<&str>| {
+    let mut apply = |mergeable, state: &str, head: Option<&str>| {
         seen.as_of = Timestamp(seen.as_of.0 + 1);
         seen.facts = PrFacts {
             mergeable,
@@ -148,16 +148,16 @@ fn unknown_mergeable_keeps_the_known_value_and_marks_it() {
     };
     let fresh = (Mergeable::Mergeable, false, "clean".to_owned(), Mergeability::Mergeable);
     let stale = (Mergeable::Mergeable, true, "clean".to_owned(), Mergeability::Mergeable);
-    assert_eq!(look(Some(Mergeable::Mergeable), "clean", None), fresh);
-    assert_eq!(look(Some(Mergeable::Unknown), "unknown", None), stale);
-    assert_eq!(look(Some(Mergeable::Mergeable), "clean", None), fresh);
-    assert_eq!(look(None, "", Some("new-head")), stale);
+    assert_eq!(apply(Some(Mergeable::Mergeable), "clean", None), fresh);
+    assert_eq!(apply(Some(Mergeable::Unknown), "unknown", None), stale);
+    assert_eq!(apply(Some(Mergeable::Mergeable), "clean", None), fresh);
+    assert_eq!(apply(None, "", Some("new-head")), stale);
     let conflict = (Mergeable::Conflicting, false, "dirty".to_owned(), Mergeability::Conflicting);
-    assert_eq!(look(Some(Mergeable::Conflicting), "dirty", None), conflict);
+    assert_eq!(apply(Some(Mergeable::Conflicting), "dirty", None), conflict);
 }
 
 #[test]
-fn an_older_look_at_a_facet_is_ignored() {
+fn an_older_observation_of_a_facet_is_ignored() {
     let Fixture { store, dir: _dir } = fixture();
     observe(&store, &threads(T1, Facet::replace(vec![thread("t1", true)])));
     for facet in [
@@ -172,9 +172,9 @@ fn an_older_look_at_a_facet_is_ignored() {
 }
 
 #[test]
-fn older_metadata_is_ignored_by_the_time_of_the_provider_and_then_by_that_of_the_look() {
+fn older_metadata_is_ignored_by_provider_time_and_then_by_observation_time() {
     let Fixture { store, dir: _dir } = fixture();
-    let look = |as_of: i64, provider_at: Option<i64>, title: &str| {
+    let apply = |as_of: i64, provider_at: Option<i64>, title: &str| {
         let mut seen = observation(as_of);
         seen.provider_at = provider_at.map(Timestamp);
         seen.facts.title = Some(title.to_owned());
@@ -183,16 +183,22 @@ fn older_metadata_is_ignored_by_the_time_of_the_provider_and_then_by_that_of_the
     };
     let taken = |title: &str| (title.to_owned(), vec![]);
     let kept = |title: &str| (title.to_owned(), vec!["metadata"]);
-    assert_eq!(look(T1, Some(50), "first"), taken("first"));
-    assert_eq!(look(T1 + 10, Some(49), "older at the provider"), kept("first"));
-    assert_eq!(look(T1 - 10, Some(51), "newer at the provider"), taken("newer at the provider"));
-    assert_eq!(look(T1 - 20, None, "an older look"), kept("newer at the provider"));
-    assert_eq!(look(T1 - 20, Some(51), "an older look, same time"), kept("newer at the provider"));
-    assert_eq!(look(T1 + 20, Some(51), "same time, newer look"), taken("same time, newer look"));
+    assert_eq!(apply(T1, Some(50), "first"), taken("first"));
+    assert_eq!(apply(T1 + 10, Some(49), "older at the provider"), kept("first"));
+    assert_eq!(apply(T1 - 10, Some(51), "newer at the provider"), taken("newer at the provider"));
+    assert_eq!(apply(T1 - 20, None, "an older observation"), kept("newer at the provider"));
+    assert_eq!(
+        apply(T1 - 20, Some(51), "an older observation, same time"),
+        kept("newer at the provider")
+    );
+    assert_eq!(
+        apply(T1 + 20, Some(51), "same time, newer observation"),
+        taken("same time, newer observation")
+    );
 }
 
 #[test]
-fn deliveries_out_of_order_end_in_the_newest_fact_of_each_item() {
+fn webhook_deliveries_out_of_order_end_in_the_newest_fact_of_each_item() {
     let Fixture { store, dir: _dir } = fixture();
     let item = |as_of, id: &str, resolved| threads(as_of, Facet::merge(vec![thread(id, resolved)]));
     assert_eq!(kinds(&store, &item(T1 + 20, "t1", true)), ["pr_review_thread_added"]);
@@ -213,7 +219,7 @@ fn deliveries_out_of_order_end_in_the_newest_fact_of_each_item() {
 }
 
 #[test]
-fn a_look_that_was_asked_for_before_a_delivery_does_not_undo_it() {
+fn an_observation_requested_before_a_webhook_delivery_does_not_undo_it() {
     let Fixture { store, dir: _dir } = fixture();
     let open = vec![thread("t1", false), thread("t2", false), thread("t3", false)];
     observe(&store, &threads(T1, Facet::replace(open.clone())));
@@ -232,7 +238,7 @@ fn a_look_that_was_asked_for_before_a_delivery_does_not_undo_it() {
 }
 
 #[test]
-fn a_check_delivery_is_known_by_its_id_and_by_its_time() {
+fn a_webhook_delivery_of_a_check_is_ordered_by_its_id_and_its_time() {
     let Fixture { store, dir: _dir } = fixture();
     let known = ao_store::observation::Check {
         workflow: "CI".to_owned(),
@@ -240,16 +246,17 @@ fn a_check_delivery_is_known_by_its_id_and_by_its_time() {
         external_id: "55".to_owned(),
         ..check("build", CheckStatus::Queued)
     };
-    let look = |as_of, facet| observe(&store, &Observation { checks: facet, ..observation(as_of) });
-    look(T1, Facet::replace(vec![known.clone()]));
+    let apply =
+        |as_of, facet| observe(&store, &Observation { checks: facet, ..observation(as_of) });
+    apply(T1, Facet::replace(vec![known.clone()]));
     let delivery = |status| ao_store::observation::Check {
         external_id: "55".to_owned(),
         ..check("build", status)
     };
-    let done = look(T1 + 20, Facet::merge(vec![delivery(CheckStatus::Failed)]));
+    let done = apply(T1 + 20, Facet::merge(vec![delivery(CheckStatus::Failed)]));
     assert_eq!((done.value.checks.updated, done.value.checks.inserted), (1, 0));
     assert_eq!(stored(&store).ci, Ci::Failing);
-    let late = look(T1 + 10, Facet::merge(vec![delivery(CheckStatus::InProgress)]));
+    let late = apply(T1 + 10, Facet::merge(vec![delivery(CheckStatus::InProgress)]));
     assert_eq!((late.changes, late.value.stale), (0, vec!["checks"]), "an older delivery");
     assert_eq!(stored(&store).ci, Ci::Failing);
 }
@@ -272,7 +279,7 @@ fn a_failure_after_an_observation_in_the_same_job_leaves_nothing() {
 }
 
 #[test]
-fn of_several_items_of_one_identity_the_last_counts() {
+fn of_several_items_with_one_key_the_last_is_stored() {
     let Fixture { store, dir: _dir } = fixture();
     let twice = |first, last| vec![thread("t1", first), thread("t2", false), thread("t1", last)];
     assert_eq!(
@@ -293,7 +300,7 @@ fn of_several_items_of_one_identity_the_last_counts() {
 }
 
 #[test]
-fn a_new_pull_request_is_one_event_with_all_that_is_known() {
+fn a_new_pull_request_is_one_change_with_all_known_facts() {
     let Fixture { store, dir: _dir } = fixture();
     let mut seen = Observation {
         pr: "octo/hello#8".parse().unwrap(),
@@ -351,7 +358,7 @@ fn checks_that_are_not_stored_do_not_count_for_a_new_pull_request() {
 }
 
 #[test]
-fn what_could_not_be_stored_or_found_again_is_refused() {
+fn an_observation_that_cannot_be_stored_is_refused() {
     let Fixture { store, dir } = fixture();
     assert_writes_nothing(&dir.path().join("ao.db"), || {
         let mut bad = vec![
@@ -384,7 +391,7 @@ fn what_could_not_be_stored_or_found_again_is_refused() {
             let completeness = Some(completeness);
             threads(T1, Facet { completeness, ..Facet::replace(vec![thread("t1", false)]) })
         }));
-        // A time far ahead would make every later fact look old.
+        // A time far ahead would make every later fact observation old.
         bad.push(threads(T1 + 400 * 86_400_000, Facet::replace(vec![thread("t1", false)])));
         bad.push(Observation { provider_at: Some(Timestamp(i64::MAX)), ..observation(T1) });
         for seen in bad {

@@ -1,5 +1,5 @@
-//! Any snapshot after any other, in any mode: the events are exactly the difference, the stored sets
-//! are as the modes say, and a repetition writes nothing (`AO_CASES` for more cases).
+//! Any observation after any other, in any mode: the changes are exactly the difference, the stored
+//! sets follow the modes, and a repetition writes nothing (`AO_CASES` sets the number of cases).
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -305,7 +305,7 @@ fn a_check() -> impl Strategy<Value = Check> {
     })
 }
 
-fn a_look() -> impl Strategy<Value = Observation> {
+fn an_observation() -> impl Strategy<Value = Observation> {
     (
         facet_of(a_check(), false),
         facet_of(a_thread(), true),
@@ -322,7 +322,7 @@ fn a_look() -> impl Strategy<Value = Observation> {
 }
 
 #[test]
-fn the_events_are_the_difference_and_a_repetition_writes_nothing() {
+fn the_changes_are_the_difference_and_a_repetition_writes_nothing() {
     let seed = u64::from(from_env("AO_SEED", 20_261_121));
     println!("AO_SEED={seed}");
     let config = Config {
@@ -331,17 +331,18 @@ fn the_events_are_the_difference_and_a_repetition_writes_nothing() {
         rng_seed: RngSeed::Fixed(seed),
         ..Config::default()
     };
-    let looks = prop::collection::vec(a_look(), 1..5);
+    let observations = prop::collection::vec(an_observation(), 1..5);
     TestRunner::new(config)
-        .run(&looks, |looks| {
+        .run(&observations, |observations| {
             let Fixture { store, dir } = fixture();
             let path = dir.path().join("ao.db");
             let mut world = World::default();
-            for (look, as_of) in looks.into_iter().zip(1..) {
-                let look = Observation { as_of: ao_store::Timestamp(T0 + as_of * 61_000), ..look };
-                world.assert_applies(&store, &look);
+            for (observation, as_of) in observations.into_iter().zip(1..) {
+                let observation =
+                    Observation { as_of: ao_store::Timestamp(T0 + as_of * 61_000), ..observation };
+                world.assert_applies(&store, &observation);
                 assert_writes_nothing(&path, || {
-                    let again = observe(&store, &look);
+                    let again = observe(&store, &observation);
                     assert_eq!((again.changes, again.value.is_updated), (0, false));
                     let deltas = [
                         again.value.checks,

@@ -1,5 +1,5 @@
 //! The order of the log: seq is dense, the head is its newest change, and the changes of one
-//! transaction stand together under its first seq, whatever a foreign writer did in between.
+//! transaction are contiguous from its first seq, whatever a foreign writer did in between.
 
 use ao_store::LogInfo;
 use ao_store::Seq;
@@ -48,7 +48,7 @@ fn the_changes_of_one_transaction_share_its_first_seq_time_and_actor() {
 }
 
 #[test]
-fn a_transaction_that_is_rolled_back_uses_up_no_seq() {
+fn a_rolled_back_transaction_uses_no_seq() {
     let Fixture { store, dir } = fixture();
     let start = head(&store);
     for _ in 0..3 {

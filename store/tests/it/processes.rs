@@ -1,5 +1,5 @@
-//! Several processes write to one store at once: nothing is lost, the log is dense, each process's
-//! own order is kept, and the changes of a transaction stand together.
+//! Several processes write to one store at once: no write is lost, the log is dense, the order of
+//! each process is kept, and the changes of a transaction are contiguous.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ fn a_child_writes_its_share() {
 }
 
 #[test]
-fn processes_that_write_at_once_lose_nothing() {
+fn concurrent_writer_processes_lose_no_write() {
     let Fixture { store, dir } = fixture();
     let path = dir.path().join("ao.db");
     let ids: Vec<_> = (0..CHILDREN).map(|_| add_session(&store, "demo", "")).collect();

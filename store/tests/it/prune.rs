@@ -1,6 +1,6 @@
-//! Pruning takes away what was planned and nothing else, whoever writes meanwhile: against a model
-//! that computes each plan from the changes themselves (`AO_CASES` for more of them, `AO_SEED` for
-//! others).
+//! Pruning deletes exactly what its plan says, even during writes: compared with a model that
+//! computes each plan from the changes themselves (`AO_CASES` sets the number of cases, `AO_SEED`
+//! the seed).
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -204,10 +204,10 @@ fn check_one(store: &Store, rules: &Rules, holders: &[Holder], now: i64) {
     assert_eq!(plan.bytes, gone as u64, "the bytes of the plan");
     let named: Vec<_> = plan.cut_off.iter().map(ToString::to_string).collect();
     assert_eq!(named, cut_off);
-    let mut told: Vec<_> = plan.held.iter().map(|held| (held.by.clone(), held.seq.0)).collect();
-    told.sort();
+    let mut reported: Vec<_> = plan.held.iter().map(|held| (held.by.clone(), held.seq.0)).collect();
+    reported.sort();
     held.sort();
-    assert_eq!(told, held);
+    assert_eq!(reported, held);
 
     let (after, of_after) = (kept(store), info(store));
     assert_eq!((of_after.floor.0, of_after.head), (target, of_before.head));
@@ -230,7 +230,7 @@ fn assert_bounded(rules: &Rules, held: &[(String, i64)], after: &[Change], bytes
 }
 
 #[test]
-fn what_a_plan_says_is_what_happens() {
+fn pruning_does_what_its_plan_says() {
     let seed = u64::from(from_env("AO_SEED", 20_261_121));
     let cases = from_env("AO_CASES", 12);
     println!("AO_SEED={seed} AO_CASES={cases}");
@@ -265,7 +265,7 @@ fn what_a_plan_says_is_what_happens() {
 }
 
 #[test]
-fn a_clock_that_jumps_expires_one_day_more_at_most() {
+fn a_clock_jump_expires_at_most_one_more_day() {
     let year = 365 * DAY;
     for (jump, expected) in [(-10 * year, 2), (0, 2), (10 * year, 3), (i64::MAX / 2, 3)] {
         let fixture = fixture();
@@ -318,7 +318,7 @@ fn an_idle_writer_applies_the_stored_rules() {
 }
 
 #[test]
-fn a_writer_that_is_never_idle_applies_them_too() {
+fn a_writer_that_is_never_idle_applies_the_stored_rules() {
     let (_dir, store) = with_stored_rules();
     let wanted = head(&store).0 - 50;
     let stop = AtomicBool::new(false);
@@ -339,7 +339,7 @@ fn a_writer_that_is_never_idle_applies_them_too() {
 }
 
 #[test]
-fn a_log_that_has_lost_its_newest_changes_is_pruned_all_the_same() {
+fn a_log_that_lost_its_newest_changes_can_still_be_pruned() {
     let fixture = fixture();
     for i in 0..40 {
         rename(&fixture.store, "demo-1", 1, T0 + i);
@@ -356,7 +356,7 @@ fn a_log_that_has_lost_its_newest_changes_is_pruned_all_the_same() {
 }
 
 #[test]
-fn a_block_without_its_seal_is_cut_and_no_other_suffers() {
+fn a_block_without_its_digest_is_pruned_without_effect_on_others() {
     let fixture = fixture();
     for i in 0..63 {
         rename(&fixture.store, "demo-1", 1, T0 + i);
@@ -373,7 +373,7 @@ fn a_block_without_its_seal_is_cut_and_no_other_suffers() {
 }
 
 #[test]
-fn the_file_shrinks_with_its_log() {
+fn the_file_becomes_smaller_with_its_log() {
     let fixture = fixture();
     let store = &fixture.store;
     for i in 0..60 {
@@ -397,7 +397,7 @@ fn the_file_shrinks_with_its_log() {
 const ROUNDS: i64 = 150;
 
 #[test]
-fn a_child_writes_beside_pruning() {
+fn a_child_writes_during_pruning() {
     let Some(path) = child_argument() else { return };
     let store = Store::open(Path::new(&path), Options::default()).unwrap();
     for i in 0..ROUNDS {
@@ -406,12 +406,12 @@ fn a_child_writes_beside_pruning() {
 }
 
 #[test]
-fn pruning_beside_threads_and_a_process_loses_nothing() {
+fn pruning_during_writes_of_threads_and_a_process_loses_nothing() {
     let fixture = fixture();
     let (store, path) = (&fixture.store, fixture.path());
     add_session(store, "demo", "third");
     let start = head(store).0;
-    let mut other = child("prune::a_child_writes_beside_pruning", path.to_str().unwrap())
+    let mut other = child("prune::a_child_writes_during_pruning", path.to_str().unwrap())
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();

@@ -1,5 +1,5 @@
-//! Conflict clauses of foreign writers: a row that OR REPLACE deletes silently is logged as deleted,
-//! and one that stays is not, with recursive_triggers and foreign_keys on and off.
+//! Conflict clauses of foreign writers: a row that OR REPLACE deletes silently is logged as
+//! deleted, and a row that stays is not, with recursive_triggers and foreign_keys on and off.
 
 use ao_store::Seq;
 use ao_store::observation::Facet;
@@ -118,7 +118,7 @@ fn one_statement_can_replace_many_rows_and_its_own() {
 }
 
 #[test]
-fn a_session_is_replaced_by_its_number_and_by_being_the_orchestrator() {
+fn a_session_is_replaced_by_its_number_and_by_a_new_orchestrator() {
     let setup = session("", 5, "orchestrator");
     let other = session("OR REPLACE", 6, "orchestrator");
     assert_changes(&setup, &other, &["session_created demo-6", "session_deleted demo-5"]);
@@ -135,7 +135,7 @@ fn a_session_is_replaced_by_its_number_and_by_being_the_orchestrator() {
 }
 
 #[test]
-fn a_pull_request_is_replaced_by_place_in_any_letter_case_and_by_node_id() {
+fn a_pull_request_is_replaced_by_location_in_any_letter_case_and_by_node_id() {
     let setup = format!("{}; {}", pr("", "a", "N1", ("o/r", 1)), pr("", "b", "N2", ("o/r", 2)));
     let by_place = pr("OR REPLACE", "c", "N3", ("O/R", 1));
     assert_changes(&setup, &by_place, &["pr_created c", "pr_deleted a"]);
@@ -192,7 +192,7 @@ fn an_update_of_many_rows_can_replace_rows_that_it_updated() {
 }
 
 #[test]
-fn a_conflict_that_was_ignored_makes_no_event_then_or_later() {
+fn an_ignored_conflict_makes_no_change_then_or_later() {
     let setup = format!("{}; {}", project("", "p", "/p"), project("", "q", "/q"));
     for ignored in [
         project("OR IGNORE", "p", "/p2"),
@@ -215,7 +215,7 @@ fn a_conflict_that_was_ignored_makes_no_event_then_or_later() {
 }
 
 #[test]
-fn an_upsert_that_updates_is_an_update_and_nothing_later() {
+fn an_upsert_that_updates_is_one_update() {
     let setup = format!("{}; {}", project("", "p", "/p"), project("", "q", "/q"));
     let script = format!(
         "{} ON CONFLICT (id) DO UPDATE SET name = 'upserted'; {}",
@@ -259,7 +259,7 @@ fn a_statement_that_fails_midway_leaves_only_what_it_kept() {
 }
 
 #[test]
-fn a_savepoint_that_is_rolled_back_takes_its_replacement_back() {
+fn a_rolled_back_savepoint_undoes_its_replacement() {
     let setup = project("", "p", "/p");
     let script = format!(
         "BEGIN; SAVEPOINT s; {}; ROLLBACK TO s; {}; COMMIT; {}",
@@ -307,7 +307,7 @@ fn rows_without_rowid_are_replaced_too() {
 }
 
 #[test]
-fn the_facts_of_a_replaced_pull_request_are_removed_in_the_name_of_its_owner() {
+fn the_deleted_facts_of_a_replaced_pull_request_are_logged_with_its_owner() {
     if !has_shell() {
         return;
     }

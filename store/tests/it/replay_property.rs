@@ -1,5 +1,6 @@
-//! Whatever a foreign writer does, the log replayed from nothing is the tables: random statements
-//! with every conflict clause, savepoints, cascades and pragmas (`AO_CASES` for more of them).
+//! Replaying the log from nothing gives the tables after any statements of a foreign writer: random
+//! ones with every conflict clause, savepoints, cascades and pragmas (`AO_CASES` sets the number of
+//! cases).
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -215,7 +216,7 @@ const SEED: &str = "
     INSERT INTO pr_comment VALUES ('r1', 'i1', 'issue', '', '', '', 0, '', NULL, '', '', 0, NULL, NULL);";
 
 #[test]
-fn the_log_replayed_from_nothing_is_the_tables_whatever_is_done_to_them() {
+fn replaying_the_log_gives_the_tables_after_any_operations() {
     let seed = u64::from(from_env("AO_SEED", 20_261_121));
     println!("AO_SEED={seed}");
     let config = Config {

@@ -1,4 +1,4 @@
-//! Restoring puts a verified copy in the place of the store, or changes nothing.
+//! Restoring replaces the store with a verified copy, or changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -156,7 +156,7 @@ fn refused(world: &World, name: &str, bytes: &[u8]) -> Code {
 }
 
 #[test]
-fn a_source_that_cannot_be_trusted_is_refused_and_nothing_is_changed() {
+fn an_unsound_source_is_refused_and_nothing_is_changed() {
     let world = world();
     let sound = std::fs::read(&world.backup).unwrap();
     let place = |name: &str| world.dir.path().join(name);
@@ -287,7 +287,7 @@ fn a_store_that_is_open_elsewhere_is_not_replaced() {
 }
 
 #[test]
-fn of_restores_at_once_none_replaces_what_another_put_there_unseen() {
+fn a_concurrent_restore_never_replaces_the_result_of_another() {
     let world = world();
     let at_once = &|busy| {
         let options = Options { busy, ..Options::default() };
@@ -314,7 +314,7 @@ fn of_restores_at_once_none_replaces_what_another_put_there_unseen() {
 }
 
 #[test]
-fn a_missing_folder_is_made_and_a_stale_log_is_not_played_back() {
+fn a_missing_folder_is_created_and_a_stale_write_ahead_log_is_not_applied() {
     let world = world();
     let expected = content(&world.backup);
     let target = world.dir.path().join("deep/data/ao.db");
@@ -369,7 +369,7 @@ fn a_damaged_store_is_replaced_and_kept_with_its_log() {
 }
 
 #[test]
-fn a_handle_from_before_is_told_and_writes_nothing_into_the_old_file() {
+fn a_handle_from_before_a_restore_fails_and_writes_nothing_into_the_old_file() {
     let world = world();
     let store = open(&world.path);
     rename(&store, "demo-1", 1, T0 + 4);

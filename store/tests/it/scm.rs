@@ -1,5 +1,5 @@
-//! What an observer keeps: it comes back as it was stored, an equal row is not written, a poke wakes
-//! who waits, and what there is to observe is what active projects have.
+//! The bookkeeping of an observer: it is read as stored, an equal row is not written, a refresh
+//! request wakes listeners, and subjects are those of active projects.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ fn pr_id() -> PrId {
     "github.com/octo/hello#7".parse().unwrap()
 }
 
-/// Stores it twice: the second time nothing is written, though it may be spelt in another case.
+/// Stores it twice: the second time nothing is written, even with another letter case.
 fn store_twice<S: Clone + Send + 'static>(
     Fixture { store, dir }: &Fixture,
     state: &S,
@@ -97,7 +97,7 @@ fn store_twice<S: Clone + Send + 'static>(
 }
 
 #[test]
-fn a_host_comes_back_as_it_was_stored() {
+fn the_state_of_a_host_is_read_as_stored() {
     let fixture = fixture();
     let store = &fixture.store;
     assert_eq!(store.read(|s| scm::host(s, HOST)).unwrap(), None);
@@ -112,7 +112,7 @@ fn a_host_comes_back_as_it_was_stored() {
 }
 
 #[test]
-fn a_repository_comes_back_as_it_was_stored() {
+fn the_state_of_a_repository_is_read_as_stored() {
     let fixture = fixture();
     let repos = |host: &'static str| fixture.store.read(move |s| scm::repos(s, host)).unwrap();
     for state in [RepoState::new(HOST, "octo/hello"), repo_state()] {
@@ -125,7 +125,7 @@ fn a_repository_comes_back_as_it_was_stored() {
 }
 
 #[test]
-fn a_polled_pull_request_comes_back_as_it_was_stored_and_goes_with_it() {
+fn a_polling_state_is_read_as_stored_and_deleted_with_its_pull_request() {
     let fixture = fixture();
     let store = &fixture.store;
     assert_eq!(store.read(|s| scm::poll(s, &pr_id())).unwrap(), None);
@@ -156,11 +156,11 @@ fn problems_are_counted_by_host() {
     assert!(store.read(scm::problems).unwrap().is_empty());
 }
 
-fn poke(store: &Store, repo: &'static str, number: i64, when: i64) -> Committed<()> {
+fn request_refresh(store: &Store, repo: &'static str, number: i64, when: i64) -> Committed<()> {
     write(store, move |tx| scm::request_refresh(tx, HOST, repo, number, Timestamp(when)))
 }
 
-fn pokes(store: &Store) -> Vec<(String, i64, i64)> {
+fn refresh_requests(store: &Store) -> Vec<(String, i64, i64)> {
     let found = store.read(|s| scm::refresh_requests(s, HOST)).unwrap();
     found.into_iter().map(|RefreshRequest { repo, number, at, .. }| (repo, number, at.0)).collect()
 }
@@ -170,20 +170,24 @@ fn asked(wanted: &[(i64, i64)]) -> Vec<(String, i64, i64)> {
 }
 
 #[test]
-fn what_is_asked_for_twice_is_asked_for_once() {
+fn a_repeated_refresh_request_is_stored_once() {
     let Fixture { store, dir } = fixture();
-    assert_eq!(poke(&store, "octo/hello", 7, 10).changes, 0);
+    assert_eq!(request_refresh(&store, "octo/hello", 7, 10).changes, 0);
     assert_writes_nothing(&dir.path().join("ao.db"), || {
-        poke(&store, "Octo/Hello", 7, 10);
-        poke(&store, "octo/hello", 7, 9);
+        request_refresh(&store, "Octo/Hello", 7, 10);
+        request_refresh(&store, "octo/hello", 7, 9);
     });
-    assert_eq!(pokes(&store), asked(&[(7, 10)]));
-    poke(&store, "octo/hello", 0, 5);
+    assert_eq!(refresh_requests(&store), asked(&[(7, 10)]));
+    request_refresh(&store, "octo/hello", 0, 5);
     let seen = store.read(|s| scm::refresh_requests(s, "GitHub.com")).unwrap();
-    poke(&store, "octo/hello", 7, 11);
-    poke(&store, "octo/hello", 8, 1);
+    request_refresh(&store, "octo/hello", 7, 11);
+    request_refresh(&store, "octo/hello", 8, 1);
     write(&store, move |tx| scm::delete_refresh_requests(tx, &seen));
-    assert_eq!(pokes(&store), asked(&[(7, 11), (8, 1)]), "what was asked for since stays");
+    assert_eq!(
+        refresh_requests(&store),
+        asked(&[(7, 11), (8, 1)]),
+        "what was asked for since stays"
+    );
     for (repo, number) in [("octo", 1), ("octo/hello", -1), ("../x", 0)] {
         let refused = store
             .write(cause(), move |tx| scm::request_refresh(tx, HOST, repo, number, Timestamp(1)));
@@ -192,7 +196,7 @@ fn what_is_asked_for_twice_is_asked_for_once() {
 }
 
 #[test]
-fn more_than_a_hundred_of_a_repository_become_the_repository() {
+fn more_than_a_hundred_refresh_requests_become_one_for_the_repository() {
     let Fixture { store, dir: _dir } = fixture();
     let last = i64::try_from(REFRESH_REQUESTS_MAX).unwrap();
     write(&store, move |tx| {
@@ -200,21 +204,21 @@ fn more_than_a_hundred_of_a_repository_become_the_repository() {
             scm::request_refresh(tx, HOST, "octo/hello", number, Timestamp(1))
         })
     });
-    assert_eq!(pokes(&store).len(), 100);
-    poke(&store, "octo/hello", 101, 2);
-    assert_eq!(pokes(&store), asked(&[(0, 2)]));
-    poke(&store, "octo/hello", 102, 3);
-    assert_eq!(pokes(&store), asked(&[(0, 2), (102, 3)]));
+    assert_eq!(refresh_requests(&store).len(), 100);
+    request_refresh(&store, "octo/hello", 101, 2);
+    assert_eq!(refresh_requests(&store), asked(&[(0, 2)]));
+    request_refresh(&store, "octo/hello", 102, 3);
+    assert_eq!(refresh_requests(&store), asked(&[(0, 2), (102, 3)]));
 }
 
 #[test]
-fn a_poke_wakes_who_waits_here_and_elsewhere() {
+fn a_refresh_request_wakes_listeners_in_this_and_other_processes() {
     let Fixture { store, dir } = fixture();
     let elsewhere = Store::open(&dir.path().join("ao.db"), Options::default()).unwrap();
     for (round, waiting) in (0..).zip([store.clone(), elsewhere]) {
         let mut listener = waiting.listen().unwrap();
         assert!(!listener.wait(Duration::ZERO).unwrap());
-        poke(&store, "octo/hello", 7, round);
+        request_refresh(&store, "octo/hello", 7, round);
         assert!(listener.wait(Duration::from_secs(20)).unwrap());
     }
 }
@@ -225,7 +229,7 @@ fn take(store: &Store, id: &str, when: i64) -> bool {
 }
 
 #[test]
-fn a_delivery_is_taken_once() {
+fn a_webhook_delivery_is_recorded_once() {
     let Fixture { store, dir } = fixture();
     let path = dir.path().join("ao.db");
     let id = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
@@ -238,7 +242,7 @@ fn a_delivery_is_taken_once() {
         assert_eq!(code(refused), Code::InvalidId, "{bad:?}");
     }
     assert!(take(&store, &"a".repeat(128), 1));
-    // What fails after it was taken was not taken.
+    // A failure after the record undoes the record.
     let failed = store.write(cause(), |tx| {
         scm::record_webhook_delivery(tx, "again", Timestamp(1))?;
         pr::require(tx, &PrRef::new(HOST, "octo/hello", 99)?).map(|_| ())
@@ -248,7 +252,7 @@ fn a_delivery_is_taken_once() {
 }
 
 #[test]
-fn old_and_too_many_deliveries_are_forgotten() {
+fn old_and_excess_webhook_deliveries_are_deleted() {
     const DAY: i64 = 24 * 60 * 60 * 1000;
     let Fixture { store, dir } = fixture();
     let conn = raw(&dir.path().join("ao.db"));
@@ -271,7 +275,7 @@ fn old_and_too_many_deliveries_are_forgotten() {
 }
 
 #[test]
-fn subjects_are_what_active_projects_have_at_the_host() {
+fn subjects_are_those_of_active_projects_at_the_host() {
     let Fixture { store, dir } = fixture();
     let other = NewProject { host: "ghe.example.com".to_owned(), ..new_project("other") };
     let local = NewProject { host: String::new(), repo: String::new(), ..new_project("local") };
@@ -324,7 +328,7 @@ fn subjects_are_what_active_projects_have_at_the_host() {
 }
 
 #[test]
-fn a_project_follows_its_repository() {
+fn a_project_follows_its_renamed_repository() {
     let Fixture { store, dir } = fixture();
     let archived = new_project("gone");
     let other = NewProject { repo: "octo/other".to_owned(), ..new_project("other") };
@@ -350,7 +354,7 @@ fn a_project_follows_its_repository() {
 }
 
 #[test]
-fn an_export_holds_what_an_observer_keeps() {
+fn an_export_contains_the_bookkeeping_of_the_observer() {
     let Fixture { store, dir: _dir } = fixture();
     write(&store, |tx| {
         scm::set_host(tx, &host_state())?;
@@ -370,5 +374,5 @@ fn an_export_holds_what_an_observer_keeps() {
     assert_eq!(copy.read(|s| scm::repos(s, HOST)).unwrap(), [repo_state()]);
     assert_eq!(copy.read(|s| scm::polls(s, HOST)).unwrap(), [(pr_id(), pr_poll())]);
     assert_eq!(strings(&raw(&path), "SELECT id FROM webhook_delivery"), ["a-1"]);
-    assert!(pokes(&copy).is_empty(), "a poke is of the moment");
+    assert!(refresh_requests(&copy).is_empty(), "refresh requests are not exported");
 }

@@ -1,4 +1,4 @@
-//! Sessions and projects: numbers, seeds, the one orchestrator, and what is refused.
+//! Sessions and projects: numbers, seeds, the single orchestrator, and the refusals.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -22,7 +22,7 @@ fn create(store: &Store, new: NewSession) -> ao_store::Result<String> {
 }
 
 #[test]
-fn a_seed_that_is_deleted_leaves_its_history_and_its_number_unused() {
+fn a_deleted_seed_keeps_its_history_and_its_number_is_not_used_again() {
     let Fixture { store, dir: _dir } = fixture();
     let kinds = kinds_of(&store, || {
         add_session(&store, "demo", "");
@@ -36,7 +36,7 @@ fn a_seed_that_is_deleted_leaves_its_history_and_its_number_unused() {
 }
 
 #[test]
-fn a_session_that_produced_anything_is_kept() {
+fn a_session_that_produced_anything_is_not_deleted() {
     let Fixture { store, dir } = fixture();
     let path = dir.path().join("ao.db");
     let conn = raw(&path);
@@ -63,7 +63,7 @@ fn a_session_that_produced_anything_is_kept() {
 }
 
 #[test]
-fn two_deletions_at_once_delete_once() {
+fn concurrent_deletions_delete_once() {
     let Fixture { store, dir: _dir } = fixture();
     let results: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| delete(&store, "demo-2"))).collect();
@@ -74,7 +74,7 @@ fn two_deletions_at_once_delete_once() {
 }
 
 #[test]
-fn sessions_that_are_created_at_once_get_dense_numbers() {
+fn concurrently_created_sessions_get_dense_numbers() {
     let Fixture { store, dir } = fixture();
     let ids: BTreeSet<String> = thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
@@ -91,7 +91,7 @@ fn sessions_that_are_created_at_once_get_dense_numbers() {
 }
 
 #[test]
-fn of_orchestrators_that_are_created_at_once_one_wins() {
+fn of_concurrently_created_orchestrators_one_succeeds() {
     let Fixture { store, dir } = fixture();
     let second = Store::open(&dir.path().join("ao.db"), ao_store::Options::default()).unwrap();
     let results: Vec<_> = thread::scope(|scope| {
@@ -111,7 +111,7 @@ fn of_orchestrators_that_are_created_at_once_one_wins() {
 }
 
 #[test]
-fn a_terminated_orchestrator_makes_room_for_the_next() {
+fn a_new_orchestrator_can_follow_a_terminated_one() {
     let Fixture { store, dir } = fixture();
     create(&store, new_session("demo", SessionKind::Orchestrator, "")).unwrap();
     raw(&dir.path().join("ao.db"))
@@ -124,7 +124,7 @@ fn a_terminated_orchestrator_makes_room_for_the_next() {
 }
 
 #[test]
-fn a_session_of_no_or_of_an_archived_project_is_refused_and_leaves_nothing() {
+fn a_session_of_a_missing_or_archived_project_is_refused() {
     let Fixture { store, dir } = empty();
     let path = dir.path().join("ao.db");
     let ghost = || create(&store, new_session("ghost", SessionKind::Worker, ""));
@@ -138,7 +138,7 @@ fn a_session_of_no_or_of_an_archived_project_is_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn texts_that_could_act_are_refused() {
+fn texts_with_control_characters_or_options_are_refused() {
     let Fixture { store, dir } = fixture();
     let good = new_session("demo", SessionKind::Worker, "");
     let text = || "\u{1b}[31m".to_owned();
@@ -156,7 +156,7 @@ fn texts_that_could_act_are_refused() {
 }
 
 #[test]
-fn the_same_name_again_writes_nothing() {
+fn an_equal_name_writes_nothing() {
     let Fixture { store, dir } = fixture();
     let rename = |name: &'static str| {
         let id = "demo-1".parse().unwrap();
@@ -213,7 +213,7 @@ fn a_project_is_unique_by_id_and_by_active_path() {
 }
 
 #[test]
-fn a_project_is_archived_when_no_session_is_live_and_restored_by_adding_it_again() {
+fn a_project_without_live_sessions_can_be_archived_and_is_restored_by_adding_it_again() {
     let Fixture { store, dir } = fixture();
     let archive = || {
         let id = "demo".parse().unwrap();

@@ -1,5 +1,5 @@
 //! Helpers of the integration tests: stores with known contents, the stock `sqlite3` shell as the
-//! foreign writer, and a replay of the log that knows nothing of how capture works.
+//! foreign writer, and a replay of the log that is independent of capture.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub(crate) const T0: i64 = 1_700_000_000_000;
 /// The head commit of the fixture's pull request.
 pub(crate) const SHA: &str = "5a5a5a";
 
-/// A store in a folder that goes away with it.
+/// A store in a folder that is deleted with it.
 pub(crate) struct Fixture {
     pub(crate) store: Store,
     pub(crate) dir: TempDir,
@@ -103,7 +103,7 @@ pub(crate) fn add_session(store: &Store, project: &str, branch: &str) -> Session
     store.write(cause(), move |tx| session::create(tx, &new)).unwrap().value.id
 }
 
-/// The place of the fixture's pull request.
+/// The location of the fixture's pull request.
 pub(crate) fn place() -> PrRef {
     "octo/hello#7".parse().unwrap()
 }
@@ -128,7 +128,7 @@ fn fill(fixture: Fixture) -> Fixture {
     fixture
 }
 
-/// An observation of the fixture's pull request that learned nothing yet.
+/// An observation of the fixture's pull request without facts.
 pub(crate) fn observation(as_of: i64) -> Observation {
     Observation::new(place(), Timestamp(as_of))
 }
@@ -202,7 +202,7 @@ pub(crate) fn kept(store: &Store) -> Vec<Change> {
     changes_after(store, info(store).floor)
 }
 
-/// Nothing is wrong with the file, the log and the tables.
+/// The file, the log and the tables are sound.
 pub(crate) fn assert_sound(store: &Store) {
     let report = store.verify(Depth::Deep).unwrap();
     assert!(report.is_sound(), "{:#?}", report.findings);
@@ -239,7 +239,7 @@ pub(crate) fn kinds_of(store: &Store, work: impl FnOnce()) -> Vec<String> {
     changes_after(store, before).into_iter().map(|change| change.kind).collect()
 }
 
-/// A connection like any other program's.
+/// A connection like that of another program.
 pub(crate) fn raw(path: &Path) -> Connection {
     let conn = Connection::open(path).unwrap();
     conn.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
@@ -248,7 +248,7 @@ pub(crate) fn raw(path: &Path) -> Connection {
 
 pub(crate) const SHELL: &str = "/usr/bin/sqlite3";
 
-/// Says why a test is skipped when there is no stock shell.
+/// Prints why a test is skipped when there is no stock shell.
 pub(crate) fn has_shell() -> bool {
     let found = Path::new(SHELL).exists();
     if !found {
@@ -257,7 +257,7 @@ pub(crate) fn has_shell() -> bool {
     found
 }
 
-/// Runs a script in the stock shell; it goes on after an error, whose text is then returned.
+/// Runs a script in the stock shell, which continues after an error; returns the text of errors.
 pub(crate) fn try_shell(path: &Path, script: &str) -> Result<String, String> {
     let args = ["-batch", "-cmd", ".timeout 20000"];
     let output = Command::new(SHELL).args(args).arg(path).arg(script).output().unwrap();
@@ -343,7 +343,7 @@ fn as_json(name: &str, value: ValueRef<'_>) -> Value {
     }
 }
 
-/// Applies the log to nothing, checking each step.
+/// Replays the log from nothing and checks each step.
 pub(crate) fn replay(changes: &[Change]) -> Rows {
     let mut rows = Rows::new();
     for (i, change) in changes.iter().enumerate() {
@@ -392,7 +392,7 @@ pub(crate) fn assert_writes_nothing(path: &Path, work: impl FnOnce()) {
     let before = std::fs::read(wal(path)).unwrap_or_default();
     work();
     let after = std::fs::read(wal(path)).unwrap_or_default();
-    // An idle writer may have cut the whole file back; it never shortens it otherwise.
+    // An idle writer may have truncated the whole file; it never shortens it otherwise.
     assert!(after.is_empty() || before == after, "the write-ahead log was written");
 }
 

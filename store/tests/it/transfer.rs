@@ -1,5 +1,5 @@
-//! An export comes back as it was, or is refused with the line that is wrong and nothing left; with
-//! bad lines skipped, what is good is there.
+//! An export and its import preserve everything; a damaged export is refused with the invalid line,
+//! or its valid rows are imported.
 
 use std::path::Path;
 use std::time::Duration;
@@ -115,7 +115,7 @@ fn everything(path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn everything_comes_back_as_it_was() {
+fn an_export_and_its_import_preserve_everything() {
     let fixture = rich(1 << 20);
     let store = &fixture.store;
     let exported = export(store);
@@ -228,7 +228,7 @@ fn a_damaged_export_is_refused_with_its_line() {
 }
 
 #[test]
-fn what_is_not_known_is_refused() {
+fn unknown_lines_are_refused() {
     let fixture = rich(10);
     let text = String::from_utf8(export(&fixture.store)).unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -260,14 +260,14 @@ fn what_is_not_known_is_refused() {
 type Spoiled<'a> = (&'a str, &'a [(&'a str, i64)], &'a str);
 
 #[test]
-fn with_bad_lines_skipped_the_good_rows_are_there() {
+fn skipping_bad_lines_imports_the_valid_rows() {
     let fixture = rich(100);
     let store = &fixture.store;
     let text = String::from_utf8(export(store)).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let count =
         |path: &Path, table: &str| number(&raw(path), &format!("SELECT count(*) FROM {table}"));
-    // The line that is spoiled, how many rows must be gone of which table, what must be told.
+    // The line that is spoiled, how many rows must be gone of which table, what must be reported.
     let cases: [Spoiled<'_>; 6] = [
         ("{\"table\":\"pr_comment\"", &[("pr_comment", 1)], "is not a JSON object"),
         ("{\"table\":\"session\",\"row\":{\"id\":\"demo-2\"", &[("session", 1)], "JSON"),
@@ -284,13 +284,13 @@ fn with_bad_lines_skipped_the_good_rows_are_there() {
         ("{\"table\":\"session_counter\"", &[("session", 0)], "JSON"),
         ("{\"change\":", &[("pr", 0)], "JSON"),
     ];
-    for (i, (spoiled, gone, told)) in cases.into_iter().enumerate() {
+    for (i, (spoiled, gone, reported)) in cases.into_iter().enumerate() {
         let target = dir.path().join(format!("{i}.db"));
         let bad = text.replacen(spoiled, &format!("#{spoiled}"), 1);
         assert_ne!(bad, text, "{spoiled}");
         let imported = take(&target, bad.as_bytes(), OnBad::Skip).unwrap();
         let reasons: Vec<_> = imported.bad.iter().map(|bad| bad.reason.as_str()).collect();
-        assert!(reasons.iter().any(|reason| reason.contains(told)), "{spoiled}: {reasons:?}");
+        assert!(reasons.iter().any(|reason| reason.contains(reported)), "{spoiled}: {reasons:?}");
         assert_eq!((imported.bad_total as usize, imported.changes), (reasons.len(), 0));
         for (table, fewer) in gone {
             let before = count(&fixture.path(), table);
@@ -309,7 +309,7 @@ fn with_bad_lines_skipped_the_good_rows_are_there() {
 }
 
 #[test]
-fn a_cut_export_goes_on_after_its_head() {
+fn a_truncated_export_continues_after_its_head() {
     let fixture = rich(10);
     let text = String::from_utf8(export(&fixture.store)).unwrap();
     let old = info(&fixture.store);
@@ -331,7 +331,7 @@ fn a_cut_export_goes_on_after_its_head() {
 }
 
 #[test]
-fn what_was_skipped_comes_back_with_the_next_poll() {
+fn skipped_rows_are_observed_again_by_the_next_poll() {
     let fixture = rich(10);
     let poll = |store: &Store, as_of| {
         let mut seen = observation(as_of);
@@ -352,7 +352,7 @@ fn what_was_skipped_comes_back_with_the_next_poll() {
 }
 
 #[test]
-fn numbers_that_no_store_counts_to_are_refused() {
+fn out_of_range_numbers_are_refused() {
     let fixture = rich(10);
     let text = String::from_utf8(export(&fixture.store)).unwrap();
     let (header, rest) = text.split_once('\n').unwrap();
@@ -377,7 +377,7 @@ fn numbers_that_no_store_counts_to_are_refused() {
 }
 
 #[test]
-fn a_failed_output_and_a_damaged_store_export_nothing_whole() {
+fn a_failed_output_or_a_damaged_store_gives_no_complete_export() {
     struct Full(usize);
     impl std::io::Write for Full {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -402,7 +402,7 @@ fn a_failed_output_and_a_damaged_store_export_nothing_whole() {
 }
 
 #[test]
-fn a_child_imports_what_it_is_given() {
+fn a_child_imports_an_export() {
     let Some(path) = child_argument() else { return };
     let mut input = std::io::BufReader::new(std::io::stdin());
     println!("\nready");
@@ -411,19 +411,18 @@ fn a_child_imports_what_it_is_given() {
 }
 
 #[test]
-fn an_import_that_is_killed_leaves_no_store() {
+fn a_killed_import_leaves_no_store() {
     use std::io::{BufRead, BufReader, Write};
     let fixture = rich(100);
     let exported = export(&fixture.store);
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("ao.db");
     for part in [0, exported.len() / 2, exported.len() - 1] {
-        let mut other =
-            child("transfer::a_child_imports_what_it_is_given", target.to_str().unwrap())
-                .stdin(std::process::Stdio::piped())
-                .stdout(std::process::Stdio::piped())
-                .spawn()
-                .unwrap();
+        let mut other = child("transfer::a_child_imports_an_export", target.to_str().unwrap())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(other.stdout.take().unwrap()).lines().map(Result::unwrap);
         assert!(lines.any(|line| line == "ready"));
         let mut input = other.stdin.take().unwrap();

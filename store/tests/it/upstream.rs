@@ -1,4 +1,4 @@
-//! Taking over the database of the tool `ao`: which rows are made of it, and how the store goes on.
+//! The import from the tool `ao`: the rows that it inserts, and observations of them afterwards.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ pub(crate) const NOW: i64 = 1_780_876_800_000;
 /// 2026-06-07T12:00:00Z.
 const NOON: i64 = 1_780_833_600_000;
 
-/// The tables as the tool made them in June.
+/// The tables of the tool in June.
 pub(crate) const JUNE: &str = "
 CREATE TABLE goose_db_version (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL);
 INSERT INTO goose_db_version (version_id) VALUES (0), (7);
@@ -62,7 +62,7 @@ CREATE TABLE change_log (seq INTEGER PRIMARY KEY AUTOINCREMENT, project_id TEXT,
 CREATE VIEW session_view AS SELECT * FROM sessions;
 ";
 
-/// What came since.
+/// The tables and columns that were added later.
 const HEAD: &str = "
 ALTER TABLE projects ADD COLUMN config TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE sessions ADD COLUMN first_signal_at TIMESTAMP;
@@ -88,7 +88,7 @@ CREATE TABLE notifications (id TEXT PRIMARY KEY, body TEXT);
 CREATE TABLE app_settings (id INTEGER PRIMARY KEY);
 ";
 
-/// A source with these tables and rows, closed, beside the store.
+/// A closed source with these tables and rows, in the folder of the store.
 pub(crate) fn source(dir: &Path, sql: &[&str]) -> PathBuf {
     let path = dir.join("source.db");
     let conn = Connection::open(&path).unwrap();
@@ -99,7 +99,7 @@ pub(crate) fn source(dir: &Path, sql: &[&str]) -> PathBuf {
     path
 }
 
-/// A store into which the source was imported; its bytes and folder are as before.
+/// A store into which the source was imported, without a change of the source.
 pub(crate) fn import(sql: &[&str]) -> (Fixture, Imported) {
     let fixture = empty();
     let path = source(fixture.dir.path(), sql);
@@ -114,7 +114,7 @@ pub(crate) fn taken(imported: &Imported) -> Vec<u64> {
     imported.taken.iter().map(|taken| taken.rows).collect()
 }
 
-pub(crate) fn left(imported: &Imported) -> Vec<String> {
+pub(crate) fn skipped(imported: &Imported) -> Vec<String> {
     lines(&imported.skipped)
 }
 
@@ -159,10 +159,10 @@ INSERT INTO change_log (project_id) VALUES ('demo'), ('demo'), ('demo');
 ";
 
 #[test]
-fn projects_and_sessions_of_june_are_taken_whole() {
+fn projects_and_sessions_of_june_are_imported_completely() {
     let (fixture, imported) = import(&[JUNE, ROWS]);
     assert_eq!(taken(&imported), [2, 3, 1, 2, 2, 0, 2]);
-    assert_eq!((left(&imported), lines(&imported.modified)), (vec![], vec![]));
+    assert_eq!((skipped(&imported), lines(&imported.modified)), (vec![], vec![]));
     assert_eq!(
         ignored(&imported),
         [
@@ -210,7 +210,7 @@ fn projects_and_sessions_of_june_are_taken_whole() {
 }
 
 #[test]
-fn pull_requests_of_june_are_taken_with_all_that_hangs_on_them() {
+fn pull_requests_of_june_are_imported_with_their_facets() {
     let (fixture, _) = import(&[JUNE, ROWS]);
     let conn = raw(&fixture.path());
     let rows = |sql| strings(&conn, sql);
@@ -248,7 +248,7 @@ fn pull_requests_of_june_are_taken_with_all_that_hangs_on_them() {
 }
 
 #[test]
-fn the_columns_and_tables_that_came_later_are_taken_too() {
+fn later_tables_are_imported_and_columns_without_counterpart_are_reported() {
     let more = "UPDATE sessions SET first_signal_at = '2026-06-07 12:00:00', preview_url = 'http://p', preview_revision = 3,
         cleanup_generation = 4, runtime_launch_id = 'L', workspace_repo_path = '/r', terminate_on_pr_merge = 1,
         diff_base_sha = 'd', diff_base_ref = 'main', reviewer_harness = 'codex', is_pinned = 1,
@@ -261,7 +261,7 @@ fn the_columns_and_tables_that_came_later_are_taken_too() {
       INSERT INTO notifications VALUES ('n', 'x');";
     let (fixture, imported) = import(&[JUNE, ROWS, HEAD, more]);
     assert_eq!(taken(&imported), [2, 3, 1, 2, 2, 2, 2]);
-    assert_eq!((left(&imported), lines(&imported.modified)), (vec![], vec![]));
+    assert_eq!((skipped(&imported), lines(&imported.modified)), (vec![], vec![]));
     let columns = [
         "first_signal_at",
         "preview_url",
@@ -318,7 +318,7 @@ fn only_an_empty_store_is_filled() {
 #[test]
 fn an_empty_database_of_ao_leaves_the_store_empty() {
     let (fixture, imported) = import(&[JUNE]);
-    assert_eq!((taken(&imported), left(&imported)), (vec![0; 7], vec![]));
+    assert_eq!((taken(&imported), skipped(&imported)), (vec![0; 7], vec![]));
     assert_eq!(ignored(&imported), ["goose_db_version 2"]);
     assert_eq!(head(&fixture.store).0, 0);
     let path = source(fixture.dir.path(), &[ROWS]);
@@ -335,7 +335,7 @@ fn observe(fixture: &Fixture, observation: Observation) -> Applied {
 }
 
 #[test]
-fn observations_go_on_from_what_was_taken() {
+fn observations_continue_from_imported_rows() {
     let (fixture, _) = import(&[JUNE, ROWS]);
     let conn = raw(&fixture.path());
     let digests = "SELECT concat_ws(' ', meta_provider_at, last_digest, checks_digest,

@@ -1,5 +1,5 @@
-//! The file that is imported: which are refused, that the newest commits are read, and that neither
-//! the file nor the folder around it is changed.
+//! The file to import: which files are refused, that the newest commits are read, and that neither
+//! the file nor its folder is changed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +24,7 @@ fn try_import(store: &Store, path: &Path) -> Result<Imported, Error> {
     import_upstream(store, path, at(NOW))
 }
 
-/// How many projects an import takes; nothing in the folder of the source is changed by it.
+/// The number of imported projects; the import changes nothing in the folder of the source.
 fn projects(path: &Path) -> u64 {
     let Fixture { store, dir: _dir } = empty();
     let before = files(path.parent().unwrap());
@@ -88,7 +88,7 @@ fn a_file_that_is_no_database_of_ao_is_refused() {
 }
 
 #[test]
-fn a_store_is_no_source_and_survives_being_named_as_one() {
+fn a_store_is_refused_as_a_source_and_not_changed() {
     let Fixture { store, dir } = empty();
     let path = dir.path().join("ao.db");
     assert_eq!(code(try_import(&store, &path)), Code::InvalidSource);
@@ -118,7 +118,7 @@ fn a_damaged_file_is_refused_and_nothing_is_written() {
 }
 
 #[test]
-fn a_closed_database_is_read_without_a_trace_in_either_mode() {
+fn a_closed_database_is_read_without_changing_a_file_in_either_mode() {
     for mode in ["DELETE", "WAL"] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a b?c#d%20é.db");
@@ -151,7 +151,7 @@ fn the_newest_commits_of_a_database_in_use_are_read() {
     }
 }
 
-/// Locks and shared memory are those of one process in the tests above, and of two in life.
+/// In the tests above, locks and shared memory belong to one process; in use, to two.
 #[test]
 fn the_newest_commits_of_another_process_are_read() {
     if !has_shell() {
@@ -184,7 +184,7 @@ fn the_newest_commits_of_another_process_are_read() {
 }
 
 #[test]
-fn an_import_holds_up_no_writer_and_sees_one_state() {
+fn an_import_blocks_no_writer_and_reads_one_snapshot() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("source.db");
     let conn = live(&path, 2);
@@ -196,7 +196,7 @@ fn an_import_holds_up_no_writer_and_sees_one_state() {
 }
 
 #[test]
-fn what_a_crash_left_behind_is_read_where_that_changes_nothing() {
+fn files_left_by_a_crash_are_read_if_that_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let conn = live(&dir.path().join("source.db"), 3);
     let crashed = tempfile::tempdir().unwrap();
@@ -216,7 +216,7 @@ fn what_a_crash_left_behind_is_read_where_that_changes_nothing() {
 }
 
 #[test]
-fn a_hot_journal_is_refused_and_stays() {
+fn a_hot_journal_is_refused_and_not_changed() {
     let dir = tempfile::tempdir().unwrap();
     let path = source(dir.path(), &[JUNE]);
     let conn = Connection::open(&path).unwrap();

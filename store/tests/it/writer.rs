@@ -1,5 +1,5 @@
-//! The writer: jobs of one commit do not see each other's failures, a value is returned only when
-//! it is durable, and a lock that somebody else holds is waited for no longer than the bound.
+//! The writer: a failed job does not affect others of its commit, a value is returned only when it
+//! is durable, and the wait for a lock of another process is bounded.
 
 use std::path::Path;
 use std::sync::Barrier;
@@ -28,7 +28,7 @@ fn name(store: &Store, id: &str) -> String {
 }
 
 #[test]
-fn jobs_that_fail_or_panic_leave_their_neighbours_alone() {
+fn jobs_that_fail_or_panic_do_not_affect_others_of_their_batch() {
     let Fixture { store, dir } = fixture();
     let path = dir.path().join("ao.db");
     let ids: Vec<_> = (0..12).map(|_| add_session(&store, "demo", "")).collect();
@@ -118,7 +118,7 @@ fn a_value_is_returned_after_its_commit_with_the_cursor_of_its_changes() {
 }
 
 #[test]
-fn a_job_without_changes_has_the_cursor_of_the_head_and_makes_none() {
+fn a_job_without_changes_returns_the_cursor_of_the_head() {
     let Fixture { store, dir: _dir } = fixture();
     let start = head(&store);
     let done = store.write(cause(), |tx| session::require(tx, &"demo-1".parse()?)).unwrap();
@@ -172,7 +172,7 @@ fn rename(store: &Store, i: usize) -> ao_store::Result<()> {
 }
 
 #[test]
-fn every_waiting_job_is_told_busy_after_the_bound_and_later_ones_work() {
+fn every_waiting_job_fails_with_busy_after_the_bound_and_later_jobs_succeed() {
     let Fixture { store, dir } = fixture();
     let path = dir.path().join("ao.db");
     let second = impatient(&path);
@@ -209,7 +209,7 @@ fn every_waiting_job_is_told_busy_after_the_bound_and_later_ones_work() {
 }
 
 #[test]
-fn the_bound_holds_after_the_writer_was_idle() {
+fn the_bound_applies_after_the_writer_was_idle() {
     let Fixture { store: _store, dir } = fixture();
     let path = dir.path().join("ao.db");
     let second = impatient(&path);
@@ -242,7 +242,7 @@ fn a_job_waits_for_a_lock_that_is_released_in_time() {
 }
 
 #[test]
-fn what_was_queued_when_the_store_is_dropped_is_written() {
+fn jobs_queued_when_the_store_is_dropped_are_written() {
     let Fixture { store, dir } = fixture();
     let jobs: Vec<_> = (0..20)
         .map(|i| {

@@ -1,11 +1,12 @@
-//! What an import says of the rows and values of a hostile or damaged source that it does not take.
+//! The report of an import about rows that are skipped and values that are dropped, from a hostile
+//! or damaged source.
 
 use ao_store::observation::PrState;
 use ao_store::row::pr;
 use ao_store::row::session::{self, SessionKind};
 
 use crate::support::{at, new_session, raw, strings};
-use crate::upstream::{NOW, import, left, lines, taken};
+use crate::upstream::{NOW, import, lines, skipped, taken};
 
 /// Tables without a constraint, and with some of the columns only.
 const LAX: &str =
@@ -20,14 +21,14 @@ CREATE TABLE pr_comment (pr_url, comment_id, body, thread_id);
 ";
 
 #[test]
-fn projects_that_cannot_be_are_left_with_the_reason() {
+fn invalid_projects_are_skipped_with_a_reason() {
     let (fixture, imported) = import(&[LAX, "INSERT INTO projects (id, path, registered_at, archived_at) VALUES
         ('late', '/a', 20, NULL), ('early', '/a', 10, NULL), ('gone', '/a', 5, 6), ('gone2', '/a', 5, 6),
         ('early', '/b', 30, NULL), (NULL, '/c', 1, NULL), ('../x', '/d', 1, NULL), ('a..b', '/e', 1, NULL),
         ('x', '', 1, NULL), ('y', '/y' || char(0) || 'z', 1, NULL), (7, X'2f37', 1, NULL), ('z', X'2fff', 1, NULL);"]);
     assert_eq!(taken(&imported), [4, 0, 0, 0, 0, 0, 0]);
     assert_eq!(
-        left(&imported),
+        skipped(&imported),
         [
             "projects : its id is not allowed: it must begin with a letter or digit",
             "projects ../x: its id is not allowed: it must begin with a letter or digit",
@@ -46,7 +47,7 @@ fn projects_that_cannot_be_are_left_with_the_reason() {
 }
 
 #[test]
-fn sessions_that_cannot_be_are_left_and_their_numbers_stay_used() {
+fn invalid_sessions_are_skipped_and_their_numbers_stay_used() {
     let (fixture, imported) = import(&[LAX, "INSERT INTO projects (id, path) VALUES ('p', '/p'), ('-', '/q');
         INSERT INTO sessions (id, project_id, num, kind, is_terminated) VALUES
         ('p-10', 'p', 10, 'worker', 0), ('p-9', 'p', 9, 'orchestrator', 0), ('p-2', 'p', 2, 'orchestrator', 0),
@@ -57,7 +58,7 @@ fn sessions_that_cannot_be_are_left_and_their_numbers_stay_used() {
     assert_eq!(taken(&imported)[..2], [1, 4]);
     let bound = "its num is not a number from 1 to 4294967295";
     assert_eq!(
-        left(&imported),
+        skipped(&imported),
         [
             "projects -: its id is not allowed: it must begin with a letter or digit".to_owned(),
             "sessions --1: its project was skipped".to_owned(),
@@ -80,7 +81,7 @@ fn sessions_that_cannot_be_are_left_and_their_numbers_stay_used() {
 }
 
 #[test]
-fn pull_requests_and_their_items_that_cannot_be_are_left() {
+fn invalid_pull_requests_and_items_are_skipped() {
     let (fixture, imported) = import(&[LAX, "INSERT INTO projects (id, path) VALUES ('p', '/p');
         INSERT INTO sessions (id, project_id, num) VALUES ('p-1', 'p', 1);
         INSERT INTO pr (url, session_id, provider, pr_state, is_merged, updated_at) SELECT *, iif(column5, 9, NULL) FROM (VALUES
@@ -97,7 +98,7 @@ fn pull_requests_and_their_items_that_cannot_be_are_left() {
     let pr1 = "https://github.com/o/r/pull/1";
     let part = "a part of its key is empty or contains a NUL character";
     assert_eq!(
-        left(&imported),
+        skipped(&imported),
         [
             "pr : its url is not that of a pull request".to_owned(),
             "pr ftp://x: its url is not that of a pull request".to_owned(),
@@ -127,11 +128,11 @@ fn pull_requests_and_their_items_that_cannot_be_are_left() {
 }
 
 #[test]
-fn values_that_no_command_would_let_in_are_not_taken() {
+fn values_that_no_command_would_accept_are_dropped() {
     let (fixture, imported) = import(&[LAX, "INSERT INTO projects (id, path, display_name) VALUES ('p', '/p', char(27) || '[2J');
         INSERT INTO sessions (id, project_id, num, branch, display_name, issue_id, harness, activity_state, session_mode, prompt)
         VALUES ('p-1', 'p', 1, '--upload-pack=x', printf('%.300c', 'x'), char(10), ' ', 'dreaming', 'voice', 'a' || char(0) || 'b');"]);
-    assert_eq!((taken(&imported)[..2].to_vec(), left(&imported)), (vec![1, 1], vec![]));
+    assert_eq!((taken(&imported)[..2].to_vec(), skipped(&imported)), (vec![1, 1], vec![]));
     assert_eq!(
         lines(&imported.modified),
         [
@@ -149,14 +150,14 @@ fn values_that_no_command_would_let_in_are_not_taken() {
 }
 
 #[test]
-fn a_time_that_cannot_be_is_noted_and_never_loses_the_row() {
+fn an_invalid_time_is_reported_and_its_row_is_imported() {
     let (fixture, imported) = import(&[LAX, "INSERT INTO projects (id, path, registered_at, archived_at) VALUES
         ('bad', '/p', 'soon', 'x'), ('none', '/q', NULL, '0001-01-01 00:00:00 +0000 UTC'), ('far', '/r', '2026-06-09 00:00:01', NULL),
         ('near', '/s', '2026-06-09 00:00:00', NULL);
         INSERT INTO sessions (id, project_id, num, created_at, updated_at, activity_last_at) VALUES
         ('bad-1', 'bad', 1, 'x', '', '9999-01-01 00:00:00'), ('none-1', 'none', 1, '', 99, NULL);
         INSERT INTO pr (url, session_id, updated_at, merged_at_provider) VALUES ('https://github.com/o/r/pull/1', 'bad-1', X'00', 1.5);"]);
-    assert_eq!((taken(&imported)[..3].to_vec(), left(&imported)), (vec![4, 2, 1], vec![]));
+    assert_eq!((taken(&imported)[..3].to_vec(), skipped(&imported)), (vec![4, 2, 1], vec![]));
     assert_eq!(
         lines(&imported.modified),
         [
@@ -192,7 +193,7 @@ fn a_time_that_cannot_be_is_noted_and_never_loses_the_row() {
 }
 
 #[test]
-fn what_is_left_is_kept_up_to_a_bound_and_counted_beyond_it() {
+fn skipped_rows_are_listed_up_to_a_bound_and_counted_beyond_it() {
     let (_, imported) = import(&[LAX, "INSERT INTO projects (id, path, registered_at)
         WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 1100) SELECT 'p' || i, '/' || i, 'x' FROM n;
         INSERT INTO pr_checks (pr_url, name) WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
