@@ -95,7 +95,7 @@ fn hostile() -> Fixture {
         shell(
             fixture.path(),
             "INSERT INTO project SELECT 'k\"\\' || char(10) || char(129408), path || 'k', name, \
-            kind, origin_url, host, repo, default_branch, config, created_at, updated_at, archived_at \
+            origin_url, host, repo, default_branch, created_at, updated_at, archived_at \
             FROM project WHERE id = 'p0'",
         );
     }

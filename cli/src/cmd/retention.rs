@@ -103,14 +103,14 @@ fn report(context: &Context, pruned: &Pruned) -> Result<()> {
             &json!({
                 "changes": events,
                 "floor": floor,
-                "pages": pruned.pages,
+                "freed_bytes": pruned.freed_bytes,
                 "used_ballast": pruned.used_ballast,
                 "cut_off": names(&pruned.plan),
             }),
         );
     }
-    let mut text =
-        format!("{events} changes deleted, floor {floor}, {} pages freed\n", pruned.pages);
+    let freed = ByteSize(pruned.freed_bytes);
+    let mut text = format!("{events} changes deleted, floor {floor}, freed {freed}\n");
     if pruned.used_ballast {
         text +=
             "the disk was full and the ballast was used; to reserve it again: `ao-store init`\n";

@@ -30,8 +30,8 @@ pub struct Pruned {
     pub plan: Plan,
     /// The floor now: below the plan if a new holder appeared meanwhile.
     pub floor: Seq,
-    /// The number of freed pages of the file.
-    pub pages: u64,
+    /// The number of bytes by which the file is smaller.
+    pub freed_bytes: u64,
     /// Whether the ballast was used up.
     pub used_ballast: bool,
 }
@@ -79,8 +79,8 @@ impl Store {
             progress(done.value);
             pace.wait(done.cursor.seq);
         }
-        let pages = self.free_pages(cause, &mut used_ballast)?;
-        Ok(Pruned { plan, floor, pages, used_ballast })
+        let freed_bytes = self.free_pages(cause, &mut used_ballast)?;
+        Ok(Pruned { plan, floor, freed_bytes, used_ballast })
     }
 
     /// Seals the changes of other writers, which are not pruned before.
@@ -101,6 +101,7 @@ impl Store {
         Ok(())
     }
 
+    /// Returns the freed bytes.
     fn free_pages(&self, cause: &Cause, used_ballast: &mut bool) -> Result<u64> {
         let (mut pages, mut pace) = (0, Pace::new());
         loop {
@@ -109,10 +110,16 @@ impl Store {
             })?;
             pages += given.value;
             if given.value == 0 {
-                return Ok(pages);
+                return Ok(pages * self.page_size()?);
             }
             pace.wait(given.cursor.seq);
         }
+    }
+
+    fn page_size(&self) -> Result<u64> {
+        let sql = "PRAGMA page_size";
+        let size = self.read(|snapshot| snapshot.one(sql, sql, [], |row| row.get::<_, i64>(0)))?;
+        Ok(size.unwrap_or_default().unsigned_abs())
     }
 
     /// Runs `work`; if the disk is full, deletes the ballast and runs it again.
