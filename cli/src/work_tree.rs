@@ -1,15 +1,28 @@
-//! The git work tree that contains a path of the user.
+//! The git work tree that contains a path of the user, and its origin.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ao_program::{Environment, Error as ProgramError, Git, WorkTree};
-use ao_store::git_url::without_credentials;
+use ao_observer::github::remotes::{self, Origin};
+use ao_observer::run::default_host;
+use ao_program::{Environment, Error as ProgramError, Git};
 
 use crate::error::{Error, Result};
 
 /// How long git may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A work tree with what git records about its remotes.
+#[derive(Debug)]
+pub(crate) struct WorkTree {
+    /// Its root; of a linked work tree that of the main one, where there is one.
+    pub(crate) root: PathBuf,
+    /// The directory that all work trees of the repository share.
+    pub(crate) common_dir: PathBuf,
+    pub(crate) origin: Origin,
+    /// Empty when it is unknown.
+    pub(crate) default_branch: String,
+}
 
 /// Reads the work tree that contains `path`, its origin without credentials.
 pub(crate) fn read(path: &Path) -> Result<WorkTree> {
@@ -27,5 +40,25 @@ pub(crate) fn read(path: &Path) -> Result<WorkTree> {
         ProgramError::NotAWorkTree => Error::NotAGitRepo(path.to_owned()),
         other => Error::GitFailed(other.to_string()),
     })?;
-    Ok(WorkTree { origin_url: without_credentials(&tree.origin_url), ..tree })
+    let known = [default_host(&environment)];
+    let origin = remotes::origin(&tree.root, &known, &environment).map_err(Error::GitFailed)?;
+    let default_branch = match &origin {
+        Origin::Remote(remote) => git.default_branch(&remote.name),
+        Origin::None | Origin::Ambiguous(_) => Ok(None),
+    };
+    let default_branch = default_branch.map_err(|error| Error::GitFailed(error.to_string()))?;
+    Ok(WorkTree {
+        root: tree.root,
+        common_dir: tree.common_dir,
+        origin,
+        default_branch: default_branch.unwrap_or_default(),
+    })
+}
+
+/// The directory that all work trees of the repository at `path` share; `None` when git cannot read
+/// it.
+pub(crate) fn common_dir(path: &Path) -> Option<PathBuf> {
+    let environment = Environment::of_process();
+    let git = Git { dir: path, environment: &environment, timeout: TIMEOUT };
+    git.work_tree().ok().map(|tree| tree.common_dir)
 }

@@ -25,6 +25,9 @@ pub enum Error {
     /// The directory is not inside the work tree of a git repository.
     #[error("it is not in the work tree of a git repository")]
     NotAWorkTree,
+    /// git does not read the repository because another user owns it, with the line that it printed.
+    #[error("{0}; to trust it: `git config --global --add safe.directory DIRECTORY`")]
+    NotTrusted(String),
     /// git failed, with the first line that it printed.
     #[error("{0}")]
     Git(String),

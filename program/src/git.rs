@@ -1,4 +1,4 @@
-//! Reads a repository with git: its work tree and its remotes.
+//! Reads a repository with git: its work tree, its remotes and their default branches.
 //!
 //! It needs no network, prompts for nothing, writes nothing, and no configuration of the repository
 //! makes git run a program: file monitors and hooks are off.
@@ -24,31 +24,56 @@ pub struct Git<'a> {
 /// A git work tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkTree {
-    /// The path of its root, as git prints it.
+    /// The path of its root, as git prints it. Of a linked work tree it is the root of the main one,
+    /// unless the repository has none that git can name.
     pub root: PathBuf,
-    /// The configured URL of the remote `origin`, which may contain credentials; empty when there
-    /// is none.
-    pub origin_url: String,
-    /// The branch that `origin/HEAD` names, otherwise the current one; empty when there is neither.
-    pub default_branch: String,
+    /// The directory that all work trees of the repository share: it identifies the repository.
+    pub common_dir: PathBuf,
 }
 
 impl Git<'_> {
-    /// The work tree that contains the directory.
+    /// The work tree that contains the directory, or the main one of its repository.
     ///
     /// # Errors
     /// [`Error::NotAWorkTree`] when no work tree contains it; git fails; an answer is not UTF-8.
     pub fn work_tree(&self) -> Result<WorkTree> {
-        let root = self.text(&["rev-parse", "--show-toplevel"])?.ok_or(Error::NotAWorkTree)?;
-        let root = PathBuf::from(root);
-        let git = Git { dir: &root, ..*self };
-        let origin_url = git.text(&["config", "--get", "remote.origin.url"])?.unwrap_or_default();
-        let head = git.text(&["symbolic-ref", "--quiet", "refs/remotes/origin/HEAD"])?;
-        let default_branch = match head {
-            Some(head) => head.trim_start_matches("refs/remotes/origin/").to_owned(),
-            None => git.text(&["symbolic-ref", "--quiet", "--short", "HEAD"])?.unwrap_or_default(),
+        let [root, git_dir, common_dir] = self.locations()?;
+        let root =
+            if git_dir == common_dir { root } else { self.main(&common_dir).unwrap_or(root) };
+        Ok(WorkTree { root, common_dir })
+    }
+
+    /// The root of the work tree, the directory of its own and the one that all work trees share.
+    fn locations(&self) -> Result<[PathBuf; 3]> {
+        let args = ["--path-format=absolute", "--show-toplevel", "--git-dir", "--git-common-dir"];
+        // One run for each, because a path may contain the end of a line.
+        let path = |arg| {
+            let path = self.text(&["rev-parse", args[0], arg])?;
+            path.map(PathBuf::from).ok_or(Error::NotAWorkTree)
         };
-        Ok(WorkTree { root, origin_url, default_branch })
+        Ok([path(args[1])?, path(args[2])?, path(args[3])?])
+    }
+
+    /// The root of the main work tree: beside its directory of git, or where the configuration says,
+    /// as that of a submodule does. `None` for a bare repository and for a separate directory of
+    /// git, which does not name its work tree.
+    fn main(&self, common_dir: &Path) -> Option<PathBuf> {
+        let beside = common_dir.parent().filter(|_| common_dir.ends_with(".git"));
+        [beside, Some(common_dir)].into_iter().flatten().find_map(|dir| {
+            let [root, git_dir, _] = Git { dir, ..*self }.locations().ok()?;
+            (git_dir == common_dir).then_some(root)
+        })
+    }
+
+    /// The branch that the `HEAD` of a remote names. git records it when it clones, and with
+    /// `git remote set-head`; the branch that is checked out says nothing about it.
+    ///
+    /// # Errors
+    /// git fails; the answer is not UTF-8.
+    pub fn default_branch(&self, remote: &str) -> Result<Option<String>> {
+        let remote = format!("refs/remotes/{remote}/");
+        let head = self.text(&["symbolic-ref", "--quiet", &format!("{remote}HEAD")])?;
+        Ok(head.and_then(|head| Some(head.strip_prefix(&remote)?.to_owned())))
     }
 
     /// The remotes of the repository: name and the URL that git fetches from, sorted by name.
@@ -104,8 +129,10 @@ fn failure(status: u32, stderr: &str) -> Error {
     if outside.iter().any(|reason| stderr.contains(reason)) {
         return Error::NotAWorkTree;
     }
-    match stderr.lines().next() {
-        Some(line) => Error::Git(line.trim_start_matches("fatal: ").to_owned()),
+    let line = stderr.lines().next().map(|line| line.trim_start_matches("fatal: "));
+    match line {
+        Some(line) if line.contains("dubious ownership") => Error::NotTrusted(line.to_owned()),
+        Some(line) => Error::Git(line.to_owned()),
         None => Error::Git(format!("it ended with status {status}")),
     }
 }

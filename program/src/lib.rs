@@ -33,8 +33,10 @@ mod environment;
 mod error;
 mod git;
 mod program;
+mod ssh;
 
 pub use environment::Environment;
 pub use error::{Error, Result};
 pub use git::{Git, WorkTree};
 pub use program::{Output, Program};
+pub use ssh::host_of_alias;

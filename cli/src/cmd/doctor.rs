@@ -1,6 +1,9 @@
 //! Checks the store and its environment, and prints a fix for each problem.
 
+use ao_observer::run::unobservable;
+use ao_program::Environment;
 use ao_store::log::consumer::Policy;
+use ao_store::row::project;
 use ao_store::verify::Depth;
 use ao_store::{BALLAST_BYTES, SCHEMA_VERSION, Stats, Store, Timestamp};
 use serde_json::json;
@@ -56,6 +59,7 @@ fn of_store(store: &Store, now: Timestamp) -> Vec<Finding> {
             sqlite(),
             consumers(&stats, now),
             doctor::observer::credentials(&stats, now),
+            origins(store),
             unsealed(&stats),
             backup(&stats, now),
             clock(&stats, now),
@@ -118,6 +122,23 @@ fn pragmas(stats: &Stats) -> Finding {
         return Finding::warn(id, "free pages cannot be released: auto_vacuum is off", fix);
     }
     Finding::ok(id, "wal, incremental auto_vacuum")
+}
+
+/// Whether the pull requests of every project can be observed.
+fn origins(store: &Store) -> Finding {
+    let id = "observer.origins";
+    let projects = match store.read(|snapshot| project::list(snapshot, false)) {
+        Ok(projects) => projects,
+        Err(error) => return Finding::fail(id, error.to_string(), "`ao-store verify`"),
+    };
+    let environment = Environment::of_process();
+    let reasons = projects.iter().filter_map(|it| Some((&it.id, unobservable(it, &environment)?)));
+    let reasons: Vec<_> = reasons.map(|(id, reason)| format!("{id}: {reason}")).collect();
+    if reasons.is_empty() {
+        return Finding::ok(id, "every project has an origin on GitHub");
+    }
+    let fix = "correct the remote of the work tree, then run `ao-store project add PATH` again";
+    Finding::warn(id, format!("cannot be observed: {}", reasons.join("; ")), fix)
 }
 
 fn capture(store: &Store) -> Finding {

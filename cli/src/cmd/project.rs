@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use ao_program::WorkTree;
-use ao_store::git_url::parse_remote;
-use ao_store::row::project::{self, NewProject, Project};
+use ao_observer::run::unobservable;
+use ao_program::Environment;
+use ao_store::row::project::{self, NewProject, Origin, Project};
 use ao_store::row::session;
 use ao_store::{ProjectId, Snapshot, Store};
 use serde_json::Value;
@@ -13,7 +13,8 @@ use crate::args::Project as Command;
 use crate::confirm::{self, Answer};
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
-use crate::{output, view, work_tree};
+use crate::work_tree::{self, WorkTree};
+use crate::{output, view};
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
@@ -49,6 +50,10 @@ pub(crate) fn register_under_free_id(
     tree: &WorkTree,
     name: Option<String>,
 ) -> Result<Project> {
+    let path = tree.root.to_string_lossy();
+    if let Some(known) = store.read(|snapshot| project::at_path(snapshot, &path))? {
+        return register(store, tree, known.id, name);
+    }
     let base = id_from_directory(&tree.root);
     for number in 1..=100 {
         let id = if number == 1 { base.clone() } else { format!("{base}-{number}") };
@@ -62,23 +67,54 @@ pub(crate) fn register_under_free_id(
     Err(Error::Usage(format!("100 projects are named {base}; choose another id with --id")))
 }
 
+/// Registers a project. One that is registered under this id and path follows an origin that has
+/// changed since.
 fn register(
     store: &Store,
     tree: &WorkTree,
     id: ProjectId,
     name: Option<String>,
 ) -> Result<Project> {
-    let (host, repo) = parse_remote(&tree.origin_url).unwrap_or_default();
+    require_other_repository(store, tree)?;
+    let origin = Origin::from(tree.origin.clone());
     let new = NewProject {
         name: name.unwrap_or_else(|| id.to_string()),
         id,
         path: tree.root.to_string_lossy().into_owned(),
-        origin_url: tree.origin_url.clone(),
-        host,
-        repo,
+        origin_url: origin.url.clone(),
+        host: origin.host.clone(),
+        repo: origin.repo.clone(),
         default_branch: tree.default_branch.clone(),
     };
-    Ok(store.write(cause(), move |tx| project::add(tx, &new))?.value)
+    let write = move |tx: &ao_store::Tx<'_>| {
+        let known = project::at_path(tx, &new.path)?.filter(|known| known.id == new.id);
+        match known {
+            Some(known) if project::set_origin(tx, &known.id, &origin)? => {
+                project::require_active(tx, &known.id)
+            }
+            _ => project::add(tx, &new),
+        }
+    };
+    Ok(store.write(cause(), write)?.value)
+}
+
+/// A repository is one project, also when another of its work trees is registered: that happens
+/// where git cannot name a main one, as of a bare repository.
+fn require_other_repository(store: &Store, tree: &WorkTree) -> Result<()> {
+    if !tree.common_dir.join("worktrees").is_dir() {
+        return Ok(());
+    }
+    let same = |project: &Project| {
+        let path = Path::new(&project.path);
+        path != tree.root && work_tree::common_dir(path).as_ref() == Some(&tree.common_dir)
+    };
+    let projects = store.read(|snapshot| project::list(snapshot, false))?;
+    match projects.into_iter().find(same) {
+        Some(Project { path, id: owner, .. }) => {
+            Err(ao_store::Error::PathAlreadyRegistered { path, owner }.into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// The name of a directory, reduced to what an id may contain.
@@ -101,7 +137,7 @@ fn id_from_directory(root: &Path) -> String {
 fn list(context: &Context, all: bool) -> Result<()> {
     let projects = context.open()?.read(|snapshot| project::list(snapshot, all))?;
     if context.is_json {
-        let data: Vec<_> = projects.iter().map(view::project).collect();
+        let data: Vec<_> = projects.iter().map(document).collect();
         return output::document("project.list", &Value::Array(data));
     }
     if projects.is_empty() {
@@ -121,9 +157,16 @@ fn get(context: &Context, id: &str) -> Result<()> {
     let found = context.open()?.read(|snapshot| project::get(snapshot, &id))?;
     let project = found.ok_or(ao_store::Error::ProjectNotFound(id))?;
     if context.is_json {
-        return output::document("project.get", &view::project(&project));
+        return output::document("project.get", &document(&project));
     }
-    output::bytes(view::fields(&view::project(&project)).as_bytes())
+    output::bytes(view::fields(&document(&project)).as_bytes())
+}
+
+/// A project with the reason why it can never be observed, if there is one.
+fn document(project: &Project) -> Value {
+    let mut data = view::project(project);
+    data["unobservable_reason"] = unobservable(project, &Environment::of_process()).into();
+    data
 }
 
 /// Fails as the archiving itself would, before the user is asked.
@@ -143,11 +186,18 @@ fn archive(context: &Context, store: &Store, id: ProjectId) -> Result<()> {
 
 fn show(context: &Context, kind: &str, project: &Project, what: &str) -> Result<()> {
     if context.is_json {
-        return output::document(kind, &view::project(project));
+        return output::document(kind, &document(project));
     }
     let repo = if project.repo.is_empty() { "no remote repository" } else { &project.repo };
     let path = output::printable(&project.path);
     output::say(&format!("project {} {what}: {path} ({repo})", project.id));
+    let reason = unobservable(project, &Environment::of_process());
+    if let Some(reason) = reason.filter(|_| project.archived_at.is_none()) {
+        output::say(&format!(
+            "its pull requests cannot be observed: {}",
+            output::printable(&reason)
+        ));
+    }
     output::line(project.id.as_str())
 }
 

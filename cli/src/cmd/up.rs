@@ -40,26 +40,22 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
 
 fn register(context: &Context, store: &Store, path: &Path) -> Result<()> {
     let tree = work_tree::read(path)?;
-    let root = tree.root.to_string_lossy().into_owned();
-    let registered = || store.read(|snapshot| project::at_path(snapshot, &root));
-    let known = match registered()? {
-        Some(known) => known,
-        None => match projects::register_under_free_id(store, &tree, None) {
-            Ok(added) => {
-                let (id, root) = (&added.id, output::printable(&root));
-                context.say(&format!("project {id} registered: {root}"));
-                context
-                    .say(&format!("next: `ao-store session new --project {id} --branch BRANCH`"));
-                return Ok(());
-            }
-            // Another process may have registered it in the meantime.
-            Err(error) => registered()?.ok_or(error)?,
-        },
+    let known = match projects::register_under_free_id(store, &tree, None) {
+        Ok(added) => {
+            let (id, root) = (&added.id, output::printable(&added.path));
+            context.say(&format!("project {id} registered: {root}"));
+            context.say(&format!("next: `ao-store session new --project {id} --branch BRANCH`"));
+            return Ok(());
+        }
+        Err(Error::Store(ao_store::Error::PathAlreadyRegistered { owner, .. })) => {
+            store.read(|snapshot| project::require_active(snapshot, &owner))?
+        }
+        Err(error) => return Err(error),
     };
     context.say(&format!(
         "project {} is already registered: {}",
         known.id,
-        output::printable(&root)
+        output::printable(&known.path)
     ));
     Ok(())
 }

@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::github::host::Endpoints;
 use crate::poll::{Config, Report};
 
-pub use hosts::default_host;
+pub use hosts::{default_host, unobservable};
 pub use lock::Lock;
 
 /// How the observer is run.
@@ -52,7 +52,7 @@ pub struct Setup {
 /// How often the projects are checked for new hosts.
 const HOSTS_EVERY: Duration = Duration::from_secs(5);
 
-/// How often projects without an origin are checked.
+/// How often the origins of the projects are checked.
 const ORIGINS_EVERY: Duration = Duration::from_secs(600);
 
 /// How long programs that look up a token may delay the end.
@@ -93,12 +93,12 @@ fn unless_repeated<T: Default>(setup: &Setup, outcome: Result<T>) -> Result<T> {
     }
 }
 
-async fn fill_origins(setup: &Setup) -> Result<()> {
+async fn follow_origins(setup: &Setup) -> Result<()> {
     let (store, environment) = (setup.store.clone(), setup.environment.clone());
     let known = vec![default_host(&environment)];
-    let fill = spawn_blocking(move || origins::fill(&store, &known, &environment));
+    let follow = spawn_blocking(move || origins::follow(&store, &known, &environment));
     // It is interrupted only when the runtime ends.
-    fill.await.unwrap_or(Ok(())).map_err(Error::from)
+    follow.await.unwrap_or(Ok(())).map_err(Error::from)
 }
 
 /// The newest report of each host.
@@ -143,13 +143,13 @@ async fn observe_all(setup: &Setup, stop: &CancellationToken, board: &Rc<Board>)
     let wakeup = wakeup::StoreWakeup::start(&setup.store)?;
     let mut tasks = JoinSet::new();
     let mut begun: Vec<String> = Vec::new();
-    let mut filled: Option<Instant> = None;
+    let mut followed: Option<Instant> = None;
     loop {
-        if filled.is_none_or(|at| at.elapsed() >= ORIGINS_EVERY) {
-            filled = Some(Instant::now());
+        if followed.is_none_or(|at| at.elapsed() >= ORIGINS_EVERY) {
+            followed = Some(Instant::now());
             tokio::select! {
                 () = stop.cancelled() => break,
-                done = fill_origins(setup) => unless_repeated(setup, done)?,
+                done = follow_origins(setup) => unless_repeated(setup, done)?,
             }
         }
         let hosts = setup.store.read(|snapshot| hosts::of(snapshot, &setup.environment));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use ao_program::{Environment, Error, Git, Result, WorkTree};
+use ao_program::{Environment, Error, Git, Result, WorkTree, host_of_alias};
 use tempfile::TempDir;
 
 /// A home directory with a repository in `repo`.
@@ -40,6 +40,21 @@ impl Home {
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// The repository has a commit, which is what a work tree is made of.
+    fn commit(&self) {
+        let author = ["-c", "user.name=dev", "-c", "user.email=dev@example.com"];
+        self.git(&[&author[..], &["commit", "-q", "--allow-empty", "-m", "one"]].concat());
+    }
+
+    /// A program in `bin`. A shell writes it: if this process had it open for writing, a child that
+    /// another test starts at that moment would inherit the open file, and it could not be run.
+    fn program(&self, name: &str, script: &str) {
+        let write = "printf '#!/bin/sh\n%s\n' \"$1\" >\"$0\" && chmod 755 \"$0\"";
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", write]).arg(self.path("bin").join(name)).arg(script);
+        assert!(shell.status().unwrap().success());
+    }
+
     fn environment(&self, more: &[(&str, &Path)]) -> Environment {
         let path = std::env::var_os("PATH").unwrap();
         let variables = [("PATH", Path::new(&path)), ("HOME", &self.path(""))];
@@ -64,19 +79,84 @@ fn pair(name: &str, url: &str) -> (String, String) {
 }
 
 #[test]
-fn a_work_tree_has_a_root_an_origin_and_a_default_branch() {
-    let home = Home::new(&[("origin", "https://user:secret@example.com/octo/hello")]);
+fn a_work_tree_has_a_root_and_a_directory_of_git() {
+    let home = Home::new(&[]);
     fs::create_dir(home.path("repo/folder")).unwrap();
-    let expected = WorkTree {
-        root: home.repo(),
-        origin_url: "https://user:secret@example.com/octo/hello".to_owned(),
-        default_branch: "trunk".to_owned(),
-    };
+    let expected = WorkTree { root: home.repo(), common_dir: home.path("repo/.git") };
     assert_eq!(home.work_tree("repo").unwrap(), expected);
     assert_eq!(home.work_tree("repo/folder").unwrap(), expected);
+    std::os::unix::fs::symlink(home.repo(), home.path("link")).unwrap();
+    assert_eq!(home.work_tree("link").unwrap(), expected);
+}
+
+#[test]
+fn a_linked_work_tree_means_the_main_one() {
+    let home = Home::new(&[]);
+    home.commit();
+    home.git(&["worktree", "add", "-q", "../linked"]);
+    fs::create_dir(home.path("linked/folder")).unwrap();
+    let main = home.work_tree("repo").unwrap();
+    assert_eq!(home.work_tree("linked").unwrap(), main);
+    assert_eq!(home.work_tree("linked/folder").unwrap(), main);
+    // The directory of git of a submodule names its work tree in its configuration.
+    let add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "./.", "module"];
+    home.git(&add);
+    let module = home.work_tree("repo/module").unwrap();
+    assert_eq!(module.root, home.path("repo/module"));
+    home.git(&["-C", "module", "worktree", "add", "-q", "../../linked-module"]);
+    assert_eq!(home.work_tree("linked-module").unwrap(), module);
+}
+
+#[test]
+fn without_a_main_work_tree_a_linked_one_has_its_own_root() {
+    let home = Home::new(&[]);
+    home.commit();
+    home.git(&["clone", "-q", "--bare", ".", "../bare.git"]);
+    home.git(&["clone", "-q", "--separate-git-dir", "../separate.git", ".", "../separate"]);
+    for name in ["bare", "separate"] {
+        let common_dir = home.path(&format!("{name}.git"));
+        let linked = format!("linked-{name}");
+        let at = format!("../{linked}");
+        home.git(&["-C", common_dir.to_str().unwrap(), "worktree", "add", "-q", &at]);
+        let expected = WorkTree { root: home.path(&linked), common_dir };
+        assert_eq!(home.work_tree(&linked).unwrap(), expected);
+    }
+    let separate = home.work_tree("separate").unwrap();
+    let expected = (home.path("separate"), home.path("separate.git"));
+    assert_eq!((separate.root, separate.common_dir), expected);
+    assert!(matches!(home.work_tree("bare.git"), Err(Error::NotAWorkTree)));
+}
+
+#[test]
+fn the_default_branch_is_that_of_the_remote_or_unknown() {
+    let home = Home::new(&[("origin", "https://example.com/octo/hello")]);
+    let repo = home.repo();
+    let environment = home.environment(&[]);
+    let of = |remote| git(&repo, &environment).default_branch(remote).unwrap();
+    assert_eq!(of("origin"), None, "the branch that is checked out is another matter");
     home.git(&["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/release/2"]);
-    assert_eq!(home.work_tree("repo").unwrap().default_branch, "release/2");
-    assert_eq!(Home::new(&[]).work_tree("repo").unwrap().origin_url, "");
+    assert_eq!((of("origin").as_deref(), of("other")), (Some("release/2"), None));
+}
+
+#[test]
+fn ssh_names_the_host_of_an_alias() {
+    let home = Home::new(&[]);
+    let bin = home.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let environment = home.environment(&[("PATH", &bin)]);
+    let timeout = Duration::from_secs(10);
+    assert_eq!(host_of_alias("work", &environment, timeout), None, "there is no ssh");
+    for (script, host) in [
+        (
+            "[ \"$*\" = '-G -- work' ] && echo user git && echo hostname github.com",
+            Some("github.com"),
+        ),
+        ("echo hostname github.com; exit 1", None),
+        ("echo nothing", None),
+    ] {
+        home.program("ssh", script);
+        assert_eq!(host_of_alias("work", &environment, timeout).as_deref(), host, "{script}");
+    }
 }
 
 #[test]

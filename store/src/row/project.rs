@@ -23,6 +23,26 @@ pub struct Project {
     pub archived_at: Option<Timestamp>,
 }
 
+/// The remote repository of a work tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The URL that git fetches from, without credentials; empty when there is no origin.
+    pub url: String,
+    /// Its host, or empty.
+    pub host: String,
+    /// `owner/name`, or empty.
+    pub repo: String,
+}
+
+impl Project {
+    /// Whether this origin is stored. The repository of an equal URL may have another name since:
+    /// see [`relocate`].
+    #[must_use]
+    pub fn has_origin(&self, origin: &Origin) -> bool {
+        self.origin_url == origin.url && self.host.eq_ignore_ascii_case(&origin.host)
+    }
+}
+
 /// What is needed to register a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewProject {
@@ -32,13 +52,13 @@ pub struct NewProject {
     pub path: String,
     /// Display name.
     pub name: String,
-    /// The URL of `origin`, or empty.
+    /// The URL of its origin, or empty.
     pub origin_url: String,
     /// Host of the origin, or empty.
     pub host: String,
     /// `owner/name` of the origin, or empty.
     pub repo: String,
-    /// The branch that work starts from.
+    /// The branch that work starts from; empty when it is unknown.
     pub default_branch: String,
 }
 
@@ -175,26 +195,21 @@ pub(crate) fn of_host(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<Project
 }
 
 const SET_ORIGIN: &str = "UPDATE project SET origin_url = ?2, host = ?3, repo = ?4,
-    updated_at = ?5 WHERE id = ?1 AND origin_url = '' AND archived_at IS NULL";
+    updated_at = ?5 WHERE id = ?1 AND archived_at IS NULL";
 
-/// Stores the origin that a work tree got after its project was registered. An origin that is
-/// stored already is kept. Returns whether the origin was stored.
+/// Follows the origin of a work tree. Returns whether it differs from what was stored.
 ///
 /// # Errors
 /// [`Error::InvalidPrRef`] when host or repository have an invalid form.
-pub fn set_origin(
-    tx: &Tx<'_>,
-    id: &ProjectId,
-    origin_url: &str,
-    host: &str,
-    repo: &str,
-) -> Result<bool> {
-    PrRef::new(host, repo, 1)?;
+pub fn set_origin(tx: &Tx<'_>, id: &ProjectId, origin: &Origin) -> Result<bool> {
+    if !origin.host.is_empty() {
+        PrRef::new(&origin.host, &origin.repo, 1)?;
+    }
     match get(tx, id)? {
-        Some(project) if project.origin_url.is_empty() && project.archived_at.is_none() => {}
+        Some(project) if project.archived_at.is_none() && !project.has_origin(origin) => {}
         _ => return Ok(false),
     }
-    let params = (id.as_str(), origin_url, host, repo, tx.now().0);
+    let params = (id.as_str(), &origin.url, &origin.host, &origin.repo, tx.now().0);
     Ok(tx.execute_captured("store the origin of a project", SET_ORIGIN, params)? > 0)
 }
 

@@ -22,7 +22,7 @@ fn a_project_is_registered_listed_shown_and_archived() {
     assert_eq!(added["name"], "The demo");
     assert_eq!(added["path"], text(&repo));
     assert_eq!((&added["host"], &added["repo"]), (&json!("github.com"), &json!("Octo/Hello")));
-    assert_eq!((&added["default_branch"], &added["archived_at"]), (&json!("main"), &Value::Null));
+    assert_eq!((&added["default_branch"], &added["archived_at"]), (&json!(""), &Value::Null));
     assert_eq!(env.json("project.get", &["project", "get", "demo"]), added);
     assert_eq!(env.json("project.list", &["project", "ls"]), json!([added]));
     assert_eq!(env.json("project.list", &["project", "list"]), json!([added]), "the alias");
@@ -148,22 +148,94 @@ fn an_id_that_could_act_is_refused() {
 }
 
 #[test]
-fn the_default_branch_is_that_of_the_origin_then_the_current_one() {
+fn the_default_branch_is_that_of_the_origin_or_unknown() {
     let env = TestEnv::new();
-    let repo = env.repo("demo", "");
+    let repo = env.repo("demo", "https://github.com/octo/hello");
     let repo = text(&repo);
     env.git(&["-C", repo, "switch", "-q", "-c", "topic"]);
-    assert_eq!(add(&env, &["demo"])["default_branch"], "topic");
-    env.git(&["-C", repo, "update-ref", "refs/remotes/origin/release/2", "HEAD"]);
+    assert_eq!(add(&env, &["demo"])["default_branch"], "");
     let head = ["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/release/2"];
     env.git(&[&["-C", repo], &head[..]].concat());
     env.ok(&["project", "rm", "demo", "--yes"]);
     assert_eq!(add(&env, &["demo"])["default_branch"], "release/2");
-    env.git(&["init", "-q", "-b", "trunk", text(&env.path("unborn"))]);
-    assert_eq!(add(&env, &["unborn"])["default_branch"], "trunk", "without any commit");
-    let loose = env.repo("loose", "");
-    env.git(&["-C", text(&loose), "switch", "-q", "--detach"]);
-    assert_eq!(add(&env, &["loose"])["default_branch"], "", "a detached head has none");
+}
+
+#[test]
+fn the_origin_is_the_repository_that_git_fetches_from() {
+    let env = TestEnv::new();
+    env.git(&["config", "--global", "url.https://github.com/.insteadOf", "gh:"]);
+    for (name, remotes, host, repo) in [
+        ("alias", &[("origin", "gh:octo/hello")][..], "github.com", "octo/hello"),
+        (
+            "plus",
+            &[("origin", "git+ssh://git@github.com/octo/hello.git")],
+            "github.com",
+            "octo/hello",
+        ),
+        ("only", &[("upstream", "https://github.com/octo/hello")], "github.com", "octo/hello"),
+        ("port", &[("origin", "https://ghe.corp:8443/octo/hello")], "ghe.corp:8443", "octo/hello"),
+        (
+            "one-on-github",
+            &[("a", "https://gitlab.com/octo/x"), ("b", "https://github.com/octo/hello")],
+            "github.com",
+            "octo/hello",
+        ),
+        (
+            "several",
+            &[("a", "https://github.com/octo/x"), ("b", "https://github.com/octo/hello")],
+            "",
+            "",
+        ),
+    ] {
+        let path = env.repo(name, "");
+        for (remote, url) in remotes {
+            env.git(&["-C", text(&path), "remote", "add", remote, url]);
+        }
+        let added = add(&env, &[name]);
+        assert_eq!((&added["host"], &added["repo"]), (&json!(host), &json!(repo)), "{name}");
+        let is_observable = host == "github.com";
+        assert_eq!(added["unobservable_reason"].is_null(), is_observable, "{added}");
+    }
+    let two = env.repo("two", "https://github.com/octo/hello.git");
+    let second = "https://gitlab.com/octo/mirror.git";
+    env.git(&["-C", text(&two), "remote", "set-url", "--add", "origin", second]);
+    assert_eq!(add(&env, &["two"])["repo"], "octo/hello");
+}
+
+#[test]
+fn no_user_of_an_origin_is_stored_or_printed() {
+    let env = TestEnv::new();
+    let urls = ["ghp_secret@github.com:octo/hello", "x:ghp_secret@github.com:octo/hello"];
+    let https = ["https://ghp_secret@github.com/octo/hello", "ssh://ghp_secret@github.com/octo/x"];
+    for (number, url) in urls.iter().chain(&https).enumerate() {
+        let name = format!("demo-{number}");
+        env.repo(&name, url);
+        let output = env.run(&["project", "add", &name, "--json"]);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert!(!format!("{}{}", output.stdout, output.stderr).contains("secret"), "{url}");
+    }
+    assert!(!env.ok(&["tail", "--from", "beginning", "--no-follow"]).contains("secret"));
+}
+
+#[test]
+fn a_project_that_cannot_be_observed_is_reported() {
+    let env = TestEnv::new();
+    env.repo("demo", "https://gitlab.com/octo/hello");
+    let output = env.run(&["project", "add", "demo"]);
+    assert!(output.stderr.contains("cannot be observed"), "{}", output.stderr);
+    assert!(output.stderr.contains("GH_HOST=gitlab.com"), "{}", output.stderr);
+    assert!(env.ok(&["project", "get", "demo"]).contains("unobservable_reason"));
+    let finding = |env: &TestEnv| {
+        let report = env.json("doctor", &["doctor"]);
+        let findings = report["findings"].as_array().unwrap().clone();
+        findings.into_iter().find(|it| it["id"] == "observer.origins").unwrap()
+    };
+    assert_eq!(finding(&env)["level"], "warn");
+    let url = "https://github.com/octo/hello";
+    env.git(&["-C", text(&env.path("demo")), "remote", "set-url", "origin", url]);
+    assert_eq!(add(&env, &["demo"])["repo"], "octo/hello", "the changed origin is followed");
+    assert_eq!(finding(&env)["level"], "ok");
+    env.refused(&["project", "add", "demo"], 5, "PATH_ALREADY_REGISTERED");
 }
 
 #[test]
@@ -187,13 +259,25 @@ fn what_is_no_work_tree_is_refused() {
 }
 
 #[test]
-fn a_linked_work_tree_is_a_work_tree() {
+fn a_linked_work_tree_is_the_project_of_its_repository() {
     let env = TestEnv::new();
     let repo = env.repo("demo", "https://github.com/octo/hello");
     let linked = env.path("linked");
     env.git(&["-C", text(&repo), "worktree", "add", "-q", "-b", "wt", text(&linked)]);
     let added = add(&env, &["linked"]);
-    assert_eq!((&added["path"], &added["repo"]), (&json!(text(&linked)), &json!("octo/hello")));
+    assert_eq!((&added["path"], &added["id"]), (&json!(text(&repo)), &json!("demo")));
+    for path in ["linked", "demo"] {
+        env.refused(&["project", "add", path], 5, "PATH_ALREADY_REGISTERED");
+    }
+    // git names no main work tree here: the first that is registered counts.
+    let bare = env.path("bare.git");
+    env.git(&["clone", "-q", "--bare", text(&repo), text(&bare)]);
+    for name in ["one", "two"] {
+        env.git(&["-C", text(&bare), "worktree", "add", "-q", "-b", name, text(&env.path(name))]);
+    }
+    assert_eq!(add(&env, &["one"])["path"], text(&env.path("one")));
+    let stderr = env.refused(&["project", "add", "two"], 5, "PATH_ALREADY_REGISTERED");
+    assert!(stderr.contains("project get one"), "{stderr}");
 }
 
 #[test]
