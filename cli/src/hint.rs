@@ -62,6 +62,9 @@ fn of_store(error: &ao_store::Error) -> Option<String> {
         E::StoreInUse(path) => {
             format!("stop the processes that have it open: `fuser -v {}`", quoted(path))
         }
+        E::ReservedName(_) => {
+            "choose a name that does not end in -journal, -wal, -shm or .partial".to_owned()
+        }
         E::StoreNotFound(path) if !path.ends_with("ao.db") => {
             "check the path of the file".to_owned()
         }
@@ -167,6 +170,7 @@ hints! {
     TargetExists "choose another file (for `import` another --data-dir), or move the existing one away";
     StoreInUse "stop the processes that have it open: `ao-store status` lists them";
     StoreReplaced "run the command again: it then opens the new file";
+    StoreHardLinked "delete its other name; how to find it: `ao-store doctor`";
     NotAStore "choose another directory with --data-dir, or move the file away";
     StoreNotEmpty "choose a new directory with --data-dir";
     SchemaTooNew "run the newer version of ao-store that wrote it";

@@ -118,6 +118,7 @@ codes! {
     TargetExists "TARGET_EXISTS" Conflict 409 5 "The file to write already exists.";
     StoreInUse "STORE_IN_USE" Busy 409 9 "Another process has the store open.";
     StoreReplaced "STORE_REPLACED" Conflict 409 5 "The database file was replaced while it was open.";
+    StoreHardLinked "STORE_HARD_LINKED" Conflict 409 5 "The database file has a second name (a hard link); nothing was written.";
     NotAStore "NOT_A_STORE" Conflict 409 5 "The file is not a database of ao-store.";
     StoreNotEmpty "STORE_NOT_EMPTY" Conflict 409 5 "The store already contains facts.";
     SchemaTooNew "SCHEMA_TOO_NEW" Conflict 409 5 "The database was written by a newer program.";

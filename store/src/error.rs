@@ -169,6 +169,12 @@ pub enum Error {
     /// The database file was replaced, as by a restore.
     #[error("{} was replaced while it was open", .0.display())]
     StoreReplaced(PathBuf),
+    /// The database file has a second name.
+    #[error("{} has a second name (a hard link)", .0.display())]
+    StoreHardLinked(PathBuf),
+    /// A name that belongs to SQLite or to this program.
+    #[error("the name {} is reserved for the files beside a database", .0.display())]
+    ReservedName(PathBuf),
     /// A database file is damaged.
     #[error("{} is damaged: {finding}", path.display())]
     Damaged {
@@ -359,6 +365,8 @@ impl Error {
             Error::TargetExists(_) => Code::TargetExists,
             Error::StoreInUse(_) => Code::StoreInUse,
             Error::StoreReplaced(_) => Code::StoreReplaced,
+            Error::StoreHardLinked(_) => Code::StoreHardLinked,
+            Error::ReservedName(_) => Code::InvalidPath,
             Error::Damaged { .. } => Code::Corrupt,
             Error::InvalidExport { .. } => Code::InvalidExport,
             Error::Output(source) | Error::Input(source) => io_code(source),
@@ -417,6 +425,7 @@ impl Error {
         match self {
             Error::Sqlite(step, source) => Error::Sqlite(step, sqlite::copy(source)),
             Error::StoreReplaced(path) => Error::StoreReplaced(path.clone()),
+            Error::StoreHardLinked(path) => Error::StoreHardLinked(path.clone()),
             other => Error::BatchLost { code: other.code(), reason: other.chain() },
         }
     }

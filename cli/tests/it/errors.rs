@@ -291,6 +291,10 @@ fn transfers(code: Code, world: &World, env: &TestEnv) -> Option<Result<Provoked
             let args = ["restore-db", text(&backup), "--yes", "--busy-timeout", "100ms"];
             Provoked { _hold: Some(Box::new(env.tail(&[]))), ..Provoked::by(&args) }
         }
+        Code::StoreHardLinked => {
+            fs::hard_link(env.database(), env.path("other.db")).unwrap();
+            Provoked::by(&["session", "new", "--project", "demo"])
+        }
         Code::StoreReplaced => Provoked {
             _hold: Some(Box::new(Replacer::start(env))),
             ..Provoked::by(&["tail", "--from", "end", "-c", "1", "--timeout", "15s"])

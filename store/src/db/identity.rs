@@ -47,4 +47,12 @@ impl Identity {
         };
         if is_other { Err(Error::StoreReplaced(self.path.clone())) } else { Ok(()) }
     }
+
+    /// The same for a writer, which also refuses a file with a second name: SQLite names its journals after
+    /// the name that it opened, so a process that uses the other name would not see them.
+    pub(crate) fn check_for_write(&self) -> Result<()> {
+        self.check()?;
+        let has_links = fs::metadata(&self.path).is_ok_and(|file| file.nlink() > 1);
+        if has_links { Err(Error::StoreHardLinked(self.path.clone())) } else { Ok(()) }
+    }
 }

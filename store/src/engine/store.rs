@@ -157,6 +157,7 @@ impl Store {
             return Ok(Arc::clone(writer));
         }
         let Options { durability, busy } = self.shared.options;
+        self.shared.identity.check_for_write()?;
         let conn = connection::open(self.path(), Role::Writer, durability, busy)?;
         schema::require_current(&conn)?;
         epoch::begin(&conn, durability)?;

@@ -229,7 +229,7 @@ impl Thread {
     /// Plans maintenance or runs one step of it; returns whether a step is pending.
     fn run_maintenance(&mut self) -> bool {
         // A replaced file is left alone, too.
-        if self.halted.is_some() || self.identity.check().is_err() {
+        if self.halted.is_some() || self.identity.check_for_write().is_err() {
             self.maintenance.reset();
             return false;
         }
@@ -266,7 +266,7 @@ impl Thread {
             return Vec::new();
         }
         // A commit into a file that no process opens again would be lost.
-        if let Err(error) = self.identity.check() {
+        if let Err(error) = self.identity.check_for_write() {
             self.fail(waiting, &error);
             return Vec::new();
         }
