@@ -1,8 +1,7 @@
 //! Backup, restore, verify, export and import.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use ao_store::transfer::{self, Imported, OnBad};
@@ -145,7 +144,7 @@ pub(crate) fn export(context: &Context, out: &Path) -> Result<()> {
         let mut stdout = BufWriter::new(io::stdout().lock());
         store.export(&mut stdout).map_err(stdout_closed)?
     } else {
-        export_to(&store, out)?
+        store.export_to(out)?
     };
     let (cursor, rows, changes) = (exported.cursor, exported.rows, exported.changes);
     if context.is_json && out != Path::new("-") {
@@ -166,26 +165,6 @@ fn stdout_closed(error: ao_store::Error) -> Error {
         ao_store::Error::Output(source) => Error::Stdout(source),
         other => other.into(),
     }
-}
-
-/// Deletes an incomplete file when the export fails.
-fn export_to(store: &Store, out: &Path) -> Result<transfer::Exported> {
-    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(out);
-    let file = created.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => ao_store::Error::TargetExists(out.to_owned()).into(),
-        _ => Error::file("create", out, error),
-    })?;
-    let mut writer = BufWriter::new(&file);
-    let exported = store.export(&mut writer);
-    drop(writer);
-    let synced = exported.map_err(Error::from).and_then(|exported| {
-        file.sync_all().map_err(|source| Error::file("sync", out, source))?;
-        Ok(exported)
-    });
-    if synced.is_err() {
-        let _ = std::fs::remove_file(out);
-    }
-    synced
 }
 
 /// Creates a store from an export, or from the database of the tool `ao`.

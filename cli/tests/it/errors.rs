@@ -3,6 +3,7 @@
 //!
 //! `INTERNAL_ERROR` is the exception: it means a bug, so no input may cause it.
 
+mod files;
 mod observing;
 
 use std::any::Any;
@@ -46,7 +47,7 @@ const GROUPS: &[Group] = &[
     pull_requests,
     consumers,
     transfers,
-    file_on_disk,
+    files::file_on_disk,
     log,
     machine,
     observing::observing,
@@ -291,10 +292,6 @@ fn transfers(code: Code, world: &World, env: &TestEnv) -> Option<Result<Provoked
             let args = ["restore-db", text(&backup), "--yes", "--busy-timeout", "100ms"];
             Provoked { _hold: Some(Box::new(env.tail(&[]))), ..Provoked::by(&args) }
         }
-        Code::StoreHardLinked => {
-            fs::hard_link(env.database(), env.path("other.db")).unwrap();
-            Provoked::by(&["session", "new", "--project", "demo"])
-        }
         Code::StoreReplaced => Provoked {
             _hold: Some(Box::new(Replacer::start(env))),
             ..Provoked::by(&["tail", "--from", "end", "-c", "1", "--timeout", "15s"])
@@ -334,37 +331,6 @@ impl Drop for Replacer {
         self.is_done.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap();
     }
-}
-
-/// The file is not what it should be.
-fn file_on_disk(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked, String>> {
-    let after = |sql: &str, args: &[&str]| match env.sqlite(sql) {
-        Some(_) => Ok(Provoked::by(args)),
-        None => Err("no sqlite3".to_owned()),
-    };
-    Some(match code {
-        Code::StoreNotFound => {
-            Ok(Provoked { data: Some(env.path("nothing")), ..Provoked::by(&["status"]) })
-        }
-        Code::NotAStore => {
-            fs::write(env.database(), "dear diary, today I wrote no database\n".repeat(100))
-                .unwrap();
-            Ok(Provoked::by(&["status"]))
-        }
-        Code::SchemaTooNew => after("PRAGMA user_version = 999;", &["status"]),
-        Code::SchemaOutdated => after("PRAGMA user_version = 0;", &["status"]),
-        Code::MigrationPending => after("PRAGMA user_version = 0;", &["migrate", "--check"]),
-        Code::SchemaDraft => after("UPDATE refinery_schema_history SET checksum = 1;", &["status"]),
-        Code::SchemaMismatch => after("DROP TRIGGER capture_pr_update;", &["migrate"]),
-        Code::Corrupt => {
-            let mut bytes = fs::read(env.database()).unwrap();
-            let (from, to) = (bytes.len() / 4, bytes.len() * 3 / 4);
-            bytes[from..to].fill(0xaa);
-            fs::write(env.database(), bytes).unwrap();
-            Ok(Provoked::by(&["tail", "--from", "beginning", "--no-follow"]))
-        }
-        _ => return None,
-    })
 }
 
 /// The log does not hold what is asked for.

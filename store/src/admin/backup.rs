@@ -1,8 +1,7 @@
 //! Backups: a consistent copy of a store in use, verified before it gets its name.
 //!
-//! The copy is taken in one read under a temporary name beside its target, verified by its digests,
-//! synced, and only then renamed, never over an existing file. A kill leaves the temporary file, which
-//! the next backup to the same target reuses.
+//! The copy is taken in one read, verified by its digests, synced, and only then gets its name
+//! (`new_file.rs`).
 
 use std::fs::File;
 use std::io::Read;
@@ -12,8 +11,8 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest as _, Sha256};
 
-use crate::admin::new_file::{Partial, place_new, refuse_existing, with_suffix};
-use crate::admin::verify::{self, Depth};
+use crate::admin::ballast::ballast_path;
+use crate::admin::new_file::{NewFile, refuse_target};
 use crate::db::connection::{self, Durability, Role};
 use crate::db::tx::{Cause, Snapshot, Tx};
 use crate::engine::store::Store;
@@ -46,12 +45,10 @@ impl Store {
     /// `TARGET_EXISTS`, also for a journal beside it; `CORRUPT` when the copy does not verify;
     /// `DISK_FULL`. No file is left then.
     pub fn backup(&self, out: &Path, cause: &Cause) -> Result<Receipt> {
-        refuse_existing(out)?;
-        let partial = Partial::claim(&with_suffix(out, ".partial"))?;
-        self.copy_to(&partial.path)?;
-        let receipt = finish_copy(&partial, out)?;
-        place_new(&partial.path, out)?;
-        partial.keep();
+        self.refuse_target(out)?;
+        let new = NewFile::claim(out)?;
+        let receipt = finish_copy(&new, self.copy_to(new.path())?, out)?;
+        new.place()?;
         let seq = receipt.cursor.seq.0;
         // A store that cannot be written can still be backed up.
         if let Err(error) = self.write(cause.clone(), move |tx| record(tx, seq)) {
@@ -60,16 +57,24 @@ impl Store {
         Ok(receipt)
     }
 
+    /// Refuses a name that cannot be used for a new file.
+    pub(crate) fn refuse_target(&self, out: &Path) -> Result<()> {
+        if out == ballast_path(self.path()) {
+            return Err(Error::ReservedName(out.to_owned()));
+        }
+        refuse_target(out)
+    }
+
     /// Copies the database in one read.
-    pub(crate) fn copy_to(&self, path: &Path) -> Result<()> {
+    pub(crate) fn copy_to(&self, path: &Path) -> Result<Connection> {
         let busy = self.options().busy;
         let source = connection::open(self.path(), Role::Reader, Durability::Full, busy)?;
         copy(&source, path)
     }
 }
 
-/// Copies an open database to `path`, as a single file.
-pub(crate) fn copy(source: &Connection, path: &Path) -> Result<()> {
+/// Copies an open database to `path`, as a single file; returns its connection.
+pub(crate) fn copy(source: &Connection, path: &Path) -> Result<Connection> {
     let step = "copy the database";
     // Not as a URI: the claimed file has exactly this name.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -80,26 +85,24 @@ pub(crate) fn copy(source: &Connection, path: &Path) -> Result<()> {
         return Err(Error::Busy { waited_ms: 0 });
     }
     // WAL mode is copied, too; a backup must be one file that can be read anywhere.
-    target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).context(step)?;
-    target.close().map_err(|(_, error)| error).context(step)
+    let mode = "PRAGMA journal_mode = DELETE";
+    let mode: String = target.query_row(mode, [], |row| row.get(0)).context(step)?;
+    if mode != "delete" {
+        let source = std::io::Error::other(format!("it stays in the journal mode {mode}"));
+        return Err(Error::file("complete", path, source));
+    }
+    Ok(target)
 }
 
-/// Verifies and syncs the copy.
-fn finish_copy(partial: &Partial, out: &Path) -> Result<Receipt> {
-    let (path, busy) = (&partial.path, std::time::Duration::ZERO);
-    let report = verify::verify_file(path, Depth::Sums, busy)?;
-    if let Some(finding) = report.findings.into_iter().next() {
-        return Err(Error::Damaged { path: out.to_owned(), finding: finding.message });
-    }
-    let conn = connection::open(path, Role::Reader, Durability::Full, busy)?;
-    let log_id = LogInfo::read(&Snapshot::new(&conn))?.log_id;
+/// Verifies the copy and describes it.
+fn finish_copy(new: &NewFile, copy: Connection, out: &Path) -> Result<Receipt> {
+    let log_id = LogInfo::read(&Snapshot::new(&copy))?.log_id;
     let pages = "PRAGMA page_count";
-    let pages: i64 = conn.query_row(pages, [], |row| row.get(0)).context(pages)?;
-    conn.close().map_err(|(_, error)| error).context("close the copy")?;
-    partial.sync()?;
-    let (bytes, sha256) = sha256(path)?;
+    let pages: i64 = copy.query_row(pages, [], |row| row.get(0)).context(pages)?;
+    let cursor = new.finish_database(copy)?.cursor;
+    let (bytes, sha256) = sha256(new.path())?;
     let pages = pages.unsigned_abs();
-    Ok(Receipt { path: out.to_owned(), log_id, cursor: report.cursor, pages, bytes, sha256 })
+    Ok(Receipt { path: out.to_owned(), log_id, cursor, pages, bytes, sha256 })
 }
 
 const RECORD: &str = "UPDATE upkeep SET backup_at = ?1, backup_seq = ?2";

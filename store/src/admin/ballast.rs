@@ -3,13 +3,14 @@
 //! On a full disk a DELETE and a checkpoint fail like any write. Deleting the ballast frees the few
 //! pages that pruning needs.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 
+use crate::admin::new_file::NewFile;
 use crate::error::{Error, Result};
 
 /// Its size in bytes: several times what some batches of pruning and their checkpoint need.
@@ -34,34 +35,34 @@ pub(crate) fn ensure(database: &Path) -> bool {
     if !is_ours(&path, database) {
         return false;
     }
-    match make(&path) {
-        Ok(made) => made,
-        Err(error) => {
-            tracing::debug!(%error, path = %path.display(), "no ballast");
-            let _ = fs::remove_file(&path);
-            false
-        }
-    }
+    make(&path).unwrap_or_else(|error| {
+        tracing::debug!(%error, path = %path.display(), "no ballast");
+        false
+    })
 }
 
-/// Another file of that name is neither overwritten nor removed: a ballast has its full length, or is
-/// empty if its creation was interrupted.
+/// Another file of that name is neither replaced nor removed: a ballast has its full length.
 fn is_ours(path: &Path, database: &Path) -> bool {
-    let is_one = |file: fs::Metadata| file.is_file() && [0, BALLAST_BYTES].contains(&file.len());
+    let is_one = |file: fs::Metadata| file.is_file() && file.len() == BALLAST_BYTES;
     path != database && fs::symlink_metadata(path).map_or(true, is_one)
 }
 
-fn make(path: &Path) -> io::Result<bool> {
-    let file: File =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    let disk = fstatvfs(&file)?;
+fn make(path: &Path) -> Result<bool> {
+    let failed = |source| Error::file("create", path, source);
+    let new = NewFile::claim(path)?;
+    let file = OpenOptions::new().write(true).open(new.path()).map_err(failed)?;
+    let disk = fstatvfs(&file).map_err(|error| failed(error.into()))?;
     if disk.f_bavail.saturating_mul(disk.f_frsize) < BALLAST_BYTES * SHARE {
-        fs::remove_file(path)?;
         return Ok(false);
     }
     // Allocated: a sparse file would reserve no space.
-    fallocate(&file, FallocateFlags::empty(), 0, BALLAST_BYTES)?;
-    Ok(true)
+    let allocated = fallocate(&file, FallocateFlags::empty(), 0, BALLAST_BYTES);
+    allocated.map_err(|error| failed(error.into()))?;
+    if path.exists() {
+        // One with holes, as a copy of it may have.
+        fs::remove_file(path).map_err(failed)?;
+    }
+    new.place().map(|()| true)
 }
 
 /// Deletes it; returns whether there was one.

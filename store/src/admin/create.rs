@@ -1,13 +1,16 @@
 //! Creating a store: the data directory, the database with its schema, and the ballast.
 
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::admin::ballast;
-use crate::db::connection;
+use crate::admin::new_file::{NewFile, create_folder, refuse_target};
+use crate::db::connection::{self, Durability, Role};
 use crate::db::options::Options;
-use crate::engine::migrate::Migrated;
+use crate::engine::migrate::{self, Migrated};
 use crate::engine::store::Store;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 impl Store {
     /// Opens the store, creating and migrating it as needed, with a [ballast](crate::BALLAST_BYTES)
@@ -16,9 +19,38 @@ impl Store {
     /// # Errors
     /// When the folder cannot be written, the file is no store, or its schema is newer.
     pub fn create(path: &Path, options: Options) -> Result<(Store, Migrated)> {
-        connection::create_file(path)?;
-        let migrated = Store::migrate(path, options)?;
+        create_folder(path)?;
+        let migrated = match create_new(path, options.busy)? {
+            Some(migrated) => migrated,
+            None => Store::migrate(path, options)?,
+        };
         ballast::ensure(path);
         Ok((Store::open(path, options)?, migrated))
     }
+}
+
+/// Creates the database; `None` when there is one.
+fn create_new(path: &Path, busy: Duration) -> Result<Option<Migrated>> {
+    let started = Instant::now();
+    while !path.exists() {
+        let Some(new) = NewFile::try_claim(path)? else {
+            if started.elapsed() >= busy {
+                let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                return Err(Error::Busy { waited_ms });
+            }
+            thread::sleep(Duration::from_millis(2));
+            continue;
+        };
+        // Whoever finished before this claim is seen now; nobody else can while it lasts.
+        if path.exists() {
+            break;
+        }
+        refuse_target(path)?;
+        let mut conn = connection::open(new.path(), Role::Writer, Durability::Full, busy)?;
+        let migrated = migrate::migrate(&mut conn)?;
+        new.finish_database(conn)?;
+        new.place()?;
+        return Ok(Some(migrated));
+    }
+    Ok(None)
 }

@@ -1,14 +1,28 @@
-//! New files: written under a temporary name, synced, and only then renamed, never over an existing
-//! file. A killed process leaves the temporary file, which the next process reuses.
+//! New files: made in a private folder beside their name, complete and synced before they get it, and
+//! never placed over an existing file.
+//!
+//! The folder `NAME.partial` (0700) also contains what SQLite keeps beside an unfinished database, so that
+//! nothing of it ever stands beside the final name. It is locked while its process lives; the next attempt
+//! takes over what a killed one left. The lock is on the folder and not on the file: closing a descriptor
+//! of a database file would drop the locks that SQLite holds on it in this process.
 
-use std::fs::{File, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rusqlite::Connection;
 use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
+use rustix::process::geteuid;
 
-use crate::error::{Error, Result};
+use crate::admin::verify::{self, Depth, Report};
+use crate::error::{Context, Error, Result};
+
+/// The suffixes of the files that SQLite keeps beside a database.
+pub(crate) const SIDE_FILES: [&str; 3] = ["-journal", "-wal", "-shm"];
+/// The suffix of the folder in which a file is made.
+const PARTIAL: &str = ".partial";
 
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -16,89 +30,178 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// A file under a temporary name. It belongs to this process alone, and is deleted on drop unless it is
-/// kept.
-pub(crate) struct Partial {
-    pub(crate) path: PathBuf,
-    file: File,
-    is_kept: bool,
+/// A file that has no name yet. It belongs to this process alone, and is deleted on drop unless it was
+/// placed.
+pub(crate) struct NewFile {
+    target: PathBuf,
+    folder: PathBuf,
+    path: PathBuf,
+    _lock: File,
 }
 
-impl Partial {
-    /// Claims the name; the leftover of a killed process is emptied.
-    pub(crate) fn claim(path: &Path) -> Result<Partial> {
-        let mut options = OpenOptions::new();
-        // In a shared folder, do not follow a link of another user, nor wait for a pipe.
-        let no_link = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        options.custom_flags(no_link);
-        let file = options.open(path).map_err(|source| Error::file("create", path, source))?;
-        // The lock ends with the process. The previous owner may have renamed the finished file between
-        // our opening and our locking it.
-        let is_locked = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-        if !is_locked || !is_still_at(&file, path) || !is_leftover(&file) {
-            return Err(Error::TargetExists(path.to_owned()));
-        }
-        let emptied = file.set_len(0).and_then(|()| {
-            // Any user may have created the leftover.
-            file.set_permissions(std::fs::Permissions::from_mode(0o600))
-        });
-        emptied.map_err(|source| Error::file("empty", path, source))?;
-        for suffix in SIDE_FILES {
-            let _ = std::fs::remove_file(with_suffix(path, suffix));
-        }
-        Ok(Partial { path: path.to_owned(), file, is_kept: false })
+impl NewFile {
+    /// Begins a file for `target`.
+    ///
+    /// # Errors
+    /// `TARGET_EXISTS` when another process makes it, or something of another owner is in the way.
+    pub(crate) fn claim(target: &Path) -> Result<NewFile> {
+        let in_use = || Error::TargetExists(with_suffix(target, PARTIAL));
+        NewFile::try_claim(target)?.ok_or_else(in_use)
     }
 
-    /// Claims the first unused of several names.
-    pub(crate) fn claim_any(path: &Path) -> Result<Partial> {
-        let mut last = Error::TargetExists(path.to_owned());
+    /// The same; `None` while another process makes a file of this name.
+    pub(crate) fn try_claim(target: &Path) -> Result<Option<NewFile>> {
+        let folder = with_suffix(target, PARTIAL);
+        let Some(name) = target.file_name() else {
+            return Err(Error::file("create", target, ErrorKind::InvalidInput.into()));
+        };
+        let Some(lock) = lock_folder(&folder)? else { return Ok(None) };
+        let new =
+            NewFile { path: folder.join(name), target: target.to_owned(), folder, _lock: lock };
+        let failed = |source| Error::file("create", &new.path, source);
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new.path)
+            .map_err(failed)?;
+        Ok(Some(new))
+    }
+
+    /// Begins a file for the first unused of several names.
+    pub(crate) fn claim_any(target: &Path) -> Result<NewFile> {
         for number in 0..16 {
-            match Partial::claim(&with_suffix(path, &format!("-{number}"))) {
-                Err(error @ Error::TargetExists(_)) => last = error,
-                other => return other,
+            if let Some(new) = NewFile::try_claim(&with_suffix(target, &format!("-{number}")))? {
+                return Ok(new);
             }
         }
-        Err(last)
+        Err(Error::TargetExists(target.to_owned()))
     }
 
-    /// Syncs it to the disk.
-    pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_all().map_err(|source| Error::file("sync", &self.path, source))
+    /// Where to write it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Keeps the file, which has its final name now.
-    pub(crate) fn keep(mut self) {
-        self.is_kept = true;
+    /// Closes a database that was made here and proves that the one file is complete. SQLite does not
+    /// report that closing failed to move the write-ahead log into the file, so this is done before.
+    pub(crate) fn finish_database(&self, conn: Connection) -> Result<Report> {
+        let step = "complete the new database";
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let is_blocked: bool = conn.query_row(checkpoint, [], |row| row.get(0)).context(step)?;
+        conn.close().map_err(|(_, error)| error).context(step)?;
+        let has_content =
+            |suffix| fs::metadata(with_suffix(&self.path, suffix)).is_ok_and(|file| file.len() > 0);
+        if is_blocked || has_content("-wal") || has_content("-journal") {
+            let source = io::Error::other("a part of it is still in its journal");
+            return Err(Error::file("complete", &self.target, source));
+        }
+        let report = verify::verify_file(&self.path, Depth::Sums, Duration::ZERO)?;
+        match report.findings.first() {
+            None => Ok(report),
+            Some(finding) => {
+                Err(Error::Damaged { path: self.target.clone(), finding: finding.message.clone() })
+            }
+        }
+    }
+
+    /// Syncs the file and gives it its name, durably. On failure nothing stands at the name.
+    pub(crate) fn place(self) -> Result<()> {
+        let synced = File::open(&self.path).and_then(|file| file.sync_all());
+        synced.map_err(|source| Error::file("sync", &self.target, source))?;
+        place_new(&self.path, &self.target)?;
+        sync_folder(&self.target).inspect_err(|_| {
+            let _ = fs::remove_file(&self.target);
+        })
     }
 }
 
-impl Drop for Partial {
+impl Drop for NewFile {
     fn drop(&mut self) {
-        if !self.is_kept {
-            // The file itself is removed last: a process that claims the name again has its own side files.
-            for suffix in SIDE_FILES {
-                let _ = std::fs::remove_file(with_suffix(&self.path, suffix));
-            }
-            let _ = std::fs::remove_file(&self.path);
+        // The lock ends last: nobody claims the folder while it is emptied.
+        if let Err(error) = empty(&self.folder).and_then(|()| fs::remove_dir(&self.folder)) {
+            tracing::debug!(%error, path = %self.folder.display(), "a temporary folder remains");
         }
+    }
+}
+
+/// Makes the folder, or takes over that of a killed process, and empties it; `None` while it is locked.
+fn lock_folder(folder: &Path) -> Result<Option<File>> {
+    let failed = |source| Error::file("create", folder, source);
+    let taken = || Error::TargetExists(folder.to_owned());
+    loop {
+        match DirBuilder::new().mode(0o700).create(folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(error)),
+            _ => {}
+        }
+        let flags = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed();
+        let lock = match OpenOptions::new().read(true).custom_flags(flags).open(folder) {
+            Ok(lock) => lock,
+            // Its owner finished between our two steps.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            // A file or a link, which no attempt of ours leaves.
+            Err(error) if fs::symlink_metadata(folder).is_ok_and(|found| !found.is_dir()) => {
+                tracing::debug!(%error, "the name of a temporary folder is taken");
+                return Err(taken());
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        if lock.metadata().map_err(failed)?.uid() != geteuid().as_raw() {
+            return Err(taken());
+        }
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Ok(None);
+        }
+        // It may have been removed between our opening and our locking it.
+        if !is_still_at(&lock, folder) {
+            continue;
+        }
+        lock.set_permissions(Permissions::from_mode(0o700)).map_err(failed)?;
+        if !is_leftover(folder).map_err(failed)? {
+            return Err(taken());
+        }
+        empty(folder).map_err(failed)?;
+        return Ok(Some(lock));
     }
 }
 
 fn is_still_at(file: &File, path: &Path) -> bool {
-    let id = |file: std::fs::Metadata| (file.dev(), file.ino());
-    match (file.metadata(), std::fs::symlink_metadata(path)) {
+    let id = |file: fs::Metadata| (file.dev(), file.ino());
+    match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(file), Ok(named)) => id(file) == id(named),
         _ => false,
     }
 }
 
-/// The suffixes of the files that SQLite keeps beside a database.
-pub(crate) const SIDE_FILES: [&str; 3] = ["-journal", "-wal", "-shm"];
+/// Whether a folder contains only what an attempt of ours may have left: the file that it is named after,
+/// and what SQLite keeps beside it.
+fn is_leftover(folder: &Path) -> io::Result<bool> {
+    let name = folder.file_stem().unwrap_or_default();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_ours = entry.file_name() == name
+            || SIDE_FILES.iter().any(|s| entry.file_name() == with_suffix(Path::new(name), s));
+        if !is_ours || !entry.file_type()?.is_file() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
 
-/// Refuses an existing name, or one beside a leftover journal of another file: SQLite would replay the
-/// journal into a file of that name.
-pub(crate) fn refuse_existing(path: &Path) -> Result<()> {
+fn empty(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        fs::remove_file(entry?.path())?;
+    }
+    Ok(())
+}
+
+/// Refuses a reserved or existing name, or one beside a leftover journal of another file: SQLite would
+/// replay the journal into a file of that name.
+pub(crate) fn refuse_target(path: &Path) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    if SIDE_FILES.iter().chain([&PARTIAL]).any(|suffix| name.ends_with(suffix.as_bytes())) {
+        return Err(Error::ReservedName(path.to_owned()));
+    }
     for taken in ["", "-journal", "-wal"].map(|suffix| with_suffix(path, suffix)) {
         if taken.symlink_metadata().is_ok() {
             return Err(Error::TargetExists(taken));
@@ -108,7 +211,7 @@ pub(crate) fn refuse_existing(path: &Path) -> Result<()> {
 }
 
 /// Renames a finished file, never over an existing one.
-pub(crate) fn place_new(from: &Path, to: &Path) -> Result<()> {
+fn place_new(from: &Path, to: &Path) -> Result<()> {
     let placed = renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).or_else(|error| {
         if error != rustix::io::Errno::INVAL {
             return Err(error);
@@ -117,51 +220,60 @@ pub(crate) fn place_new(from: &Path, to: &Path) -> Result<()> {
         rustix::fs::link(from, to).and_then(|()| rustix::fs::unlink(from))
     });
     match placed {
-        Ok(()) => sync_folder(to),
+        Ok(()) => Ok(()),
         Err(rustix::io::Errno::EXIST) => Err(Error::TargetExists(to.to_owned())),
         Err(error) => Err(Error::file("name", to, error.into())),
     }
 }
 
-/// Makes a rename in the folder of `path` durable.
-pub(crate) fn sync_folder(path: &Path) -> Result<()> {
+fn folder_of(path: &Path) -> &Path {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Makes the names in the folder of `path` durable.
+pub(crate) fn sync_folder(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|source| Error::file("sync", folder, source))
 }
 
-/// Whether a file is the leftover of a killed process of this program: empty, a database, or a database
-/// whose first page is not written yet. Any other file belongs to the user.
-fn is_leftover(mut file: &File) -> bool {
-    let mut start = [0; 16];
-    match file.read(&mut start) {
-        Ok(0) => file.metadata().is_ok_and(|file| file.is_file()),
-        Ok(16) => start == *b"SQLite format 3\0" || start == [0; 16],
-        _ => false,
+/// Creates the folder of `path` (0700) and those above it where they are missing, durably.
+pub(crate) fn create_folder(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
+    if folder.is_dir() {
+        return Ok(());
+    }
+    create_folder(folder)?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        // Another process may have created it, and may not have synced it yet.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists || !folder.is_dir() => {
+            Err(Error::file("create", folder, error))
+        }
+        _ => sync_folder(folder),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-    use std::time::{Duration, Instant};
+    use std::os::unix::fs::symlink;
+    use std::time::Instant;
 
     #[test]
     fn a_late_claim_does_not_empty_a_finished_file() {
         let dir = tempfile::tempdir().unwrap();
-        let (name, end) = (dir.path().join("partial"), Instant::now() + Duration::from_millis(300));
+        let (name, end) = (dir.path().join("file"), Instant::now() + Duration::from_millis(300));
         let finish = &|thread: usize| {
             for round in 0.. {
                 if Instant::now() > end {
                     return;
                 }
-                let Ok(partial) = Partial::claim(&name) else { continue };
-                (&partial.file).write_all(b"whole").unwrap();
-                let out = dir.path().join(format!("{thread}-{round}"));
-                std::fs::rename(&name, &out).unwrap();
-                partial.keep();
+                let Some(mut new) = NewFile::try_claim(&name).unwrap() else { continue };
+                fs::write(new.path(), b"whole").unwrap();
+                // Under a name of its own, while the others claim the same folder.
+                new.target = dir.path().join(format!("{thread}-{round}"));
+                new.place().unwrap();
             }
         };
         std::thread::scope(|scope| {
@@ -170,10 +282,56 @@ mod tests {
             }
         });
         let mut made = 0;
-        for entry in std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap) {
-            assert_eq!(std::fs::read(entry.path()).unwrap(), b"whole", "{:?}", entry.path());
+        for entry in fs::read_dir(dir.path()).unwrap().map(Result::unwrap) {
+            assert_eq!(fs::read(entry.path()).unwrap(), b"whole", "{:?}", entry.path());
             made += 1;
         }
         assert!(made > 10, "only {made}");
+    }
+
+    fn is_taken(target: &Path) -> bool {
+        matches!(NewFile::claim(target), Err(Error::TargetExists(_)))
+    }
+
+    #[test]
+    fn what_is_not_ours_is_neither_used_nor_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str| dir.path().join(name);
+        fs::write(place("file.partial"), "notes").unwrap();
+        fs::create_dir(place("elsewhere")).unwrap();
+        symlink(place("elsewhere"), place("link.partial")).unwrap();
+        fs::create_dir(place("folder.partial")).unwrap();
+        fs::write(place("folder.partial/notes"), "notes").unwrap();
+        for name in ["file", "link", "folder"] {
+            assert!(is_taken(&place(name)), "{name}");
+        }
+        assert_eq!(fs::read(place("file.partial")).unwrap(), b"notes");
+        assert_eq!(fs::read(place("folder.partial/notes")).unwrap(), b"notes");
+        assert_eq!(fs::read_dir(place("elsewhere")).unwrap().count(), 0);
+        if geteuid().is_root() {
+            fs::create_dir(place("other.partial")).unwrap();
+            std::os::unix::fs::chown(place("other.partial"), Some(12_345), None).unwrap();
+            assert!(is_taken(&place("other")), "a folder of another user");
+        }
+    }
+
+    #[test]
+    fn a_placed_file_is_private_and_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("deep/er/file");
+        create_folder(&target).unwrap();
+        for folder in ["deep", "deep/er"] {
+            let mode = fs::metadata(dir.path().join(folder)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+        }
+        let new = NewFile::claim(&target).unwrap();
+        assert!(NewFile::try_claim(&target).unwrap().is_none(), "it is being made");
+        fs::write(new.path(), "new").unwrap();
+        new.place().unwrap();
+        assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
+        let late = NewFile::claim(&target).unwrap();
+        assert!(matches!(late.place(), Err(Error::TargetExists(_))));
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 1);
     }
 }

@@ -1,19 +1,26 @@
-//! Restoring: a verified copy replaces the database in one rename, and the replaced file is kept beside
-//! it.
+//! Restoring: the content of the store becomes that of a verified copy, and what was replaced is kept as
+//! a copy beside it.
 //!
-//! The restored log begins a new epoch, above every epoch of either file, so that an old cursor is
-//! refused and never refers to other changes. A restore needs exclusive access: it is refused while
-//! another process has the store open. After a kill at any instruction the path names the complete old
-//! file or the complete new one.
+//! The file stays the same file: the new content is written into it in one transaction of SQLite. So no
+//! process can have another file open under its name, and a journal beside it always belongs to it. Killed
+//! anywhere, the store has the old content or the new one, whole.
+//!
+//! The restored log begins a new epoch, above every epoch that either content ever had, so that a cursor
+//! of the time before is refused and never points at other changes. It needs the store alone: while
+//! another process has it open, it is refused.
 
+use std::fs::{File, OpenOptions};
+use std::os::fd::IntoRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::admin::backup;
-use crate::admin::new_file::{Partial, SIDE_FILES, place_new, sync_folder, with_suffix};
-use crate::admin::verify::{self, Depth};
+use crate::admin::new_file::{NewFile, SIDE_FILES, create_folder, with_suffix};
+use crate::admin::verify;
 use crate::db::connection::{self, Durability, Role, open_source};
 use crate::db::identity::Identity;
 use crate::db::options::Options;
@@ -31,7 +38,7 @@ pub struct Restored {
     pub cursor: Cursor,
     /// The id of the restored log.
     pub log_id: String,
-    /// The path of the replaced file.
+    /// The path of the copy of the replaced content.
     pub kept: Option<PathBuf>,
 }
 
@@ -55,61 +62,48 @@ fn refuse_findings(path: &Path, report: &verify::Report) -> Result<()> {
     }
 }
 
-/// Replaces the database at `target` with a copy of `source`.
+/// Replaces the content of the database at `target` with that of `source`.
 ///
 /// # Errors
-/// Those of [`check_source`], with nothing changed; `TARGET_EXISTS` when the target is the source;
-/// `STORE_IN_USE` while another process has the store open or restores it; `NOT_A_STORE` when the
-/// target is a database of another application.
+/// Those of [`check_source`], with nothing changed; `TARGET_EXISTS` when it is the source itself;
+/// `STORE_IN_USE` while another process has the store open or restores it; `STORE_HARD_LINKED`;
+/// `NOT_A_STORE` when the target is the database of another application.
 pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -> Result<Restored> {
     let is_itself = Identity::of(source).is_ok_and(|source| source.is_at(target));
     if is_itself {
         return Err(Error::TargetExists(target.to_owned()));
     }
     let of_source = check_source(source)?;
-    connection::create_folder(target)?;
-    // Before the store is opened: one restore at a time, so that none holds a file that another replaced.
-    let partial =
-        Partial::claim(&with_suffix(target, ".restoring")).map_err(|error| match error {
-            Error::TargetExists(_) => Error::StoreInUse(target.to_owned()),
-            other => other,
-        })?;
-    let mut replaced = Replaced::lock(target, options.busy)?;
+    create_folder(target)?;
+    // Before the store is opened: one restore at a time, so that none locks what another replaces.
+    let Some(new) = NewFile::try_claim(target)? else {
+        return Err(Error::StoreInUse(target.to_owned()));
+    };
+    let replaced = Replaced::lock(target, options.busy)?;
     let newest = replaced.epoch(now).max(of_source.epoch);
     let epoch = newest.0.checked_add(1).map(Epoch).ok_or_else(|| Error::Damaged {
         path: target.to_owned(),
         finding: "its epoch is too large".to_owned(),
     })?;
-    backup::copy(&open_source(source)?, &partial.path)?;
-    let cursor = begin_epoch(&partial.path, epoch)?;
-    partial.sync()?;
-    let kept = replaced.keep(target, now)?;
-    match replaced {
-        // A store that another process created there meanwhile is not replaced.
-        Replaced::Nothing => place_new(&partial.path, target)?,
-        Replaced::Store { .. } | Replaced::Damaged => place_over(&partial.path, target)?,
-    }
-    drop(replaced);
-    partial.keep();
+    let copy = backup::copy(&open_source(source)?, new.path())?;
+    copy.close().map_err(|(_, error)| error).context("close the copy")?;
+    let cursor = begin_epoch(&new, epoch)?;
+    let kept = replaced.replace_with(new, target, now)?;
     Ok(Restored { cursor, log_id: of_source.log_id, kept })
 }
 
 const BEGIN_EPOCH: &str = "UPDATE log_meta SET epoch = ?1, relaxed_boot = ''";
-/// Leases and reservations of the old file do not apply to the new one.
+/// Leases and reservations of the replaced content end.
 const END_LEASES: &str = "DELETE FROM reservation;
     UPDATE consumer SET generation = generation + 1, lease_owner = NULL, lease_until = NULL;";
 
 /// Begins the new epoch in the copy, and verifies it.
-fn begin_epoch(path: &Path, epoch: Epoch) -> Result<Cursor> {
+fn begin_epoch(new: &NewFile, epoch: Epoch) -> Result<Cursor> {
     let step = "begin an epoch";
-    let conn = connection::open(path, Role::Writer, Durability::Full, Duration::ZERO)?;
+    let conn = connection::open(new.path(), Role::Writer, Durability::Full, Duration::ZERO)?;
     conn.execute(BEGIN_EPOCH, [epoch.0]).context(step)?;
     conn.execute_batch(END_LEASES).context(step)?;
-    let cursor = Snapshot::new(&conn).head()?;
-    // Closing the last connection moves everything into one file.
-    conn.close().map_err(|(_, error)| error).context(step)?;
-    refuse_findings(path, &verify::verify_file(path, Depth::Sums, Duration::ZERO)?)?;
-    Ok(cursor)
+    Ok(new.finish_database(conn)?.cursor)
 }
 
 /// The present content of the target.
@@ -117,10 +111,10 @@ enum Replaced {
     Nothing,
     /// A sound store, locked exclusively.
     Store {
-        _held: Connection,
+        locked: Connection,
         epoch: Epoch,
     },
-    /// An unreadable file, which may be the reason for the restore.
+    /// A file that cannot be read.
     Damaged,
 }
 
@@ -130,12 +124,14 @@ impl Replaced {
             Err(Error::StoreNotFound(_)) => return Ok(Replaced::Nothing),
             found => found?,
         };
+        // Its other name would get the new content, too.
+        identity.check_for_write()?;
         let opened = connection::open(target, Role::Writer, Durability::Full, busy);
         match opened.and_then(|conn| lock_exclusively(conn, target)) {
-            Ok((held, epoch)) => {
-                // Another process may have moved it meanwhile: the lock then is not on the store.
-                identity.check()?;
-                Ok(Replaced::Store { _held: held, epoch })
+            Ok((locked, epoch)) => {
+                // It may have been moved away meanwhile: what is locked is then no longer the store.
+                identity.check_for_write()?;
+                Ok(Replaced::Store { locked, epoch })
             }
             Err(error) if is_damage(&error) && !connection::is_foreign_database(target) => {
                 Ok(Replaced::Damaged)
@@ -144,8 +140,8 @@ impl Replaced {
         }
     }
 
-    /// The newest epoch of the file. That of a damaged file is unknown: the seconds of the clock are above
-    /// every epoch, since epochs increase one by one.
+    /// The newest epoch it ever had. Of a damaged file nothing is known: the seconds of the clock are
+    /// above every epoch that was counted up one by one.
     fn epoch(&self, now: Timestamp) -> Epoch {
         match self {
             Replaced::Nothing => Epoch(0),
@@ -154,67 +150,135 @@ impl Replaced {
         }
     }
 
-    /// Gives the file a second name, under which it is kept.
-    fn keep(&mut self, target: &Path, now: Timestamp) -> Result<Option<PathBuf>> {
-        let kept = (0..1000)
-            .map(|copy| with_suffix(target, &format!(".before-restore-{}", now.0 + copy)))
-            .find(|kept| kept.symlink_metadata().is_err())
-            .ok_or_else(|| Error::TargetExists(target.to_owned()))?;
-        let is_there = !matches!(self, Replaced::Nothing);
-        if is_there {
-            rustix::fs::link(target, &kept).map_err(|e| Error::file("keep", target, e.into()))?;
-        }
-        if !is_there && target.symlink_metadata().is_ok() {
-            // Another process created a store there meanwhile.
-            return Err(Error::TargetExists(target.to_owned()));
-        }
-        if !matches!(self, Replaced::Store { .. }) {
-            // SQLite must not replay the leftover journals into the restored file.
-            for suffix in SIDE_FILES {
-                let (from, to) = (with_suffix(target, suffix), with_suffix(&kept, suffix));
-                if from.exists() {
-                    std::fs::rename(&from, &to).map_err(|e| Error::file("move", &from, e))?;
+    /// Keeps a copy, and then replaces the content; returns the path of the copy.
+    fn replace_with(self, new: NewFile, target: &Path, now: Timestamp) -> Result<Option<PathBuf>> {
+        let kept = free_name(target, now)?;
+        let mut store = match self {
+            Replaced::Nothing => {
+                move_stale_journals(target, &kept)?;
+                // Refused if another process created a store there meanwhile.
+                return new.place().map(|()| None);
+            }
+            Replaced::Store { locked, .. } => {
+                let copy = NewFile::claim(&kept)?;
+                let conn = backup::copy(&locked, copy.path())?;
+                conn.close().map_err(|(_, error)| error).context("close the copy")?;
+                copy.place()?;
+                locked
+            }
+            Replaced::Damaged => {
+                keep_raw(target, &kept)?;
+                open_damaged(target)?
+            }
+        };
+        overwrite(&mut store, &new, target).inspect_err(|error| {
+            // After a failed write it is unknown what is on the disk.
+            if !error.is_failed_write() {
+                for suffix in SIDE_FILES.into_iter().chain([""]) {
+                    let _ = std::fs::remove_file(with_suffix(&kept, suffix));
                 }
             }
-        }
-        Ok(is_there.then_some(kept))
+        })?;
+        Ok(Some(kept))
     }
 }
 
-/// Leaves WAL mode, which needs exclusive access, and locks out other processes until the path names
-/// the restored file.
-fn lock_exclusively(conn: Connection, target: &Path) -> Result<(Connection, Epoch)> {
-    let in_use = |error: &rusqlite::Error| {
-        matches!(
-            error.sqlite_error_code(),
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-        )
+/// The name under which the replaced content is kept.
+fn free_name(target: &Path, now: Timestamp) -> Result<PathBuf> {
+    (0..1000)
+        .map(|copy| with_suffix(target, &format!(".before-restore-{}", now.0 + copy)))
+        .find(|kept| {
+            let is_free = |suffix| with_suffix(kept, suffix).symlink_metadata().is_err();
+            SIDE_FILES.into_iter().chain([""]).all(is_free)
+        })
+        .ok_or_else(|| Error::TargetExists(target.to_owned()))
+}
+
+/// The journals of a database that was deleted must not be replayed into the restored file.
+fn move_stale_journals(target: &Path, kept: &Path) -> Result<()> {
+    for suffix in SIDE_FILES {
+        let (from, to) = (with_suffix(target, suffix), with_suffix(kept, suffix));
+        if from.symlink_metadata().is_ok() {
+            std::fs::rename(&from, &to).map_err(|error| Error::file("move", &from, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a damaged file and its journals byte by byte; the file itself gets its name last.
+fn keep_raw(target: &Path, kept: &Path) -> Result<()> {
+    for suffix in ["-journal", "-wal", ""] {
+        let from = with_suffix(target, suffix);
+        if !from.exists() {
+            continue;
+        }
+        let failed = |source| Error::file("keep", &from, source);
+        let copy = NewFile::claim(&with_suffix(kept, suffix))?;
+        let mut file = File::open(&from).map_err(failed)?;
+        let out = OpenOptions::new().write(true).open(copy.path());
+        let copied = out.and_then(|mut out| std::io::copy(&mut file, &mut out));
+        // Never closed: that would drop the locks that SQLite holds on the file in this process.
+        let _ = file.into_raw_fd();
+        copied.map_err(failed)?;
+        copy.place()?;
+    }
+    Ok(())
+}
+
+/// Opens a file that SQLite cannot read, so that it can be overwritten in a transaction.
+fn open_damaged(target: &Path) -> Result<Connection> {
+    let step = "open the damaged file";
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(target, flags).context(step)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true).context(step)?;
+    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA locking_mode = EXCLUSIVE")
+        .context(step)?;
+    Ok(conn)
+}
+
+/// Overwrites the content of a store in one transaction.
+fn overwrite(store: &mut Connection, new: &NewFile, target: &Path) -> Result<()> {
+    let step = "replace the content of the store";
+    let source = open_source(new.path())?;
+    let page_size = |conn: &Connection| {
+        conn.query_row("PRAGMA page_size", [], |row| row.get::<_, i64>(0)).context(step)
     };
-    let step = "lock the store exclusively";
-    // Before the mode changes: a file without an epoch is not a store.
-    let epoch = || conn.query_row("SELECT epoch FROM log_meta", [], |row| row.get(0)).context(step);
-    epoch()?;
-    let mode = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0));
-    let locked = mode.and_then(|mode| {
-        if mode != "delete" {
-            return Ok(false);
+    if page_size(&source)? != page_size(store)? {
+        // In WAL mode the size of a page is fixed.
+        store.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).context(step)?;
+    }
+    match Backup::new(&source, store).and_then(|backup| backup.step(-1)) {
+        Ok(StepResult::Done) => {}
+        Ok(_) => return Err(Error::StoreInUse(target.to_owned())),
+        Err(error) => return Err(refine(error, target, step)),
+    }
+    // Stored durably already: the next writer repeats a checkpoint that fails.
+    if let Err(error) = store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+        tracing::warn!(%error, "the restored store was not checkpointed");
+    }
+    Ok(())
+}
+
+fn refine(error: rusqlite::Error, target: &Path, step: &'static str) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Error::StoreInUse(target.to_owned())
         }
-        conn.execute_batch("BEGIN EXCLUSIVE").map(|()| true)
-    });
-    match locked {
-        Ok(true) => {
-            let epoch = Epoch(epoch()?);
-            Ok((conn, epoch))
-        }
-        Ok(false) => Err(Error::StoreInUse(target.to_owned())),
-        Err(error) if in_use(&error) => Err(Error::StoreInUse(target.to_owned())),
-        Err(error) => Err(error).context(step),
+        _ => Error::Sqlite(step, error),
     }
 }
 
-fn place_over(from: &Path, to: &Path) -> Result<()> {
-    std::fs::rename(from, to).map_err(|source| Error::file("name", to, source))?;
-    sync_folder(to)
+/// Locks every other user out until the connection is closed, which only the sole user of the file can.
+fn lock_exclusively(conn: Connection, target: &Path) -> Result<(Connection, Epoch)> {
+    let step = "lock the store exclusively";
+    let epoch = || conn.query_row("SELECT epoch FROM log_meta", [], |row| row.get(0)).context(step);
+    // Before the lock: what has no epoch is no store.
+    epoch()?;
+    conn.busy_timeout(Duration::ZERO).context(step)?;
+    let lock = "PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; COMMIT";
+    conn.execute_batch(lock).map_err(|error| refine(error, target, step))?;
+    let epoch = Epoch(epoch()?);
+    Ok((conn, epoch))
 }
 
 /// Whether a file is damaged or not a database.

@@ -3,8 +3,6 @@
 //! Every setting that the guarantees depend on is set explicitly on every connection, whatever the
 //! compile-time defaults of SQLite are.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,25 +37,6 @@ pub enum Durability {
 pub(crate) enum Role {
     Reader,
     Writer,
-}
-
-/// Creates the data directory (0700) where it is missing.
-pub(crate) fn create_folder(path: &Path) -> Result<()> {
-    let Some(dir) = path.parent() else { return Ok(()) };
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|source| Error::file("create", dir, source))
-}
-
-/// Creates the data directory and an empty database file (0600) where they are missing.
-pub(crate) fn create_file(path: &Path) -> Result<()> {
-    create_folder(path)?;
-    // create_new never opens an existing database: closing a second descriptor on it would drop
-    // the POSIX locks that SQLite holds in this process.
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(source) => Err(Error::file("create", path, source)),
-    }
 }
 
 /// Opens the database file, which must exist, and sets every pragma.

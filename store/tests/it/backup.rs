@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -161,18 +161,31 @@ fn of_concurrent_backups_to_one_target_one_succeeds() {
 fn the_partial_file_of_a_killed_backup_is_taken_over() {
     let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("a.db");
-    for (suffix, bytes) in [(".partial", 1 << 20), (".partial-journal", 99), (".partial-wal", 99)] {
-        let left = PathBuf::from(format!("{}{suffix}", out.display()));
-        // What is spilled first need not be the first page.
-        std::fs::write(left, vec![0; bytes]).unwrap();
+    let left = folder.path().join("a.db.partial");
+    std::fs::create_dir(&left).unwrap();
+    for (name, bytes) in [("a.db", 1 << 20), ("a.db-journal", 99), ("a.db-wal", 99)] {
+        std::fs::write(left.join(name), vec![0; bytes]).unwrap();
     }
+    let out = folder.path().join("a.db");
     assert_holds(&backup(&fixture.store, &out).unwrap(), &fixture.store);
     assert_eq!(names(folder.path()), BTreeSet::from(["a.db".to_owned()]));
     let own = folder.path().join("b.db.partial");
     std::fs::write(&own, "somebody's own notes, not ours").unwrap();
     assert_eq!(code(backup(&fixture.store, &folder.path().join("b.db"))), Code::TargetExists);
     assert!(std::fs::read_to_string(&own).unwrap().starts_with("somebody"));
+}
+
+#[test]
+fn the_names_of_sqlite_and_of_the_store_are_refused() {
+    let fixture = fixture();
+    let dir = fixture.dir.path();
+    let before = names(dir);
+    for name in ["ao.db-journal", "ao.db-wal", "ao.db-shm", "ao.db.partial", "x-wal", "ballast"] {
+        let out = dir.join(name);
+        assert_eq!(code(backup(&fixture.store, &out)), Code::InvalidPath, "{name}");
+        assert_eq!(code(fixture.store.export_to(&out)), Code::InvalidPath, "{name}");
+    }
+    assert_eq!(names(dir), before);
 }
 
 #[test]

@@ -369,32 +369,90 @@ fn a_damaged_store_is_replaced_and_kept_with_its_log() {
 }
 
 #[test]
-fn a_handle_from_before_a_restore_fails_and_writes_nothing_into_the_old_file() {
+fn an_open_handle_of_a_damaged_store_prevents_its_restore() {
+    let world = world();
+    let store = open(&world.path);
+    rename(&store, "demo-1", 1, T0 + 4);
+    let listener = store.listen().unwrap();
+    let mut damaged = std::fs::OpenOptions::new().write(true).open(&world.path).unwrap();
+    std::io::Write::write_all(&mut damaged, &[0x5a; 100]).unwrap();
+    assert_eq!(code(put_back(&world.path, &world.backup)), Code::StoreInUse);
+    assert!(!names(world.dir.path()).iter().any(|name| name.contains("before")));
+    drop((damaged, store, listener));
+    put_back(&world.path, &world.backup).unwrap();
+    assert_eq!(content(&world.path), content(&world.backup));
+}
+
+#[test]
+fn a_handle_of_a_replaced_file_is_refused_and_writes_nothing_into_it() {
     let world = world();
     let store = open(&world.path);
     rename(&store, "demo-1", 1, T0 + 4);
     let mut listener = store.listen().unwrap();
-    // What makes it unreadable, so that nobody can be asked whether it is open.
-    let sound = std::fs::read(&world.path).unwrap();
-    let mut garbage = sound.clone();
-    garbage[..100].fill(0x5a);
-    let mut file = std::fs::OpenOptions::new().write(true).open(&world.path).unwrap();
-    std::io::Write::write_all(&mut file, &garbage[..100]).unwrap();
-    let restored = put_back(&world.path, &world.backup).unwrap();
-    let kept_file = restored.kept.unwrap();
-    let before = (std::fs::read(&kept_file).unwrap(), std::fs::read(&world.path).unwrap());
+    std::fs::rename(&world.backup, &world.path).unwrap();
+    let before = std::fs::read(&world.path).unwrap();
     assert_eq!(code(store.read(|snapshot| snapshot.head())), Code::StoreReplaced);
     let written = crate::support::try_rename(&store, "demo-1", 1, T0 + 5);
     assert_eq!(code(written), Code::StoreReplaced);
     assert_eq!(code(listener.wait(Duration::from_secs(5))), Code::StoreReplaced);
     assert_eq!(code(store.own_reader()), Code::StoreReplaced);
-    let new = open(&world.path);
-    rename(&new, "demo-1", 4, T0 + 6);
-    drop((store, listener));
-    rename(&new, "demo-1", 4, T0 + 7);
-    assert_eq!(head(&new).0, restored.cursor.seq.0 + 8, "closing it took nothing away");
-    assert_sound(&new);
-    drop(new);
-    assert!(before.0 == std::fs::read(&kept_file).unwrap(), "the old file was written");
-    assert_eq!(content(&world.path).0.0, restored.cursor.seq.0 + 8);
+    assert!(before == std::fs::read(&world.path).unwrap());
+}
+
+#[test]
+fn a_restore_keeps_the_file_and_whoever_opened_it_before_reads_the_new_content() {
+    use std::os::unix::fs::MetadataExt;
+    let world = world();
+    let inode = || std::fs::metadata(&world.path).unwrap().ino();
+    let before = inode();
+    // Opened and stalled: it has not looked at the file or its journals yet.
+    let early = raw(&world.path);
+    let first = put_back(&world.path, &world.backup).unwrap();
+    let second = put_back(&world.path, &world.backup).unwrap();
+    assert_eq!(inode(), before);
+    let epoch = early.query_row("SELECT epoch FROM log_meta", [], |row| row.get::<_, i64>(0));
+    assert_eq!(epoch.unwrap(), second.cursor.epoch.0);
+    drop(early);
+    report(&first.kept.unwrap());
+    assert_eq!(content(&second.kept.unwrap()), content(&world.backup));
+}
+
+#[test]
+fn a_backup_with_other_pages_is_restored() {
+    let world = world();
+    let expected = content(&world.backup);
+    raw(&world.backup)
+        .execute_batch("PRAGMA journal_mode = DELETE; PRAGMA page_size = 8192; VACUUM")
+        .unwrap();
+    put_back(&world.path, &world.backup).unwrap();
+    assert_eq!(content(&world.path), expected);
+    let store = open(&world.path);
+    rename(&store, "demo-1", 3, T0 + 2);
+    assert_sound(&store);
+}
+
+#[test]
+fn a_store_with_two_names_is_read_but_neither_written_nor_restored() {
+    let world = world();
+    let other = world.dir.path().join("other.db");
+    let opened = open(&world.path);
+    rename(&opened, "demo-1", 1, T0 + 4);
+    std::fs::hard_link(&world.path, &other).unwrap();
+    for store in [&opened, &open(&world.path)] {
+        let head = head(store);
+        let written = crate::support::try_rename(store, "demo-1", 1, T0 + 5);
+        assert_eq!(code(written), Code::StoreHardLinked);
+        assert_eq!(head, crate::support::head(store));
+    }
+    drop(opened);
+    assert_eq!(
+        code(crate::support::try_rename(&open(&other), "demo-1", 1, T0)),
+        Code::StoreHardLinked
+    );
+    let before = std::fs::read(&other).unwrap();
+    assert_eq!(code(put_back(&world.path, &world.backup)), Code::StoreHardLinked);
+    assert!(before == std::fs::read(&other).unwrap());
+    std::fs::remove_file(&other).unwrap();
+    rename(&open(&world.path), "demo-1", 1, T0 + 6);
+    put_back(&world.path, &world.backup).unwrap();
 }

@@ -4,12 +4,14 @@
 //! keep a read of the store open.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-use crate::admin::new_file::{Partial, with_suffix};
+use crate::admin::new_file::{NewFile, with_suffix};
 use crate::admin::verify::{self, Depth, Report};
 use crate::db::connection::{self, Durability, Role};
 use crate::db::schema::SCHEMA_VERSION;
@@ -39,10 +41,10 @@ impl Store {
     /// `CORRUPT` when the store does not verify; [`Error::Output`] when `out` fails; `DISK_FULL` when
     /// there is no room for the copy.
     pub fn export(&self, out: &mut dyn Write) -> Result<Exported> {
-        let copy = Partial::claim_any(&with_suffix(self.path(), ".export"))?;
-        self.copy_to(&copy.path)?;
+        let copy = NewFile::claim_any(&with_suffix(self.path(), ".export"))?;
+        self.copy_to(copy.path())?.close().map_err(|(_, error)| error).context("close the copy")?;
         let busy = self.options().busy;
-        let conn = connection::open(&copy.path, Role::Reader, Durability::Full, busy)?;
+        let conn = connection::open(copy.path(), Role::Reader, Durability::Full, busy)?;
         conn.execute_batch("BEGIN").context("begin a read")?;
         let report = verify::verify(&conn, Depth::Sums)?;
         if let Some(finding) = report.findings.first() {
@@ -50,6 +52,23 @@ impl Store {
             return Err(Error::Damaged { path, finding });
         }
         write_all(&conn, &report, out)
+    }
+
+    /// The same to a new file.
+    ///
+    /// # Errors
+    /// Those of [`export`](Store::export); `TARGET_EXISTS`. Nothing stands at the name then.
+    pub fn export_to(&self, path: &Path) -> Result<Exported> {
+        self.refuse_target(path)?;
+        let new = NewFile::claim(path)?;
+        let file = OpenOptions::new().write(true).open(new.path());
+        let mut out = BufWriter::new(file.map_err(|source| Error::file("open", path, source))?);
+        let exported = self.export(&mut out).map_err(|error| match error {
+            Error::Output(source) => Error::file("write", path, source),
+            other => other,
+        })?;
+        new.place()?;
+        Ok(exported)
     }
 }
 

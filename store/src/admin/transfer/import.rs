@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, params_from_iter};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 
-use crate::admin::new_file::{Partial, place_new, refuse_existing, with_suffix};
+use crate::admin::new_file::{NewFile, create_folder, refuse_target};
 use crate::admin::verify::{self, Depth};
 use crate::db::connection::{self, Durability, Role};
 use crate::db::schema::SCHEMA_VERSION;
@@ -75,20 +75,17 @@ pub struct Imported {
 /// # Errors
 /// `TARGET_EXISTS`, `INVALID_EXPORT`; those of reading `input`. No file is left then.
 pub fn import(target: &Path, input: &mut dyn BufRead, on_bad: OnBad) -> Result<Imported> {
-    refuse_existing(target)?;
-    connection::create_folder(target)?;
-    let partial = Partial::claim(&with_suffix(target, ".importing"))?;
-    let mut conn = connection::open(&partial.path, Role::Writer, Durability::Full, Duration::ZERO)?;
+    refuse_target(target)?;
+    create_folder(target)?;
+    let new = NewFile::claim(target)?;
+    let mut conn = connection::open(new.path(), Role::Writer, Durability::Full, Duration::ZERO)?;
     migrate::migrate(&mut conn)?;
     let mut import = Import::begin(&conn)?;
     import.read(input)?;
     let imported = import.finish(on_bad)?;
     conn.execute_batch("COMMIT").context("commit the import")?;
-    // Closing the last connection moves everything into one file.
-    conn.close().map_err(|(_, error)| error).context("close the import")?;
-    partial.sync()?;
-    place_new(&partial.path, target)?;
-    partial.keep();
+    new.finish_database(conn)?;
+    new.place()?;
     Ok(imported)
 }
 
