@@ -13,6 +13,7 @@ mod observer;
 mod poll;
 mod power;
 mod support;
+mod sweep;
 mod tail;
 mod tidy;
 mod tour;
