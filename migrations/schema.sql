@@ -280,6 +280,8 @@ CREATE TABLE scm_host (
   reset_at INTEGER,
   blocked_until INTEGER,
   reason TEXT NOT NULL DEFAULT '',
+  address TEXT NOT NULL DEFAULT '',
+  failure TEXT NOT NULL DEFAULT '',
   fresh_at INTEGER,
   memory TEXT NOT NULL DEFAULT '{}',
   updated_at INTEGER NOT NULL

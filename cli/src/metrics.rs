@@ -29,6 +29,13 @@ struct HostCredential {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HostFailure {
+    host: String,
+    address: String,
+    cause: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Table {
     table: String,
 }
@@ -116,6 +123,14 @@ fn hosts(registry: &mut Registry, stats: &Stats) {
         credentials.get_or_create(&HostCredential { host, state }).set(1);
     }
     registry.register("observer_credential", "The state of the credential", credentials);
+    let failures = Family::<HostFailure, Number>::default();
+    for (HostState { host, address, failure, .. }, _) in &stats.hosts {
+        let (host, address, cause) = (host.clone(), address.clone(), failure.clone());
+        if !cause.is_empty() {
+            failures.get_or_create(&HostFailure { host, address, cause }).set(1);
+        }
+    }
+    registry.register("observer_failure", "Why the last query got no answer", failures);
     type Value = fn(&HostState, u64) -> Option<u64>;
     let numbers: [(&str, &str, Value); 6] = [
         ("budget", "The rate limit of one period", |it, _| it.quota.map(unsigned)),

@@ -96,7 +96,7 @@ pub(crate) fn poll(poll: &PrPoll) -> Value {
 
 pub(crate) fn host(state: &HostState, problems: u64) -> Value {
     let mut host = object!(state => host, credential, source, login, since, quota, remaining, reset_at,
-        blocked_until, reason, fresh_at, updated_at);
+        blocked_until, reason, address, failure, fresh_at, updated_at);
     host["problems"] = problems.into();
     host
 }

@@ -426,8 +426,9 @@ END;
 -- Hosts. credential is the state of the credential in use since the time since; source names where
 -- it was found, never its value. quota, remaining and reset_at are the last reported rate limit
 -- (NULL: the host reports none). No request is made before blocked_until, for the given reason.
--- fresh_at is the time since which every tracked pull request of the host has been polled. memory
--- is JSON that only the observer reads.
+-- address is the URL that is asked, failure why the last query got no answer (empty: it got one).
+-- fresh_at is the time since which every repository of the host has been listed and every tracked
+-- pull request polled. memory is JSON that only the observer reads.
 CREATE TABLE scm_host (
   host TEXT NOT NULL COLLATE NOCASE PRIMARY KEY CHECK (host <> ''),
   credential TEXT NOT NULL DEFAULT 'unknown'
@@ -440,6 +441,8 @@ CREATE TABLE scm_host (
   reset_at INTEGER,
   blocked_until INTEGER,
   reason TEXT NOT NULL DEFAULT '',
+  address TEXT NOT NULL DEFAULT '',
+  failure TEXT NOT NULL DEFAULT '',
   fresh_at INTEGER,
   memory TEXT NOT NULL DEFAULT '{}',
   updated_at INTEGER NOT NULL

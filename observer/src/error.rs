@@ -97,22 +97,36 @@ pub enum Error {
         host: String,
     },
     /// The host refuses the token.
-    #[error("{host} refuses the credentials")]
+    #[error("{host} refuses the credentials ({cause})")]
     CredentialsRefused {
         /// The host.
         host: String,
+        /// The URL that was asked, and what it answered.
+        cause: String,
+    },
+    /// The token cannot read a repository.
+    #[error("the credentials for {host} cannot read {repos}")]
+    RepositoriesRefused {
+        /// The host.
+        host: String,
+        /// The repositories.
+        repos: String,
     },
     /// The host cannot be reached, or answers with errors.
-    #[error("{host} cannot be reached, or answers with errors")]
+    #[error("{host} cannot be reached, or answers with errors ({cause})")]
     Unavailable {
         /// The host.
         host: String,
+        /// The URL that was asked, and what went wrong.
+        cause: String,
     },
     /// The host, or the remaining budget, forbids requests for now.
-    #[error("{host} accepts no request before {}: {reason}", jiff::Timestamp::from_millisecond(until.0).unwrap_or_default())]
+    #[error("{host} accepts no request before {}: {reason} ({cause})", jiff::Timestamp::from_millisecond(until.0).unwrap_or_default())]
     Throttled {
         /// The host.
         host: String,
+        /// The URL that was asked, and what it answered.
+        cause: String,
         /// Why.
         reason: &'static str,
         /// Until when.
@@ -135,7 +149,9 @@ impl Error {
             | Error::Lock { source, .. } => io_code(source),
             Error::Running => Code::ObserverRunning,
             Error::NoCredentials { .. } => Code::CredentialsMissing,
-            Error::CredentialsRefused { .. } => Code::CredentialsInvalid,
+            Error::CredentialsRefused { .. } | Error::RepositoriesRefused { .. } => {
+                Code::CredentialsInvalid
+            }
             Error::Unavailable { .. } => Code::ScmUnavailable,
             Error::Throttled { .. } => Code::ScmThrottled,
             Error::InvalidObservation(_) => Code::InvalidObservation,

@@ -205,6 +205,9 @@ fn summary(report: &Report) -> String {
     if report.problems > 0 {
         line += &format!("; {} cannot be read", report.problems);
     }
+    if !report.failure.is_empty() {
+        line += &format!("; {}: {}", report.address, report.failure);
+    }
     if let Some((reason, until)) = report.backoff {
         line += &format!("; backoff until {}: {}", view::time(until), reason.as_str());
     }
@@ -230,6 +233,8 @@ fn document(report: &Report) -> Value {
         "rows_unchanged": written.rows_unchanged + totals.unchanged,
         "quota": report.budget.map(|(quota, _)| quota),
         "remaining": report.budget.map(|(_, remaining)| remaining),
+        "address": report.address,
+        "failure": report.failure,
         "blocked_until": report.backoff.map(|(_, until)| view::time(until)),
         "reason": report.backoff.map(|(reason, _)| reason.as_str()),
     })

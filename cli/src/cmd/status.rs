@@ -130,6 +130,9 @@ fn describe_host(state: &HostState, problems: u64, now: Timestamp) -> String {
         };
         parts.push(format!("{left} of {quota} points left{until}"));
     }
+    if !state.failure.is_empty() {
+        parts.push(format!("{}: {}", state.address, state.failure));
+    }
     if let Some(until) = state.block(now) {
         parts.push(format!("backoff until {}: {}", view::time(until), state.reason));
     }

@@ -18,12 +18,17 @@ pub(crate) fn credentials(stats: &Stats, now: Timestamp) -> Finding {
             Credential::Invalid => format!("{host} rejects the credential from {source}"),
             Credential::Unknown | Credential::Ok => continue,
         };
-        return Finding::warn(id, message + &since(state), log_in(host));
+        return Finding::warn(id, message + &since(state) + &failure(state), log_in(host));
     }
     if let Some((state, until)) = states().find_map(|it| Some((it, it.block(now)?))) {
-        let message = format!("requests to {} are paused: {}", state.host, state.reason);
+        let message =
+            format!("requests to {} are paused: {}{}", state.host, state.reason, failure(state));
         let fix = format!("wait: they continue at {}", view::time(until));
         return Finding::warn(id, message, fix);
+    }
+    if let Some(state) = states().find(|it| !it.failure.is_empty()) {
+        let message = format!("the last request to {} failed{}", state.host, failure(state));
+        return Finding::warn(id, message, "`ao-store observe --once` tries again".to_owned());
     }
     let working: Vec<_> = states().map(describe).collect();
     if working.is_empty() {
@@ -44,6 +49,12 @@ pub(crate) fn describe(state: &HostState) -> String {
     };
     let source = if source.is_empty() { String::new() } else { format!(" from {source}") };
     format!("{host}: {what}{source}{}", since(state))
+}
+
+/// The URL that was asked and why it gave no answer, if it gave none.
+fn failure(state: &HostState) -> String {
+    let HostState { address, failure, .. } = state;
+    if failure.is_empty() { String::new() } else { format!(" ({address}: {failure})") }
 }
 
 fn since(state: &HostState) -> String {

@@ -236,10 +236,79 @@ fn a_host_that_is_down_is_an_error_of_once_and_changes_nothing() {
     assert!(output.stderr.contains("error[SCM_THROTTLED]"), "{}", output.stderr);
     let before = scene.requests();
     let again = scene.run(&["observe", "--once"]);
-    assert_eq!(again.code, 9, "a restart forgets no block: {}", again.stderr);
-    assert_eq!(scene.requests(), before);
+    assert_eq!(again.code, 9, "{}", again.stderr);
+    assert_eq!(scene.requests(), before + 1, "a run asked for by hand tries once");
     assert_eq!(scene.env.head(), head);
     assert_eq!(scene.host()["reason"], "rate limited");
+    // A run that goes on waits.
+    let live = Live::start(&mut scene.command(&["observe"]));
+    scene.until("it has begun", |scene| scene.env.path("data/observer.lock").exists());
+    std::thread::sleep(Duration::from_millis(500));
+    live.signal(Signal::INT);
+    live.end();
+    assert_eq!(scene.requests(), before + 1, "a restart forgets no block");
+    scene.world().faults.clear();
+    assert!(scene.once().contains("1 of 1 pull requests fresh"), "and it works again");
+    assert_eq!(scene.host()["failure"], "");
+}
+
+/// The address, the cause and the time of the next try are everywhere.
+#[test]
+fn what_became_of_the_last_request_is_shown() {
+    let scene = Scene::new();
+    scene.world().faults.push(Fault::always(Kind::secondary_limit(Some("60"))));
+    let address = format!("{}/graphql", scene.server.url);
+    let cause = format!("{address}: HTTP 403: You have exceeded a secondary rate limit");
+    let output = scene.run(&["observe", "--once"]);
+    assert!(output.stderr.contains(&cause), "{}", output.stderr);
+    for command in ["status", "doctor"] {
+        let shown = scene.env.ok(&[command]);
+        assert!(shown.contains(&cause), "{shown}");
+    }
+    let metrics = scene.env.ok(&["metrics"]);
+    let line =
+        format!("observer_failure{{host=\"github.com\",address=\"{address}\",cause=\"HTTP 403");
+    assert!(metrics.contains(&line), "{metrics}");
+    let host = scene.host();
+    assert_eq!(host["address"], address);
+    assert!(host["blocked_until"].is_string(), "{host}");
+    scene.world().faults.clear();
+    scene.world().remove_token(TOKEN);
+    let output = scene.run(&["observe", "--once"]);
+    assert!(output.stderr.contains("HTTP 401: Bad credentials"), "{}", output.stderr);
+    assert_eq!(scene.host()["reason"], "credentials refused");
+    assert!(scene.host()["blocked_until"].is_string());
+    // Nobody listens there, and no name leads there.
+    for (url, cause) in [("http://127.0.0.1:1", "refused"), ("https://name.invalid", "dns error")] {
+        let mut command = scene.command(&["observe", "--once"]);
+        let output = finish(command.env("AO_GITHUB_API_URL", url), b"");
+        assert_eq!(output.code, 1, "{}", output.stderr);
+        assert!(output.stderr.contains(&format!("{url}/graphql: cannot connect")));
+        assert!(output.stderr.contains(cause), "{}", output.stderr);
+    }
+    // What was recorded of another address holds back nothing here, in a run that goes on.
+    scene.world().add_token(TOKEN, "octo-dev");
+    scene.world().open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
+    let live = Live::start(&mut scene.command(&["observe"]));
+    scene.until("it is found", |scene| {
+        !scene.env.json("pr.list", &["pr", "ls"]).as_array().unwrap().is_empty()
+    });
+    live.signal(Signal::INT);
+    live.end();
+}
+
+/// The repository of one project is read, that of another cannot be.
+#[test]
+fn a_repository_that_is_refused_does_not_hide_behind_another() {
+    let scene = Scene::new();
+    let repo = scene.env.repo("gone", "https://github.com/octo/gone.git");
+    scene.env.ok(&["project", "add", repo.to_str().unwrap()]);
+    scene.env.ok(&["session", "new", "--project", "gone", "--branch", "fix"]);
+    scene.world().open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
+    let output = scene.run(&["observe", "--once"]);
+    assert_eq!(output.code, 4, "{}", output.stderr);
+    assert!(output.stderr.contains("cannot read octo/gone"), "{}", output.stderr);
+    assert_eq!(scene.env.json("pr.list", &["pr", "ls"]).as_array().unwrap().len(), 1);
 }
 
 /// With nothing tracked yet a refusal is as much an error as with something.

@@ -108,6 +108,14 @@ impl<'a> GraphqlAnswer<'a> {
         Some(GraphqlAnswer { rate, viewer, errors, has_data, aliases })
     }
 
+    /// Whether the host refused the query because its schema has no roll-up at pull requests.
+    pub(crate) fn lacks_rollup(&self) -> bool {
+        let lacks = |message: &str| {
+            message.contains("statusCheckRollup") && message.contains("doesn't exist on type")
+        };
+        !self.has_data && self.errors.iter().any(|error| lacks(&error.message))
+    }
+
     /// The answer to one alias.
     pub(crate) fn alias<T: DeserializeOwned>(&self, alias: &str) -> Found<T> {
         self.node(self.aliases.get(alias).copied(), alias, None)

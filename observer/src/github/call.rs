@@ -3,6 +3,7 @@
 //!
 //! A reply carries everything that the decision about the next call needs, and no secret.
 
+use std::fmt;
 use std::time::Duration;
 
 /// A request and its bounds.
@@ -86,4 +87,15 @@ pub enum Failure {
     TooLarge,
     /// The connection broke, or the answer is not HTTP.
     Broken(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Timeout => out.write_str("no answer in time"),
+            Failure::Connect(reason) => write!(out, "cannot connect: {reason}"),
+            Failure::TooLarge => out.write_str("the answer is too large"),
+            Failure::Broken(reason) => out.write_str(reason),
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::error::quoted;
 use crate::github::answer::{GraphqlAnswer, GraphqlError};
 use crate::github::call::{Answer, Failure, Headers};
 
@@ -67,6 +68,22 @@ pub(crate) fn graphql(answer: &Answer, answered: Option<&GraphqlAnswer<'_>>) -> 
         return Signal::Heavy;
     }
     if answered.has_data { Signal::Fine } else { Signal::Down }
+}
+
+/// Why an answer is none, for people: the HTTP status, and what the host says about it.
+pub(crate) fn cause(answer: &Answer, answered: Option<&GraphqlAnswer<'_>>) -> String {
+    let error = answered.and_then(|answered| answered.errors.first());
+    let said = error.map(|error| match &error.kind {
+        Some(kind) => format!("{kind}: {}", error.message),
+        None => error.message.clone(),
+    });
+    let text = match (answer.status, said) {
+        (200, Some(said)) => said,
+        (200, None) => "the answer is not that of a GraphQL interface".to_owned(),
+        (status, Some(said)) => format!("HTTP {status}: {said}"),
+        (status, None) => format!("HTTP {status}"),
+    };
+    quoted(&text)
 }
 
 fn is_rate_limit(error: &GraphqlError) -> bool {

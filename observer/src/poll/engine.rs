@@ -24,7 +24,9 @@ use crate::poll::config::Config;
 use crate::poll::credentials::{CredentialLookup, Credentials};
 use crate::poll::host_record::{HostRecord, SavedState};
 use crate::poll::log_queue::LogJob;
-use crate::poll::rate_limiter::{RESERVE_OF_APP, RESERVE_OF_USER, RateLimiter, Resource};
+use crate::poll::rate_limiter::{
+    Backoff, BackoffReason, RESERVE_OF_APP, RESERVE_OF_USER, RateLimiter, Resource,
+};
 use crate::poll::repo_listing::ListTarget;
 use crate::poll::report::{Report, Totals};
 use crate::poll::request::{self, InFlight, Kind, Query, Step};
@@ -49,7 +51,7 @@ pub(crate) struct Engine {
     credentials: Credentials,
     dialect: Dialect,
     sizes: BatchSizes,
-    tracker: Tracker,
+    pub(crate) tracker: Tracker,
     in_flight: Option<InFlight>,
     totals: Totals,
     /// Whether pages were requested since the last poll.
@@ -81,14 +83,26 @@ impl Engine {
             totals: Totals::default(),
             has_requested_pages: false,
             skips_slow_start: false,
-            record: HostRecord { stored },
+            record: HostRecord::new(stored),
             rng: fastrand::Rng::with_seed(seed),
         }
     }
 
-    /// Everything is read as soon as the limits allow, for a run that ends when all was read.
+    /// Everything is requested at once, whatever an earlier run was refused, for a run that ends when
+    /// all was read.
     pub(crate) fn poll_now(&mut self) {
         self.skips_slow_start = true;
+        self.limiter.reset();
+    }
+
+    /// Sets the URL that is asked. What an earlier run recorded of another one is forgotten.
+    pub(crate) fn set_address(&mut self, address: &str) {
+        if self.record.set_address(address) {
+            self.limiter.reset();
+            self.credentials = Credentials::new(&HostState::new(&self.host), String::new());
+            self.dialect = Dialect::default();
+            self.tracker.listings.iter_mut().for_each(|listing| listing.state.watermark = None);
+        }
     }
 
     /// Takes over what is to be observed. What is known of a pull request that stays is kept.
@@ -120,7 +134,7 @@ impl Engine {
     /// Records what a lookup of credentials found.
     pub(crate) fn record_credentials(&mut self, lookup: CredentialLookup, now: Timestamp) {
         if self.credentials.record_lookup(lookup, now) {
-            self.limiter.reset_budgets();
+            self.limiter.reset();
             // Other pull requests may belong to another person.
             self.tracker.listings.iter_mut().for_each(|listing| listing.state.watermark = None);
         }
@@ -159,16 +173,6 @@ impl Engine {
     /// Whether something could be done now if the limits allowed it, or failed and is repeated.
     pub(crate) fn has_work(&self, now: Timestamp) -> bool {
         self.credentials.state != Credential::Missing && self.tracker.has_work(now)
-    }
-
-    /// Whether there is anything to observe.
-    pub(crate) fn has_subjects(&self) -> bool {
-        self.tracker.has_subjects()
-    }
-
-    /// Whether every repository was listed to its end since the start, if it can be read.
-    pub(crate) fn is_listed(&self) -> bool {
-        self.tracker.is_listed()
     }
 
     /// A clock that was set back must not put everything off.
@@ -267,14 +271,12 @@ impl Engine {
         let Some(InFlight { as_of, kind }) = self.in_flight.take() else {
             return WriteBatch::default();
         };
-        if let Reply::Failed(failure) = reply {
-            tracing::debug!(host = self.host, ?failure, "a request failed");
-        }
         let (interval_ms, totals, writes) = (self.config.interval_ms(), self.totals, Vec::new());
         let mut context = AnswerContext { as_of, now, interval_ms, stretch: 1.0, totals, writes };
         match (kind, reply) {
             (Kind::Log(log), reply) => self.record_log(log, reply, &mut context),
             (Kind::Query(query), Reply::Failed(failure)) => {
+                self.record.set_failure(failure.to_string(), !self.skips_slow_start);
                 self.record_lost(query, classify::failure(failure), &mut context);
             }
             (Kind::Query(query), Reply::Answer(answer)) => {
@@ -298,9 +300,16 @@ impl Engine {
         }
         // With `Heavy` a part of the data may be there, and is read.
         let is_readable = matches!(signal, Signal::Fine | Signal::Heavy);
-        let Some(answered) = answered.filter(|it| it.has_data && is_readable) else {
+        let (answered, cause) = match answered {
+            Some(answered) if answered.has_data && is_readable => (Some(answered), None),
+            other => (None, other),
+        };
+        let Some(answered) = answered else {
+            let cause = classify::cause(answer, cause.as_ref());
+            self.record.set_failure(cause, !self.skips_slow_start);
             return self.record_lost(query, signal, context);
         };
+        self.record.failure.clear();
         self.credentials.record_acceptance(answered.viewer.clone(), now);
         if let Some(viewer) = &self.credentials.viewer {
             let is_app = viewer.is("Bot");
@@ -332,18 +341,12 @@ impl Engine {
     /// Whether the host has an older schema, which lacks something that was requested; from then on
     /// the query is another one.
     fn adapt_dialect(&mut self, answered: &GraphqlAnswer<'_>) -> bool {
-        let lacks = |message: &str| {
-            message.contains("statusCheckRollup") && message.contains("doesn't exist on type")
-        };
-        let is_lacking = answered.errors.iter().any(|error| lacks(&error.message));
-        if answered.has_data || !is_lacking || self.dialect != Dialect::Current {
+        if !answered.lacks_rollup() || self.dialect != Dialect::Current {
             return false;
         }
         self.dialect = Dialect::RollupOfCommits;
-        tracing::info!(
-            host = self.host,
-            "an older server: the roll-up of checks is read at commits"
-        );
+        let host = &self.host;
+        tracing::info!(host, "an older server: the roll-up of checks is read at commits");
         true
     }
 
@@ -420,7 +423,7 @@ impl Engine {
 
     /// The state of the host, when it is to be stored.
     pub(crate) fn host_state(&mut self, now: Timestamp) -> Option<HostState> {
-        let backoff = self.limiter.shown_backoff(now);
+        let backoff = self.backoff(now);
         let graphql = self.limiter.state.graphql;
         let saved = SavedState {
             fingerprint: self.credentials.fingerprint.clone(),
@@ -440,11 +443,21 @@ impl Engine {
             reset_at: graphql.limit.map(|_| Timestamp(graphql.reset_at)),
             blocked_until: backoff.map(|backoff| Timestamp(backoff.until)),
             reason: backoff.map(|backoff| backoff.reason.as_str().to_owned()).unwrap_or_default(),
+            address: self.record.address.clone(),
+            failure: self.record.failure.clone(),
             fresh_at: self.fresh_at(now),
             memory: saved.to_text(),
             updated_at: now,
         };
         self.record.update(state, now)
+    }
+
+    /// Why nothing is requested, and until when.
+    fn backoff(&self, now: Timestamp) -> Option<Backoff> {
+        let Credentials { state, has_token, lookup_at, .. } = self.credentials;
+        let is_refused = state == Credential::Invalid && !has_token && lookup_at > now;
+        let refused = Backoff { until: lookup_at.0, reason: BackoffReason::Refused };
+        is_refused.then_some(refused).or_else(|| self.limiter.shown_backoff(now))
     }
 
     /// When every pull request that can be read had been polled, and every repository listed, last.
@@ -468,7 +481,7 @@ impl Engine {
         let open = || self.tracker.prs.open();
         let interval = self.config.interval_ms();
         let graphql = self.limiter.state.graphql;
-        let backoff = self.limiter.shown_backoff(now);
+        let backoff = self.backoff(now);
         Report {
             host: self.host.clone(),
             credential: self.credentials.state,
@@ -479,6 +492,8 @@ impl Engine {
             fresh: open().filter(|pr| pr.is_fresh(interval, now)).count(),
             problems: open().filter(|pr| pr.poll.problem != Problem::None).count(),
             budget: graphql.limit.zip(graphql.left(now)),
+            address: self.record.address.clone(),
+            failure: self.record.failure.clone(),
             backoff: backoff.map(|it| (it.reason, Timestamp(it.until))),
         }
     }

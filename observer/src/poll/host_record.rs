@@ -40,19 +40,57 @@ impl SavedState {
 #[derive(Debug)]
 pub(crate) struct HostRecord {
     pub(crate) stored: HostState,
+    /// The URL that is asked.
+    pub(crate) address: String,
+    /// Why the last query got no answer; empty when it got one.
+    pub(crate) failure: String,
 }
 
 impl HostRecord {
+    pub(crate) fn new(stored: HostState) -> HostRecord {
+        let (address, failure) = (stored.address.clone(), stored.failure.clone());
+        HostRecord { stored, address, failure }
+    }
+
+    /// Sets the URL that is asked; returns whether an earlier run asked another one.
+    pub(crate) fn set_address(&mut self, address: &str) -> bool {
+        let before = std::mem::replace(&mut self.address, address.to_owned());
+        let is_other = !before.is_empty() && before != address;
+        if is_other {
+            self.failure.clear();
+        }
+        is_other
+    }
+
+    /// Records why a query got no answer, and logs the first of several failures where `is_logged`.
+    pub(crate) fn set_failure(&mut self, cause: String, is_logged: bool) {
+        if self.failure.is_empty() && is_logged {
+            let (host, address) = (&self.stored.host, &self.address);
+            tracing::warn!(host, address, cause, "the host did not answer a query");
+        }
+        self.failure = cause;
+    }
+
     /// Returns the state when it is to be written: when it differs in what people are shown, or when
     /// the stored one is old.
     pub(crate) fn update(&mut self, state: HostState, now: Timestamp) -> Option<HostState> {
         let shown = |state: &HostState| {
             let HostState { credential, source, login, since, reason, blocked_until, .. } = state;
             let is_read = state.fresh_at.is_some();
+            let failure = (state.address.clone(), state.failure.clone());
             // The reserve ends with the window of the budget, whose time moves a little all the time.
             let is_reserve = reason == BackoffReason::Reserve.as_str();
             let until = blocked_until.filter(|_| !is_reserve);
-            (*credential, source.clone(), login.clone(), *since, reason.clone(), until, is_read)
+            (
+                *credential,
+                source.clone(),
+                login.clone(),
+                *since,
+                reason.clone(),
+                until,
+                is_read,
+                failure,
+            )
         };
         let age = now.0.saturating_sub(self.stored.updated_at.0);
         if shown(&state) == shown(&self.stored) && (0..WRITE_EVERY_MS).contains(&age) {

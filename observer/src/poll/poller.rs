@@ -67,9 +67,14 @@ impl Poller {
         })
     }
 
-    /// Everything is read as soon as the limits allow.
+    /// Everything is requested at once, whatever an earlier run was refused.
     pub fn poll_now(&mut self) {
         self.engine.poll_now();
+    }
+
+    /// Sets the URL that is asked. What an earlier run recorded of another one is forgotten.
+    pub fn set_address(&mut self, address: &str) {
+        self.engine.set_address(address);
     }
 
     /// Sets the repositories that checkouts name beside their origins.
@@ -156,13 +161,19 @@ impl Poller {
     /// Whether there is anything to observe at the host.
     #[must_use]
     pub fn has_subjects(&self) -> bool {
-        self.engine.has_subjects()
+        self.engine.tracker.has_subjects()
+    }
+
+    /// The origins of projects that the host answered cannot be read.
+    #[must_use]
+    pub fn refused_repos(&self) -> Vec<&str> {
+        self.engine.tracker.refused_repos()
     }
 
     /// Whether every repository was listed to its end since the start, if it can be read.
     #[must_use]
     pub fn is_listed(&self) -> bool {
-        self.engine.is_listed()
+        self.engine.tracker.is_listed()
     }
 
     /// Records what a lookup of credentials found.

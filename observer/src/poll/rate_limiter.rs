@@ -36,6 +36,8 @@ pub enum BackoffReason {
     Reserve,
     /// The host cannot be reached or answers with errors.
     Outage,
+    /// The host refuses the credentials.
+    Refused,
 }
 
 impl BackoffReason {
@@ -47,6 +49,7 @@ impl BackoffReason {
             BackoffReason::SecondaryLimit => "secondary rate limit",
             BackoffReason::Reserve => "budget reserve reached",
             BackoffReason::Outage => "outage",
+            BackoffReason::Refused => "credentials refused",
         }
     }
 }
@@ -241,16 +244,11 @@ impl RateLimiter {
         }
     }
 
-    /// Another token has its own budget; an outage and a secondary rate limit stay.
-    pub(crate) fn reset_budgets(&mut self) {
-        let is_kept = |backoff: &Backoff| backoff.reason != BackoffReason::RateLimited;
-        self.state = LimiterState {
-            graphql: Budget::default(),
-            rest: Budget::default(),
-            backoff: self.state.backoff.filter(is_kept),
-            rest_backoff: self.state.rest_backoff.filter(is_kept),
-            ..self.state
-        };
+    /// Nothing is held back, and no budget is known: what was recorded is about another token or
+    /// address, or somebody asks for a request now. How often limits were exceeded stays known.
+    pub(crate) fn reset(&mut self) {
+        let LimiterState { secondary, secondary_until, .. } = self.state;
+        self.state = LimiterState { secondary, secondary_until, ..LimiterState::default() };
     }
 
     /// The clock of this machine was set back by `by` milliseconds: no wait becomes longer by it.

@@ -190,6 +190,14 @@ impl RepoListing {
         self.due <= now || (self.is_lost && self.failures <= tries)
     }
 
+    /// Whether it is the origin of a project, and the host answered that it cannot be read.
+    pub(crate) fn is_refused(&self) -> bool {
+        let is_origin = |it: &Candidate| it.origin.eq_ignore_ascii_case(&self.state.repo);
+        self.answered_at.is_some()
+            && matches!(self.state.access, Access::Missing | Access::Forbidden)
+            && self.candidates.iter().any(is_origin)
+    }
+
     /// When it was read last: zero when not since the start, `None` when the host answered that it
     /// cannot be read.
     pub(crate) fn fresh_at(&self) -> Option<Timestamp> {

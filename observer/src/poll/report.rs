@@ -27,6 +27,10 @@ pub struct Report {
     pub problems: usize,
     /// The GraphQL points per hour and the remaining points; `None` while no limit is known.
     pub budget: Option<(i64, i64)>,
+    /// The URL that is asked.
+    pub address: String,
+    /// Why the last query got no answer; empty when it got one.
+    pub failure: String,
     /// Why nothing is requested, and until when.
     pub backoff: Option<(BackoffReason, Timestamp)>,
 }

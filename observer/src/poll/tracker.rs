@@ -143,6 +143,12 @@ impl Tracker {
         self.listings.oldest_read() != Some(Timestamp(0))
     }
 
+    /// The origins of projects that the host answered cannot be read.
+    pub(crate) fn refused_repos(&self) -> Vec<&str> {
+        let refused = self.listings.targets().filter(|it| it.is_refused());
+        refused.map(RepoListing::name).collect()
+    }
+
     /// When everything that can be read had been read; zero when something was not read since the
     /// start, `None` when there is nothing to read.
     pub(crate) fn oldest_read(&self) -> Option<Timestamp> {

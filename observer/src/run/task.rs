@@ -68,6 +68,7 @@ impl Task {
         };
         let mut poller =
             Poller::new(setup.store.clone(), host, setup.config, setup.only.clone(), seed)?;
+        poller.set_address(&endpoints.graphql);
         if setup.is_once {
             poller.poll_now();
         }
@@ -197,6 +198,8 @@ impl Task {
     fn is_over(&self, until: Timestamp, now: Timestamp) -> Result<bool> {
         let report = self.poller.report(now);
         let host = self.host.clone();
+        let what = if report.failure.is_empty() { "no answer" } else { &report.failure };
+        let cause = format!("{}: {what}", report.address);
         match report.credential {
             // Without anything to observe none are needed, if there is another host.
             State::Missing if self.is_beside && !self.poller.has_subjects() => return Ok(true),
@@ -205,24 +208,32 @@ impl Task {
             State::Unknown if report.source.is_empty() => {
                 return Err(Error::NoCredentials { host });
             }
-            State::Invalid => return Err(Error::CredentialsRefused { host }),
-            State::Ok | State::Unknown => {}
+            State::Invalid if report.backoff.is_some_and(|it| it.0 == BackoffReason::Refused) => {
+                return Err(Error::CredentialsRefused { host, cause });
+            }
+            State::Ok | State::Unknown | State::Invalid => {}
         }
         let wait = until.0.saturating_sub(now.0);
         match report.backoff {
             Some((BackoffReason::Outage, _)) if wait > PATIENCE_MS => {
-                Err(Error::Unavailable { host })
+                Err(Error::Unavailable { host, cause })
             }
             Some((BackoffReason::Outage, _)) => Ok(false),
             _ if self.poller.has_work(now) => match report.backoff {
                 Some((reason, until)) => {
-                    Err(Error::Throttled { host, reason: reason.as_str(), until })
+                    Err(Error::Throttled { host, cause, reason: reason.as_str(), until })
                 }
                 None => Ok(false),
             },
             // A listing that failed again and again by itself was not read.
-            _ if !self.poller.is_listed() => Err(Error::Unavailable { host }),
-            _ => Ok(true),
+            _ if !self.poller.is_listed() => {
+                let cause = format!("{}: a repository could not be listed", report.address);
+                Err(Error::Unavailable { host, cause })
+            }
+            _ => match self.poller.refused_repos().join(", ") {
+                repos if repos.is_empty() => Ok(true),
+                repos => Err(Error::RepositoriesRefused { host, repos }),
+            },
         }
     }
 

@@ -39,6 +39,8 @@ fn host_state() -> HostState {
         reset_at: Some(Timestamp(2)),
         blocked_until: Some(Timestamp(3)),
         reason: "rate limited".to_owned(),
+        address: "https://api.github.com/graphql".to_owned(),
+        failure: "HTTP 403: Slow down.".to_owned(),
         fresh_at: Some(Timestamp(4)),
         memory: r#"{"slim":50}"#.to_owned(),
         updated_at: cause().at,

@@ -43,7 +43,11 @@ pub struct HostState {
     pub blocked_until: Option<Timestamp>,
     /// The reason of the backoff, or empty.
     pub reason: String,
-    /// The time since which every tracked pull request of the host has been polled.
+    /// The URL that is asked, or empty.
+    pub address: String,
+    /// Why the last query got no answer; empty when it got one.
+    pub failure: String,
+    /// When every repository of it had been listed and every tracked pull request polled.
     pub fresh_at: Option<Timestamp>,
     /// JSON that only the observer reads.
     pub memory: String,
@@ -66,6 +70,8 @@ impl HostState {
             reset_at: None,
             blocked_until: None,
             reason: String::new(),
+            address: String::new(),
+            failure: String::new(),
             fresh_at: None,
             memory: "{}".to_owned(),
             updated_at: Timestamp(0),
@@ -85,7 +91,7 @@ table! {
     HostState in "scm_host" {
         host;
         credential, source, login, since, quota, remaining, reset_at, blocked_until, reason,
-        fresh_at, memory, updated_at,
+        address, failure, fresh_at, memory, updated_at,
     }
 }
 
