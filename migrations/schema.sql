@@ -102,7 +102,8 @@ CREATE TABLE pr (
   is_mergeable_stale INTEGER NOT NULL DEFAULT 0 CHECK (is_mergeable_stale IN (0, 1)),
   provider_merge_state TEXT NOT NULL DEFAULT '',
   mergeability TEXT NOT NULL DEFAULT 'unknown'
-    CHECK (mergeability IN ('mergeable', 'conflicting', 'blocked', 'unstable', 'unknown')),
+    CHECK (mergeability IN
+      ('mergeable', 'conflicting', 'blocked', 'unstable', 'queued', 'ended', 'unknown')),
   is_in_merge_queue INTEGER NOT NULL DEFAULT 0 CHECK (is_in_merge_queue IN (0, 1)),
   is_auto_merge INTEGER NOT NULL DEFAULT 0 CHECK (is_auto_merge IN (0, 1)),
   merge_commit_sha TEXT NOT NULL DEFAULT '',

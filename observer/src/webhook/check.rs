@@ -5,7 +5,7 @@
 //! repository, the facts are addressed to the commit.
 
 use ao_store::Timestamp;
-use ao_store::observation::{Check, CheckKind, CheckStatus, Facet};
+use ao_store::observation::{Check, CheckKind, Facet};
 use serde::Deserialize;
 
 use super::repository::{NamedRepository, RepoLocation, Repository};
@@ -187,16 +187,6 @@ impl Event for StatusEvent {
     }
 }
 
-/// How far a check is within one second. The provider's times have no fraction, and a short check
-/// is queued, started and completed within one second: the later stage must be the newer fact.
-fn stage(status: CheckStatus) -> i64 {
-    match status {
-        CheckStatus::Queued => 0,
-        CheckStatus::InProgress => 1,
-        _ => 2,
-    }
-}
-
 /// Addresses a check to the pull requests that are named, or else to its commit.
 fn address(
     check: Check,
@@ -205,7 +195,7 @@ fn address(
     repository: &Repository,
     receipt: &Receipt,
 ) -> Result<Delivery> {
-    let as_of = Timestamp(time.unwrap_or(receipt.now).0.saturating_add(stage(check.status)));
+    let as_of = time.unwrap_or(receipt.now);
     named.retain(|pr| pr.base.as_ref().is_some_and(|base| base.is_in(repository)));
     named.sort_by_key(|pr| pr.number);
     named.dedup_by_key(|pr| pr.number);

@@ -33,6 +33,30 @@ pub fn record(tx: &Tx<'_>, delivery: &Delivery, id: Option<&str>) -> Result<Reco
     {
         return Ok(Recorded::Duplicate);
     }
+    let recorded = apply(tx, delivery)?;
+    if let Some(id) = id
+        && recorded.has_unknown_owner()
+    {
+        scm::forget_webhook_delivery(tx, id)?;
+    }
+    Ok(recorded)
+}
+
+impl Recorded {
+    /// Whether it stored nothing because no session owns what it is about, which may change.
+    fn has_unknown_owner(&self) -> bool {
+        match self {
+            Recorded::Unattributed(_) => true,
+            Recorded::Applied(outcomes) => {
+                !outcomes.is_empty()
+                    && outcomes.iter().all(|it| matches!(it, Outcome::Unattributed { .. }))
+            }
+            Recorded::Duplicate | Recorded::Ignored(_) => false,
+        }
+    }
+}
+
+fn apply(tx: &Tx<'_>, delivery: &Delivery) -> Result<Recorded> {
     match delivery {
         Delivery::Prs(observations) => {
             let mut outcomes = Vec::new();

@@ -53,6 +53,16 @@ fn a_webhook_delivery_of_a_known_id_changes_nothing() {
 }
 
 #[test]
+fn a_webhook_delivery_whose_owner_was_unknown_can_be_delivered_again() {
+    let world = World::new("octo/hello", "another-branch");
+    for _ in 0..2 {
+        let recorded = world.record("pull_request", &opened(), ID).unwrap();
+        let Recorded::Applied(outcomes) = recorded else { panic!("{recorded:?}") };
+        assert!(matches!(outcomes[..], [Outcome::Unattributed { .. }]), "{outcomes:?}");
+    }
+}
+
+#[test]
 fn a_webhook_delivery_that_fails_can_be_sent_again() {
     let world = world();
     world.deliver("pull_request", &opened());

@@ -249,14 +249,6 @@ fn a_conclusion_takes_precedence_over_a_status() {
 }
 
 #[test]
-fn within_one_second_the_later_stage_is_newer() {
-    let time = |status, conclusion| commit("check_run", &run(status, conclusion)).as_of;
-    let (queued, begun) = (time("queued", None), time("in_progress", None));
-    assert!(queued < begun && begun < time("completed", Some("success")));
-    assert_eq!(queued, at("2026-01-01T00:00:01Z"));
-}
-
-#[test]
 fn only_pull_requests_of_the_repository_are_addressed() {
     let mut payload = run("queued", None);
     payload["check_run"]["pull_requests"] = json!([

@@ -200,9 +200,15 @@ impl FromStr for PrRef {
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
         let (place, number) = match rest {
             Some(rest) => {
-                let (place, tail) = rest.split_once("/pull/").ok_or_else(invalid)?;
-                let number = tail.split(['/', '?', '#']).next().unwrap_or_default();
-                (place.to_owned(), number)
+                // By position: an owner or a repository may be called `pull`, too.
+                let path = rest.split(['?', '#']).next().unwrap_or_default();
+                let mut parts = path.split('/');
+                let mut part = || parts.next().ok_or_else(invalid);
+                let (host, owner, name) = (part()?, part()?, part()?);
+                if !part()?.eq_ignore_ascii_case("pull") {
+                    return Err(invalid());
+                }
+                (format!("{host}/{owner}/{name}"), part()?)
             }
             None => {
                 let (place, number) = text.rsplit_once('#').ok_or_else(invalid)?;
@@ -249,10 +255,21 @@ mod tests {
         for text in [
             "https://github.com/octo/hello/pull/7",
             "https://github.com/octo/hello/pull/7/files#r1",
+            "https://github.com/Octo/hello/Pull/7/?w=1",
             "octo/hello#7",
             "github.com/octo/hello#7",
         ] {
             assert_eq!(text.parse::<PrRef>().unwrap().slug(), "github.com/octo/hello#7", "{text}");
+        }
+        for repo in ["octo/pull", "pull/octo", "pull/pull", "pulls/issues", "7/8"] {
+            for url in ["/pull/7", "/pull/7/", "/pull/7/files", "/pull/7?x=/pull/8", "#7"] {
+                let text = match url {
+                    "#7" => format!("github.com/{repo}#7"),
+                    path => format!("https://github.com/{repo}{path}"),
+                };
+                let parsed = text.parse::<PrRef>().unwrap();
+                assert_eq!((parsed.repo.as_str(), parsed.number), (repo, 7), "{text}");
+            }
         }
         for bad in [
             "",

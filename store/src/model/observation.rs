@@ -102,6 +102,10 @@ text_enum! {
         Blocked = "blocked",
         /// It could be, but a check that is not required fails.
         Unstable = "unstable",
+        /// It waits in a merge queue, which merges it.
+        Queued = "queued",
+        /// Never: it is merged or closed.
+        Ended = "ended",
         /// Not known.
         Unknown = "unknown",
     } else Unknown

@@ -33,13 +33,19 @@ pub(crate) struct MergeFacts<'a> {
     pub(crate) review: ReviewDecision,
     /// Draft, open, merged or closed.
     pub(crate) state: PrState,
+    /// Whether it waits in a merge queue.
+    pub(crate) is_in_merge_queue: bool,
 }
 
 /// Whether the pull request could be merged now. The first matching rule decides.
 #[must_use]
 pub(crate) fn mergeability(facts: MergeFacts<'_>) -> Mergeability {
     use ReviewDecision::{Approved, ChangesRequested, None, ReviewRequired, Unknown};
-    if facts.merge_state == "dirty" || facts.mergeable == Mergeable::Conflicting {
+    if matches!(facts.state, PrState::Merged | PrState::Closed) {
+        Mergeability::Ended
+    } else if facts.is_in_merge_queue {
+        Mergeability::Queued
+    } else if facts.merge_state == "dirty" || facts.mergeable == Mergeable::Conflicting {
         Mergeability::Conflicting
     } else if matches!(facts.merge_state, "blocked" | "draft")
         || facts.state == PrState::Draft
@@ -83,9 +89,19 @@ mod tests {
             ci: Ci::Passing,
             review: ReviewDecision::Approved,
             state: PrState::Open,
+            is_in_merge_queue: false,
         };
         let cases = [
             (clean, Mergeability::Mergeable),
+            (
+                MergeFacts { state: PrState::Merged, is_in_merge_queue: true, ..clean },
+                Mergeability::Ended,
+            ),
+            (
+                MergeFacts { state: PrState::Closed, merge_state: "dirty", ..clean },
+                Mergeability::Ended,
+            ),
+            (MergeFacts { is_in_merge_queue: true, ..clean }, Mergeability::Queued),
             (
                 MergeFacts { merge_state: "dirty", ci: Ci::Failing, ..clean },
                 Mergeability::Conflicting,

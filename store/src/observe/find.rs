@@ -68,12 +68,16 @@ pub(super) fn owner(
     let Some(branch) = branch.filter(|branch| !branch.is_empty()) else {
         return Ok(Err("its head branch is not known".to_owned()));
     };
+    let ended_at = facts.merged_at.or(facts.closed_at);
     for project in projects {
-        if let Some(session) = session::on_branch(snapshot, &project, branch)? {
+        if let Some(session) = session::on_branch(snapshot, &project, branch, ended_at)? {
             return Ok(Ok((session, project)));
         }
     }
-    Ok(Err(format!("no session works on the branch {branch}")))
+    Ok(Err(match ended_at {
+        None => format!("no session works on the branch {branch}"),
+        Some(_) => format!("no session worked on the branch {branch} when it ended"),
+    }))
 }
 
 /// The session that the observation names, checked by the rules of a claim.

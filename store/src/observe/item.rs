@@ -6,7 +6,7 @@ use std::hash::Hash;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::model::id::PrId;
-use crate::model::observation::{Check, Comment, Review, Thread};
+use crate::model::observation::{Check, CheckStatus, Comment, Review, ReviewState, Thread};
 use crate::model::time::Timestamp;
 use crate::row::facet;
 use crate::row::observed::FacetName;
@@ -19,6 +19,10 @@ pub(super) trait Item: SetRow + Clone + Hash {
 
     /// Identifies the item in its facet.
     fn key(&self) -> String;
+
+    /// How far the item is in its life. Times of the provider are whole seconds: between facts of equal
+    /// times the later stage is the newer one.
+    fn stage(&self) -> u8;
 
     /// The stored set.
     fn stored(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Self>>;
@@ -50,6 +54,15 @@ impl Item for Check {
         let Check { head_sha, app, workflow, event, name, .. } = self;
         // Debug quotes each part, so keys are unique.
         format!("{:?}", (head_sha, self.kind.as_str(), app, workflow, event, name))
+    }
+
+    /// A short check is queued, started and completed within one second.
+    fn stage(&self) -> u8 {
+        match self.status {
+            CheckStatus::Queued => 0,
+            CheckStatus::InProgress => 1,
+            _ => 2,
+        }
     }
 
     fn stored(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Check>> {
@@ -92,6 +105,12 @@ impl Item for Thread {
         self.id.clone()
     }
 
+    /// A thread has no time of its own: resolving and reopening it move none, so of equal times the
+    /// last delivery decides.
+    fn stage(&self) -> u8 {
+        0
+    }
+
     fn stored(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Thread>> {
         facet::threads(snapshot, pr)
     }
@@ -102,6 +121,14 @@ impl Item for Review {
 
     fn key(&self) -> String {
         self.id.clone()
+    }
+
+    fn stage(&self) -> u8 {
+        match self.state {
+            ReviewState::Pending | ReviewState::Unknown => 0,
+            ReviewState::Approved | ReviewState::ChangesRequested | ReviewState::Commented => 1,
+            ReviewState::Dismissed => 2,
+        }
     }
 
     fn stored(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Review>> {
@@ -118,6 +145,10 @@ impl Item for Comment {
 
     fn key(&self) -> String {
         self.id.clone()
+    }
+
+    fn stage(&self) -> u8 {
+        u8::from(self.edited_at.is_some())
     }
 
     fn stored(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Comment>> {

@@ -1,5 +1,7 @@
 //! Merging observed metadata into the stored metadata. Pure, except for the freshness state.
 
+use std::cmp::Ordering;
+
 use crate::model::observation::{Mergeable, Observation, PrFacts, PrState};
 use crate::row::pr::Pr;
 
@@ -14,14 +16,7 @@ impl State {
         if observation.facts == PrFacts::default() && observation.provider_at.is_none() {
             return;
         }
-        // The provider's time does not change with every fact: if it is equal, the observation time decides.
-        let times = self.after.meta_provider_at.zip(observation.provider_at);
-        let is_older = self.after.meta_as_of.is_some_and(|stored| observation.as_of < stored);
-        let is_stale = match times {
-            Some((stored, seen)) => seen < stored || (seen == stored && is_older),
-            None => is_older,
-        };
-        if is_stale {
+        if self.is_stale(pr, observation) {
             self.stale.push("metadata");
             return;
         }
@@ -35,7 +30,44 @@ impl State {
             self.after.meta_as_of = self.after.meta_as_of.max(Some(observation.as_of));
         }
     }
+
+    /// Whether the stored metadata is newer. The provider's time is a whole second and does not change
+    /// with every fact: if it is equal, an end is newer than what is not ended, then the observation time
+    /// decides, then the later stage.
+    fn is_stale(&self, pr: &Pr, observation: &Observation) -> bool {
+        let stored_at = self.after.meta_as_of.unwrap_or(observation.as_of);
+        let by_observation = observation.as_of.cmp(&stored_at);
+        let by_provider = self.after.meta_provider_at.zip(observation.provider_at);
+        let by_provider = by_provider.map(|(stored, seen)| seen.cmp(&stored));
+        let stages = observation.facts.state.map(|state| (stage(state), stage(pr.state)));
+        match by_provider {
+            Some(Ordering::Equal)
+                if stages.is_some_and(|(seen, was)| seen > was && seen >= ENDED) =>
+            {
+                false
+            }
+            Some(Ordering::Greater) => false,
+            Some(Ordering::Less) => true,
+            Some(Ordering::Equal) | None => match by_observation {
+                Ordering::Equal => stages.is_some_and(|(seen, was)| seen < was),
+                order => order.is_lt(),
+            },
+        }
+    }
 }
+
+/// How far a pull request of this state is in its life.
+fn stage(state: PrState) -> u8 {
+    match state {
+        PrState::Unknown => 0,
+        PrState::Draft => 1,
+        PrState::Open => 2,
+        PrState::Closed => ENDED,
+        PrState::Merged => ENDED + 1,
+    }
+}
+
+const ENDED: u8 = 3;
 
 /// The repository was renamed or transferred.
 fn relocate(pr: &mut Pr, observation: &Observation) {
@@ -50,7 +82,9 @@ fn relocate(pr: &mut Pr, observation: &Observation) {
 
 fn merge(pr: &mut Pr, facts: &PrFacts) {
     let head_moved = facts.head_sha.as_ref().is_some_and(|sha| *sha != pr.head_sha);
-    if matches!(facts.state, Some(PrState::Open | PrState::Draft)) {
+    // Nothing follows a merge, whatever the times of the clocks are.
+    let state = facts.state.filter(|_| pr.state != PrState::Merged);
+    if matches!(state, Some(PrState::Open | PrState::Draft)) {
         // It may have been reopened; the provider then no longer reports these times.
         (pr.closed_at, pr.merged_at) = (None, None);
     }
@@ -58,7 +92,7 @@ fn merge(pr: &mut Pr, facts: &PrFacts) {
     set_observed(&mut pr.title, facts.title.as_ref());
     set_observed(&mut pr.author, facts.author.as_ref());
     set_observed(&mut pr.is_author_bot, facts.is_author_bot.as_ref());
-    set_observed(&mut pr.state, facts.state.as_ref());
+    set_observed(&mut pr.state, state.as_ref());
     set_observed(&mut pr.head_ref, facts.head_ref.as_ref());
     set_observed(&mut pr.head_repo, facts.head_repo.as_ref());
     set_observed(&mut pr.head_sha, facts.head_sha.as_ref());
@@ -77,6 +111,10 @@ fn merge(pr: &mut Pr, facts: &PrFacts) {
     set_observed(&mut pr.merged_at, facts.merged_at.map(Some).as_ref());
     set_observed(&mut pr.closed_at, facts.closed_at.map(Some).as_ref());
     merge_mergeable(pr, facts, head_moved);
+    if matches!(pr.state, PrState::Merged | PrState::Closed) {
+        // A delivery of the end does not contain these; what has ended waits for nothing.
+        (pr.is_in_merge_queue, pr.is_auto_merge) = (false, false);
+    }
 }
 
 /// The provider computes this lazily and returns UNKNOWN meanwhile: the stored value stays, marked as

@@ -10,6 +10,7 @@ mod find;
 mod item;
 mod metadata;
 mod sets;
+mod zero_time;
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
@@ -79,6 +80,7 @@ pub struct Applied {
 /// `PR_OWNED_BY_OTHER_SESSION`, `SESSION_NOT_FOUND`, `INVALID_OBSERVATION`.
 /// The transaction is then rolled back by the writer.
 pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outcome> {
+    let observation = &*zero_time::without(observation);
     if let Some(applied) = repeated(tx, observation)? {
         return Ok(Outcome::Applied(applied));
     }
@@ -200,6 +202,7 @@ fn judge(pr: &mut Pr) {
         ci: pr.ci,
         review: pr.review_decision,
         state: pr.state,
+        is_in_merge_queue: pr.is_in_merge_queue,
     });
 }
 

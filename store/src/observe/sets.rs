@@ -6,7 +6,7 @@ use crate::model::id::PrId;
 use crate::model::observation::{Completeness, Facet, Mode, Observation};
 use crate::model::time::Timestamp;
 use crate::model::verdict;
-use crate::row::observed::{self, FacetName, Seen};
+use crate::row::observed::{self, Seen};
 use crate::row::pr::{self, Pr};
 use crate::row::set::{self, Delta};
 
@@ -125,17 +125,16 @@ impl State {
         facet: &Facet<R>,
         as_of: Timestamp,
     ) -> Result<Delta> {
-        let is_fresh = |key: &str| is_item_fresh(tx, pr, R::NAME, key, as_of);
         let mut fresh = Vec::new();
         for item in &facet.items {
-            let item = item.complete(tx, pr)?;
-            if is_fresh(&item.key())? {
-                fresh.push(item);
+            let completed = item.complete(tx, pr)?;
+            if is_fresh(tx, pr, item, &completed.key(), as_of)? {
+                fresh.push(completed);
             }
         }
         let mut gone = Vec::new();
         for id in &facet.removed {
-            if is_fresh(id)? {
+            if observed::item(tx, pr, R::NAME, id)?.is_none_or(|stored| as_of >= stored) {
                 gone.push(id.clone());
             }
         }
@@ -167,12 +166,20 @@ fn observed_completeness<R>(facet: &Facet<R>) -> Option<Completeness> {
     facet.completeness.or(implied)
 }
 
-fn is_item_fresh(
+/// Whether the fact about an item is not older than the stored one of this key. Of equal times the
+/// later stage is newer, and the last stage of every item is its removal.
+fn is_fresh<R: Item>(
     tx: &Tx<'_>,
     pr: &PrId,
-    facet: FacetName,
+    item: &R,
     key: &str,
     as_of: Timestamp,
 ) -> Result<bool> {
-    Ok(observed::item(tx, pr, facet, key)?.is_none_or(|stored| as_of >= stored))
+    match observed::item(tx, pr, R::NAME, key)? {
+        Some(stored_at) if stored_at == as_of => {
+            let stored = R::stored(tx, pr)?.into_iter().find(|stored| stored.key() == key);
+            Ok(stored.is_some_and(|stored| item.stage() >= stored.stage()))
+        }
+        stored_at => Ok(stored_at.is_none_or(|stored_at| as_of > stored_at)),
+    }
 }

@@ -270,10 +270,11 @@ pub fn delete(tx: &Tx<'_>, id: &SessionId) -> Result<Deleted> {
 
 const SELECT_BY_BRANCH: &str = "SELECT id FROM session
     WHERE project_id = ?1 AND branch = ?2 AND branch <> '' AND kind = 'worker'
+      AND (?3 IS NULL OR created_at / 1000 <= ?3 / 1000)
     ORDER BY is_terminated, num DESC";
 
 /// The session of a project that works on a branch: preferably one that is not terminated, else the
-/// newest.
+/// newest. What ended before a session existed is not its work: `ended_at` is that time, if it ended.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -281,8 +282,9 @@ pub fn on_branch(
     snapshot: &Snapshot<'_>,
     project: &ProjectId,
     branch: &str,
+    ended_at: Option<Timestamp>,
 ) -> Result<Option<SessionId>> {
-    let params = (project.as_str(), branch);
+    let params = (project.as_str(), branch, ended_at.map(|at| at.0));
     snapshot.one("find the session of a branch", SELECT_BY_BRANCH, params, |row| {
         row.get(0).map(SessionId::stored)
     })

@@ -257,3 +257,15 @@ fn naming_a_session_follows_the_rules_of_a_claim() {
     upstream.facts.head_repo = Some("octo/hello".to_owned());
     assert!(matches!(try_observe(&store, &upstream).unwrap().value, Outcome::Applied(_)));
 }
+
+#[test]
+fn what_ended_before_a_session_existed_is_not_its_work() {
+    let Fixture { store, dir: _dir } = fixture();
+    let mut seen = on_branch("octo/hello", Some("fix"));
+    let created = store.read(|tx| session::require(tx, &"demo-1".parse()?)).unwrap().created_at;
+    add_session(&store, "demo", "fix");
+    seen.facts.merged_at = Some(ao_store::Timestamp(created.0 - 86_400_000));
+    assert_eq!(reason(&store, &seen), "no session worked on the branch fix when it ended");
+    seen.facts.merged_at = Some(ao_store::Timestamp(created.0 + 3_600_000));
+    assert!(matches!(try_observe(&store, &seen).unwrap().value, Outcome::Applied(_)));
+}

@@ -401,3 +401,100 @@ fn an_observation_that_cannot_be_stored_is_refused() {
     assert!(matches!(try_observe(&store, &threads(T1, Facet::merge(vec![thread("", true)]))),
         Err(Error::InvalidObservation(text)) if text.contains("thread")));
 }
+
+/// Every order of these deliveries, which all have one time of the provider.
+fn assert_every_order_ends_in(
+    deliveries: &[Observation],
+    expected: &str,
+    read: fn(&Store) -> String,
+) {
+    for first in 0..deliveries.len() {
+        for is_reversed in [false, true] {
+            let Fixture { store, dir: _dir } = fixture();
+            let mut order = deliveries.to_vec();
+            order.rotate_left(first);
+            if is_reversed {
+                order.reverse();
+            }
+            order.iter().for_each(|delivery| drop(observe(&store, delivery)));
+            assert_eq!(read(&store), expected, "from {first}, reversed: {is_reversed}");
+        }
+    }
+}
+
+#[test]
+fn of_states_at_one_time_the_later_stage_stays() {
+    let with = |state, merged_at| {
+        let mut seen = Observation { provider_at: Some(Timestamp(T1)), ..observation(T1) };
+        (seen.facts.state, seen.facts.merged_at) = (Some(state), merged_at);
+        seen
+    };
+    let state = |store: &Store| format!("{} {:?}", stored(store).state, stored(store).merged_at);
+    let draft = with(PrState::Draft, None);
+    let open = with(PrState::Open, None);
+    let closed = with(PrState::Closed, None);
+    let merged = with(PrState::Merged, Some(Timestamp(T1)));
+    assert_every_order_ends_in(&[draft.clone(), open.clone()], "open None", state);
+    assert_every_order_ends_in(&[draft.clone(), open.clone(), closed], "closed None", state);
+    let merged_at = format!("merged Some({:?})", Timestamp(T1));
+    assert_every_order_ends_in(&[draft, open.clone(), merged.clone()], &merged_at, state);
+
+    let Fixture { store, dir: _dir } = fixture();
+    let polled = Observation { as_of: Timestamp(T1 + 600), ..open.clone() };
+    observe(&store, &polled);
+    observe(&store, &merged);
+    assert_eq!(stored(&store).state, PrState::Merged, "a poll of the same second was before it");
+    let later = Timestamp(T1 + 9000);
+    observe(&store, &Observation { as_of: later, provider_at: Some(later), ..open });
+    assert_eq!(state(&store), merged_at, "nothing follows a merge");
+}
+
+#[test]
+fn of_items_at_one_time_the_later_stage_stays() {
+    use ao_store::observation::{Comment, Review, ReviewState};
+    let removed = [threads(T1, Facet::merge(vec![thread("t1", false)])), gone(T1, "t1")];
+    assert_every_order_ends_in(&removed, "[]", |store| format!("{:?}", stored_threads(store)));
+    let review = |state| {
+        let review = Review { id: "r1".to_owned(), state, ..Review::default() };
+        Observation { reviews: Facet::merge(vec![review]), ..observation(T1) }
+    };
+    let reviews = [ReviewState::Pending, ReviewState::Approved, ReviewState::Dismissed].map(review);
+    assert_every_order_ends_in(&reviews, "dismissed", |store| {
+        let id = stored(store).id;
+        store.read(|snapshot| facet::reviews(snapshot, &id)).unwrap()[0].state.to_string()
+    });
+    let comment = |body: &str, edited_at| {
+        let body = body.to_owned();
+        let comment = Comment { id: "c1".to_owned(), body, edited_at, ..Comment::default() };
+        Observation { comments: Facet::merge(vec![comment]), ..observation(T1) }
+    };
+    let comments = [comment("first", None), comment("edited", Some(Timestamp(T1)))];
+    assert_every_order_ends_in(&comments, "edited", |store| {
+        let id = stored(store).id;
+        store.read(|snapshot| facet::comments(snapshot, &id)).unwrap()[0].body.clone()
+    });
+    let run = |status| {
+        let checks = Facet::merge(vec![check("build", status)]);
+        Observation { checks, ..observation(T1) }
+    };
+    let runs = [CheckStatus::Queued, CheckStatus::InProgress, CheckStatus::Failed].map(run);
+    assert_every_order_ends_in(&runs, "failing", |store| stored(store).ci.to_string());
+}
+
+#[test]
+fn a_time_of_the_year_1_is_no_time() {
+    let Fixture { store, dir: _dir } = fixture();
+    let zero = Some(Timestamp(-62_135_596_800_000));
+    let run = ao_store::observation::Check {
+        started_at: zero,
+        completed_at: Some(Timestamp(T1)),
+        ..check("build", CheckStatus::Skipped)
+    };
+    let mut seen = Observation { checks: Facet::replace(vec![run]), ..observation(T1) };
+    seen.facts.closed_at = zero;
+    observe(&store, &seen);
+    let pr = stored(&store);
+    assert_eq!(pr.closed_at, None);
+    let checks = store.read(|snapshot| facet::checks(snapshot, &pr.id)).unwrap();
+    assert_eq!((checks[0].started_at, checks[0].completed_at), (None, Some(Timestamp(T1))));
+}

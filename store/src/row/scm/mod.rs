@@ -19,4 +19,6 @@ pub use refresh_request::{
 };
 pub use repo::{Access, RepoState, repos, set_repo};
 pub use subject::{Branch, SubjectPr, SubjectProject, Subjects, subjects};
-pub use webhook_delivery::{DELIVERIES_MAX, DELIVERY_DAYS, record_webhook_delivery};
+pub use webhook_delivery::{
+    DELIVERIES_MAX, DELIVERY_DAYS, forget_webhook_delivery, record_webhook_delivery,
+};

@@ -38,3 +38,12 @@ pub fn record_webhook_delivery(tx: &Tx<'_>, id: &str, at: Timestamp) -> Result<b
     tx.execute_uncaptured(step, DELETE_EXCESS, [DELIVERIES_MAX])?;
     Ok(true)
 }
+
+/// Removes a webhook delivery that stored nothing, so that it can be delivered again under its id.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn forget_webhook_delivery(tx: &Tx<'_>, id: &str) -> Result<()> {
+    let sql = "DELETE FROM webhook_delivery WHERE id = ?1";
+    tx.execute_uncaptured("remove a webhook delivery", sql, [id]).map(|_| ())
+}
