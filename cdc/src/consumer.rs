@@ -1,4 +1,4 @@
-//! A durable consumer in the hands of its owner: a tail from its last acknowledgement, under a lease.
+//! A durable consumer as the owner of its lease reads it: a tail from its last acknowledgement, under a lease.
 //!
 //! Acknowledgements are cumulative and coalesced: many become one write. Changes whose
 //! acknowledgement was not written when the process is killed are delivered again, never lost. Once
@@ -16,7 +16,7 @@ use crate::filter::Filter;
 use crate::tail::{LONGEST_WAIT, Start, Tail};
 
 /// How long a lease lasts without renewal.
-pub const LEASE: Duration = Duration::from_secs(10);
+pub const LEASE_TTL: Duration = Duration::from_secs(10);
 /// The maximum delay of an acknowledgement that waits for others.
 const ACK_EVERY: Duration = Duration::from_millis(100);
 /// This many acknowledged changes are written at once.
@@ -82,7 +82,7 @@ impl Consumer {
             return Err(Error::Store(ao_store::Error::ConsumerFilter { name, stored }));
         }
         // The lease comes first: the last acknowledgement of its previous owner counts.
-        let leased = acquire(store, name, &owner.to_string(), LEASE, takeover)?;
+        let leased = acquire(store, name, &owner.to_string(), LEASE_TTL, takeover)?;
         let (name, generation, acked) = (leased.name, leased.generation, leased.acked);
         let lease = Held { store: store.clone(), name, generation };
         let tail = Tail::open(store, Start::Cursor(acked), stored)?;
@@ -126,9 +126,9 @@ impl Consumer {
         }
     }
 
-    /// How long [`Consumer::keep`] may wait to be called.
+    /// The maximum time between two calls of [`Consumer::keep`].
     pub(crate) fn longest_wait(&self) -> Duration {
-        if self.acked == self.stored { LEASE / 4 } else { ACK_EVERY }
+        if self.acked == self.stored { LEASE_TTL / 4 } else { ACK_EVERY }
     }
 
     /// Acknowledges everything up to `cursor`. It is written within 100 ms of the next call of
@@ -157,7 +157,7 @@ impl Consumer {
     /// `LEASE_LOST`.
     pub fn keep(&mut self) -> Result<()> {
         let is_due = self.acked != self.stored && self.written.elapsed() >= ACK_EVERY;
-        if is_due || self.written.elapsed() >= LEASE / 3 { self.flush() } else { Ok(()) }
+        if is_due || self.written.elapsed() >= LEASE_TTL / 3 { self.flush() } else { Ok(()) }
     }
 
     /// Writes what was acknowledged and renews the lease, now.
@@ -169,7 +169,7 @@ impl Consumer {
         let (name, generation, acked) = (name.clone(), *generation, self.acked);
         store.write(now(), move |tx| {
             consumer::ack(tx, &name, acked, Some(generation))?;
-            consumer::renew(tx, &name, generation, LEASE)
+            consumer::renew(tx, &name, generation, LEASE_TTL)
         })?;
         self.stored = acked;
         self.written = Instant::now();

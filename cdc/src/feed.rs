@@ -149,7 +149,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Opens a feed. Whatever can be refused is refused here, before hello names a position.
+    /// Opens a feed. All validation happens here, before hello reports a position.
     ///
     /// # Errors
     /// Those of [`Tail::open`], [`SnapshotReader::open`], [`SnapshotReader::resume`] and

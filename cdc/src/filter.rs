@@ -58,7 +58,7 @@ impl Filter {
         *self == Filter::default()
     }
 
-    /// Whether a change under the read cursor passes; its images are not fetched for that.
+    /// Whether a borrowed change passes. Does not read its images.
     ///
     /// # Errors
     /// When the row is damaged.

@@ -42,7 +42,7 @@ mod tail;
 pub mod wire;
 
 pub use changes::{ChangeReceiver, Changes, Event};
-pub use consumer::{Consumer, Delivery, LEASE, Takeover};
+pub use consumer::{Consumer, Delivery, LEASE_TTL, Takeover};
 pub use error::{Error, Result};
 pub use fanout::Fanout;
 pub use feed::{Feed, FeedOptions, Item, Origin, Render, Step};

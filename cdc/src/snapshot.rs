@@ -18,8 +18,7 @@ use crate::tail::{Start, Tail};
 
 /// Rows in a chunk.
 const CHUNK: usize = 500;
-/// How long a reservation lasts without renewal, and so how long an interrupted snapshot can be
-/// resumed for certain.
+/// How long a reservation lasts without renewal, and therefore the guaranteed time to resume an interrupted snapshot.
 pub const RESERVATION: Duration = Duration::from_secs(600);
 
 /// Keeps the changes after a cursor from being pruned until it is dropped.
@@ -121,7 +120,7 @@ impl SnapshotReader {
         loop {
             let cursor = Tail::open(store, start, filter.clone())?.cursor();
             match SnapshotReader::at(store, cursor, filter.clone(), holder) {
-                // The log was pruned before the reservation; a start without a cursor begins again.
+                // The log was pruned before the reservation; without an explicit cursor, it starts again at the new floor.
                 Err(Error::Store(ao_store::Error::CursorExpired { .. }))
                     if !matches!(start, Start::Cursor(_)) => {}
                 other => return other,

@@ -37,8 +37,7 @@ enum Source {
     /// The fan-out's channel.
     Live(Slot),
     /// Catch-up reads through the store's pooled readers: any number of subscribers that fell
-    /// behind need no connection each. A slot that is taken already goes live once the cursor has
-    /// reached the position that comes with it.
+    /// behind need no connection each. A reserved slot goes live once the cursor reaches its position.
     CatchUp(Option<(Slot, Cursor)>),
 }
 

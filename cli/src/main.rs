@@ -8,6 +8,7 @@ mod context;
 mod doctor;
 mod error;
 mod exit;
+mod git;
 mod hint;
 mod invocation;
 mod metrics;
@@ -16,7 +17,6 @@ mod pretty;
 mod printer;
 mod signal;
 mod view;
-mod work_tree;
 
 use std::process::ExitCode;
 

@@ -111,8 +111,8 @@ fn consumers(registry: &mut Registry, stats: &Stats) {
         seconds.get_or_create(&label).set(lag.age_ms as f64 / 1000.0);
     }
     registry.register("consumer_lag_events", "Changes not acknowledged", events);
-    registry.register("consumer_lag_bytes", "Their bytes", bytes);
-    registry.register("consumer_lag_seconds", "The age of the oldest of them", seconds);
+    registry.register("consumer_lag_bytes", "Bytes of the changes not acknowledged", bytes);
+    registry.register("consumer_lag_seconds", "Age of the oldest change not acknowledged", seconds);
 }
 
 /// A figure that the host does not report has no line.
@@ -134,7 +134,7 @@ fn hosts(registry: &mut Registry, stats: &Stats) {
     type Value = fn(&HostState, u64) -> Option<u64>;
     let numbers: [(&str, &str, Value); 6] = [
         ("budget", "The rate limit of one period", |it, _| it.quota.map(unsigned)),
-        ("budget_remaining", "What was left of it, as last reported", |it, _| {
+        ("budget_remaining", "The remaining rate limit, as last reported", |it, _| {
             it.remaining.map(unsigned)
         }),
         ("budget_reset_timestamp_seconds", "When the next period begins", |it, _| {

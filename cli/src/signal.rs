@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first one ends the stream in order, the second one at once.
+//! Ctrl-C and SIGTERM: the first one shuts the stream down gracefully, the second one at once.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) enum Signal {
 }
 
 impl Signal {
-    /// 128 and the number of the signal, as shells have it.
+    /// 128 and the number of the signal, as in shells.
     pub(crate) fn exit_code(self) -> u8 {
         match self {
             Signal::Interrupt => 130,
@@ -24,28 +24,28 @@ impl Signal {
     }
 }
 
-/// Tells whether a signal came.
+/// Records the received signal.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    came: Arc<AtomicUsize>,
+    received: Arc<AtomicUsize>,
 }
 
 impl Signals {
-    /// Begins to listen.
+    /// Starts to listen.
     pub(crate) fn listen() -> io::Result<Signals> {
-        let came = Arc::new(AtomicUsize::new(0));
+        let received = Arc::new(AtomicUsize::new(0));
         let again = Arc::new(AtomicBool::new(false));
         for (number, status) in [(SIGINT, 130), (SIGTERM, 143)] {
             flag::register_conditional_shutdown(number, status, Arc::clone(&again))?;
             flag::register(number, Arc::clone(&again))?;
-            flag::register_usize(number, Arc::clone(&came), number.unsigned_abs() as usize)?;
+            flag::register_usize(number, Arc::clone(&received), number.unsigned_abs() as usize)?;
         }
-        Ok(Signals { came })
+        Ok(Signals { received })
     }
 
-    /// The signal that came.
-    pub(crate) fn came(&self) -> Option<Signal> {
-        match self.came.load(Ordering::Relaxed) {
+    /// The received signal.
+    pub(crate) fn received(&self) -> Option<Signal> {
+        match self.received.load(Ordering::Relaxed) {
             0 => None,
             number if number == SIGTERM.unsigned_abs() as usize => Some(Signal::Terminate),
             _ => Some(Signal::Interrupt),

@@ -1,5 +1,5 @@
 -- The schema: the change log, projects and sessions, pull requests, and the bookkeeping of
--- observers. Capture triggers and views are generated from it: see store/src/capture.rs.
+-- observers. Capture triggers and views are generated from it: see store/src/log/capture.rs.
 
 -- == The change log ===============================================================================
 

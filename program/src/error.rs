@@ -19,7 +19,7 @@ pub enum Error {
     /// The program printed more than this many bytes, and was killed.
     #[error("it printed more than {0} bytes")]
     OutputTooLong(usize),
-    /// A signal ended the program: it did not refuse.
+    /// A signal killed the program, so its exit status is no answer.
     #[error("it was ended by {0}")]
     Signalled(String),
     /// The directory is not inside the work tree of a git repository.

@@ -122,7 +122,7 @@ impl Git<'_> {
     }
 }
 
-/// A directory outside a work tree is told apart from a repository that is broken or that git does
+/// Distinguishes a directory outside a work tree from a repository that is broken or that git does
 /// not trust.
 fn failure(status: u32, stderr: &str) -> Error {
     let outside = ["not a git repository", "must be run in a work tree"];

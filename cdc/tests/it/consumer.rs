@@ -197,7 +197,7 @@ fn the_lease_of_a_killed_process_is_taken_at_once_and_its_changes_are_delivered_
         player.kill();
         let started = Instant::now();
         let mut second = open(&fixture.store, Takeover::IfGone).unwrap();
-        assert!(started.elapsed() < ao_cdc::LEASE / 4, "{:?}", started.elapsed());
+        assert!(started.elapsed() < ao_cdc::LEASE_TTL / 4, "{:?}", started.elapsed());
         let delivery = second.next_within(100, SOON).unwrap().unwrap();
         assert_eq!(seqs(&delivery.changes), (round + 2..=10).collect::<Vec<_>>());
     }
@@ -212,7 +212,7 @@ fn an_expired_lease_is_taken_and_a_renewed_one_is_not() {
     let acquire = |now: i64| {
         let (name, cause) = (name.clone(), ao_store::Cause::new("later", Timestamp(now)));
         fixture.store.write(cause, move |tx| {
-            consumer::acquire(tx, &name, "another owner", ao_cdc::LEASE, None)
+            consumer::acquire(tx, &name, "another owner", ao_cdc::LEASE_TTL, None)
         })
     };
     let until = || stored(&fixture.store).lease.unwrap().until.0;

@@ -161,7 +161,7 @@ pub(crate) enum Command {
   ao-store project ls"
     )]
     Project(Project),
-    /// Manage sessions: one run of an agent each
+    /// Manage sessions, each one run of a harness
     #[command(
         subcommand,
         after_help = "Examples:
@@ -354,7 +354,7 @@ pub(crate) enum Session {
         /// Choose its role
         #[arg(long, default_value = "worker")]
         kind: SessionKind,
-        /// Record the agent program, such as claude-code
+        /// Record the harness, such as claude-code
         #[arg(long, default_value = "", hide_default_value = true)]
         harness: String,
         /// Record the branch that it works on, by which its pull request is found

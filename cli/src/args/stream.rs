@@ -39,8 +39,7 @@ pub(crate) struct Tail {
     /// Continue an interrupted snapshot at this position
     #[arg(long, value_name = "POSITION", requires = "snapshot", conflicts_with_all = ["from", "since", "consumer"])]
     pub(crate) resume: Option<String>,
-    /// Start where this consumer acknowledged, with its filter, and acknowledge what was printed. What is
-    /// in a pipe counts as printed; consumer pull leaves the acknowledgement to the reader
+    /// Continue after the last acknowledgement of this consumer, with its filter. Output written to a pipe is acknowledged; use consumer pull to acknowledge explicitly
     #[arg(long, value_name = "NAME", conflicts_with_all = ["from", "since"])]
     pub(crate) consumer: Option<String>,
     /// Take the lease from an owner that still has it

@@ -83,7 +83,7 @@ fn sums(store: &Store) -> Vec<Finding> {
     };
     let rows: u64 = report.tables.iter().map(|table| table.rows).sum();
     let explained =
-        format!("{} changes explain {rows} rows, log digest {}", report.changes, report.log);
+        format!("{rows} rows match {} changes, log digest {}", report.changes, report.log);
     type IsOf = fn(&str) -> bool;
     let parts: [(&'static str, String, IsOf); 3] = [
         ("db.schema", "every table and trigger matches the migrations".to_owned(), |id| {

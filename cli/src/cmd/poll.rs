@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context, args: &Run) -> Result<Ended> {
     let stop = CancellationToken::new();
     let cancelled = stop.clone();
     let observer = spawn(move || run::run(&setup, &lock, &cancelled, progress(is_shown)))?;
-    while !observer.is_finished() && signals.came().is_none() {
+    while !observer.is_finished() && signals.received().is_none() {
         thread::sleep(TICK);
     }
     stop.cancel();
@@ -50,7 +50,7 @@ pub(crate) fn run(context: &Context, args: &Run) -> Result<Ended> {
             output::line(&summary(report))?;
         }
     }
-    Ok(signals.came().map_or(Ended::Done, Ended::BySignal))
+    Ok(signals.received().map_or(Ended::Done, Ended::BySignal))
 }
 
 fn setup(context: &Context, args: &Run) -> Result<Setup> {

@@ -13,7 +13,7 @@ use crate::args::Project as Command;
 use crate::confirm::{self, Answer};
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
-use crate::work_tree::{self, WorkTree};
+use crate::git::{self, WorkTree};
 use crate::{output, view};
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
@@ -35,7 +35,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
 
 fn add(context: &Context, path: &Path, id: Option<&str>, name: Option<String>) -> Result<()> {
     let store = context.open()?;
-    let tree = work_tree::read(path)?;
+    let tree = git::read(path)?;
     let project = match id {
         Some(id) => register(&store, &tree, id.parse()?, name)?,
         None => register_under_free_id(&store, &tree, name)?,
@@ -106,7 +106,7 @@ fn require_other_repository(store: &Store, tree: &WorkTree) -> Result<()> {
     }
     let same = |project: &Project| {
         let path = Path::new(&project.path);
-        path != tree.root && work_tree::common_dir(path).as_ref() == Some(&tree.common_dir)
+        path != tree.root && git::common_dir(path).as_ref() == Some(&tree.common_dir)
     };
     let projects = store.read(|snapshot| project::list(snapshot, false))?;
     match projects.into_iter().find(same) {

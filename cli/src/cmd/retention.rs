@@ -58,7 +58,7 @@ pub(crate) fn prune(context: &Context, args: &Prune) -> Result<()> {
     let (store, was_full) = if args.consent.dry_run {
         (context.open()?, false)
     } else {
-        Store::open_relieved(context.database(), context.options())?
+        Store::open_releasing_ballast(context.database(), context.options())?
     };
     let mut rules = rules_of(args.rules);
     if rules.is_empty() {

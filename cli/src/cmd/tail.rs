@@ -171,7 +171,7 @@ fn print_until(
     let mut is_ready = false;
     loop {
         let step = printer.next(left().min(TICK))?;
-        if let Some(signal) = signals.came() {
+        if let Some(signal) = signals.received() {
             return Ok(Ended::BySignal(signal));
         }
         match step {

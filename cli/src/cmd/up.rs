@@ -14,8 +14,8 @@ use crate::cmd::poll::{self, Beside};
 use crate::cmd::{project as projects, tail};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::git;
 use crate::output::{self, Ended};
-use crate::work_tree;
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
     let path = args.path.as_path();
@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
 }
 
 fn register(context: &Context, store: &Store, path: &Path) -> Result<()> {
-    let tree = work_tree::read(path)?;
+    let tree = git::read(path)?;
     let known = match projects::register_under_free_id(store, &tree, None) {
         Ok(added) => {
             let (id, root) = (&added.id, output::printable(&added.path));

@@ -20,7 +20,7 @@ const GIT_MIN: Version = (2, 30, 0);
 type Version = (u32, u32, u32);
 
 /// How long a program may take to print its version.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A program, and the first line that it printed or why it printed none.
 struct Found {
@@ -33,8 +33,15 @@ fn ask(name: &str, args: &[&str], describe: impl Fn(PathBuf) -> String) -> Optio
     let environment = Environment::of_process();
     let path = environment.find_program(name)?;
     let (dir, environment) = (Path::new("/"), &environment);
-    let program =
-        Program { name, args, input: "", dir, environment, variables: &[], timeout: TIMEOUT };
+    let program = Program {
+        name,
+        args,
+        input: "",
+        dir,
+        environment,
+        variables: &[],
+        timeout: PROGRAM_TIMEOUT,
+    };
     let version = match program.run() {
         Ok(output) if output.status == 0 => {
             let text = String::from_utf8_lossy(&output.stdout);

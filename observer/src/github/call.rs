@@ -39,7 +39,7 @@ pub enum Request {
 /// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// The server answered, well or not.
+    /// The server answered, with any status.
     Answer(Answer),
     /// There is no usable answer.
     Failed(Failure),
@@ -54,8 +54,7 @@ pub struct Answer {
     pub headers: Headers,
     /// The bytes of the body; of a log only its end.
     pub body: Vec<u8>,
-    /// Whether bytes of the body are missing: a log was longer than what was read or kept, or the
-    /// body of a refusal did not come whole.
+    /// Whether bytes of the body are missing: a log was longer than what was read or kept, or the body of a refusal was truncated.
     pub truncated: bool,
     /// How long the call took.
     pub latency: Duration,

@@ -10,8 +10,8 @@ use crate::github::call::{Answer, Failure, Headers};
 /// What an answer means for the next request to the same host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// It is an answer, which is read item by item.
-    Fine,
+    /// An answer, which is read item by item.
+    Success,
     /// The credentials were refused.
     Unauthorized,
     /// The host states how long to wait.
@@ -24,7 +24,7 @@ pub(crate) enum Signal {
     Forbidden,
     /// This one thing does not exist.
     Missing,
-    /// The request was too much for the host; a smaller one may succeed.
+    /// The request exceeded the host's resources; a smaller one may succeed.
     Heavy,
     /// The host, or the network to it, is down.
     Down,
@@ -44,7 +44,7 @@ pub(crate) fn failure(failure: &Failure) -> Signal {
 /// Classifies the answer to a REST request.
 pub(crate) fn rest(answer: &Answer) -> Signal {
     match answer.status {
-        200..=299 | 304 => Signal::Fine,
+        200..=299 | 304 => Signal::Success,
         404 | 410 | 451 => Signal::Missing,
         _ => refusal(answer, &message(&answer.body)),
     }
@@ -67,7 +67,7 @@ pub(crate) fn graphql(answer: &Answer, answered: Option<&GraphqlAnswer<'_>>) -> 
     if answered.errors.iter().any(is_heavy) {
         return Signal::Heavy;
     }
-    if answered.has_data { Signal::Fine } else { Signal::Down }
+    if answered.has_data { Signal::Success } else { Signal::Down }
 }
 
 /// Why an answer is none, for people: the HTTP status, and what the host says about it.
@@ -207,7 +207,7 @@ mod tests {
             r#"{"errors":[{"message":"Something went wrong while executing your query."}]}"#;
         assert_eq!(classified(heavy, none()), Signal::Heavy);
         let one = r#"{"data":{"nodes":[null]},"errors":[{"type":"NOT_FOUND","path":["nodes",0]}]}"#;
-        assert_eq!(classified(one, none()), Signal::Fine);
+        assert_eq!(classified(one, none()), Signal::Success);
         for broken in ["", "{", "[]", "{}", r#"{"data":{"nodes":["#, r#"{"data":null}"#] {
             assert_eq!(classified(broken, none()), Signal::Down, "{broken}");
         }

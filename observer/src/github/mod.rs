@@ -5,6 +5,7 @@
 
 pub(crate) mod answer;
 pub mod call;
+pub(crate) mod check_status;
 pub(crate) mod classify;
 pub mod credential;
 pub mod fingerprint;
@@ -12,6 +13,5 @@ pub mod host;
 pub(crate) mod node;
 pub(crate) mod query;
 pub mod remotes;
-pub(crate) mod status;
 pub mod token;
 pub mod transport;

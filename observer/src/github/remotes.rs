@@ -13,7 +13,7 @@ use crate::error::quoted;
 use crate::github::host::{canonical, is_github};
 
 /// How long git or ssh may take.
-const TIMEOUT: Duration = Duration::from_secs(2);
+const GIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A remote of a checkout.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,13 +86,13 @@ pub fn remotes(
 
 /// All remotes by name.
 fn list(path: &Path, known: &[String], environment: &Environment) -> Result<Vec<Remote>, String> {
-    let git = Git { dir: path, environment, timeout: TIMEOUT };
+    let git = Git { dir: path, environment, timeout: GIT_TIMEOUT };
     let listed = git.remotes().map_err(|error| format!("git: {}", quoted(&error.to_string())))?;
     let read = |(name, url): (String, String)| {
         let (host, repo) = parse_remote(&url).unwrap_or_default();
         let mut host = canonical(&host);
         if !host.is_empty() && is_ssh(&url) && !is_github(&host, known) {
-            let resolved = host_of_alias(&host, environment, TIMEOUT);
+            let resolved = host_of_alias(&host, environment, GIT_TIMEOUT);
             host = canonical(&resolved.unwrap_or(host));
         }
         Remote { name, host, repo, url: without_credentials(&url) }

@@ -25,12 +25,10 @@ pub(crate) struct Head<'a> {
     pub(crate) author: Option<&'a str>,
 }
 
-/// The owner of a pull request and the reason in words, or why there is none. `person` is whose
-/// credentials are used; `None` when they are an app's or it is not known.
+/// The owner of a pull request and the reason in words, or why there is none. `person` is the login of the user whose credentials are used; `None` for an app or an unknown user.
 ///
 /// The exact branch wins; else the longest branch of which the head is a descendant, as stacked pull
-/// requests have it. A branch that ends in `/root` stands for the namespace before it, because git
-/// cannot hold `a/b` beside `a/b/c`.
+/// requests have it. A branch `a/root` represents the whole namespace `a/`, because git cannot hold `a` beside `a/b`.
 pub(crate) fn attribute(
     head: &Head<'_>,
     candidates: &[Candidate],
@@ -51,7 +49,7 @@ pub(crate) fn attribute(
     if let Some(person) = person
         && !head.author.is_some_and(|author| author.eq_ignore_ascii_case(person))
     {
-        return Err("its author is another person");
+        return Err("its author is not the authenticated user");
     }
     if let Some(exact) = ours.iter().find(|it| it.branch == head.branch) {
         return Ok((exact.session.clone(), format!("its head is the branch {}", exact.branch)));

@@ -1,12 +1,11 @@
 //! The observer of one host with one credential, without any I/O: it decides what to send next and
-//! records what came back. The time is an argument, so a test runs years in a second.
+//! records what came back. The time is an argument, so a test can simulate years in one second.
 //!
 //! What it guarantees:
 //!
 //! * One request is in flight at a time.
 //! * A failed, truncated or partial answer never becomes a fact, and deletes nothing.
-//! * What counts as read is stored with what was read, in one transaction; when that fails, it is
-//!   read again.
+//! * Facts and the record that they were read are stored in one transaction; if it fails, they are read again.
 
 use ao_store::row::scm::{
     Credential, HostState, PrPoll, Problem, RefreshRequest, RepoState, SubjectPr,
@@ -105,7 +104,7 @@ impl Engine {
         }
     }
 
-    /// Takes over what is to be observed. What is known of a pull request that stays is kept.
+    /// Sets what to observe. Keeps the state of the pull requests that are still tracked.
     pub(crate) fn set_subjects(
         &mut self,
         prs: &[(SubjectPr, PrPoll)],
@@ -296,10 +295,10 @@ impl Engine {
         self.limiter.record_budget(Resource::Graphql, &answer.headers, rate, now);
         context.totals.points += rate.map_or(1, |rate| rate.cost.clamp(0, COST_MAX).unsigned_abs());
         if answered.as_ref().is_some_and(|answered| self.adapt_dialect(answered)) {
-            return self.tracker.put_back(query, false, context);
+            return self.tracker.reschedule(query, false, context);
         }
         // With `Heavy` a part of the data may be there, and is read.
-        let is_readable = matches!(signal, Signal::Fine | Signal::Heavy);
+        let is_readable = matches!(signal, Signal::Success | Signal::Heavy);
         let (answered, cause) = match answered {
             Some(answered) if answered.has_data && is_readable => (Some(answered), None),
             other => (None, other),
@@ -315,7 +314,7 @@ impl Engine {
             let is_app = viewer.is("Bot");
             self.limiter.reserve = if is_app { RESERVE_OF_APP } else { RESERVE_OF_USER };
         }
-        if signal == Signal::Fine {
+        if signal == Signal::Success {
             let latency = i64::try_from(answer.latency.as_millis()).unwrap_or(i64::MAX);
             self.sizes.of(&query).record_answer(latency, now);
         } else {
@@ -368,13 +367,13 @@ impl Engine {
         context.writes.extend(self.tracker.logs.record_answer(log, signal, body));
     }
 
-    /// Nothing came of a query: it is repeated as soon as the limits allow.
+    /// A query failed: it is repeated as soon as the limits allow.
     fn record_lost(&mut self, query: Query, signal: Signal, context: &mut AnswerContext) {
         let now = context.now;
         context.totals.failures += 1;
         let signal = match signal {
             // When that is the whole answer, it is about the host and not about one thing.
-            Signal::Forbidden | Signal::Missing | Signal::Fine => Signal::Down,
+            Signal::Forbidden | Signal::Missing | Signal::Success => Signal::Down,
             other => other,
         };
         let is_single = matches!(&query, Query::Poll { prs, .. } if prs.len() <= 1);
@@ -395,7 +394,7 @@ impl Engine {
             self.credentials.record_refusal(now);
         }
         context.as_of = now;
-        self.tracker.put_back(query, is_own, context);
+        self.tracker.reschedule(query, is_own, context);
     }
 
     /// A batch was written.

@@ -66,7 +66,7 @@ impl LogQueue {
         body: &[u8],
     ) -> Option<Write> {
         let tail = match signal {
-            Signal::Fine => last_lines(&String::from_utf8_lossy(body)),
+            Signal::Success => last_lines(&String::from_utf8_lossy(body)),
             // It is gone, or the credentials may not read it: that is stored once, as an empty log.
             Signal::Missing | Signal::Forbidden => String::new(),
             // The reason has nothing to do with this log.

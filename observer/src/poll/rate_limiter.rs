@@ -1,10 +1,7 @@
 //! Whether a request may be sent to one host with one credential, derived from every answer. It is
 //! pure; the state that must survive a restart is [`LimiterState`].
 //!
-//! Rules (reference: GitHub's documentation of primary and secondary limits): a wait that the host
-//! names is kept, plus up to a tenth; an exhausted budget waits for its reset; a secondary rate limit
-//! without a named wait waits 60 s, doubled with each repetition up to 15 min; an outage waits 1 s,
-//! doubled up to 60 s, and then one request probes the host.
+//! Rules (reference: GitHub's documentation of primary and secondary limits): `retry-after` is honoured, plus up to 10 % of jitter; an exhausted rate limit waits for its reset; a secondary rate limit without `retry-after` backs off 60 s, doubled with each repetition up to 15 min; an outage backs off 1 s, doubled up to 60 s, and then one request probes the host.
 
 use ao_store::Timestamp;
 use fastrand::Rng;
@@ -54,7 +51,7 @@ impl BackoffReason {
     }
 }
 
-/// Nothing is sent until then.
+/// A backoff: no request is sent before `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Backoff {
     pub(crate) until: i64,
@@ -195,7 +192,7 @@ impl RateLimiter {
     /// Records what came of a request. The budget of the same answer is recorded before.
     pub(crate) fn record_response(&mut self, resource: Resource, signal: Signal, now: Timestamp) {
         match signal {
-            Signal::Fine | Signal::Missing | Signal::Forbidden | Signal::Unauthorized => {
+            Signal::Success | Signal::Missing | Signal::Forbidden | Signal::Unauthorized => {
                 self.record_recovery(now);
             }
             Signal::RetryAfter(wait) => {
@@ -303,9 +300,9 @@ mod tests {
             assert_eq!(waited, expected * 1_000);
             now = Timestamp(now.0 + waited);
         }
-        limiter.record_response(Resource::Graphql, Signal::Fine, now);
+        limiter.record_response(Resource::Graphql, Signal::Success, now);
         now = Timestamp(now.0 + SECONDARY_FORGET_MS + 1);
-        limiter.record_response(Resource::Graphql, Signal::Fine, now);
+        limiter.record_response(Resource::Graphql, Signal::Success, now);
         limiter.record_response(Resource::Graphql, Signal::Secondary, now);
         assert_eq!(wait(&mut limiter, now), 60_000, "after ten minutes without a refusal");
     }

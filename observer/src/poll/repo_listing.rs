@@ -170,8 +170,7 @@ impl RepoListing {
         true
     }
 
-    /// Records that a request got no usable answer. `is_own` is whether the reason was what it asked
-    /// for, and not the host.
+    /// Records that a request got no usable answer. `is_own` is whether the request caused it, and not the host.
     pub(crate) fn record_lost(&mut self, is_own: bool, now: Timestamp) {
         self.is_lost = true;
         self.due = retry_at(&mut self.failures, is_own, now);

@@ -55,8 +55,7 @@ impl RepoListings {
         self.0.values().filter(|listing| !listing.candidates.is_empty())
     }
 
-    /// When the listing was read that was read longest ago, of those that can be read; zero when one
-    /// was not read since the start.
+    /// The time of the oldest read among the readable listings; zero if one was not read since the start.
     pub(crate) fn oldest_read(&self) -> Option<Timestamp> {
         self.targets().filter_map(RepoListing::fresh_at).min()
     }

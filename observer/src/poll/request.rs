@@ -13,7 +13,7 @@ use crate::poll::log_queue::LogJob;
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// PollQuery up credentials, and pass the result to
+    /// Look up credentials, and pass the result to
     /// [`Poller::record_credentials`](crate::poll::Poller::record_credentials).
     FindCredentials,
     /// Send this, and pass the reply to [`Poller::receive`](crate::poll::Poller::receive).

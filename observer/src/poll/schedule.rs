@@ -122,7 +122,7 @@ impl PollSchedule {
         }
     }
 
-    /// The clock of this machine was set back: everything stays as long ago, and as soon, as before.
+    /// The clock of this machine was set back: ages and remaining waits do not change.
     pub(crate) fn handle_clock_set_back(&mut self, by: i64) {
         let dues = [&mut self.heartbeat_due, &mut self.full_due];
         let dues = dues.into_iter().filter(|due| **due < NEVER);

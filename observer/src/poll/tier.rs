@@ -1,4 +1,4 @@
-//! How urgent a pull request is, and how often it is polled for that. Pure.
+//! How urgent a pull request is, and the poll interval that follows. No I/O.
 
 use ao_store::Timestamp;
 use ao_store::observation::{Ci, PrState};

@@ -431,7 +431,7 @@ impl TrackedPr {
         self.known_threads.clear();
     }
 
-    /// The clock of this machine was set back: everything stays as long ago, and as soon, as before.
+    /// The clock of this machine was set back: ages and remaining waits do not change.
     pub(crate) fn handle_clock_set_back(&mut self, by: i64) {
         self.schedule.handle_clock_set_back(by);
         let began_at = self.fetch.as_mut().map(|fetch| &mut fetch.began_at);

@@ -57,8 +57,7 @@ impl Tracker {
         }
     }
 
-    /// Takes over what is to be observed. What is known of a pull request that stays is kept;
-    /// `first_due` is given the position of each of the others.
+    /// Sets what to observe. Keeps the state of the pull requests that are still tracked; `first_due` is given the position of each of the others.
     pub(crate) fn set_subjects(
         &mut self,
         prs: &[(SubjectPr, PrPoll)],
@@ -319,9 +318,8 @@ impl Tracker {
         }
     }
 
-    /// Nothing came of a query, so what it asked for is due again. `is_own` is whether the reason
-    /// was what it asked for, and not the host.
-    pub(crate) fn put_back(&mut self, query: Query, is_own: bool, context: &mut AnswerContext) {
+    /// Reschedules everything that a failed query requested. `is_own`: the request caused the failure, not the host.
+    pub(crate) fn reschedule(&mut self, query: Query, is_own: bool, context: &mut AnswerContext) {
         let now = context.now;
         match query {
             Query::Poll { level, prs, listings, .. } => {
@@ -386,7 +384,7 @@ impl Tracker {
         }
     }
 
-    /// The clock of this machine was set back: everything stays as soon as before.
+    /// The clock of this machine was set back: remaining waits do not change.
     pub(crate) fn handle_clock_set_back(&mut self, by: i64) {
         self.prs.iter_mut().for_each(|pr| pr.handle_clock_set_back(by));
         for listing in self.listings.iter_mut() {

@@ -1,12 +1,9 @@
-//! Observing for a store until it is cancelled: one task per host, on one thread. This is the edge,
-//! where the clock, the network, programs and the store meet.
+//! Runs the observer of a store until it is cancelled: one task per host, on one thread. This is the I/O layer: the clock, the network, programs and the store.
 //!
 //! What it guarantees:
 //!
-//! * Of the processes that observe for one store, one does the work, by a lock that the kernel
-//!   releases when its process ends.
-//! * Credentials are looked up before anything else, whatever there is to observe, and again when
-//!   there were none.
+//! * Only one process observes a store at a time, enforced by a lock that the kernel releases when the process exits.
+//! * Credentials are looked up first, and again when there were none.
 //! * It stops within a second, even during a request: what was not received is not stored.
 
 mod hosts;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::repository::{NamedRepository, RepoLocation, Repository};
 use super::{CommitFacts, Delivery, Event, Receipt};
 use crate::error::{Error, Result};
-use crate::github::status::{check_status, commit_status};
+use crate::github::check_status::{check_status, commit_status};
 use crate::time::{Time, newest};
 
 /// A pull request as a check names it.
@@ -74,7 +74,7 @@ struct Reported {
 impl Reported {
     /// The check, and the pull requests that it names.
     fn check(self, kind: CheckKind) -> (Check, Vec<NamedPr>) {
-        // Suites and runs of a workflow have no time of their end: it is that of the conclusion.
+        // Suites and workflow runs have no completion time; `updated_at` is used once a conclusion exists.
         let ended_at = self.conclusion.as_ref().and(self.updated_at);
         let completed_at = if kind == CheckKind::Run { self.completed_at } else { ended_at };
         let started_at = self.started_at.or(self.run_started_at).or(self.created_at);

@@ -11,8 +11,8 @@ use serde::de::IgnoredAny;
 use super::repository::{NamedRepository, Repository};
 use super::{Delivery, Event, Receipt};
 use crate::error::Result;
+use crate::github::check_status::pr_state;
 use crate::github::node::{Actor, author};
-use crate::github::status::pr_state;
 use crate::json;
 use crate::time::Time;
 
@@ -136,7 +136,7 @@ impl PullRequest {
 }
 
 impl Branch {
-    /// Whether it is in another repository than `base`; `None` when the payload does not tell.
+    /// Whether it is in a different repository from `base`; `None` if the payload does not say.
     fn is_foreign_to(&self, base: &Branch) -> Option<bool> {
         match (self.repo.as_ref()?, base.repo.as_ref()?.as_ref()?) {
             // Only a fork can be deleted without its pull requests.

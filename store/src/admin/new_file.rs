@@ -45,15 +45,25 @@ impl NewFile {
     /// # Errors
     /// `TARGET_EXISTS` when another process makes it, or something of another owner is in the way.
     pub(crate) fn claim(target: &Path) -> Result<NewFile> {
-        let in_use = || Error::TargetExists(with_suffix(target, PARTIAL));
-        NewFile::try_claim(target)?.ok_or_else(in_use)
+        NewFile::claim_for(target, target)
     }
 
-    /// The same; `None` while another process makes a file of this name.
+    /// Begins a file whose name changes with each attempt: its folder has the name of `stem`, so that
+    /// the next attempt takes over what a killed one left.
+    pub(crate) fn claim_for(stem: &Path, target: &Path) -> Result<NewFile> {
+        let in_use = || Error::TargetExists(with_suffix(stem, PARTIAL));
+        NewFile::try_claim_for(stem, target)?.ok_or_else(in_use)
+    }
+
+    /// Begins a file for `target`; `None` while another process makes a file of this name.
     pub(crate) fn try_claim(target: &Path) -> Result<Option<NewFile>> {
-        let folder = with_suffix(target, PARTIAL);
-        let Some(name) = target.file_name() else {
-            return Err(Error::file("create", target, ErrorKind::InvalidInput.into()));
+        NewFile::try_claim_for(target, target)
+    }
+
+    fn try_claim_for(stem: &Path, target: &Path) -> Result<Option<NewFile>> {
+        let folder = with_suffix(stem, PARTIAL);
+        let Some(name) = stem.file_name() else {
+            return Err(Error::file("create", stem, ErrorKind::InvalidInput.into()));
         };
         let Some(lock) = lock_folder(&folder)? else { return Ok(None) };
         let new =

@@ -42,7 +42,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of [`Store::open`]; `DISK_FULL` when there is no ballast.
-    pub fn open_relieved(path: &Path, options: Options) -> Result<(Store, bool)> {
+    pub fn open_releasing_ballast(path: &Path, options: Options) -> Result<(Store, bool)> {
         match Store::open(path, options) {
             Err(error) if error.code() == Code::DiskFull && ballast::release(path)? => {
                 tracing::warn!("the disk is full: the ballast is deleted");
@@ -64,12 +64,12 @@ impl Store {
         mut progress: impl FnMut(Step),
     ) -> Result<Pruned> {
         let mut used_ballast = false;
-        self.relieved(&mut used_ballast, || self.seal(cause))?;
+        self.retry_without_ballast(&mut used_ballast, || self.seal(cause))?;
         let plan = self.read(|snapshot| retention::plan(snapshot, rules, cause.at))?;
         let (mut floor, target) = (plan.log.floor, plan.target);
         let mut pace = Pace::new();
         while floor < target {
-            let done = self.relieved(&mut used_ballast, || {
+            let done = self.retry_without_ballast(&mut used_ballast, || {
                 self.write(cause.clone(), move |tx| step(tx, target, BATCH))
             })?;
             if done.value.floor == floor {
@@ -105,7 +105,7 @@ impl Store {
     fn free_pages(&self, cause: &Cause, used_ballast: &mut bool) -> Result<u64> {
         let (mut pages, mut pace) = (0, Pace::new());
         loop {
-            let given = self.relieved(used_ballast, || {
+            let given = self.retry_without_ballast(used_ballast, || {
                 self.write(cause.clone(), |tx| vacuum(tx.conn(), PAGES))
             })?;
             pages += given.value;
@@ -123,7 +123,7 @@ impl Store {
     }
 
     /// Runs `work`; if the disk is full, deletes the ballast and runs it again.
-    fn relieved<T>(&self, used: &mut bool, work: impl Fn() -> Result<T>) -> Result<T> {
+    fn retry_without_ballast<T>(&self, used: &mut bool, work: impl Fn() -> Result<T>) -> Result<T> {
         match work() {
             Err(error) if error.code() == Code::DiskFull && ballast::release(self.path())? => {
                 tracing::warn!("the disk is full: the ballast is deleted");

@@ -160,7 +160,7 @@ impl Replaced {
                 return new.place().map(|()| None);
             }
             Replaced::Store { locked, .. } => {
-                let copy = NewFile::claim(&kept)?;
+                let copy = NewFile::claim_for(&with_suffix(target, KEPT), &kept)?;
                 let conn = backup::copy(&locked, copy.path())?;
                 conn.close().map_err(|(_, error)| error).context("close the copy")?;
                 copy.place()?;
@@ -183,10 +183,13 @@ impl Replaced {
     }
 }
 
+/// What the names of kept files add to that of the store, before the time.
+const KEPT: &str = ".before-restore";
+
 /// The name under which the replaced content is kept.
 fn free_name(target: &Path, now: Timestamp) -> Result<PathBuf> {
     (0..1000)
-        .map(|copy| with_suffix(target, &format!(".before-restore-{}", now.0 + copy)))
+        .map(|copy| with_suffix(target, &format!("{KEPT}-{}", now.0 + copy)))
         .find(|kept| {
             let is_free = |suffix| with_suffix(kept, suffix).symlink_metadata().is_err();
             SIDE_FILES.into_iter().chain([""]).all(is_free)
@@ -213,7 +216,7 @@ fn keep_raw(target: &Path, kept: &Path) -> Result<()> {
             continue;
         }
         let failed = |source| Error::file("keep", &from, source);
-        let copy = NewFile::claim(&with_suffix(kept, suffix))?;
+        let copy = NewFile::claim_for(&with_suffix(target, KEPT), &with_suffix(kept, suffix))?;
         let mut file = File::open(&from).map_err(failed)?;
         let out = OpenOptions::new().write(true).open(copy.path());
         let copied = out.and_then(|mut out| std::io::copy(&mut file, &mut out));

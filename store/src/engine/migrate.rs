@@ -131,7 +131,7 @@ pub(crate) fn differences(conn: &Connection) -> Result<Vec<String>> {
     let mut found: Vec<_> = live
         .iter()
         .filter(|(_, sql)| !is_golden(sql))
-        .map(|(name, _)| format!("{name} is not as the migrations make it"))
+        .map(|(name, _)| format!("{name} differs from the migrations"))
         .collect();
     for sql in golden {
         let name = name_of(sql);

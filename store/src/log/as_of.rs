@@ -14,7 +14,7 @@ use crate::log::capture;
 use crate::log::info::LogInfo;
 use crate::model::cursor::{Cursor, Seq};
 
-/// The captured entities, each after its owner.
+/// The captured entities, parents before children.
 pub const ENTITIES: &[&str] =
     &["project", "session", "pr", "pr_check", "pr_review_thread", "pr_review", "pr_comment"];
 

@@ -1,4 +1,4 @@
-//! The change log: how it is written, read, proven, held by its consumers, and pruned.
+//! The change log: writing, reading, verification, consumer retention and pruning.
 
 pub mod as_of;
 pub(crate) mod base;

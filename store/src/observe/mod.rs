@@ -4,12 +4,12 @@
 //! older one, never deletes items because of an incomplete listing, and writes nothing if it repeats the
 //! stored facts.
 
-mod check;
 pub(crate) mod claim;
 mod find;
 mod item;
 mod metadata;
 mod sets;
+mod validate;
 mod zero_time;
 
 use crate::db::tx::{Snapshot, Tx};
@@ -84,7 +84,7 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
     if let Some(applied) = repeated(tx, observation)? {
         return Ok(Outcome::Applied(applied));
     }
-    check::check(observation, tx.now())?;
+    validate::validate(observation, tx.now())?;
     let stored = find::stored(tx, observation)?;
     if let Some(stored) = &stored
         && let Some(another) = find::another(tx, stored, observation)?

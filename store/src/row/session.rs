@@ -48,7 +48,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether it has produced nothing yet. It is still no seed if it owns a pull request: see
+    /// Whether it has produced nothing yet. A session that owns a pull request is not a seed either: see
     /// [`is_seed`].
     #[must_use]
     pub fn is_empty(&self) -> bool {

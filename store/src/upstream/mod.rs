@@ -1,4 +1,4 @@
-//! The import from the existing tool `ao`: its projects, sessions and pull requests, in one
+//! The import from the Go tool `ao`: its projects, sessions and pull requests, in one
 //! transaction.
 //!
 //! The file is read completely before the transaction begins and is never changed. The rows are

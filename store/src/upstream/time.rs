@@ -1,4 +1,4 @@
-//! Times as the tool stores them: two forms of text in one column, and other values that it may
+//! Times as the Go tool `ao` stores them: two forms of text in one column, and other values that it may
 //! contain. A value in none of the forms is unreadable.
 
 use rusqlite::types::ValueRef;

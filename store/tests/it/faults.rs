@@ -189,14 +189,14 @@ fn a_disk_that_became_full_while_the_store_was_closed_can_be_relieved() {
     drop(store);
     fill(&root, 0);
     assert_eq!(code(Store::open(&path, Options::default())), Code::DiskFull);
-    let (store, was_full) = Store::open_relieved(&path, Options::default()).unwrap();
+    let (store, was_full) = Store::open_releasing_ballast(&path, Options::default()).unwrap();
     assert!(was_full && !ballast_path(&path).exists());
     let rules = Rules { keep_events: Some(10), ..Rules::default() };
     store.prune(&at(T0 + 200), &rules, |_| {}).unwrap();
     rename(&store, "demo-1", 5, T0 + 300);
     assert_sound(&store);
     drop(store);
-    assert!(!Store::open_relieved(&path, Options::default()).unwrap().1);
+    assert!(!Store::open_releasing_ballast(&path, Options::default()).unwrap().1);
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn every_injected_fault_is_found_and_named() {
         ),
         (
             "INSERT INTO pr_review VALUES ('github.com/octo/hello#7', 'R1', 'a', 0, 'approved', '', '', '', NULL)",
-            "rows: no change made the row [\"github.com/octo/hello#7\",\"R1\"] of pr_review",
+            "rows: the row [\"github.com/octo/hello#7\",\"R1\"] of pr_review is not in the log",
         ),
         ("DELETE FROM change_log WHERE seq = 20", "log.density: change 20 is missing"),
         ("DELETE FROM change_log WHERE seq > 50", "are missing"),
@@ -90,7 +90,7 @@ fn every_injected_fault_is_found_and_named() {
         ),
         (
             "UPDATE change_log SET after = replace(after, 'body 3', 'body X') WHERE entity = 'pr_comment'",
-            "of pr_comment [\"github.com/octo/hello#7\",\"C1\"] does not begin with what",
+            "of pr_comment [\"github.com/octo/hello#7\",\"C1\"] differs from the after image",
         ),
         (
             "UPDATE log_seal SET digest = zeroblob(16) WHERE block = 0",
@@ -99,7 +99,7 @@ fn every_injected_fault_is_found_and_named() {
         ("DELETE FROM log_seal WHERE block = 1", "17 to 32 have lost their seal"),
         (
             "INSERT OR REPLACE INTO log_base VALUES ('pr', randomblob(16))",
-            "rows: the rows of pr are not",
+            "rows: the rows of pr do not match",
         ),
         (
             "UPDATE log_seal SET bytes = bytes + 1 WHERE block = 1",
@@ -107,7 +107,7 @@ fn every_injected_fault_is_found_and_named() {
         ),
         ("UPDATE change_context SET logged_bytes = 0", "the size kept with"),
         ("DROP TRIGGER capture_pr_update", "db.schema: capture_pr_update is missing"),
-        ("CREATE TRIGGER x AFTER INSERT ON pr BEGIN SELECT 1; END", "db.schema: x is not as"),
+        ("CREATE TRIGGER x AFTER INSERT ON pr BEGIN SELECT 1; END", "db.schema: x differs from"),
         (
             "DELETE FROM pr_observed; PRAGMA foreign_keys = OFF; DELETE FROM session WHERE id = 'demo-1'",
             "db.foreign_keys: a row of pr",
@@ -153,7 +153,7 @@ fn a_pruned_log_still_explains_the_tables() {
     let found = messages(&fixture.store.verify(Depth::Sums).unwrap());
     assert_eq!(
         found,
-        ["rows: the rows of project are not what the log adds up to: the last \
+        ["rows: the rows of project do not match the log: the last \
         change of the damaged row was pruned"]
     );
 }

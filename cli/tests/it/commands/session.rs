@@ -218,7 +218,7 @@ fn a_claim_is_refused_where_it_makes_no_sense() {
         env.refused(&["pr", "claim", "demo-1", pr], 2, "INVALID_PR_REF");
     }
     assert_eq!(env.head(), head);
-    for state in ["merged", "closed"] {
+    for state in ["closed", "merged"] {
         let document =
             format!(r#"{{"pr":"octo/hello#1","session":"demo-1","facts":{{"state":"{state}"}}}}"#);
         env.feed(&["observe", "apply", "-"], document);

@@ -1,4 +1,4 @@
-//! Looks up the token of a host where people keep one.
+//! Looks up the token of a host in the usual sources.
 //!
 //! The first of these sources that has one counts: the variables of ao-store, those of gh,
 //! `gh auth token`, the file in which gh keeps tokens, the credential helpers of git. No variable
@@ -25,7 +25,7 @@ const OF_GH: [[&str; 2]; 2] =
     [["GH_TOKEN", "GITHUB_TOKEN"], ["GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"]];
 
 /// How long a program may take.
-const TIMEOUT: Duration = Duration::from_secs(2);
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The result of looking up the token of a host.
 #[derive(Debug, Clone)]
@@ -130,7 +130,7 @@ fn gh(host: &str, environment: &Environment) -> Lookup {
         dir: Path::new("/"),
         environment,
         variables: &[("GH_PROMPT_DISABLED", "1"), ("GH_NO_UPDATE_NOTIFIER", "1")],
-        timeout: TIMEOUT,
+        timeout: PROGRAM_TIMEOUT,
     };
     let text = stdout(source, &program)?;
     token(text.strip_suffix('\n').unwrap_or(&text), source)
@@ -152,7 +152,7 @@ fn git(host: &str, environment: &Environment) -> Lookup {
             ("SSH_ASKPASS", ""),
             ("GCM_INTERACTIVE", "never"),
         ],
-        timeout: TIMEOUT,
+        timeout: PROGRAM_TIMEOUT,
     };
     let text = stdout(source, &program)?;
     token(text.lines().find_map(|line| line.strip_prefix("password=")).unwrap_or_default(), source)

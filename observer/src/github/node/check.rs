@@ -7,7 +7,7 @@ use ao_store::observation::{Check, CheckKind, CheckStatus};
 use serde::Deserialize;
 
 use super::{Leaf, Page, key, leaf, lower, time};
-use crate::github::status::{check_status, commit_status};
+use crate::github::check_status::{check_status, commit_status};
 use crate::time::Time;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]

@@ -135,7 +135,7 @@ impl PartNode {
         self.checks.or_else(|| commits.find(|it| Some(&it.oid) == head.as_ref())?.checks)
     }
 
-    /// The thread of this id, with so many comments. Whose they are is not known yet.
+    /// The thread with this id and number of comments; their authors are not known yet.
     pub(crate) fn thread(&self, id: &str, comments_total: i64) -> Thread {
         Thread {
             id: id.to_owned(),

@@ -1,7 +1,7 @@
 //! The shapes of GraphQL answers, each with the facts that it becomes.
 //!
 //! Enum values stay text and everything that GitHub may leave out is optional, so a new enum value
-//! becomes `unknown`, a `null` is a fact that is not learned, and neither is an error.
+//! becomes `unknown`, a `null` leaves the stored fact unchanged, and neither is an error.
 
 mod check;
 mod detail;

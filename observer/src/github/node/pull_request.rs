@@ -11,9 +11,9 @@ use super::check::Suite;
 use super::detail::ThreadState;
 use super::rollup::{Commit, CommitNode, Counts, Rollup, ci};
 use super::{Actor, Leaf, Page, RepoName, author, leaf, lower, time};
+use crate::github::check_status::pr_state;
 use crate::github::fingerprint::Fingerprint;
 use crate::github::query::Level;
-use crate::github::status::pr_state;
 use crate::time::Time;
 
 #[derive(Debug, Clone, Deserialize)]

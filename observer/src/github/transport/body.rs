@@ -35,7 +35,7 @@ impl Kept {
         Kept { bytes: VecDeque::new(), keep, left: max, is_cut: false }
     }
 
-    /// Reads to the end, the bound or the break. If the future is dropped earlier, what was read
+    /// Reads until the end of the body, the limit or a broken connection. If the future is dropped earlier, what was read
     /// until then is kept.
     pub(super) async fn read(&mut self, body: &mut Body) -> End {
         while let Some(frame) = body.frame().await {

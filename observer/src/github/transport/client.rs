@@ -1,6 +1,6 @@
 //! The client that octocrab sends with: HTTP/1.1, and TLS with the certificates of the machine.
 //!
-//! It is not octocrab's own, which names itself `octocrab`, retries and redirects as it sees fit,
+//! It is not octocrab's own, which names itself `octocrab`, has its own retry and redirect policy,
 //! and is traced with the whole URL (decision 0013).
 
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 
 const AGENT: &str = concat!("ao-store/", env!("CARGO_PKG_VERSION"));
 
-/// A client without a token, of which a path without a host goes to the origin of `url`.
+/// A client without a token. It resolves relative paths against the origin of `url`.
 pub(super) fn of(url: &Url) -> Result<Octocrab> {
     let tls = Arc::new(rustls::crypto::ring::default_provider());
     let connector = HttpsConnectorBuilder::new()

@@ -4,8 +4,7 @@
 //!
 //! * A call ends by its deadline, and holds no more of a body than its bounds allow.
 //! * Nothing is retried, cached or decoded: every status except that of a redirected log is
-//!   returned as it came, with its headers. A refusal is returned even when its body does not come
-//!   whole, for its status and headers say what to do.
+//!   returned as it came, with its headers. A refusal is returned even if its body is truncated, because its status and headers suffice.
 //! * The token goes to the origin of the [`Endpoints`] and nowhere else. Redirects are followed
 //!   here, for logs only, and without the token as soon as one leaves that origin: the layer that
 //!   octocrab has for it (tower-http 0.6) sends it again at the second redirect elsewhere.
@@ -57,12 +56,12 @@ impl Transport {
     /// machine has none to trust.
     ///
     /// # Panics
-    /// Outside a Tokio runtime, which the client needs from its first moment.
+    /// Outside a Tokio runtime.
     pub fn new(endpoints: &Endpoints) -> Result<Transport> {
         let read = |url: &str| Url::parse(url).map_err(|_| Error::InvalidUrl("it is not a URL"));
         let (rest, graphql) = (read(&endpoints.rest)?, read(&endpoints.graphql)?);
         if rest.origin() != graphql.origin() {
-            return Err(Error::InvalidUrl("its two interfaces have different origins"));
+            return Err(Error::InvalidUrl("the REST and GraphQL URLs have different origins"));
         }
         let client = client::of(&rest)?;
         Ok(Transport { client, rest, graphql })
@@ -159,7 +158,7 @@ fn target(from: &Url, response: &Response) -> Result<Url, Failure> {
     let target = target.filter(|target| {
         target.scheme() == "https" || (target.scheme() == "http" && from.scheme() == "http")
     });
-    target.ok_or_else(|| Failure::Broken("it was redirected to nowhere".to_owned()))
+    target.ok_or_else(|| Failure::Broken("the redirect has no valid Location".to_owned()))
 }
 
 /// A log from the server that keeps it, with the headers of GitHub. A refusal of that server is

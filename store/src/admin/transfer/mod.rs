@@ -37,7 +37,7 @@ struct Table {
     order: &'static str,
 }
 
-/// Every table with facts or settings, each after its owner. The other tables can be computed (seals),
+/// Every table with facts or settings, parents before children. The other tables can be computed (seals),
 /// are temporary (reservations, refresh requests), or are in the first line.
 const TABLES: &[Table] = &[
     Table { name: "project", order: "id" },

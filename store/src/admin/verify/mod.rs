@@ -4,8 +4,8 @@
 //! SQLite's own check finds a third of single flipped bits; the digests find all of those in a live row
 //! or a change. If they disagree, a second pass over the log finds the damaged row or change.
 
+mod locate;
 mod log;
-mod naming;
 
 use std::path::Path;
 use std::time::Duration;
@@ -167,7 +167,7 @@ pub(crate) fn verify(conn: &Connection, depth: Depth) -> Result<Report> {
         }
     }
     if depth == Depth::Deep || !suspects.is_empty() || !read.damaged.is_empty() {
-        let named = naming::name(conn, &suspects, &read.damaged, &mut findings);
+        let named = locate::locate(conn, &suspects, &read.damaged, &mut findings);
         findings.catch("log.chain", named);
     }
     Ok(Report {

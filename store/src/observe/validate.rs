@@ -1,4 +1,4 @@
-//! Validation: refuses an observation that could not be stored, found again or reversed.
+//! Validation: refuses an observation that cannot be stored or later corrected.
 
 use crate::error::{Error, Result};
 use crate::model::observation::{Check, Completeness, Facet, Mode, Observation};
@@ -10,16 +10,16 @@ use super::item::Item;
 /// old until that time.
 const AHEAD_MS: i64 = 86_400_000;
 
-pub(super) fn check(observation: &Observation, now: Timestamp) -> Result<()> {
+pub(super) fn validate(observation: &Observation, now: Timestamp) -> Result<()> {
     let limit = now.0.saturating_add(AHEAD_MS);
     let newest = observation.provider_at.map_or(observation.as_of, |at| at.max(observation.as_of));
     if newest.0 > limit {
         return refuse("its time is more than a day ahead");
     }
-    check_facet(&observation.checks)?;
-    check_facet(&observation.threads)?;
-    check_facet(&observation.reviews)?;
-    check_facet(&observation.comments)?;
+    validate_facet(&observation.checks)?;
+    validate_facet(&observation.threads)?;
+    validate_facet(&observation.reviews)?;
+    validate_facet(&observation.comments)?;
     let checks = &observation.checks;
     if checks.items.iter().any(|check| check.name.is_empty() || check.head_sha.is_empty()) {
         return refuse("a check has no name or no head_sha");
@@ -36,7 +36,7 @@ pub(super) fn check(observation: &Observation, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-fn check_facet<R: Item>(facet: &Facet<R>) -> Result<()> {
+fn validate_facet<R: Item>(facet: &Facet<R>) -> Result<()> {
     let name = R::NAME.as_str();
     let is_whole = matches!(facet.completeness, None | Some(Completeness::Complete));
     if facet.mode == Mode::Replace && !is_whole {
@@ -52,7 +52,9 @@ fn check_facet<R: Item>(facet: &Facet<R>) -> Result<()> {
     }
     let is_there = |id: &String| facet.items.iter().any(|item| item.key() == *id);
     if facet.removed.iter().any(|id| is_bad(id) || is_there(id)) {
-        return refuse(&format!("what is removed of the {name} has no id, or is among the items"));
+        return refuse(&format!(
+            "an entry of `removed` in {name} has no id, or is also in `items`"
+        ));
     }
     Ok(())
 }

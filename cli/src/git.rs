@@ -10,7 +10,7 @@ use ao_program::{Environment, Error as ProgramError, Git};
 use crate::error::{Error, Result};
 
 /// How long git may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const GIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A work tree with what git records about its remotes.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(crate) fn read(path: &Path) -> Result<WorkTree> {
         return Err(invalid("it is not UTF-8".to_owned()));
     }
     let environment = Environment::of_process();
-    let git = Git { dir: &dir, environment: &environment, timeout: TIMEOUT };
+    let git = Git { dir: &dir, environment: &environment, timeout: GIT_TIMEOUT };
     let tree = git.work_tree().map_err(|error| match error {
         ProgramError::NotAWorkTree => Error::NotAGitRepo(path.to_owned()),
         other => Error::GitFailed(other.to_string()),
@@ -59,6 +59,6 @@ pub(crate) fn read(path: &Path) -> Result<WorkTree> {
 /// it.
 pub(crate) fn common_dir(path: &Path) -> Option<PathBuf> {
     let environment = Environment::of_process();
-    let git = Git { dir: path, environment: &environment, timeout: TIMEOUT };
+    let git = Git { dir: path, environment: &environment, timeout: GIT_TIMEOUT };
     git.work_tree().ok().map(|tree| tree.common_dir)
 }

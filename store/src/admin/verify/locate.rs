@@ -19,18 +19,18 @@ use super::Findings;
 
 /// The last change of a row; `image` is `None` if it deleted the row.
 #[derive(Clone, Copy)]
-struct Left {
+struct LastChange {
     seq: Seq,
     image: Option<Digest>,
     is_seen: bool,
 }
 
 /// The rows with changes in the log, by the hash of entity and key.
-type Known = HashMap<Digest, Left>;
+type Known = HashMap<Digest, LastChange>;
 
 /// Adds a finding for each damaged row and change. `suspects` are the tables whose digest differs from
 /// the sum of the log, `damaged` the blocks that do not match their seal.
-pub(super) fn name(
+pub(super) fn locate(
     conn: &Connection,
     suspects: &[&'static str],
     damaged: &[(Seq, Seq)],
@@ -50,7 +50,7 @@ pub(super) fn name(
             } else {
                 "a change of a damaged block is the cause"
             };
-            let message = format!("the rows of {entity} are not what the log adds up to: {what}");
+            let message = format!("the rows of {entity} do not match the log: {what}");
             findings.add("rows", message);
         }
     }
@@ -99,7 +99,7 @@ fn chain(
             |image: Option<Vec<u8>>| image.map(|image| hasher.row(entity.as_bytes(), &image));
         let (before, after) = (image(before), image(after));
         let id = hasher.row(entity.as_bytes(), &key);
-        let earlier = known.insert(id, Left { seq, image: after, is_seen: false });
+        let earlier = known.insert(id, LastChange { seq, image: after, is_seen: false });
         let follows = match earlier {
             Some(earlier) => earlier.image == before,
             // The change before it may have been pruned.
@@ -107,7 +107,10 @@ fn chain(
         };
         if !fits || !follows {
             let key = String::from_utf8_lossy(&key).into_owned();
-            findings.add("log.chain", blame(seq, earlier, &format!("{entity} {key}"), damaged));
+            findings.add(
+                "log.chain",
+                locate_in_pair(seq, earlier, &format!("{entity} {key}"), damaged),
+            );
             broken.insert(entity);
         }
     }
@@ -115,22 +118,35 @@ fn chain(
 }
 
 /// Names the damaged one of two changes that do not fit, if a seal identifies it.
-fn blame(seq: Seq, earlier: Option<Left>, row: &str, damaged: &[(Seq, Seq)]) -> String {
+fn locate_in_pair(
+    seq: Seq,
+    earlier: Option<LastChange>,
+    row: &str,
+    damaged: &[(Seq, Seq)],
+) -> String {
     let is_damaged = |seq: Seq| damaged.iter().any(|(first, last)| (*first..=*last).contains(&seq));
     match earlier {
         Some(earlier) if is_damaged(earlier.seq) && !is_damaged(seq) => {
             format!(
-                "change {} of {row} is damaged: the next, {seq}, begins with another row",
+                "change {} of {row} is damaged: its after image differs from the before image of change {seq}",
                 earlier.seq
             )
         }
         Some(earlier) if is_damaged(seq) && !is_damaged(earlier.seq) => {
-            format!("change {seq} of {row} is damaged: change {} left another row", earlier.seq)
+            format!(
+                "change {seq} of {row} is damaged: its before image differs from the after image of change {}",
+                earlier.seq
+            )
         }
         Some(earlier) => {
-            format!("change {seq} of {row} does not begin with what change {} left", earlier.seq)
+            format!(
+                "the before image of change {seq} of {row} differs from the after image of change {}",
+                earlier.seq
+            )
         }
-        None => format!("change {seq} of {row} begins with a row that no change made"),
+        None => format!(
+            "change {seq} of {row} has a before image, but no earlier change created the row"
+        ),
     }
 }
 
@@ -157,7 +173,7 @@ fn rows(
         let key = || String::from_utf8_lossy(&key).into_owned();
         match known.get_mut(&id) {
             None if is_whole => {
-                findings.add("rows", format!("no change made the row {} of {entity}", key()));
+                findings.add("rows", format!("the row {} of {entity} is not in the log", key()));
             }
             None => {}
             Some(left) => {
