@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::hint;
 use crate::invocation::Invocation;
-use crate::output::{Ended, printable, say};
+use crate::output::{Ended, printable, say, say_json, say_styled};
 
 /// Ends the program.
 pub(crate) fn exit(result: Result<Ended>, invocation: &Invocation, is_json: bool) -> ExitCode {
@@ -32,12 +32,12 @@ fn report(error: &Error, invocation: &Invocation, is_json: bool) {
         for cause in error.causes() {
             message = format!("{message}: {cause}");
         }
-        say(&json_error(error.code(), &message, &hint, &error.details()));
+        say_json(&json_error(error.code(), &message, &hint, &error.details()));
         return;
     }
     let red = anstyle::AnsiColor::Red.on_default().bold();
     let what = printable(&invocation.complete(&error.to_string()));
-    say(&format!("{red}error[{}]{red:#}: {what}", error.code().name()));
+    say_styled(&format!("{red}error[{}]{red:#}: {what}", error.code().name()));
     for cause in error.causes() {
         say(&format!("  caused by: {}", printable(&cause)));
     }
@@ -46,7 +46,7 @@ fn report(error: &Error, invocation: &Invocation, is_json: bool) {
 
 fn say_hint(hint: &str) {
     let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
-    say(&format!("{cyan}hint{cyan:#}: {hint}"));
+    say_styled(&format!("{cyan}hint{cyan:#}: {hint}"));
 }
 
 fn json_error(code: Code, message: &str, hint: &str, details: &Value) -> String {
@@ -71,12 +71,20 @@ pub(crate) fn usage(error: &clap::Error, is_json: bool) -> ExitCode {
         let text = error.render().to_string();
         let what = text.split("\n\nUsage:").next().unwrap_or_default();
         let words: Vec<_> = what.trim_start_matches("error: ").split_whitespace().collect();
-        say(&json_error(Code::Usage, &words.join(" "), hint::of_usage(), &json!({})));
+        say_json(&json_error(Code::Usage, &words.join(" "), hint::of_usage(), &json!({})));
     } else {
         let text = error.render().ansi().to_string();
         // The last paragraph of clap names --help, as the hint does.
         let what = text.rsplit_once("\n\nFor more information").map_or(text.as_str(), |cut| cut.0);
-        say(what.replacen("error:", "error[USAGE]:", 1).trim_end());
+        let what = what.replacen("error:", "error[USAGE]:", 1);
+        let plain = anstream::adapter::strip_str(&what).to_string();
+        // The colours of clap stay, unless an argument that it quotes could control the terminal.
+        let quoted = error.render().to_string();
+        if quoted.lines().all(|line| printable(line) == line) {
+            say_styled(what.trim_end());
+        } else {
+            say(plain.trim_end());
+        }
         if error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             say_hint(hint::of_usage());
         }

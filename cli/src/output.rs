@@ -1,9 +1,11 @@
 //! Printing: JSON documents, lines, tables and messages.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
+use unicode_general_category::{GeneralCategory, get_general_category};
 
 use crate::error::{Error, Result};
 use crate::signal::Signal;
@@ -23,32 +25,55 @@ pub(crate) enum Ended {
 /// Prints one JSON document.
 pub(crate) fn document(kind: &str, data: &Value) -> Result<()> {
     let document = json!({"schema_version": SCHEMA_VERSION, "kind": kind, "data": data});
-    raw_bytes(format!("{}\n", unstyled(&document.to_string())).as_bytes())
+    json_lines(format!("{document}\n").as_bytes())
 }
 
-/// JSON with DEL and the C1 control characters escaped, which could control a terminal.
-fn unstyled(json: &str) -> String {
-    json.chars().fold(String::with_capacity(json.len()), |mut text, c| {
-        match c {
-            '\u{7f}'..='\u{9f}' => text += &format!("\\u{:04x}", u32::from(c)),
-            _ => text.push(c),
+/// Prints complete lines of JSON.
+pub(crate) fn json_lines(lines: &[u8]) -> Result<()> {
+    raw_bytes(&without_controls(lines))
+}
+
+/// JSON with DEL and the C1 control characters escaped, which could control a terminal and which JSON
+/// allows in a string. It means the same, so it is not only for terminals.
+fn without_controls(json: &[u8]) -> Cow<'_, [u8]> {
+    // 0xc2 is the first byte of each C1 character, and no other byte of a character.
+    if !json.iter().any(|byte| matches!(byte, 0x7f | 0xc2)) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = Vec::with_capacity(json.len() + 16);
+    let mut rest = json;
+    while let [first, after @ ..] = rest {
+        let (code, after) = match (first, after) {
+            (0x7f, _) => (Some(0x7f), after),
+            (0xc2, [second @ 0x80..=0x9f, after @ ..]) => (Some(*second), after),
+            _ => (None, after),
+        };
+        match code {
+            Some(code) => escaped.extend_from_slice(format!("\\u{code:04x}").as_bytes()),
+            None => escaped.push(*first),
         }
-        text
-    })
+        rest = after;
+    }
+    Cow::Owned(escaped)
 }
 
-/// Prints one line of data.
-pub(crate) fn line(text: &str) -> Result<()> {
-    bytes(format!("{text}\n").as_bytes())
+/// Prints one line of text.
+pub(crate) fn line(line: &str) -> Result<()> {
+    text(&format!("{line}\n"))
 }
 
-/// Writes data and flushes it.
-pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
+/// Prints lines of text without colours.
+pub(crate) fn text(lines: &str) -> Result<()> {
+    raw_bytes(printable_lines(lines).as_bytes())
+}
+
+/// Prints lines with colours. Whoever made them has passed each value through [`printable`].
+pub(crate) fn styled(lines: &[u8]) -> Result<()> {
     let mut stdout = anstream::stdout().lock();
-    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(stdout_error)
+    stdout.write_all(lines).and_then(|()| stdout.flush()).map_err(stdout_error)
 }
 
-/// Writes data that contains no colour codes, without the search for them.
+/// Writes data for programs as it is, and flushes it.
 pub(crate) fn raw_bytes(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(stdout_error)
@@ -63,7 +88,18 @@ fn stdout_error(error: io::Error) -> Error {
 
 /// Prints a message on stderr. A message that cannot be written is no reason to fail.
 pub(crate) fn say(text: &str) {
+    say_styled(&printable_lines(text));
+}
+
+/// The same with colours. Whoever made it has passed each value through [`printable`].
+pub(crate) fn say_styled(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Prints a line of JSON on stderr.
+pub(crate) fn say_json(json: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = stderr.write_all(&without_controls(format!("{json}\n").as_bytes()));
 }
 
 /// Whether standard output is a terminal.
@@ -84,17 +120,76 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
     line(&table.trim_fmt())
 }
 
-/// The text without control characters and without those that reorder or hide text, so that no title
-/// can control the terminal.
+/// The text without characters that control the terminal, reorder or hide text, or are shown as nothing,
+/// so that no title can show what it is not. Variation selectors, which follow many emoji, are dropped;
+/// the others become U+FFFD.
 pub(crate) fn printable(text: &str) -> String {
-    let is_hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
+    let is_selector = |c: &char| matches!(c, '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}');
+    let shown = text.chars().filter(|c| !is_selector(c));
+    shown.map(|c| if is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// The same for a text of several lines.
+fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
+fn is_hidden(c: char) -> bool {
+    use GeneralCategory as Category;
+    let category = get_general_category(c);
+    matches!(
+        category,
+        Category::Control
+            | Category::Format
+            | Category::LineSeparator
+            | Category::ParagraphSeparator
+    ) || is_invisible(c)
+}
+
+/// Fillers, joiners and reserved characters of other categories that are shown as nothing: the rest of
+/// what Unicode calls default ignorable, and the blank Braille pattern.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2065}' | '\u{2800}'
+        | '\u{3164}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{16fe4}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A path for people.
 pub(crate) fn path(path: &Path) -> String {
     printable(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_controls_reorders_or_hides_text_is_replaced() {
+        let hidden = "\u{7}\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{180e}\u{200b}\
+            \u{200d}\u{200f}\u{2028}\u{2029}\u{202e}\u{2060}\u{2064}\u{2065}\u{2066}\u{206a}\u{206f}\
+            \u{2800}\u{3164}\u{feff}\u{ffa0}\u{fff9}\u{1d173}\u{e0001}\u{e0041}";
+        for c in hidden.chars() {
+            let shown = printable(&format!("a{c}b"));
+            assert_eq!(shown, "a\u{fffd}b", "U+{:04X}", u32::from(c));
+        }
+        assert_eq!(printable("a\u{fe0f}b\u{e0100}c\u{180b}"), "abc");
+        for text in ["é ü e\u{301} 漢字 한글 שלום नमस्ते", "\u{2764} \u{1f600} → … \u{a0}"]
+        {
+            assert_eq!(printable(text), text);
+        }
+    }
+
+    #[test]
+    fn lines_stay_lines() {
+        assert_eq!(printable_lines("a\u{1b}\r\nb\n"), "a\u{fffd}\u{fffd}\nb\n");
+    }
+
+    #[test]
+    fn json_means_the_same_with_its_controls_escaped() {
+        let all: String = ('\0'..='\u{ff}').chain("€😀".chars()).collect();
+        let json = serde_json::to_string(&all).unwrap();
+        let escaped = String::from_utf8(without_controls(json.as_bytes()).into_owned()).unwrap();
+        assert!(!escaped.chars().any(char::is_control), "{escaped}");
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), all);
+    }
 }

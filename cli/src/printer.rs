@@ -82,8 +82,8 @@ impl Lines {
         let text = std::mem::take(&mut self.text);
         match self.format {
             _ if text.is_empty() => Ok(()),
-            Format::Pretty => output::bytes(&text),
-            Format::Ndjson | Format::Cloudevents => output::raw_bytes(&text),
+            Format::Pretty => output::styled(&text),
+            Format::Ndjson | Format::Cloudevents => output::json_lines(&text),
         }
     }
 }

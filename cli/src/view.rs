@@ -183,7 +183,7 @@ pub(crate) fn fields(object: &Value) -> String {
             Value::Object(parts) => {
                 let known = parts.iter().filter_map(|(part, value)| Some((part, value.as_str()?)));
                 for (part, value) in known {
-                    text += &format!("{:<20}{value}\n", format!("{name} {part}"));
+                    text += &format!("{:<20}{}\n", format!("{name} {part}"), printable(value));
                 }
             }
             other => text += &format!("{name:<20}{other}\n"),

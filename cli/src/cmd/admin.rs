@@ -90,7 +90,7 @@ pub(crate) fn verify(context: &Context, args: &Verify) -> Result<Ended> {
     if context.is_json {
         output::document("verify", &view(&report))?;
     } else {
-        output::bytes(describe(&report).as_bytes())?;
+        output::text(&describe(&report))?;
     }
     Ok(if report.is_sound() { Ended::Done } else { Ended::Findings })
 }
@@ -235,7 +235,7 @@ fn import_ao(context: &Context, source: &Path) -> Result<()> {
             }),
         );
     }
-    output::bytes(describe_ao(&imported).as_bytes())
+    output::text(&describe_ao(&imported))
 }
 
 fn describe_ao(imported: &ao_store::Imported) -> String {

@@ -124,7 +124,7 @@ fn get(context: &Context, name: &ConsumerName) -> Result<()> {
     if context.is_json {
         return output::document("consumer.get", &data);
     }
-    output::bytes(view::fields(&data).as_bytes())
+    output::text(&view::fields(&data))
 }
 
 fn data(store: &Store, name: &ConsumerName) -> Result<Value> {

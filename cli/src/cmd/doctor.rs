@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context) -> Result<Ended> {
         let data = json!({"is_healthy": is_healthy, "findings": doctor::json(&findings)});
         output::document("doctor", &data)?;
     } else {
-        output::bytes(doctor::render(&findings).as_bytes())?;
+        output::styled(doctor::render(&findings).as_bytes())?;
     }
     Ok(if is_healthy { Ended::Done } else { Ended::Findings })
 }

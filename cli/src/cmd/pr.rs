@@ -83,7 +83,7 @@ fn get(context: &Context, place: &PrRef) -> Result<()> {
     if context.is_json {
         return output::document("pr.get", &data);
     }
-    output::bytes(view::fields(&data).as_bytes())
+    output::text(&view::fields(&data))
 }
 
 /// The pull request of a reference as of a cursor, with its items.
@@ -102,7 +102,7 @@ fn get_as_of(context: &Context, place: &PrRef, cursor: Cursor) -> Result<()> {
     if context.is_json {
         return output::document("pr.get", &data);
     }
-    output::bytes(view::fields(&data).as_bytes())
+    output::text(&view::fields(&data))
 }
 
 fn claim(context: &Context, session: SessionId, place: PrRef, takeover: Takeover) -> Result<()> {

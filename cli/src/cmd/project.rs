@@ -159,7 +159,7 @@ fn get(context: &Context, id: &str) -> Result<()> {
     if context.is_json {
         return output::document("project.get", &document(&project));
     }
-    output::bytes(view::fields(&document(&project)).as_bytes())
+    output::text(&view::fields(&document(&project)))
 }
 
 /// A project with the reason why it can never be observed, if there is one.

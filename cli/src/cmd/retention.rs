@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         data["rules"] = view_rules(&rules);
         return output::document("retention.show", &data);
     }
-    output::bytes(format!("{}\n{}", describe_rules(&rules), describe(&plan)).as_bytes())
+    output::text(&format!("{}\n{}", describe_rules(&rules), describe(&plan)))
 }
 
 fn set(store: &Store, rules: Rules) -> Result<()> {
@@ -80,7 +80,7 @@ pub(crate) fn prune(context: &Context, args: &Prune) -> Result<()> {
         if context.is_json {
             return output::document("prune.plan", &view(&plan));
         }
-        return output::bytes(describe(&plan).as_bytes());
+        return output::text(&describe(&plan));
     }
     if plan.events() > 0 {
         context.say(describe(&plan).trim_end());
@@ -115,7 +115,7 @@ fn report(context: &Context, pruned: &Pruned) -> Result<()> {
         text +=
             "the disk was full and the ballast was used; to reserve it again: `ao-store init`\n";
     }
-    output::bytes(context.invocation().complete(&text).as_bytes())
+    output::text(&context.invocation().complete(&text))
 }
 
 fn flags(rules: &Rules) -> String {

@@ -117,7 +117,7 @@ fn get(context: &Context, id: &SessionId, at: Option<Cursor>) -> Result<()> {
         text +=
             &format!("{:<20}{} {} {}\n", "pr", pr.place(), pr.state, output::printable(&pr.title));
     }
-    output::bytes(text.as_bytes())
+    output::text(&text)
 }
 
 /// Fails as the deletion itself would, before the user is asked.

@@ -19,7 +19,7 @@ pub(crate) fn run(context: &Context) -> Result<()> {
     if context.is_json {
         return output::document("store.status", &document(context, &stats, &readers, now));
     }
-    output::bytes(describe(context, &stats, &readers, now).as_bytes())
+    output::text(&describe(context, &stats, &readers, now))
 }
 
 /// Prints the same in the text format of Prometheus.
