@@ -19,7 +19,7 @@ use ao_fake_github::Server;
 use ao_store::Code;
 use serde_json::{Value, json};
 
-use crate::support::{Live, Output, TestEnv, finish, has_sqlite, text};
+use crate::support::{Live, Mount, Output, TestEnv, finish, has_sqlite, text};
 
 /// A command line that must fail, and what it fails on.
 struct Provoked {
@@ -377,28 +377,9 @@ fn machine(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked, Stri
     })
 }
 
-/// A file system of its own, unmounted when dropped.
-struct Mount(PathBuf);
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let done = Command::new("umount").arg("-l").arg(&self.0).status();
-        let is_done = done.is_ok_and(|status| status.success());
-        assert!(is_done || thread::panicking(), "{} stays mounted", self.0.display());
-    }
-}
-
 fn disk_full(env: &TestEnv) -> Result<Provoked, String> {
     let small = env.path("small");
-    fs::create_dir(&small).unwrap();
-    let mut mount = Command::new("mount");
-    mount.args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(&small);
-    match mount.output() {
-        Ok(output) if output.status.success() => {}
-        Ok(output) => return Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        Err(error) => return Err(error.to_string()),
-    }
-    let mount = Mount(small.clone());
+    let mount = Mount::new(&small, "size=2m")?;
     fs::copy(env.database(), small.join("ao.db")).unwrap();
     let title = "x".repeat(4 << 20);
     let document = json!({"pr": "octo/hello#1", "facts": {"title": title}}).to_string();

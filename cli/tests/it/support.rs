@@ -225,6 +225,30 @@ pub(crate) fn has_sqlite() -> bool {
     is_there
 }
 
+/// A file system in memory, unmounted when dropped.
+pub(crate) struct Mount(PathBuf);
+
+impl Mount {
+    /// Mounts one; the error says why that is not permitted.
+    pub(crate) fn new(path: &Path, options: &str) -> Result<Mount, String> {
+        fs::create_dir_all(path).unwrap();
+        let mut mount = Command::new("mount");
+        match mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path).output() {
+            Ok(output) if output.status.success() => Ok(Mount(path.to_owned())),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let done = Command::new("umount").arg("-l").arg(&self.0).status();
+        let is_done = done.is_ok_and(|status| status.success());
+        assert!(is_done || thread::panicking(), "{} stays mounted", self.0.display());
+    }
+}
+
 /// A path as text.
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()

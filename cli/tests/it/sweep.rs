@@ -1,37 +1,179 @@
-//! Commands that make or replace a file are killed at system calls: the name stands for the old state, the
-//! new one or nothing, and the same command succeeds afterwards. `AO_SWEEP` kills more often than the
-//! default of 40 times, `AO_SWEEP_SEED` repeats a run.
+//! Commands that make or replace a file, interrupted everywhere: killed at their system calls, and on
+//! disks of every size. What has a name is whole, and the same command succeeds afterwards.
+//!
+//! `AO_KILL_POINTS` is the number of kills per command (default 20, 0 for all of them),
+//! `AO_SWEEP_SEED` repeats a choice.
 
-use std::path::Path;
-use std::process::Command;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
+use ao_store::row::pr;
+use ao_store::verify::Depth;
+use ao_store::{Options, Store};
 use fastrand::Rng;
 
-use crate::support::{TestEnv, text};
+use crate::support::{Mount, TestEnv, finish, text};
 
-/// The calls that change a file or a name.
-const CALLS: [&str; 9] = [
+/// The calls at which a command is killed: those by which it changes files, and their neighbours.
+const CALLS: [&str; 14] = [
     "openat",
     "write",
     "pwrite64",
+    "ftruncate",
+    "fallocate",
     "fsync",
     "fdatasync",
-    "ftruncate",
+    "rename",
     "renameat2",
+    "link",
+    "linkat",
     "unlink",
     "mkdir",
+    "close",
 ];
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|value| value.parse().expect(variable))
+/// The pull requests in the store that a test begins with, and after later writes.
+const PRS: [usize; 2] = [20, 30];
+
+/// A store with pull requests, and copies of it.
+fn prepared() -> TestEnv {
+    let env = TestEnv::with_demo();
+    env.ok(&["session", "new", "--project", "demo"]);
+    apply(&env, 0..PRS[0]);
+    env.ok(&["backup", text(&env.path("first.db"))]);
+    env.ok(&["export", text(&env.path("first.ndjson"))]);
+    apply(&env, PRS[0]..PRS[1]);
+    env
 }
 
-/// Runs a command that is killed at a system call, if it gets that far.
-fn killed(env: &TestEnv, data: &Path, args: &[&str], call: &str, at: usize) {
+fn apply(env: &TestEnv, numbers: std::ops::Range<usize>) {
+    let document = |number| {
+        format!("{{\"pr\": \"octo/hello#{number}\", \"session\": \"demo-1\", \"facts\": {{}}}}\n")
+    };
+    let documents: String = numbers.map(|number| document(number + 1)).collect();
+    let output = env.feed(&["observe", "apply", "-"], documents);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+}
+
+/// The pull requests in a database, which must be sound.
+fn sound_prs(path: &Path) -> usize {
+    let store = Store::open(path, Options::default()).unwrap();
+    let report = store.verify(Depth::Sums).unwrap();
+    assert!(report.is_sound(), "{}: {:?}", path.display(), report.findings);
+    store.read(|snapshot| pr::list(snapshot, &pr::Filter::default())).unwrap().len()
+}
+
+/// A command that is interrupted.
+struct Case {
+    args: Vec<String>,
+    /// The files that it makes or replaces, below the folder of the test.
+    files: &'static [&'static str],
+    /// What must be true whenever it ends, and whether it succeeded.
+    judge: fn(&TestEnv, bool),
+}
+
+impl Case {
+    fn new(
+        env: &TestEnv,
+        args: &[&str],
+        files: &'static [&'static str],
+        judge: fn(&TestEnv, bool),
+    ) -> Case {
+        // A word with a slash is a path in the folder of the test.
+        let path = |arg: &&str| match arg.strip_prefix('/') {
+            Some(name) => text(&env.path(name)).to_owned(),
+            None => (*arg).to_owned(),
+        };
+        Case { args: args.iter().map(path).collect(), files, judge }
+    }
+
+    fn args(&self) -> Vec<&str> {
+        self.args.iter().map(String::as_str).collect()
+    }
+}
+
+fn cases(env: &TestEnv) -> Vec<Case> {
+    vec![
+        Case::new(env, &["backup", "/out.db"], &["data", "out.db"], |env, is_done| {
+            assert_eq!(sound_prs(&env.database()), PRS[1]);
+            let out = env.path("out.db");
+            assert!(!is_done || out.exists());
+            if out.exists() {
+                assert_eq!(sound_prs(&out), PRS[1]);
+            }
+        }),
+        Case::new(env, &["export", "/out.ndjson"], &["data", "out.ndjson"], |env, is_done| {
+            let out = env.path("out.ndjson");
+            assert!(!is_done || out.exists());
+            if let Ok(exported) = fs::read_to_string(&out) {
+                let last = exported.lines().last().unwrap_or_default();
+                assert!(last.starts_with("{\"end\""), "it ends with {last:?}");
+            }
+        }),
+        Case::new(env, &["restore-db", "/first.db", "--yes"], &["data"], |env, is_done| {
+            let found = sound_prs(&env.database());
+            assert!(found == PRS[0] || (!is_done && found == PRS[1]), "{found}");
+        }),
+        Case::new(
+            env,
+            &["--data-dir", "/new", "import", "/first.ndjson"],
+            &["new"],
+            |env, is_done| {
+                let database = env.path("new/ao.db");
+                assert!(!is_done || database.exists());
+                if database.exists() {
+                    assert_eq!(sound_prs(&database), PRS[0]);
+                }
+            },
+        ),
+        Case::new(env, &["--data-dir", "/new", "init"], &["new"], |env, is_done| {
+            if is_done {
+                assert_eq!(sound_prs(&env.path("new/ao.db")), 0);
+            }
+        }),
+    ]
+}
+
+/// Puts the files that a command changes back as they were.
+fn reset(env: &TestEnv, pristine: &Path, case: &Case) {
+    for name in case.files {
+        let (from, to) = (pristine.join(name), env.path(name));
+        let _ = fs::remove_dir_all(&to).or_else(|_| fs::remove_file(&to));
+        copy(&from, &to);
+    }
+    // What an interrupted attempt left under a temporary name does not disturb the next case.
+    for entry in fs::read_dir(env.path("")).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_string_lossy().starts_with("out.") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else if from.is_file() {
+        fs::copy(from, to).unwrap();
+    }
+}
+
+/// A copy of the files that commands change.
+fn pristine(env: &TestEnv) -> PathBuf {
+    let pristine = env.path("pristine");
+    copy(&env.path("data"), &pristine.join("data"));
+    pristine
+}
+
+/// A command under strace.
+fn traced(env: &TestEnv, args: &[&str], options: &[&str]) -> Command {
     let inner = env.command(args);
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);
-    strace.arg(format!("inject={call}:signal=KILL:when={at}"));
+    strace.args(["-f", "-qq"]).args(options).arg("--");
     strace.arg(inner.get_program()).args(inner.get_args());
     for (name, value) in inner.get_envs() {
         match value {
@@ -39,60 +181,110 @@ fn killed(env: &TestEnv, data: &Path, args: &[&str], call: &str, at: usize) {
             None => strace.env_remove(name),
         };
     }
-    strace.env("AO_DATA_DIR", data).output().unwrap();
+    strace.current_dir(env.path("")).stdin(Stdio::null());
+    strace.stdout(Stdio::piped()).stderr(Stdio::piped());
+    strace
 }
 
-fn succeeds(env: &TestEnv, data: &Path, args: &[&str]) {
-    let output = env.command(args).env("AO_DATA_DIR", data).output().unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+/// Every call of a command as its name and how often its thread has made it.
+fn points(env: &TestEnv, args: &[&str]) -> Vec<(String, usize)> {
+    let log = env.path("strace.log");
+    let trace = format!("trace={}", CALLS.join(","));
+    let output = finish(&mut traced(env, args, &["-o", text(&log), "-e", &trace]), b"");
+    assert_eq!(output.code, 0, "{args:?}: {}", output.stderr);
+    let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for line in fs::read_to_string(log).unwrap().lines() {
+        let Some((thread, call)) = line.split_once(' ') else { continue };
+        let Some((name, _)) = call.trim_start().split_once('(') else { continue };
+        *counts.entry((name.to_owned(), thread.to_owned())).or_default() += 1;
+    }
+    let mut most: BTreeMap<String, usize> = BTreeMap::new();
+    for ((name, _), count) in counts {
+        let known = most.entry(name).or_default();
+        *known = count.max(*known);
+    }
+    most.into_iter().flat_map(|(name, count)| (1..=count).map(move |n| (name.clone(), n))).collect()
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|value| value.parse().expect(variable))
 }
 
 #[test]
-fn a_command_that_is_killed_leaves_something_whole_and_succeeds_again() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        println!("skipped: no strace");
-        return;
+fn a_command_killed_at_any_system_call_leaves_whole_files_and_succeeds_afterwards() {
+    let probe = Command::new("strace").args(["-o", "/dev/null", "true"]).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "strace is needed");
+        return println!("skipped: strace is missing or not permitted");
     }
+    let env = prepared();
+    let pristine = pristine(&env);
     let seed = number("AO_SWEEP_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("AO_SWEEP_SEED={seed}");
-    let (mut rng, env) = (Rng::with_seed(seed), TestEnv::with_demo());
-    let (data, copy, export) = (env.path("data"), env.path("copy.db"), env.path("e.ndjson"));
-    succeeds(&env, &data, &["backup", text(&copy)]);
-    succeeds(&env, &data, &["export", text(&export)]);
-    let whole = std::fs::read(&export).unwrap();
-    for round in 0..number("AO_SWEEP").unwrap_or(40) {
-        let fresh = env.path(&format!("fresh-{round}"));
-        let out = env.path(&format!("out-{round}"));
-        let (args, data, made): (&[&str], _, _) = match round % 5 {
-            0 => (&["init"], &fresh, fresh.join("ao.db")),
-            1 => (&["import", text(&export)], &fresh, fresh.join("ao.db")),
-            2 => (&["backup", text(&out)], &data, out.clone()),
-            3 => (&["export", text(&out)], &data, out.clone()),
-            _ => (&["restore-db", text(&copy), "--yes"], &data, data.join("ao.db")),
-        };
-        let (call, at) = (CALLS[rng.usize(..CALLS.len())], rng.usize(1..40));
-        killed(&env, data, args, call, at);
-        println!("{args:?} at {call} {at}: {}", made.exists());
-        let is_restore = round % 5 == 4;
-        assert!(made.exists() || !is_restore, "the store is gone");
-        if made.exists() {
-            if round % 5 == 3 {
-                // Its first line has the head of the log, which a restore may have moved.
-                let found = std::fs::read(&made).unwrap();
-                assert_eq!(
-                    found.split(|byte| *byte == b'\n').count(),
-                    whole.split(|b| *b == b'\n').count()
-                );
-            } else {
-                succeeds(&env, data, &["verify", text(&made)]);
-            }
-            if matches!(round % 5, 1..=3) {
-                std::fs::remove_file(&made).unwrap();
-                for suffix in ["-wal", "-shm"] {
-                    let _ = std::fs::remove_file(format!("{}{suffix}", made.display()));
+    let mut rng = Rng::with_seed(seed);
+    for case in cases(&env) {
+        let mut points = points(&env, &case.args());
+        rng.shuffle(&mut points);
+        match number("AO_KILL_POINTS").unwrap_or(20) {
+            0 => {}
+            wanted => points.truncate(usize::try_from(wanted).unwrap()),
+        }
+        for (call, count) in points {
+            reset(&env, &pristine, &case);
+            let kill = format!("inject={call}:signal=KILL:when={count}");
+            let log = env.path("strace.log");
+            let trace = format!("trace={call}");
+            let options = ["-o", text(&log), "-e", &trace, "-e", &kill];
+            let killed = traced(&env, &case.args(), &options).output().unwrap();
+            println!("{:?} killed at {call} {count}: {:?}", case.args, killed.status.code());
+            (case.judge)(&env, killed.status.success());
+            let again = env.run(&case.args());
+            let is_there = again.code == 5 && again.stderr.contains("TARGET_EXISTS");
+            assert!(again.code == 0 || is_there, "{}", again.stderr);
+            (case.judge)(&env, true);
+        }
+    }
+}
+
+#[test]
+fn a_disk_of_any_size_gets_a_whole_file_or_none() {
+    let env = prepared();
+    let small = env.path("small");
+    let store = fs::metadata(env.path("first.db")).unwrap().len();
+    for size in (0..=24).map(|step| (store * step / 8).max(4096)) {
+        for command in ["backup", "export", "import", "init"] {
+            let _mount = match Mount::new(&small, &format!("size={size},mode=0700")) {
+                Ok(mount) => mount,
+                Err(error) => return println!("skipped: no tmpfs can be mounted: {error}"),
+            };
+            let out = small.join(if command == "export" { "out.ndjson" } else { "ao.db" });
+            let (first, data) = (env.path("first.ndjson"), text(&small));
+            let args = match command {
+                "import" => vec!["--data-dir", data, "import", text(&first)],
+                "init" => vec!["--data-dir", data, "init"],
+                other => vec![other, text(&out)],
+            };
+            let done = env.run(&args);
+            assert!(
+                !done.stderr.contains("INTERNAL_ERROR"),
+                "{command} at {size}: {}",
+                done.stderr
+            );
+            match (done.code, command) {
+                (0, "export") => {
+                    let text = fs::read_to_string(&out).unwrap();
+                    let last = text.lines().last().unwrap_or_default();
+                    assert!(last.starts_with("{\"end\""), "{command} at {size}");
                 }
+                (0, "init") => assert!(out.exists()),
+                (0, _) => {
+                    fs::copy(&out, env.path("copied.db")).unwrap();
+                    let expected = if command == "backup" { PRS[1] } else { PRS[0] };
+                    assert_eq!(sound_prs(&env.path("copied.db")), expected, "{command} at {size}");
+                    fs::remove_file(env.path("copied.db")).unwrap();
+                }
+                _ => assert!(!out.exists(), "{command} at {size} failed, but: {}", done.stderr),
             }
         }
-        succeeds(&env, data, args);
     }
 }
