@@ -67,7 +67,7 @@ pub(crate) fn text(lines: &str) -> Result<()> {
     raw_bytes(printable_lines(lines).as_bytes())
 }
 
-/// Prints lines with colours. Whoever made them has passed each value through [`printable`].
+/// Prints lines with colours. The caller has passed each value through [`printable`].
 pub(crate) fn styled(lines: &[u8]) -> Result<()> {
     let mut stdout = anstream::stdout().lock();
     stdout.write_all(lines).and_then(|()| stdout.flush()).map_err(stdout_error)
@@ -91,7 +91,7 @@ pub(crate) fn say(text: &str) {
     say_styled(&printable_lines(text));
 }
 
-/// The same with colours. Whoever made it has passed each value through [`printable`].
+/// The same with colours. The caller has passed each value through [`printable`].
 pub(crate) fn say_styled(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }

@@ -41,7 +41,7 @@ fn create_new(path: &Path, busy: Duration) -> Result<Option<Migrated>> {
             thread::sleep(Duration::from_millis(2));
             continue;
         };
-        // Whoever finished before this claim is seen now; nobody else can while it lasts.
+        // A store that another process finished before this claim is visible now; none can follow while it lasts.
         if path.exists() {
             break;
         }
