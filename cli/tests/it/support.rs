@@ -225,6 +225,32 @@ pub(crate) fn has_sqlite() -> bool {
     is_there
 }
 
+/// Whether commands can be traced; where not, the reason is printed, and under CI that is a failure.
+pub(crate) fn can_trace() -> bool {
+    let probe = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+    let can_trace = probe.as_ref().is_ok_and(|output| output.status.success());
+    assert!(can_trace || std::env::var_os("CI").is_none(), "strace is needed: {probe:?}");
+    if !can_trace {
+        println!("skipped: strace is missing or not permitted: {probe:?}");
+    }
+    can_trace
+}
+
+/// A command under strace with these options.
+pub(crate) fn under_strace(inner: &Command, options: &[&str]) -> Command {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq"]).args(options).arg("--");
+    strace.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => strace.env(name, value),
+            None => strace.env_remove(name),
+        };
+    }
+    strace.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    strace
+}
+
 /// A file system in memory, unmounted when dropped.
 pub(crate) struct Mount(PathBuf);
 

@@ -7,14 +7,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use ao_store::row::pr;
 use ao_store::verify::Depth;
 use ao_store::{Options, Store};
 use fastrand::Rng;
 
-use crate::support::{Mount, TestEnv, finish, text};
+use crate::support::{Mount, TestEnv, can_trace, finish, text, under_strace};
 
 /// The calls at which a command is killed: those by which it changes files, and their neighbours.
 const CALLS: [&str; 14] = [
@@ -169,28 +168,12 @@ fn pristine(env: &TestEnv) -> PathBuf {
     pristine
 }
 
-/// A command under strace.
-fn traced(env: &TestEnv, args: &[&str], options: &[&str]) -> Command {
-    let inner = env.command(args);
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq"]).args(options).arg("--");
-    strace.arg(inner.get_program()).args(inner.get_args());
-    for (name, value) in inner.get_envs() {
-        match value {
-            Some(value) => strace.env(name, value),
-            None => strace.env_remove(name),
-        };
-    }
-    strace.current_dir(env.path("")).stdin(Stdio::null());
-    strace.stdout(Stdio::piped()).stderr(Stdio::piped());
-    strace
-}
-
 /// Every call of a command as its name and how often its thread has made it.
 fn points(env: &TestEnv, args: &[&str]) -> Vec<(String, usize)> {
     let log = env.path("strace.log");
     let trace = format!("trace={}", CALLS.join(","));
-    let output = finish(&mut traced(env, args, &["-o", text(&log), "-e", &trace]), b"");
+    let output =
+        finish(&mut under_strace(&env.command(args), &["-o", text(&log), "-e", &trace]), b"");
     assert_eq!(output.code, 0, "{args:?}: {}", output.stderr);
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
     for line in fs::read_to_string(log).unwrap().lines() {
@@ -212,10 +195,8 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn a_command_killed_at_any_system_call_leaves_whole_files_and_succeeds_afterwards() {
-    let probe = Command::new("strace").args(["-o", "/dev/null", "true"]).status();
-    if !probe.is_ok_and(|status| status.success()) {
-        assert!(std::env::var_os("CI").is_none(), "strace is needed");
-        return println!("skipped: strace is missing or not permitted");
+    if !can_trace() {
+        return;
     }
     let env = prepared();
     let pristine = pristine(&env);
@@ -235,7 +216,7 @@ fn a_command_killed_at_any_system_call_leaves_whole_files_and_succeeds_afterward
             let log = env.path("strace.log");
             let trace = format!("trace={call}");
             let options = ["-o", text(&log), "-e", &trace, "-e", &kill];
-            let killed = traced(&env, &case.args(), &options).output().unwrap();
+            let killed = under_strace(&env.command(&case.args()), &options).output().unwrap();
             println!("{:?} killed at {call} {count}: {:?}", case.args, killed.status.code());
             (case.judge)(&env, killed.status.success());
             let again = env.run(&case.args());

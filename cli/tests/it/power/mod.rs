@@ -19,7 +19,7 @@ use fastrand::Rng;
 use tempfile::TempDir;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::support::{TestEnv, finish, text};
+use crate::support::{TestEnv, can_trace, finish, text, under_strace};
 use disk::{Disk, Names};
 use trace::Call;
 
@@ -46,11 +46,7 @@ struct Recording {
 impl Rig {
     /// A disk with an empty folder; `None`, with the reason printed, where nothing can be traced.
     fn empty() -> Option<Rig> {
-        let probe = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
-        let can_trace = probe.as_ref().is_ok_and(|output| output.status.success());
-        assert!(can_trace || std::env::var_os("CI").is_none(), "strace is needed: {probe:?}");
-        if !can_trace {
-            println!("skipped: strace is missing or not permitted: {probe:?}");
+        if !can_trace() {
             return None;
         }
         let env = TestEnv::empty();
@@ -94,18 +90,9 @@ impl Rig {
     fn record(&self, args: &[&str], input: &str, names: Names) -> Recording {
         let disk = Disk::new(&self.path(""), names);
         let log = self.env.path("strace.log");
-        let inner = self.command(args);
-        let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-xx", "-s", "4194304", "-o", text(&log), "-e"]);
-        strace.arg(format!("trace={}", trace::CALLS)).arg("--");
-        strace.arg(inner.get_program()).args(inner.get_args());
-        for (name, value) in inner.get_envs() {
-            match value {
-                Some(value) => strace.env(name, value),
-                None => strace.env_remove(name),
-            };
-        }
-        strace.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let calls = format!("trace={}", trace::CALLS);
+        let options = ["-xx", "-s", "4194304", "-o", text(&log), "-e", &calls];
+        let mut strace = under_strace(&self.command(args), &options);
         let output = finish(&mut strace, input.as_bytes());
         assert_eq!(output.code, 0, "{args:?}: {}", output.stderr);
         let calls = trace::parse(&fs::read_to_string(log).unwrap());
