@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
+use ao_store::is_hidden;
 use serde_json::{Value, json};
-use unicode_general_category::{GeneralCategory, get_general_category};
 
 use crate::error::{Error, Result};
 use crate::signal::Signal;
@@ -132,26 +132,6 @@ pub(crate) fn printable(text: &str) -> String {
 /// The same for a text of several lines.
 fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
-}
-
-fn is_hidden(c: char) -> bool {
-    use GeneralCategory as Category;
-    let category = get_general_category(c);
-    matches!(
-        category,
-        Category::Control
-            | Category::Format
-            | Category::LineSeparator
-            | Category::ParagraphSeparator
-    ) || is_invisible(c)
-}
-
-/// Fillers, joiners and reserved characters of other categories that are shown as nothing: the rest of
-/// what Unicode calls default ignorable, and the blank Braille pattern.
-fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2065}' | '\u{2800}'
-        | '\u{3164}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{16fe4}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A path for people.

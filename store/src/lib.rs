@@ -66,6 +66,7 @@ pub use log::info::LogInfo;
 pub use log::pruning::Step;
 pub use model::cursor::{Cursor, Epoch, Seq};
 pub use model::id::{ConsumerName, PrId, PrRef, ProjectId, SessionId};
+pub use model::label::is_hidden;
 pub use model::time::Timestamp;
 pub use model::{git_url, observation};
 pub use observe::claim::{Claim, Takeover, claim_pr};

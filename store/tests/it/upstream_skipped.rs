@@ -141,7 +141,7 @@ fn values_that_no_command_would_accept_are_dropped() {
             "sessions p-1: its harness was dropped: it is empty",
             "sessions p-1: its display_name was dropped: it is longer than 200 bytes",
             "sessions p-1: its issue_id was dropped: it is empty",
-            "sessions p-1: its branch was dropped: it must begin with a letter, a digit or '_'",
+            "sessions p-1: its branch was dropped: it begins with '-', like an option",
         ]
     );
     let sql = "SELECT concat_ws('|', p.name, s.branch, s.name, s.issue, s.harness, s.activity,

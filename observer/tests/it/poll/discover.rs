@@ -61,6 +61,26 @@ fn the_exact_branch_wins_over_the_longest_namespace() {
     }
 }
 
+#[test]
+fn a_branch_is_compared_byte_by_byte_whatever_its_name() {
+    let mut rig = Rig::new();
+    let named = |branch: &str| NewPr::new(REPO, branch);
+    for branch in ["größe/日本語", "fix/(#12)'s_🚀=100%&$(x);", "e\u{301}tat"] {
+        let session = rig.session("demo", branch);
+        let pr = rig.world.open_pr(&named(branch));
+        rig.minutes(1);
+        assert_eq!(owner(&rig, &pr), Some(session), "{branch}");
+        assert_eq!(rig.row(&pr).unwrap().head_ref, branch);
+        rig.assert_pr(&pr);
+    }
+    let composed = rig.world.open_pr(&named("état"));
+    // What no session can be given is a fact all the same.
+    let odd = rig.world.open_pr(&named("größe/日本語/\u{202e}\u{200b}"));
+    rig.minutes(1);
+    assert_eq!(owner(&rig, &composed), None, "another branch, also for git");
+    assert_eq!(rig.row(&odd).unwrap().head_ref, "größe/日本語/\u{202e}\u{200b}");
+}
+
 /// Case 9: projects whose checkouts have an upstream, and one that is part of a workspace.
 #[test]
 fn a_pull_request_at_another_remote_is_found() {
