@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use ao_store::is_hidden;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::signal::Signal;
@@ -23,9 +23,18 @@ pub(crate) enum Ended {
 }
 
 /// Prints one JSON document.
-pub(crate) fn document(kind: &str, data: &Value) -> Result<()> {
-    let document = json!({"schema_version": SCHEMA_VERSION, "kind": kind, "data": data});
-    json_lines(format!("{document}\n").as_bytes())
+pub(crate) fn document(kind: &str, data: &impl Serialize) -> Result<()> {
+    let document = Document { schema_version: SCHEMA_VERSION, kind, data };
+    let mut line = serde_json::to_vec(&document).map_err(|error| Error::Stdout(error.into()))?;
+    line.push(b'\n');
+    json_lines(&line)
+}
+
+#[derive(Serialize)]
+struct Document<'a, T> {
+    schema_version: u32,
+    kind: &'a str,
+    data: &'a T,
 }
 
 /// Prints complete lines of JSON.

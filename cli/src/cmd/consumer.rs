@@ -97,7 +97,7 @@ fn list(context: &Context) -> Result<()> {
     let stats = context.open()?.stats(now)?;
     if context.is_json {
         let data = stats.consumers.iter().map(|(found, lag)| view::consumer(found, lag, now));
-        return output::document("consumer.list", &data.collect());
+        return output::document("consumer.list", &data.collect::<Value>());
     }
     if stats.consumers.is_empty() {
         context.say("no consumers yet; create one: `ao-store consumer create NAME`");

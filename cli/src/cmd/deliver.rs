@@ -106,20 +106,19 @@ fn deliver(
     let recorded =
         store.write(cause(), move |tx| webhook::record(tx, &delivery, id.as_deref()))?.value;
     match recorded {
-        Recorded::Applied(outcomes) => outcomes.iter().for_each(|it| report.add_outcome(it)),
+        Recorded::Applied(outcomes) => outcomes.iter().try_for_each(|it| report.add_outcome(it)),
         Recorded::Duplicate => {
             let id = args.delivery_id.as_deref().unwrap_or_default();
             let data = json!({"outcome": "duplicate", "delivery_id": id});
-            report.add(data, format!("duplicate: delivery {id} was already applied"));
+            report.add(&data, &format!("duplicate: delivery {id} was already applied"))
         }
         Recorded::Unattributed(reason) => {
             let text = format!("unattributed: {reason}");
-            report.add(json!({"outcome": "unattributed", "pr": null, "reason": reason}), text);
+            report.add(&json!({"outcome": "unattributed", "pr": null, "reason": reason}), &text)
         }
         Recorded::Ignored(reason) => {
             let data = json!({"outcome": "ignored", "reason": reason});
-            report.add(data, format!("ignored: {reason}"));
+            report.add(&data, &format!("ignored: {reason}"))
         }
     }
-    Ok(())
 }

@@ -37,7 +37,7 @@ fn apply(context: &Context, file: &Path) -> Result<()> {
             write(&store, observation)
         });
         match result {
-            Ok(outcome) => report.add_outcome(&outcome),
+            Ok(outcome) => report.add_outcome(&outcome)?,
             Err(error) => return report.fail(error),
         }
         report.documents += 1;

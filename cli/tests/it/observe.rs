@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Output, TestEnv, text};
+use crate::support::{Live, Output, TestEnv, text};
 
 /// A store with `demo` and its session `demo-1` on branch `changes`.
 pub(crate) fn ready() -> TestEnv {
@@ -307,6 +308,30 @@ fn recorded() -> Option<Vec<(String, Vec<Value>)>> {
     // The pull request itself first: what hangs on it is attributed by it.
     found.sort_by_key(|(event, _)| (event != "pull_request", event.clone()));
     Some(found)
+}
+
+/// The resident memory of a process, in KiB.
+fn memory_kib(process: &Live) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_endless_input_needs_the_memory_of_one_document() {
+    let env = ready();
+    let mut command = env.command(&["observe", "apply", "-"]);
+    let mut live = Live::start(command.stdin(Stdio::piped()));
+    let mut feed = |count: usize| {
+        // In parts that fit into the pipes, so that neither side waits for the other.
+        for _ in 0..count / 100 {
+            live.say(&format!("{}\n", titled(1, "One")).repeat(100));
+            (0..100).for_each(|_| drop(live.until_printed("octo/hello#1")));
+        }
+        memory_kib(&live)
+    };
+    let (warm, later) = (feed(2_000), feed(8_000));
+    assert!(later <= warm + 1_024, "{warm} KiB after 2,000 documents, {later} after 10,000");
 }
 
 #[test]

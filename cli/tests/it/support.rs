@@ -369,6 +369,10 @@ impl Live {
         matches!(next, Err(RecvTimeoutError::Timeout))
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }

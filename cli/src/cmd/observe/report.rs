@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use ao_store::{Applied, Delta, Outcome};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
@@ -44,11 +45,14 @@ pub(in crate::cmd) fn read_all(file: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The outcomes of the documents so far.
+/// The outcomes of the documents so far. Text is printed at once and not kept, so that an endless input
+/// needs the memory of one document. JSON is one document at the end, since nothing is printed if a later
+/// document is refused.
 pub(in crate::cmd) struct Report {
     is_json: bool,
     pub(in crate::cmd) documents: u64,
-    outcomes: Vec<Value>,
+    /// As JSON text, which takes a fraction of the memory of a value. Empty without `--json`.
+    outcomes: Vec<Box<RawValue>>,
 }
 
 impl Report {
@@ -56,22 +60,23 @@ impl Report {
         Report { is_json, documents: 0, outcomes: Vec::new() }
     }
 
-    /// Prints the text at once; JSON is one document at the end.
-    pub(in crate::cmd) fn add(&mut self, outcome: Value, text: String) {
-        self.outcomes.push(outcome);
-        if !self.is_json {
+    pub(in crate::cmd) fn add(&mut self, outcome: &Value, text: &str) -> Result<()> {
+        if self.is_json {
+            self.outcomes.push(to_raw_value(outcome).map_err(|error| Error::Stdout(error.into()))?);
+        } else {
             // It may quote the payload.
-            output::say(&output::printable(&text));
+            output::say(&output::printable(text));
         }
+        Ok(())
     }
 
-    pub(in crate::cmd) fn add_outcome(&mut self, outcome: &Outcome) {
+    pub(in crate::cmd) fn add_outcome(&mut self, outcome: &Outcome) -> Result<()> {
         match outcome {
-            Outcome::Applied(applied) => self.add(view::applied(applied), describe(applied)),
+            Outcome::Applied(applied) => self.add(&view::applied(applied), &describe(applied)),
             Outcome::Unattributed { pr, reason } => {
                 let data =
                     json!({"outcome": "unattributed", "pr": pr.to_string(), "reason": reason});
-                self.add(data, format!("unattributed: {pr}: {reason}"));
+                self.add(&data, &format!("unattributed: {pr}: {reason}"))
             }
             Outcome::Mismatched { pr, stored, observed } => {
                 let data = json!({
@@ -81,14 +86,14 @@ impl Report {
                     "observed_node_id": observed,
                 });
                 let text = format!("mismatched: {pr} is stored as {stored}, this is {observed}");
-                self.add(data, text);
+                self.add(&data, &text)
             }
         }
     }
 
     pub(in crate::cmd) fn finish(self, kind: &str) -> Result<()> {
         if self.is_json {
-            return output::document(kind, &Value::Array(self.outcomes));
+            return output::document(kind, &self.outcomes);
         }
         Ok(())
     }
