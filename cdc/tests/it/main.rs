@@ -17,6 +17,7 @@ mod receiver;
 mod refusal;
 mod reservation;
 mod snapshot;
+mod soak;
 mod standing;
 mod start;
 #[cfg(feature = "tokio")]
