@@ -111,7 +111,7 @@ fn of_id(what: &str) -> &'static str {
     match what {
         "project id" | "consumer name" => of_code(Code::InvalidId),
         "session id" => "list the sessions: `ao-store session ls --all`",
-        "branch" => "use a name that git accepts: `git check-ref-format --branch NAME`",
+        "branch" => "use a name that git accepts, such as feature/fix-1",
         _ => "use one line of text of at most 200 bytes",
     }
 }

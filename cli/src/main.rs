@@ -15,6 +15,7 @@ mod metrics;
 mod output;
 mod pretty;
 mod printer;
+mod shared_branch;
 mod signal;
 mod view;
 

@@ -402,6 +402,19 @@ pub(crate) enum Session {
         /// Its new name
         name: String,
     },
+    /// Change the branch of a session
+    #[command(after_help = "Examples:
+  ao-store session set demo-1 --branch fix-2
+
+Pull requests that are found from now on belong to the session if they are of that branch. Those that it
+has already stay: see ao-store pr claim.")]
+    Set {
+        /// The session
+        id: String,
+        /// Record this branch, by which its pull request is found; '' for none
+        #[arg(long)]
+        branch: String,
+    },
     /// Delete a session that has produced nothing; any other is kept (exit status 5)
     #[command(after_help = "Examples:
   ao-store session rm demo-1 --dry-run

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::doctor::{self, Finding, Level};
 use crate::error::Result;
 use crate::output::{self, Ended};
-use crate::view;
+use crate::{shared_branch, view};
 
 /// A consumer that is this many changes behind is a warning.
 const LAG_EVENTS: u64 = 100_000;
@@ -60,6 +60,7 @@ fn of_store(store: &Store, now: Timestamp) -> Vec<Finding> {
             consumers(&stats, now),
             doctor::observer::credentials(&stats, now),
             origins(store),
+            shared_branch::check(store),
             unsealed(&stats),
             backup(&stats, now),
             clock(&stats, now),

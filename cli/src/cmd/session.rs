@@ -1,15 +1,17 @@
-//! Sessions: create a seed row, list, show, rename, delete a seed row.
+//! Sessions: create a seed row, list, show, change name or branch, delete a seed row.
 
 use ao_store::row::pr;
-use ao_store::row::session::{self, Deleted, Filter, NewSession, Session, SessionKind};
-use ao_store::{Cursor, ProjectId, SessionId, Snapshot};
+use ao_store::row::session::{
+    self, Deleted, Filter, NewSession, Session, SessionKind, SharedBranch,
+};
+use ao_store::{Cursor, ProjectId, SessionId, Snapshot, Tx};
 use serde_json::{Value, json};
 
 use crate::args::{self, Session as Command};
 use crate::confirm::{self, Answer};
 use crate::context::{Context, cause};
 use crate::error::Result;
-use crate::{output, view};
+use crate::{output, shared_branch, view};
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
@@ -30,9 +32,12 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         }
         Command::Rename { id, name } => {
             let id: SessionId = id.parse()?;
-            let store = context.open()?;
-            let renamed = store.write(cause(), move |tx| session::rename(tx, &id, &name))?;
-            show(context, "session.rename", &renamed.value, "renamed")
+            change(context, "session.rename", "renamed", move |tx| session::rename(tx, &id, &name))
+        }
+        Command::Set { id, branch } => {
+            let id: SessionId = id.parse()?;
+            let set = move |tx: &Tx<'_>| session::set_branch(tx, &id, &branch);
+            change(context, "session.set", "changed", set)
         }
         Command::Rm { id, consent } => {
             let id: SessionId = id.parse()?;
@@ -46,23 +51,60 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
 }
 
 fn create(context: &Context, new: NewSession) -> Result<()> {
-    let created = context.open()?.write(cause(), move |tx| session::create(tx, &new))?;
-    show(context, "session.new", &created.value, "created")
+    change(context, "session.new", "created", move |tx| session::create(tx, &new))
+}
+
+/// Writes a session, and shows it with the warnings about it.
+fn change(
+    context: &Context,
+    kind: &str,
+    what: &str,
+    write: impl FnOnce(&Tx<'_>) -> ao_store::Result<Session> + Send + 'static,
+) -> Result<()> {
+    let written = context
+        .open()?
+        .write(cause(), move |tx| Ok((write(tx)?, session::shared_branches(tx)?)))?;
+    let (session, shared) = written.value;
+    if context.is_json {
+        return output::document(kind, &document(&session, &shared));
+    }
+    output::say(&format!("session {} {what}", session.id));
+    if let Some(shared) = shared_branch::of(&session.id, &shared) {
+        warn(context, shared);
+    }
+    output::line(session.id.as_str())
+}
+
+fn document(session: &Session, shared: &[SharedBranch]) -> Value {
+    let mut data = view::session(session);
+    data["warnings"] = shared_branch::warnings(&session.id, shared);
+    data
+}
+
+fn warn(context: &Context, shared: &SharedBranch) {
+    context.say(&format!("warning: {}", shared_branch::message(shared)));
+    context.say(shared_branch::FIX);
 }
 
 fn list(context: &Context, filter: &Filter) -> Result<()> {
     if let Some(project) = &filter.project {
         require_project(context, project)?;
     }
-    let sessions = context.open()?.read(|snapshot| session::list(snapshot, filter))?;
+    let (sessions, shared) = context.open()?.read(|snapshot| {
+        Ok((session::list(snapshot, filter)?, session::shared_branches(snapshot)?))
+    })?;
     if context.is_json {
-        let data: Vec<_> = sessions.iter().map(view::session).collect();
+        let data: Vec<_> = sessions.iter().map(|session| document(session, &shared)).collect();
         return output::document("session.list", &Value::Array(data));
     }
     if sessions.is_empty() {
         context.say("no sessions; create one: `ao-store session new --project ID`");
         return Ok(());
     }
+    let listed = |shared: &&SharedBranch| {
+        sessions.iter().any(|session| shared.sessions.contains(&session.id))
+    };
+    shared.iter().filter(listed).for_each(|shared| warn(context, shared));
     let rows = sessions.into_iter().map(|session| {
         let state = if session.is_terminated { "terminated" } else { session.activity.as_str() };
         vec![
@@ -90,12 +132,13 @@ fn or_dash(text: &str) -> String {
 }
 
 fn get(context: &Context, id: &SessionId, at: Option<Cursor>) -> Result<()> {
-    let (session, is_seed, prs) = context.open()?.read(|snapshot| match at {
+    let (session, is_seed, prs, shared) = context.open()?.read(|snapshot| match at {
         None => {
             let session = session::require(snapshot, id)?;
             let of_session = pr::Filter { session: Some(id.clone()), ..pr::Filter::default() };
             let is_seed = session::is_seed(snapshot, &session)?;
-            Ok((session, is_seed, pr::list(snapshot, &of_session)?))
+            let shared = session::shared_branches(snapshot)?;
+            Ok((session, is_seed, pr::list(snapshot, &of_session)?, shared))
         }
         Some(cursor) => {
             let session = session::as_of(snapshot, id, cursor)?
@@ -103,15 +146,19 @@ fn get(context: &Context, id: &SessionId, at: Option<Cursor>) -> Result<()> {
             let mut prs = pr::list_as_of(snapshot, cursor)?;
             prs.retain(|pr| pr.session == *id);
             let is_seed = session.is_empty() && prs.is_empty();
-            Ok((session, is_seed, prs))
+            Ok((session, is_seed, prs, Vec::new()))
         }
     })?;
-    let mut data = view::session(&session);
+    let mut data = document(&session, &shared);
     data["is_seed"] = is_seed.into();
     if context.is_json {
         data["prs"] = Value::Array(prs.iter().map(view::pr).collect());
         return output::document("session.get", &data);
     }
+    if let Some(shared) = shared_branch::of(id, &shared) {
+        warn(context, shared);
+    }
+    data["warnings"].take();
     let mut text = view::fields(&data);
     for pr in prs {
         text +=
@@ -142,12 +189,4 @@ fn remove(context: &Context, id: SessionId) -> Result<()> {
             Ok(())
         }
     }
-}
-
-fn show(context: &Context, kind: &str, session: &Session, what: &str) -> Result<()> {
-    if context.is_json {
-        return output::document(kind, &view::session(session));
-    }
-    output::say(&format!("session {} {what}", session.id));
-    output::line(session.id.as_str())
 }

@@ -218,12 +218,60 @@ const RENAME: &str =
 /// `SESSION_NOT_FOUND`, `INVALID_ID`.
 pub fn rename(tx: &Tx<'_>, id: &SessionId, name: &str) -> Result<Session> {
     check_label("name", name)?;
-    let session = require(tx, id)?;
-    if session.name == name {
-        return Ok(session);
+    if require(tx, id)?.name != name {
+        tx.execute_captured("rename a session", RENAME, (id.as_str(), name, tx.now().0))?;
     }
-    tx.execute_captured("rename a session", RENAME, (id.as_str(), name, tx.now().0))?;
     require(tx, id)
+}
+
+const SET_BRANCH: &str =
+    "UPDATE session SET branch = ?2, updated_at = ?3 WHERE id = ?1 AND branch IS NOT ?2";
+
+/// Changes the branch of a session; an empty one is none. Pull requests that are found from now on are
+/// attributed by it, and those that the session owns stay. An equal branch writes nothing.
+///
+/// # Errors
+/// `SESSION_NOT_FOUND`, `INVALID_ID`.
+pub fn set_branch(tx: &Tx<'_>, id: &SessionId, branch: &str) -> Result<Session> {
+    if !branch.is_empty() {
+        check_branch(branch)?;
+    }
+    if require(tx, id)?.branch != branch {
+        let params = (id.as_str(), branch, tx.now().0);
+        tx.execute_captured("change the branch of a session", SET_BRANCH, params)?;
+    }
+    require(tx, id)
+}
+
+/// Sessions of one project that work on one branch, so that only one of them gets its pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedBranch {
+    /// The branch.
+    pub branch: String,
+    /// The sessions that are not terminated, by number.
+    pub sessions: Vec<SessionId>,
+}
+
+const SELECT_SHARED: &str = "SELECT s.id, s.project_id, s.branch FROM session s
+    WHERE s.is_terminated = 0 AND s.branch <> '' AND EXISTS (SELECT 1 FROM session o
+        WHERE o.project_id = s.project_id AND o.branch = s.branch AND o.branch <> ''
+            AND o.is_terminated = 0 AND o.id <> s.id)
+    ORDER BY s.project_id, s.branch, s.num";
+
+/// The branches on which several sessions of a project work that are not terminated.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn shared_branches(snapshot: &Snapshot<'_>) -> Result<Vec<SharedBranch>> {
+    let rows = snapshot.list("find shared branches", SELECT_SHARED, [], |row| {
+        let place: (String, String) = (row.get(1)?, row.get(2)?);
+        Ok((place, SessionId::stored(row.get(0)?)))
+    })?;
+    let groups = rows.chunk_by(|(a, _), (b, _)| a == b).map(|group| SharedBranch {
+        branch: group[0].0.1.clone(),
+        sessions: group.iter().map(|(_, session)| session.clone()).collect(),
+    });
+    Ok(groups.collect())
 }
 
 /// Whether [`delete`] would delete it: it has produced nothing and owns no pull request.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use ao_store::row::project;
+use ao_store::row::project::{self, NewProject};
 use ao_store::row::session::{self, Deleted, NewSession, SessionKind};
 use ao_store::{Code, SessionId, Store, Timestamp};
 
@@ -254,4 +254,66 @@ fn the_path_of_an_archived_project_is_free() {
     let active = store.read(|snapshot| project::list(snapshot, false)).unwrap();
     assert_eq!(active.len(), 1);
     assert_eq!(store.read(|snapshot| project::list(snapshot, true)).unwrap().len(), 2);
+}
+
+#[test]
+fn a_changed_branch_is_one_change_and_the_next_pull_request_follows_it() {
+    let Fixture { store, dir } = fixture();
+    let id = add_session(&store, "demo", "old");
+    let set = |branch: &str| {
+        let (id, branch) = (id.clone(), branch.to_owned());
+        store.write(cause(), move |tx| session::set_branch(tx, &id, &branch))
+    };
+    assert_eq!(
+        kinds_of(&store, || assert_eq!(set("neu/ä").unwrap().value.branch, "neu/ä")),
+        ["session_updated"]
+    );
+    assert_writes_nothing(&dir.path().join("ao.db"), || {
+        assert_eq!(set("neu/ä").unwrap().value.branch, "neu/ä");
+        assert_eq!(code(set("a b")), Code::InvalidId);
+        let ghost: SessionId = "demo-99".parse().unwrap();
+        let unknown = store.write(cause(), move |tx| session::set_branch(tx, &ghost, "x"));
+        assert_eq!(code(unknown), Code::SessionNotFound);
+    });
+    let project = "demo".parse().unwrap();
+    let owner = |branch| store.read(|it| session::on_branch(it, &project, branch, None)).unwrap();
+    assert_eq!((owner("neu/ä"), owner("old")), (Some(id.clone()), None));
+    assert_eq!(set("").unwrap().value.branch, "");
+    assert_eq!(owner("neu/ä"), None);
+}
+
+#[test]
+fn a_branch_is_shared_by_live_sessions_of_one_project() {
+    let Fixture { store, dir } = empty();
+    for (id, path) in [("a", "/a"), ("b", "/b")] {
+        let new = NewProject { path: path.to_owned(), ..new_project(id) };
+        store.write(cause(), move |tx| project::add(tx, &new)).unwrap();
+    }
+    for (project, branch) in [
+        ("a", "x"),
+        ("a", "y"),
+        ("a", "x"),
+        ("a", ""),
+        ("a", ""),
+        ("a", "é"),
+        ("a", "e\u{301}"),
+        ("b", "y"),
+        ("b", "x"),
+        ("b", "x"),
+        ("a", "x"),
+    ] {
+        add_session(&store, project, branch);
+    }
+    let shared = || {
+        let all = store.read(session::shared_branches).unwrap();
+        let text = |it: &session::SharedBranch| {
+            let ids: Vec<_> = it.sessions.iter().map(SessionId::as_str).collect();
+            format!("{}: {}", it.branch, ids.join(" "))
+        };
+        all.iter().map(text).collect::<Vec<_>>()
+    };
+    assert_eq!(shared(), ["x: a-1 a-3 a-8", "x: b-2 b-3"]);
+    let end = "UPDATE session SET is_terminated = 1 WHERE id IN ('a-1', 'b-2')";
+    raw(&dir.path().join("ao.db")).execute(end, []).unwrap();
+    assert_eq!(shared(), ["x: a-3 a-8"]);
 }

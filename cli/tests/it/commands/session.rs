@@ -78,6 +78,49 @@ fn a_project_has_one_orchestrator() {
 }
 
 #[test]
+fn a_branch_is_changed_and_a_shared_one_is_reported() {
+    let env = TestEnv::with_demo();
+    assert_eq!(new(&env, &["--branch", "fix-1"])["warnings"], json!([]));
+    let set = |id: &str, branch: &str| {
+        env.json("session.set", &["session", "set", id, "--branch", branch])
+    };
+    let warning = |others: &[&str], message: &str| json!([{"code": "BRANCH_SHARED", "message": message, "session_ids": others}]);
+    let both =
+        "demo-1, demo-2 work on the branch fix-1, and only one of them gets its pull request";
+    assert_eq!(new(&env, &["--branch", "fix-1"])["warnings"], warning(&["demo-1"], both));
+    let listed = env.json("session.list", &["session", "ls"]);
+    assert_eq!(listed[0]["warnings"], warning(&["demo-2"], both));
+    assert_eq!(
+        env.json("session.get", &["session", "get", "demo-2"])["warnings"],
+        listed[1]["warnings"]
+    );
+    let at = env.head();
+    let report = env.json("doctor", &["doctor"]);
+    let findings = report["findings"].as_array().unwrap();
+    let finding = findings.iter().find(|it| it["id"] == "session.branches").unwrap();
+    assert_eq!((&finding["level"], &finding["message"]), (&json!("warn"), &json!(both)));
+    for args in [&["session", "ls"][..], &["session", "get", "demo-1"]] {
+        let output = env.run(args);
+        assert!(output.stderr.contains(both), "{}", output.stderr);
+        assert!(output.stderr.contains("session set SESSION --branch NAME"), "{}", output.stderr);
+        assert!(!output.stdout.contains("BRANCH_SHARED"), "{}", output.stdout);
+    }
+    let changed = set("demo-2", "neu/ä");
+    assert_eq!((&changed["branch"], &changed["warnings"]), (&json!("neu/ä"), &json!([])));
+    assert_eq!(env.run(&["session", "ls"]).stderr, "");
+    assert_eq!(set("demo-2", "fix-1")["warnings"], warning(&["demo-1"], both));
+    let then = env.json("session.get", &["session", "get", "demo-2", "--at", &at]);
+    assert_eq!((&then["branch"], &then["warnings"]), (&json!("fix-1"), &json!([])));
+    let head = env.head();
+    set("demo-2", "fix-1");
+    assert_eq!(env.head(), head, "the same branch is no change");
+    env.refused(&["session", "set", "demo-2", "--branch", "a b"], 2, "INVALID_ID");
+    env.refused(&["session", "set", "demo-9", "--branch", "a"], 3, "SESSION_NOT_FOUND");
+    env.refused(&["session", "set", "demo-2"], 2, "USAGE");
+    assert_eq!(set("demo-2", "")["branch"], "");
+}
+
+#[test]
 fn a_branch_has_any_name_that_git_accepts() {
     let env = TestEnv::with_demo();
     for branch in [

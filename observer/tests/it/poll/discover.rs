@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use ao_fake_github::{NewPr, World};
+use ao_store::row::session;
 use ao_store::{SessionId, Takeover, claim_pr};
 
 use super::rig::{REPO, Rig};
@@ -79,6 +80,24 @@ fn a_branch_is_compared_byte_by_byte_whatever_its_name() {
     rig.minutes(1);
     assert_eq!(owner(&rig, &composed), None, "another branch, also for git");
     assert_eq!(rig.row(&odd).unwrap().head_ref, "größe/日本語/\u{202e}\u{200b}");
+}
+
+#[test]
+fn a_session_gets_the_pull_requests_of_its_changed_branch() {
+    let mut rig = Rig::new();
+    let session = rig.session("demo", "old");
+    let before = rig.world.open_pr(&NewPr::new(REPO, "old"));
+    let waiting = rig.world.open_pr(&NewPr::new(REPO, "new"));
+    rig.minutes(5);
+    assert_eq!((owner(&rig, &before), owner(&rig, &waiting)), (Some(session.clone()), None));
+    let id = session.clone();
+    rig.store.write(rig.cause(), move |tx| session::set_branch(tx, &id, "new")).unwrap();
+    rig.minutes(1);
+    let later = rig.world.open_pr(&NewPr::new(REPO, "old"));
+    rig.minutes(1);
+    assert_eq!(owner(&rig, &waiting), Some(session.clone()), "it was opened before the change");
+    assert_eq!(owner(&rig, &before), Some(session), "what it had stays");
+    assert_eq!(owner(&rig, &later), None);
 }
 
 /// Case 9: projects whose checkouts have an upstream, and one that is part of a workspace.
