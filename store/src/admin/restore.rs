@@ -10,6 +10,7 @@
 //! another process has it open, it is refused.
 
 use std::fs::{File, OpenOptions};
+use std::io::Read;
 use std::os::fd::IntoRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -75,6 +76,8 @@ pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -
     }
     let of_source = check_source(source)?;
     create_folder(target)?;
+    // SQLite keeps its files beside the file itself, whatever links name it.
+    let target = &target.canonicalize().unwrap_or_else(|_| target.to_owned());
     // Before the store is opened: one restore at a time, so that none locks what another replaces.
     let Some(new) = NewFile::try_claim(target)? else {
         return Err(Error::StoreInUse(target.to_owned()));
@@ -91,6 +94,9 @@ pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -
     let kept = replaced.replace_with(new, target, now)?;
     Ok(Restored { cursor, log_id: of_source.log_id, kept })
 }
+
+/// The first bytes of every database of SQLite.
+const HEADER: &[u8] = b"SQLite format 3\0";
 
 const BEGIN_EPOCH: &str = "UPDATE log_meta SET epoch = ?1, relaxed_boot = ''";
 /// Leases and reservations of the replaced content end.
@@ -126,6 +132,10 @@ impl Replaced {
         };
         // Its other name would get the new content, too.
         identity.check_for_write()?;
+        // Before SQLite opens it, which deletes the write-ahead log of an empty file.
+        if !has_header(target)? {
+            return Ok(Replaced::Damaged);
+        }
         let opened = connection::open(target, Role::Writer, Durability::Full, busy);
         match opened.and_then(|conn| lock_exclusively(conn, target)) {
             Ok((locked, epoch)) => {
@@ -181,6 +191,18 @@ impl Replaced {
         })?;
         Ok(Some(kept))
     }
+}
+
+/// Whether a file begins like a database of SQLite.
+fn has_header(path: &Path) -> Result<bool> {
+    let failed = |source| Error::file("read", path, source);
+    let mut header = Vec::new();
+    let mut file = File::open(path).map_err(failed)?;
+    let read = (&mut file).take(HEADER.len() as u64).read_to_end(&mut header);
+    // Never closed, as in `keep_raw`.
+    let _ = file.into_raw_fd();
+    read.map_err(failed)?;
+    Ok(header == HEADER)
 }
 
 /// What the names of kept files add to that of the store, before the time.

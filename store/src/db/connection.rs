@@ -3,6 +3,8 @@
 //! Every setting that the guarantees depend on is set explicitly on every connection, whatever the
 //! compile-time defaults of SQLite are.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,9 +48,7 @@ pub(crate) fn open(
     durability: Durability,
     busy: Duration,
 ) -> Result<Connection> {
-    if !path.exists() {
-        return Err(Error::StoreNotFound(path.to_owned()));
-    }
+    require_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).context("open the database")?;
     let busy = busy.min(LONGEST_BUSY);
@@ -57,6 +57,18 @@ pub(crate) fn open(
     let made = refuse_foreign(&conn, path).and_then(|()| configure(&conn, role, durability, busy));
     made.map_err(|error| not_a_store(error, path))?;
     Ok(conn)
+}
+
+/// Refuses what is no file: SQLite would wait at a named pipe until another process writes to it.
+fn require_file(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(Error::NotAStore(path.to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(Error::StoreNotFound(path.to_owned()))
+        }
+        Err(source) => Err(Error::file("open", path, source)),
+    }
 }
 
 fn not_a_store(error: Error, path: &Path) -> Error {
@@ -72,9 +84,7 @@ fn not_a_store(error: Error, path: &Path) -> Error {
 
 /// Opens a database of ours that must not be changed, such as a backup.
 pub(crate) fn open_source(path: &Path) -> Result<Connection> {
-    if !path.exists() {
-        return Err(Error::StoreNotFound(path.to_owned()));
-    }
+    require_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).context("open the file to restore")?;
     let made = refuse_foreign(&conn, path).and_then(|()| {

@@ -19,6 +19,7 @@ impl Identity {
     /// The identity of the file that the path names now.
     pub(crate) fn of(path: &Path) -> Result<Identity> {
         match fs::metadata(path) {
+            Ok(file) if !file.is_file() => Err(Error::NotAStore(path.to_owned())),
             Ok(file) => {
                 Ok(Identity { path: path.to_owned(), device: file.dev(), inode: file.ino() })
             }

@@ -349,15 +349,20 @@ fn a_damaged_store_is_replaced_and_kept_with_its_log() {
         for with_log in [false, true] {
             std::fs::write(&world.path, bytes).unwrap();
             let _ = std::fs::remove_file(wal(&world.path));
-            if with_log && !bytes.is_empty() {
+            if with_log {
                 std::fs::write(wal(&world.path), &stale).unwrap();
             }
             let now = Timestamp(T0 + 1_000 * (2 * case as i64 + i64::from(with_log)));
             let restored = restore(&world.path, &world.backup, Options::default(), now).unwrap();
             assert_eq!(content(&world.path), expected, "case {case}");
-            assert!(restored.kept.unwrap().exists());
-            // With its log the file may be read again, and is not damaged then.
-            if !with_log {
+            let kept = restored.kept.unwrap();
+            // With its log a file that begins well may be read again, and is not damaged then.
+            let is_lost = !bytes.starts_with(b"SQLite");
+            if is_lost {
+                assert!(std::fs::read(&kept).unwrap() == bytes, "case {case}");
+                assert!(!with_log || std::fs::read(wal(&kept)).unwrap() == stale, "case {case}");
+            }
+            if is_lost || !with_log {
                 assert!(restored.cursor.epoch > epoch, "case {case}: {:?}", restored.cursor);
                 epoch = restored.cursor.epoch;
             }
@@ -366,6 +371,36 @@ fn a_damaged_store_is_replaced_and_kept_with_its_log() {
     let store = open(&world.path);
     rename(&store, "demo-1", 2, T0 + 6);
     assert_sound(&store);
+}
+
+#[test]
+fn a_store_behind_a_link_is_replaced_and_kept_where_it_is() {
+    let world = world();
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("ao.db");
+    std::os::unix::fs::symlink(&world.path, &link).unwrap();
+    std::fs::write(&world.path, b"damaged").unwrap();
+    std::fs::write(wal(&world.path), b"its log").unwrap();
+    let kept = put_back(&link, &world.backup).unwrap().kept.unwrap();
+    assert_eq!(kept.parent(), world.path.canonicalize().unwrap().parent());
+    assert_eq!(std::fs::read(&kept).unwrap(), b"damaged");
+    assert_eq!(std::fs::read(wal(&kept)).unwrap(), b"its log");
+    assert_eq!(content(&link), content(&world.backup));
+    assert_eq!(names(folder.path()).len(), 1);
+}
+
+#[test]
+fn what_is_no_file_is_no_store() {
+    let world = world();
+    let pipe = world.dir.path().join("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    for path in [&pipe, world.dir.path()] {
+        assert_eq!(code(put_back(&world.path, path)), Code::NotAStore);
+        assert_eq!(code(put_back(path, &world.backup)), Code::NotAStore);
+        assert_eq!(code(Store::open(path, Options::default())), Code::NotAStore);
+        assert_eq!(code(verify_file(path, Depth::Sums, Duration::ZERO)), Code::NotAStore);
+    }
 }
 
 #[test]
