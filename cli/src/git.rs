@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ao_observer::github::remotes::{self, Origin};
+use ao_observer::github::remotes;
 use ao_observer::run::default_host;
 use ao_program::{Environment, Error as ProgramError, Git};
+use ao_store::row::project::Origin;
 
 use crate::error::{Error, Result};
 
@@ -20,8 +21,6 @@ pub(crate) struct WorkTree {
     /// The directory that all work trees of the repository share.
     pub(crate) common_dir: PathBuf,
     pub(crate) origin: Origin,
-    /// Empty when it is unknown.
-    pub(crate) default_branch: String,
 }
 
 /// Reads the work tree that contains `path`, its origin without credentials.
@@ -42,17 +41,7 @@ pub(crate) fn read(path: &Path) -> Result<WorkTree> {
     })?;
     let known = [default_host(&environment)];
     let origin = remotes::origin(&tree.root, &known, &environment).map_err(Error::GitFailed)?;
-    let default_branch = match &origin {
-        Origin::Remote(remote) => git.default_branch(&remote.name),
-        Origin::None | Origin::Ambiguous(_) => Ok(None),
-    };
-    let default_branch = default_branch.map_err(|error| Error::GitFailed(error.to_string()))?;
-    Ok(WorkTree {
-        root: tree.root,
-        common_dir: tree.common_dir,
-        origin,
-        default_branch: default_branch.unwrap_or_default(),
-    })
+    Ok(WorkTree { root: tree.root, common_dir: tree.common_dir, origin: origin.into() })
 }
 
 /// The directory that all work trees of the repository at `path` share; `None` when git cannot read

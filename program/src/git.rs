@@ -66,14 +66,17 @@ impl Git<'_> {
     }
 
     /// The branch that the `HEAD` of a remote names. git records it when it clones, and with
-    /// `git remote set-head`; the branch that is checked out says nothing about it.
+    /// `git remote set-head`; the branch that is checked out says nothing about it. `None` also for a
+    /// name that is not UTF-8.
     ///
     /// # Errors
-    /// git fails; the answer is not UTF-8.
+    /// git fails.
     pub fn default_branch(&self, remote: &str) -> Result<Option<String>> {
         let remote = format!("refs/remotes/{remote}/");
-        let head = self.text(&["symbolic-ref", "--quiet", &format!("{remote}HEAD")])?;
-        Ok(head.and_then(|head| Some(head.strip_prefix(&remote)?.to_owned())))
+        let head = self.output(&["symbolic-ref", "--quiet", &format!("{remote}HEAD")])?;
+        let head = head.and_then(|head| String::from_utf8(head).ok());
+        Ok(head
+            .and_then(|head| Some(head.trim_end_matches('\n').strip_prefix(&remote)?.to_owned())))
     }
 
     /// The remotes of the repository: name and the URL that git fetches from, sorted by name.

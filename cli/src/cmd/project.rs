@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ao_observer::run::unobservable;
 use ao_program::Environment;
-use ao_store::row::project::{self, NewProject, Origin, Project};
+use ao_store::row::project::{self, NewProject, Project};
 use ao_store::row::session;
 use ao_store::{ProjectId, Snapshot, Store};
 use serde_json::Value;
@@ -76,7 +76,7 @@ fn register(
     name: Option<String>,
 ) -> Result<Project> {
     require_other_repository(store, tree)?;
-    let origin = Origin::from(tree.origin.clone());
+    let origin = tree.origin.clone();
     let new = NewProject {
         name: name.unwrap_or_else(|| id.to_string()),
         id,
@@ -84,7 +84,7 @@ fn register(
         origin_url: origin.url.clone(),
         host: origin.host.clone(),
         repo: origin.repo.clone(),
-        default_branch: tree.default_branch.clone(),
+        default_branch: origin.default_branch.clone(),
     };
     let write = move |tx: &ao_store::Tx<'_>| {
         let known = project::at_path(tx, &new.path)?.filter(|known| known.id == new.id);

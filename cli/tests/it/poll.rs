@@ -377,11 +377,18 @@ fn a_project_that_got_its_origin_later_is_observed_all_the_same() {
     env.ok(&["session", "new", "--project", "late", "--branch", "ao/late-1"]);
     let url = "https://user:secret@github.com/octo/hello.git";
     env.git(&["-C", repo.to_str().unwrap(), "remote", "add", "origin", url]);
-    let mut command = env.command(&["observe", "--once"]);
-    command.env("AO_GITHUB_API_URL", &scene.server.url).env("GH_TOKEN", TOKEN);
-    assert_eq!(finish(&mut command, b"").code, 0);
-    let project = env.json("project.get", &["project", "get", "late"]);
+    let observe = || {
+        let mut command = env.command(&["observe", "--once"]);
+        command.env("AO_GITHUB_API_URL", &scene.server.url).env("GH_TOKEN", TOKEN);
+        assert_eq!(finish(&mut command, b"").code, 0);
+        env.json("project.get", &["project", "get", "late"])
+    };
+    let project = observe();
     assert_eq!(project["origin_url"], "https://github.com/octo/hello.git");
+    assert_eq!(project["default_branch"], "");
+    let head = ["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/trunk"];
+    env.git(&[&["-C", repo.to_str().unwrap()], &head[..]].concat());
+    assert_eq!(observe()["default_branch"], "trunk", "git recorded it later");
     assert_eq!(env.json("pr.list", &["pr", "ls"])[0]["session_id"], "late-1");
 }
 

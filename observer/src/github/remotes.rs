@@ -34,7 +34,12 @@ pub enum Origin {
     /// The checkout has no remote.
     None,
     /// The remote `origin`, else the only one, else the only one on GitHub.
-    Remote(Remote),
+    Remote {
+        /// The remote.
+        remote: Remote,
+        /// The branch that its `HEAD` names; empty when git has not recorded it.
+        default_branch: String,
+    },
     /// None of these, but the remotes of these names.
     Ambiguous(Vec<String>),
 }
@@ -43,21 +48,23 @@ impl From<Origin> for project::Origin {
     /// Without a remote that counts, the origin is empty.
     fn from(origin: Origin) -> project::Origin {
         match origin {
-            Origin::Remote(Remote { url, host, repo, .. }) => project::Origin { url, host, repo },
+            Origin::Remote { remote: Remote { url, host, repo, .. }, default_branch } => {
+                project::Origin { url, host, repo, default_branch }
+            }
             Origin::None | Origin::Ambiguous(_) => project::Origin::default(),
         }
     }
 }
 
 /// The origin of the checkout at `path`. `known` are the enterprise servers, see [`is_github`]. It
-/// blocks, for at most about two seconds and two more for each alias.
+/// blocks, for at most about four seconds and two more for each alias.
 ///
 /// # Errors
 /// Why git fails, such as that `path` is not in a repository.
 pub fn origin(path: &Path, known: &[String], environment: &Environment) -> Result<Origin, String> {
     let mut all = list(path, known, environment)?;
     if let Some(at) = all.iter().position(|remote| remote.name == "origin") {
-        return Ok(Origin::Remote(all.swap_remove(at)));
+        all = vec![all.swap_remove(at)];
     }
     if all.len() > 1 {
         let names = all.iter().map(|remote| remote.name.clone()).collect();
@@ -66,7 +73,10 @@ pub fn origin(path: &Path, known: &[String], environment: &Environment) -> Resul
             return Ok(Origin::Ambiguous(names));
         }
     }
-    Ok(all.pop().map_or(Origin::None, Origin::Remote))
+    let Some(remote) = all.pop() else { return Ok(Origin::None) };
+    let git = Git { dir: path, environment, timeout: GIT_TIMEOUT };
+    let default_branch = git.default_branch(&remote.name).map_err(|error| failure(&error))?;
+    Ok(Origin::Remote { remote, default_branch: default_branch.unwrap_or_default() })
 }
 
 /// The remotes of the checkout at `path` that are on GitHub: `origin` first, then the others by
@@ -87,7 +97,7 @@ pub fn remotes(
 /// All remotes by name.
 fn list(path: &Path, known: &[String], environment: &Environment) -> Result<Vec<Remote>, String> {
     let git = Git { dir: path, environment, timeout: GIT_TIMEOUT };
-    let listed = git.remotes().map_err(|error| format!("git: {}", quoted(&error.to_string())))?;
+    let listed = git.remotes().map_err(|error| failure(&error))?;
     let read = |(name, url): (String, String)| {
         let (host, repo) = parse_remote(&url).unwrap_or_default();
         let mut host = canonical(&host);
@@ -98,6 +108,10 @@ fn list(path: &Path, known: &[String], environment: &Environment) -> Result<Vec<
         Remote { name, host, repo, url: without_credentials(&url) }
     };
     Ok(listed.into_iter().map(read).collect())
+}
+
+fn failure(error: &ao_program::Error) -> String {
+    format!("git: {}", quoted(&error.to_string()))
 }
 
 /// Those on GitHub, each repository once.

@@ -136,6 +136,11 @@ fn the_default_branch_is_that_of_the_remote_or_unknown() {
     assert_eq!(of("origin"), None, "the branch that is checked out is another matter");
     home.git(&["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/release/2"]);
     assert_eq!((of("origin").as_deref(), of("other")), (Some("release/2"), None));
+    home.git(&["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/größe/日本"]);
+    assert_eq!(of("origin").as_deref(), Some("größe/日本"));
+    let head = b"ref: refs/remotes/origin/latin-\xe9\n";
+    fs::write(home.path("repo/.git/refs/remotes/origin/HEAD"), head).unwrap();
+    assert_eq!(of("origin"), None, "no text");
 }
 
 #[test]

@@ -32,13 +32,20 @@ pub struct Origin {
     pub host: String,
     /// `owner/name`, or empty.
     pub repo: String,
+    /// The branch that its `HEAD` names; empty when it is unknown.
+    pub default_branch: String,
 }
 
 impl Project {
-    /// Whether this origin is stored. The repository of an equal URL may have another name since:
-    /// see [`relocate`].
+    /// Whether this origin is stored.
     #[must_use]
     pub fn has_origin(&self, origin: &Origin) -> bool {
+        self.is_at(origin) && self.default_branch == origin.default_branch
+    }
+
+    /// Whether the URL is stored. The repository of an equal URL may have another name since: see
+    /// [`relocate`].
+    fn is_at(&self, origin: &Origin) -> bool {
         self.origin_url == origin.url && self.host.eq_ignore_ascii_case(&origin.host)
     }
 }
@@ -195,9 +202,10 @@ pub(crate) fn of_host(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<Project
 }
 
 const SET_ORIGIN: &str = "UPDATE project SET origin_url = ?2, host = ?3, repo = ?4,
-    updated_at = ?5 WHERE id = ?1 AND archived_at IS NULL";
+    default_branch = ?5, updated_at = ?6 WHERE id = ?1 AND archived_at IS NULL";
 
-/// Follows the origin of a work tree. Returns whether it differs from what was stored.
+/// Follows the origin of a work tree and its default branch. Returns whether they differ from what was
+/// stored.
 ///
 /// # Errors
 /// [`Error::InvalidPrRef`] when host or repository have an invalid form.
@@ -205,11 +213,13 @@ pub fn set_origin(tx: &Tx<'_>, id: &ProjectId, origin: &Origin) -> Result<bool> 
     if !origin.host.is_empty() {
         PrRef::new(&origin.host, &origin.repo, 1)?;
     }
-    match get(tx, id)? {
-        Some(project) if project.archived_at.is_none() && !project.has_origin(origin) => {}
+    let project = match get(tx, id)? {
+        Some(project) if project.archived_at.is_none() && !project.has_origin(origin) => project,
         _ => return Ok(false),
-    }
-    let params = (id.as_str(), &origin.url, &origin.host, &origin.repo, tx.now().0);
+    };
+    let repo = if project.is_at(origin) { &project.repo } else { &origin.repo };
+    let Origin { url, host, default_branch, .. } = origin;
+    let params = (id.as_str(), url, host, repo, default_branch, tx.now().0);
     Ok(tx.execute_captured("store the origin of a project", SET_ORIGIN, params)? > 0)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ao_store::observation::PrState;
 use ao_store::row::pr;
-use ao_store::row::project::{self, NewProject};
+use ao_store::row::project::{self, NewProject, Origin};
 use ao_store::row::scm::{
     self, Access, Credential, DELIVERIES_MAX, HostState, PrPoll, Problem, REFRESH_REQUESTS_MAX,
     RefreshRequest, RepoState,
@@ -352,6 +352,33 @@ fn a_project_follows_its_renamed_repository() {
         assert_eq!(relocate("acme/hello-2").unwrap().value, 0);
     });
     assert_eq!(code(relocate("acme")), Code::InvalidPrRef);
+    assert_sound(&store);
+}
+
+#[test]
+fn a_project_follows_the_default_branch_of_its_origin_and_keeps_its_renamed_repository() {
+    let Fixture { store, dir } = fixture();
+    write(&store, |tx| project::relocate(tx, "github.com", "octo/hello", "acme/hello"));
+    let follow = |url: &str, repo: &str, branch: &str| {
+        let (host, repo) = ("github.com".to_owned(), repo.to_owned());
+        let origin = Origin { url: url.to_owned(), host, repo, default_branch: branch.to_owned() };
+        let id = "demo".parse().unwrap();
+        store.write(cause(), move |tx| project::set_origin(tx, &id, &origin)).unwrap().value
+    };
+    let stored = || {
+        let id = "demo".parse().unwrap();
+        let demo = store.read(|s| project::require_active(s, &id)).unwrap();
+        (demo.repo, demo.default_branch)
+    };
+    let (url, other) = ("https://github.com/octo/hello", "https://github.com/octo/other");
+    let made = kinds_of(&store, || assert!(follow(url, "octo/hello", "trunk")));
+    assert_eq!(made, ["project_updated"]);
+    assert_eq!(stored(), ("acme/hello".to_owned(), "trunk".to_owned()), "the URL is the same");
+    assert_writes_nothing(&dir.path().join("ao.db"), || {
+        assert!(!follow(url, "octo/hello", "trunk"))
+    });
+    assert!(follow(other, "octo/other", ""));
+    assert_eq!(stored(), ("octo/other".to_owned(), String::new()), "unknown there");
     assert_sound(&store);
 }
 

@@ -156,8 +156,10 @@ fn the_default_branch_is_that_of_the_origin_or_unknown() {
     assert_eq!(add(&env, &["demo"])["default_branch"], "");
     let head = ["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/release/2"];
     env.git(&[&["-C", repo], &head[..]].concat());
-    env.ok(&["project", "rm", "demo", "--yes"]);
-    assert_eq!(add(&env, &["demo"])["default_branch"], "release/2");
+    assert_eq!(add(&env, &["demo"])["default_branch"], "release/2", "it is followed");
+    env.refused(&["project", "add", "demo"], 5, "PATH_ALREADY_REGISTERED");
+    env.git(&["-C", repo, "switch", "-q", "-c", "other"]);
+    env.refused(&["project", "add", "demo"], 5, "PATH_ALREADY_REGISTERED");
 }
 
 #[test]
