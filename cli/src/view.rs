@@ -1,6 +1,7 @@
 //! Rows as the JSON documents of docs/json.md: each field has the name of its column in row images,
 //! and only the fields listed here are printed.
 
+use ao_store::attribution::Unattributed;
 use ao_store::log::consumer::{Bounds, Consumer, Lag, Policy};
 use ao_store::observation::{
     Check, CheckKind, CheckStatus, Ci, Comment, CommentKind, Completeness, Mergeability, Mergeable,
@@ -10,7 +11,7 @@ use ao_store::row::pr::{Freshness, Pr};
 use ao_store::row::project::Project;
 use ao_store::row::scm::{Credential, HostState, PrPoll, Problem};
 use ao_store::row::session::{Session, SessionKind};
-use ao_store::{Applied, Delta, PrId, ProjectId, SessionId, Timestamp};
+use ao_store::{Applied, Delta, PrId, PrRef, ProjectId, SessionId, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::output::printable;
@@ -157,6 +158,16 @@ pub(crate) fn consumer(consumer: &Consumer, lag: &Lag, now: Timestamp) -> Value 
         "lease_until": lease.map(|lease| time(lease.until)),
         "created_at": time(consumer.created_at),
         "acked_at": consumer.acked_at.map(time),
+    })
+}
+
+/// The outcome of facts that no session owns; `pr` is `None` when they name no pull request.
+pub(crate) fn unattributed(pr: Option<&PrRef>, why: &Unattributed) -> Value {
+    json!({
+        "outcome": "unattributed",
+        "pr": pr.map(PrRef::to_string),
+        "code": why.reason.as_str(),
+        "reason": why.text,
     })
 }
 

@@ -18,6 +18,7 @@ use crate::args::Deliver;
 use crate::cmd::observe::report::{Report, read_all};
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
+use crate::view;
 
 pub(crate) fn run(context: &Context, args: Deliver) -> Result<()> {
     let store = context.open()?;
@@ -112,9 +113,8 @@ fn deliver(
             let data = json!({"outcome": "duplicate", "delivery_id": id});
             report.add(&data, &format!("duplicate: delivery {id} was already applied"))
         }
-        Recorded::Unattributed(reason) => {
-            let text = format!("unattributed: {reason}");
-            report.add(&json!({"outcome": "unattributed", "pr": null, "reason": reason}), &text)
+        Recorded::Unattributed(why) => {
+            report.add(&view::unattributed(None, &why), &format!("unattributed: {why}"))
         }
         Recorded::Ignored(reason) => {
             let data = json!({"outcome": "ignored", "reason": reason});

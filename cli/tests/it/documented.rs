@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::LazyLock;
 
+use ao_store::attribution::Reason;
 use serde_json::Value;
 
 use crate::support::{TestEnv, parsed};
@@ -133,6 +134,16 @@ fn the_images_of_every_captured_table_are_documented() {
     }
     assert!(images.keys().map(String::as_str).eq(entities()), "{images:?}");
     images.iter().for_each(|(entity, image)| PAGE.check(entity, image, true));
+}
+
+#[test]
+fn every_reason_against_an_attribution_is_documented() {
+    let text = fs::read_to_string(super::tidy::root().join("docs/json.md")).unwrap();
+    let section = text.split("### ").find(|section| section.starts_with("Attribution\n")).unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let documented: Vec<_> = rows.map(|line| line.split('`').nth(1).unwrap()).collect();
+    let codes: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    assert_eq!(documented, codes);
 }
 
 /// Every entity, sorted by name.

@@ -211,13 +211,13 @@ fn an_older_observation_does_not_win() {
 fn an_unattributed_pull_request_is_an_outcome_and_not_an_error() {
     let env = ready();
     let head = env.head();
-    for document in [
-        r#"{"pr": "nobody/knows#1", "facts": {"head_ref": "changes"}}"#,
-        r#"{"pr": "octo/hello#1", "facts": {"head_ref": "other"}}"#,
-        r#"{"pr": "octo/hello#1"}"#,
+    for (document, code) in [
+        (r#"{"pr": "nobody/knows#1", "facts": {"head_ref": "changes"}}"#, "no_project"),
+        (r#"{"pr": "octo/hello#1", "facts": {"head_ref": "other"}}"#, "no_session"),
+        (r#"{"pr": "octo/hello#1"}"#, "head_branch_unknown"),
     ] {
         let outcome = apply(&env, document).remove(0);
-        assert_eq!(outcome["outcome"], "unattributed", "{document}");
+        assert_eq!((&outcome["outcome"], &outcome["code"]), (&"unattributed".into(), &code.into()));
         assert!(!outcome["reason"].as_str().unwrap().is_empty());
         let output = env.feed(&["observe", "apply", "-"], document);
         assert!(output.stderr.starts_with("unattributed: "), "{}", output.stderr);

@@ -40,7 +40,6 @@ fn with_problem() -> TestEnv {
     write(&env, |tx| {
         let pr: PrId = "github.com/octo/hello#7".parse()?;
         let poll = PrPoll {
-            attribution: "its branch is that of demo-1".to_owned(),
             problem: Problem::Unreachable,
             problem_since: Some(Timestamp(0)),
             ..PrPoll::default()
@@ -141,12 +140,12 @@ fn a_host_that_was_never_asked_is_shown() {
 fn a_pull_request_shows_its_attribution_and_its_problem() {
     let env = with_problem();
     let pr = env.json("pr.get", &["pr", "get", "octo/hello#7"]);
-    assert_eq!(pr["attribution"], "its branch is that of demo-1");
+    assert_eq!(pr["attribution"], "the observation names the session");
     assert_eq!(pr["problem"], "unreachable");
     assert_eq!(pr["problem_since"], "1970-01-01T00:00:00.000Z");
     let shown = env.ok(&["pr", "get", "octo/hello#7"]);
     for (name, value) in [
-        ("attribution", "its branch is that of demo-1"),
+        ("attribution", "the observation names the session"),
         ("problem", "unreachable"),
         ("problem_since", "1970-01-01T00:00:00.000Z"),
     ] {

@@ -15,6 +15,7 @@ use ao_store::{PrId, Timestamp};
 use crate::github::answer::GraphqlAnswer;
 use crate::github::call::{Answer, Call, Reply};
 use crate::github::classify::{self, Signal};
+use crate::github::node::Actor;
 use crate::github::query::{self, Dialect, Level, Listing, PollQuery};
 use crate::poll::answer_context::AnswerContext;
 use crate::poll::batch_size::BatchSizes;
@@ -435,7 +436,7 @@ impl Engine {
             host: self.host.clone(),
             credential: self.credentials.state,
             source: self.credentials.source.clone(),
-            login: viewer.and_then(|viewer| viewer.login.clone()).unwrap_or_default(),
+            login: viewer.map(Actor::account).unwrap_or_default(),
             since: Some(self.credentials.since).filter(|since| since.0 > 0),
             quota: graphql.limit,
             remaining: graphql.left(now),

@@ -6,7 +6,6 @@
 //! `PollSchedule` and the `DetailFetch` that reads its lists), each listing, and the logs.
 
 mod answer_context;
-mod attribution;
 mod batch_size;
 mod budget;
 mod clock;

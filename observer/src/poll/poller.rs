@@ -8,7 +8,6 @@ use ao_store::row::scm::{self, HostState, PrPoll};
 use ao_store::{Cause, Cursor, Error, Kind, PrId, Result, Store, Timestamp};
 
 use crate::github::call::Reply;
-use crate::poll::attribution::Candidate;
 use crate::poll::config::Config;
 use crate::poll::credentials::CredentialLookup;
 use crate::poll::engine::Engine;
@@ -125,21 +124,16 @@ impl Poller {
     /// project, and the other remotes of its checkout, such as the upstream of a fork.
     fn list_targets(&self, projects: Vec<scm::SubjectProject>) -> Vec<ListTarget> {
         let mut targets: BTreeMap<String, ListTarget> = BTreeMap::new();
-        for scm::SubjectProject { project, branches } in projects {
+        for scm::SubjectProject { project, candidates } in projects {
             let remotes = self.remotes.get(&project.path).into_iter().flatten();
             let others = remotes.filter(|(host, _)| host.eq_ignore_ascii_case(&self.host));
             let repos = [&project.repo].into_iter().chain(others.map(|(_, repo)| repo));
             for repo in repos.filter(|repo| self.is_wanted(repo)) {
                 let new = || ListTarget { repo: repo.clone(), candidates: Vec::new() };
                 let target = targets.entry(repo.to_ascii_lowercase()).or_insert_with(new);
-                for branch in &branches {
-                    let candidate = Candidate {
-                        session: branch.session.clone(),
-                        branch: branch.name.clone(),
-                        origin: project.repo.clone(),
-                    };
-                    if !target.candidates.contains(&candidate) {
-                        target.candidates.push(candidate);
+                for candidate in &candidates {
+                    if !target.candidates.contains(candidate) {
+                        target.candidates.push(candidate.clone());
                     }
                 }
             }

@@ -1,13 +1,13 @@
 //! What the observer remembers of one repository whose open pull requests it lists.
 
 use ao_store::Timestamp;
+use ao_store::attribution::Candidate;
 use ao_store::row::scm::{Access, RepoState};
 
 use crate::github::answer::Found;
 use crate::github::fingerprint::Fingerprint;
 use crate::github::node::{ListedRepo, PrNode};
 use crate::github::query::Listing;
-use crate::poll::attribution::Candidate;
 use crate::poll::schedule::retry_at;
 
 /// Maximum pages of one listing: a thousand open pull requests.
@@ -195,6 +195,12 @@ impl RepoListing {
         self.answered_at.is_some()
             && matches!(self.state.access, Access::Missing | Access::Forbidden)
             && self.candidates.iter().any(is_origin)
+    }
+
+    /// Whether it is the origin of a project under a name that it no longer has.
+    pub(crate) fn is_moved_origin(&self) -> bool {
+        let is_origin = |it: &Candidate| it.origin.eq_ignore_ascii_case(&self.state.repo);
+        !self.name().eq_ignore_ascii_case(&self.state.repo) && self.candidates.iter().any(is_origin)
     }
 
     /// When it was read last: zero when not since the start, `None` when the host answered that it

@@ -64,10 +64,12 @@ impl RepoListings {
         self.0.values_mut()
     }
 
-    /// The stored names of the repository that has this name now.
-    pub(crate) fn names<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let listings = self.0.values().filter(|listing| listing.name().eq_ignore_ascii_case(name));
-        listings.map(|listing| listing.state.repo.as_str()).chain([name])
+    /// A repository was renamed: sessions that push to its old name push to the new one.
+    pub(crate) fn rename(&mut self, old: &str, new: &str) {
+        let candidates = self.0.values_mut().flat_map(|listing| listing.candidates.iter_mut());
+        for candidate in candidates.filter(|it| it.origin.eq_ignore_ascii_case(old)) {
+            new.clone_into(&mut candidate.origin);
+        }
     }
 
     /// The pages to request with a poll: those that are due within half an interval, the most overdue

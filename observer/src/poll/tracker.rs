@@ -4,15 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use ao_store::attribution::{Attribution, attribute};
 use ao_store::observation::Observation;
 use ao_store::row::scm::{Access, PrPoll, Problem, RefreshRequest, RepoState, SubjectPr};
 use ao_store::{PrId, PrRef, Timestamp};
 
 use crate::github::answer::{Found, GraphqlAnswer};
-use crate::github::node::{Actor, ListedRepo, PartNode, PrNode};
+use crate::github::node::{ListedRepo, PartNode, PrNode};
 use crate::github::query::{Level, Listing};
 use crate::poll::answer_context::AnswerContext;
-use crate::poll::attribution::{self, Head};
 use crate::poll::detail_fetch::PageRequest;
 use crate::poll::log_queue::LogQueue;
 use crate::poll::refresh_requests::RefreshRequests;
@@ -223,13 +223,14 @@ impl Tracker {
         let due = Timestamp(now.0 + tier::stretched(interval_ms, stretch));
         for (index, (key, _)) in listings.iter().enumerate() {
             let Some(listing) = self.listings.get_mut(key) else { continue };
-            let (before, name) = (listing.state.clone(), listing.name().to_owned());
+            let before = listing.state.clone();
             let found = answered.alias::<ListedRepo>(&format!("r{index}"));
             let prs = listing.record_answer(found, as_of, due, now);
             let state = listing.state.clone();
-            if !listing.name().eq_ignore_ascii_case(&name) {
+            if listing.is_moved_origin() {
                 // The old name leads to the repository until another repository gets it.
                 let (old, new) = (state.repo.clone(), state.name.clone());
+                self.listings.rename(&old, &new);
                 context.writes.push(Write::Renamed { old, new });
             }
             for pr in prs {
@@ -262,28 +263,23 @@ impl Tracker {
         if self.rejected.get(&pr.id).is_some_and(|until| *until > now) {
             return None;
         }
-        let head_repo = pr.head_repository.as_ref().map(|it| it.name_with_owner.as_str());
-        let head = Head {
-            branch: pr.head_ref_name.as_deref().unwrap_or_default(),
-            // Sessions know the repository by its old name, too.
-            repos: head_repo.into_iter().flat_map(|name| self.listings.names(name)).collect(),
-            author: pr.author.as_ref().map(Actor::login),
-        };
-        let candidates = &self.listings.get(key)?.candidates;
-        let owner = attribution::attribute(&head, candidates, person);
-        let owner = owner.inspect_err(|reason| {
-            tracing::debug!(pr = %location, reason, "belongs to no session");
-        });
-        let (session, attribution) = owner.ok()?;
-        tracing::info!(pr = %location, %session, reason = attribution, "found a pull request");
         let observation = Observation {
             node_id: pr.id.clone(),
-            session: Some(session),
             provider_at: pr.updated_at.map(Timestamp::from),
             facts: pr.listed_facts(),
             ..Observation::new(location, now)
         };
-        Some(Write::Found { observation: Box::new(observation), attribution })
+        let candidates = &self.listings.get(key)?.candidates;
+        match attribute(&observation, candidates, person) {
+            Ok(Attribution { session, reason, .. }) => {
+                tracing::info!(pr = %observation.pr, %session, reason, "found a pull request");
+                Some(Write::Found(Box::new(observation)))
+            }
+            Err(why) => {
+                tracing::debug!(pr = %observation.pr, reason = %why, "belongs to no session");
+                None
+            }
+        }
     }
 
     /// Records the pages that a detail request read, in the order of the request.
@@ -358,6 +354,9 @@ impl Tracker {
             if let Some(pr) = write.pr() {
                 self.forget(pr, due);
             }
+            if let Write::Renamed { old, new } = write {
+                self.listings.rename(new, old);
+            }
             let Some(repo) = write.listed_repo() else { continue };
             let is_it = |listing: &&mut RepoListing| {
                 listing.name().eq_ignore_ascii_case(repo)
@@ -376,7 +375,7 @@ impl Tracker {
             if let Some(pr) = write.pr().and_then(|pr| self.prs.get_mut(pr)) {
                 pr.record_rejection(due, now);
             }
-            if let Write::Found { observation, .. } = write {
+            if let Write::Found(observation) = write {
                 self.rejected.retain(|_, until| *until > now);
                 let until = Timestamp(now.0 + REJECTED_MS);
                 self.rejected.insert(observation.node_id.clone(), until);

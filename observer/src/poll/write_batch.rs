@@ -27,8 +27,8 @@ pub(crate) struct PrWrite {
 /// One thing to store.
 #[derive(Debug, Clone)]
 pub(crate) enum Write {
-    /// A pull request that was just found, and why it belongs to its session.
-    Found { observation: Box<Observation>, attribution: String },
+    /// A pull request that was just found.
+    Found(Box<Observation>),
     /// A tracked pull request.
     Pr(Box<PrWrite>),
     /// What is known of a repository.
@@ -98,14 +98,14 @@ impl Write {
         match self {
             Write::Pr(write) => Some(&write.pr),
             Write::Log { pr, .. } => Some(pr),
-            Write::Found { .. } | Write::Repo(_) | Write::Renamed { .. } => None,
+            Write::Found(_) | Write::Repo(_) | Write::Renamed { .. } => None,
         }
     }
 
     /// The repository whose listing it is from.
     pub(crate) fn listed_repo(&self) -> Option<&str> {
         match self {
-            Write::Found { observation, .. } => Some(&observation.pr.repo),
+            Write::Found(observation) => Some(&observation.pr.repo),
             Write::Repo(state) => Some(&state.repo),
             Write::Renamed { old, .. } => Some(old),
             Write::Pr(_) | Write::Log { .. } => None,
@@ -115,7 +115,7 @@ impl Write {
     /// What it is about, for people.
     pub(crate) fn about(&self) -> String {
         match self {
-            Write::Found { observation, .. } => observation.pr.to_string(),
+            Write::Found(observation) => observation.pr.to_string(),
             Write::Pr(write) => write.pr.to_string(),
             Write::Log { pr, .. } => pr.to_string(),
             Write::Repo(RepoState { repo, .. }) | Write::Renamed { old: repo, .. } => repo.clone(),
@@ -147,10 +147,14 @@ impl WriteBatch {
     /// Those of the store; nothing is written then.
     pub(crate) fn apply(&self, tx: &Tx<'_>, host: &str) -> Result<Outcome> {
         let mut outcome = Outcome::default();
+        // What is found belongs to a session only if its author is the owner of these credentials.
+        if let Some(state) = &self.host {
+            scm::set_host(tx, state)?;
+        }
         for write in &self.writes {
             match write {
-                Write::Found { observation, attribution } => {
-                    let poll = PrPoll { attribution: attribution.clone(), ..PrPoll::default() };
+                Write::Found(observation) => {
+                    let poll = PrPoll::default();
                     store_observation(tx, observation, &poll, &mut outcome.written)?;
                 }
                 Write::Pr(write) => store_pr(tx, write, &mut outcome)?,
@@ -166,9 +170,6 @@ impl WriteBatch {
             }
         }
         scm::delete_refresh_requests(tx, &self.served)?;
-        if let Some(state) = &self.host {
-            scm::set_host(tx, state)?;
-        }
         Ok(outcome)
     }
 }
@@ -204,8 +205,8 @@ fn store_observation(
 ) -> Result<bool> {
     let applied = match apply_observation(tx, observation)? {
         Observed::Applied(applied) => applied,
-        Observed::Unattributed { pr, reason } => {
-            tracing::debug!(%pr, reason, "it no longer belongs to any session");
+        Observed::Unattributed { pr, why } => {
+            tracing::debug!(%pr, reason = %why, "it no longer belongs to any session");
             return Ok(false);
         }
         Observed::Mismatched { pr, stored, observed } => {

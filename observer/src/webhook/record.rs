@@ -4,6 +4,7 @@
 //! A webhook delivery may be lost, late or out of order. Its facts are applied at once, and a
 //! refresh request makes an observer poll what it is about: that poll reads the present state.
 
+use ao_store::attribution::{Reason, Unattributed};
 use ao_store::row::{pr, project, scm};
 use ao_store::{Outcome, PrRef, Result, Tx, apply_observation};
 
@@ -17,7 +18,7 @@ pub enum Recorded {
     /// The outcome for each pull request.
     Applied(Vec<Outcome>),
     /// The facts are about no tracked pull request, and why.
-    Unattributed(String),
+    Unattributed(Unattributed),
     /// It carries no fact, and why.
     Ignored(&'static str),
 }
@@ -87,8 +88,8 @@ fn record_commit(tx: &Tx<'_>, facts: &CommitFacts) -> Result<Recorded> {
     let prs = pr::with_head(tx, host, repo, sha)?;
     if prs.is_empty() {
         refresh_repo(tx, host, repo, 0)?;
-        let reason = format!("no tracked pull request of {host}/{repo} has the head {sha}");
-        return Ok(Recorded::Unattributed(reason));
+        let text = format!("no tracked pull request of {host}/{repo} has the head {sha}");
+        return Ok(Recorded::Unattributed(Unattributed { reason: Reason::NoPullRequest, text }));
     }
     let mut outcomes = Vec::new();
     for pr in prs {

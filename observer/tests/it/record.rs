@@ -92,7 +92,7 @@ fn a_commit_requests_a_refresh_of_its_pull_requests_or_of_its_repository() {
     let world = world();
     let recorded = world.record("check_run", &run("queued", None), None).unwrap();
     assert!(
-        matches!(&recorded, Recorded::Unattributed(why) if why.contains("head aaa")),
+        matches!(&recorded, Recorded::Unattributed(why) if why.text.contains("head aaa")),
         "{recorded:?}"
     );
     assert_eq!(refresh_requests(&world), ["octo/hello#0"]);

@@ -1,5 +1,6 @@
 //! Values without I/O: ids, cursors, times, and what an observation says.
 
+pub mod attribution;
 pub(crate) mod branch;
 pub(crate) mod cursor;
 pub mod git_url;

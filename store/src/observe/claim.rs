@@ -6,6 +6,7 @@ use crate::model::id::{PrId, PrRef, SessionId};
 use crate::model::observation::PrState;
 use crate::row::pr::{self, Pr};
 use crate::row::project;
+use crate::row::scm;
 use crate::row::session::{self, Session, SessionKind};
 
 /// Whether a pull request may be taken from an active session.
@@ -29,6 +30,9 @@ pub struct Claim {
     /// Whether the previous owner was terminated.
     pub was_previous_terminated: bool,
 }
+
+/// Why a claimed pull request belongs to its session.
+const CLAIMED: &str = "it was claimed";
 
 /// Makes `session` the owner of a pull request, and stores the pull request if necessary.
 ///
@@ -65,6 +69,7 @@ fn claim_new(tx: &Tx<'_>, claimant: Session, location: &PrRef) -> Result<Claim> 
     let session = claimant.id;
     let row = Pr::unobserved(id.clone(), location, session.clone(), project.id, tx.now());
     pr::insert(tx, &row)?;
+    scm::set_attribution(tx, &id, CLAIMED)?;
     Ok(Claim { pr: id, session, previous: None, was_previous_terminated: false })
 }
 
@@ -83,6 +88,7 @@ fn claim_stored(tx: &Tx<'_>, claimant: Session, stored: Pr, takeover: Takeover) 
     }
     if !is_same {
         pr::set_session(tx, &stored.id, &claimant.id)?;
+        scm::set_attribution(tx, &stored.id, CLAIMED)?;
     }
     Ok(Claim {
         pr: stored.id,

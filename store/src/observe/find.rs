@@ -2,11 +2,13 @@
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
-use crate::model::id::{ProjectId, SessionId};
+use crate::model::attribution::{self, Attribution, Unattributed};
+use crate::model::id::SessionId;
 use crate::model::observation::Observation;
 use crate::row::pr::{self, Pr};
-use crate::row::session::SessionKind;
-use crate::row::{project, session};
+use crate::row::project;
+use crate::row::scm::{self, HostState};
+use crate::row::session::{self, SessionKind};
 
 /// The stored pull request: by node id first, so that a rename or transfer keeps the row.
 pub(super) fn stored(tx: &Tx<'_>, observation: &Observation) -> Result<Option<Pr>> {
@@ -42,42 +44,22 @@ pub(super) fn another(
     Ok(there.map(|there| there.node_id))
 }
 
-/// The session that owns a pull request which is not stored yet, or why there is none. A session pushes
-/// to the origin of its project, so the head must be there: a branch of the same name in a fork does
-/// not belong to the session.
+/// The owner of a pull request that is not stored yet, or why there is none.
 pub(super) fn owner(
     snapshot: &Snapshot<'_>,
     observation: &Observation,
-) -> Result<std::result::Result<(SessionId, ProjectId), String>> {
+) -> Result<std::result::Result<Attribution, Unattributed>> {
     if let Some(id) = &observation.session {
         return named_owner(snapshot, observation, id).map(Ok);
     }
-    let (host, facts) = (&observation.pr.host, &observation.facts);
-    let head_repo = match facts.head_repo.as_deref().filter(|repo| !repo.is_empty()) {
-        Some(repo) => repo,
-        None if facts.is_cross_repo == Some(true) => {
-            return Ok(Err("its head is in a fork that is not known".to_owned()));
-        }
-        None => &observation.pr.repo,
+    let host = &observation.pr.host;
+    let candidates = match attribution::head_repo(observation) {
+        Some(repo) => session::candidates(snapshot, host, repo)?,
+        None => Vec::new(),
     };
-    let projects = project::of_repo(snapshot, host, head_repo)?;
-    if projects.is_empty() {
-        return Ok(Err(format!("no project has the origin {host}/{head_repo}")));
-    }
-    let branch = facts.head_ref.as_deref().or(observation.branch.as_deref());
-    let Some(branch) = branch.filter(|branch| !branch.is_empty()) else {
-        return Ok(Err("its head branch is not known".to_owned()));
-    };
-    let ended_at = facts.merged_at.or(facts.closed_at);
-    for project in projects {
-        if let Some(session) = session::on_branch(snapshot, &project, branch, ended_at)? {
-            return Ok(Ok((session, project)));
-        }
-    }
-    Ok(Err(match ended_at {
-        None => format!("no session works on the branch {branch}"),
-        Some(_) => format!("no session worked on the branch {branch} when it ended"),
-    }))
+    let state = scm::host(snapshot, host)?;
+    let person = state.as_ref().and_then(HostState::person);
+    Ok(attribution::attribute(observation, &candidates, person))
 }
 
 /// The session that the observation names, checked by the rules of a claim.
@@ -85,7 +67,7 @@ fn named_owner(
     snapshot: &Snapshot<'_>,
     observation: &Observation,
     id: &SessionId,
-) -> Result<(SessionId, ProjectId)> {
+) -> Result<Attribution> {
     let session = session::require(snapshot, id)?;
     if session.kind == SessionKind::Orchestrator {
         return Err(Error::SessionNotClaimable(session.id));
@@ -97,5 +79,6 @@ fn named_owner(
     if !project.repo.is_empty() && !is_ours {
         return Err(Error::PrProjectMismatch { pr: place.to_string(), project: project.id });
     }
-    Ok((session.id, session.project))
+    let reason = "the observation names the session".to_owned();
+    Ok(Attribution { session: session.id, project: session.project, reason })
 }

@@ -14,6 +14,7 @@ mod zero_time;
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
+use crate::model::attribution::{Attribution, Unattributed};
 use crate::model::id::{PrId, PrRef, SessionId};
 use crate::model::observation::{Check, CheckKind, CheckStatus, Facet, Mode, Observation};
 use crate::model::time::Timestamp;
@@ -21,6 +22,7 @@ use crate::model::verdict::{self, MergeFacts};
 use crate::row::facet;
 use crate::row::observed::{self, Observed, Seen};
 use crate::row::pr::{self, Pr};
+use crate::row::scm;
 use crate::row::set::{self, Delta};
 
 /// The maximum age of a stored observation time: until then an unchanged observation is not written, so
@@ -37,7 +39,7 @@ pub enum Outcome {
         /// The pull request.
         pr: PrRef,
         /// Why no session was found.
-        reason: String,
+        why: Unattributed,
     },
     /// Another pull request is stored at this location, as when a repository was recreated under an old
     /// name; nothing was stored.
@@ -95,17 +97,17 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
             observed: observation.node_id.clone(),
         });
     }
-    let (mut pr, is_new) = match &stored {
-        Some(stored) => (stored.clone(), false),
+    let (mut pr, attribution) = match &stored {
+        Some(stored) => (stored.clone(), None),
         None => match find::owner(tx, observation)? {
-            Ok((session, project)) => {
+            Ok(Attribution { session, project, reason }) => {
                 let id = pr::new_id(tx, &observation.pr)?;
                 let mut pr = Pr::unobserved(id, &observation.pr, session, project, tx.now());
                 set_observed(&mut pr.head_ref, observation.branch.as_ref());
-                (pr, true)
+                (pr, Some(reason))
             }
-            Err(reason) => {
-                return Ok(Outcome::Unattributed { pr: observation.pr.clone(), reason });
+            Err(why) => {
+                return Ok(Outcome::Unattributed { pr: observation.pr.clone(), why });
             }
         },
     };
@@ -113,15 +115,16 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
     let mut state = State { after: before.clone().unwrap_or_default(), stale: Vec::new() };
     state.merge_metadata(&mut pr, observation);
     let mut before = before.unwrap_or_default();
-    if is_new {
+    if let Some(reason) = &attribution {
         state.insert(tx, &mut pr, observation)?;
+        scm::set_attribution(tx, &pr.id, reason)?;
     }
     if state.after.seed == 0 {
         before = observed::create(tx, &pr.id)?;
         state.after.seed = before.seed;
     }
     let mut applied = state.apply_sets(tx, &mut pr, observation)?;
-    applied.is_new = is_new;
+    applied.is_new = attribution.is_some();
     if let Some(stored) = &stored {
         let is_rolled_up = observation.facts.ci.is_some() && !state.stale.contains(&"metadata");
         if !is_rolled_up && (applied.checks.is_change() || pr.head_sha != stored.head_sha) {

@@ -1,15 +1,18 @@
 //! Sessions: runs of one agent each, named `<project>-<num>` by a number that is never used again.
 
+use rusqlite::Row;
+
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Context, Error, Result};
 use crate::log::as_of;
+use crate::model::attribution::Candidate;
 use crate::model::branch::check_branch;
 use crate::model::cursor::Cursor;
 use crate::model::id::{ProjectId, SessionId};
 use crate::model::label::check_label;
 use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
-use crate::row::columns::{self, Columns, enum_columns, table};
+use crate::row::columns::{self, Column, Columns, enum_columns, table};
 use crate::row::project;
 
 text_enum! {
@@ -316,24 +319,48 @@ pub fn delete(tx: &Tx<'_>, id: &SessionId) -> Result<Deleted> {
     Ok(if deleted == 1 { Deleted::Deleted } else { Deleted::NotSeed })
 }
 
-const SELECT_BY_BRANCH: &str = "SELECT id FROM session
-    WHERE project_id = ?1 AND branch = ?2 AND branch <> '' AND kind = 'worker'
-      AND (?3 IS NULL OR created_at / 1000 <= ?3 / 1000)
-    ORDER BY is_terminated, num DESC";
+macro_rules! select_candidates {
+    ($condition:literal) => {
+        concat!(
+            "SELECT s.project_id, s.id, s.num, s.branch, p.repo, s.is_terminated, s.created_at
+            FROM session s JOIN project p ON p.id = s.project_id
+            WHERE p.host = ?1 COLLATE NOCASE AND p.repo <> '' AND p.archived_at IS NULL
+                AND s.kind = 'worker' AND s.branch <> '' AND ",
+            $condition,
+            " ORDER BY s.project_id, s.num"
+        )
+    };
+}
 
-/// The session of a project that works on a branch: preferably one that is not terminated, else the
-/// newest. What ended before a session existed is not its work: `ended_at` is that time, if it ended.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn on_branch(
+/// The sessions that push to this repository, and so may own a pull request whose head is there.
+pub(crate) fn candidates(
     snapshot: &Snapshot<'_>,
-    project: &ProjectId,
-    branch: &str,
-    ended_at: Option<Timestamp>,
-) -> Result<Option<SessionId>> {
-    let params = (project.as_str(), branch, ended_at.map(|at| at.0));
-    snapshot.one("find the session of a branch", SELECT_BY_BRANCH, params, |row| {
-        row.get(0).map(SessionId::stored)
+    host: &str,
+    repo: &str,
+) -> Result<Vec<Candidate>> {
+    let sql = select_candidates!("p.repo = ?2 COLLATE NOCASE");
+    snapshot.list("list the sessions of a repository", sql, (host, repo), read_candidate)
+}
+
+/// The sessions that may own pull requests at this host; of the terminated ones those that changed
+/// last at `ended_after` or later.
+pub(crate) fn candidates_of_host(
+    snapshot: &Snapshot<'_>,
+    host: &str,
+    ended_after: Timestamp,
+) -> Result<Vec<Candidate>> {
+    let sql = select_candidates!("(s.is_terminated = 0 OR s.updated_at >= ?2)");
+    snapshot.list("list the sessions of a host", sql, (host, ended_after.0), read_candidate)
+}
+
+fn read_candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
+    Ok(Candidate {
+        project: Column::read(row, 0)?,
+        session: Column::read(row, 1)?,
+        num: Column::read(row, 2)?,
+        branch: Column::read(row, 3)?,
+        origin: Column::read(row, 4)?,
+        is_terminated: Column::read(row, 5)?,
+        created_at: Column::read(row, 6)?,
     })
 }

@@ -23,9 +23,9 @@ fn on_branch(repo: &str, branch: Option<&str>) -> Observation {
 
 fn reason(store: &Store, seen: &Observation) -> String {
     match try_observe(store, seen).unwrap().value {
-        Outcome::Unattributed { pr, reason } => {
+        Outcome::Unattributed { pr, why } => {
             assert_eq!(pr, seen.pr);
-            reason
+            why.text
         }
         other => panic!("{other:?}"),
     }
@@ -69,7 +69,7 @@ fn a_pull_request_without_a_session_is_not_stored() {
     let Fixture { store, dir } = fixture();
     assert_writes_nothing(&dir.path().join("ao.db"), || {
         for (seen, why) in [
-            (on_branch("octo/other", Some("fix")), "no project has the origin"),
+            (on_branch("octo/other", Some("fix")), "no project with a session has the origin"),
             (on_branch("octo/hello", None), "its head branch is not known"),
             (on_branch("octo/hello", Some("")), "its head branch is not known"),
             (on_branch("octo/hello", Some("nobody")), "no session works on the branch nobody"),

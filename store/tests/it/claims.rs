@@ -3,8 +3,8 @@
 
 use ao_store::observation::{Facet, PrFacts, PrState};
 use ao_store::row::session::SessionKind;
-use ao_store::row::{pr, session};
-use ao_store::{Claim, Code, Error, SessionId, Store, Takeover, claim_pr};
+use ao_store::row::{pr, scm, session};
+use ao_store::{Claim, Code, Error, PrId, SessionId, Store, Takeover, claim_pr};
 
 use crate::support::{
     Fixture, T0, assert_writes_nothing, cause, changes_after, code, fixture, head, kinds_of,
@@ -14,6 +14,10 @@ use crate::support::{
 fn claim(store: &Store, session: &str, pr: &str, takeover: Takeover) -> Result<Claim, Error> {
     let (session, pr): (SessionId, _) = (session.parse().unwrap(), pr.parse().unwrap());
     store.write(cause(), move |tx| claim_pr(tx, &session, &pr, takeover)).map(|done| done.value)
+}
+
+fn attribution(store: &Store, pr: &PrId) -> String {
+    store.read(|snapshot| scm::poll(snapshot, pr)).unwrap().unwrap().attribution
 }
 
 fn assert_refused(fixture: &Fixture, session: &str, pr: &str, takeover: Takeover, expected: Code) {
@@ -38,6 +42,7 @@ fn a_pull_request_that_is_not_stored_is_created_for_its_claimant() {
     assert_eq!(made[0].session.as_deref(), Some("demo-2"));
     let claimed = store.read(|snapshot| pr::require(snapshot, &"octo/hello#8".parse()?)).unwrap();
     assert_eq!((claimed.session.as_str(), claimed.project.as_str()), ("demo-2", "demo"));
+    assert_eq!(attribution(&store, &claimed.id), "it was claimed");
 }
 
 #[test]
@@ -59,7 +64,10 @@ fn an_active_owner_is_replaced_only_if_takeover_is_allowed() {
     observe(store, &threads(T0 + 1, Facet::replace(vec![thread("t1", false)])));
     let start = head(store);
     let done = claim(store, "demo-2", "octo/hello#7", Takeover::Allow).unwrap();
-    assert_eq!((done.previous.unwrap().as_str(), done.was_previous_terminated), ("demo-1", false));
+    assert_eq!(
+        (done.previous.as_ref().unwrap().as_str(), done.was_previous_terminated),
+        ("demo-1", false)
+    );
     let made = changes_after(store, start);
     assert_eq!(made.iter().map(|c| c.kind.as_str()).collect::<Vec<_>>(), ["pr_session_changed"]);
     assert_eq!(made[0].session.as_deref(), Some("demo-2"), "the new owner");
@@ -68,6 +76,7 @@ fn an_active_owner_is_replaced_only_if_takeover_is_allowed() {
         image["session_id"].clone()
     };
     assert_eq!((image(&made[0].before), image(&made[0].after)), ("demo-1".into(), "demo-2".into()));
+    assert_eq!(attribution(store, &done.pr), "it was claimed");
     let later = threads(T0 + 2, Facet::replace(vec![thread("t1", true)]));
     observe(store, &later);
     assert_eq!(changes_after(store, made[0].seq).pop().unwrap().session.as_deref(), Some("demo-2"));

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ao_store::attribution::Candidate;
 use ao_store::observation::PrState;
 use ao_store::row::pr;
 use ao_store::row::project::{self, NewProject, Origin};
@@ -130,15 +131,19 @@ fn the_state_of_a_repository_is_read_as_stored() {
 fn a_polling_state_is_read_as_stored_and_deleted_with_its_pull_request() {
     let fixture = fixture();
     let store = &fixture.store;
-    assert_eq!(store.read(|s| scm::poll(s, &pr_id())).unwrap(), None);
-    for poll in [PrPoll::default(), pr_poll(), PrPoll { problem: Problem::None, ..pr_poll() }] {
+    let attribution = store.read(|s| scm::poll(s, &pr_id())).unwrap().unwrap().attribution;
+    assert_eq!(attribution, "the observation names the session");
+    let pr_poll = || PrPoll { attribution: attribution.clone(), ..pr_poll() };
+    let unread = PrPoll { attribution: attribution.clone(), ..PrPoll::default() };
+    write(store, |tx| scm::set_poll(tx, &pr_id(), &PrPoll { failures: 1, ..PrPoll::default() }));
+    for poll in [unread, pr_poll(), PrPoll { problem: Problem::None, ..pr_poll() }] {
         store_twice(&fixture, &poll, |tx, poll| scm::set_poll(tx, &pr_id(), poll));
         assert_eq!(store.read(|s| scm::poll(s, &pr_id())).unwrap(), Some(poll.clone()));
         assert_eq!(store.read(|s| scm::polls(s, "GITHUB.COM")).unwrap(), [(pr_id(), poll)]);
     }
     assert!(store.read(|s| scm::polls(s, "ghe.example.com")).unwrap().is_empty());
     let other: PrId = "github.com/octo/hello#8".parse().unwrap();
-    let unknown = store.write(cause(), move |tx| scm::set_poll(tx, &other, &pr_poll()));
+    let unknown = store.write(cause(), move |tx| scm::set_poll(tx, &other, &PrPoll::default()));
     assert!(unknown.is_err(), "there is no such pull request");
     for foreign_keys in ["ON", "OFF"] {
         let conn = raw(&fixture.dir.path().join("ao.db"));
@@ -303,16 +308,19 @@ fn subjects_are_those_of_active_projects_at_the_host() {
     merged.session = Some(ended);
     merged.facts.state = Some(PrState::Merged);
     observe(&store, &merged);
-    let subjects = || store.read(|s| scm::subjects(s, "github.COM", Timestamp(0))).unwrap();
+    let subjects_after =
+        |at: i64| store.read(|s| scm::subjects(s, "github.COM", Timestamp(at))).unwrap();
+    // Everything was written at this time, and so before this.
+    let subjects = || subjects_after(cause().at.0 + 1);
     let prs = || -> Vec<_> {
         let prs = subjects().prs.into_iter();
         prs.map(|it| (it.pr.number, it.is_session_live)).collect()
     };
     let scans = || -> Vec<_> {
-        let names = |it: &scm::Branch| format!("{} {}", it.session, it.name);
+        let names = |it: &Candidate| format!("{} {}", it.session, it.branch);
         let scans = subjects().scans.into_iter();
         scans
-            .map(|it| (it.project.id.to_string(), it.branches.iter().map(names).collect()))
+            .map(|it| (it.project.id.to_string(), it.candidates.iter().map(names).collect()))
             .collect()
     };
     assert_eq!(prs(), [(7, true), (8, true)]);
@@ -321,6 +329,8 @@ fn subjects_are_those_of_active_projects_at_the_host() {
     terminate("project_id = 'gone'");
     assert_eq!(prs(), [(7, true), (8, false)], "a terminated session");
     assert_eq!(scans(), [demo(), ("gone".to_owned(), Vec::new())]);
+    let recent = subjects_after(cause().at.0).scans.remove(1).candidates;
+    assert!(matches!(&recent[..], [ended] if ended.is_terminated), "one that just ended");
     write(&store, |tx| project::archive(tx, &"gone".parse()?));
     assert_eq!((prs(), scans()), (vec![(7, true)], vec![demo()]), "an archived project");
     assert_eq!(
@@ -401,7 +411,9 @@ fn an_export_contains_the_bookkeeping_of_the_observer() {
     let copy = Store::open(&path, Options::default()).unwrap();
     assert_eq!(copy.read(scm::hosts).unwrap(), [host_state()]);
     assert_eq!(copy.read(|s| scm::repos(s, HOST)).unwrap(), [repo_state()]);
-    assert_eq!(copy.read(|s| scm::polls(s, HOST)).unwrap(), [(pr_id(), pr_poll())]);
+    let stored = store.read(|s| scm::polls(s, HOST)).unwrap();
+    assert_eq!(stored[0].1.changed_at, pr_poll().changed_at);
+    assert_eq!(copy.read(|s| scm::polls(s, HOST)).unwrap(), stored);
     assert_eq!(strings(&raw(&path), "SELECT id FROM webhook_delivery"), ["a-1"]);
     assert!(refresh_requests(&copy).is_empty(), "refresh requests are not exported");
 }

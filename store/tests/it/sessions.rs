@@ -5,11 +5,11 @@ use std::thread;
 
 use ao_store::row::project::{self, NewProject};
 use ao_store::row::session::{self, Deleted, NewSession, SessionKind};
-use ao_store::{Code, SessionId, Store, Timestamp};
+use ao_store::{Code, Outcome, SessionId, Store, Timestamp};
 
 use crate::support::{
     Fixture, T0, add_session, assert_log_equals_tables, assert_writes_nothing, at, cause, changes,
-    code, empty, fixture, head, kinds_of, new_project, new_session, raw,
+    code, empty, fixture, head, kinds_of, new_project, new_session, observation, raw, try_observe,
 };
 
 fn delete(store: &Store, id: &str) -> Deleted {
@@ -275,11 +275,18 @@ fn a_changed_branch_is_one_change_and_the_next_pull_request_follows_it() {
         let unknown = store.write(cause(), move |tx| session::set_branch(tx, &ghost, "x"));
         assert_eq!(code(unknown), Code::SessionNotFound);
     });
-    let project = "demo".parse().unwrap();
-    let owner = |branch| store.read(|it| session::on_branch(it, &project, branch, None)).unwrap();
-    assert_eq!((owner("neu/ä"), owner("old")), (Some(id.clone()), None));
+    let owner = |number: i64, branch: &str| {
+        let mut seen = observation(T0);
+        seen.pr.number = number;
+        seen.facts.head_ref = Some(branch.to_owned());
+        match try_observe(&store, &seen).unwrap().value {
+            Outcome::Applied(applied) => Some(applied.session),
+            _ => None,
+        }
+    };
+    assert_eq!((owner(11, "neu/ä"), owner(12, "old")), (Some(id.clone()), None));
     assert_eq!(set("").unwrap().value.branch, "");
-    assert_eq!(owner("neu/ä"), None);
+    assert_eq!(owner(13, "neu/ä"), None);
 }
 
 #[test]

@@ -73,10 +73,9 @@ impl Report {
     pub(in crate::cmd) fn add_outcome(&mut self, outcome: &Outcome) -> Result<()> {
         match outcome {
             Outcome::Applied(applied) => self.add(&view::applied(applied), &describe(applied)),
-            Outcome::Unattributed { pr, reason } => {
-                let data =
-                    json!({"outcome": "unattributed", "pr": pr.to_string(), "reason": reason});
-                self.add(&data, &format!("unattributed: {pr}: {reason}"))
+            Outcome::Unattributed { pr, why } => {
+                let text = format!("unattributed: {pr}: {why}");
+                self.add(&view::unattributed(Some(pr), why), &text)
             }
             Outcome::Mismatched { pr, stored, observed } => {
                 let data = json!({

@@ -34,6 +34,12 @@ impl Actor {
         login.strip_suffix("[bot]").unwrap_or(login)
     }
 
+    /// The login as REST has it: that of an app ends in `[bot]`.
+    pub(crate) fn account(&self) -> String {
+        let suffix = if self.is_bot() { "[bot]" } else { "" };
+        format!("{}{suffix}", self.login())
+    }
+
     pub(crate) fn is_bot(&self) -> bool {
         let has_bot_name = || self.login.as_ref().is_some_and(|login| login.ends_with("[bot]"));
         self.is("Bot") || has_bot_name()

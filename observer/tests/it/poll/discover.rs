@@ -186,7 +186,7 @@ fn with_the_credentials_of_an_app_the_author_does_not_count() {
     let theirs = rig.world.open_pr(&theirs);
     rig.minutes(1);
     assert!(owner(&rig, &theirs).is_some());
-    assert_eq!(rig.host().login, "agent");
+    assert_eq!(rig.host().login, "agent[bot]");
 }
 
 /// Case 9.

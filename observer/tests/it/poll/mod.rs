@@ -1,5 +1,6 @@
 //! The observer against the fake GitHub, under a virtual clock.
 
+mod attribution;
 mod checks;
 mod compare;
 mod cost;

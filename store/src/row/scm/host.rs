@@ -29,7 +29,7 @@ pub struct HostState {
     pub credential: Credential,
     /// Where it was found, such as `GH_TOKEN`; never its value.
     pub source: String,
-    /// The login of its owner, or empty.
+    /// The login of its owner, or empty; that of an app ends in `[bot]`.
     pub login: String,
     /// Since when it has this state.
     pub since: Option<Timestamp>,
@@ -76,6 +76,13 @@ impl HostState {
             memory: "{}".to_owned(),
             updated_at: Timestamp(0),
         }
+    }
+
+    /// The login of the person whose credential it is; `None` when it is an app's or not known.
+    #[must_use]
+    pub fn person(&self) -> Option<&str> {
+        let is_person = !self.login.is_empty() && !self.login.ends_with("[bot]");
+        is_person.then_some(self.login.as_str())
     }
 
     /// The end of the backoff; `None` when a request may be made now.

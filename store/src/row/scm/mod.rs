@@ -12,13 +12,14 @@ mod subject;
 mod webhook_delivery;
 
 pub use host::{Credential, HostState, host, hosts, set_host};
+pub(crate) use poll::set_attribution;
 pub use poll::{PrPoll, Problem, poll, polls, problems, set_poll};
 pub use refresh_request::{
     REFRESH_REQUESTS_MAX, RefreshRequest, delete_refresh_requests, refresh_requests,
     request_refresh,
 };
 pub use repo::{Access, RepoState, repos, set_repo};
-pub use subject::{Branch, SubjectPr, SubjectProject, Subjects, subjects};
+pub use subject::{SubjectPr, SubjectProject, Subjects, subjects};
 pub use webhook_delivery::{
     DELIVERIES_MAX, DELIVERY_DAYS, forget_webhook_delivery, record_webhook_delivery,
 };

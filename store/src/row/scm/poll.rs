@@ -75,7 +75,8 @@ struct Sql {
 
 static SQL: LazyLock<Sql> = LazyLock::new(|| {
     let names = PrPoll::NAMES.join(", ");
-    let excluded = format!("excluded.{}", PrPoll::NAMES.join(", excluded."));
+    let polled = &PrPoll::NAMES[PrPoll::FIXED..];
+    let (set, excluded) = (polled.join(", "), format!("excluded.{}", polled.join(", excluded.")));
     let select = format!("SELECT {names}, pr_id FROM pr_poll");
     Sql {
         list: format!(
@@ -84,7 +85,7 @@ static SQL: LazyLock<Sql> = LazyLock::new(|| {
         one: format!("{select} WHERE pr_id = ?1"),
         upsert: format!(
             "INSERT INTO pr_poll ({names}, pr_id) VALUES ({}?) ON CONFLICT DO UPDATE
-             SET ({names}) = ({excluded}) WHERE ({names}) IS NOT ({excluded})",
+             SET ({set}) = ({excluded}) WHERE ({set}) IS NOT ({excluded})",
             "?, ".repeat(PrPoll::NAMES.len())
         ),
     }
@@ -108,7 +109,8 @@ pub fn poll(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Option<PrPoll>> {
     snapshot.one("read a polling state", &SQL.one, [pr.as_str()], PrPoll::read)
 }
 
-/// Stores the polling state of a pull request; returns whether it differed and was written.
+/// Stores the polling state of a pull request; returns whether it differed and was written. The stored
+/// attribution stays.
 ///
 /// # Errors
 /// When the database cannot be written, or the pull request is not stored.
@@ -116,6 +118,15 @@ pub fn set_poll(tx: &Tx<'_>, pr: &PrId, poll: &PrPoll) -> Result<bool> {
     let (values, id) = (poll.values(), pr.value());
     let params = columns::params(values.iter().chain([&id]));
     Ok(tx.execute_uncaptured("store a polling state", &SQL.upsert, params)? > 0)
+}
+
+const SET_ATTRIBUTION: &str = "INSERT INTO pr_poll (pr_id, attribution) VALUES (?1, ?2)
+    ON CONFLICT DO UPDATE SET attribution = excluded.attribution";
+
+/// Stores why a pull request belongs to its session.
+pub(crate) fn set_attribution(tx: &Tx<'_>, pr: &PrId, reason: &str) -> Result<()> {
+    let params = (pr.as_str(), reason);
+    tx.execute_uncaptured("store an attribution", SET_ATTRIBUTION, params).map(|_| ())
 }
 
 const COUNT_PROBLEMS: &str = "SELECT lower(p.host), count(*) FROM pr_poll o

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 
 use crate::db::tx::Snapshot;
 use crate::error::Result;
-use crate::model::id::{ProjectId, SessionId};
+use crate::model::attribution::Candidate;
+use crate::model::id::ProjectId;
 use crate::model::time::Timestamp;
 use crate::row::pr::{self, Pr};
 use crate::row::project::{self, Project};
+use crate::row::session;
 
 /// What an observer observes at one host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,27 +37,13 @@ pub struct SubjectPr {
 pub struct SubjectProject {
     /// The project.
     pub project: Project,
-    /// The branches of its workers that are not terminated, by session number.
-    pub branches: Vec<Branch>,
+    /// Its workers with a branch that may own pull requests, by session number.
+    pub candidates: Vec<Candidate>,
 }
-
-/// The branch of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Branch {
-    /// The session.
-    pub session: SessionId,
-    /// Its branch.
-    pub name: String,
-}
-
-const SELECT_BRANCHES: &str = "SELECT s.project_id, s.id, s.branch FROM session s
-    JOIN project p ON p.id = s.project_id
-    WHERE p.host = ?1 COLLATE NOCASE AND p.repo <> '' AND p.archived_at IS NULL
-        AND s.kind = 'worker' AND s.is_terminated = 0 AND s.branch <> ''
-    ORDER BY s.project_id, s.num";
 
 /// What an observer observes at a host, in three reads whatever the number of sessions. It omits
-/// the merged and closed pull requests whose final state was confirmed before `ended_before`.
+/// the merged and closed pull requests whose final state was confirmed before `ended_before`, and the
+/// terminated sessions that changed last before it.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -66,17 +54,13 @@ pub fn subjects(snapshot: &Snapshot<'_>, host: &str, ended_before: Timestamp) ->
         is_session_live,
         provider_at,
     });
-    let mut branches: HashMap<ProjectId, Vec<Branch>> = HashMap::new();
-    let found = snapshot.list("list branches", SELECT_BRANCHES, [host], |row| {
-        let branch = Branch { session: SessionId::stored(row.get(1)?), name: row.get(2)? };
-        Ok((ProjectId::stored(row.get(0)?), branch))
-    })?;
-    for (project, branch) in found {
-        branches.entry(project).or_default().push(branch);
+    let mut candidates: HashMap<ProjectId, Vec<Candidate>> = HashMap::new();
+    for candidate in session::candidates_of_host(snapshot, host, ended_before)? {
+        candidates.entry(candidate.project.clone()).or_default().push(candidate);
     }
     let scans = project::of_host(snapshot, host)?.into_iter().map(|project| {
-        let branches = branches.remove(&project.id).unwrap_or_default();
-        SubjectProject { project, branches }
+        let candidates = candidates.remove(&project.id).unwrap_or_default();
+        SubjectProject { project, candidates }
     });
     Ok(Subjects { prs: prs.collect(), scans: scans.collect() })
 }
