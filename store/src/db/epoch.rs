@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 
 use crate::db::connection::Durability;
 use crate::error::{Context, Result};
@@ -16,15 +16,19 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// The stored boot id where the system has none.
 const UNKNOWN: &str = "unknown";
 
-/// A writer calls this before its first job.
-pub(crate) fn begin(conn: &Connection, durability: Durability) -> Result<()> {
+/// A writer calls this before its first job; `transaction` begins a write transaction.
+pub(crate) fn begin(
+    conn: &Connection,
+    durability: Durability,
+    transaction: impl FnOnce(&Connection) -> Result<Transaction<'_>>,
+) -> Result<()> {
     let step = "read the epoch";
     let stored: String =
         conn.query_row("SELECT relaxed_boot FROM log_meta", [], |row| row.get(0)).context(step)?;
     if stored.is_empty() && durability == Durability::Full {
         return Ok(());
     }
-    store_boot(conn, &stored, &boot_id(), durability)
+    store_boot(conn, &stored, &boot_id(), durability, transaction)
 }
 
 /// Whether the machine crashed under relaxed durability and no writer has begun an epoch since. Until
@@ -45,7 +49,13 @@ fn boot_id() -> String {
     if boot.trim().is_empty() { UNKNOWN.to_owned() } else { boot.trim().to_owned() }
 }
 
-fn store_boot(conn: &Connection, stored: &str, boot: &str, durability: Durability) -> Result<()> {
+fn store_boot(
+    conn: &Connection,
+    stored: &str,
+    boot: &str,
+    durability: Durability,
+    transaction: impl FnOnce(&Connection) -> Result<Transaction<'_>>,
+) -> Result<()> {
     let step = "begin an epoch";
     let lost = i64::from(!stored.is_empty() && is_other(stored, boot));
     // A full writer in the same boot keeps the boot id: relaxed commits may still be unsynced.
@@ -56,7 +66,9 @@ fn store_boot(conn: &Connection, stored: &str, boot: &str, durability: Durabilit
     let sql = "UPDATE log_meta SET epoch = epoch + ?1, relaxed_boot = ?2 WHERE relaxed_boot = ?3";
     // The boot id itself must survive a crash.
     conn.execute_batch("PRAGMA synchronous = FULL").context(step)?;
-    conn.execute(sql, (lost, next, stored)).context(step)?;
+    let tx = transaction(conn)?;
+    tx.execute(sql, (lost, next, stored)).context(step)?;
+    tx.commit().context(step)?;
     if durability == Durability::Relaxed {
         conn.execute_batch("PRAGMA synchronous = NORMAL").context(step)?;
     }
@@ -69,6 +81,7 @@ fn store_boot(conn: &Connection, stored: &str, boot: &str, durability: Durabilit
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rusqlite::TransactionBehavior;
 
     fn meta() -> Connection {
         let conn = Connection::open_in_memory().unwrap();
@@ -79,6 +92,12 @@ mod tests {
         conn
     }
 
+    fn store(conn: &Connection, stored: &str, boot: &str, durability: Durability) -> Result<()> {
+        store_boot(conn, stored, boot, durability, |conn| {
+            Transaction::new_unchecked(conn, TransactionBehavior::Immediate).context("begin")
+        })
+    }
+
     fn state(conn: &Connection) -> (i64, String) {
         conn.query_row("SELECT * FROM log_meta", [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap()
     }
@@ -86,29 +105,29 @@ mod tests {
     #[test]
     fn a_reboot_under_relaxed_durability_begins_an_epoch() {
         let conn = meta();
-        store_boot(&conn, "", "boot-a", Durability::Relaxed).unwrap();
+        store(&conn, "", "boot-a", Durability::Relaxed).unwrap();
         assert_eq!(state(&conn), (1, "boot-a".to_owned()));
-        store_boot(&conn, "boot-a", "boot-a", Durability::Relaxed).unwrap();
+        store(&conn, "boot-a", "boot-a", Durability::Relaxed).unwrap();
         assert_eq!(state(&conn), (1, "boot-a".to_owned()), "a crash of the process loses nothing");
-        store_boot(&conn, "boot-a", "boot-b", Durability::Relaxed).unwrap();
+        store(&conn, "boot-a", "boot-b", Durability::Relaxed).unwrap();
         assert_eq!(state(&conn), (2, "boot-b".to_owned()));
-        store_boot(&conn, "boot-b", "boot-c", Durability::Full).unwrap();
+        store(&conn, "boot-b", "boot-c", Durability::Full).unwrap();
         assert_eq!(state(&conn), (3, String::new()));
     }
 
     #[test]
     fn without_a_boot_id_every_relaxed_start_begins_an_epoch() {
         let conn = meta();
-        store_boot(&conn, "", UNKNOWN, Durability::Relaxed).unwrap();
-        store_boot(&conn, UNKNOWN, UNKNOWN, Durability::Relaxed).unwrap();
+        store(&conn, "", UNKNOWN, Durability::Relaxed).unwrap();
+        store(&conn, UNKNOWN, UNKNOWN, Durability::Relaxed).unwrap();
         assert_eq!(state(&conn), (2, UNKNOWN.to_owned()));
     }
 
     #[test]
     fn a_full_writer_keeps_the_boot_id_of_the_same_boot() {
         let conn = meta();
-        store_boot(&conn, "", "boot-a", Durability::Relaxed).unwrap();
-        store_boot(&conn, "boot-a", "boot-a", Durability::Full).unwrap();
+        store(&conn, "", "boot-a", Durability::Relaxed).unwrap();
+        store(&conn, "boot-a", "boot-a", Durability::Full).unwrap();
         assert_eq!(state(&conn), (1, "boot-a".to_owned()));
     }
 }

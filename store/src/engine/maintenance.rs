@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use crate::db::connection::Durability;
 use crate::db::tx::{Cause, Snapshot, Tx};
+use crate::engine::schema_guard::SchemaGuard;
 use crate::error::{Context, Error, Result};
 use crate::log::info::LogInfo;
 use crate::log::pruning::{self, PAUSE, vacuum};
@@ -73,11 +74,16 @@ impl Maintenance {
 
     /// Runs one small step, in a transaction that need not be durable by itself: after a power loss the
     /// step is repeated.
-    pub(crate) fn step(&mut self, conn: &Connection, now: Timestamp) -> Result<()> {
+    pub(crate) fn step(
+        &mut self,
+        conn: &Connection,
+        guard: &SchemaGuard,
+        now: Timestamp,
+    ) -> Result<()> {
         // A later commit syncs this one too, before any process gets an acknowledgement that depends on it.
         conn.execute_batch("PRAGMA synchronous = NORMAL").context("begin maintenance")?;
         let begun = Instant::now();
-        let done = self.step_unsynced(conn, now);
+        let done = self.step_unsynced(conn, guard, now);
         self.next = Instant::now() + begun.elapsed() * PAUSE;
         if self.durability == Durability::Full {
             // SQLite refuses this inside a transaction. If one is still open, the writer must halt, or
@@ -91,10 +97,18 @@ impl Maintenance {
         done
     }
 
-    fn step_unsynced(&mut self, conn: &Connection, now: Timestamp) -> Result<()> {
+    fn step_unsynced(
+        &mut self,
+        conn: &Connection,
+        guard: &SchemaGuard,
+        now: Timestamp,
+    ) -> Result<()> {
+        let commit = "commit maintenance";
+        let transaction = guard.begin(conn)?;
         if self.is_sealing {
             let before = seal::sealed(conn)?.seq;
-            let after = in_transaction(conn, || Ok(seal::close(conn, 0)?.seq))?;
+            let after = seal::close(conn, 0)?.seq;
+            transaction.commit().context(commit)?;
             if after > before {
                 // Sealed changes may be pruned.
                 return self.plan(conn, now);
@@ -104,17 +118,17 @@ impl Maintenance {
             return Ok(());
         }
         if self.is_vacuuming {
-            self.is_vacuuming = in_transaction(conn, || vacuum(conn, IDLE_PAGES))? > 0;
-            return Ok(());
+            self.is_vacuuming = vacuum(conn, IDLE_PAGES)? > 0;
+            return transaction.commit().context(commit);
         }
         let cause = Cause::new("retention", now);
         let before = LogInfo::read(&Snapshot::new(conn))?.floor;
-        let done = in_transaction(conn, || {
-            let tx = Tx::new(conn, &cause);
-            // The stored rules may have changed since the plan: then this step prunes nothing.
-            let is_current = retention::rules(&tx)? == self.rules;
-            pruning::step(&tx, if is_current { self.target } else { before }, IDLE_BATCH)
-        })?;
+        let tx = Tx::new(conn, &cause);
+        // The stored rules may have changed since the plan: then this step prunes nothing.
+        let is_current = retention::rules(&tx)? == self.rules;
+        let target = if is_current { self.target } else { before };
+        let done = pruning::step(&tx, target, IDLE_BATCH)?;
+        transaction.commit().context(commit)?;
         if done.floor >= self.target || done.floor == before {
             tracing::debug!(floor = done.floor.0, "retention has pruned the log");
             self.target = Seq(0);
@@ -124,18 +138,6 @@ impl Maintenance {
         }
         Ok(())
     }
-}
-
-fn in_transaction<T>(conn: &Connection, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    conn.execute_batch("BEGIN IMMEDIATE").context("begin maintenance")?;
-    let done = work().and_then(|value| {
-        conn.execute_batch("COMMIT").context("commit maintenance")?;
-        Ok(value)
-    });
-    if done.is_err() && !conn.is_autocommit() {
-        conn.execute_batch("ROLLBACK").context("roll maintenance back")?;
-    }
-    done
 }
 
 #[cfg(test)]
@@ -155,16 +157,34 @@ mod tests {
             INSERT INTO project (id, path, name, created_at, updated_at)
             SELECT i, i, '', 0, 0 FROM n;";
         conn.execute_batch(many).unwrap();
-        let mut maintenance = Maintenance::new(Durability::Full);
+        let (mut maintenance, guard) = (Maintenance::new(Durability::Full), SchemaGuard::default());
         maintenance.plan(&conn, Timestamp(0)).unwrap();
         // The changes of a foreign writer are sealed first.
-        maintenance.step(&conn, Timestamp(0)).unwrap();
-        maintenance.step(&conn, Timestamp(0)).unwrap();
+        maintenance.step(&conn, &guard, Timestamp(0)).unwrap();
+        maintenance.step(&conn, &guard, Timestamp(0)).unwrap();
         let floor = || store.read(|snapshot| Ok(LogInfo::read(snapshot)?.floor)).unwrap();
         let first = floor();
         assert!(Seq(0) < first && first < Seq(390), "{first}");
         conn.execute_batch("UPDATE retention SET keep_events = NULL").unwrap();
-        maintenance.step(&conn, Timestamp(0)).unwrap();
+        maintenance.step(&conn, &guard, Timestamp(0)).unwrap();
         assert_eq!((maintenance.delay(), floor()), (None, first));
+    }
+    #[test]
+    fn no_step_is_taken_while_the_schema_is_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ao.db");
+        drop(Store::create(&path, Options::default()).unwrap());
+        let conn = connection::open(&path, Role::Writer, Durability::Full, Duration::ZERO).unwrap();
+        let sealed = || seal::sealed(&conn).unwrap().seq;
+        conn.execute_batch(
+            "INSERT INTO project (id, path, name, created_at, updated_at) VALUES (1, 1, '', 0, 0);
+             DROP TRIGGER capture_pr_delete",
+        )
+        .unwrap();
+        let (mut maintenance, guard) = (Maintenance::new(Durability::Full), SchemaGuard::default());
+        maintenance.plan(&conn, Timestamp(0)).unwrap();
+        let refused = maintenance.step(&conn, &guard, Timestamp(0)).unwrap_err();
+        assert_eq!((refused.code(), sealed()), (crate::Code::SchemaMismatch, Seq(0)));
+        assert!(conn.is_autocommit());
     }
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod maintenance;
 pub(crate) mod migrate;
+pub(crate) mod schema_guard;
 pub(crate) mod store;
 pub(crate) mod writer;

@@ -14,6 +14,7 @@ use crate::db::schema;
 use crate::db::tx::{Cause, Snapshot, Tx};
 use crate::db::wakeup::{Listener, LocalListeners};
 use crate::engine::migrate::{self, Migrated};
+use crate::engine::schema_guard::SchemaGuard;
 use crate::engine::writer::{Committed, Writer};
 use crate::error::{Context, Error, Result};
 
@@ -160,10 +161,12 @@ impl Store {
         self.shared.identity.check_for_write()?;
         let conn = connection::open(self.path(), Role::Writer, durability, busy)?;
         schema::require_current(&conn)?;
-        epoch::begin(&conn, durability)?;
+        let guard = SchemaGuard::default();
+        epoch::begin(&conn, durability, |conn| guard.begin(conn))?;
         let local = Arc::clone(&self.shared.local);
         let writer = Arc::new(Writer::start(
             conn,
+            guard,
             self.shared.identity.clone(),
             local,
             self.shared.options,

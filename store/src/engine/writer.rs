@@ -22,6 +22,7 @@ use crate::db::options::Options;
 use crate::db::tx::{Cause, Snapshot, Tx};
 use crate::db::wakeup::{LocalListeners, Notifier};
 use crate::engine::maintenance::Maintenance;
+use crate::engine::schema_guard::SchemaGuard;
 use crate::error::{Context, Error, Result};
 use crate::log::seal;
 use crate::model::cursor::Cursor;
@@ -114,6 +115,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn start(
         conn: Connection,
+        guard: SchemaGuard,
         identity: Identity,
         local: Arc<LocalListeners>,
         options: Options,
@@ -124,6 +126,7 @@ impl Writer {
         let notifier = Notifier::new(&path, &local);
         let state = Thread {
             conn,
+            guard,
             identity,
             queue,
             local,
@@ -185,6 +188,7 @@ struct Batch {
 
 struct Thread {
     conn: Connection,
+    guard: SchemaGuard,
     identity: Identity,
     queue: Receiver<Queued>,
     local: Arc<LocalListeners>,
@@ -236,7 +240,7 @@ impl Thread {
         let is_due = self.planned.is_none_or(|planned| planned.elapsed() >= PLAN_EVERY);
         let was_pending = self.maintenance.delay().is_some();
         let done = if was_pending {
-            self.maintenance.step(&self.conn, Timestamp::now())
+            self.maintenance.step(&self.conn, &self.guard, Timestamp::now())
         } else if is_due {
             self.planned = Some(Instant::now());
             self.maintenance.plan(&self.conn, Timestamp::now())
@@ -273,7 +277,8 @@ impl Thread {
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             return self.refuse(waiting, &error);
         }
-        let head = match Snapshot::new(&self.conn).head() {
+        let head = Snapshot::new(&self.conn).head();
+        let head = match head.and_then(|head| self.guard.check(&self.conn).map(|()| head)) {
             Ok(head) => head,
             Err(error) => {
                 self.fail(waiting, &error);

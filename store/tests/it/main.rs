@@ -23,6 +23,7 @@ mod prune;
 mod replace;
 mod replay_property;
 mod restore;
+mod schema_guard;
 mod scm;
 mod sessions;
 mod support;
