@@ -62,6 +62,8 @@ fn of_store(error: &ao_store::Error) -> Option<String> {
         E::StoreInUse(path) => {
             format!("stop the processes that have it open: `fuser -v {}`", quoted(path))
         }
+        E::Emptied(_) => "restore a backup: `ao-store restore-db BACKUP`; without one, move the file away and create a new store: `ao-store init`"
+            .to_owned(),
         E::ReservedName(_) => {
             "choose a name that does not end in -journal, -wal, -shm or .partial".to_owned()
         }

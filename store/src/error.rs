@@ -202,6 +202,9 @@ pub enum Error {
     /// The file is not a database, or a database of another application.
     #[error("{} is not a database of ao-store", .0.display())]
     NotAStore(PathBuf),
+    /// The file has no content, or its tables were dropped.
+    #[error("{} contains no tables: it is empty, or was emptied", .0.display())]
+    Emptied(PathBuf),
     /// There is no file to import.
     #[error("there is no file {}", .0.display())]
     SourceNotFound(PathBuf),
@@ -367,7 +370,7 @@ impl Error {
             Error::StoreReplaced(_) => Code::StoreReplaced,
             Error::StoreHardLinked(_) => Code::StoreHardLinked,
             Error::ReservedName(_) => Code::InvalidPath,
-            Error::Damaged { .. } => Code::Corrupt,
+            Error::Damaged { .. } | Error::Emptied(_) => Code::Corrupt,
             Error::InvalidExport { .. } => Code::InvalidExport,
             Error::Output(source) | Error::Input(source) => io_code(source),
             Error::NotAStore(_) => Code::NotAStore,
@@ -425,6 +428,7 @@ impl Error {
         match self {
             Error::Sqlite(step, source) => Error::Sqlite(step, sqlite::copy(source)),
             Error::StoreReplaced(path) => Error::StoreReplaced(path.clone()),
+            Error::SchemaMismatch(difference) => Error::SchemaMismatch(difference.clone()),
             Error::StoreHardLinked(path) => Error::StoreHardLinked(path.clone()),
             other => Error::BatchLost { code: other.code(), reason: other.chain() },
         }

@@ -112,7 +112,7 @@ fn a_file_that_is_not_a_backup_is_refused_and_changes_nothing() {
     flipped[at] ^= 1;
     for (name, bytes, exit, code) in [
         ("text", b"dear diary, this is no database at all\n".repeat(50), 5, "NOT_A_STORE"),
-        ("empty", Vec::new(), 5, "NOT_A_STORE"),
+        ("empty", Vec::new(), 6, "CORRUPT"),
         ("cut", whole[..whole.len() / 2].to_vec(), 6, "CORRUPT"),
         ("flipped", flipped, 6, "CORRUPT"),
     ] {

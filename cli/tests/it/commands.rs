@@ -60,18 +60,20 @@ fn migrate_runs_once_and_check_changes_nothing() {
 }
 
 #[test]
-fn migrate_brings_an_empty_file_to_the_newest_schema() {
-    let env = TestEnv::empty();
-    fs::create_dir(env.path("data")).unwrap();
+fn an_emptied_store_is_never_filled_anew() {
+    let env = TestEnv::with_demo();
+    let backup = text(&env.path("backup.db")).to_owned();
+    env.ok(&["backup", &backup]);
     fs::write(env.database(), "").unwrap();
-    env.refused(&["status"], 5, "SCHEMA_OUTDATED");
-    let output = env.run(&["migrate", "--check", "--json"]);
-    let error: Value = serde_json::from_str(&output.stderr).unwrap();
-    assert_eq!(output.code, 6);
-    assert_eq!(error["error"]["details"], json!({"found": 0, "known": ao_store::SCHEMA_VERSION}));
-    let data = env.json("store.migrate", &["migrate"]);
-    assert_eq!(data["applied"].as_array().unwrap().len(), ao_store::SCHEMA_VERSION as usize);
-    env.ok(&["status"]);
+    let repo = text(&env.path("demo")).to_owned();
+    for args in [&["init"][..], &["up", &repo], &["migrate"], &["migrate", "--check"], &["status"]]
+    {
+        let stderr = env.refused(args, 6, "CORRUPT");
+        assert!(stderr.contains("ao-store restore-db BACKUP"), "{args:?}: {stderr}");
+        assert_eq!(fs::metadata(env.database()).unwrap().len(), 0, "{args:?}");
+    }
+    env.ok(&["restore-db", &backup, "--yes"]);
+    assert!(env.ok(&["project", "ls"]).contains("demo"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::admin::ballast;
 use crate::admin::new_file::{NewFile, create_folder, refuse_target};
-use crate::db::connection::{self, Durability, Role};
+use crate::db::connection;
 use crate::db::options::Options;
 use crate::engine::migrate::{self, Migrated};
 use crate::engine::store::Store;
@@ -46,7 +46,7 @@ fn create_new(path: &Path, busy: Duration) -> Result<Option<Migrated>> {
             break;
         }
         refuse_target(path)?;
-        let mut conn = connection::open(new.path(), Role::Writer, Durability::Full, busy)?;
+        let mut conn = connection::open_new(new.path())?;
         let migrated = migrate::migrate(&mut conn)?;
         new.finish_database(conn)?;
         new.place()?;

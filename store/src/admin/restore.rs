@@ -309,7 +309,10 @@ fn lock_exclusively(conn: Connection, target: &Path) -> Result<(Connection, Epoc
 /// Whether a file is damaged or not a database.
 fn is_damage(error: &Error) -> bool {
     match error {
-        Error::NotAStore(_) | Error::Damaged { .. } | Error::SchemaMismatch(_) => true,
+        Error::NotAStore(_)
+        | Error::Emptied(_)
+        | Error::Damaged { .. }
+        | Error::SchemaMismatch(_) => true,
         Error::Sqlite(_, source) => matches!(
             source.sqlite_error_code(),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)

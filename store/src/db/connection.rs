@@ -41,21 +41,35 @@ pub(crate) enum Role {
     Writer,
 }
 
-/// Opens the database file, which must exist, and sets every pragma.
+/// Opens a store, which must exist, and sets every pragma.
 pub(crate) fn open(
     path: &Path,
     role: Role,
     durability: Durability,
     busy: Duration,
 ) -> Result<Connection> {
-    require_file(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).context("open the database")?;
-    let busy = busy.min(LONGEST_BUSY);
-    conn.busy_timeout(busy).context("set the busy timeout")?;
+    let conn = open_file(path, busy)?;
     // First of all: turning on WAL would change the file of another application.
     let made = refuse_foreign(&conn, path).and_then(|()| configure(&conn, role, durability, busy));
     made.map_err(|error| not_a_store(error, path))?;
+    Ok(conn)
+}
+
+/// Opens a new, empty file in which a store is made.
+pub(crate) fn open_new(path: &Path) -> Result<Connection> {
+    let busy = Duration::ZERO;
+    let conn = open_file(path, busy)?;
+    // This has an effect only before the first table; later it needs VACUUM.
+    conn.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").context("set auto_vacuum")?;
+    configure(&conn, Role::Writer, Durability::Full, busy)?;
+    Ok(conn)
+}
+
+fn open_file(path: &Path, busy: Duration) -> Result<Connection> {
+    require_file(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).context("open the database")?;
+    conn.busy_timeout(busy.min(LONGEST_BUSY)).context("set the busy timeout")?;
     Ok(conn)
 }
 
@@ -89,13 +103,7 @@ pub(crate) fn open_source(path: &Path) -> Result<Connection> {
     let conn = Connection::open_with_flags(path, flags).context("open the file to restore")?;
     let made = refuse_foreign(&conn, path).and_then(|()| {
         conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-        conn.execute_batch(COMMON).context("set pragmas")?;
-        // An empty file is not a backup.
-        let id = "PRAGMA application_id";
-        match conn.query_row(id, [], |row| row.get::<_, i32>(0)).context(id)? {
-            APPLICATION_ID => Ok(()),
-            _ => Err(Error::NotAStore(path.to_owned())),
-        }
+        conn.execute_batch(COMMON).context("set pragmas")
     });
     made.map_err(|error| not_a_store(error, path))?;
     Ok(conn)
@@ -123,13 +131,6 @@ fn configure(conn: &Connection, role: Role, durability: Durability, busy: Durati
         conn.set_db_config(setting, on).context("configure the connection")?;
     }
     if role == Role::Writer {
-        // This has an effect only before the first table (later it needs VACUUM), but it always writes
-        // to the file.
-        let step = "set auto_vacuum";
-        let pages: i64 = conn.query_row("PRAGMA page_count", [], |row| row.get(0)).context(step)?;
-        if pages == 0 {
-            conn.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").context(step)?;
-        }
         enter_wal(conn, busy)?;
     }
     conn.execute_batch(COMMON).context("set pragmas")?;
@@ -158,7 +159,7 @@ const WRITER: &str = "PRAGMA query_only = OFF;
 /// Turns on WAL mode. The change of mode needs exclusive access and does not wait for it, so of two
 /// processes that open a new file at the same time one would fail without the retry.
 fn enter_wal(conn: &Connection, busy: Duration) -> Result<()> {
-    let deadline = Instant::now() + busy;
+    let deadline = Instant::now() + busy.min(LONGEST_BUSY);
     loop {
         match conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0)) {
             Ok(_) => return Ok(()),
@@ -173,7 +174,7 @@ fn enter_wal(conn: &Connection, busy: Duration) -> Result<()> {
     }
 }
 
-/// Refuses a database of another application.
+/// Refuses a database of another application, and an empty one.
 fn refuse_foreign(conn: &Connection, path: &Path) -> Result<()> {
     let id: i32 = conn
         .query_row("PRAGMA application_id", [], |row| row.get(0))
@@ -184,5 +185,6 @@ fn refuse_foreign(conn: &Connection, path: &Path) -> Result<()> {
     let tables: i64 = conn
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .context("read the schema")?;
-    if id == 0 && tables == 0 { Ok(()) } else { Err(Error::NotAStore(path.to_owned())) }
+    let path = path.to_owned();
+    Err(if id == 0 && tables == 0 { Error::Emptied(path) } else { Error::NotAStore(path) })
 }

@@ -4,7 +4,7 @@
 //! numbers can have different schemas. The checksum of the baseline, which the migration history of the
 //! database records, distinguishes such drafts from the versions of a newer program.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::error::{Context, Error, Result};
 
@@ -17,21 +17,43 @@ pub(crate) const BASELINE: &str = "10917962958946662894";
 
 const SELECT_BASELINE: &str = "SELECT checksum FROM refinery_schema_history WHERE version = 1";
 
-/// The schema version of the file; 0 for an empty one.
+const SELECT_VERSION: &str =
+    "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema)
+    FROM pragma_user_version, pragma_application_id";
+
+/// The schema version of the file; 0 for a new one. A store gets its name with its schema complete, so
+/// anything less than that is what another program left of it.
 ///
 /// # Errors
-/// `SCHEMA_DRAFT` when its baseline is another one.
+/// `CORRUPT` when its tables are gone; `SCHEMA_MISMATCH` when it has no version; `SCHEMA_DRAFT` when its
+/// baseline is another one.
 pub(crate) fn version(conn: &Connection) -> Result<u32> {
     let step = "read the schema version";
-    let version = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).context(step)?;
-    if version > 0 {
-        let baseline: Option<String> =
-            conn.query_row(SELECT_BASELINE, [], |row| row.get(0)).optional().context(step)?;
-        if baseline.as_deref() != Some(BASELINE) {
-            return Err(Error::SchemaDraft(version));
-        }
+    let columns = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let (version, id, objects): (i64, i32, i64) =
+        conn.query_row(SELECT_VERSION, [], columns).context(step)?;
+    if (version, id, objects) == (0, 0, 0) {
+        return Ok(0);
+    }
+    if objects == 0 {
+        return Err(Error::Emptied(conn.path().unwrap_or_default().into()));
+    }
+    let version = u32::try_from(version).unwrap_or(0);
+    require_version(version)?;
+    let baseline: Option<String> =
+        conn.query_row(SELECT_BASELINE, [], |row| row.get(0)).optional().context(step)?;
+    if baseline.as_deref() != Some(BASELINE) {
+        return Err(Error::SchemaDraft(version));
     }
     Ok(version)
+}
+
+/// No store ever had version 0, so it cannot be migrated from there.
+fn require_version(version: u32) -> Result<()> {
+    if version == 0 {
+        return Err(Error::SchemaMismatch("its version is missing".to_owned()));
+    }
+    Ok(())
 }
 
 /// Refuses a database whose schema version is not that of this program.
@@ -41,6 +63,7 @@ pub(crate) fn require_current(conn: &Connection) -> Result<()> {
 
 /// The same for a version that was read already.
 pub(crate) fn check_current(version: u32) -> Result<()> {
+    require_version(version)?;
     match version {
         SCHEMA_VERSION => Ok(()),
         found if found > SCHEMA_VERSION => {

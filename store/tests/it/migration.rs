@@ -84,7 +84,7 @@ fn threads_that_create_the_same_store_all_succeed() {
 }
 
 #[test]
-fn a_kill_leaves_the_old_schema_or_the_new_one() {
+fn a_kill_leaves_no_file_or_a_store() {
     let seed = u64::from(from_env("AO_SEED", 20_261_121));
     println!("AO_SEED={seed}");
     let mut random = Random(seed.max(1));
@@ -103,19 +103,18 @@ fn a_kill_leaves_the_old_schema_or_the_new_one() {
         child.wait().unwrap();
         if path.exists() {
             let conn = raw(&path);
-            let tables = number(&conn, "SELECT count(*) FROM sqlite_schema");
-            match number(&conn, "PRAGMA user_version") {
-                0 => assert_eq!(tables, 0, "something between old and new"),
-                version => assert_eq!(version, i64::from(SCHEMA_VERSION)),
-            }
-            if tables == 0 { old += 1 } else { new += 1 }
+            let version = number(&conn, "PRAGMA user_version");
+            assert_eq!(version, i64::from(SCHEMA_VERSION), "something between nothing and all");
+            new += 1;
+        } else {
+            old += 1;
         }
         let store = create(&path).unwrap();
         let project = new_project("demo");
         store.write(cause(), move |tx| project::add(tx, &project)).unwrap();
         Store::migrate(&path, Options::default()).unwrap();
     }
-    println!("{old} old, {new} new");
+    println!("{old} without a file, {new} with a store");
 }
 
 #[test]
@@ -201,15 +200,12 @@ fn a_file_that_is_no_store_is_refused_and_not_changed() {
 }
 
 #[test]
-fn a_store_can_be_created_from_an_empty_or_missing_file() {
+fn a_store_is_created_only_where_there_is_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ao.db");
     assert_eq!(code(open(&path)), Code::StoreNotFound);
     assert_eq!(code(Store::migrate(&path, Options::default())), Code::StoreNotFound);
     assert!(!path.exists(), "asking creates nothing");
-    std::fs::write(&path, "").unwrap();
-    assert_eq!(code(open(&path)), Code::SchemaOutdated);
-    assert_eq!(Store::schema_version(&path, Options::default()).unwrap(), 0);
     let (_, migrated) = Store::create(&path, Options::default()).unwrap();
     assert_eq!(
         (migrated.from, migrated.to, migrated.applied.len()),
@@ -217,6 +213,48 @@ fn a_store_can_be_created_from_an_empty_or_missing_file() {
     );
     let again = Store::create(&path, Options::default()).unwrap().1;
     assert_eq!((again.from, again.applied.len()), (SCHEMA_VERSION, 0));
+}
+
+/// Refused by everything that opens a store, and not changed; the last column is the code.
+#[test]
+fn what_another_program_left_of_a_store_is_never_made_an_empty_store() {
+    let drop_all = "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema;
+        PRAGMA writable_schema = OFF;";
+    let cases = [
+        ("", Code::Corrupt),
+        (drop_all, Code::Corrupt),
+        (&format!("{drop_all} PRAGMA user_version = 0; VACUUM;"), Code::Corrupt),
+        (&format!("{drop_all} PRAGMA user_version = 0; CREATE TABLE t (x);"), Code::SchemaMismatch),
+        ("PRAGMA user_version = 0", Code::SchemaMismatch),
+        ("PRAGMA user_version = -1", Code::SchemaMismatch),
+        ("DROP TABLE refinery_schema_history", Code::SchemaMismatch),
+        ("PRAGMA application_id = 7", Code::NotAStore),
+        ("PRAGMA application_id = 0; PRAGMA user_version = 0", Code::NotAStore),
+    ];
+    for (sql, expected) in cases {
+        let Fixture { store, dir } = fixture();
+        let path = dir.path().join("ao.db");
+        drop(store);
+        if sql.is_empty() {
+            std::fs::write(&path, "").unwrap();
+        } else {
+            let script = format!("PRAGMA journal_mode = DELETE; {sql}");
+            raw(&path).execute_batch(&script).unwrap();
+        }
+        let before = std::fs::read(&path).unwrap();
+        let options = Options::default;
+        for refused in [
+            open(&path).map(|_| ()),
+            create(&path).map(|_| ()),
+            Store::migrate(&path, options()).map(|_| ()),
+            Store::schema_version(&path, options()).map(|_| ()),
+            ao_store::check_source(&path).map(|_| ()),
+        ] {
+            assert_eq!(code(refused), expected, "{sql}");
+        }
+        let same_content = |bytes: &[u8]| bytes.get(96..) == before.get(96..);
+        assert!(same_content(&std::fs::read(&path).unwrap()), "{sql}: it was changed");
+    }
 }
 
 #[test]

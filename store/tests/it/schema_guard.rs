@@ -8,8 +8,8 @@ use ao_store::row::session;
 use ao_store::{Code, Durability, Error, Options, Store};
 
 use crate::support::{
-    Fixture, assert_log_equals_tables, at, cause, code, empty, fixture, head, number, raw,
-    rename, strings,
+    Fixture, assert_log_equals_tables, at, cause, code, empty, fixture, head, number, raw, rename,
+    strings,
 };
 
 fn try_rename(store: &Store, name: &str) -> Result<(), Error> {

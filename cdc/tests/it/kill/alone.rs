@@ -1,4 +1,4 @@
-//! The rounds of the roles that need exclusive access to a store: restore and migration.
+//! The rounds of the roles that need exclusive access to a store: restore and creation.
 
 use std::fs;
 use std::path::PathBuf;
@@ -100,29 +100,26 @@ impl World {
         Ok(())
     }
 
-    /// Migrations of one empty file are killed once or twice, then one is left to finish.
-    pub(crate) fn migrate_round(&mut self) -> Result<(), String> {
+    /// Creations of one store are killed once or twice, then one is left to finish.
+    pub(crate) fn create_round(&mut self) -> Result<(), String> {
         let folder = self.folder().join("empty");
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).map_err(|error| error.to_string())?;
         let path = folder.join("ao.db");
-        fs::write(&path, "").map_err(|error| error.to_string())?;
         for _ in 0..=self.random.below(2) {
-            self.start(Role::Migrator, &path);
-            self.pause_for(Role::Migrator);
-            self.kill(&[Role::Migrator])?;
+            self.start(Role::Creator, &path);
+            self.pause_for(Role::Creator);
+            self.kill(&[Role::Creator])?;
         }
-        let version = Store::schema_version(&path, Options::default()).map_err(text)?;
-        self.aim(Role::Migrator, version == SCHEMA_VERSION);
-        self.counts.note(if version == SCHEMA_VERSION { "migrated" } else { "not migrated" });
-        // It would fail on an object that a killed migration left.
-        let migrated = Store::migrate(&path, Options::default()).map_err(text)?;
-        if migrated.from != version || migrated.to != SCHEMA_VERSION {
-            return Err(format!("version {version}, then {migrated:?}"));
+        let is_created = path.exists();
+        self.aim(Role::Creator, is_created);
+        self.counts.note(if is_created { "created" } else { "not created" });
+        let (store, migrated) = Store::create(&path, Options::default()).map_err(text)?;
+        if (migrated.from == SCHEMA_VERSION) != is_created || migrated.to != SCHEMA_VERSION {
+            return Err(format!("created: {is_created}, then {migrated:?}"));
         }
-        let store = Store::open(&path, Options::default()).map_err(text)?;
         let report = store.verify(Depth::Deep).map_err(text)?;
-        self.require_sound("the migrated store", &report)
+        self.require_sound("the created store", &report)
     }
 }
 

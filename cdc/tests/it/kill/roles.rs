@@ -38,12 +38,12 @@ pub(crate) enum Role {
     Pruner,
     Backup,
     Restore,
-    Migrator,
+    Creator,
 }
 
 impl Role {
     pub(crate) const ALL: [Role; 6] =
-        [Role::Writer, Role::Tailer, Role::Pruner, Role::Backup, Role::Restore, Role::Migrator];
+        [Role::Writer, Role::Tailer, Role::Pruner, Role::Backup, Role::Restore, Role::Creator];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl Role {
             Role::Pruner => "pruner",
             Role::Backup => "backup",
             Role::Restore => "restore",
-            Role::Migrator => "migrator",
+            Role::Creator => "creator",
         }
     }
 }
@@ -113,7 +113,7 @@ pub(crate) fn play() -> bool {
         Role::Pruner => prune_until_killed(&open()),
         Role::Backup => back_up_until_killed(&open(), number),
         Role::Restore => restore_once(&path),
-        Role::Migrator => migrate_once(&path),
+        Role::Creator => create_once(&path),
     }
     true
 }
@@ -260,9 +260,9 @@ fn restore_once(path: &Path) {
     wait_for_the_kill();
 }
 
-fn migrate_once(path: &Path) {
-    let migrated = Store::migrate(path, Options::default()).unwrap();
-    say(&format!("migrated {}", migrated.to));
+fn create_once(path: &Path) {
+    let (_, migrated) = Store::create(path, Options::default()).unwrap();
+    say(&format!("created {}", migrated.to));
     wait_for_the_kill();
 }
 

@@ -205,7 +205,7 @@ impl World {
             }
             let is_midway = match role {
                 Role::Backup => self.is_backup_midway(),
-                Role::Restore | Role::Migrator => !live.has_worked,
+                Role::Restore | Role::Creator => !live.has_worked,
                 _ => live.has_worked,
             };
             self.counts.kill(role, is_midway);
@@ -253,7 +253,7 @@ impl World {
                 begun.done = Some((number(seq)?, number(bytes)?.unsigned_abs()));
                 self.next_backup = slot + 1;
             }
-            ["up"] | ["delivered" | "restored" | "migrated", _] => {}
+            ["up"] | ["delivered" | "restored" | "created", _] => {}
             _ => return Err(format!("the {} printed {line}", role.name())),
         }
         Ok(())

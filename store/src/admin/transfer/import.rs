@@ -6,7 +6,6 @@
 
 use std::io::BufRead;
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
@@ -16,7 +15,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::admin::new_file::{NewFile, create_folder, refuse_target};
 use crate::admin::verify::{self, Depth};
-use crate::db::connection::{self, Durability, Role};
+use crate::db::connection;
 use crate::db::schema::SCHEMA_VERSION;
 use crate::db::tx::Snapshot;
 use crate::engine::migrate;
@@ -78,7 +77,7 @@ pub fn import(target: &Path, input: &mut dyn BufRead, on_bad: OnBad) -> Result<I
     refuse_target(target)?;
     create_folder(target)?;
     let new = NewFile::claim(target)?;
-    let mut conn = connection::open(new.path(), Role::Writer, Durability::Full, Duration::ZERO)?;
+    let mut conn = connection::open_new(new.path())?;
     migrate::migrate(&mut conn)?;
     let mut import = Import::begin(&conn)?;
     import.read(input)?;
