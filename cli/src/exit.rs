@@ -1,5 +1,6 @@
 //! The end of the program: its exit status, and the error as text or JSON.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use ao_store::Code;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::hint;
 use crate::invocation::Invocation;
-use crate::output::{Ended, printable, say, say_json, say_styled};
+use crate::output::{Ended, printable, say, say_json, say_styled, stdout_error};
 
 /// Ends the program.
 pub(crate) fn exit(result: Result<Ended>, invocation: &Invocation, is_json: bool) -> ExitCode {
@@ -64,8 +65,9 @@ fn json_error(code: Code, message: &str, hint: &str, details: &Value) -> String 
 pub(crate) fn usage(error: &clap::Error, is_json: bool) -> ExitCode {
     let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if is_answer {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        let printed = error.print().and_then(|()| io::stdout().flush());
+        let printed = printed.map(|()| Ended::Done).map_err(stdout_error);
+        return exit(printed, &Invocation::plain(), is_json);
     }
     if is_json {
         let text = error.render().to_string();

@@ -12,8 +12,13 @@ pub(crate) struct Invocation {
 }
 
 impl Invocation {
+    /// Without options.
+    pub(crate) fn plain() -> Invocation {
+        Invocation { program: "ao-store".to_owned() }
+    }
+
     pub(crate) fn of(args: &Args) -> Invocation {
-        let mut program = "ao-store".to_owned();
+        let Invocation { mut program } = Invocation::plain();
         if let Some(dir) = &args.data_dir {
             program += &format!(" --data-dir {}", printable(&quoted(dir)));
         }

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     };
     args.color.apply();
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::LogOut)
         .with_max_level(args.log_level())
         .without_time()
         .with_target(false)

@@ -12,6 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::output::printable;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Consumer {
     consumer: String,
@@ -119,13 +121,13 @@ fn consumers(registry: &mut Registry, stats: &Stats) {
 fn hosts(registry: &mut Registry, stats: &Stats) {
     let credentials = Family::<HostCredential, Number>::default();
     for (HostState { host, credential, .. }, _) in &stats.hosts {
-        let (host, state) = (host.clone(), credential.as_str());
+        let (host, state) = (printable(host), credential.as_str());
         credentials.get_or_create(&HostCredential { host, state }).set(1);
     }
     registry.register("observer_credential", "The state of the credential", credentials);
     let failures = Family::<HostFailure, Number>::default();
     for (HostState { host, address, failure, .. }, _) in &stats.hosts {
-        let (host, address, cause) = (host.clone(), address.clone(), failure.clone());
+        let (host, address, cause) = (printable(host), printable(address), printable(failure));
         if !cause.is_empty() {
             failures.get_or_create(&HostFailure { host, address, cause }).set(1);
         }
@@ -152,7 +154,7 @@ fn hosts(registry: &mut Registry, stats: &Stats) {
         let family = Family::<Host, Number>::default();
         for (state, problems) in &stats.hosts {
             if let Some(value) = value(state, *problems) {
-                family.get_or_create(&Host { host: state.host.clone() }).set(value);
+                family.get_or_create(&Host { host: printable(&state.host) }).set(value);
             }
         }
         registry.register(format!("observer_{name}"), help, family);

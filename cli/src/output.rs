@@ -1,7 +1,7 @@
 //! Printing: JSON documents, lines, tables and messages.
 
 use std::borrow::Cow;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use ao_store::is_hidden;
@@ -88,7 +88,7 @@ pub(crate) fn raw_bytes(bytes: &[u8]) -> Result<()> {
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(stdout_error)
 }
 
-fn stdout_error(error: io::Error) -> Error {
+pub(crate) fn stdout_error(error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Error::BrokenPipe,
         _ => Error::Stdout(error),
@@ -109,6 +109,47 @@ pub(crate) fn say_styled(text: &str) {
 pub(crate) fn say_json(json: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(&without_controls(format!("{json}\n").as_bytes()));
+}
+
+/// Standard output for an export. Its digests are of its exact bytes, so only a terminal gets it with its
+/// controls escaped.
+pub(crate) struct ExportOut {
+    stdout: BufWriter<io::StdoutLock<'static>>,
+    is_terminal: bool,
+}
+
+impl ExportOut {
+    pub(crate) fn new() -> ExportOut {
+        let stdout = io::stdout().lock();
+        ExportOut { is_terminal: stdout.is_terminal(), stdout: BufWriter::new(stdout) }
+    }
+}
+
+impl Write for ExportOut {
+    /// A piece is never a part of a character.
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let shown = if self.is_terminal { without_controls(piece) } else { Cow::Borrowed(piece) };
+        self.stdout.write_all(&shown).map(|()| piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stdout.flush()
+    }
+}
+
+/// Standard error for log lines, which quote paths, arguments and answers.
+pub(crate) struct LogOut;
+
+impl Write for LogOut {
+    /// A piece is one event.
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let shown = printable_lines(&String::from_utf8_lossy(piece));
+        io::stderr().lock().write_all(shown.as_bytes()).map(|()| piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// Whether standard output is a terminal.

@@ -100,7 +100,7 @@ fn main_values(image: &Map<String, Value>) -> Vec<String> {
 fn short(value: &Value) -> String {
     let text = match value {
         Value::String(text) => printable(text),
-        other => other.to_string(),
+        other => printable(&other.to_string()),
     };
     if text.chars().count() <= VALUE_MAX {
         return text;

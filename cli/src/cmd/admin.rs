@@ -1,7 +1,7 @@
 //! Backup, restore, verify, export and import.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use ao_store::transfer::{self, Imported, OnBad};
@@ -141,8 +141,7 @@ fn describe(report: &Report) -> String {
 pub(crate) fn export(context: &Context, out: &Path) -> Result<()> {
     let store = context.open()?;
     let exported = if out == Path::new("-") {
-        let mut stdout = BufWriter::new(io::stdout().lock());
-        store.export(&mut stdout).map_err(stdout_closed)?
+        store.export(&mut output::ExportOut::new()).map_err(stdout_closed)?
     } else {
         store.export_to(out)?
     };

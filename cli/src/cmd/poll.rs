@@ -163,7 +163,7 @@ fn progress(is_shown: bool) -> impl Fn(&[Report]) {
         last.set(Some(Instant::now()));
         let line = reports.iter().map(summary).collect::<Vec<_>>().join("; ");
         let width = terminal_width();
-        let line: String = line.chars().take(width).collect();
+        let line: String = output::printable(&line).chars().take(width).collect();
         let mut stderr = std::io::stderr().lock();
         // Progress that cannot be written is no reason to fail.
         let _ = write!(stderr, "\r\x1b[2K{line}").and_then(|()| stderr.flush());

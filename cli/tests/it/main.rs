@@ -15,5 +15,6 @@ mod power;
 mod support;
 mod sweep;
 mod tail;
+mod terminal;
 mod tidy;
 mod tour;
