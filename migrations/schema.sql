@@ -130,6 +130,7 @@ CREATE TABLE pr_check (
   workflow TEXT NOT NULL,
   event TEXT NOT NULL,
   name TEXT NOT NULL,
+  suite TEXT NOT NULL,
   external_id TEXT NOT NULL,
   status TEXT NOT NULL CHECK (status IN
     ('queued', 'in_progress', 'passed', 'failed', 'cancelled', 'skipped', 'unknown')),
@@ -138,8 +139,8 @@ CREATE TABLE pr_check (
   url TEXT NOT NULL,
   started_at INTEGER,
   completed_at INTEGER,
-  PRIMARY KEY (pr_id, head_sha, kind, app, workflow, event, name),
-  CHECK (instr(head_sha || app || workflow || event || name, char(0)) = 0)
+  PRIMARY KEY (pr_id, head_sha, kind, app, workflow, event, name, suite, external_id),
+  CHECK (instr(head_sha || app || workflow || event || name || suite || external_id, char(0)) = 0)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE pr_check_log (
@@ -378,11 +379,11 @@ SELECT t.host, t.id, t.node_id, t.number, t.repo,
 FROM pr t;
 
 CREATE VIEW capture_pr_check AS
-SELECT t.app, t.event, t.head_sha, t.kind, t.name, t.pr_id, t.workflow,
-  json_array(t.pr_id, t.head_sha, t.kind, t.app, t.workflow, t.event, t.name) AS change_key,
+SELECT t.app, t.event, t.external_id, t.head_sha, t.kind, t.name, t.pr_id, t.suite, t.workflow,
+  json_array(t.pr_id, t.head_sha, t.kind, t.app, t.workflow, t.event, t.name, t.suite, t.external_id) AS change_key,
   coalesce(p.project_id, (SELECT project FROM capture_displaced WHERE entity = 'pr' AND key = json_array(t.pr_id))) AS change_project,
   coalesce(p.session_id, (SELECT session FROM capture_displaced WHERE entity = 'pr' AND key = json_array(t.pr_id))) AS change_session,
-  printf('{"pr_id":%s,"head_sha":%s,"kind":%s,"app":%s,"workflow":%s,"event":%s,"name":%s,"external_id":%s,"status":%s,"conclusion":%s,"is_required":%s,"url":%s,"started_at":%s,"completed_at":%s}', json_quote(t.pr_id), json_quote(t.head_sha), json_quote(t.kind), json_quote(t.app), json_quote(t.workflow), json_quote(t.event), json_quote(t.name), json_quote(t.external_id), json_quote(t.status), json_quote(t.conclusion), CASE t.is_required WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, json_quote(t.url), json_quote(t.started_at), json_quote(t.completed_at)) AS image
+  printf('{"pr_id":%s,"head_sha":%s,"kind":%s,"app":%s,"workflow":%s,"event":%s,"name":%s,"suite":%s,"external_id":%s,"status":%s,"conclusion":%s,"is_required":%s,"url":%s,"started_at":%s,"completed_at":%s}', json_quote(t.pr_id), json_quote(t.head_sha), json_quote(t.kind), json_quote(t.app), json_quote(t.workflow), json_quote(t.event), json_quote(t.name), json_quote(t.suite), json_quote(t.external_id), json_quote(t.status), json_quote(t.conclusion), CASE t.is_required WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, json_quote(t.url), json_quote(t.started_at), json_quote(t.completed_at)) AS image
 FROM pr_check t LEFT JOIN pr p ON p.id = t.pr_id;
 
 CREATE VIEW capture_pr_comment AS
@@ -432,17 +433,17 @@ BEGIN
   WHERE tx IS NULL;
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_check_removed', 'pr_check', 'delete',
     change_key, change_project, change_session, image, NULL
-  FROM change_context c, capture_pr_check v WHERE v.pr_id = OLD.pr_id AND v.head_sha = OLD.head_sha AND v.kind = OLD.kind AND v.app = OLD.app AND v.workflow = OLD.workflow AND v.event = OLD.event AND v.name = OLD.name;
-  DELETE FROM capture_displaced WHERE entity = 'pr_check' AND key = json_array(OLD.pr_id, OLD.head_sha, OLD.kind, OLD.app, OLD.workflow, OLD.event, OLD.name);
+  FROM change_context c, capture_pr_check v WHERE v.pr_id = OLD.pr_id AND v.head_sha = OLD.head_sha AND v.kind = OLD.kind AND v.app = OLD.app AND v.workflow = OLD.workflow AND v.event = OLD.event AND v.name = OLD.name AND v.suite = OLD.suite AND v.external_id = OLD.external_id;
+  DELETE FROM capture_displaced WHERE entity = 'pr_check' AND key = json_array(OLD.pr_id, OLD.head_sha, OLD.kind, OLD.app, OLD.workflow, OLD.event, OLD.name, OLD.suite, OLD.external_id);
 END;
 
 CREATE TRIGGER capture_pr_check_displace_insert BEFORE INSERT ON pr_check
-WHEN EXISTS (SELECT 1 FROM pr_check WHERE pr_id = NEW.pr_id AND head_sha = NEW.head_sha AND kind = NEW.kind AND app = NEW.app AND workflow = NEW.workflow AND event = NEW.event AND name = NEW.name)
+WHEN EXISTS (SELECT 1 FROM pr_check WHERE pr_id = NEW.pr_id AND head_sha = NEW.head_sha AND kind = NEW.kind AND app = NEW.app AND workflow = NEW.workflow AND event = NEW.event AND name = NEW.name AND suite = NEW.suite AND external_id = NEW.external_id)
 BEGIN
   DELETE FROM capture_displaced WHERE entity = 'pr_check';
   INSERT INTO capture_displaced
   SELECT 'pr_check', change_key, change_project, change_session, image
-  FROM capture_pr_check WHERE (pr_id = NEW.pr_id AND head_sha = NEW.head_sha AND kind = NEW.kind AND app = NEW.app AND workflow = NEW.workflow AND event = NEW.event AND name = NEW.name);
+  FROM capture_pr_check WHERE (pr_id = NEW.pr_id AND head_sha = NEW.head_sha AND kind = NEW.kind AND app = NEW.app AND workflow = NEW.workflow AND event = NEW.event AND name = NEW.name AND suite = NEW.suite AND external_id = NEW.external_id);
 END;
 
 CREATE TRIGGER capture_pr_check_insert AFTER INSERT ON pr_check
@@ -452,30 +453,30 @@ BEGIN
   WHERE tx IS NULL;
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_check_removed', 'pr_check', 'delete',
     key, project, session, image, NULL
-  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'pr_check' AND (key = json_array(NEW.pr_id, NEW.head_sha, NEW.kind, NEW.app, NEW.workflow, NEW.event, NEW.name)
-    OR NOT EXISTS (SELECT 1 FROM pr_check WHERE pr_id = json_extract(d.key, '$[0]') AND head_sha = json_extract(d.key, '$[1]') AND kind = json_extract(d.key, '$[2]') AND app = json_extract(d.key, '$[3]') AND workflow = json_extract(d.key, '$[4]') AND event = json_extract(d.key, '$[5]') AND name = json_extract(d.key, '$[6]')));
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'pr_check' AND (key = json_array(NEW.pr_id, NEW.head_sha, NEW.kind, NEW.app, NEW.workflow, NEW.event, NEW.name, NEW.suite, NEW.external_id)
+    OR NOT EXISTS (SELECT 1 FROM pr_check WHERE pr_id = json_extract(d.key, '$[0]') AND head_sha = json_extract(d.key, '$[1]') AND kind = json_extract(d.key, '$[2]') AND app = json_extract(d.key, '$[3]') AND workflow = json_extract(d.key, '$[4]') AND event = json_extract(d.key, '$[5]') AND name = json_extract(d.key, '$[6]') AND suite = json_extract(d.key, '$[7]') AND external_id = json_extract(d.key, '$[8]')));
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_check_recorded', 'pr_check', 'insert',
     change_key, change_project, change_session, NULL, image
-  FROM change_context c, capture_pr_check v WHERE v.pr_id = NEW.pr_id AND v.head_sha = NEW.head_sha AND v.kind = NEW.kind AND v.app = NEW.app AND v.workflow = NEW.workflow AND v.event = NEW.event AND v.name = NEW.name;
+  FROM change_context c, capture_pr_check v WHERE v.pr_id = NEW.pr_id AND v.head_sha = NEW.head_sha AND v.kind = NEW.kind AND v.app = NEW.app AND v.workflow = NEW.workflow AND v.event = NEW.event AND v.name = NEW.name AND v.suite = NEW.suite AND v.external_id = NEW.external_id;
   DELETE FROM capture_displaced WHERE entity = 'pr_check';
 END;
 
-CREATE TRIGGER capture_pr_check_key BEFORE UPDATE OF pr_id, head_sha, kind, app, workflow, event, name ON pr_check
-WHEN OLD.pr_id IS NOT NEW.pr_id OR OLD.head_sha IS NOT NEW.head_sha OR OLD.kind IS NOT NEW.kind OR OLD.app IS NOT NEW.app OR OLD.workflow IS NOT NEW.workflow OR OLD.event IS NOT NEW.event OR OLD.name IS NOT NEW.name
+CREATE TRIGGER capture_pr_check_key BEFORE UPDATE OF pr_id, head_sha, kind, app, workflow, event, name, suite, external_id ON pr_check
+WHEN OLD.pr_id IS NOT NEW.pr_id OR OLD.head_sha IS NOT NEW.head_sha OR OLD.kind IS NOT NEW.kind OR OLD.app IS NOT NEW.app OR OLD.workflow IS NOT NEW.workflow OR OLD.event IS NOT NEW.event OR OLD.name IS NOT NEW.name OR OLD.suite IS NOT NEW.suite OR OLD.external_id IS NOT NEW.external_id
 BEGIN
   SELECT RAISE(ABORT, 'the key of pr_check never changes');
 END;
 
 CREATE TRIGGER capture_pr_check_update AFTER UPDATE ON pr_check
-WHEN OLD.pr_id IS NOT NEW.pr_id OR OLD.head_sha IS NOT NEW.head_sha OR OLD.kind IS NOT NEW.kind OR OLD.app IS NOT NEW.app OR OLD.workflow IS NOT NEW.workflow OR OLD.event IS NOT NEW.event OR OLD.name IS NOT NEW.name OR OLD.external_id IS NOT NEW.external_id OR OLD.status IS NOT NEW.status OR OLD.conclusion IS NOT NEW.conclusion OR OLD.is_required IS NOT NEW.is_required OR OLD.url IS NOT NEW.url OR OLD.started_at IS NOT NEW.started_at OR OLD.completed_at IS NOT NEW.completed_at
+WHEN OLD.pr_id IS NOT NEW.pr_id OR OLD.head_sha IS NOT NEW.head_sha OR OLD.kind IS NOT NEW.kind OR OLD.app IS NOT NEW.app OR OLD.workflow IS NOT NEW.workflow OR OLD.event IS NOT NEW.event OR OLD.name IS NOT NEW.name OR OLD.suite IS NOT NEW.suite OR OLD.external_id IS NOT NEW.external_id OR OLD.status IS NOT NEW.status OR OLD.conclusion IS NOT NEW.conclusion OR OLD.is_required IS NOT NEW.is_required OR OLD.url IS NOT NEW.url OR OLD.started_at IS NOT NEW.started_at OR OLD.completed_at IS NOT NEW.completed_at
 BEGIN
   UPDATE change_context SET foreign_writes = foreign_writes + 1,
     at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
   WHERE tx IS NULL;
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_check_recorded', 'pr_check', 'update',
-    json_array(NEW.pr_id, NEW.head_sha, NEW.kind, NEW.app, NEW.workflow, NEW.event, NEW.name), p.project_id, p.session_id,
-    printf('{"pr_id":%s,"head_sha":%s,"kind":%s,"app":%s,"workflow":%s,"event":%s,"name":%s,"external_id":%s,"status":%s,"conclusion":%s,"is_required":%s,"url":%s,"started_at":%s,"completed_at":%s}', json_quote(OLD.pr_id), json_quote(OLD.head_sha), json_quote(OLD.kind), json_quote(OLD.app), json_quote(OLD.workflow), json_quote(OLD.event), json_quote(OLD.name), json_quote(OLD.external_id), json_quote(OLD.status), json_quote(OLD.conclusion), CASE OLD.is_required WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, json_quote(OLD.url), json_quote(OLD.started_at), json_quote(OLD.completed_at)),
-    printf('{"pr_id":%s,"head_sha":%s,"kind":%s,"app":%s,"workflow":%s,"event":%s,"name":%s,"external_id":%s,"status":%s,"conclusion":%s,"is_required":%s,"url":%s,"started_at":%s,"completed_at":%s}', json_quote(NEW.pr_id), json_quote(NEW.head_sha), json_quote(NEW.kind), json_quote(NEW.app), json_quote(NEW.workflow), json_quote(NEW.event), json_quote(NEW.name), json_quote(NEW.external_id), json_quote(NEW.status), json_quote(NEW.conclusion), CASE NEW.is_required WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, json_quote(NEW.url), json_quote(NEW.started_at), json_quote(NEW.completed_at))
+    json_array(NEW.pr_id, NEW.head_sha, NEW.kind, NEW.app, NEW.workflow, NEW.event, NEW.name, NEW.suite, NEW.external_id), p.project_id, p.session_id,
+    printf('{"pr_id":%s,"head_sha":%s,"kind":%s,"app":%s,"workflow":%s,"event":%s,"name":%s,"suite":%s,"external_id":%s,"status":%s,"conclusion":%s,"is_required":%s,"url":%s,"started_at":%s,"completed_at":%s}', json_quote(OLD.pr_id), json_quote(OLD.head_sha), json_quote(OLD.kind), json_quote(OLD.app), json_quote(OLD.workflow), json_quote(OLD.event), json_quote(OLD.name), json_quote(OLD.suite), json_quote(OLD.external_id), json_quote(OLD.status), json_quote(OLD.conclusion), CASE OLD.is_required WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, json_quote(OLD.url), json_quote(OLD.started_at), json_quote(OLD.completed_at)),
+    printf('{"pr_id":%s,"head_sha":%s,"kind":%s,"app":%s,"workflow":%s,"event":%s,"name":%s,"suite":%s,"external_id":%s,"status":%s,"conclusion":%s,"is_required":%s,"url":%s,"started_at":%s,"completed_at":%s}', json_quote(NEW.pr_id), json_quote(NEW.head_sha), json_quote(NEW.kind), json_quote(NEW.app), json_quote(NEW.workflow), json_quote(NEW.event), json_quote(NEW.name), json_quote(NEW.suite), json_quote(NEW.external_id), json_quote(NEW.status), json_quote(NEW.conclusion), CASE NEW.is_required WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, json_quote(NEW.url), json_quote(NEW.started_at), json_quote(NEW.completed_at))
   FROM change_context c LEFT JOIN pr p ON p.id = NEW.pr_id;
 END;
 

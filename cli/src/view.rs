@@ -103,8 +103,8 @@ pub(crate) fn host(state: &HostState, problems: u64) -> Value {
 }
 
 pub(crate) fn check(check: &Check) -> Value {
-    object!(check => head_sha, kind, app, workflow, event, name, external_id, status, conclusion,
-        is_required, url, started_at, completed_at)
+    object!(check => head_sha, kind, app, workflow, event, name, suite, external_id, status,
+        conclusion, is_required, url, started_at, completed_at)
 }
 
 pub(crate) fn thread(thread: &Thread) -> Value {

@@ -275,7 +275,9 @@ CREATE INDEX pr_session ON pr (session_id);
 CREATE INDEX pr_project ON pr (project_id);
 CREATE INDEX pr_head ON pr (head_sha) WHERE head_sha <> '';
 
--- Check runs, commit statuses, suites and workflows. is_required is NULL where it is not known.
+-- Check runs, commit statuses, suites and workflows. suite is the provider's id of the suite that a run
+-- belongs to. Runs of one name are told apart by external_id, which of a status is only a value.
+-- is_required is NULL where it is not known.
 CREATE TABLE pr_check (
   pr_id TEXT NOT NULL REFERENCES pr (id) ON DELETE CASCADE,
   head_sha TEXT NOT NULL,
@@ -284,6 +286,7 @@ CREATE TABLE pr_check (
   workflow TEXT NOT NULL,
   event TEXT NOT NULL,
   name TEXT NOT NULL,
+  suite TEXT NOT NULL,
   external_id TEXT NOT NULL,
   status TEXT NOT NULL CHECK (status IN
     ('queued', 'in_progress', 'passed', 'failed', 'cancelled', 'skipped', 'unknown')),
@@ -292,8 +295,8 @@ CREATE TABLE pr_check (
   url TEXT NOT NULL,
   started_at INTEGER,
   completed_at INTEGER,
-  PRIMARY KEY (pr_id, head_sha, kind, app, workflow, event, name),
-  CHECK (instr(head_sha || app || workflow || event || name, char(0)) = 0)
+  PRIMARY KEY (pr_id, head_sha, kind, app, workflow, event, name, suite, external_id),
+  CHECK (instr(head_sha || app || workflow || event || name || suite || external_id, char(0)) = 0)
 ) STRICT, WITHOUT ROWID;
 
 -- Review threads. comments_total is the provider's count, of which fewer may be stored.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::entity::{Run, State};
+use crate::entity::State;
 use crate::enums::{CheckStatus, Conclusion, PrState, ReviewState, StatusState};
 use crate::world::World;
 
@@ -39,7 +39,7 @@ pub struct ExpectedPr {
     pub has_auto_merge: bool,
     /// Rollup of the head, without superseded runs; none before the first check.
     pub ci: Option<StatusState>,
-    /// Newest run of each check, and statuses, of the head, by id.
+    /// Check runs of the head that were not run again, and statuses, by id.
     pub checks: BTreeMap<String, ExpectedCheck>,
     /// Suites of the head that wait without a run, by id.
     pub waiting: BTreeMap<String, (CheckStatus, Option<Conclusion>)>,
@@ -168,21 +168,15 @@ impl State {
 
     fn expected_checks(&self, commit: usize) -> BTreeMap<String, ExpectedCheck> {
         let commit = &self.commits[commit];
-        let mut newest: Vec<&Run> = Vec::new();
-        for run in commit.runs.iter().map(|at| &self.runs[*at]) {
-            match newest.iter_mut().find(|old| self.check_key(old) == self.check_key(run)) {
-                Some(old) if old.started_at <= run.started_at => *old = run,
-                Some(_) => {}
-                None => newest.push(run),
-            }
-        }
-        let runs = newest.into_iter().map(|run| {
-            let (app, workflow, event, name) = self.check_key(run);
+        let runs = commit.runs.iter().map(|at| &self.runs[*at]).filter(|run| !run.superseded);
+        let runs = runs.map(|run| {
+            let suite = &self.suites[run.suite];
+            let workflow = suite.workflow.as_ref();
             let check = ExpectedCheck {
-                app: app.to_owned(),
-                workflow: workflow.to_owned(),
-                event: event.to_owned(),
-                name,
+                app: suite.app.clone(),
+                workflow: workflow.map(|run| run.name.clone()).unwrap_or_default(),
+                event: workflow.map(|run| run.event.clone()).unwrap_or_default(),
+                name: run.name.clone(),
                 status: run.status.as_str(),
                 conclusion: run.conclusion.map(Conclusion::as_str),
                 database_id: run.database_id,

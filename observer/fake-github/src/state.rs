@@ -73,14 +73,6 @@ impl State {
         self.repos[pr.repo].branches.get(&pr.base_ref).map_or("", String::as_str)
     }
 
-    /// The identity of a check within its commit, which re-runs share.
-    pub(crate) fn check_key(&self, run: &Run) -> (&str, &str, &str, String) {
-        let suite = &self.suites[run.suite];
-        let (workflow, event) =
-            suite.workflow.as_ref().map_or(("", ""), |run| (run.name.as_str(), run.event.as_str()));
-        (suite.app.as_str(), workflow, event, run.name.clone())
-    }
-
     /// Whether a commit has a check run or a status; otherwise its rollup is null.
     pub(crate) fn has_rollup(&self, commit: usize) -> bool {
         let commit = &self.commits[commit];

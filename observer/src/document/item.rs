@@ -9,7 +9,8 @@ use serde::Deserialize;
 use crate::document::text_enum::Text;
 use crate::time::Time;
 
-/// One check of one commit; its identity is commit, kind, app, workflow, event and name.
+/// One check of one commit. A run has the identity of its `external_id`, a status that of its name, and a
+/// check without an id that of commit, kind, app, workflow, event, name and suite.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Check {
     /// The commit it ran on.
@@ -24,7 +25,9 @@ pub struct Check {
     pub event: Option<String>,
     /// The name of the check, or the context of the status.
     pub name: String,
-    /// The provider's id.
+    /// The provider's id of the suite it belongs to.
+    pub suite: Option<String>,
+    /// The provider's id of this run.
     pub external_id: Option<String>,
     /// Its status.
     pub status: Option<Text<CheckStatus>>,
@@ -51,6 +54,7 @@ impl From<Check> for observation::Check {
             workflow: check.workflow.unwrap_or_default(),
             event: check.event.unwrap_or_default(),
             name: check.name,
+            suite: check.suite.unwrap_or_default(),
             external_id: check.external_id.unwrap_or_default(),
             status: check.status.unwrap_or_default().0,
             conclusion: check.conclusion.unwrap_or_default(),

@@ -61,7 +61,8 @@ const FULL: &str = " url title author{__typename login} additions deletions chan
     autoMergeRequest{enabledAt} reviews{totalCount} reviewThreads(first:100){totalCount \
     pageInfo{hasNextPage endCursor} nodes{id isResolved isOutdated}} \
     headRef{target{__typename oid ...on Commit{checkSuites(first:50){totalCount \
-    nodes{id status conclusion app{slug} workflowRun{id event url workflow{name}}}}}}}";
+    nodes{id databaseId status conclusion app{slug} \
+    workflowRun{id event url workflow{name}}}}}}}";
 
 /// `state` is separate from `contexts`: selected together it counts runs that were run again.
 const COUNTS: &str = " counts:statusCheckRollup{contexts{totalCount \
@@ -74,7 +75,7 @@ const LISTED: &str = "id number url title isDraft state headRefName headRefOid b
 const PAGE: &str = "totalCount pageInfo{hasNextPage endCursor}";
 
 const CHECK_RUN: &str = "id databaseId name status conclusion startedAt completedAt detailsUrl \
-    url checkSuite{app{slug} workflowRun{id event workflow{name}}}";
+    url checkSuite{databaseId app{slug} workflowRun{id event workflow{name}}}";
 
 /// A query that is being written.
 #[derive(Default)]

@@ -9,14 +9,14 @@
 
 use std::collections::BTreeMap;
 
-use ao_store::observation::{Check, CheckStatus, Ci, Observation, PrFacts, PrState};
+use ao_store::observation::{Check, Ci, Observation, PrFacts, PrState};
 use ao_store::row::pr::Pr;
 use ao_store::row::scm::{PrPoll, Problem, SubjectPr};
 use ao_store::{PrId, PrRef, Timestamp};
 
 use crate::github::answer::Found;
 use crate::github::fingerprint::Fingerprint;
-use crate::github::node::{ContextNode, PrNode, ThreadState, newest_checks};
+use crate::github::node::{ContextNode, PrNode, ThreadState, checks_and_jobs};
 use crate::github::query::Level;
 use crate::poll::answer_context::AnswerContext;
 use crate::poll::detail_fetch::{DetailFetch, ListFingerprints, thread_states};
@@ -353,7 +353,7 @@ impl TrackedPr {
         Some(PrWrite { pr, observation, discussion, jobs, poll })
     }
 
-    /// Adds the checks of the head to `observation`; returns the jobs of those that failed.
+    /// Adds the checks of the head to `observation`; returns their jobs.
     fn finish_checks(
         &mut self,
         list: List<ContextNode>,
@@ -364,11 +364,7 @@ impl TrackedPr {
             self.poll.checks_fingerprint = seen.map(Fingerprint::to_bytes);
         }
         let completeness = list.completeness();
-        let (mut items, mut jobs) = newest_checks(list.items, &self.head_sha);
-        let is_failed = |id: &str| {
-            items.iter().any(|it| it.external_id == id && it.status == CheckStatus::Failed)
-        };
-        jobs.retain(|id, _| is_failed(id));
+        let (mut items, jobs) = checks_and_jobs(list.items, &self.head_sha);
         items.extend(self.waiting.iter().cloned());
         observation.checks = facet(items, completeness);
         // The store would compute the roll-up from the checks, but that of the host counts.

@@ -18,7 +18,7 @@ pub(crate) struct PrWrite {
     pub(crate) observation: Option<Observation>,
     /// Threads and comments, which are combined with the stored ones in the transaction.
     pub(crate) discussion: Option<Discussion>,
-    /// The jobs of failed checks, by the id of the check.
+    /// The jobs of the checks, by the id of the check.
     pub(crate) jobs: BTreeMap<String, i64>,
     /// Stored when nothing stored is newer than the observation.
     pub(crate) poll: PrPoll,
@@ -187,9 +187,9 @@ fn store_pr(tx: &Tx<'_>, write: &PrWrite, outcome: &mut Outcome) -> Result<()> {
         outcome.outdated.push(pr.clone());
     }
     if !jobs.is_empty() {
-        let stored = facet::logged(tx, pr)?;
+        let failed = facet::failed_without_log(tx, pr)?;
         let mut jobs = jobs.clone();
-        jobs.retain(|external_id, _| !stored.contains(external_id));
+        jobs.retain(|external_id, _| failed.contains(external_id));
         outcome.logs.push((pr.clone(), jobs));
     }
     Ok(())

@@ -12,6 +12,7 @@ use super::repository::{NamedRepository, RepoLocation, Repository};
 use super::{CommitFacts, Delivery, Event, Receipt};
 use crate::error::{Error, Result};
 use crate::github::check_status::{check_status, commit_status};
+use crate::github::node::key;
 use crate::time::{Time, newest};
 
 /// A pull request as a check names it.
@@ -47,12 +48,14 @@ struct Workflow {
 
 #[derive(Debug, Deserialize)]
 struct SuiteOfRun {
+    id: Option<u64>,
     updated_at: Option<Time>,
 }
 
 /// A check run, a check suite or a run of a workflow.
 #[derive(Debug, Deserialize)]
 struct Reported {
+    id: Option<u64>,
     head_sha: String,
     name: Option<String>,
     event: Option<String>,
@@ -68,12 +71,17 @@ struct Reported {
     run_started_at: Option<Time>,
     app: Option<App>,
     check_suite: Option<SuiteOfRun>,
+    check_suite_id: Option<u64>,
     pull_requests: Option<Vec<NamedPr>>,
 }
 
 impl Reported {
     /// The check, and the pull requests that it names.
     fn check(self, kind: CheckKind) -> (Check, Vec<NamedPr>) {
+        let suite = match kind {
+            CheckKind::Suite => self.id,
+            _ => self.check_suite.and_then(|suite| suite.id).or(self.check_suite_id),
+        };
         // Suites and workflow runs have no completion time; `updated_at` is used once a conclusion exists.
         let ended_at = self.conclusion.as_ref().and(self.updated_at);
         let completed_at = if kind == CheckKind::Run { self.completed_at } else { ended_at };
@@ -81,10 +89,11 @@ impl Reported {
         let check = Check {
             head_sha: self.head_sha,
             kind,
-            app: self.app.and_then(|app| app.slug).unwrap_or_default(),
-            event: self.event.unwrap_or_default(),
-            name: self.name.unwrap_or_default(),
-            external_id: self.node_id.unwrap_or_default(),
+            app: key(self.app.and_then(|app| app.slug)),
+            event: key(self.event),
+            name: key(self.name),
+            suite: suite.map(|id| id.to_string()).unwrap_or_default(),
+            external_id: key(self.node_id),
             status: check_status(self.status.as_deref(), self.conclusion.as_deref()),
             conclusion: self.conclusion.unwrap_or_default(),
             url: self.html_url.or(self.details_url).unwrap_or_default(),
@@ -180,7 +189,7 @@ impl Event for StatusEvent {
         let time = newest([self.created_at, self.updated_at]);
         let check = Check {
             head_sha: self.sha,
-            name: self.context,
+            name: key(Some(self.context)),
             ..commit_status(self.state.unwrap_or_default(), time, self.target_url)
         };
         address(check, time, Vec::new(), &self.repository, receipt)

@@ -198,6 +198,31 @@ fn an_older_webhook_delivery_of_an_item_is_ignored() {
 }
 
 #[test]
+fn runs_of_one_name_in_two_suites_are_two_checks() {
+    let world = World::new("octo/hello", "ao/demo-1");
+    world.deliver("pull_request", &opened());
+    let of_suite = |id: &str, suite: u64, conclusion, started_at: &str| {
+        let mut payload = run("completed", Some(conclusion));
+        payload["check_run"]["node_id"] = json!(id);
+        payload["check_run"]["check_suite"] = json!({"id": suite});
+        payload["check_run"]["started_at"] = json!(started_at);
+        payload["check_run"]["completed_at"] = json!("2026-01-01T00:00:03Z");
+        payload
+    };
+    world.deliver("check_run", &of_suite("CR_1", 11, "failure", "2026-01-01T00:00:02Z"));
+    world.deliver("check_run", &of_suite("CR_2", 22, "success", "2026-01-01T00:00:03Z"));
+    let pr = world.pr("octo/hello#7");
+    let checks = world.store.read(|snapshot| facet::checks(snapshot, &pr.id)).unwrap();
+    let suites: Vec<_> = checks.iter().map(|check| check.suite.as_str()).collect();
+    assert_eq!((suites, pr.ci), (vec!["11", "22"], Ci::Failing));
+    world.deliver("check_run", &of_suite("CR_3", 11, "success", "2026-01-01T00:00:03Z"));
+    let pr = world.pr("octo/hello#7");
+    let checks = world.store.read(|snapshot| facet::checks(snapshot, &pr.id)).unwrap();
+    let ids: Vec<_> = checks.iter().map(|check| check.external_id.as_str()).collect();
+    assert_eq!((ids, pr.ci), (vec!["CR_3", "CR_2"], Ci::Passing));
+}
+
+#[test]
 fn a_deleted_comment_stays_deleted() {
     let world = World::new("octo/hello", "ao/demo-1");
     world.deliver("pull_request", &opened());

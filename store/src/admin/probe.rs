@@ -30,8 +30,8 @@ const SCRIPT: &[(&str, &[&str])] = &[
     ),
     ("UPDATE pr SET title = '~' WHERE id = '~'", &["pr_updated"]),
     (
-        "INSERT INTO pr_check VALUES ('~', '', 'run', '', '', '', '~', '', 'queued', '', NULL, '',
-         NULL, NULL)",
+        "INSERT INTO pr_check VALUES ('~', '', 'run', '', '', '', '~', '', '', 'queued', '', NULL,
+         '', NULL, NULL)",
         &["pr_check_recorded"],
     ),
     ("UPDATE pr_check SET status = 'failed' WHERE pr_id = '~'", &["pr_check_recorded"]),

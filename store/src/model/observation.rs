@@ -207,7 +207,8 @@ pub struct PrFacts {
     pub closed_at: Option<Timestamp>,
 }
 
-/// One check of one commit. Its identity is everything up to and including `name`.
+/// One check of one commit. A run has the identity of its `external_id`; a status that of its name, and
+/// what has no id that of everything up to and including `suite`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Check {
     /// The commit it ran on.
@@ -222,6 +223,8 @@ pub struct Check {
     pub event: String,
     /// The name of the check, or the context of the status.
     pub name: String,
+    /// The provider's id of its suite; may be empty.
+    pub suite: String,
     /// The provider's id; may be empty.
     pub external_id: String,
     /// Its status.

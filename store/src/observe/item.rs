@@ -1,16 +1,21 @@
 //! The four kinds of item: their facet, their key, and how stored facts complete the item of a webhook
 //! delivery, which lacks some of them.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::hash::Hash;
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
+use crate::model::check_set;
 use crate::model::id::PrId;
-use crate::model::observation::{Check, CheckStatus, Comment, Review, ReviewState, Thread};
+use crate::model::observation::{
+    Check, CheckKind, CheckStatus, Comment, Review, ReviewState, Thread,
+};
 use crate::model::time::Timestamp;
 use crate::row::facet;
 use crate::row::observed::FacetName;
-use crate::row::set::SetRow;
+use crate::row::set::{self, Delta, SetRow};
 
 /// An element of one of the four sets.
 pub(super) trait Item: SetRow + Clone + Hash {
@@ -32,28 +37,34 @@ pub(super) trait Item: SetRow + Clone + Hash {
         Ok(self.clone())
     }
 
+    /// What is stored of the items of a complete set.
+    fn settle(items: &[Self]) -> Cow<'_, [Self]> {
+        Cow::Borrowed(items)
+    }
+
+    /// Stores the items, deletes those with the ids `gone`, and keeps the others.
+    fn merge(tx: &Tx<'_>, pr: &PrId, items: &[Self], gone: &[String]) -> Result<Delta> {
+        let gone: Vec<_> = gone.iter().map(|id| vec![id.as_str()]).collect();
+        set::merge(tx, pr, items, &gone)
+    }
+
     /// Stores the uncaptured parts of the items.
     fn keep_extras(_tx: &Tx<'_>, _pr: &PrId, _items: &[Self]) -> Result<()> {
         Ok(())
     }
 }
 
-/// The stored check of a webhook delivery: the one with the same id, else, as after a second run, the
-/// only one with the same name.
-const SELECT_CHECK: &str = "SELECT app, workflow, event, name, is_required FROM pr_check
-    WHERE pr_id = ?1 AND head_sha = ?2 AND kind = ?3
-      AND ((external_id = ?4 AND external_id <> '') OR (app = ?5 AND name = ?6
-        AND 1 = (SELECT count(*) FROM pr_check
-          WHERE pr_id = ?1 AND head_sha = ?2 AND kind = ?3 AND app = ?5 AND name = ?6)))
-    ORDER BY external_id <> ?4 LIMIT 1";
+/// The key of the row of a check, after the pull request.
+pub(super) fn row_key(check: &Check) -> [&str; 8] {
+    let Check { head_sha, kind, app, workflow, event, name, suite, external_id, .. } = check;
+    [head_sha, kind.as_str(), app, workflow, event, name, suite, external_id]
+}
 
 impl Item for Check {
     const NAME: FacetName = FacetName::Checks;
 
     fn key(&self) -> String {
-        let Check { head_sha, app, workflow, event, name, .. } = self;
-        // Debug quotes each part, so keys are unique.
-        format!("{:?}", (head_sha, self.kind.as_str(), app, workflow, event, name))
+        check_set::identity(self)
     }
 
     /// A short check is queued, started and completed within one second.
@@ -69,22 +80,50 @@ impl Item for Check {
         facet::checks(snapshot, pr)
     }
 
-    /// A webhook delivery contains neither workflow nor event, nor whether the check is required.
+    /// A webhook delivery contains neither workflow nor event, nor whether the check is required. What has
+    /// no id either is the only check of its name.
     fn complete(&self, tx: &Tx<'_>, pr: &PrId) -> Result<Check> {
         let mut check = self.clone();
         if !(check.workflow.is_empty() && check.event.is_empty()) {
             return Ok(check);
         }
-        let Check { head_sha, external_id, app, name, .. } = self;
-        let params = (pr.as_str(), head_sha, self.kind.as_str(), external_id, app, name);
-        let known = tx.one("find a check", SELECT_CHECK, params, |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-        })?;
-        if let Some((app, workflow, event, name, is_required)) = known {
-            (check.app, check.workflow, check.event, check.name) = (app, workflow, event, name);
-            check.is_required = check.is_required.or(is_required);
+        let namesakes = facet::namesakes(tx, pr, self)?;
+        let has_id = !self.external_id.is_empty();
+        let is_only = namesakes.len() == 1 && self.kind != CheckKind::Status;
+        let is_only = is_only && !has_id && self.suite.is_empty();
+        for known in namesakes {
+            if is_only || (has_id && known.external_id == self.external_id) {
+                (check.app, check.workflow, check.event) = (known.app, known.workflow, known.event);
+                check.external_id = known.external_id;
+                if check.suite.is_empty() {
+                    check.suite = known.suite;
+                }
+            }
+            check.is_required = check.is_required.or(known.is_required);
         }
         Ok(check)
+    }
+
+    fn settle(items: &[Check]) -> Cow<'_, [Check]> {
+        Cow::Owned(check_set::settle(items))
+    }
+
+    /// A check has no id by which it could be removed. One that is stored goes when it was run again, or
+    /// when more of its identity is known.
+    fn merge(tx: &Tx<'_>, pr: &PrId, checks: &[Check], _gone: &[String]) -> Result<Delta> {
+        let stored = facet::checks(tx, pr)?;
+        let merged: HashSet<String> = checks.iter().map(Item::key).collect();
+        let others = stored.iter().filter(|it| !merged.contains(&it.key()));
+        let all: Vec<_> = others.chain(checks).cloned().collect();
+        let settled = check_set::settle(&all);
+        let remaining: HashSet<_> = settled.iter().map(row_key).collect();
+        let is_gone = |check: &&Check| !remaining.contains(&row_key(check));
+        let gone: Vec<_> =
+            stored.iter().filter(is_gone).map(|check| row_key(check).to_vec()).collect();
+        let known: HashSet<_> = stored.iter().collect();
+        let changed: Vec<_> =
+            settled.iter().filter(|check| !known.contains(check)).cloned().collect();
+        set::merge(tx, pr, &changed, &gone)
     }
 
     /// The last lines of the log of each stored check, bounded.
@@ -105,10 +144,10 @@ impl Item for Thread {
         self.id.clone()
     }
 
-    /// A thread has no time of its own: resolving and reopening it move none, so of equal times the
-    /// last delivery decides.
+    /// A thread has no time of its own: resolving and reopening it move none. It begins unresolved, so
+    /// where it was resolved and is unresolved at one time, the latter is the later.
     fn stage(&self) -> u8 {
-        0
+        u8::from(!self.is_resolved)
     }
 
     fn stored(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<Thread>> {

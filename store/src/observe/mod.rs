@@ -129,7 +129,7 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
         let is_rolled_up = observation.facts.ci.is_some() && !state.stale.contains(&"metadata");
         if !is_rolled_up && (applied.checks.is_change() || pr.head_sha != stored.head_sha) {
             let checks = facet::checks(tx, &pr.id)?;
-            pr.ci = verdict::ci(&statuses(&checks.iter().collect::<Vec<_>>(), &pr.head_sha));
+            pr.ci = verdict::ci(&statuses(&checks, &pr.head_sha));
         }
         judge(&mut pr);
         applied.is_updated = pr::update(tx, stored, &pr)?;
@@ -189,12 +189,16 @@ fn digest(observation: &Observation, seed: u64) -> [u8; 16] {
 }
 
 /// The relevant check statuses of a commit. Suites and workflows repeat the statuses of their runs, and
-/// some suites stay queued forever, so they count only if there are no runs and statuses.
-fn statuses(checks: &[&Check], head_sha: &str) -> Vec<CheckStatus> {
+/// some suites stay queued forever, so they count only if there are no runs and statuses. A workflow that
+/// waits has no runs yet.
+fn statuses(checks: &[Check], head_sha: &str) -> Vec<CheckStatus> {
     let of_head = || checks.iter().filter(|check| check.head_sha == head_sha);
-    let is_single = |check: &&&Check| matches!(check.kind, CheckKind::Run | CheckKind::Status);
-    let single: Vec<_> = of_head().filter(is_single).map(|check| check.status).collect();
-    if single.is_empty() { of_head().map(|check| check.status).collect() } else { single }
+    let is_single = |check: &Check| matches!(check.kind, CheckKind::Run | CheckKind::Status);
+    let waits =
+        |check: &Check| check.kind == CheckKind::Workflow && check.status == CheckStatus::Queued;
+    let has_single = of_head().any(is_single);
+    let counts = |check: &&Check| !has_single || is_single(check) || waits(check);
+    of_head().filter(counts).map(|check| check.status).collect()
 }
 
 /// Sets the facts derived from the others.

@@ -1,5 +1,7 @@
 //! The four sets of a pull request under the three modes, and the rules of freshness.
 
+use std::collections::HashSet;
+
 use crate::db::tx::Tx;
 use crate::error::Result;
 use crate::model::id::PrId;
@@ -22,7 +24,7 @@ impl State {
         set_observed(&mut pr.comments_state, observed_completeness(&observation.comments).as_ref());
         let checks = &observation.checks;
         if observation.facts.ci.is_none() && checks.mode != Mode::Preserve {
-            pr.ci = verdict::ci(&statuses(&set::distinct(&checks.items), &pr.head_sha));
+            pr.ci = verdict::ci(&statuses(&Item::settle(&checks.items), &pr.head_sha));
         }
         judge(pr);
         pr::insert(tx, pr)
@@ -84,7 +86,8 @@ impl State {
         let seen = self.after.facet(R::NAME);
         let mut digest = Some(set::digest(&facet.items, self.after.seed));
         let is_same = seen.digest == digest;
-        if !is_same && set::distinct(&facet.items).len() < facet.items.len() {
+        let keys = || facet.items.iter().map(Item::key).collect::<HashSet<_>>();
+        if !is_same && keys().len() < facet.items.len() {
             // The digest ignores order, but of items with one key the last counts.
             digest = None;
         }
@@ -96,7 +99,7 @@ impl State {
         }
         let known = observed::items(tx, pr, R::NAME)?;
         let delta = if known.iter().all(|(_, stored)| *stored <= as_of) {
-            set::make_equal(tx, pr, &facet.items)?
+            set::make_equal(tx, pr, &R::settle(&facet.items))?
         } else {
             // Items of a later webhook delivery stay.
             self.stale.push(R::NAME.as_str());
@@ -108,7 +111,7 @@ impl State {
             let mut items = facet.items.clone();
             items.retain(|item| !is_newer(item));
             items.extend(R::stored(tx, pr)?.into_iter().filter(is_newer));
-            set::make_equal(tx, pr, &items)?
+            set::make_equal(tx, pr, &R::settle(&items))?
         };
         R::keep_extras(tx, pr, &facet.items)?;
         if !known.is_empty() {
@@ -141,8 +144,7 @@ impl State {
         if fresh.len() < facet.items.len() || gone.len() < facet.removed.len() {
             self.stale.push(R::NAME.as_str());
         }
-        let keys: Vec<_> = gone.iter().map(String::as_str).collect();
-        let delta = set::merge(tx, pr, &fresh, &keys)?;
+        let delta = R::merge(tx, pr, &fresh, &gone)?;
         R::keep_extras(tx, pr, &fresh)?;
         // The times of the items of a webhook delivery are always stored; those of a listing, which is
         // repeated, only if it changed something.

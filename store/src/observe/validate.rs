@@ -1,10 +1,10 @@
 //! Validation: refuses an observation that cannot be stored or later corrected.
 
 use crate::error::{Error, Result};
-use crate::model::observation::{Check, Completeness, Facet, Mode, Observation};
+use crate::model::observation::{Completeness, Facet, Mode, Observation};
 use crate::model::time::Timestamp;
 
-use super::item::Item;
+use super::item::{Item, row_key};
 
 /// How far the clock of an observer may be ahead. A fact with a later time would make all others look
 /// old until that time.
@@ -24,10 +24,7 @@ pub(super) fn validate(observation: &Observation, now: Timestamp) -> Result<()> 
     if checks.items.iter().any(|check| check.name.is_empty() || check.head_sha.is_empty()) {
         return refuse("a check has no name or no head_sha");
     }
-    let parts = |check: &Check| {
-        [&check.head_sha, &check.app, &check.workflow, &check.event, &check.name].map(Clone::clone)
-    };
-    if checks.items.iter().any(|check| parts(check).concat().contains('\0')) {
+    if checks.items.iter().any(|check| row_key(check).concat().contains('\0')) {
         return refuse("a check has a NUL character in its identity");
     }
     if !checks.removed.is_empty() {

@@ -13,8 +13,8 @@ use crate::row::set::{SetRow, SetSql};
 
 columns! {
     Check {
-        head_sha, kind, app, workflow, event, name;
-        external_id, status, conclusion, is_required, url, started_at, completed_at,
+        head_sha, kind, app, workflow, event, name, suite, external_id;
+        status, conclusion, is_required, url, started_at, completed_at,
     } ..Check::default()
 }
 
@@ -65,14 +65,31 @@ pub(crate) fn keep_log_tail(tx: &Tx<'_>, pr: &PrId, external_id: &str, log: &str
     tx.execute_uncaptured("store a log tail", UPSERT_LOG, params).map(|_| ())
 }
 
-const SELECT_LOGGED: &str = "SELECT external_id FROM pr_check_log WHERE pr_id = ?1";
+const SELECT_WITHOUT_LOG: &str = "SELECT external_id FROM pr_check WHERE pr_id = ?1
+    AND status = 'failed' AND external_id <> ''
+    AND external_id NOT IN (SELECT external_id FROM pr_check_log WHERE pr_id = ?1)";
 
-/// The ids of the checks of a pull request whose logs are stored.
+/// The ids of the failed checks of a pull request whose logs are not stored.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub fn logged(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<String>> {
-    snapshot.list("list log tails", SELECT_LOGGED, [pr.as_str()], |row| row.get(0))
+pub fn failed_without_log(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<String>> {
+    snapshot.list("list failed checks", SELECT_WITHOUT_LOG, [pr.as_str()], |row| row.get(0))
+}
+
+static SELECT_NAMESAKES: LazyLock<String> = LazyLock::new(|| {
+    let columns = &Check::sql().columns;
+    format!(
+        "SELECT {columns} FROM pr_check WHERE pr_id = ?1 AND head_sha = ?2 AND kind = ?3
+         AND ((external_id = ?4 AND external_id <> '') OR (app = ?5 AND name = ?6))"
+    )
+});
+
+/// The stored checks that may be the given one, or earlier runs of it: that of its id, and its namesakes.
+pub(crate) fn namesakes(snapshot: &Snapshot<'_>, pr: &PrId, check: &Check) -> Result<Vec<Check>> {
+    let Check { head_sha, kind, external_id, app, name, .. } = check;
+    let params = (pr.as_str(), head_sha, kind.as_str(), external_id, app, name);
+    snapshot.list("find a check", &SELECT_NAMESAKES, params, Check::read)
 }
 
 /// The checks of a pull request, in key order, without their log tails.

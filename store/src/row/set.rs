@@ -130,9 +130,14 @@ pub(crate) fn make_equal<R: SetRow>(tx: &Tx<'_>, pr: &PrId, rows: &[R]) -> Resul
     plan.execute(tx, pr, &observed)
 }
 
-/// Inserts or updates `rows`, deletes the stored rows whose key begins with an id in `gone`, and
-/// keeps the others.
-pub(crate) fn merge<R: SetRow>(tx: &Tx<'_>, pr: &PrId, rows: &[R], gone: &[&str]) -> Result<Delta> {
+/// Inserts or updates `rows`, deletes the stored rows whose key begins with one of `gone`, and keeps the
+/// others.
+pub(crate) fn merge<R: SetRow>(
+    tx: &Tx<'_>,
+    pr: &PrId,
+    rows: &[R],
+    gone: &[Vec<&str>],
+) -> Result<Delta> {
     let observed = distinct(rows);
     let plan = diff(tx, pr, &observed, Unobserved::DeleteOnly(gone))?;
     plan.execute(tx, pr, &observed)
@@ -142,15 +147,19 @@ pub(crate) fn merge<R: SetRow>(tx: &Tx<'_>, pr: &PrId, rows: &[R], gone: &[&str]
 #[derive(Clone, Copy)]
 enum Unobserved<'a> {
     Delete,
-    DeleteOnly(&'a [&'a str]),
+    DeleteOnly(&'a [Vec<&'a str>]),
 }
 
 impl Unobserved<'_> {
-    fn is_gone(self, id: ValueRef<'_>) -> bool {
-        match self {
-            Unobserved::Delete => true,
-            Unobserved::DeleteOnly(gone) => gone.iter().any(|gone| id == text(gone)),
+    fn has<'s>(self, stored: impl Fn(usize) -> Result<ValueRef<'s>>) -> Result<bool> {
+        let Unobserved::DeleteOnly(gone) = self else { return Ok(true) };
+        for key in gone {
+            let key: Vec<_> = key.iter().map(|part| text(part)).collect();
+            if compare_key(&key, key.len(), &stored)?.is_eq() {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
 }
 
@@ -210,7 +219,7 @@ fn diff<R: SetRow>(tx: &Tx<'_>, pr: &PrId, observed: &[&R], rest: Unobserved<'_>
                     plan.unchanged += 1;
                 }
                 Ordering::Equal => plan.updates.push(next),
-                Ordering::Greater if rest.is_gone(field(0)?) => {
+                Ordering::Greater if rest.has(field)? => {
                     let key = (0..R::FIXED).map(|i| row.get(i)).collect::<rusqlite::Result<_>>();
                     plan.deletes.push(key.context(step)?);
                 }

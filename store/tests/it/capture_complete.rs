@@ -60,7 +60,8 @@ fn distinctive(table: &str, column: &str, kind: &str, round: i64) -> String {
         ("pr_review", "state") => ["'approved'", "'dismissed'"][round as usize],
         ("pr_comment", "kind") => ["'review'", "'issue'"][round as usize],
         (_, "pr_id") => "(SELECT id FROM pr LIMIT 1)",
-        ("pr_check", "head_sha" | "app" | "workflow" | "event" | "name") => "'key'",
+        ("pr_check", "head_sha" | "app" | "workflow" | "event") => "'key'",
+        ("pr_check", "name" | "suite" | "external_id") => "'key'",
         (_, "id") => "'key'",
         _ => "",
     };
@@ -160,8 +161,8 @@ fn a_nullable_boolean_is_null_in_the_image_when_it_is_null() {
     let Fixture { store, dir } = fixture();
     let conn = raw(&dir.path().join("ao.db"));
     conn.execute_batch(
-        "INSERT INTO pr_check SELECT id, 's', 'run', '', '', '', 'n', '', 'queued', '', NULL, '', NULL, NULL
-         FROM pr; UPDATE pr_check SET is_required = 0; UPDATE pr_check SET is_required = 1;",
+        "INSERT INTO pr_check SELECT id, 's', 'run', '', '', '', 'n', '', '', 'queued', '', NULL, '', NULL,
+         NULL FROM pr; UPDATE pr_check SET is_required = 0; UPDATE pr_check SET is_required = 1;",
     )
     .unwrap();
     let made = changes(&store);
@@ -206,7 +207,7 @@ fn exactly_the_declared_change_types_can_be_produced() {
          UPDATE session SET name = 'x' WHERE num = 1; UPDATE session SET is_terminated = 1 WHERE num = 1;
          UPDATE session SET is_terminated = 0 WHERE num = 1;
          UPDATE pr SET title = 'x'; UPDATE pr SET session_id = 'demo-2';",
-        &child("pr_check", "'s', 'run', '', '', '', 'n', '', 'queued', '', NULL, '', NULL, NULL"),
+        &child("pr_check", "'s', 'run', '', '', '', 'n', '', '', 'queued', '', NULL, '', NULL, NULL"),
         &child("pr_review_thread", "'t', '', NULL, NULL, '', 0, 0, 0, '', NULL"),
         &child("pr_review", "'r', '', 0, 'approved', '', '', '', NULL"),
         &child("pr_comment", "'c', 'issue', '', '', '', 0, '', NULL, '', '', 0, NULL, NULL"),

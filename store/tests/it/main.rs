@@ -9,6 +9,7 @@
 mod attribution;
 mod backup;
 mod capture_complete;
+mod checks;
 mod claims;
 mod disk_full;
 mod faults;

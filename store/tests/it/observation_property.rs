@@ -26,6 +26,11 @@ trait Item: Clone + PartialEq + Debug {
     fn added() -> &'static str;
     fn updated(&self, old: &Self) -> &'static str;
     fn removed() -> &'static str;
+
+    /// What is stored of items of which the later ones are newer.
+    fn settle(items: Vec<Self>) -> Vec<Self> {
+        items
+    }
 }
 
 impl Item for Thread {
@@ -80,8 +85,9 @@ impl Item for Comment {
 impl Item for Check {
     fn key(&self) -> Vec<String> {
         let kind = self.kind.as_str().to_owned();
-        let key = [&self.head_sha, &kind, &self.app, &self.workflow, &self.event, &self.name];
-        key.map(Clone::clone).to_vec()
+        let names = [&self.head_sha, &kind, &self.app, &self.workflow, &self.event, &self.name];
+        let ids = [&self.suite, &self.external_id];
+        names.into_iter().chain(ids).cloned().collect()
     }
     fn added() -> &'static str {
         "pr_check_recorded"
@@ -91,6 +97,33 @@ impl Item for Check {
     }
     fn removed() -> &'static str {
         "pr_check_removed"
+    }
+
+    /// Of one run the newest fact, of runs that follow each other the last.
+    fn settle(items: Vec<Check>) -> Vec<Check> {
+        let is_same = |old: &Check, new: &Check| match new.external_id.as_str() {
+            "" => old.key() == new.key(),
+            id => old.external_id == id && old.head_sha == new.head_sha,
+        };
+        let newest: Vec<_> = (0..items.len())
+            .filter(|at| !items[at + 1..].iter().any(|new| is_same(&items[*at], new)))
+            .map(|at| items[at].clone())
+            .collect();
+        let belong_together = |old: &Check, new: &Check| {
+            let names = |it: &Check| (it.head_sha.clone(), it.app.clone(), it.name.clone());
+            let is_in_suite = old.suite == new.suite && !old.suite.is_empty();
+            names(old) == names(new) && (is_in_suite || old.workflow == new.workflow)
+        };
+        let is_after = |old: &Check, new: &Check| {
+            let has_ended = old.status != CheckStatus::Queued && old.completed_at.is_some();
+            let was_cancelled = old.status == CheckStatus::Cancelled && old.started_at.is_some();
+            old.started_at < new.started_at
+                && (was_cancelled || has_ended && old.completed_at <= new.started_at)
+        };
+        let is_replaced =
+            |old: &Check, new: &Check| belong_together(old, new) && is_after(old, new);
+        let counts = |old: &&Check| !newest.iter().any(|new| is_replaced(old, new));
+        newest.iter().filter(counts).cloned().collect()
     }
 }
 
@@ -115,13 +148,14 @@ impl<T: Item> Model<T> {
             return delta;
         }
         let before = self.rows.clone();
-        let named: BTreeMap<_, _> = facet.items.iter().map(|item| (item.key(), item)).collect();
         if facet.mode == Mode::Replace {
-            self.rows.retain(|key, _| named.contains_key(key));
+            self.rows.clear();
             self.state = Completeness::Complete;
         }
         self.rows.retain(|key, _| !facet.removed.contains(&key[0]));
-        self.rows.extend(named.into_iter().map(|(key, item)| (key, item.clone())));
+        let items = self.rows().into_iter().chain(facet.items.iter().cloned());
+        let items = T::settle(items.collect()).into_iter();
+        self.rows = items.map(|item| (item.key(), item)).collect();
         let mut event = |kind: &str, key: &[String]| {
             let key: Vec<_> = std::iter::once("github.com/octo/hello#7".to_owned())
                 .chain(key.iter().cloned())
@@ -166,7 +200,7 @@ impl World {
     fn ci(&self) -> Ci {
         let checks = self.checks.rows.values().filter(|check| check.head_sha == SHA);
         let statuses: Vec<_> = checks.map(|check| check.status).collect();
-        if statuses.contains(&CheckStatus::Failed) {
+        if statuses.iter().any(|it| matches!(it, CheckStatus::Failed | CheckStatus::Cancelled)) {
             Ci::Failing
         } else if statuses.contains(&CheckStatus::Queued) {
             Ci::Pending
@@ -294,15 +328,24 @@ fn a_check() -> impl Strategy<Value = Check> {
         CheckStatus::Queued,
         CheckStatus::Passed,
         CheckStatus::Skipped,
+        CheckStatus::Cancelled,
     ]);
-    (0_u8..3, any::<bool>(), any::<bool>(), status).prop_map(|(name, old, app, status)| Check {
-        head_sha: if old { "old".to_owned() } else { SHA.to_owned() },
-        // The fields of the key must not flow into each other.
-        app: if app { "a".to_owned() } else { "a b".to_owned() },
-        workflow: if app { "b w".to_owned() } else { "w".to_owned() },
-        is_required: (name > 0).then_some(name > 1),
-        ..check(["x", "y", "z"][usize::from(name)], status)
-    })
+    let ids = (0_u8..4, 0_u8..3, any::<bool>());
+    let times = (prop::option::of(0_i64..3), prop::option::of(0_i64..3));
+    (0_u8..3, any::<bool>(), any::<bool>(), status, ids, times).prop_map(
+        |(name, old, app, status, (id, suite, is_other), (started, completed))| Check {
+            head_sha: if old { "old".to_owned() } else { SHA.to_owned() },
+            // The fields of the key must not flow into each other.
+            app: if app { "a".to_owned() } else { "a b".to_owned() },
+            workflow: if app ^ is_other { "b w".to_owned() } else { "w".to_owned() },
+            suite: ["", "1", "2"][usize::from(suite)].to_owned(),
+            external_id: ["", "r1", "r2", "r3"][usize::from(id)].to_owned(),
+            is_required: (name > 0).then_some(name > 1),
+            started_at: started.map(ao_store::Timestamp),
+            completed_at: completed.map(ao_store::Timestamp),
+            ..check(["x", "y", "z"][usize::from(name)], status)
+        },
+    )
 }
 
 fn an_observation() -> impl Strategy<Value = Observation> {

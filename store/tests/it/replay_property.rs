@@ -119,7 +119,10 @@ impl Step {
             0 => ("id", "name = excluded.name, path = excluded.path"),
             1 => ("id", "name = excluded.name"),
             2 => ("id", "number = excluded.number, node_id = excluded.node_id"),
-            3 => ("pr_id, head_sha, kind, app, workflow, event, name", "status = excluded.status"),
+            3 => (
+                "pr_id, head_sha, kind, app, workflow, event, name, suite, external_id",
+                "status = excluded.status",
+            ),
             4 => ("pr_id, id", "is_resolved = excluded.is_resolved"),
             _ => ("pr_id, id", "body = excluded.body"),
         };

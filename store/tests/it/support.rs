@@ -174,6 +174,18 @@ pub(crate) fn code<T>(result: Result<T, Error>) -> Code {
     }
 }
 
+/// Every order of the items.
+pub(crate) fn permutations<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
+    let Some((first, rest)) = items.split_first() else { return vec![Vec::new()] };
+    let insert = |order: &Vec<T>, at: usize| {
+        let mut order = order.clone();
+        order.insert(at, first.clone());
+        order
+    };
+    let rest = permutations(rest);
+    rest.iter().flat_map(|order| (0..=order.len()).map(|at| insert(order, at))).collect()
+}
+
 /// Every change.
 pub(crate) fn changes(store: &Store) -> Vec<Change> {
     changes_after(store, Seq(0))

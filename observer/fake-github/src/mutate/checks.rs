@@ -38,8 +38,8 @@ impl CheckSpec {
 }
 
 impl World {
-    /// Starts a check on the head, and returns its node id. It supersedes the check run
-    /// of an equal spec.
+    /// Starts a check on the head, and returns its node id. It supersedes the check runs of an equal spec
+    /// that have ended; the others are jobs of the same name.
     pub fn check_start(&mut self, pr: &str, spec: &CheckSpec) -> String {
         let at = self.pr_at(pr);
         self.record("check_start", Some(at), pr);
@@ -64,6 +64,12 @@ impl World {
         run.status = CheckStatus::Completed;
         run.conclusion = Some(conclusion);
         run.completed_at = Some(now.max(run.started_at));
+        let began = run.started_at;
+        if conclusion == Conclusion::Cancelled {
+            let later = self.namesakes(self.state.runs[at].suite, &self.state.runs[at].name);
+            let later = later.iter().any(|other| self.state.runs[*other].started_at > began);
+            self.state.runs[at].superseded |= later;
+        }
     }
 
     /// Sets what a running check reports: queued, pending, waiting.
@@ -73,12 +79,20 @@ impl World {
         self.state.runs[at].status = status;
     }
 
-    /// Runs a check again: a new run supersedes the old one, which stays. Returns the new id.
+    /// Runs a check again that has ended: a new run supersedes the old one, which stays. Returns the new
+    /// id.
     pub fn rerun(&mut self, run: &str) -> String {
         let at = self.run_at(run);
         self.record("rerun", self.pr_of_run(at), run);
         let (suite, name) = (self.state.runs[at].suite, self.state.runs[at].name.clone());
         self.new_run(suite, &name)
+    }
+
+    /// Starts the workflow of a check anew: its next checks are in a suite of their own.
+    pub fn workflow_start(&mut self, pr: &str, spec: &CheckSpec) {
+        let at = self.pr_at(pr);
+        self.record("workflow_start", Some(at), pr);
+        self.new_suite(self.state.prs[at].head, &spec.app, spec.workflow.as_deref(), &spec.event);
     }
 
     /// Sets a commit status of the head, and returns its node id, which is a new one each time.
@@ -169,9 +183,19 @@ impl World {
                 && run.is_none_or(|run| run.event == event)
         };
         let suites = &self.state.commits[commit].suites;
-        if let Some(at) = suites.iter().copied().find(|at| is_it(&self.state.suites[*at])) {
+        if let Some(at) = suites.iter().copied().rfind(|at| is_it(&self.state.suites[*at])) {
             return at;
         }
+        self.new_suite(commit, app, workflow, event)
+    }
+
+    fn new_suite(
+        &mut self,
+        commit: usize,
+        app: &str,
+        workflow: Option<&str>,
+        event: &str,
+    ) -> usize {
         let (id, database_id) = self.new_id("CS");
         let workflow = workflow.map(|name| {
             let (id, database_id) = self.new_id("WFR");
@@ -187,15 +211,31 @@ impl World {
         at
     }
 
+    /// The runs of this name in the suite, and in other suites of the same workflow and event.
+    fn namesakes(&self, suite: usize, name: &str) -> Vec<usize> {
+        let of = &self.state.suites[suite];
+        let workflow = |suite: &Suite| {
+            suite.workflow.as_ref().map(|run| (run.name.clone(), run.event.clone()))
+        };
+        let is_namesake = |at: &usize| {
+            let run = &self.state.runs[*at];
+            let other = &self.state.suites[run.suite];
+            let is_same =
+                run.suite == suite || (of.workflow.is_some() && workflow(of) == workflow(other));
+            is_same && run.name == name && of.app == other.app
+        };
+        self.state.commits[of.commit].runs.iter().copied().filter(is_namesake).collect()
+    }
+
     fn new_run(&mut self, suite: usize, name: &str) -> String {
         let (id, database_id) = self.new_id("CR");
         let at = self.state.runs.len();
         let mut started_at = self.now_ms();
-        for old in self.state.suites[suite].runs.clone() {
+        for old in self.namesakes(suite, name) {
             let old = &mut self.state.runs[old];
-            if old.name == name {
+            if let Some(ended) = old.completed_at {
                 // Times have whole seconds: a re-run must start later than the run that it supersedes.
-                started_at = started_at.max(old.started_at + 1000);
+                started_at = started_at.max(old.started_at + 1000).max(ended);
                 old.superseded = true;
             }
         }

@@ -1,7 +1,6 @@
 //! Checks: check runs, commit statuses, and the suites of workflows that have not started.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ao_store::observation::{Check, CheckKind, CheckStatus};
 use serde::Deserialize;
@@ -22,6 +21,7 @@ struct WorkflowRun {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Suite {
     id: Option<String>,
+    database_id: Option<i64>,
     status: Option<String>,
     conclusion: Option<String>,
     app: Option<Leaf>,
@@ -37,36 +37,32 @@ impl Suite {
         self.workflow_run.is_some() && (is_held || is_waiting)
     }
 
-    /// App, workflow and event of a check in it.
-    fn names(&self) -> (String, String, String) {
+    /// A check in it, of which nothing else is known.
+    fn check(&self) -> Check {
         let run = self.workflow_run.as_ref();
-        let workflow = run.and_then(|run| run.workflow.clone());
-        (
-            key(leaf(self.app.clone())),
-            key(leaf(workflow)),
-            key(run.and_then(|run| run.event.clone())),
-        )
+        Check {
+            app: key(leaf(self.app.clone())),
+            workflow: key(run.and_then(|run| leaf(run.workflow.clone()))),
+            event: key(run.and_then(|run| run.event.clone())),
+            suite: self.database_id.map(|id| id.to_string()).unwrap_or_default(),
+            ..Check::default()
+        }
     }
 
     /// The suite of a workflow that waits, as a check of its own.
     pub(crate) fn waiting_check(&self, head_sha: &str) -> Check {
         let run = self.workflow_run.as_ref();
-        let (app, workflow, event) = self.names();
+        let check = self.check();
+        let workflow = check.workflow.as_str();
         Check {
             head_sha: head_sha.to_owned(),
             kind: CheckKind::Workflow,
-            name: if workflow.is_empty() { "workflow".to_owned() } else { workflow.clone() },
-            app,
-            workflow,
-            event,
-            external_id: run
-                .and_then(|run| run.id.clone())
-                .or_else(|| self.id.clone())
-                .unwrap_or_default(),
+            name: if workflow.is_empty() { "workflow" } else { workflow }.to_owned(),
+            external_id: key(run.and_then(|run| run.id.clone()).or_else(|| self.id.clone())),
             status: CheckStatus::Queued,
             conclusion: lower(self.conclusion.as_ref()).unwrap_or_default(),
             url: run.and_then(|run| run.url.clone()).unwrap_or_default(),
-            ..Check::default()
+            ..check
         }
     }
 }
@@ -113,22 +109,19 @@ impl ContextNode {
     }
 
     fn run(self) -> Check {
-        let (app, workflow, event) = self.check_suite.map(|it| it.names()).unwrap_or_default();
+        let check = self.check_suite.map(|suite| suite.check()).unwrap_or_default();
         let (status, conclusion) = (lower(self.status.as_ref()), lower(self.conclusion.as_ref()));
         Check {
             kind: CheckKind::Run,
-            app,
-            workflow,
-            event,
             name: key(self.name),
-            external_id: self.id.unwrap_or_default(),
+            external_id: key(self.id),
             status: check_status(status.as_deref(), conclusion.as_deref()),
             conclusion: conclusion.unwrap_or_default(),
             is_required: self.is_required,
             url: self.url.or(self.details_url).unwrap_or_default(),
             started_at: time(self.started_at),
             completed_at: time(self.completed_at),
-            ..Check::default()
+            ..check
         }
     }
 
@@ -142,25 +135,21 @@ impl ContextNode {
     }
 }
 
-/// The newest check of each name, workflow, event and app (a roll-up has every run of a check), and
-/// of those that GitHub Actions ran the job whose log can be read, by the node id of the check.
-pub(crate) fn newest_checks(
+/// The checks, and of those that GitHub Actions ran the job whose log can be read, by the node id of the
+/// check. A roll-up has every run of a check; the store knows which of them count.
+pub(crate) fn checks_and_jobs(
     nodes: Vec<ContextNode>,
     head_sha: &str,
 ) -> (Vec<Check>, BTreeMap<String, i64>) {
-    let number = |node: ContextNode| Some((node.database_id, node.check(head_sha)?));
-    let mut checks: Vec<_> = nodes.into_iter().filter_map(number).collect();
-    checks.sort_by_key(|(id, check)| Reverse((check.started_at.or(check.completed_at), *id)));
-    let mut seen = BTreeSet::new();
-    checks.retain(|(_, it)| {
-        let names = [&it.app, &it.workflow, &it.event, &it.name].map(String::clone);
-        seen.insert((it.kind.as_str(), names))
-    });
-    // The id of a check is that of a job for GitHub Actions only.
-    let job = |(id, check): &(Option<i64>, Check)| {
-        let job = id.filter(|_| check.app == "github-actions")?;
-        Some((check.external_id.clone(), job))
-    };
-    let jobs = checks.iter().filter_map(job).collect();
-    (checks.into_iter().map(|(_, check)| check).collect(), jobs)
+    let (mut checks, mut jobs) = (Vec::new(), BTreeMap::new());
+    for node in nodes {
+        let id = node.database_id;
+        let Some(check) = node.check(head_sha) else { continue };
+        // The id of a check is that of a job for GitHub Actions only.
+        if let Some(id) = id.filter(|_| check.app == "github-actions") {
+            jobs.insert(check.external_id.clone(), id);
+        }
+        checks.push(check);
+    }
+    (checks, jobs)
 }

@@ -11,7 +11,7 @@ mod rollup;
 use ao_store::Timestamp;
 use serde::Deserialize;
 
-pub(crate) use check::{ContextNode, newest_checks};
+pub(crate) use check::{ContextNode, checks_and_jobs};
 pub(crate) use detail::{CommentNode, PartNode, ReviewNode, ThreadState};
 pub(crate) use pull_request::{ListedRepo, PrNode};
 
@@ -125,7 +125,7 @@ fn time(time: Option<Time>) -> Option<Timestamp> {
 }
 
 /// Text that becomes part of a key. SQL functions stop at a NUL character, so it may contain none.
-fn key(text: Option<String>) -> String {
+pub(crate) fn key(text: Option<String>) -> String {
     text.unwrap_or_default().replace('\0', "\u{fffd}")
 }
 

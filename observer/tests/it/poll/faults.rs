@@ -28,7 +28,8 @@ fn grow(rig: &mut Rig, pr: &str) {
     rig.world.comment_add(pr, "hubot", "Again");
     rig.world.thread_add(pr, "reviewer", &NewThread::at("c.rs", 3), "More");
     rig.world.review(pr, "mona", ReviewState::Approved, "Fine.");
-    rig.world.check(pr, &CheckSpec::job("ci", "build"), Conclusion::Success);
+    let build = format!("build {}", rig.world.expected(pr).checks.len());
+    rig.world.check(pr, &CheckSpec::job("ci", &build), Conclusion::Success);
     rig.world.set_title(pr, "Another title");
 }
 

@@ -14,6 +14,7 @@ mod faults;
 mod limits;
 mod memory;
 mod mergeable;
+mod namesakes;
 mod outage;
 mod parity;
 mod refresh_requests;

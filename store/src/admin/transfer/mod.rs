@@ -47,7 +47,10 @@ const TABLES: &[Table] = &[
     Table { name: "pr_observed", order: "pr_id" },
     Table { name: "pr_item_as_of", order: "pr_id, facet, item" },
     Table { name: "pr_poll", order: "pr_id" },
-    Table { name: "pr_check", order: "pr_id, head_sha, kind, app, workflow, event, name" },
+    Table {
+        name: "pr_check",
+        order: "pr_id, head_sha, kind, app, workflow, event, name, suite, external_id",
+    },
     Table { name: "pr_check_log", order: "pr_id, external_id" },
     Table { name: "pr_review_thread", order: "pr_id, id" },
     Table { name: "pr_review", order: "pr_id, id" },
