@@ -65,7 +65,8 @@ fn of_store(error: &ao_store::Error) -> Option<String> {
         E::Emptied(_) => "restore a backup: `ao-store restore-db BACKUP`; without one, move the file away and create a new store: `ao-store init`"
             .to_owned(),
         E::ReservedName(_) => {
-            "choose a name that does not end in -journal, -wal, -shm or .partial".to_owned()
+            "choose a name that no store uses, without -journal, -wal, -shm or .partial at its end"
+                .to_owned()
         }
         E::StoreNotFound(path) if !path.ends_with("ao.db") => {
             "check the path of the file".to_owned()

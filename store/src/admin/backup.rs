@@ -11,7 +11,6 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest as _, Sha256};
 
-use crate::admin::ballast::ballast_path;
 use crate::admin::new_file::{NewFile, refuse_target};
 use crate::db::connection::{self, Durability, Role};
 use crate::db::tx::{Cause, Snapshot, Tx};
@@ -38,6 +37,9 @@ pub struct Receipt {
     pub sha256: String,
 }
 
+/// The names that a store uses in its folder, beside that of its database.
+const OWN_NAMES: [&str; 3] = ["ballast", "observer.lock", "wakeups"];
+
 impl Store {
     /// Copies the store to `out`, which must not exist, while other processes read and write the store.
     ///
@@ -57,9 +59,13 @@ impl Store {
         Ok(receipt)
     }
 
-    /// Refuses a name that cannot be used for a new file.
+    /// Refuses a name that cannot be used for a new file, such as one that belongs to a store in the same
+    /// folder.
     pub(crate) fn refuse_target(&self, out: &Path) -> Result<()> {
-        if out == ballast_path(self.path()) {
+        let of_database = self.path().file_name().unwrap_or_default();
+        let is_beside = out.with_file_name(of_database).exists();
+        let name = out.file_name().unwrap_or_default().to_ascii_lowercase();
+        if is_beside && OWN_NAMES.iter().any(|own| name == *own) {
             return Err(Error::ReservedName(out.to_owned()));
         }
         refuse_target(out)

@@ -23,6 +23,8 @@ use crate::error::{Context, Error, Result};
 pub(crate) const SIDE_FILES: [&str; 3] = ["-journal", "-wal", "-shm"];
 /// The suffix of the folder in which a file is made.
 const PARTIAL: &str = ".partial";
+/// The name of the file in that folder: not its own, because SQLite opens no path over 512 bytes.
+const NEW: &str = "new";
 
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -62,12 +64,9 @@ impl NewFile {
 
     fn try_claim_for(stem: &Path, target: &Path) -> Result<Option<NewFile>> {
         let folder = with_suffix(stem, PARTIAL);
-        let Some(name) = stem.file_name() else {
-            return Err(Error::file("create", stem, ErrorKind::InvalidInput.into()));
-        };
         let Some(lock) = lock_folder(&folder)? else { return Ok(None) };
         let new =
-            NewFile { path: folder.join(name), target: target.to_owned(), folder, _lock: lock };
+            NewFile { path: folder.join(NEW), target: target.to_owned(), folder, _lock: lock };
         let failed = |source| Error::file("create", &new.path, source);
         OpenOptions::new()
             .write(true)
@@ -183,14 +182,13 @@ fn is_still_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Whether a folder contains only what an attempt of ours may have left: the file that it is named after,
-/// and what SQLite keeps beside it.
+/// Whether a folder contains only what an attempt of ours may have left: the new file, and what SQLite
+/// keeps beside it.
 fn is_leftover(folder: &Path) -> io::Result<bool> {
-    let name = folder.file_stem().unwrap_or_default();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let is_ours = entry.file_name() == name
-            || SIDE_FILES.iter().any(|s| entry.file_name() == with_suffix(Path::new(name), s));
+        let is_ours = entry.file_name() == NEW
+            || SIDE_FILES.iter().any(|suffix| entry.file_name() == *format!("{NEW}{suffix}"));
         if !is_ours || !entry.file_type()?.is_file() {
             return Ok(false);
         }
@@ -206,10 +204,11 @@ fn empty(folder: &Path) -> io::Result<()> {
 }
 
 /// Refuses a reserved or existing name, or one beside a leftover journal of another file: SQLite would
-/// replay the journal into a file of that name.
+/// replay the journal into a file of that name. Case is ignored, as some file systems do.
 pub(crate) fn refuse_target(path: &Path) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    if SIDE_FILES.iter().chain([&PARTIAL]).any(|suffix| name.ends_with(suffix.as_bytes())) {
+    let name = path.file_name().unwrap_or_default().to_ascii_lowercase();
+    let has = |suffix: &&str| name.as_encoded_bytes().ends_with(suffix.as_bytes());
+    if SIDE_FILES.iter().chain([&PARTIAL]).any(has) {
         return Err(Error::ReservedName(path.to_owned()));
     }
     for taken in ["", "-journal", "-wal"].map(|suffix| with_suffix(path, suffix)) {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ao_store::row::project;
 use ao_store::verify::{Depth, verify_file};
@@ -163,7 +164,7 @@ fn the_partial_file_of_a_killed_backup_is_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     let left = folder.path().join("a.db.partial");
     std::fs::create_dir(&left).unwrap();
-    for (name, bytes) in [("a.db", 1 << 20), ("a.db-journal", 99), ("a.db-wal", 99)] {
+    for (name, bytes) in [("new", 1 << 20), ("new-journal", 99), ("new-wal", 99)] {
         std::fs::write(left.join(name), vec![0; bytes]).unwrap();
     }
     let out = folder.path().join("a.db");
@@ -180,12 +181,35 @@ fn the_names_of_sqlite_and_of_the_store_are_refused() {
     let fixture = fixture();
     let dir = fixture.dir.path();
     let before = names(dir);
-    for name in ["ao.db-journal", "ao.db-wal", "ao.db-shm", "ao.db.partial", "x-wal", "ballast"] {
+    let folder = dir.file_name().unwrap().to_str().unwrap();
+    let aliased = format!("../{folder}/ballast");
+    for name in [
+        "ao.db-journal",
+        "ao.db-wal",
+        "ao.db-shm",
+        "ao.db.partial",
+        "x-wal",
+        "AO.DB-WAL",
+        "ballast",
+        "observer.lock",
+        "wakeups",
+        &aliased,
+    ] {
         let out = dir.join(name);
         assert_eq!(code(backup(&fixture.store, &out)), Code::InvalidPath, "{name}");
         assert_eq!(code(fixture.store.export_to(&out)), Code::InvalidPath, "{name}");
     }
     assert_eq!(names(dir), before);
+}
+
+#[test]
+fn a_long_name_is_a_name() {
+    let fixture = fixture();
+    let name = "n".repeat(247);
+    let out = fixture.dir.path().join("f".repeat(150)).join(&name);
+    std::fs::create_dir(out.parent().unwrap()).unwrap();
+    backup(&fixture.store, &out).unwrap();
+    assert!(verify_file(&out, Depth::Sums, Duration::ZERO).unwrap().is_sound());
 }
 
 #[test]
