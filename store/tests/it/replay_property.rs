@@ -173,7 +173,7 @@ impl Step {
                 1 + d % 3
             ),
             3 => format!(
-                "('r{}', 's', 'run', '', '', '', 'i{}', '', '{}', '', NULL, '', NULL, NULL)",
+                "('r{}', 's', 'run', '', '', '', 'i{}', '', '', '{}', '', NULL, '', NULL, NULL)",
                 a % 3,
                 b % 2,
                 ["queued", "passed", "wrong"][usize::from(c % 11 / 5)]
