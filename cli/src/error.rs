@@ -33,6 +33,11 @@ pub(crate) enum Error {
     InvalidPath { path: PathBuf, reason: String },
     #[error("{} is not inside the work tree of a git repository", .0.display())]
     NotAGitRepo(PathBuf),
+    /// Its `.git` names a repository that does not exist.
+    #[error("{} belongs to the git repository {repo}, which does not exist", path.display())]
+    RepoMoved { path: PathBuf, repo: String },
+    #[error("git does not trust {0}: another user owns it")]
+    GitNotTrusted(String),
     #[error("git failed: {0}")]
     GitFailed(String),
     #[error("{} migration(s) pending: the database has schema {found}, this program needs {known}", known - found)]
@@ -73,7 +78,8 @@ impl Error {
             Error::Usage(_) | Error::Unconfirmed(_) => Code::Usage,
             Error::Delivery { source, .. } => source.code(),
             Error::InvalidPath { .. } => Code::InvalidPath,
-            Error::NotAGitRepo(_) => Code::NotAGitRepo,
+            Error::NotAGitRepo(_) | Error::RepoMoved { .. } => Code::NotAGitRepo,
+            Error::GitNotTrusted(_) => Code::GitNotTrusted,
             Error::GitFailed(_) => Code::GitFailed,
             Error::MigrationPending { .. } => Code::MigrationPending,
             Error::TimedOut { .. } => Code::TimedOut,

@@ -25,6 +25,15 @@ pub(crate) struct WorkTree {
 
 /// Reads the work tree that contains `path`, its origin without credentials.
 pub(crate) fn read(path: &Path) -> Result<WorkTree> {
+    let tree = work_tree(path)?;
+    let environment = Environment::of_process();
+    let known = [default_host(&environment)];
+    let origin = remotes::origin(&tree.root, &known, &environment).map_err(Error::GitFailed)?;
+    Ok(WorkTree { root: tree.root, common_dir: tree.common_dir, origin: origin.into() })
+}
+
+/// The work tree that contains `path`, or the main one of its repository.
+pub(crate) fn work_tree(path: &Path) -> Result<ao_program::WorkTree> {
     let invalid = |reason: String| Error::InvalidPath { path: path.to_owned(), reason };
     let dir = path.canonicalize().map_err(|error| invalid(error.to_string()))?;
     if !dir.is_dir() {
@@ -35,19 +44,10 @@ pub(crate) fn read(path: &Path) -> Result<WorkTree> {
     }
     let environment = Environment::of_process();
     let git = Git { dir: &dir, environment: &environment, timeout: GIT_TIMEOUT };
-    let tree = git.work_tree().map_err(|error| match error {
+    git.work_tree().map_err(|error| match error {
         ProgramError::NotAWorkTree => Error::NotAGitRepo(path.to_owned()),
+        ProgramError::Dangling(repo) => Error::RepoMoved { path: path.to_owned(), repo },
+        ProgramError::NotTrusted(repo) => Error::GitNotTrusted(repo),
         other => Error::GitFailed(other.to_string()),
-    })?;
-    let known = [default_host(&environment)];
-    let origin = remotes::origin(&tree.root, &known, &environment).map_err(Error::GitFailed)?;
-    Ok(WorkTree { root: tree.root, common_dir: tree.common_dir, origin: origin.into() })
-}
-
-/// The directory that all work trees of the repository at `path` share; `None` when git cannot read
-/// it.
-pub(crate) fn common_dir(path: &Path) -> Option<PathBuf> {
-    let environment = Environment::of_process();
-    let git = Git { dir: path, environment: &environment, timeout: GIT_TIMEOUT };
-    git.work_tree().ok().map(|tree| tree.common_dir)
+    })
 }

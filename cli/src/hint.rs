@@ -20,6 +20,14 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
         Error::Stranded { name, .. } => Some(format!(
             "move it to the oldest change that is kept: `ao-store consumer seek {name} --to beginning`"
         )),
+        Error::RepoMoved { .. } => Some(
+            "if that repository was moved, run `git worktree repair` in it; otherwise pass another path"
+                .to_owned(),
+        ),
+        Error::GitNotTrusted(repo) => Some(format!(
+            "if you trust its files: `git config --global --add safe.directory {}`",
+            quoted(repo)
+        )),
         Error::Delivery { source: ao_observer::Error::InvalidPayload { .. }, .. } => Some(
             "pass the whole JSON body that GitHub sent, and its X-GitHub-Event header as --event"
                 .to_owned(),
@@ -133,6 +141,7 @@ hints! {
     InvalidId "use letters, digits, '.', '_' and '-', beginning with a letter or digit";
     InvalidPath "check the path: a project is a directory, the input of `observe` is a file";
     NotAGitRepo "run `git init` there, or pass another path";
+    GitNotTrusted "if you trust its files: `git config --global --add safe.directory DIRECTORY`";
     InvalidPrRef "write https://HOST/OWNER/REPO/pull/N or OWNER/REPO#N";
     InvalidUrl "write https://HOST/api/v3, without user, query and fragment";
     InvalidCursor "pass the cursor of an event, such as 1-412; --from also accepts beginning and end";

@@ -25,9 +25,12 @@ pub enum Error {
     /// The directory is not inside the work tree of a git repository.
     #[error("it is not in the work tree of a git repository")]
     NotAWorkTree,
-    /// git does not read the repository because another user owns it, with the line that it printed.
-    #[error("{0}; to trust it: `git config --global --add safe.directory DIRECTORY`")]
+    /// git does not read this repository because another user owns it.
+    #[error("git does not trust {0}: another user owns it")]
     NotTrusted(String),
+    /// The file `.git` names this repository, which does not exist.
+    #[error("its file .git names {0}, which is no git repository")]
+    Dangling(String),
     /// git failed, with the first line that it printed.
     #[error("{0}")]
     Git(String),

@@ -38,9 +38,8 @@ impl Git<'_> {
     /// [`Error::NotAWorkTree`] when no work tree contains it; git fails; an answer is not UTF-8.
     pub fn work_tree(&self) -> Result<WorkTree> {
         let [root, git_dir, common_dir] = self.locations()?;
-        let root =
-            if git_dir == common_dir { root } else { self.main(&common_dir).unwrap_or(root) };
-        Ok(WorkTree { root, common_dir })
+        let main = if git_dir == common_dir { None } else { self.main(&common_dir)? };
+        Ok(WorkTree { root: main.unwrap_or(root), common_dir })
     }
 
     /// The root of the work tree, the directory of its own and the one that all work trees share.
@@ -57,12 +56,16 @@ impl Git<'_> {
     /// The root of the main work tree: beside its directory of git, or where the configuration says,
     /// as that of a submodule does. `None` for a bare repository and for a separate directory of
     /// git, which does not name its work tree.
-    fn main(&self, common_dir: &Path) -> Option<PathBuf> {
+    fn main(&self, common_dir: &Path) -> Result<Option<PathBuf>> {
         let beside = common_dir.parent().filter(|_| common_dir.ends_with(".git"));
-        [beside, Some(common_dir)].into_iter().flatten().find_map(|dir| {
-            let [root, git_dir, _] = Git { dir, ..*self }.locations().ok()?;
-            (git_dir == common_dir).then_some(root)
-        })
+        for dir in [beside, Some(common_dir)].into_iter().flatten() {
+            match (Git { dir, ..*self }).locations() {
+                Ok([root, git_dir, _]) if git_dir == common_dir => return Ok(Some(root)),
+                Err(error @ Error::NotTrusted(_)) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(None)
     }
 
     /// The branch that the `HEAD` of a remote names. git records it when it clones, and with
@@ -125,17 +128,25 @@ impl Git<'_> {
     }
 }
 
-/// Distinguishes a directory outside a work tree from a repository that is broken or that git does
-/// not trust.
+/// Distinguishes a directory outside a work tree from a repository that is broken, gone, or not trusted.
 fn failure(status: u32, stderr: &str) -> Error {
-    let outside = ["not a git repository", "must be run in a work tree"];
+    let outside = ["not a git repository (or any", "must be run in a work tree"];
     if outside.iter().any(|reason| stderr.contains(reason)) {
         return Error::NotAWorkTree;
     }
-    let line = stderr.lines().next().map(|line| line.trim_start_matches("fatal: "));
-    match line {
-        Some(line) if line.contains("dubious ownership") => Error::NotTrusted(line.to_owned()),
-        Some(line) => Error::Git(line.to_owned()),
+    // A path may contain the end of a line, and is the last part of these messages.
+    let path = |before: &str, after: &str| {
+        let (_, rest) = stderr.split_once(before)?;
+        Some(rest.rsplit_once(after)?.0.to_owned())
+    };
+    if let Some(repo) = path("fatal: not a git repository: ", "\n") {
+        return Error::Dangling(repo);
+    }
+    if let Some(repo) = path("detected dubious ownership in repository at '", "'\nTo add") {
+        return Error::NotTrusted(repo);
+    }
+    match stderr.lines().next() {
+        Some(line) => Error::Git(line.trim_start_matches("fatal: ").to_owned()),
         None => Error::Git(format!("it ended with status {status}")),
     }
 }

@@ -78,6 +78,7 @@ codes! {
     InvalidId "INVALID_ID" Invalid 400 2 "An id, a name or a branch has an invalid form.";
     InvalidPath "INVALID_PATH" Invalid 400 2 "A path does not exist or cannot be used.";
     NotAGitRepo "NOT_A_GIT_REPO" Invalid 400 2 "The path is not the work tree of a git repository.";
+    GitNotTrusted "GIT_NOT_TRUSTED" Invalid 403 2 "git does not read the repository, because another user owns it.";
     InvalidPrRef "INVALID_PR_REF" Invalid 400 2 "A pull request reference is neither a URL nor owner/repo#number.";
     InvalidUrl "INVALID_URL" Invalid 400 2 "The URL or host of a GitHub server is not one that can be used.";
     InvalidCursor "INVALID_CURSOR" Invalid 400 2 "A cursor or the position of a snapshot has an invalid form.";

@@ -1,9 +1,11 @@
 //! Checks the store and its environment, and prints a fix for each problem.
 
+use std::path::Path;
+
 use ao_observer::run::unobservable;
 use ao_program::Environment;
 use ao_store::log::consumer::Policy;
-use ao_store::row::project;
+use ao_store::row::project::{self, Project};
 use ao_store::verify::Depth;
 use ao_store::{BALLAST_BYTES, SCHEMA_VERSION, Stats, Store, Timestamp};
 use serde_json::json;
@@ -12,7 +14,7 @@ use crate::context::Context;
 use crate::doctor::{self, Finding, Level};
 use crate::error::Result;
 use crate::output::{self, Ended};
-use crate::{shared_branch, view};
+use crate::{git, shared_branch, view};
 
 /// A consumer that is this many changes behind is a warning.
 const LAG_EVENTS: u64 = 100_000;
@@ -59,6 +61,7 @@ fn of_store(store: &Store, now: Timestamp) -> Vec<Finding> {
             sqlite(),
             consumers(&stats, now),
             doctor::observer::credentials(&stats, now),
+            work_trees(store),
             origins(store),
             shared_branch::check(store),
             unsealed(&stats),
@@ -125,12 +128,36 @@ fn pragmas(stats: &Stats) -> Finding {
     Finding::ok(id, "wal, incremental auto_vacuum")
 }
 
+/// Whether git can read the work tree of every project.
+fn work_trees(store: &Store) -> Finding {
+    let id = "project.work_trees";
+    let projects = match projects(store, id) {
+        Ok(projects) => projects,
+        Err(finding) => return finding,
+    };
+    let problems = projects.iter().filter_map(|it| {
+        let error = git::work_tree(Path::new(&it.path)).err()?;
+        Some(format!("{}: {error}", it.id))
+    });
+    let problems: Vec<_> = problems.collect();
+    if problems.is_empty() {
+        return Finding::ok(id, "git can read the work tree of every project");
+    }
+    let fix = "move it back, or archive the project: `ao-store project rm ID`; for another cause run `git status` in it";
+    Finding::warn(id, problems.join("; "), fix)
+}
+
+fn projects(store: &Store, id: &'static str) -> std::result::Result<Vec<Project>, Finding> {
+    let projects = store.read(|snapshot| project::list(snapshot, false));
+    projects.map_err(|error| Finding::fail(id, error.to_string(), "`ao-store verify`"))
+}
+
 /// Whether the pull requests of every project can be observed.
 fn origins(store: &Store) -> Finding {
     let id = "observer.origins";
-    let projects = match store.read(|snapshot| project::list(snapshot, false)) {
+    let projects = match projects(store, id) {
         Ok(projects) => projects,
-        Err(error) => return Finding::fail(id, error.to_string(), "`ao-store verify`"),
+        Err(finding) => return finding,
     };
     let environment = Environment::of_process();
     let reasons = projects.iter().filter_map(|it| Some((&it.id, unobservable(it, &environment)?)));

@@ -106,7 +106,8 @@ fn require_other_repository(store: &Store, tree: &WorkTree) -> Result<()> {
     }
     let same = |project: &Project| {
         let path = Path::new(&project.path);
-        path != tree.root && git::common_dir(path).as_ref() == Some(&tree.common_dir)
+        let common_dir = |path| git::work_tree(path).ok().map(|tree| tree.common_dir);
+        path != tree.root && common_dir(path).as_ref() == Some(&tree.common_dir)
     };
     let projects = store.read(|snapshot| project::list(snapshot, false))?;
     match projects.into_iter().find(same) {

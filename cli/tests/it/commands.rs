@@ -2,6 +2,7 @@
 //! nothing.
 
 mod project;
+mod repository;
 mod session;
 
 use std::fs;

@@ -4,6 +4,7 @@
 //! `INTERNAL_ERROR` is the exception: it means a bug, so no input may cause it.
 
 mod files;
+mod git;
 mod observing;
 
 use std::any::Any;
@@ -43,6 +44,7 @@ type Group = fn(Code, &World, &TestEnv) -> Option<Result<Provoked, String>>;
 
 const GROUPS: &[Group] = &[
     request,
+    git::git,
     rows,
     pull_requests,
     consumers,
@@ -163,7 +165,7 @@ fn check_json(code: Code, output: &Output) -> String {
 }
 
 /// The request itself is wrong.
-fn request(code: Code, world: &World, env: &TestEnv) -> Option<Result<Provoked, String>> {
+fn request(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked, String>> {
     let apply =
         |document: &str| Provoked::by(&["observe", "apply", &env.file("document.json", document)]);
     Some(Ok(match code {
@@ -192,10 +194,6 @@ fn request(code: Code, world: &World, env: &TestEnv) -> Option<Result<Provoked, 
         ),
         Code::InputTooLarge => apply(&format!(r#"{{"pr": "{}"}}"#, "x".repeat(17 << 20))),
         Code::Io => Provoked::by(&["observe", "apply", "/proc/self/mem"]),
-        Code::GitFailed => Provoked {
-            path: Some(env.path("home")),
-            ..Provoked::by(&["project", "add", &world.demo])
-        },
         _ => return None,
     }))
 }

@@ -1,6 +1,7 @@
 //! Work trees and remotes of real repositories.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -199,6 +200,10 @@ fn a_directory_outside_a_repository_differs_from_a_broken_repository() {
     let without_git: Environment = [("PATH", "/none")].into_iter().collect();
     let error = git(&home.repo(), &without_git).remotes().unwrap_err();
     assert_eq!(error.to_string(), "git is not on PATH");
+    fs::create_dir(home.path("moved")).unwrap();
+    fs::write(home.path("moved/.git"), "gitdir: /none/a\nb\n").unwrap();
+    let error = home.work_tree("moved").unwrap_err();
+    assert!(matches!(&error, Error::Dangling(repo) if repo == "/none/a\nb"), "{error}");
     fs::write(home.path("repo/.git/config"), "[remote \"x").unwrap();
     for error in [home.remotes("repo").unwrap_err(), home.work_tree("repo").unwrap_err()] {
         assert!(matches!(&error, Error::Git(line) if line.contains("config")), "{error}");
@@ -220,10 +225,24 @@ fn the_variables_of_the_caller_do_not_choose_another_repository() {
 fn a_repository_makes_git_run_nothing() {
     let home = Home::new(&[]);
     let trap = format!("touch {}", home.path("sprung").display());
-    for setting in ["core.fsmonitor", "core.sshCommand", "core.pager", "core.editor"] {
+    home.commit();
+    home.git(&["remote", "add", "origin", "ext::sh -c true"]);
+    for name in ["post-index-change", "fsmonitor-watchman", "reference-transaction"] {
+        let hook = home.path("repo/.git/hooks").join(name);
+        fs::write(&hook, format!("#!/bin/sh\n{trap}\n")).unwrap();
+        fs::set_permissions(hook, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let programs = "core.sshCommand core.pager core.editor core.askPass core.gitProxy core.alternateRefsCommand \
+        credential.helper diff.external gpg.program pager.remote sequence.editor core.fsmonitor";
+    for setting in programs.split_whitespace() {
         home.git(&["config", setting, &trap]);
     }
+    for command in ["remote", "rev-parse", "symbolic-ref"] {
+        home.git(&["config", &format!("alias.{command}"), &format!("!{trap}")]);
+    }
+    let (repo, environment) = (home.repo(), home.environment(&[]));
     home.work_tree("repo").unwrap();
     home.remotes("repo").unwrap();
+    git(&repo, &environment).default_branch("origin").unwrap();
     assert!(!home.path("sprung").exists());
 }
