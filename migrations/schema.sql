@@ -208,7 +208,8 @@ CREATE TABLE pr_poll (
   confirmed_at INTEGER,
   failures INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),
   problem TEXT NOT NULL DEFAULT ''
-    CHECK (problem IN ('', 'missing', 'unreachable', 'forbidden', 'invalid')),
+    CHECK (problem IN
+      ('', 'missing', 'unreachable', 'forbidden', 'invalid', 'failed', 'incomplete')),
   problem_since INTEGER
 ) STRICT, WITHOUT ROWID;
 
@@ -303,7 +304,7 @@ CREATE TABLE scm_repo (
   name TEXT NOT NULL DEFAULT '',
   node_id TEXT NOT NULL DEFAULT '',
   access TEXT NOT NULL DEFAULT 'unknown'
-    CHECK (access IN ('unknown', 'ok', 'forbidden', 'missing')),
+    CHECK (access IN ('unknown', 'ok', 'partial', 'forbidden', 'missing')),
   access_since INTEGER,
   watermark INTEGER,
   listed_at INTEGER,

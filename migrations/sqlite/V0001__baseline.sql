@@ -452,15 +452,16 @@ CREATE TABLE scm_host (
   updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Repositories. repo is owner/name as first requested, name the current one. Open pull requests
--- were listed at listed_at, back to those created at watermark.
+-- Repositories. repo is owner/name as first requested, name the current one. access is partial where
+-- some of its open pull requests could not be listed. Open pull requests were listed at listed_at,
+-- back to those created at watermark.
 CREATE TABLE scm_repo (
   host TEXT NOT NULL COLLATE NOCASE,
   repo TEXT NOT NULL COLLATE NOCASE,
   name TEXT NOT NULL DEFAULT '',
   node_id TEXT NOT NULL DEFAULT '',
   access TEXT NOT NULL DEFAULT 'unknown'
-    CHECK (access IN ('unknown', 'ok', 'forbidden', 'missing')),
+    CHECK (access IN ('unknown', 'ok', 'partial', 'forbidden', 'missing')),
   access_since INTEGER,
   watermark INTEGER,
   listed_at INTEGER,
@@ -484,7 +485,8 @@ CREATE TABLE pr_poll (
   confirmed_at INTEGER,
   failures INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),
   problem TEXT NOT NULL DEFAULT ''
-    CHECK (problem IN ('', 'missing', 'unreachable', 'forbidden', 'invalid')),
+    CHECK (problem IN
+      ('', 'missing', 'unreachable', 'forbidden', 'invalid', 'failed', 'incomplete')),
   problem_since INTEGER
 ) STRICT, WITHOUT ROWID;
 

@@ -120,6 +120,14 @@ pub enum Error {
         /// The URL that was asked, and what went wrong.
         cause: String,
     },
+    /// Something at the host could not be read, and the rest is stored.
+    #[error("not everything at {host} could be read ({unread})")]
+    Incomplete {
+        /// The host.
+        host: String,
+        /// What could not be read, each with the reason.
+        unread: String,
+    },
     /// The host, or the remaining budget, forbids requests for now.
     #[error("{host} accepts no request before {}: {reason} ({cause})", jiff::Timestamp::from_millisecond(until.0).unwrap_or_default())]
     Throttled {
@@ -153,6 +161,7 @@ impl Error {
                 Code::CredentialsInvalid
             }
             Error::Unavailable { .. } => Code::ScmUnavailable,
+            Error::Incomplete { .. } => Code::ScmIncomplete,
             Error::Throttled { .. } => Code::ScmThrottled,
             Error::InvalidObservation(_) => Code::InvalidObservation,
             Error::Store(source) => source.code(),

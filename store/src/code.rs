@@ -97,6 +97,7 @@ codes! {
     CredentialsMissing "CREDENTIALS_MISSING" Credentials 401 4 "No source has a token for the host.";
     CredentialsInvalid "CREDENTIALS_INVALID" Credentials 401 4 "The host refuses the token.";
     ObserverRunning "OBSERVER_RUNNING" Busy 409 9 "Another process observes for this store.";
+    ScmIncomplete "SCM_INCOMPLETE" External 502 1 "Something at the host could not be read; the rest is stored.";
     ScmThrottled "SCM_THROTTLED" Busy 503 9 "The host or its remaining rate limit forbids requests for now.";
     ScmUnavailable "SCM_UNAVAILABLE" External 502 1 "The host cannot be reached, or answers with errors.";
     WebhookSignature "WEBHOOK_SIGNATURE" Credentials 401 4 "The signature of a webhook delivery is missing or wrong; nothing was applied.";
@@ -148,6 +149,7 @@ impl Code {
         matches!(
             self,
             Code::ObserverRunning
+                | Code::ScmIncomplete
                 | Code::ScmThrottled
                 | Code::ScmUnavailable
                 | Code::Busy

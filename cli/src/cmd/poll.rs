@@ -228,6 +228,7 @@ fn document(report: &Report) -> Value {
         "tracked": report.tracked,
         "fresh": report.fresh,
         "problems": report.problems,
+        "unread": report.unread,
         "found": written.found,
         "rows_changed": written.rows_changed,
         "rows_unchanged": written.rows_unchanged + totals.unchanged,

@@ -1,4 +1,5 @@
-//! Reading the body of a GraphQL answer alias by alias, so that one bad node costs one node.
+//! Reading the body of a GraphQL answer alias by alias, and in an alias node by node of each list, so
+//! that one bad node costs one node.
 
 use std::collections::BTreeMap;
 
@@ -118,7 +119,7 @@ impl<'a> GraphqlAnswer<'a> {
 
     /// The answer to one alias.
     pub(crate) fn alias<T: DeserializeOwned>(&self, alias: &str) -> Found<T> {
-        self.node(self.aliases.get(alias).copied(), alias, None)
+        self.node(self.aliases.get(alias).copied(), alias, None, 1)
     }
 
     /// The answer to one alias inside a repository, which may itself be missing.
@@ -131,8 +132,8 @@ impl<'a> GraphqlAnswer<'a> {
         }
         let raw = self.aliases.get(alias).copied();
         match raw.and_then(|raw| serde_json::from_str::<Option<Repository<'_>>>(raw.get()).ok()) {
-            Some(Some(repository)) => self.node(repository.pull_request, alias, None),
-            _ => self.node(raw, alias, None),
+            Some(Some(repository)) => self.node(repository.pull_request, alias, None, 2),
+            _ => self.node(raw, alias, None, 1),
         }
     }
 
@@ -145,7 +146,7 @@ impl<'a> GraphqlAnswer<'a> {
         if list.len() != count {
             return (0..count).map(|_| Found::Failed).collect();
         }
-        let found = |(index, raw)| self.node(Some(raw), "nodes", Some(index));
+        let found = |(index, raw)| self.node(Some(raw), "nodes", Some(index), 2);
         list.into_iter().enumerate().map(found).collect()
     }
 
@@ -167,23 +168,25 @@ impl<'a> GraphqlAnswer<'a> {
         self.errors.iter().filter(move |error| error.is_at(alias, index))
     }
 
+    /// Reads a node, which begins after this number of `steps` of the paths of errors.
     fn node<T: DeserializeOwned>(
         &self,
         raw: Option<&RawValue>,
         alias: &str,
         index: Option<usize>,
+        steps: usize,
     ) -> Found<T> {
         let is_final = |error: &GraphqlError| error.is_final();
-        match (raw.map(RawValue::get), self.errors_at(alias, index).next()) {
-            // A part of it could not be answered: a `null` in that part means nothing.
-            (Some(text), Some(_))
-                if text != "null" && !self.errors_at(alias, index).all(is_final) =>
-            {
-                Found::Failed
-            }
-            (Some(text), _) if text != "null" => {
-                serde_json::from_str(text).map_or(Found::Failed, Found::Node)
-            }
+        let text = raw.map(RawValue::get);
+        if let Some(text) = text.filter(|text| *text != "null") {
+            let failed = || self.errors_at(alias, index).filter(|error| !is_final(error));
+            let node = match failed().next() {
+                None => serde_json::from_str(text).ok(),
+                Some(_) => without_failed(text, failed(), steps),
+            };
+            return node.map_or(Found::Failed, Found::Node);
+        }
+        match (text, self.errors_at(alias, index).next()) {
             (_, Some(error)) if error.is(&["NOT_FOUND"]) => Found::Missing,
             (_, Some(error)) if error.is_refusal() => Found::Forbidden,
             // Something else is wrong with it.
@@ -194,4 +197,23 @@ impl<'a> GraphqlAnswer<'a> {
             (None, None) => Found::Failed,
         }
     }
+}
+
+/// Reads a node of which parts could not be answered, where a `null` means nothing. A part in an item
+/// of a list costs that item; `None` when another part is missing.
+fn without_failed<'a, T: DeserializeOwned>(
+    text: &str,
+    errors: impl Iterator<Item = &'a GraphqlError>,
+    steps: usize,
+) -> Option<T> {
+    let mut node: Value = serde_json::from_str(text).ok()?;
+    for error in errors {
+        let path = error.path.as_deref().and_then(|path| path.get(steps..))?;
+        let is_item = |pair: &[Value]| pair[0].as_str() == Some("nodes") && pair[1].is_u64();
+        let end = path.windows(2).rposition(is_item)? + 2;
+        let step = |value: &'a Value| value.as_str().map_or(value.to_string(), str::to_owned);
+        let pointer: String = path[..end].iter().map(|it| format!("/{}", step(it))).collect();
+        *node.pointer_mut(&pointer)? = Value::Null;
+    }
+    serde_json::from_value(node).ok()
 }

@@ -2,7 +2,8 @@
 //! still to be requested, and what was read so far.
 //!
 //! A fetch is stored when its last page was read, so that what is stored is one state of the lists
-//! and not a mixture. A list that could not be read to its end is reported as such and deletes nothing.
+//! and not a mixture. A list that could not be read to its end, or that changed while it was read, is
+//! reported as such and deletes nothing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,12 +12,10 @@ use ao_store::observation::{Comment, Review};
 
 use crate::github::answer::Found;
 use crate::github::fingerprint::Fingerprint;
-use crate::github::node::{
-    CommentNode, ContextNode, Page, PartNode, PrNode, ReviewNode, ThreadState,
-};
+use crate::github::node::{CommentNode, ContextNode, PartNode, PrNode, ReviewNode, ThreadState};
 use crate::github::query::{Part, PartPage};
 use crate::poll::discussion::FetchedThread;
-use crate::poll::list::List;
+use crate::poll::list::{Item, List, Shortfall};
 
 /// How often a page is requested before its list counts as failed.
 const TRIES: u32 = 3;
@@ -92,7 +91,9 @@ impl DetailFetch {
         };
         if changed.checks.is_some() {
             let total = node.contexts_total().unwrap_or(0);
-            fetch.checks = Some(fetch.request_list(Part::Checks, &node.id, total));
+            let mut checks = fetch.request_list(Part::Checks, &node.id, total);
+            checks.is_failed = node.has_suite_gaps();
+            fetch.checks = Some(checks);
         }
         if changed.discussion.is_some() {
             let reviews = node.reviews_total().unwrap_or(1);
@@ -111,11 +112,11 @@ impl DetailFetch {
     }
 
     /// Requests the first page of a list, unless the list is known to be empty.
-    fn request_list<T>(&mut self, part: Part, id: &str, total: i64) -> List<T> {
+    fn request_list<T: Item>(&mut self, part: Part, id: &str, total: i64) -> List<T> {
         if total > 0 {
             self.request(part, id, None, total);
         }
-        List::new(Vec::new(), total == 0)
+        List::new(total == 0)
     }
 
     fn request(&mut self, part: Part, id: &str, after: Option<String>, weight: i64) {
@@ -221,15 +222,13 @@ impl DetailFetch {
         let conversation = self.conversation.as_mut();
         let next = match part {
             Part::Checks => self.read_checks(node, is_withheld, after),
-            Part::Reviews => node.reviews.zip(conversation).and_then(|(page, (reviews, _))| {
-                reviews.add_page(page, is_withheld, after, ReviewNode::review)
+            Part::Reviews => conversation.and_then(|(reviews, _)| {
+                reviews.add_page(node.reviews, is_withheld, after, ReviewNode::review)
             }),
-            Part::Comments => node.comments.zip(conversation).and_then(|(page, (_, comments))| {
-                comments.add_page(page, is_withheld, after, |node| node.comment(None))
+            Part::Comments => conversation.and_then(|(_, comments)| {
+                comments.add_page(node.comments, is_withheld, after, |node| node.comment(None))
             }),
-            Part::Threads => node
-                .review_threads
-                .and_then(|page| self.states.add_page(page, is_withheld, after, Some)),
+            Part::Threads => self.states.add_page(node.review_threads, is_withheld, after, Some),
             Part::Thread => self.read_thread(id, node, is_withheld, after),
         };
         if let Some(cursor) = next {
@@ -248,12 +247,16 @@ impl DetailFetch {
             is_of_head && checks.commit.as_ref().map(|it| &it.value) == self.head.as_ref()
         });
         let Some(checks) = checks else {
-            // A commit was pushed since the poll, with other checks or without any. The next poll
-            // sees it and starts over.
-            self.checks = None;
+            match &mut self.checks {
+                Some(checks) if is_of_head => checks.is_failed = true,
+                // A commit was pushed since the poll, with other checks or without any. The next poll
+                // sees it and starts over.
+                checks => *checks = None,
+            }
             return None;
         };
-        self.checks.as_mut()?.add_page(checks.contexts, is_withheld, after, Some)
+        let read = |node: ContextNode| node.is_check().then_some(node);
+        self.checks.as_mut()?.add_page(Some(checks.contexts), is_withheld, after, read)
     }
 
     fn read_thread(
@@ -270,20 +273,38 @@ impl DetailFetch {
         let total = page.total_count;
         let fetched = self.threads.entry(id.to_owned()).or_insert_with(|| FetchedThread {
             thread: node.thread(id, total),
-            comments: List::new(Vec::new(), false),
+            comments: List::new(false),
         });
         let comment = |node: CommentNode| node.comment(Some(id));
-        let next = fetched.comments.add_page(page, is_withheld, after, comment);
+        let next = fetched.comments.add_page(Some(page), is_withheld, after, comment);
         let comments = &fetched.comments.items;
         fetched.thread.is_bot = !comments.is_empty() && comments.iter().all(|it| it.is_bot);
         next
     }
 
-    /// Whether a list could not be read.
+    /// Decides which lists changed while they were read; returns what is to be `known` next time.
+    pub(crate) fn settle(&mut self, known: &BTreeSet<Shortfall>) -> BTreeSet<Shortfall> {
+        let mut found = BTreeSet::new();
+        if let Some(checks) = &mut self.checks {
+            checks.settle("checks", known, &mut found);
+        }
+        if let Some((reviews, comments)) = &mut self.conversation {
+            reviews.settle("reviews", known, &mut found);
+            comments.settle("comments", known, &mut found);
+        }
+        self.states.settle("threads", known, &mut found);
+        for (id, thread) in &mut self.threads {
+            thread.comments.settle(id, known, &mut found);
+        }
+        found
+    }
+
+    /// Whether a list could not be read, or changed while it was read.
     pub(crate) fn is_failed(&self) -> bool {
         let conversation = self.conversation.as_ref();
         self.states.is_failed
             || self.checks.as_ref().is_some_and(|list| list.is_failed)
+            || self.threads.values().any(|thread| thread.comments.is_failed)
             || conversation
                 .is_some_and(|(reviews, comments)| reviews.is_failed || comments.is_failed)
     }
@@ -291,11 +312,8 @@ impl DetailFetch {
 
 /// The states of the review threads, as far as a poll lists them.
 pub(crate) fn thread_states(node: &PrNode) -> List<ThreadState> {
-    let page = node.review_threads.as_ref();
-    let items = page.into_iter().flat_map(|page| page.nodes.iter().flatten()).flatten();
-    let has_gaps = page.is_none_or(Page::has_gaps);
-    let has_more = page.is_some_and(|page| page.page_info.has_next_page);
-    let mut states = List::new(items.cloned().collect(), !has_gaps && !has_more);
-    states.is_failed = has_gaps;
+    let mut states = List::new(false);
+    // A detail query reads the pages that follow.
+    states.add_page(node.review_threads.clone(), false, None, Some);
     states
 }

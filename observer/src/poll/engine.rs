@@ -7,15 +7,14 @@
 //! * A failed, truncated or partial answer never becomes a fact, and deletes nothing.
 //! * Facts and the record that they were read are stored in one transaction; if it fails, they are read again.
 
-use ao_store::row::scm::{
-    Credential, HostState, PrPoll, Problem, RefreshRequest, RepoState, SubjectPr,
-};
+mod state;
+
+use ao_store::row::scm::{Credential, HostState, PrPoll, RefreshRequest, RepoState, SubjectPr};
 use ao_store::{PrId, Timestamp};
 
 use crate::github::answer::GraphqlAnswer;
 use crate::github::call::{Answer, Call, Reply};
 use crate::github::classify::{self, Signal};
-use crate::github::node::Actor;
 use crate::github::query::{self, Dialect, Level, Listing, PollQuery};
 use crate::poll::answer_context::AnswerContext;
 use crate::poll::batch_size::BatchSizes;
@@ -24,16 +23,14 @@ use crate::poll::config::Config;
 use crate::poll::credentials::{CredentialLookup, Credentials};
 use crate::poll::host_record::{HostRecord, SavedState};
 use crate::poll::log_queue::LogJob;
-use crate::poll::rate_limiter::{
-    Backoff, BackoffReason, RESERVE_OF_APP, RESERVE_OF_USER, RateLimiter, Resource,
-};
+use crate::poll::rate_limiter::{RESERVE_OF_APP, RESERVE_OF_USER, RateLimiter, Resource};
 use crate::poll::repo_listing::ListTarget;
-use crate::poll::report::{Report, Totals};
+use crate::poll::report::Totals;
 use crate::poll::request::{self, InFlight, Kind, Query, Step};
 use crate::poll::schedule::NEVER;
 use crate::poll::tracked_prs::poll_points;
 use crate::poll::tracker::Tracker;
-use crate::poll::write_batch::{Outcome, WriteBatch, Written};
+use crate::poll::write_batch::{Outcome, Write, WriteBatch};
 
 /// Pages that have waited this long are requested before the next poll.
 const DETAIL_PATIENCE_MS: i64 = 5_000;
@@ -285,7 +282,9 @@ impl Engine {
         }
         self.totals = context.totals;
         let served = self.tracker.take_answered_requests();
-        WriteBatch { writes: context.writes, host: self.host_state(now), served }
+        // What was just found was not read yet.
+        let is_found = context.writes.iter().any(|it| matches!(it, Write::Found { .. }));
+        WriteBatch { writes: context.writes, host: self.host_state(is_found, now), served }
     }
 
     fn record_answer(&mut self, query: Query, answer: &Answer, context: &mut AnswerContext) {
@@ -419,82 +418,5 @@ impl Engine {
         self.tracker.forget_batch(batch, Timestamp(now.0 + self.config.interval_ms()));
         self.record.invalidate();
         self.totals.failed_writes += 1;
-    }
-
-    /// The state of the host, when it is to be stored.
-    pub(crate) fn host_state(&mut self, now: Timestamp) -> Option<HostState> {
-        let backoff = self.backoff(now);
-        let graphql = self.limiter.state.graphql;
-        let saved = SavedState {
-            fingerprint: self.credentials.fingerprint.clone(),
-            limiter: self.limiter.state,
-            sizes: self.sizes,
-            dialect: self.dialect,
-        };
-        let viewer = self.credentials.viewer.as_ref();
-        let state = HostState {
-            host: self.host.clone(),
-            credential: self.credentials.state,
-            source: self.credentials.source.clone(),
-            login: viewer.map(Actor::account).unwrap_or_default(),
-            since: Some(self.credentials.since).filter(|since| since.0 > 0),
-            quota: graphql.limit,
-            remaining: graphql.left(now),
-            reset_at: graphql.limit.map(|_| Timestamp(graphql.reset_at)),
-            blocked_until: backoff.map(|backoff| Timestamp(backoff.until)),
-            reason: backoff.map(|backoff| backoff.reason.as_str().to_owned()).unwrap_or_default(),
-            address: self.record.address.clone(),
-            failure: self.record.failure.clone(),
-            fresh_at: self.fresh_at(now),
-            memory: saved.to_text(),
-            updated_at: now,
-        };
-        self.record.update(state, now)
-    }
-
-    /// Why nothing is requested, and until when.
-    fn backoff(&self, now: Timestamp) -> Option<Backoff> {
-        let Credentials { state, has_token, lookup_at, .. } = self.credentials;
-        let is_refused = state == Credential::Invalid && !has_token && lookup_at > now;
-        let refused = Backoff { until: lookup_at.0, reason: BackoffReason::Refused };
-        is_refused.then_some(refused).or_else(|| self.limiter.shown_backoff(now))
-    }
-
-    /// When every pull request that can be read had been polled, and every repository listed, last.
-    fn fresh_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let stored = self.record.stored.fresh_at;
-        // Where there is nothing to read, that is known as long as the host answers.
-        let is_well = || {
-            self.totals.requests > 0
-                && self.credentials.state == Credential::Ok
-                && self.limiter.shown_backoff(now).is_none()
-        };
-        match self.tracker.oldest_read() {
-            Some(Timestamp(0)) => stored,
-            Some(at) => Some(at),
-            None => self.clock.last_step.filter(|_| is_well()).or(stored),
-        }
-    }
-
-    /// The state as it is shown.
-    pub(crate) fn report(&self, written: Written, now: Timestamp) -> Report {
-        let open = || self.tracker.prs.open();
-        let interval = self.config.interval_ms();
-        let graphql = self.limiter.state.graphql;
-        let backoff = self.backoff(now);
-        Report {
-            host: self.host.clone(),
-            credential: self.credentials.state,
-            source: self.credentials.source.clone(),
-            totals: self.totals,
-            written,
-            tracked: open().count(),
-            fresh: open().filter(|pr| pr.is_fresh(interval, now)).count(),
-            problems: open().filter(|pr| pr.poll.problem != Problem::None).count(),
-            budget: graphql.limit.zip(graphql.left(now)),
-            address: self.record.address.clone(),
-            failure: self.record.failure.clone(),
-            backoff: backoff.map(|it| (it.reason, Timestamp(it.until))),
-        }
     }
 }

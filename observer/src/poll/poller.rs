@@ -238,7 +238,7 @@ impl Poller {
     /// # Errors
     /// When the store cannot be written.
     pub fn close(&mut self, now: Timestamp) -> Result<()> {
-        let Some(state) = self.engine.host_state(now) else { return Ok(()) };
+        let Some(state) = self.engine.host_state(false, now) else { return Ok(()) };
         let cause = Cause::new(ACTOR, now);
         self.store.write(cause, move |tx| scm::set_host(tx, &state)).map(|_| ())
     }

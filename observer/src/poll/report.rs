@@ -21,10 +21,12 @@ pub struct Report {
     pub written: Written,
     /// Pull requests that are polled.
     pub tracked: usize,
-    /// Of these, those whose last poll is not older than two of its intervals.
+    /// Of these, those that were read within the last two of their intervals.
     pub fresh: usize,
-    /// Of these, those that cannot be read.
+    /// Of these, those that cannot be read, or not all of which can be read.
     pub problems: usize,
+    /// What the host has and could not be read, each with the reason.
+    pub unread: Vec<String>,
     /// The GraphQL points per hour and the remaining points; `None` while no limit is known.
     pub budget: Option<(i64, i64)>,
     /// The URL that is asked.

@@ -13,6 +13,9 @@ pub(crate) const NEVER: Timestamp = Timestamp(i64::MAX / 2);
 /// it when it is read, and has it a few seconds later.
 const UNKNOWN_MERGEABLE_MS: [i64; 5] = [3_000, 6_000, 12_000, 24_000, 60_000];
 
+/// A poll of which the answer could not be read is repeated soon up to this often.
+const UNREADABLE_REPEATS: u32 = 2;
+
 /// A pull request is polled alone after this many failed polls that included it.
 const ISOLATE_AFTER: u32 = 2;
 
@@ -25,10 +28,14 @@ pub(crate) struct PollSchedule {
     unknown_mergeable: usize,
     /// The last poll that found the pull request.
     pub(crate) polled_at: Option<Timestamp>,
+    /// The last poll of which everything was read, the lists that had changed included.
+    pub(crate) read_at: Option<Timestamp>,
     /// The last poll that was answered, whether or not it found the pull request.
     pub(crate) answered_at: Option<Timestamp>,
     /// Polls of each level in a row that failed while the host was otherwise well.
     failures: [u32; 2],
+    /// Polls in a row of which the answer about this pull request could not be read.
+    unreadable: u32,
     /// Whether the last poll was not answered.
     is_lost: bool,
 }
@@ -61,9 +68,11 @@ impl PollSchedule {
         self.failures[level as usize] >= ISOLATE_AFTER
     }
 
-    /// Whether the last poll was lost, by itself up to `max` times in a row.
+    /// Whether the last poll was lost, by itself up to `max` times in a row, or could not be read and
+    /// is repeated soon.
     pub(crate) fn has_failed(&self, max: u32) -> bool {
-        self.is_lost && self.failures.iter().all(|failures| *failures <= max)
+        let is_repeated = (1..=UNREADABLE_REPEATS).contains(&self.unreadable);
+        is_repeated || self.is_lost && self.failures.iter().all(|failures| *failures <= max)
     }
 
     /// A poll failed. It is repeated after the polls that did not fail, and ever later the more often
@@ -78,9 +87,11 @@ impl PollSchedule {
         }
     }
 
-    /// A poll was answered, whether or not it found the pull request.
-    pub(crate) fn record_answer(&mut self, level: Level, as_of: Timestamp) {
+    /// A poll was answered, whether or not it found the pull request; `is_read` is whether the answer
+    /// could be read.
+    pub(crate) fn record_answer(&mut self, level: Level, is_read: bool, as_of: Timestamp) {
         self.failures[level as usize] = 0;
+        self.unreadable = if is_read { 0 } else { self.unreadable + 1 };
         self.is_lost = false;
         self.answered_at = Some(as_of);
     }
@@ -120,13 +131,21 @@ impl PollSchedule {
         if let Some(wait) = retry {
             self.heartbeat_due = self.heartbeat_due.min(Timestamp(now.0 + wait));
         }
+        if (1..=UNREADABLE_REPEATS).contains(&self.unreadable) {
+            let soon = Timestamp(now.0 + (1_000 << self.unreadable));
+            let due = match level {
+                Level::Heartbeat => &mut self.heartbeat_due,
+                Level::Full => &mut self.full_due,
+            };
+            *due = soon.min(*due);
+        }
     }
 
     /// The clock of this machine was set back: ages and remaining waits do not change.
     pub(crate) fn handle_clock_set_back(&mut self, by: i64) {
         let dues = [&mut self.heartbeat_due, &mut self.full_due];
         let dues = dues.into_iter().filter(|due| **due < NEVER);
-        for at in dues.chain(self.polled_at.as_mut()) {
+        for at in dues.chain(self.polled_at.as_mut()).chain(self.read_at.as_mut()) {
             at.0 = at.0.saturating_sub(by);
         }
     }

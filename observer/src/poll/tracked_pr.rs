@@ -7,7 +7,7 @@
 //! count or state that tells whether the list changed. The fingerprints of the last poll are compared
 //! with those of the next one, and only a list whose fingerprint differs is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ao_store::observation::{Check, Ci, Observation, PrFacts, PrState};
 use ao_store::row::pr::Pr;
@@ -21,7 +21,7 @@ use crate::github::query::Level;
 use crate::poll::answer_context::AnswerContext;
 use crate::poll::detail_fetch::{DetailFetch, ListFingerprints, thread_states};
 use crate::poll::discussion::Discussion;
-use crate::poll::list::{List, facet};
+use crate::poll::list::{List, Shortfall, facet};
 use crate::poll::schedule::{NEVER, PollSchedule};
 use crate::poll::tier::{self, PrStatus, Tier};
 use crate::poll::write_batch::PrWrite;
@@ -34,6 +34,9 @@ const SWEEP_MS: i64 = 6 * 3_600_000;
 /// A pull request that was missing this often, and for this long, is unreachable.
 const MISSES: i64 = 3;
 const MISSES_MS: i64 = 600_000;
+
+/// A fetch of which a list failed or changed is repeated at once up to this often.
+const REPEATS: u32 = 1;
 
 /// One tracked pull request.
 #[derive(Debug)]
@@ -57,6 +60,10 @@ pub(crate) struct TrackedPr {
     waiting: Vec<Check>,
     pub(crate) schedule: PollSchedule,
     pub(crate) fetch: Option<DetailFetch>,
+    /// The lists whose number of items was not their total.
+    shortfalls: BTreeSet<Shortfall>,
+    /// Fetches in a row of which a list failed.
+    failed_fetches: u32,
 }
 
 impl TrackedPr {
@@ -81,6 +88,8 @@ impl TrackedPr {
             waiting: Vec::new(),
             schedule: PollSchedule::new(due),
             fetch: None,
+            shortfalls: BTreeSet::new(),
+            failed_fetches: 0,
         };
         if tracked.is_done() {
             tracked.schedule.set_both(tracked.recheck_at(now));
@@ -114,11 +123,16 @@ impl TrackedPr {
         tier::tier(self.status, &self.poll, now)
     }
 
-    /// Whether its last poll is not older than two of its intervals.
+    /// Whether it can be read, and was not longer than two of its intervals ago.
     pub(crate) fn is_fresh(&self, interval_ms: i64, now: Timestamp) -> bool {
         let (heartbeat, _) = tier::intervals(self.tier(now), interval_ms);
-        let polled_at = self.schedule.polled_at;
-        polled_at.is_some_and(|at| now.0.saturating_sub(at.0) <= 2 * heartbeat)
+        let is_recent = |at: Timestamp| now.0.saturating_sub(at.0) <= 2 * heartbeat;
+        self.poll.problem == Problem::None && self.schedule.read_at.is_some_and(is_recent)
+    }
+
+    /// Whether something of it was not read although the host has it.
+    pub(crate) fn is_unread(&self) -> bool {
+        matches!(self.poll.problem, Problem::Failed | Problem::Incomplete)
     }
 
     /// When a pull request that is merged or closed is polled again, because it may be reopened: an
@@ -143,7 +157,7 @@ impl TrackedPr {
         let AnswerContext { as_of, now, ref mut totals, .. } = *context;
         let before = self.poll.clone();
         let (mut observation, mut is_read) = (None, true);
-        self.schedule.record_answer(level, as_of);
+        self.schedule.record_answer(level, !matches!(found, Found::Failed), as_of);
         match found {
             // GitHub answers from replicas, of which one may lag behind the one that answered last.
             Found::Node(node) if node.updated_at.map(Timestamp::from) < self.provider_at => {
@@ -165,12 +179,18 @@ impl TrackedPr {
             Found::Failed => {
                 totals.failures += 1;
                 is_read = false;
+                self.set_problem(Problem::Failed, now);
             }
         }
         if self.is_done() {
             self.schedule.set_both(self.recheck_at(now));
         } else {
             self.schedule.plan(level, is_read, self.tier(now), context);
+        }
+        // What a heartbeat found to have changed is read by a full query, and then by a fetch.
+        let is_rest_read = self.fetch.is_none() && self.schedule.full_due > now;
+        if is_read && is_rest_read && self.poll.problem == Problem::None {
+            self.schedule.read_at = Some(as_of);
         }
         let (pr, poll) = (self.id.clone(), self.poll.clone());
         let is_news = observation.is_some() || poll != before;
@@ -186,7 +206,10 @@ impl TrackedPr {
         as_of: Timestamp,
         now: Timestamp,
     ) -> Option<Observation> {
-        self.clear_problem();
+        // What is missing in a list is read by the next fetch.
+        if self.poll.problem != Problem::Incomplete {
+            self.clear_problem();
+        }
         self.record_activity(node, level, now);
         let heartbeat = node.heartbeat_fingerprint();
         let mut is_news = self.heartbeat.replace(heartbeat) != Some(heartbeat);
@@ -264,19 +287,25 @@ impl TrackedPr {
         // A workflow that waits for approval or for a runner has no check run, and the roll-up of
         // GitHub leaves it out.
         let was_waiting = !self.waiting.is_empty();
-        let waiting = node.waiting_suites();
-        self.waiting = waiting.map(|suite| suite.waiting_check(&self.head_sha)).collect();
+        let waiting = node.waiting_suites().map(|suite| suite.waiting_check(&self.head_sha));
+        let mut waiting: Vec<_> = waiting.collect();
+        if node.has_suite_gaps() {
+            let is_new = |it: &Check| waiting.iter().all(|new| new.external_id != it.external_id);
+            let kept: Vec<_> = self.waiting.drain(..).filter(is_new).collect();
+            waiting.extend(kept);
+        }
+        self.waiting = waiting;
         let states = thread_states(node);
         let seen = ListFingerprints {
             checks: Some(node.checks_fingerprint()),
             discussion: Some(node.discussion_fingerprint()),
-            threads: states.is_complete.then(|| threads_fingerprint(&states.items)),
+            threads: states.is_read().then(|| threads_fingerprint(&states.items)),
         };
         let changed = self.changed_lists(node, seen);
         if let Some(fetch) = &mut self.fetch {
             // It goes on to its end, and the next poll tells whether what it read is outdated.
             fetch.is_superseded |= fetch.seen != seen;
-        } else if changed != ListFingerprints::default() || !states.is_complete {
+        } else if changed != ListFingerprints::default() || !states.is_read() {
             let known = &self.known_threads;
             self.fetch = Some(DetailFetch::new(node, seen, changed, states, known, as_of));
         }
@@ -305,8 +334,10 @@ impl TrackedPr {
     pub(crate) fn finish_fetch(&mut self, context: &AnswerContext) -> Option<PrWrite> {
         let AnswerContext { as_of, now, .. } = *context;
         let known = &self.known_threads;
-        let fetch = self.fetch.take_if(|fetch| fetch.is_done(known))?;
+        let mut fetch = self.fetch.take_if(|fetch| fetch.is_done(known))?;
+        self.shortfalls = fetch.settle(&self.shortfalls);
         let is_failed = fetch.is_failed();
+        self.record_fetch(is_failed, fetch.began_at, now);
         let DetailFetch {
             began_at,
             seen,
@@ -329,19 +360,21 @@ impl TrackedPr {
         let jobs = checks.map(|list| self.finish_checks(list, seen.checks, &mut observation));
         let mut discussion = Discussion { states, threads, comments: None };
         let are_threads_read = discussion.are_threads_read();
+        // A list that was not read to its end is read again whatever the next poll sees.
+        let states = &discussion.states.items;
+        self.poll.threads_fingerprint =
+            are_threads_read.then(|| threads_fingerprint(states).to_bytes());
         if are_threads_read {
-            let states = &discussion.states.items;
-            self.poll.threads_fingerprint = Some(threads_fingerprint(states).to_bytes());
             self.known_threads = states.iter().map(|it| (it.id.clone(), it.clone())).collect();
         }
         if let Some((reviews, comments)) = conversation {
-            if reviews.is_read() && comments.is_read() && are_threads_read {
-                self.poll.discussion_fingerprint = seen.discussion.map(Fingerprint::to_bytes);
-            }
+            let is_read = reviews.is_read() && comments.is_read() && are_threads_read;
+            let fingerprint = seen.discussion.filter(|_| is_read);
+            self.poll.discussion_fingerprint = fingerprint.map(Fingerprint::to_bytes);
             observation.reviews = reviews.into_facet();
             discussion.comments = Some(comments);
         }
-        if is_superseded {
+        if is_superseded || (1..=REPEATS).contains(&self.failed_fetches) {
             self.schedule.full_due = now;
         } else if self.is_terminal() && !is_failed {
             self.poll.confirmed_at.get_or_insert(now);
@@ -353,6 +386,22 @@ impl TrackedPr {
         Some(PrWrite { pr, observation, discussion, jobs, poll })
     }
 
+    /// Records whether a fetch read all that a poll found to have changed.
+    fn record_fetch(&mut self, is_failed: bool, began_at: Timestamp, now: Timestamp) {
+        if is_failed {
+            self.failed_fetches += 1;
+            self.set_problem(Problem::Incomplete, now);
+            return;
+        }
+        self.failed_fetches = 0;
+        if self.poll.problem == Problem::Incomplete {
+            self.clear_problem();
+        }
+        if self.poll.problem == Problem::None {
+            self.schedule.read_at = self.schedule.read_at.max(Some(began_at));
+        }
+    }
+
     /// Adds the checks of the head to `observation`; returns their jobs.
     fn finish_checks(
         &mut self,
@@ -360,9 +409,7 @@ impl TrackedPr {
         seen: Option<Fingerprint>,
         observation: &mut Observation,
     ) -> BTreeMap<String, i64> {
-        if list.is_read() {
-            self.poll.checks_fingerprint = seen.map(Fingerprint::to_bytes);
-        }
+        self.poll.checks_fingerprint = seen.filter(|_| list.is_read()).map(Fingerprint::to_bytes);
         let completeness = list.completeness();
         let (mut items, jobs) = checks_and_jobs(list.items, &self.head_sha);
         items.extend(self.waiting.iter().cloned());
@@ -416,6 +463,7 @@ impl TrackedPr {
         self.forget_lists();
         self.poll.metadata_fingerprint = None;
         self.poll.confirmed_at = None;
+        self.schedule.read_at = None;
         self.schedule.set_both(due);
     }
 

@@ -156,11 +156,11 @@ impl TrackedPrs {
         points.max(polls)
     }
 
-    /// The oldest of the last polls of all open pull requests that can be read; `None` without any,
-    /// zero when one was never polled.
-    pub(crate) fn oldest_poll(&self) -> Option<Timestamp> {
-        let readable = self.open().filter(|pr| pr.poll.problem == Problem::None);
-        readable.map(|pr| pr.schedule.polled_at.unwrap_or(Timestamp(0))).min()
+    /// The oldest of the last polls of all open pull requests of which everything was read; `None`
+    /// without any that can be read, zero when one was never read.
+    pub(crate) fn oldest_read(&self) -> Option<Timestamp> {
+        let readable = self.open().filter(|pr| pr.poll.problem == Problem::None || pr.is_unread());
+        readable.map(|pr| pr.schedule.read_at.unwrap_or(Timestamp(0))).min()
     }
 }
 

@@ -142,6 +142,12 @@ impl Tracker {
         self.listings.oldest_read() != Some(Timestamp(0))
     }
 
+    /// The pull requests that the host has and that could not be read, each with the reason.
+    pub(crate) fn unread(&self) -> Vec<String> {
+        let unread = self.prs.iter().filter(|pr| pr.is_unread());
+        unread.map(|pr| format!("{}: {}", pr.location, pr.poll.problem.as_str())).collect()
+    }
+
     /// The origins of projects that the host answered cannot be read.
     pub(crate) fn refused_repos(&self) -> Vec<&str> {
         let refused = self.listings.targets().filter(|it| it.is_refused());
@@ -151,7 +157,7 @@ impl Tracker {
     /// When everything that can be read had been read; zero when something was not read since the
     /// start, `None` when there is nothing to read.
     pub(crate) fn oldest_read(&self) -> Option<Timestamp> {
-        [self.prs.oldest_poll(), self.listings.oldest_read()].into_iter().flatten().min()
+        [self.prs.oldest_read(), self.listings.oldest_read()].into_iter().flatten().min()
     }
 
     /// When another poll will be due; those that are due already wait for the limits.

@@ -31,6 +31,9 @@ const REMOTES_MS: i64 = 10 * 60_000;
 /// Maximum time that a run that ends when everything was read waits for a host.
 const PATIENCE_MS: i64 = 3_000;
 
+/// How much of what could not be read is named in an error.
+const SHOWN_MAX: usize = 20;
+
 /// How long to wait for further commits after one.
 const SETTLE: Duration = Duration::from_millis(200);
 
@@ -50,6 +53,15 @@ pub(super) struct Task {
     is_once: bool,
     wake: watch::Receiver<()>,
     board: Rc<Board>,
+}
+
+/// The first of many texts in one line, and the number of the others.
+fn first_of(texts: &[String]) -> String {
+    let shown = texts.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match texts.len().saturating_sub(SHOWN_MAX) {
+        0 => shown,
+        more => format!("{shown}, and {more} more"),
+    }
 }
 
 impl Task {
@@ -231,8 +243,9 @@ impl Task {
                 Err(Error::Unavailable { host, cause })
             }
             _ => match self.poller.refused_repos().join(", ") {
-                repos if repos.is_empty() => Ok(true),
-                repos => Err(Error::RepositoriesRefused { host, repos }),
+                repos if !repos.is_empty() => Err(Error::RepositoriesRefused { host, repos }),
+                _ if report.unread.is_empty() => Ok(true),
+                _ => Err(Error::Incomplete { host, unread: first_of(&report.unread) }),
             },
         }
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
-use ao_fake_github::{Clock, Fault, Kind, Server, World as GitHub};
+use ao_fake_github::{Clock, Fault, Kind, NewPr, Server, World as GitHub};
 use ao_store::Code;
 
 use super::{Provoked, World};
@@ -14,6 +14,8 @@ pub(super) fn observing(code: Code, _: &World, env: &TestEnv) -> Option<Result<P
     let facing = |fault: Option<Kind>| {
         let mut host = GitHub::new(1);
         host.set_clock(Clock::Real);
+        host.add_repo("octo/hello");
+        host.open_pr(&NewPr::new("octo/hello", "b1"));
         host.faults.extend(fault.map(Fault::always));
         let host = Some(Server::start(Arc::new(Mutex::new(host))).unwrap());
         Provoked { host, ..Provoked::by(&["observe", "--once"]) }
@@ -21,6 +23,11 @@ pub(super) fn observing(code: Code, _: &World, env: &TestEnv) -> Option<Result<P
     Some(Ok(match code {
         Code::CredentialsMissing => Provoked::by(&["observe", "--once"]),
         Code::CredentialsInvalid => facing(Some(Kind::unauthorized())),
+        // The pull request that is stored without a node id is asked for by its number.
+        Code::ScmIncomplete => facing(Some(Kind::AliasNull(
+            "p0/pullRequest".to_owned(),
+            Some("SOMETHING_NEW".to_owned()),
+        ))),
         Code::ScmThrottled => facing(Some(Kind::primary_limit())),
         Code::ScmUnavailable => facing(Some(Kind::internal())),
         Code::ObserverRunning => {

@@ -98,14 +98,28 @@ pub(crate) struct ContextNode {
 }
 
 impl ContextNode {
-    /// The check; `None` for another kind of node, and for one without a name.
-    fn check(self, head_sha: &str) -> Option<Check> {
-        let check = match self.kind.as_str() {
-            "CheckRun" => self.run(),
-            "StatusContext" => self.status(),
-            _ => return None,
+    /// Its node id, or empty.
+    pub(crate) fn id(&self) -> &str {
+        self.id.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it is a check with a name, and not a node of another kind.
+    pub(crate) fn is_check(&self) -> bool {
+        let name = match self.kind.as_str() {
+            "CheckRun" => &self.name,
+            "StatusContext" => &self.context,
+            _ => return false,
         };
-        (!check.name.is_empty()).then(|| Check { head_sha: head_sha.to_owned(), ..check })
+        name.as_ref().is_some_and(|name| !name.is_empty())
+    }
+
+    /// The check, if it is one.
+    fn check(self, head_sha: &str) -> Option<Check> {
+        if !self.is_check() {
+            return None;
+        }
+        let check = if self.kind == "CheckRun" { self.run() } else { self.status() };
+        Some(Check { head_sha: head_sha.to_owned(), ..check })
     }
 
     fn run(self) -> Check {

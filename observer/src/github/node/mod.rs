@@ -1,7 +1,8 @@
 //! The shapes of GraphQL answers, each with the facts that it becomes.
 //!
 //! Enum values stay text and everything that GitHub may leave out is optional, so a new enum value
-//! becomes `unknown`, a `null` leaves the stored fact unchanged, and neither is an error.
+//! becomes `unknown`, a `null` leaves the stored fact unchanged, and neither is an error. A node of a
+//! list that has another form than expected is missing from the list, and the others are read.
 
 mod check;
 mod detail;
@@ -9,7 +10,9 @@ mod pull_request;
 mod rollup;
 
 use ao_store::Timestamp;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 pub(crate) use check::{ContextNode, checks_and_jobs};
 pub(crate) use detail::{CommentNode, PartNode, ReviewNode, ThreadState};
@@ -84,13 +87,24 @@ pub(crate) struct PageInfo {
 
 /// One page of a connection.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", bound = "T: DeserializeOwned")]
 pub(crate) struct Page<T> {
     #[serde(default)]
     pub(crate) total_count: i64,
     #[serde(default)]
     pub(crate) page_info: PageInfo,
+    /// `None` is a node that the host did not answer, or that cannot be read.
+    #[serde(default, deserialize_with = "each")]
     pub(crate) nodes: Option<Vec<Option<T>>>,
+}
+
+/// Reads the nodes one by one, so that one that cannot be read costs one.
+fn each<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Option<Vec<Option<T>>>, D::Error> {
+    let raw = Option::<Vec<Box<RawValue>>>::deserialize(deserializer)?;
+    let node = |raw: Box<RawValue>| serde_json::from_str(raw.get()).ok().flatten();
+    Ok(raw.map(|nodes| nodes.into_iter().map(node).collect()))
 }
 
 impl<T> Page<T> {

@@ -245,10 +245,18 @@ impl PrNode {
     /// The suites of workflows of the head that wait for a runner or for an approval. No check run
     /// shows them.
     pub(crate) fn waiting_suites(&self) -> impl Iterator<Item = &Suite> {
-        let target = self.head_ref.as_ref().and_then(|it| it.target.as_ref());
-        let target = target.filter(|target| self.head_ref_oid.as_ref() == Some(&target.oid));
-        let suites = target.and_then(|target| target.check_suites.as_ref());
-        suites.into_iter().flat_map(Page::iter).filter(|suite| suite.is_waiting())
+        self.suites().into_iter().flat_map(Page::iter).filter(|suite| suite.is_waiting())
+    }
+
+    /// Whether a suite of the head could not be read, which may be one that waits.
+    pub(crate) fn has_suite_gaps(&self) -> bool {
+        self.suites().is_some_and(Page::has_gaps)
+    }
+
+    fn suites(&self) -> Option<&Page<Suite>> {
+        let target = self.head_ref.as_ref()?.target.as_ref()?;
+        let is_of_head = self.head_ref_oid.as_ref() == Some(&target.oid);
+        target.check_suites.as_ref().filter(|_| is_of_head)
     }
 
     /// How many checks there are; `None` where the query does not read it.

@@ -11,7 +11,7 @@ use crate::model::time::Timestamp;
 use crate::row::columns::{self, Column, Columns, columns, enum_columns};
 
 text_enum! {
-    /// Why a pull request cannot be read.
+    /// Why a pull request, or a part of it, cannot be read.
     Problem {
         /// It can.
         None = "",
@@ -23,6 +23,10 @@ text_enum! {
         Forbidden = "forbidden",
         /// What the host reports about it cannot be stored.
         Invalid = "invalid",
+        /// The host did not answer it, or the answer could not be read.
+        Failed = "failed",
+        /// A list of it was not read to its end, or has items that could not be read.
+        Incomplete = "incomplete",
     } else None
 }
 

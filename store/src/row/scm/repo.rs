@@ -13,6 +13,8 @@ text_enum! {
         Unknown = "unknown",
         /// It can be read.
         Ok = "ok",
+        /// It can be read, but some of its open pull requests could not be listed.
+        Partial = "partial",
         /// The credential may not read it.
         Forbidden = "forbidden",
         /// No repository has this name, or the credential may not know of it.
