@@ -9,6 +9,7 @@ use std::fs;
 use rusqlite::{Connection, Transaction};
 
 use crate::db::connection::Durability;
+use crate::db::text::text;
 use crate::error::{Context, Result};
 
 /// Identifies the running kernel.
@@ -23,8 +24,9 @@ pub(crate) fn begin(
     transaction: impl FnOnce(&Connection) -> Result<Transaction<'_>>,
 ) -> Result<()> {
     let step = "read the epoch";
-    let stored: String =
-        conn.query_row("SELECT relaxed_boot FROM log_meta", [], |row| row.get(0)).context(step)?;
+    let stored: String = conn
+        .query_row("SELECT relaxed_boot FROM log_meta", [], |row| text(row, 0))
+        .context(step)?;
     if stored.is_empty() && durability == Durability::Full {
         return Ok(());
     }
@@ -35,7 +37,7 @@ pub(crate) fn begin(
 /// then no cursor can be trusted.
 pub(crate) fn is_lost(conn: &Connection) -> Result<bool> {
     let sql = "SELECT relaxed_boot FROM log_meta";
-    let stored: String = conn.query_row(sql, [], |row| row.get(0)).context("read the epoch")?;
+    let stored = conn.query_row(sql, [], |row| text(row, 0)).context("read the epoch")?;
     Ok(!stored.is_empty() && is_other(&stored, &boot_id()))
 }
 

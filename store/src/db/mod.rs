@@ -1,4 +1,4 @@
-//! The database file: its connections, schema version, transactions, wake-ups and checkpoints.
+//! The database file: its connections, schema version, stored text, transactions, wake-ups and checkpoints.
 
 pub(crate) mod checkpoint;
 pub(crate) mod connection;
@@ -6,5 +6,6 @@ pub(crate) mod epoch;
 pub(crate) mod identity;
 pub(crate) mod options;
 pub(crate) mod schema;
+pub(crate) mod text;
 pub(crate) mod tx;
 pub(crate) mod wakeup;

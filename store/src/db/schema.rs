@@ -6,6 +6,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use crate::db::text::text;
 use crate::error::{Context, Error, Result};
 
 /// The number of the newest migration, kept in `user_version`. A change of the generated capture
@@ -41,7 +42,7 @@ pub(crate) fn version(conn: &Connection) -> Result<u32> {
     let version = u32::try_from(version).unwrap_or(0);
     require_version(version)?;
     let baseline: Option<String> =
-        conn.query_row(SELECT_BASELINE, [], |row| row.get(0)).optional().context(step)?;
+        conn.query_row(SELECT_BASELINE, [], |row| text(row, 0)).optional().context(step)?;
     if baseline.as_deref() != Some(BASELINE) {
         return Err(Error::SchemaDraft(version));
     }

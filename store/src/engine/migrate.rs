@@ -13,6 +13,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::db::connection::APPLICATION_ID;
 use crate::db::schema::{SCHEMA_VERSION, version};
+use crate::db::text::text;
 use crate::error::{Context, Error, Result};
 use crate::log::capture;
 
@@ -91,10 +92,10 @@ impl Query<Vec<Migration>> for InTransaction<'_> {
         let mut statement = self.0.prepare(query)?;
         let rows = statement.query_map([], |row| {
             // An unreadable history is reported as a divergent migration.
-            let applied_on = OffsetDateTime::parse(&row.get::<_, String>(2)?, &Rfc3339)
+            let applied_on = OffsetDateTime::parse(&text(row, 2)?, &Rfc3339)
                 .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-            let checksum = row.get::<_, String>(3)?.parse().unwrap_or(0);
-            Ok(Migration::applied(row.get(0)?, row.get(1)?, applied_on, checksum))
+            let checksum = text(row, 3)?.parse().unwrap_or(0);
+            Ok(Migration::applied(row.get(0)?, text(row, 1)?, applied_on, checksum))
         })?;
         rows.collect()
     }
@@ -109,7 +110,7 @@ const SELECT_SCHEMA: &str = "SELECT name, sql FROM sqlite_schema
 fn live_schema(conn: &Connection) -> Result<Vec<(String, String)>> {
     let mut statement = conn.prepare(SELECT_SCHEMA).context("read the schema")?;
     let rows = statement
-        .query_map([], |row| Ok((row.get(0)?, format!("{};", row.get::<_, String>(1)?))))
+        .query_map([], |row| Ok((text(row, 0)?, format!("{};", text(row, 1)?))))
         .context("read the schema")?;
     rows.collect::<rusqlite::Result<_>>().context("read the schema")
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Row, ToSql, params_from_iter};
 
+use crate::db::text::{optional_text, text};
 use crate::db::tx::Snapshot;
 use crate::error::{Context, Result};
 use crate::log::capture;
@@ -160,12 +161,12 @@ fn select_live(entity: &str, columns: &[String]) -> String {
 
 /// The parts of the key, then the row.
 fn read(row: &Row<'_>, parts: usize) -> rusqlite::Result<(Parts, RowAt)> {
-    let key = (0..parts).map(|i| row.get(i)).collect::<rusqlite::Result<_>>()?;
+    let key = (0..parts).map(|i| text(row, i)).collect::<rusqlite::Result<_>>()?;
     let row = RowAt {
-        key: row.get(parts)?,
-        project: row.get(parts + 1)?,
-        session: row.get(parts + 2)?,
-        image: row.get(parts + 3)?,
+        key: text(row, parts)?,
+        project: optional_text(row, parts + 1)?,
+        session: optional_text(row, parts + 2)?,
+        image: text(row, parts + 3)?,
     };
     Ok((key, row))
 }
@@ -187,8 +188,12 @@ fn live(
     let mut statement = snapshot.conn().prepare_cached(&sql).context(step)?;
     let mut found = statement.query(range.bounds()).context(step)?;
     let (mut rows, mut bytes) = (BTreeMap::new(), 0);
-    while rows.len() < limit.max(1) && bytes < CHUNK_BYTES {
+    // A chunk ends at a key that is valid UTF-8: another one is not read as it is stored, and the next
+    // chunk would begin elsewhere.
+    let mut is_valid = true;
+    while (rows.len() < limit.max(1) && bytes < CHUNK_BYTES) || !is_valid {
         let Some(row) = found.next().context(step)? else { return Ok((rows, true)) };
+        is_valid = (0..columns.len()).all(|i| row.get_ref(i).is_ok_and(|it| it.as_str().is_ok()));
         let (key, row) = read(row, columns.len()).context(step)?;
         bytes += row.image.len();
         rows.insert(key, row);
@@ -226,8 +231,10 @@ fn changed_since(
     let mut found = statement.query(params_from_iter(params)).context(step)?;
     let mut rows = BTreeMap::new();
     while let Some(row) = found.next().context(step)? {
-        let key: Parts =
-            (0..parts.len()).map(|i| row.get(i)).collect::<rusqlite::Result<_>>().context(step)?;
+        let key: Parts = (0..parts.len())
+            .map(|i| text(row, i))
+            .collect::<rusqlite::Result<_>>()
+            .context(step)?;
         if rows.contains_key(&key) {
             continue;
         }
@@ -259,7 +266,7 @@ fn restore_owners(
     }
     type Owner = (Option<String>, Option<String>);
     let owners = snapshot.list("read earlier owners", SELECT_OWNERS, [since.0], |row| {
-        Ok((row.get::<_, String>(0)?, (row.get(1)?, row.get(2)?)))
+        Ok((text(row, 0)?, (optional_text(row, 1)?, optional_text(row, 2)?)))
     })?;
     // The first change of an owner counts, so it is inserted last.
     let owners: BTreeMap<String, Owner> = owners.into_iter().rev().collect();

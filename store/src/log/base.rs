@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Row};
 
+use crate::db::text::text;
 use crate::db::tx::Snapshot;
 use crate::error::{Context, Result};
 use crate::log::digest::{Digest, Hasher};
@@ -15,7 +16,7 @@ const SELECT: &str = "SELECT entity, digest FROM log_base";
 
 /// The baseline digest of each entity that has one; of the others it is zero.
 pub(crate) fn all(conn: &Connection) -> Result<BTreeMap<String, Digest>> {
-    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let read = |row: &Row<'_>| Ok((text(row, 0)?, row.get(1)?));
     let all = Snapshot::new(conn).list("read the baseline digests", SELECT, [], read)?;
     Ok(all.into_iter().collect())
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use rusqlite::Row;
 
+use crate::db::text::decode;
 use crate::db::tx::Snapshot;
 use crate::error::{Context, Error, Result};
 use crate::model::cursor::Seq;
@@ -165,15 +166,11 @@ impl<'r> ChangeRef<'r> {
         })
     }
 
-    /// Invalid UTF-8, which a foreign writer can store, becomes replacement characters.
     fn text(&self, column: usize) -> Result<Option<Cow<'r, str>>> {
         let step = "read a change";
         let value = self.row.get_ref(column).context(step)?;
         let bytes = value.as_bytes_or_null().map_err(rusqlite::Error::from).context(step)?;
-        // Checking first is several times faster than the lossy conversion.
-        Ok(bytes.map(|bytes| {
-            str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
-        }))
+        Ok(bytes.map(decode))
     }
 
     fn required(&self, column: usize) -> Result<Cow<'r, str>> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::Row;
 
+use crate::db::text::{optional_text, text};
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
 use crate::lease::{Fence, Generation, Lease, LeaseTable};
@@ -111,19 +112,19 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Consumer> {
     let bound = |column| {
         Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(i64::unsigned_abs))
     };
-    let policy = match row.get_ref(4)?.as_str()? {
+    let policy = match &*text(row, 4)? {
         "block" => Policy::Block,
         "bounded" => {
             Policy::Bounded(Bounds { events: bound(5)?, bytes: bound(6)?, age_ms: bound(7)? })
         }
         _ => Policy::None,
     };
-    let owner: Option<String> = row.get(11)?;
+    let owner = optional_text(row, 11)?;
     let until: Option<i64> = row.get(12)?;
     Ok(Consumer {
-        name: ConsumerName::stored(row.get(0)?),
+        name: ConsumerName::stored(text(row, 0)?),
         acked: Cursor { epoch: Epoch(row.get(1)?), seq: Seq(row.get(2)?) },
-        filter: row.get(3)?,
+        filter: text(row, 3)?,
         policy,
         created_at: Timestamp(row.get(8)?),
         acked_at: row.get::<_, Option<i64>>(9)?.map(Timestamp),
@@ -150,7 +151,7 @@ pub fn require(snapshot: &Snapshot<'_>, name: &ConsumerName) -> Result<Consumer>
     if let Some(found) = get(snapshot, name)? {
         return Ok(found);
     }
-    let known = snapshot.list("list consumers", SELECT_NAMES, [], |row| row.get(0))?;
+    let known = snapshot.list("list consumers", SELECT_NAMES, [], |row| text(row, 0))?;
     Err(Error::ConsumerNotFound { name: name.to_string(), known })
 }
 

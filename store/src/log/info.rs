@@ -1,5 +1,6 @@
 //! The identity and bounds of the change log, and the check whether a cursor can be resumed.
 
+use crate::db::text::text;
 use crate::db::tx::{Snapshot, head_seq};
 use crate::error::{Context, Error, Result};
 use crate::log::change;
@@ -30,7 +31,7 @@ impl LogInfo {
         let step = "read the log's identity";
         let info = snapshot.one(step, SELECT_INFO, [], |row| {
             Ok(LogInfo {
-                log_id: row.get(0)?,
+                log_id: text(row, 0)?,
                 epoch: Epoch(row.get(1)?),
                 floor: Seq(row.get(2)?),
                 head: Seq(row.get(3)?),

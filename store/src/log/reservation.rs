@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::log::info::LogInfo;
@@ -81,7 +82,7 @@ pub fn list(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Vec<Reservation>>
     snapshot.list("list reservations", SELECT, [now.0], |row| {
         Ok(Reservation {
             seq: Seq(row.get(0)?),
-            holder: row.get(1)?,
+            holder: text(row, 1)?,
             until: Timestamp(row.get(2)?),
         })
     })

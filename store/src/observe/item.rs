@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::Hash;
 
+use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::model::check_set;
@@ -201,13 +202,8 @@ impl Item for Comment {
         let params = (pr.as_str(), &self.id, &self.reply_to);
         let known = tx.list("find a comment", SELECT_COMMENT, params, |row| {
             let edited_at: Option<i64> = row.get(4)?;
-            Ok((
-                row.get::<_, String>(0)?,
-                row.get(1)?,
-                row.get(2)?,
-                row.get::<_, bool>(3)?,
-                edited_at,
-            ))
+            let is_minimized: bool = row.get(3)?;
+            Ok((text(row, 0)?, text(row, 1)?, text(row, 2)?, is_minimized, edited_at))
         })?;
         for (id, thread_id, reply_to, is_minimized, edited_at) in known {
             if comment.thread_id.is_empty() {

@@ -7,6 +7,7 @@
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Params, Row, params_from_iter};
 
+use crate::db::text;
 use crate::db::tx::Tx;
 use crate::error::Result;
 use crate::model::id::{PrId, ProjectId, SessionId};
@@ -117,19 +118,23 @@ pub(crate) use column;
 
 column!(i64, |row, index| row.get(index), |value| ValueRef::Integer(*value));
 column!(bool, |row, index| row.get(index), |value| ValueRef::Integer(i64::from(*value)));
-column!(String, |row, index| row.get(index), |value| text(value));
+column!(String, |row, index| text::text(row, index), |value| text(value));
 column!(Vec<u8>, |row, index| row.get(index), |value| ValueRef::Blob(value));
 column!(Timestamp, |row, index| row.get(index).map(Timestamp), |value| ValueRef::Integer(value.0));
-column!(PrId, |row, index| row.get(index).map(PrId::stored), |value| text(value.as_str()));
-column!(ProjectId, |row, index| row.get(index).map(ProjectId::stored), |id| text(id.as_str()));
-column!(SessionId, |row, index| row.get(index).map(SessionId::stored), |id| text(id.as_str()));
+column!(PrId, |row, index| text::text(row, index).map(PrId::stored), |value| text(value.as_str()));
+column!(ProjectId, |row, index| text::text(row, index).map(ProjectId::stored), |id| text(
+    id.as_str()
+));
+column!(SessionId, |row, index| text::text(row, index).map(SessionId::stored), |id| text(
+    id.as_str()
+));
 
 /// Implements [`Column`] for text enums.
 macro_rules! enum_columns {
     ($($name:ident),+ $(,)?) => {
         $($crate::row::columns::column!(
             $name,
-            |row, index| Ok($name::parse(row.get_ref(index)?.as_str()?)),
+            |row, index| Ok($name::parse(&$crate::db::text::text(row, index)?)),
             |value| $crate::row::columns::text(value.as_str())
         );)+
     };

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::log::as_of;
@@ -32,7 +33,7 @@ const SELECT_LOG: &str = "SELECT tail FROM pr_check_log WHERE pr_id = ?1 AND ext
 /// # Errors
 /// When the database cannot be read.
 pub fn log_tail(snapshot: &Snapshot<'_>, pr: &PrId, external_id: &str) -> Result<Option<String>> {
-    snapshot.one("read a log tail", SELECT_LOG, (pr.as_str(), external_id), |row| row.get(0))
+    snapshot.one("read a log tail", SELECT_LOG, (pr.as_str(), external_id), |row| text(row, 0))
 }
 
 /// The most bytes of the end of a log that are kept.
@@ -74,7 +75,7 @@ const SELECT_WITHOUT_LOG: &str = "SELECT external_id FROM pr_check WHERE pr_id =
 /// # Errors
 /// When the database cannot be read.
 pub fn failed_without_log(snapshot: &Snapshot<'_>, pr: &PrId) -> Result<Vec<String>> {
-    snapshot.list("list failed checks", SELECT_WITHOUT_LOG, [pr.as_str()], |row| row.get(0))
+    snapshot.list("list failed checks", SELECT_WITHOUT_LOG, [pr.as_str()], |row| text(row, 0))
 }
 
 static SELECT_NAMESAKES: LazyLock<String> = LazyLock::new(|| {

@@ -4,6 +4,7 @@
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
+use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::model::id::{PrId, PrRef, SessionId};
@@ -119,8 +120,8 @@ pub(crate) fn last(snapshot: &Snapshot<'_>, node_id: &str, at: &PrRef) -> Result
     let step = "read the last observation";
     let read = |row: &Row<'_>| {
         Ok(Last {
-            pr: PrId::stored(row.get(0)?),
-            session: SessionId::stored(row.get(1)?),
+            pr: PrId::stored(text(row, 0)?),
+            session: SessionId::stored(text(row, 1)?),
             seed: row.get::<_, i64>(2)?.cast_unsigned(),
             seen: read_seen(row, 3)?,
         })
@@ -191,7 +192,7 @@ pub(crate) fn items(
     facet: FacetName,
 ) -> Result<Vec<(String, Timestamp)>> {
     snapshot.list("read item times", SELECT_ITEMS, (pr.as_str(), facet.as_str()), |row| {
-        Ok((row.get(0)?, Timestamp(row.get(1)?)))
+        Ok((text(row, 0)?, Timestamp(row.get(1)?)))
     })
 }
 

@@ -1,5 +1,6 @@
 //! Projects: registered git work trees. A project is archived, never deleted.
 
+use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
 use crate::model::id::{PrRef, ProjectId};
@@ -189,7 +190,7 @@ const SELECT_BY_REPO: &str = "SELECT id FROM project
 /// When the database cannot be read.
 pub fn of_repo(snapshot: &Snapshot<'_>, host: &str, repo: &str) -> Result<Vec<ProjectId>> {
     snapshot.list("find the project of a repository", SELECT_BY_REPO, (host, repo), |row| {
-        Ok(ProjectId::stored(row.get(0)?))
+        Ok(ProjectId::stored(text(row, 0)?))
     })
 }
 

@@ -2,6 +2,7 @@
 
 use rusqlite::Row;
 
+use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Context, Error, Result};
 use crate::log::as_of;
@@ -163,7 +164,7 @@ pub fn create(tx: &Tx<'_>, new: &NewSession) -> Result<Session> {
     let project = new.project.as_str();
     if new.kind == SessionKind::Orchestrator {
         let active = tx.one("find the orchestrator", SELECT_ORCHESTRATOR, [project], |row| {
-            row.get(0).map(SessionId::stored)
+            text(row, 0).map(SessionId::stored)
         })?;
         if let Some(session) = active {
             return Err(Error::OrchestratorActive { project: new.project.clone(), session });
@@ -267,8 +268,8 @@ const SELECT_SHARED: &str = "SELECT s.id, s.project_id, s.branch FROM session s
 /// When the database cannot be read.
 pub fn shared_branches(snapshot: &Snapshot<'_>) -> Result<Vec<SharedBranch>> {
     let rows = snapshot.list("find shared branches", SELECT_SHARED, [], |row| {
-        let place: (String, String) = (row.get(1)?, row.get(2)?);
-        Ok((place, SessionId::stored(row.get(0)?)))
+        let place: (String, String) = (text(row, 1)?, text(row, 2)?);
+        Ok((place, SessionId::stored(text(row, 0)?)))
     })?;
     let groups = rows.chunk_by(|(a, _), (b, _)| a == b).map(|group| SharedBranch {
         branch: group[0].0.1.clone(),

@@ -9,7 +9,7 @@
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
-use rusqlite::types::{Value, ValueRef};
+use rusqlite::types::ValueRef;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::db::tx::Tx;
@@ -168,7 +168,8 @@ impl Unobserved<'_> {
 struct Plan {
     inserts: Vec<usize>,
     updates: Vec<usize>,
-    deletes: Vec<Vec<Value>>,
+    /// The bytes of the key columns, which are text, also where they are not UTF-8.
+    deletes: Vec<Vec<Vec<u8>>>,
     unchanged: u64,
 }
 
@@ -220,7 +221,8 @@ fn diff<R: SetRow>(tx: &Tx<'_>, pr: &PrId, observed: &[&R], rest: Unobserved<'_>
                 }
                 Ordering::Equal => plan.updates.push(next),
                 Ordering::Greater if rest.has(field)? => {
-                    let key = (0..R::FIXED).map(|i| row.get(i)).collect::<rusqlite::Result<_>>();
+                    let part = |i| Ok(row.get_ref(i)?.as_bytes()?.to_vec());
+                    let key = (0..R::FIXED).map(part).collect::<rusqlite::Result<_>>();
                     plan.deletes.push(key.context(step)?);
                 }
                 Ordering::Greater => plan.unchanged += 1,
@@ -268,7 +270,7 @@ impl Plan {
         let mut delta = Delta { unchanged: self.unchanged, ..Delta::default() };
         // Deletions come first: an observed item may have the key of a deleted one.
         for key in &self.deletes {
-            let key: Vec<_> = key.iter().map(ValueRef::from).collect();
+            let key: Vec<_> = key.iter().map(|part| ValueRef::Text(part)).collect();
             delta.deleted += change(tx, "delete from a set", &sql.delete, pr, &key)?;
         }
         for i in self.updates {

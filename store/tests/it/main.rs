@@ -14,6 +14,7 @@ mod claims;
 mod disk_full;
 mod faults;
 mod foreign;
+mod invalid_text;
 mod kill;
 mod migration;
 mod observation;

@@ -22,7 +22,7 @@ use crate::support::{
 const HOSTILE: &str = "a\0b\r\n\"quoted\" \\ 'it' \u{1F600}\u{2028}{\"$text\":\"00\"}";
 
 /// A store with everything in it; `scale` is the length of its longest text.
-fn rich(scale: usize) -> Fixture {
+pub(crate) fn rich(scale: usize) -> Fixture {
     let fixture = fixture();
     let store = &fixture.store;
     rename(store, "demo-1", 15, T0);

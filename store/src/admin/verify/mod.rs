@@ -14,6 +14,7 @@ use rusqlite::Connection;
 
 use crate::db::connection::{self, Durability, Role};
 use crate::db::schema;
+use crate::db::text::text;
 use crate::db::tx::Snapshot;
 use crate::engine::migrate;
 use crate::engine::store::Store;
@@ -186,7 +187,7 @@ fn integrity(conn: &Connection, depth: Depth, findings: &mut Findings) {
         Depth::Sums => "PRAGMA quick_check(20)",
         Depth::Deep => "PRAGMA integrity_check(20)",
     };
-    let lines = Snapshot::new(conn).list("check the file", sql, [], |row| row.get::<_, String>(0));
+    let lines = Snapshot::new(conn).list("check the file", sql, [], |row| text(row, 0));
     for line in findings.catch("db.integrity", lines).unwrap_or_default() {
         if line != "ok" {
             findings.add("db.integrity", line);
@@ -195,7 +196,7 @@ fn integrity(conn: &Connection, depth: Depth, findings: &mut Findings) {
     let sql = "SELECT \"table\", rowid, parent FROM pragma_foreign_key_check";
     let orphans = Snapshot::new(conn).list("check foreign keys", sql, [], |row| {
         let rowid = row.get::<_, Option<i64>>(1)?.map_or(String::new(), |id| format!(" {id}"));
-        let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+        let (table, parent) = (text(row, 0)?, text(row, 2)?);
         Ok(format!("a row of {table}{rowid} refers to a row of {parent} that does not exist"))
     });
     for orphan in findings.catch("db.foreign_keys", orphans).unwrap_or_default() {

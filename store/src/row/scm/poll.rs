@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::model::id::PrId;
@@ -142,6 +143,6 @@ const COUNT_PROBLEMS: &str = "SELECT lower(p.host), count(*) FROM pr_poll o
 /// When the database cannot be read.
 pub fn problems(snapshot: &Snapshot<'_>) -> Result<Vec<(String, u64)>> {
     snapshot.list("count problems", COUNT_PROBLEMS, [], |row| {
-        Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+        Ok((text(row, 0)?, row.get::<_, i64>(1)?.unsigned_abs()))
     })
 }

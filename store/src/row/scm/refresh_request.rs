@@ -1,5 +1,6 @@
 //! Requests to observe a pull request or a repository now, before its next poll is due.
 
+use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::model::id::PrRef;
@@ -66,8 +67,8 @@ const SELECT: &str = "SELECT host, repo, number, at FROM scm_refresh_request WHE
 pub fn refresh_requests(snapshot: &Snapshot<'_>, host: &str) -> Result<Vec<RefreshRequest>> {
     snapshot.list("list refresh requests", SELECT, [host], |row| {
         Ok(RefreshRequest {
-            host: row.get(0)?,
-            repo: row.get(1)?,
+            host: text(row, 0)?,
+            repo: text(row, 1)?,
             number: row.get(2)?,
             at: Timestamp(row.get(3)?),
         })

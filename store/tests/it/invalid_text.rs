@@ -1,0 +1,159 @@
+//! A text that is not UTF-8, or contains a NUL, as a foreign writer may store it in any column, makes
+//! nothing unreadable: it harms the one field, and the next write of the field repairs it.
+
+use ao_store::log::as_of::{self, ENTITIES};
+use ao_store::log::{change, consumer, reservation, retention};
+use ao_store::observation::Facet;
+use ao_store::row::{facet, pr, project, scm, session};
+use ao_store::verify::Depth;
+use ao_store::{Error, LogInfo, Options, Snapshot, Store, Timestamp, last_backup};
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use crate::support::{T0, comment, observation, observe, raw, rename, strings};
+use crate::transfer::rich;
+
+const ROWS_OF_OBSERVERS: &str = "
+    INSERT INTO scm_host (host, source, login, reason, address, failure, updated_at)
+    VALUES ('github.com', 'gh', 'dev', 'x', 'x', 'x', 1);
+    INSERT INTO scm_repo (host, repo, name, node_id) VALUES ('github.com', 'octo/hello', 'x', 'x');
+    INSERT INTO scm_refresh_request VALUES ('github.com', 'octo/hello', 7, 1);
+    INSERT INTO webhook_delivery VALUES ('d-1', 1);
+    INSERT INTO reservation (seq, holder, until) VALUES (20, 'x', 9000000000000);
+    INSERT OR IGNORE INTO pr_poll (pr_id) SELECT id FROM pr;
+    INSERT INTO pr_check_log SELECT pr_id, '10', 'x' FROM pr_check_log;
+    UPDATE log_meta SET relaxed_boot = '';";
+
+/// Appends bytes to the text of a column, past every trigger and constraint if need be.
+fn damage(conn: &Connection, table: &str, column: &str, bytes: &str) {
+    let sql =
+        format!("UPDATE {table} SET {column} = CAST(CAST({column} AS BLOB) || x'{bytes}' AS TEXT)");
+    if conn.execute_batch(&sql).is_err() {
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
+        conn.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON")
+            .unwrap();
+        conn.execute_batch(&sql).unwrap();
+    }
+}
+
+/// Everything that lists or shows something.
+fn read_all(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<(), Error> {
+    let info = LogInfo::read(snapshot)?;
+    for found in project::list(snapshot, true)? {
+        project::get(snapshot, &found.id)?;
+        project::at_path(snapshot, &found.path)?;
+        project::of_repo(snapshot, &found.host, &found.repo)?;
+    }
+    for found in session::list(snapshot, &session::Filter::default())? {
+        session::get(snapshot, &found.id)?;
+        session::as_of(snapshot, &found.id, info.cursor(info.floor))?;
+    }
+    session::shared_branches(snapshot)?;
+    let mut prs = pr::list(snapshot, &pr::Filter::default())?;
+    assert!(!prs.is_empty());
+    prs.extend(pr::list_as_of(snapshot, info.cursor(info.floor))?);
+    for found in prs {
+        pr::by_node(snapshot, &found.node_id)?;
+        pr::with_head(snapshot, &found.host, &found.repo, &found.head_sha)?;
+        pr::freshness(snapshot, &found.id)?;
+        for check in facet::checks(snapshot, &found.id)? {
+            facet::log_tail(snapshot, &found.id, &check.external_id)?;
+        }
+        facet::threads(snapshot, &found.id)?;
+        facet::reviews(snapshot, &found.id)?;
+        facet::comments(snapshot, &found.id)?;
+        facet::failed_without_log(snapshot, &found.id)?;
+        facet::as_of(snapshot, &found.id, info.cursor(info.floor))?;
+        scm::poll(snapshot, &found.id)?;
+    }
+    for host in scm::hosts(snapshot)? {
+        scm::host(snapshot, &host.host)?;
+    }
+    scm::repos(snapshot, "github.com")?;
+    scm::polls(snapshot, "github.com")?;
+    scm::problems(snapshot)?;
+    scm::refresh_requests(snapshot, "github.com")?;
+    scm::subjects(snapshot, "github.com", Timestamp(0))?;
+    consumer::list(snapshot)?;
+    assert!(consumer::require(snapshot, &"nobody".parse()?).is_err());
+    reservation::list(snapshot, now)?;
+    retention::plan(snapshot, &retention::rules(snapshot)?, now)?;
+    last_backup(snapshot)?;
+    change::scan(snapshot, info.floor, 10_000, |change| change.to_owned().map(|_| ()))?;
+    snapshots(snapshot, &info)
+}
+
+/// The rows of every entity, one by one, at both ends of the log.
+fn snapshots(snapshot: &Snapshot<'_>, info: &LogInfo) -> Result<(), Error> {
+    for entity in ENTITIES {
+        for cursor in [info.cursor(info.floor), info.head_cursor()] {
+            let (mut after, mut chunks) = (None, 0);
+            loop {
+                let chunk = as_of::chunk(snapshot, entity, cursor, after.as_deref(), 1)?;
+                chunks += 1;
+                assert!(chunks < 100, "{entity}: the snapshot does not end");
+                let Some(next) = chunk.next else { break };
+                assert!(as_of::is_key(snapshot, entity, &next)?);
+                after = Some(next);
+            }
+            as_of::with_prefix(snapshot, entity, cursor, "demo")?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn no_text_in_any_column_makes_anything_unreadable() {
+    let fixture = rich(10);
+    let path = fixture.path();
+    raw(&path).execute_batch(ROWS_OF_OBSERVERS).unwrap();
+    drop(fixture.store);
+    raw(&path).execute_batch("PRAGMA journal_mode = DELETE").unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let columns = "SELECT m.name || ' ' || c.name FROM sqlite_schema m, pragma_table_info(m.name) c
+        WHERE m.type = 'table' AND c.type = 'TEXT' AND m.name NOT IN
+        ('refinery_schema_history', 'change_log', 'capture_displaced')";
+    let columns = strings(&raw(&path), columns);
+    assert!(columns.len() > 100, "{}", columns.len());
+    let now = Timestamp(T0);
+    for (place, suffix) in columns.iter().flat_map(|place| [(place, "e9"), (place, "0061")]) {
+        let (table, column) = place.split_once(' ').unwrap();
+        let other = fixture.dir.path().join("other.db");
+        std::fs::write(&other, &bytes).unwrap();
+        damage(&raw(&other), table, column, suffix);
+        let store = Store::open(&other, Options::default()).unwrap();
+        let read = store.read(|snapshot| read_all(snapshot, now));
+        read.unwrap_or_else(|error| panic!("{place} {suffix}: {error:?}"));
+        store.stats(now).unwrap_or_else(|error| panic!("{place} {suffix}: {error:?}"));
+        store.verify(Depth::Deep).unwrap_or_else(|error| panic!("{place} {suffix}: {error:?}"));
+        std::fs::remove_file(&other).unwrap();
+    }
+}
+
+#[test]
+fn the_next_observation_repairs_a_field_and_a_key_that_are_not_utf8() {
+    let fixture = rich(10);
+    let (store, other) = (&fixture.store, raw(&fixture.path()));
+    other.execute_batch("UPDATE pr SET title = CAST(x'636166e9' AS TEXT)").unwrap();
+    other
+        .execute_batch(
+            "INSERT INTO pr_comment SELECT pr_id, CAST(x'43ff' AS TEXT), kind, thread_id, reply_to,
+            author, is_bot, path, line, body, url, is_minimized, created_at, edited_at
+            FROM pr_comment WHERE id = 'C1'",
+        )
+        .unwrap();
+    let title = |store: &Store| {
+        store.read(|s| pr::list(s, &pr::Filter::default())).unwrap().remove(0).title
+    };
+    assert_eq!(title(store), "caf\u{fffd}");
+    let mut seen = observation(T0 + 1_000);
+    seen.facts.title = Some("caf\u{e9}".to_owned());
+    seen.comments = Facet::replace(vec![comment("C1", "plain")]);
+    observe(store, &seen);
+    assert_eq!(title(store), "caf\u{e9}");
+    assert_eq!(strings(&other, "SELECT id || body FROM pr_comment"), ["C1plain"]);
+    assert_eq!(observe(store, &seen).changes, 0, "nothing is left to change");
+    rename(store, "demo-1", 1, T0 + 2_000);
+    let sound = store.verify(Depth::Deep).unwrap();
+    assert!(sound.is_sound(), "{:?}", sound.findings);
+}
