@@ -31,12 +31,14 @@ pub struct Reservation {
 const INSERT: &str =
     "INSERT INTO reservation (id, seq, holder, until) VALUES (random(), ?1, ?2, ?3)";
 
-/// Keeps the changes after `cursor` from being pruned for `ttl`.
+/// Keeps the changes after `cursor` from being pruned for `ttl`. Those of killed readers that have expired
+/// are deleted here, too, since pruning may never run.
 ///
 /// # Errors
 /// Those of [`LogInfo::check_cursor`].
 pub fn reserve(tx: &Tx<'_>, cursor: Cursor, holder: &str, ttl: Duration) -> Result<ReservationId> {
     LogInfo::read(tx)?.check_cursor(cursor)?;
+    expire(tx)?;
     tx.execute_uncaptured(
         "reserve changes",
         INSERT,

@@ -445,3 +445,17 @@ fn pruning_during_writes_of_threads_and_a_process_loses_nothing() {
     assert_eq!(seqs, (info.floor.0 + 1..=info.head.0).collect::<Vec<_>>());
     assert_sound(store);
 }
+
+#[test]
+fn reservations_of_killed_readers_do_not_accumulate_without_pruning() {
+    let fixture = fixture();
+    let start = info(&fixture.store).head_cursor();
+    for minute in 0..100 {
+        let reserve = move |tx: &ao_store::Tx<'_>| {
+            reservation::reserve(tx, start, "reader", Duration::from_secs(600))
+        };
+        fixture.store.write(at(T0 + minute * 60_000), reserve).unwrap();
+    }
+    let rows = number(&raw(&fixture.path()), "SELECT count(*) FROM reservation");
+    assert_eq!(rows, 10, "those of the last ten minutes");
+}
