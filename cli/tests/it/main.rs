@@ -5,6 +5,7 @@
 mod admin;
 mod commands;
 mod consumer;
+mod copies;
 mod deliver;
 mod documented;
 mod errors;

@@ -28,6 +28,7 @@ use crate::db::options::Options;
 use crate::db::schema;
 use crate::db::tx::Snapshot;
 use crate::error::{Context, Error, Result};
+use crate::log::head_file::Recorded;
 use crate::log::info::LogInfo;
 use crate::model::cursor::{Cursor, Epoch};
 use crate::model::time::Timestamp;
@@ -83,7 +84,8 @@ pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -
         return Err(Error::StoreInUse(target.to_owned()));
     };
     let replaced = Replaced::lock(target, options.busy)?;
-    let newest = replaced.epoch(now).max(of_source.epoch);
+    let recorded = Recorded::read(target).map_or(Epoch(0), |recorded| recorded.epoch());
+    let newest = replaced.epoch(now).max(of_source.epoch).max(recorded);
     let epoch = newest.0.checked_add(1).map(Epoch).ok_or_else(|| Error::Damaged {
         path: target.to_owned(),
         finding: "its epoch is too large".to_owned(),

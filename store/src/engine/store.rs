@@ -17,6 +17,7 @@ use crate::engine::migrate::{self, Migrated};
 use crate::engine::schema_guard::SchemaGuard;
 use crate::engine::writer::{Committed, Writer};
 use crate::error::{Context, Error, Result};
+use crate::log::head_file::{self, Recorded};
 
 /// The maximum number of idle read connections.
 const READERS: usize = 4;
@@ -76,7 +77,12 @@ impl Store {
             writer: Mutex::new(None),
         };
         let store = Store { shared: Arc::new(shared) };
-        if store.read(|snapshot| epoch::is_lost(snapshot.conn()))? {
+        let recorded = Recorded::read(path);
+        let is_other = store.read(|snapshot| {
+            let is_replaced = recorded.map_or(Ok(false), |it| it.is_replaced(snapshot))?;
+            Ok(is_replaced || epoch::is_lost(snapshot.conn())?)
+        })?;
+        if is_other {
             // The writer begins the epoch; no reader may resume before that.
             store.writer()?;
         }
@@ -163,6 +169,7 @@ impl Store {
         schema::require_current(&conn)?;
         let guard = SchemaGuard::default();
         epoch::begin(&conn, durability, |conn| guard.begin(conn))?;
+        head_file::begin(&conn, self.path(), |conn| guard.begin(conn))?;
         let local = Arc::clone(&self.shared.local);
         let writer = Arc::new(Writer::start(
             conn,

@@ -24,7 +24,7 @@ use crate::db::wakeup::{LocalListeners, Notifier};
 use crate::engine::maintenance::Maintenance;
 use crate::engine::schema_guard::SchemaGuard;
 use crate::error::{Context, Error, Result};
-use crate::log::seal;
+use crate::log::{head_file, seal};
 use crate::model::cursor::Cursor;
 use crate::model::time::Timestamp;
 
@@ -40,6 +40,8 @@ const PLAN_EVERY: Duration = Duration::from_secs(30);
 const BUSY_BATCHES: u32 = 64;
 /// How long the queue must be empty before the WAL is truncated.
 const IDLE: Duration = Duration::from_secs(1);
+/// How often the head file is written while there are jobs.
+const RECORD_EVERY: Duration = Duration::from_secs(1);
 
 /// The result of a durable write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +138,8 @@ impl Writer {
             checkpointer: Checkpointer::new(),
             maintenance: Maintenance::new(durability),
             planned: None,
+            recorded: Instant::now(),
+            is_recorded: true,
         };
         let thread = thread::Builder::new()
             .name("ao-store-writer".to_owned())
@@ -199,6 +203,9 @@ struct Thread {
     maintenance: Maintenance,
     /// When maintenance was planned.
     planned: Option<Instant>,
+    /// When the head file was written, and whether it has the newest change of this writer.
+    recorded: Instant,
+    is_recorded: bool,
 }
 
 impl Thread {
@@ -219,6 +226,7 @@ impl Thread {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
+                    self.record_head();
                     if !self.run_maintenance() {
                         let checkpointed = self.checkpointer.idle(&self.conn, self.busy);
                         self.halt_on_failed_write(checkpointed);
@@ -227,7 +235,18 @@ impl Thread {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        self.record_head();
         self.checkpointer.finish(&self.conn);
+    }
+
+    fn record_head(&mut self) {
+        if self.is_recorded || self.halted.is_some() || self.identity.check().is_err() {
+            return;
+        }
+        let path = self.identity.path();
+        let recorded = head_file::record(&self.conn, path, |conn| self.guard.begin(conn));
+        (self.is_recorded, self.recorded) = (true, Instant::now());
+        self.halt_on_failed_write(recorded);
     }
 
     /// Plans maintenance or runs one step of it; returns whether a step is pending.
@@ -398,6 +417,10 @@ impl Thread {
         }
         // Maintenance fills the WAL too; while it is pending, checkpoints run only when they must, so that
         // they delay as few jobs as possible.
+        self.is_recorded &= !has_changes;
+        if self.recorded.elapsed() >= RECORD_EVERY {
+            self.record_head();
+        }
         let is_calm = has_changes && self.queue.is_empty() && self.maintenance.delay().is_none();
         let checkpointed = self.checkpointer.after_commit(&self.conn, is_calm);
         self.halt_on_failed_write(checkpointed);
@@ -436,8 +459,8 @@ impl Thread {
         self.halt_on(error);
     }
 
-    fn halt_on_failed_write(&mut self, checkpointed: Result<()>) {
-        if let Err(error) = checkpointed {
+    fn halt_on_failed_write(&mut self, done: Result<()>) {
+        if let Err(error) = done {
             self.halt_on(&error);
         }
     }

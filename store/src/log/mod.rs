@@ -6,6 +6,7 @@ pub(crate) mod capture;
 pub mod change;
 pub mod consumer;
 pub(crate) mod digest;
+pub(crate) mod head_file;
 pub(crate) mod info;
 pub(crate) mod pruning;
 pub mod reservation;

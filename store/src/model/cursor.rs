@@ -23,8 +23,8 @@ impl fmt::Display for Seq {
     }
 }
 
-/// The incarnation of a log: a new one begins at init, at restore, and when the tail of the log is
-/// lost.
+/// The incarnation of a log: a new one begins at init, at restore, when the tail of the log is lost, and
+/// when another copy of the database is put in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub i64);
 

@@ -22,11 +22,11 @@ use crate::support::{
     rename, wal,
 };
 
-fn put_back(target: &Path, source: &Path) -> Result<Restored, Error> {
+pub(crate) fn put_back(target: &Path, source: &Path) -> Result<Restored, Error> {
     restore(target, source, Options::default(), Timestamp(T0 + 77))
 }
 
-fn open(path: &Path) -> Store {
+pub(crate) fn open(path: &Path) -> Store {
     Store::open(path, Options::default()).unwrap()
 }
 
@@ -37,7 +37,7 @@ fn report(path: &Path) -> Report {
 }
 
 /// What a store holds, whatever its epoch.
-fn content(path: &Path) -> (Seq, String, Vec<(String, String)>) {
+pub(crate) fn content(path: &Path) -> (Seq, String, Vec<(String, String)>) {
     let report = report(path);
     let table =
         |table: &ao_store::verify::TableSum| (table.entity.into(), table.digest.to_string());
@@ -46,14 +46,14 @@ fn content(path: &Path) -> (Seq, String, Vec<(String, String)>) {
 }
 
 /// A closed store that went on after its backup.
-struct World {
-    dir: tempfile::TempDir,
-    path: PathBuf,
-    backup: PathBuf,
+pub(crate) struct World {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) path: PathBuf,
+    pub(crate) backup: PathBuf,
     head: Cursor,
 }
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     let Fixture { store, dir } = fixture();
     let (path, backup) = (dir.path().join("ao.db"), dir.path().join("backup.db"));
     rename(&store, "demo-1", 30, T0);
@@ -222,7 +222,7 @@ fn the_store_itself_is_no_source() {
     std::os::unix::fs::symlink(&world.path, &link).unwrap();
     assert_eq!(code(put_back(&world.path, &link)), Code::TargetExists);
     assert_eq!(content(&world.path), before);
-    assert_eq!(names(world.dir.path()).len(), 3, "{:?}", names(world.dir.path()));
+    assert_eq!(names(world.dir.path()).len(), 4, "{:?}", names(world.dir.path()));
     rename(&open(&world.path), "demo-1", 1, T0 + 9);
 }
 

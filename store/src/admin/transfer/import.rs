@@ -22,6 +22,7 @@ use crate::engine::migrate;
 use crate::error::{Context, Error, Result};
 use crate::log::base;
 use crate::log::capture;
+use crate::log::head_file;
 use crate::log::seal;
 use crate::model::cursor::{Cursor, Seq};
 
@@ -81,9 +82,13 @@ pub fn import(target: &Path, input: &mut dyn BufRead, on_bad: OnBad) -> Result<I
     migrate::migrate(&mut conn)?;
     let mut import = Import::begin(&conn)?;
     import.read(input)?;
-    let imported = import.finish(on_bad)?;
+    let mut imported = import.finish(on_bad)?;
     conn.execute_batch("COMMIT").context("commit the import")?;
-    new.finish_database(conn)?;
+    // There may have been a store at this place.
+    head_file::begin(&conn, target, |conn| {
+        conn.unchecked_transaction().context("begin an epoch")
+    })?;
+    imported.cursor = new.finish_database(conn)?.cursor;
     new.place()?;
     Ok(imported)
 }
