@@ -220,7 +220,7 @@ pub(crate) enum Command {
   ao-store restore-db /srv/backups/ao-2026-11-21.db --yes
 
 A new epoch begins: earlier cursors are refused (exit status 7). First stop the processes that have the
-store open.")]
+store open. It needs free space for about three times the store.")]
     RestoreDb {
         /// The backup
         input: PathBuf,

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -313,10 +313,15 @@ fn collect(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<String>
 }
 
 fn wait(child: &mut Child, what: &dyn std::fmt::Debug) -> i32 {
+    let status = wait_for_status(child, what);
+    status.code().unwrap_or_else(|| panic!("{what:?} was killed: {status}"))
+}
+
+fn wait_for_status(child: &mut Child, what: &dyn std::fmt::Debug) -> ExitStatus {
     let deadline = Instant::now() + BOUND;
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait().unwrap() {
-            return status.code().unwrap_or_else(|| panic!("{what:?} was killed: {status}"));
+            return status;
         }
         thread::sleep(Duration::from_millis(2));
     }
@@ -363,6 +368,19 @@ impl Live {
         }
     }
 
+    /// Waits for a line on standard error that holds this; `false` when the process ended before.
+    pub(crate) fn is_printed(&self, what: &str) -> bool {
+        let deadline = Instant::now() + BOUND;
+        loop {
+            match self.stderr.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(what) => return true,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => panic!("{what:?} was not printed in time"),
+            }
+        }
+    }
+
     /// Whether nothing comes on standard output for a while.
     pub(crate) fn is_quiet(&self) -> bool {
         let next = self.stdout.recv_timeout(Duration::from_millis(300));
@@ -380,6 +398,13 @@ impl Live {
     /// Writes to its standard input.
     pub(crate) fn say(&mut self, input: &str) {
         self.child.stdin.as_mut().unwrap().write_all(input.as_bytes()).unwrap();
+    }
+
+    /// How it ended, perhaps killed, and the rest of its standard error.
+    pub(crate) fn status(mut self) -> (ExitStatus, String) {
+        drop(self.child.stdin.take());
+        let status = wait_for_status(&mut self.child, &"the process");
+        (status, self.stderr.iter().map(|line| line + "\n").collect())
     }
 
     /// Its remaining output, after it ended by itself.

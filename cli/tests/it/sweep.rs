@@ -7,13 +7,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use ao_store::row::pr;
+use ao_store::row::{pr, project};
 use ao_store::verify::Depth;
 use ao_store::{Options, Store};
 use fastrand::Rng;
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Mount, TestEnv, can_trace, finish, text, under_strace};
+use crate::support::{Live, Mount, TestEnv, can_trace, text, under_strace};
 
 /// The calls at which a command is killed: those by which it changes files, and their neighbours.
 const CALLS: [&str; 14] = [
@@ -71,6 +73,8 @@ struct Case {
     files: &'static [&'static str],
     /// What must be true whenever it ends, and whether it succeeded.
     judge: fn(&TestEnv, bool),
+    /// Whether it runs until it is stopped.
+    is_endless: bool,
 }
 
 impl Case {
@@ -85,12 +89,36 @@ impl Case {
             Some(name) => text(&env.path(name)).to_owned(),
             None => (*arg).to_owned(),
         };
-        Case { args: args.iter().map(path).collect(), files, judge }
+        Case { args: args.iter().map(path).collect(), files, judge, is_endless: false }
+    }
+
+    /// Runs it to its end, and stops what is endless once it is ready. Whether it did all of its work, and
+    /// what it printed for people.
+    fn run(&self, command: &mut Command) -> (bool, String) {
+        if !self.is_endless {
+            let ended = command.output().unwrap();
+            return (ended.status.success(), String::from_utf8(ended.stderr).unwrap());
+        }
+        let live = Live::start(command);
+        let is_ready = live.is_printed("ready: cursor ");
+        if is_ready {
+            stop(live.id());
+        }
+        let (status, stderr) = live.status();
+        (is_ready && status.code() == Some(143), stderr)
     }
 
     fn args(&self) -> Vec<&str> {
         self.args.iter().map(String::as_str).collect()
     }
+}
+
+/// Stops a process; under strace, the traced one.
+fn stop(id: u32) {
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let id = children.trim().parse().unwrap_or(id.cast_signed());
+    // It may have been killed meanwhile.
+    let _ = kill_process(Pid::from_raw(id).unwrap(), Signal::TERM);
 }
 
 fn cases(env: &TestEnv) -> Vec<Case> {
@@ -132,6 +160,23 @@ fn cases(env: &TestEnv) -> Vec<Case> {
                 assert_eq!(sound_prs(&env.path("new/ao.db")), 0);
             }
         }),
+        Case {
+            is_endless: true,
+            ..Case::new(
+                env,
+                &["--data-dir", "/new", "up", "/demo", "--no-observe"],
+                &["new"],
+                |env, is_done| {
+                    let database = env.path("new/ao.db");
+                    if is_done {
+                        assert_eq!(sound_prs(&database), 0);
+                        let store = Store::open(&database, Options::default()).unwrap();
+                        let projects = store.read(|snapshot| project::list(snapshot, false));
+                        assert_eq!(projects.unwrap().len(), 1);
+                    }
+                },
+            )
+        },
     ]
 }
 
@@ -169,12 +214,12 @@ fn pristine(env: &TestEnv) -> PathBuf {
 }
 
 /// Every call of a command as its name and how often its thread has made it.
-fn points(env: &TestEnv, args: &[&str]) -> Vec<(String, usize)> {
+fn points(env: &TestEnv, case: &Case) -> Vec<(String, usize)> {
     let log = env.path("strace.log");
     let trace = format!("trace={}", CALLS.join(","));
-    let output =
-        finish(&mut under_strace(&env.command(args), &["-o", text(&log), "-e", &trace]), b"");
-    assert_eq!(output.code, 0, "{args:?}: {}", output.stderr);
+    let options = ["-o", text(&log), "-e", &trace];
+    let (is_done, stderr) = case.run(&mut under_strace(&env.command(&case.args()), &options));
+    assert!(is_done, "{:?}: {stderr}", case.args);
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
     for line in fs::read_to_string(log).unwrap().lines() {
         let Some((thread, call)) = line.split_once(' ') else { continue };
@@ -204,7 +249,7 @@ fn a_command_killed_at_any_system_call_leaves_whole_files_and_succeeds_afterward
     println!("AO_SWEEP_SEED={seed}");
     let mut rng = Rng::with_seed(seed);
     for case in cases(&env) {
-        let mut points = points(&env, &case.args());
+        let mut points = points(&env, &case);
         rng.shuffle(&mut points);
         match number("AO_KILL_POINTS").unwrap_or(20) {
             0 => {}
@@ -216,12 +261,11 @@ fn a_command_killed_at_any_system_call_leaves_whole_files_and_succeeds_afterward
             let log = env.path("strace.log");
             let trace = format!("trace={call}");
             let options = ["-o", text(&log), "-e", &trace, "-e", &kill];
-            let killed = under_strace(&env.command(&case.args()), &options).output().unwrap();
-            println!("{:?} killed at {call} {count}: {:?}", case.args, killed.status.code());
-            (case.judge)(&env, killed.status.success());
-            let again = env.run(&case.args());
-            let is_there = again.code == 5 && again.stderr.contains("TARGET_EXISTS");
-            assert!(again.code == 0 || is_there, "{}", again.stderr);
+            let (is_done, _) = case.run(&mut under_strace(&env.command(&case.args()), &options));
+            println!("{:?} killed at {call} {count}: done {is_done}", case.args);
+            (case.judge)(&env, is_done);
+            let (is_done, stderr) = case.run(&mut env.command(&case.args()));
+            assert!(is_done || stderr.contains("error[TARGET_EXISTS]"), "{stderr}");
             (case.judge)(&env, true);
         }
     }
@@ -268,4 +312,77 @@ fn a_disk_of_any_size_gets_a_whole_file_or_none() {
             }
         }
     }
+}
+
+#[test]
+fn a_restore_without_space_changes_nothing_and_says_how_much_it_needs() {
+    let env = prepared();
+    let small = env.path("small");
+    let size = fs::metadata(env.database()).unwrap().len();
+    for (times, is_enough) in [(2, false), (3, false), (5, true)] {
+        let _mount = match Mount::new(&small, &format!("size={},mode=0700", times * size)) {
+            Ok(mount) => mount,
+            Err(error) => return println!("skipped: no tmpfs can be mounted: {error}"),
+        };
+        fs::copy(env.database(), small.join("ao.db")).unwrap();
+        let first = env.path("first.db");
+        let args = ["--data-dir", text(&small), "restore-db", text(&first), "--yes"];
+        if is_enough {
+            env.ok(&args);
+        } else {
+            let stderr = env.refused(&args, 1, "DISK_FULL");
+            assert!(stderr.contains("a restore needs "), "{stderr}");
+        }
+        assert_eq!(sound_prs(&small.join("ao.db")), PRS[usize::from(!is_enough)]);
+    }
+}
+
+#[test]
+fn a_failing_disk_while_a_new_file_is_completed_leaves_no_file_that_is_not_whole() {
+    if !can_trace() {
+        return;
+    }
+    let env = prepared();
+    let (copy, export, new) = (env.path("out.db"), env.path("out.ndjson"), env.path("new"));
+    let first = env.path("first.ndjson");
+    let commands: [(&[&str], &str); 3] = [
+        (&["--data-dir", text(&new), "import", text(&first)], "new/ao.db"),
+        (&["backup", text(&copy)], "out.db"),
+        (&["export", text(&export)], "out.ndjson"),
+    ];
+    let faults =
+        ["pwrite64:error=ENOSPC", "write:error=ENOSPC", "fsync:error=EIO", "fdatasync:error=EIO"];
+    for (args, out) in commands {
+        let out = env.path(out);
+        let name = out.file_name().unwrap().to_str().unwrap();
+        // The unfinished file, and not its journals: moving those into it is what fails.
+        let unfinished = out.with_file_name(format!("{name}.partial")).join(name);
+        let mut failed = 0;
+        for (fault, when) in
+            faults.into_iter().flat_map(|fault| [1, 2, 3, 5, 9].map(|n| (fault, n)))
+        {
+            let _ = fs::remove_dir_all(&new);
+            let _ = fs::remove_file(&out);
+            let (inject, log) = (format!("inject={fault}:when={when}+"), env.path("strace.log"));
+            let options = ["-o", text(&log), "-P", text(&unfinished), "-e", &inject];
+            let done = under_strace(&env.command(args), &options).output().unwrap();
+            let what = format!("{args:?} with {fault} from {when}");
+            if done.status.success() {
+                assert!(is_whole(&out), "{what}");
+            } else {
+                assert!(!out.exists(), "{what} failed");
+                failed += 1;
+            }
+        }
+        assert!(failed >= 3, "{args:?}: the faults did not hit {}", unfinished.display());
+    }
+}
+
+/// Whether an export, or a database with all pull requests of its time, is complete.
+fn is_whole(out: &Path) -> bool {
+    if out.extension().is_none_or(|extension| extension != "ndjson") {
+        return PRS.contains(&sound_prs(out));
+    }
+    let text = fs::read_to_string(out).unwrap();
+    text.lines().last().is_some_and(|last| last.starts_with("{\"end\""))
 }

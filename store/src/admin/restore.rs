@@ -10,7 +10,7 @@
 //! another process has it open, it is refused.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::IntoRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,9 +18,10 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::statvfs;
 
 use crate::admin::backup;
-use crate::admin::new_file::{NewFile, SIDE_FILES, create_folder, with_suffix};
+use crate::admin::new_file::{NewFile, SIDE_FILES, create_folder, folder_of, with_suffix};
 use crate::admin::verify;
 use crate::db::connection::{self, Durability, Role, open_source};
 use crate::db::identity::Identity;
@@ -67,7 +68,8 @@ fn refuse_findings(path: &Path, report: &verify::Report) -> Result<()> {
 /// Replaces the content of the database at `target` with that of `source`.
 ///
 /// # Errors
-/// Those of [`check_source`], with nothing changed; `TARGET_EXISTS` when it is the source itself;
+/// Those of [`check_source`], with nothing changed; `DISK_FULL` without free space for about three times the
+/// store; `TARGET_EXISTS` when it is the source itself;
 /// `STORE_IN_USE` while another process has the store open or restores it; `STORE_HARD_LINKED`;
 /// `NOT_A_STORE` when the target is the database of another application.
 pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -> Result<Restored> {
@@ -79,6 +81,7 @@ pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -
     create_folder(target)?;
     // SQLite keeps its files beside the file itself, whatever links name it.
     let target = &target.canonicalize().unwrap_or_else(|_| target.to_owned());
+    require_space(target, source)?;
     // Before the store is opened: one restore at a time, so that none locks what another replaces.
     let Some(new) = NewFile::try_claim(target)? else {
         return Err(Error::StoreInUse(target.to_owned()));
@@ -99,6 +102,23 @@ pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -
 
 /// The first bytes of every database of SQLite.
 const HEADER: &[u8] = b"SQLite format 3\0";
+
+/// Refuses a disk without room for the prepared content, the kept copy of the present one, and the journal
+/// of the overwriting, which contains the larger of the two.
+fn require_space(target: &Path, source: &Path) -> Result<()> {
+    let size =
+        |path: &Path, suffix| std::fs::metadata(with_suffix(path, suffix)).map_or(0, |f| f.len());
+    let [new, kept] = [source, target].map(|path| size(path, "") + size(path, "-wal"));
+    let needed = new + kept + new.max(kept);
+    let failed = |source| Error::file("restore into", target, source);
+    let disk = statvfs(folder_of(target)).map_err(|error| failed(error.into()))?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free >= needed {
+        return Ok(());
+    }
+    let reason = format!("a restore needs {needed} bytes of free space, and {free} are free");
+    Err(failed(io::Error::new(io::ErrorKind::StorageFull, reason)))
+}
 
 const BEGIN_EPOCH: &str = "UPDATE log_meta SET epoch = ?1, relaxed_boot = ''";
 /// Leases and reservations of the replaced content end.

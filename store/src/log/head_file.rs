@@ -65,7 +65,9 @@ impl Recorded {
     }
 }
 
+/// Beside the file itself, whatever links name it.
 fn path(database: &Path) -> PathBuf {
+    let database = database.canonicalize().unwrap_or_else(|_| database.to_owned());
     let mut name = OsString::from(database);
     name.push(".head");
     name.into()

@@ -26,6 +26,7 @@ mod prune;
 mod replace;
 mod replay_property;
 mod restore;
+mod restore_journal;
 mod schema_guard;
 mod scm;
 mod sessions;

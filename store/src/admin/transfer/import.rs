@@ -85,9 +85,7 @@ pub fn import(target: &Path, input: &mut dyn BufRead, on_bad: OnBad) -> Result<I
     let mut imported = import.finish(on_bad)?;
     conn.execute_batch("COMMIT").context("commit the import")?;
     // There may have been a store at this place.
-    head_file::begin(&conn, target, |conn| {
-        conn.unchecked_transaction().context("begin an epoch")
-    })?;
+    head_file::begin(&conn, target, |conn| conn.unchecked_transaction().context("begin an epoch"))?;
     imported.cursor = new.finish_database(conn)?.cursor;
     new.place()?;
     Ok(imported)
