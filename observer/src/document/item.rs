@@ -163,7 +163,7 @@ pub struct Comment {
     pub is_bot: Option<bool>,
     /// The file it is on.
     pub path: Option<String>,
-    /// The line it is on.
+    /// The line it is on, or of an outdated comment the line when it was written.
     pub line: Option<i64>,
     /// Its text.
     pub body: Option<String>,

@@ -5,7 +5,7 @@
 //! repository, the facts are addressed to the commit.
 
 use ao_store::Timestamp;
-use ao_store::observation::{Check, CheckKind, Facet};
+use ao_store::observation::{Check, CheckKind, CheckStatus, Facet};
 use serde::Deserialize;
 
 use super::repository::{NamedRepository, RepoLocation, Repository};
@@ -86,7 +86,7 @@ impl Reported {
         let ended_at = self.conclusion.as_ref().and(self.updated_at);
         let completed_at = if kind == CheckKind::Run { self.completed_at } else { ended_at };
         let started_at = self.started_at.or(self.run_started_at).or(self.created_at);
-        let check = Check {
+        let mut check = Check {
             head_sha: self.head_sha,
             kind,
             app: key(self.app.and_then(|app| app.slug)),
@@ -101,6 +101,15 @@ impl Reported {
             completed_at: completed_at.map(Timestamp::from),
             ..Check::default()
         };
+        // A workflow whose conclusion is this one waits for an approval, and so does its suite.
+        let is_of_workflow = kind == CheckKind::Workflow
+            || (kind == CheckKind::Suite && check.app == "github-actions");
+        if is_of_workflow && check.conclusion == "action_required" {
+            check.status = CheckStatus::Queued;
+        }
+        if kind == CheckKind::Workflow && check.status == CheckStatus::Queued {
+            (check.started_at, check.completed_at) = (None, None);
+        }
         (check, self.pull_requests.unwrap_or_default())
     }
 }

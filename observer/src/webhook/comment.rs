@@ -41,7 +41,7 @@ impl Posted {
             author,
             is_bot,
             path: self.path.clone().unwrap_or_default(),
-            line: self.line,
+            line: self.line.or(self.original_line),
             body: self.body.clone().unwrap_or_default(),
             url: self.html_url.clone().unwrap_or_default(),
             created_at: self.created_at.map(Timestamp::from),

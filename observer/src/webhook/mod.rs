@@ -5,6 +5,8 @@
 //! webhook deliveries in any order end in the newest fact. A payload is not trusted: it is read as
 //! JSON of a known shape, and nothing in it makes the reader panic.
 
+#[cfg(test)]
+mod agreement;
 mod check;
 mod comment;
 mod pull_request;

@@ -306,7 +306,7 @@ pub struct Comment {
     pub is_bot: bool,
     /// The file that it is on; may be empty.
     pub path: String,
-    /// The line that it is on.
+    /// The line that it is on, or when it is outdated, was on.
     pub line: Option<i64>,
     /// Its text.
     pub body: String,

@@ -54,8 +54,10 @@ impl Actor {
     }
 }
 
-/// The login of an actor and whether it is a bot; the empty login for one that is gone.
+/// The login of an actor and whether it is a bot; the empty login for one that is gone, which is `null`
+/// in answers and `ghost` in payloads.
 pub(crate) fn author(actor: Option<&Actor>) -> (String, bool) {
+    let actor = actor.filter(|actor| actor.login() != "ghost");
     actor.map(|actor| (actor.login().to_owned(), actor.is_bot())).unwrap_or_default()
 }
 

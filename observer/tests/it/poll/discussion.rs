@@ -5,7 +5,10 @@ use std::time::Duration;
 use ao_fake_github::{CheckSpec, Conclusion, Fault, Kind, NewThread, On, ReviewState};
 use ao_store::observation::{Completeness, PrState, ReviewState as Stored};
 
+use serde_json::json;
+
 use super::rig::Rig;
+use crate::support::repository;
 
 fn at(line: u64) -> NewThread {
     NewThread::at("src/lib.rs", line)
@@ -173,5 +176,30 @@ fn a_change_during_a_reading_is_read_after_it() {
     // The poll reported only that something changed; now the fetch continues.
     rig.world.faults.clear();
     rig.minutes(3);
+    rig.assert_observed();
+}
+
+/// A delivery has no line for a comment that is outdated, and polls read the line when it was written.
+#[test]
+fn a_delivery_of_an_outdated_comment_changes_nothing() {
+    let mut rig = Rig::new();
+    let pr = rig.tracked("ao/demo-1");
+    let thread = rig.world.thread_add(&pr, "reviewer", &at(3), "Why?");
+    rig.world.thread_outdated(&thread);
+    rig.minutes(5);
+    let stored = rig.facets(&pr).comments.remove(0);
+    assert_eq!(stored.line, Some(3));
+    let time = |ms| jiff::Timestamp::from_millisecond(ms).unwrap().to_string();
+    let comment = json!({"node_id": stored.id, "user": {"login": stored.author}, "line": null,
+        "original_line": 3, "body": stored.body, "path": stored.path, "html_url": stored.url,
+        "created_at": time(stored.created_at.unwrap().0), "updated_at": time(rig.now.0)});
+    let head = rig.head();
+    rig.deliver(
+        "pull_request_review_comment",
+        &json!({"action": "created", "repository": repository(), "comment": comment,
+            "pull_request": {"number": rig.row(&pr).unwrap().number}}),
+    );
+    rig.minutes(5);
+    assert_eq!(rig.types_since(head), [""; 0]);
     rig.assert_observed();
 }

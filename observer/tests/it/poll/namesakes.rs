@@ -1,12 +1,12 @@
 //! Check runs of one name: each of them is read, unless it was run again.
 
 use ao_fake_github::{CheckSpec, Conclusion};
-use ao_observer::webhook::{self, record};
 use ao_store::observation::{Check, CheckStatus, Ci};
 use ao_store::row::facet;
 use serde_json::{Value, json};
 
 use super::rig::{REPO, Rig};
+use crate::support::repository;
 
 fn build() -> CheckSpec {
     CheckSpec::job("ci", "build")
@@ -84,17 +84,12 @@ fn delivery(rig: &Rig, pr: &str, check: &Check) -> Value {
     };
     let suite: u64 = check.suite.parse().unwrap();
     json!({"action": "completed",
-        "repository": {"full_name": REPO, "html_url": format!("https://github.com/{REPO}")},
+        "repository": repository(),
         "check_run": {"head_sha": check.head_sha, "name": check.name, "node_id": check.external_id,
             "status": status, "conclusion": conclusion, "html_url": check.url,
             "started_at": at(check.started_at), "completed_at": at(check.completed_at),
             "app": {"slug": check.app}, "check_suite": {"id": suite},
             "pull_requests": [{"number": number, "base": {"repo": {"full_name": REPO}}}]}})
-}
-
-fn deliver(rig: &Rig, payload: &Value) {
-    let read = webhook::read("check_run", payload.to_string().as_bytes(), None, rig.now).unwrap();
-    rig.store.write(rig.cause(), move |tx| record(tx, &read, None)).unwrap();
 }
 
 #[test]
@@ -118,7 +113,7 @@ fn deliveries_about_runs_that_were_polled_change_nothing() {
     assert_eq!((payloads.len(), polled.len()), (5, 1));
     let head = rig.head();
     for payload in payloads.iter().chain(payloads.iter().rev()) {
-        deliver(&rig, payload);
+        rig.deliver("check_run", payload);
     }
     rig.minutes(2);
     assert_eq!(rig.types_since(head), [""; 0]);

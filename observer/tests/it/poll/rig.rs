@@ -7,6 +7,7 @@ use std::time::Duration;
 use ao_fake_github::{NewPr, Request, Response, World};
 use ao_observer::github::call::{Answer, Call, Failure, Headers, Reply, Request as Ask};
 use ao_observer::poll::{Config, CredentialLookup, Poller, Step, Totals, Written};
+use ao_observer::webhook;
 use ao_store::log::change;
 use ao_store::log::change::Change;
 use ao_store::row::pr::{self, Pr};
@@ -321,6 +322,13 @@ impl Rig {
         let checks = self.facets(node).checks;
         let check = checks.into_iter().find(|it| it.name == check).unwrap();
         self.store.read(|snapshot| facet::log_tail(snapshot, &row.id, &check.external_id)).unwrap()
+    }
+
+    /// Records a webhook delivery.
+    pub(crate) fn deliver(&self, event: &str, payload: &serde_json::Value) {
+        let payload = payload.to_string();
+        let delivery = webhook::read(event, payload.as_bytes(), None, self.now).unwrap();
+        self.store.write(self.cause(), move |tx| webhook::record(tx, &delivery, None)).unwrap();
     }
 
     pub(crate) fn poll(&self, node: &str) -> scm::PrPoll {
