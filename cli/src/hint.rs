@@ -142,7 +142,7 @@ hints! {
     InvalidPath "check the path: a project is a directory, the input of `observe` is a file";
     NotAGitRepo "run `git init` there, or pass another path";
     GitNotTrusted "if you trust its files: `git config --global --add safe.directory DIRECTORY`";
-    InvalidPrRef "write https://HOST/OWNER/REPO/pull/N or OWNER/REPO#N";
+    InvalidPrRef "write https://HOST/OWNER/REPO/pull/N, OWNER/REPO#N, or the id of a tracked pull request";
     InvalidUrl "write https://HOST/api/v3, without user, query and fragment";
     InvalidCursor "pass the cursor of an event, such as 1-412; --from also accepts beginning and end";
     InvalidEventType "the types are listed in docs/json.md";

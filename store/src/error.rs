@@ -331,6 +331,11 @@ impl Error {
         Error::File { action, path: path.to_owned(), source }
     }
 
+    /// A refused reference to a pull request; a long one is shortened.
+    pub(crate) fn invalid_pr_ref(text: &str) -> Error {
+        Error::InvalidPrRef(text.chars().take(200).collect())
+    }
+
     /// A refused id or label; a long value is shortened.
     pub(crate) fn invalid_id(what: &'static str, value: &str, reason: &'static str) -> Error {
         Error::InvalidId { what, value: value.chars().take(80).collect(), reason }

@@ -65,7 +65,7 @@ pub use log::digest::Digest;
 pub use log::info::LogInfo;
 pub use log::pruning::Step;
 pub use model::cursor::{Cursor, Epoch, Seq};
-pub use model::id::{ConsumerName, PrId, PrRef, ProjectId, SessionId};
+pub use model::id::{ConsumerName, PrId, PrName, PrRef, ProjectId, SessionId};
 pub use model::label::is_hidden;
 pub use model::time::Timestamp;
 pub use model::{attribution, git_url, observation};

@@ -29,7 +29,7 @@ pub(crate) fn settle(store: &Store) {
         add_sessions(store, project, 3);
         for number in 1..=3 {
             let session: SessionId = format!("{project}-{number}").parse().unwrap();
-            let place = place(project, number);
+            let place = place(project, number).into();
             let claim =
                 move |tx: &Tx<'_>| ao_store::claim_pr(tx, &session, &place, Takeover::Allow);
             store.write(cause("settler"), claim).unwrap();
@@ -78,7 +78,7 @@ pub(crate) fn act(store: &Store, actor: &str, random: &mut Random) -> Option<Seq
         }
         5 | 6 => {
             let id = any_session(random);
-            let place = place(any(random, &PROJECTS), 1 + random.below(PRS));
+            let place = place(any(random, &PROJECTS), 1 + random.below(PRS)).into();
             let claim = move |tx: &Tx<'_>| ao_store::claim_pr(tx, &id, &place, Takeover::Allow);
             store.write(cause(actor), claim).map(|done| done.cursor.seq)
         }

@@ -449,7 +449,7 @@ pub(crate) enum Pr {
   ao-store pr get https://github.com/octo/hello/pull/7 --json
   ao-store pr get octo/hello#7 --at 1-412    as of that change")]
     Get {
-        /// URL or owner/repo#number
+        /// URL, owner/repo#number or id
         pr: String,
         /// Show it as of a cursor
         #[arg(long, value_name = "CURSOR")]
@@ -462,7 +462,7 @@ pub(crate) enum Pr {
     Claim {
         /// The session
         session: String,
-        /// URL or owner/repo#number
+        /// URL, owner/repo#number or id
         pr: String,
         /// Do not take it from an active session
         #[arg(long)]

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use ao_observer::Numbered;
 use ao_store::observation::Observation;
+use ao_store::row::pr;
 use ao_store::{Outcome, Store, Timestamp, apply_observation};
 
 use self::report::{Report, open};
@@ -32,7 +33,8 @@ fn apply(context: &Context, file: &Path) -> Result<()> {
     let store = context.open()?;
     let mut report = Report::new(context.is_json);
     for document in ao_observer::documents(BufReader::new(open(file)?)) {
-        let result = document.map_err(Error::from).and_then(|Numbered { value, .. }| {
+        let result = document.map_err(Error::from).and_then(|Numbered { mut value, .. }| {
+            value.locate(|name| store.read(|snapshot| pr::locate(snapshot, name)))?;
             let observation = value.into_observation(Timestamp::now())?;
             write(&store, observation)
         });

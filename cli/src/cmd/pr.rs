@@ -2,7 +2,7 @@
 
 use ao_store::row::pr::{self, Filter};
 use ao_store::row::{facet, project, scm, session};
-use ao_store::{Cursor, PrRef, SessionId, Takeover, claim_pr};
+use ao_store::{Cursor, PrName, SessionId, Takeover, claim_pr};
 use serde_json::{Value, json};
 
 use crate::args::Pr as Command;
@@ -47,7 +47,7 @@ fn list(context: &Context, filter: &Filter) -> Result<()> {
     }
     let rows = prs.into_iter().map(|pr| {
         vec![
-            format!("{}#{}", pr.repo, pr.number),
+            pr.place(),
             pr.session.to_string(),
             pr.state.to_string(),
             pr.ci.to_string(),
@@ -59,9 +59,9 @@ fn list(context: &Context, filter: &Filter) -> Result<()> {
     output::table(&["PR", "SESSION", "STATE", "CI", "REVIEW", "MERGE", "TITLE"], rows.collect())
 }
 
-fn get(context: &Context, place: &PrRef) -> Result<()> {
+fn get(context: &Context, name: &PrName) -> Result<()> {
     let data = context.open()?.read(|snapshot| {
-        let pr = pr::require(snapshot, place)?;
+        let pr = pr::require_named(snapshot, name)?;
         let mut data = view::pr(&pr);
         let poll = view::poll(&scm::poll(snapshot, &pr.id)?.unwrap_or_default());
         for (name, value) in poll.as_object().into_iter().flatten() {
@@ -87,10 +87,9 @@ fn get(context: &Context, place: &PrRef) -> Result<()> {
 }
 
 /// The pull request of a reference as of a cursor, with its items.
-fn get_as_of(context: &Context, place: &PrRef, cursor: Cursor) -> Result<()> {
+fn get_as_of(context: &Context, name: &PrName, cursor: Cursor) -> Result<()> {
     let data = context.open()?.read(|snapshot| {
-        let found = pr::list_as_of(snapshot, cursor)?.into_iter().find(|pr| pr.is_at(place));
-        let pr = found.ok_or_else(|| ao_store::Error::PrNotFound(place.to_string()))?;
+        let pr = pr::require_as_of(snapshot, name, cursor)?;
         let facets = facet::as_of(snapshot, &pr.id, cursor)?;
         let mut data = view::pr(&pr);
         data["checks"] = facets.checks.iter().map(view::check).collect();
@@ -105,9 +104,9 @@ fn get_as_of(context: &Context, place: &PrRef, cursor: Cursor) -> Result<()> {
     output::text(&view::fields(&data))
 }
 
-fn claim(context: &Context, session: SessionId, place: PrRef, takeover: Takeover) -> Result<()> {
-    let shown = place.to_string();
-    let write = move |tx: &ao_store::Tx<'_>| claim_pr(tx, &session, &place, takeover);
+fn claim(context: &Context, session: SessionId, name: PrName, takeover: Takeover) -> Result<()> {
+    let shown = name.to_string();
+    let write = move |tx: &ao_store::Tx<'_>| claim_pr(tx, &session, &name, takeover);
     let claim = context.open()?.write(cause(), write)?.value;
     if context.is_json {
         return output::document(

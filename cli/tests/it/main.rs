@@ -9,6 +9,7 @@ mod copies;
 mod deliver;
 mod documented;
 mod errors;
+mod ids;
 mod observe;
 mod observer;
 mod poll;

@@ -9,8 +9,8 @@ mod item;
 mod read;
 mod text_enum;
 
-use ao_store::Timestamp;
 use ao_store::observation::{Ci, Mergeable, Observation, PrFacts, PrState, ReviewDecision};
+use ao_store::{PrName, PrRef, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -29,7 +29,7 @@ use crate::time::Time;
 #[schemars(title = "Observation document of ao-store")]
 pub struct Document {
     /// Where the pull request is: `https://HOST/OWNER/REPO/pull/N`, `HOST/OWNER/REPO#N`, or
-    /// `OWNER/REPO#N` on github.com.
+    /// `OWNER/REPO#N` on github.com. Without a node id also the id of a tracked one.
     pub pr: String,
     /// The provider's node id; it finds the pull request after a rename or transfer.
     pub node_id: Option<String>,
@@ -55,6 +55,20 @@ pub struct Document {
 }
 
 impl Document {
+    /// Replaces the id of a tracked pull request by its current location, which `find` knows. A node id
+    /// identifies it better: then the document states the location.
+    ///
+    /// # Errors
+    /// `INVALID_PR_REF`, and those of `find`.
+    pub fn locate(&mut self, find: impl FnOnce(&PrName) -> ao_store::Result<PrRef>) -> Result<()> {
+        let name: PrName = self.pr.parse()?;
+        let has_node_id = self.node_id.as_ref().is_some_and(|id| !id.is_empty());
+        if !has_node_id || name.location.is_none() {
+            self.pr = find(&name)?.url();
+        }
+        Ok(())
+    }
+
     /// The observation that the document describes; `now` is its time if the document has none.
     ///
     /// # Errors

@@ -53,7 +53,8 @@ id!(
     check_session_id
 );
 id!(
-    /// The id of a tracked pull request: `host/owner/repo#number` as first observed; it never changes.
+    /// The id of a tracked pull request: `host/owner/repo#number` as first observed, with `~2` and so on
+    /// when that id is in use; it never changes.
     PrId,
     check_pr_id
 );
@@ -117,7 +118,12 @@ fn check_session_id(text: &str) -> Result<()> {
 }
 
 fn check_pr_id(text: &str) -> Result<()> {
-    text.parse::<PrRef>().map(|_| ())
+    let (slug, copy) = text.split_once('~').unwrap_or((text, "2"));
+    let is_copy = copy.parse::<i64>().is_ok_and(|n| n > 1 && n.to_string() == copy);
+    match slug.parse::<PrRef>() {
+        Ok(location) if is_copy && location.slug() == slug => Ok(()),
+        _ => Err(Error::invalid_pr_ref(text)),
+    }
 }
 
 /// Checks the id of a webhook delivery: 1 to 128 letters, digits and `-`.
@@ -164,7 +170,7 @@ impl PrRef {
         if host_ok && repo_ok && number > 0 {
             Ok(PrRef { host: host.to_owned(), repo: repo.to_owned(), number })
         } else {
-            Err(Error::InvalidPrRef(format!("{host}/{repo}#{number}").chars().take(200).collect()))
+            Err(Error::invalid_pr_ref(&format!("{host}/{repo}#{number}")))
         }
     }
 
@@ -178,6 +184,47 @@ impl PrRef {
     #[must_use]
     pub fn url(&self) -> String {
         format!("https://{}/{}/pull/{}", self.host, self.repo, self.number)
+    }
+}
+
+/// How users name a pull request: by its id, as every document and change prints it, or by its location.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrName {
+    /// The id, where the text has its form.
+    pub(crate) id: Option<PrId>,
+    /// The location, where the text has a form of one.
+    pub location: Option<PrRef>,
+}
+
+impl From<PrRef> for PrName {
+    /// A name that is a location only.
+    fn from(location: PrRef) -> PrName {
+        PrName { id: None, location: Some(location) }
+    }
+}
+
+impl fmt::Display for PrName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.location, &self.id) {
+            (Some(location), _) => location.fmt(f),
+            (None, Some(id)) => id.fmt(f),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl FromStr for PrName {
+    type Err = Error;
+
+    /// Takes the forms of a [`PrId`] and of a [`PrRef`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidPrRef`].
+    fn from_str(text: &str) -> Result<Self> {
+        match (text.parse().ok(), text.parse().ok()) {
+            (None, None) => Err(Error::invalid_pr_ref(text)),
+            (id, location) => Ok(PrName { id, location }),
+        }
     }
 }
 
@@ -196,7 +243,7 @@ impl FromStr for PrRef {
     /// # Errors
     /// [`Error::InvalidPrRef`].
     fn from_str(text: &str) -> Result<Self> {
-        let invalid = || Error::InvalidPrRef(text.chars().take(200).collect());
+        let invalid = || Error::invalid_pr_ref(text);
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
         let (place, number) = match rest {
             Some(rest) => {
@@ -248,6 +295,40 @@ mod tests {
             assert!(bad.parse::<SessionId>().is_err(), "{bad:?}");
         }
         assert!("my-app-12".parse::<SessionId>().is_ok());
+    }
+
+    #[test]
+    fn a_pull_request_is_named_by_its_id_or_its_location() {
+        for (text, has_id, has_location) in [
+            ("github.com/octo/hello#7", true, true),
+            ("ghe.example.com:8443/octo/hello#7", true, true),
+            ("github.com/octo/hello#7~2", true, false),
+            ("github.com/octo/hello#7~12", true, false),
+            ("github.com/Octo/hello#7", false, true),
+            ("octo/hello#7", false, true),
+            ("https://github.com/octo/hello/pull/7", false, true),
+        ] {
+            let name: PrName = text.parse().unwrap();
+            assert_eq!(
+                (name.id.is_some(), name.location.is_some()),
+                (has_id, has_location),
+                "{text}"
+            );
+        }
+        for bad in [
+            "",
+            "#7",
+            "7~2",
+            "octo/hello#7~2",
+            "github.com/octo/hello#7~1",
+            "~2",
+            "~",
+            "github.com/octo/hello#7~02",
+            "github.com/octo/hello#7~2~3",
+            "github.com/octo/hello#7~",
+        ] {
+            assert!(bad.parse::<PrName>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

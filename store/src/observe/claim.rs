@@ -2,7 +2,7 @@
 
 use crate::db::tx::Tx;
 use crate::error::{Error, Result};
-use crate::model::id::{PrId, PrRef, SessionId};
+use crate::model::id::{PrId, PrName, PrRef, SessionId};
 use crate::model::observation::PrState;
 use crate::row::pr::{self, Pr};
 use crate::row::project;
@@ -38,11 +38,11 @@ const CLAIMED: &str = "it was claimed";
 ///
 /// # Errors
 /// `SESSION_NOT_FOUND`, `SESSION_TERMINATED`, `SESSION_NOT_CLAIMABLE`, `PR_PROJECT_MISMATCH`,
-/// `PR_NOT_OPEN`, `PR_CLAIMED_BY_ACTIVE_SESSION`. Nothing is written then.
+/// `PR_NOT_OPEN`, `PR_CLAIMED_BY_ACTIVE_SESSION`, `PR_NOT_FOUND` for an unknown id. Nothing is written then.
 pub fn claim_pr(
     tx: &Tx<'_>,
     session: &SessionId,
-    location: &PrRef,
+    name: &PrName,
     takeover: Takeover,
 ) -> Result<Claim> {
     let claimant = session::require(tx, session)?;
@@ -52,9 +52,10 @@ pub fn claim_pr(
     if claimant.kind == SessionKind::Orchestrator {
         return Err(Error::SessionNotClaimable(claimant.id));
     }
-    match pr::at(tx, location)? {
-        None => claim_new(tx, claimant, location),
-        Some(stored) => claim_stored(tx, claimant, stored, takeover),
+    match (pr::named(tx, name)?, &name.location) {
+        (Some(stored), _) => claim_stored(tx, claimant, stored, takeover),
+        (None, Some(location)) => claim_new(tx, claimant, location),
+        (None, None) => Err(Error::PrNotFound(name.to_string())),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
 use crate::log::as_of;
 use crate::model::cursor::Cursor;
-use crate::model::id::{PrId, PrRef, ProjectId, SessionId};
+use crate::model::id::{PrId, PrName, PrRef, ProjectId, SessionId};
 use crate::model::observation::{
     Ci, Completeness, Mergeability, Mergeable, PrState, ReviewDecision,
 };
@@ -109,10 +109,14 @@ impl Pr {
         }
     }
 
-    /// Its location, in the form `host/owner/repo#number`.
+    /// Its location for people, as a [`PrRef`] can be written: without the host `github.com`.
     #[must_use]
     pub fn place(&self) -> String {
-        format!("{}/{}#{}", self.host, self.repo, self.number)
+        let host = match self.host.eq_ignore_ascii_case("github.com") {
+            true => String::new(),
+            false => format!("{}/", self.host),
+        };
+        format!("{host}{}#{}", self.repo, self.number)
     }
 
     /// Whether it has this location. Hosts and repositories are compared without regard to case.
@@ -185,12 +189,65 @@ pub fn by_node(snapshot: &Snapshot<'_>, node_id: &str) -> Result<Option<Pr>> {
     snapshot.one("find a pull request by its node id", sql, [node_id], Pr::read)
 }
 
+/// The pull request with this name: the one whose id it is, else the one at that location.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn named(snapshot: &Snapshot<'_>, name: &PrName) -> Result<Option<Pr>> {
+    let by_id = |id: &PrId| {
+        snapshot.one(
+            "find a pull request by its id",
+            select!("WHERE id = ?1"),
+            [id.as_str()],
+            Pr::read,
+        )
+    };
+    if let Some(found) = name.id.as_ref().map(by_id).transpose()?.flatten() {
+        return Ok(Some(found));
+    }
+    Ok(name.location.as_ref().map(|place| at(snapshot, place)).transpose()?.flatten())
+}
+
 /// The pull request with this location, or an error if none is tracked.
 ///
 /// # Errors
 /// `PR_NOT_FOUND`.
 pub fn require(snapshot: &Snapshot<'_>, place: &PrRef) -> Result<Pr> {
     at(snapshot, place)?.ok_or_else(|| Error::PrNotFound(place.to_string()))
+}
+
+/// The pull request with this name, or an error if none is tracked.
+///
+/// # Errors
+/// `PR_NOT_FOUND`.
+pub fn require_named(snapshot: &Snapshot<'_>, name: &PrName) -> Result<Pr> {
+    named(snapshot, name)?.ok_or_else(|| Error::PrNotFound(name.to_string()))
+}
+
+/// The pull request with this name as it was at a cursor, or an error if none was tracked.
+///
+/// # Errors
+/// `PR_NOT_FOUND`, and the cursor errors.
+pub fn require_as_of(snapshot: &Snapshot<'_>, name: &PrName, cursor: Cursor) -> Result<Pr> {
+    let mut prs = list_as_of(snapshot, cursor)?;
+    let by_id = prs.iter().position(|pr| Some(&pr.id) == name.id.as_ref());
+    let is_there = |pr: &Pr| name.location.as_ref().is_some_and(|place| pr.is_at(place));
+    match by_id.or_else(|| prs.iter().position(is_there)) {
+        Some(index) => Ok(prs.swap_remove(index)),
+        None => Err(Error::PrNotFound(name.to_string())),
+    }
+}
+
+/// The location that a name means: that of the tracked pull request, else the location in the name.
+///
+/// # Errors
+/// `PR_NOT_FOUND` for an id that no tracked pull request has.
+pub fn locate(snapshot: &Snapshot<'_>, name: &PrName) -> Result<PrRef> {
+    match (named(snapshot, name)?, &name.location) {
+        (Some(pr), _) => Ok(PrRef { host: pr.host, repo: pr.repo, number: pr.number }),
+        (None, Some(location)) => Ok(location.clone()),
+        (None, None) => Err(Error::PrNotFound(name.to_string())),
+    }
 }
 
 /// The pull requests of a repository whose head is this commit.

@@ -334,6 +334,6 @@ fn pull_requests_are_listed_and_shown_with_what_hangs_on_them() {
     assert_eq!(session["prs"], of_one);
     assert!(
         env.ok(&["session", "get", "demo-1"])
-            .contains("pr                  github.com/octo/hello#1 open Parse it")
+            .contains("pr                  octo/hello#1 open Parse it")
     );
 }

@@ -195,7 +195,7 @@ fn a_claimed_pull_request_stays_with_its_session() {
     let mut rig = Rig::new();
     let pr = rig.tracked("ao/demo-1");
     let other = rig.session("demo", "ao/demo-2");
-    let (location, claimant) = (rig.location(&pr), other.clone());
+    let (location, claimant) = (rig.location(&pr).into(), other.clone());
     let claim = move |tx: &ao_store::Tx<'_>| claim_pr(tx, &claimant, &location, Takeover::Allow);
     rig.store.write(rig.cause(), claim).unwrap();
     rig.world.set_title(&pr, "Another title");
