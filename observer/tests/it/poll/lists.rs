@@ -88,7 +88,8 @@ fn removals(rig: &Rig, head: i64) -> Vec<String> {
 fn assert_partial(rig: &mut Rig, pr: &str, list: ListOf, name: &str, change: Tamper) {
     let (_, path, state) = list;
     let head = rig.head();
-    grow(rig, pr, name);
+    // Checks of one name would replace each other.
+    grow(rig, pr, &format!("{name} of {path} of {}", list.0));
     rig.tamper = Some(change);
     rig.minutes(1);
     let fresh_at = rig.host().fresh_at;
@@ -126,7 +127,7 @@ fn a_list_that_changed_while_it_was_read_deletes_nothing_and_is_read_again() {
         assert_partial(&mut rig, &pr, list, "duplicate", duplicate);
         // An item that is missing once is there when the list is read again.
         let head = rig.head();
-        grow(&mut rig, &pr, "missing");
+        grow(&mut rig, &pr, &format!("missing of {} of {}", list.1, list.0));
         rig.tamper = Some(tamper(list, |answer, path, calls| {
             if calls == 0 {
                 page(answer, path)["nodes"].as_array_mut().unwrap().pop();
@@ -147,7 +148,7 @@ fn a_total_that_always_differs_is_no_problem_and_deletes_nothing() {
     // The states of so few threads are read by a poll.
     for list in LISTS.into_iter().filter(|list| list.1 != "/reviewThreads") {
         let head = rig.head();
-        grow(&mut rig, &pr, "hidden");
+        grow(&mut rig, &pr, &format!("hidden of {} of {}", list.1, list.0));
         rig.tamper = Some(tamper(list, |answer, path, _| {
             page(answer, path)["nodes"].as_array_mut().unwrap().remove(0);
         }));
