@@ -354,9 +354,8 @@ fn a_failing_disk_while_a_new_file_is_completed_leaves_no_file_that_is_not_whole
         ["pwrite64:error=ENOSPC", "write:error=ENOSPC", "fsync:error=EIO", "fdatasync:error=EIO"];
     for (args, out) in commands {
         let out = env.path(out);
-        let name = out.file_name().unwrap().to_str().unwrap();
         // The unfinished file, and not its journals: moving those into it is what fails.
-        let unfinished = out.with_file_name(format!("{name}.partial")).join(name);
+        let unfinished = renamed(&env, args);
         let mut failed = 0;
         for (fault, when) in
             faults.into_iter().flat_map(|fault| [1, 2, 3, 5, 9].map(|n| (fault, n)))
@@ -364,7 +363,7 @@ fn a_failing_disk_while_a_new_file_is_completed_leaves_no_file_that_is_not_whole
             let _ = fs::remove_dir_all(&new);
             let _ = fs::remove_file(&out);
             let (inject, log) = (format!("inject={fault}:when={when}+"), env.path("strace.log"));
-            let options = ["-o", text(&log), "-P", text(&unfinished), "-e", &inject];
+            let options = ["-o", text(&log), "-P", &unfinished, "-e", &inject];
             let done = under_strace(&env.command(args), &options).output().unwrap();
             let what = format!("{args:?} with {fault} from {when}");
             if done.status.success() {
@@ -374,8 +373,19 @@ fn a_failing_disk_while_a_new_file_is_completed_leaves_no_file_that_is_not_whole
                 failed += 1;
             }
         }
-        assert!(failed >= 3, "{args:?}: the faults did not hit {}", unfinished.display());
+        assert!(failed >= 3, "{args:?}: the faults did not hit {unfinished}");
     }
+}
+
+/// The name of the unfinished file that a command renames in the end.
+fn renamed(env: &TestEnv, args: &[&str]) -> String {
+    let log = env.path("strace.log");
+    let trace = ["-o", text(&log), "-e", "trace=renameat2"];
+    let done = under_strace(&env.command(args), &trace).output().unwrap();
+    assert!(done.status.success(), "{args:?}");
+    let calls = fs::read_to_string(log).unwrap();
+    let (_, path) = calls.split_once('"').expect("a file is renamed");
+    path.split('"').next().unwrap().to_owned()
 }
 
 /// Whether an export, or a database with all pull requests of its time, is complete.
