@@ -23,29 +23,32 @@ impl State {
         let before = pr.clone();
         relocate(pr, observation);
         merge(pr, &observation.facts);
-        if observation.provider_at > self.after.meta_provider_at {
+        let is_newer = observation.provider_at > self.after.meta_provider_at;
+        if is_newer {
             self.after.meta_provider_at = observation.provider_at;
         }
-        if before != *pr || is_due(self.after.meta_as_of, observation.as_of) {
+        if is_newer || before != *pr || is_due(self.after.meta_as_of, observation.as_of) {
             self.after.meta_as_of = self.after.meta_as_of.max(Some(observation.as_of));
         }
     }
 
     /// Whether the stored metadata is newer. The provider's time is a whole second and does not change
-    /// with every fact: if it is equal, an end is newer than what is not ended, then the observation time
-    /// decides, then the later stage.
+    /// with every fact: if it is equal, a merge is newer than everything, and a closure than what was read
+    /// before that second was over; then the observation time decides, then the later stage.
     fn is_stale(&self, pr: &Pr, observation: &Observation) -> bool {
         let stored_at = self.after.meta_as_of.unwrap_or(observation.as_of);
         let by_observation = observation.as_of.cmp(&stored_at);
         let by_provider = self.after.meta_provider_at.zip(observation.provider_at);
         let by_provider = by_provider.map(|(stored, seen)| seen.cmp(&stored));
         let stages = observation.facts.state.map(|state| (stage(state), stage(pr.state)));
+        // What was read a second after the closure and is open was reopened within the second.
+        let was_read_later =
+            observation.provider_at.is_some_and(|at| stored_at.0 >= at.0.saturating_add(1_000));
+        let is_end = stages.is_some_and(|(seen, was)| {
+            seen > was && (seen > ENDED || seen == ENDED && !was_read_later)
+        });
         match by_provider {
-            Some(Ordering::Equal)
-                if stages.is_some_and(|(seen, was)| seen > was && seen >= ENDED) =>
-            {
-                false
-            }
+            Some(Ordering::Equal) if is_end => false,
             Some(Ordering::Greater) => false,
             Some(Ordering::Less) => true,
             Some(Ordering::Equal) | None => match by_observation {

@@ -13,6 +13,7 @@ mod checks;
 mod claims;
 mod copies;
 mod disk_full;
+mod equal_times;
 mod faults;
 mod foreign;
 mod invalid_text;
