@@ -1,6 +1,7 @@
 //! The hint for each error: what to do next, with the exact command where there is one.
 
 use ao_store::log::as_of::ENTITIES;
+use ao_store::text_input::NOT_UTF8;
 use ao_store::{CHANGE_TYPES, Code};
 
 use crate::error::Error;
@@ -28,6 +29,11 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
             "if you trust its files: `git config --global --add safe.directory {}`",
             quoted(repo)
         )),
+        Error::Delivery { source: ao_observer::Error::Form { .. }, .. } => Some(
+            "set the content type of the webhook to application/json, and send the delivery again"
+                .to_owned(),
+        ),
+        Error::Observer(ao_observer::Error::NotText(_)) => Some(CONVERT.to_owned()),
         Error::Delivery { source: ao_observer::Error::InvalidPayload { .. }, .. } => Some(
             "pass the whole JSON body that GitHub sent, and its X-GitHub-Event header as --event"
                 .to_owned(),
@@ -36,6 +42,9 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
     };
     invocation.complete(&particular.unwrap_or_else(|| of_code(error.code()).to_owned()))
 }
+
+/// For text that is not UTF-8.
+const CONVERT: &str = "convert it: `iconv -f UTF-16 -t UTF-8 FILE > COPY`";
 
 /// A hint with the names that the error carries.
 fn of_store(error: &ao_store::Error) -> Option<String> {
@@ -85,6 +94,7 @@ fn of_store(error: &ao_store::Error) -> Option<String> {
         E::ProjectHasLiveSessions { id, .. } => {
             format!("list them: `ao-store session ls --project {id}`")
         }
+        E::InvalidExport { reason, .. } if reason == NOT_UTF8 => CONVERT.to_owned(),
         E::InvalidId { what, .. } => of_id(what).to_owned(),
         _ => return None,
     })

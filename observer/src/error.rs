@@ -27,6 +27,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// The input is not UTF-8.
+    #[error("the input cannot be read: {0}")]
+    NotText(&'static str),
     /// The input ended before the first document.
     #[error("the input has no document")]
     NoDocument,
@@ -69,6 +72,12 @@ pub enum Error {
         line: usize,
         /// What is wrong.
         reason: String,
+    },
+    /// The payload of a webhook delivery is a form, as a webhook of another content type sends it.
+    #[error("the {event} payload is a form (payload=...), not JSON")]
+    Form {
+        /// The event.
+        event: &'static str,
     },
     /// A URL or host of a GitHub server is invalid. It is not repeated: it may contain a secret.
     #[error("the address of the GitHub server is invalid: {0}")]
@@ -147,9 +156,11 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Error::InvalidJson { .. } | Error::NoDocument | Error::InvalidPayload { .. } => {
-                Code::InvalidJson
-            }
+            Error::InvalidJson { .. }
+            | Error::NotText(_)
+            | Error::NoDocument
+            | Error::InvalidPayload { .. }
+            | Error::Form { .. } => Code::InvalidJson,
             Error::TooLarge { .. } => Code::InputTooLarge,
             Error::Read(source)
             | Error::Certificates(source)

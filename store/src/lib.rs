@@ -68,7 +68,7 @@ pub use model::cursor::{Cursor, Epoch, Seq};
 pub use model::id::{ConsumerName, PrId, PrName, PrRef, ProjectId, SessionId};
 pub use model::label::is_hidden;
 pub use model::time::Timestamp;
-pub use model::{attribution, git_url, observation};
+pub use model::{attribution, git_url, observation, text_input};
 pub use observe::claim::{Claim, Takeover, claim_pr};
 pub use observe::{Applied, Outcome, apply_observation};
 pub use row::set::Delta;

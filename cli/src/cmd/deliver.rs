@@ -10,6 +10,7 @@ use std::path::Path;
 
 use ao_observer::webhook::{self, Recorded, verify_signature};
 use ao_store::row::session;
+use ao_store::text_input::without_mark;
 use ao_store::{SessionId, Store, Timestamp};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -28,11 +29,12 @@ pub(crate) fn run(context: &Context, args: Deliver) -> Result<()> {
     }
     let bytes = read_all(&args.file)?;
     authenticate(&args, &bytes)?;
+    let bytes = without_mark(&bytes).map_err(ao_observer::Error::NotText)?;
     if args.delivery_id.is_some() || args.signature.is_some() {
-        require_one(&bytes)?;
+        require_one(bytes)?;
     }
     let mut report = Report::new(context.is_json);
-    let mut payloads = serde_json::Deserializer::from_slice(&bytes).into_iter::<&RawValue>();
+    let mut payloads = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
     while let Some(payload) = payloads.next() {
         // Input that is not JSON is passed whole, so that its error is that of a payload.
         let rest = &bytes[payloads.byte_offset().min(bytes.len())..];
@@ -61,22 +63,26 @@ fn authenticate(args: &Deliver, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// The secret of the webhook. An empty one is refused: with it, any payload could be signed.
+/// The secret of the webhook. One of white space only is refused: with it, any payload could be signed.
 fn secret(file: Option<&Path>) -> Result<Option<Vec<u8>>> {
     let (secret, place) = match file {
         Some(file) => {
-            let mut read = fs::read(file).map_err(|source| Error::file("read", file, source))?;
+            let read = fs::read(file).map_err(|source| Error::file("read", file, source))?;
+            let text = without_mark(&read).map_err(|reason| {
+                Error::Usage(format!("the secret in the --secret-file cannot be used: {reason}"))
+            });
+            let mut text = text?.to_vec();
             // Editors append a line end.
-            read.pop_if(|last| *last == b'\n');
-            read.pop_if(|last| *last == b'\r');
-            (read, "the --secret-file")
+            text.pop_if(|last| *last == b'\n');
+            text.pop_if(|last| *last == b'\r');
+            (text, "the --secret-file")
         }
         None => match std::env::var_os("AO_WEBHOOK_SECRET").map(OsString::into_vec) {
             Some(secret) => (secret, "AO_WEBHOOK_SECRET"),
             None => return Ok(None),
         },
     };
-    if secret.is_empty() {
+    if secret.trim_ascii().is_empty() {
         return Err(Error::Usage(format!("the secret in {place} is empty")));
     }
     Ok(Some(secret))

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::observe::{OPENED, error, outcomes, ready};
 use crate::support::{Output, TestEnv, finish, has_sqlite};
 
-const SECRET: &str = "It's a Secret to Everybody";
+pub(crate) const SECRET: &str = "It's a Secret to Everybody";
 /// A push without a word about its repository, and its signature.
 const PUSH: &str = "{}";
 const SIGNATURE: &str = "sha256=50b0123e6e44430d2c43ecca0ee520d961ffd326425c07859f70a57161c3ebcd";

@@ -8,6 +8,7 @@ mod consumer;
 mod copies;
 mod deliver;
 mod documented;
+mod encoding;
 mod errors;
 mod ids;
 mod observe;

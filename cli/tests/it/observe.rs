@@ -79,14 +79,6 @@ fn many_documents_come_one_a_line_or_just_one_after_another() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_the_document() {
-    let env = ready();
-    assert_eq!(apply(&env, format!("\u{feff}{}", titled(1, "x")))[0]["is_new"], true);
-    let output = env.feed(&["observe", "apply", "-", "--json"], b"\xff\xfe{\0}\0");
-    assert_eq!(error(&output)["code"], "INVALID_JSON", "UTF-16 is not read");
-}
-
-#[test]
 fn documents_before_a_bad_one_stay_applied_and_are_reported() {
     let other = r#"{"pr": "octo/hello#1", "session": "demo-9"}"#;
     for (number, (bad, code, exit)) in [

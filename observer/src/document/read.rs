@@ -1,8 +1,9 @@
 //! Reads documents from a stream, one at a time: memory is bounded by one document, and a document by
 //! [`DOCUMENT_MAX`] while it is read.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Cursor, Read};
 
+use ao_store::text_input::{BEGINNING, without_mark};
 use serde::Deserialize;
 
 use crate::document::Document;
@@ -11,8 +12,6 @@ use crate::json::Object;
 
 /// The largest document that is read, in bytes, with the white space before it.
 pub const DOCUMENT_MAX: u64 = 16 << 20;
-
-const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
 /// A value and its position in the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +30,7 @@ pub struct Numbered<T> {
 /// The items are `INVALID_JSON` for an input that is no JSON, cut off, empty, or an array;
 /// `INPUT_TOO_LARGE` beyond [`DOCUMENT_MAX`]; an I/O code when the reader fails.
 pub fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Numbered<Document>>> {
-    let mut input = Input { reader, line: 1, left: 0 };
+    let mut input = Input { beginning: Cursor::default(), reader, line: 1, left: 0 };
     let mut number = 0;
     let mut is_ended = false;
     std::iter::from_fn(move || {
@@ -47,11 +46,16 @@ pub fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Numbered<D
 
 /// The document of this number, or `None` at the end of the input.
 fn next(input: &mut Input<impl BufRead>, number: u64) -> Result<Option<Numbered<Document>>> {
-    input.left = DOCUMENT_MAX;
-    let begin = input.begin(number == 1);
     let refused = |line, reason: &str| {
         Err(Error::InvalidJson { document: number, line, reason: reason.to_owned() })
     };
+    if number == 1
+        && let Err(reason) = input.skip_mark().map_err(Error::Read)?
+    {
+        return Err(Error::NotText(reason));
+    }
+    input.left = DOCUMENT_MAX;
+    let begin = input.begin();
     let line = input.line;
     match begin.map_err(|error| failed(error, number, line))? {
         Some(b'{') => {}
@@ -84,21 +88,23 @@ fn failed(error: io::Error, document: u64, line: u64) -> Error {
 
 /// A reader that counts lines and fails with `FileTooLarge` once the bound is used up.
 struct Input<R> {
+    /// The first bytes of the input, which were looked at.
+    beginning: Cursor<Vec<u8>>,
     reader: R,
     line: u64,
     left: u64,
 }
 
 impl<R: BufRead> Input<R> {
+    /// Skips the byte order mark at the beginning of the input, or returns why it cannot be read.
+    fn skip_mark(&mut self) -> io::Result<Result<(), &'static str>> {
+        let mut first = Vec::new();
+        self.reader.by_ref().take(BEGINNING as u64).read_to_end(&mut first)?;
+        Ok(without_mark(&first).map(|text| self.beginning = Cursor::new(text.to_owned())))
+    }
+
     /// Skips to the first byte of a document and returns it.
-    fn begin(&mut self, at_start: bool) -> io::Result<Option<u8>> {
-        if at_start && self.peek()? == Some(BYTE_ORDER_MARK[0]) {
-            let mut mark = Vec::new();
-            self.by_ref().take(3).read_to_end(&mut mark)?;
-            if mark != BYTE_ORDER_MARK {
-                return Ok(mark.first().copied());
-            }
-        }
+    fn begin(&mut self) -> io::Result<Option<u8>> {
         loop {
             match self.peek()? {
                 Some(b' ' | b'\t' | b'\r' | b'\n') => self.read_exact(&mut [0])?,
@@ -107,9 +113,24 @@ impl<R: BufRead> Input<R> {
         }
     }
 
+    /// What is read next.
+    fn buffer(&mut self) -> io::Result<&[u8]> {
+        match self.beginning.position() < self.beginning.get_ref().len() as u64 {
+            true => self.beginning.fill_buf(),
+            false => self.reader.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        match self.beginning.position() < self.beginning.get_ref().len() as u64 {
+            true => self.beginning.consume(count),
+            false => self.reader.consume(count),
+        }
+    }
+
     fn peek(&mut self) -> io::Result<Option<u8>> {
         loop {
-            match self.reader.fill_buf() {
+            match self.buffer() {
                 Ok(buffer) => return Ok(buffer.first().copied()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -120,21 +141,24 @@ impl<R: BufRead> Input<R> {
 
 impl<R: BufRead> Read for Input<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let buffer = self.reader.fill_buf()?;
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let buffer = self.buffer()?;
         let count = buffer.len().min(out.len());
         if count == 0 {
             return Ok(0);
         }
-        if self.left == 0 {
+        if left == 0 {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let count = count.min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let count = count.min(left);
         let (read, _) = buffer.split_at(count);
+        let mut lines = 0;
         for (to, from) in out.iter_mut().zip(read) {
             *to = *from;
-            self.line += u64::from(*from == b'\n');
+            lines += u64::from(*from == b'\n');
         }
-        self.reader.consume(count);
+        self.line += lines;
+        self.consume(count);
         self.left -= count as u64;
         Ok(count)
     }

@@ -98,12 +98,16 @@ struct Payload<'a> {
 
 impl Payload<'_> {
     fn read<T: DeserializeOwned>(self) -> Result<T> {
-        let Object(payload) =
-            serde_json::from_slice(self.json).map_err(|error| Error::InvalidPayload {
-                event: self.event,
-                line: error.line().max(1),
-                reason: reason(&error),
-            })?;
+        let event = self.event;
+        let Object(payload) = serde_json::from_slice(self.json).map_err(|error| {
+            match self.json.trim_ascii_start().starts_with(b"payload=") {
+                true => Error::Form { event },
+                false => {
+                    let line = error.line().max(1);
+                    Error::InvalidPayload { event, line, reason: reason(&error) }
+                }
+            }
+        })?;
         Ok(payload)
     }
 }

@@ -9,5 +9,6 @@ pub(crate) mod id;
 pub(crate) mod label;
 pub mod observation;
 pub(crate) mod text_enum;
+pub mod text_input;
 pub(crate) mod time;
 pub(crate) mod verdict;

@@ -25,6 +25,7 @@ use crate::log::capture;
 use crate::log::head_file;
 use crate::log::seal;
 use crate::model::cursor::{Cursor, Seq};
+use crate::model::text_input::without_mark;
 
 use super::export::{COLUMNS, is_json};
 use super::value::{self, Read};
@@ -124,6 +125,11 @@ impl From<&str> for Refusal {
     }
 }
 
+/// The export cannot be imported because of this line; 0 for the export as a whole.
+fn refused(line: u64, reason: &str) -> Error {
+    Error::InvalidExport { line, reason: reason.to_owned(), more: 0 }
+}
+
 /// The result of importing a line.
 type Outcome<T> = std::result::Result<T, Refusal>;
 
@@ -155,24 +161,31 @@ impl<'c> Import<'c> {
             let mut line = Vec::new();
             let read = std::io::Read::take(&mut *input, LINE_MAX + 1).read_until(b'\n', &mut line);
             if read.map_err(Error::Input)? == 0 {
-                return Ok(());
+                let is_empty = self.header.is_none();
+                return if is_empty { Err(refused(0, "the input is empty")) } else { Ok(()) };
             }
             number += 1;
             if line.len() as u64 > LINE_MAX {
                 let reason = "it is longer than 64 MiB".to_owned();
                 return Err(Error::InvalidExport { line: number, reason, more: self.bad_total });
             }
-            match self.take(&line) {
+            let text = if number == 1 { without_mark(&line) } else { Ok(&line[..]) };
+            let text = text.map_err(|reason| refused(number, reason))?;
+            // An editor may have added line ends.
+            if text.trim_ascii().is_empty() {
+                continue;
+            }
+            match self.take(text) {
                 Ok(()) => {}
                 Err(Refusal::Database(error)) => return Err(error),
                 // Without its first line no other line can be interpreted.
-                Err(Refusal::Line(reason)) if number == 1 => {
-                    return Err(Error::InvalidExport { line: 1, reason, more: 0 });
+                Err(Refusal::Line(reason)) if self.header.is_none() => {
+                    return Err(refused(number, &reason));
                 }
                 Err(Refusal::Line(reason)) => self.skip(number, reason),
             }
             if self.end.is_none() {
-                self.sum.add(line.trim_ascii_end());
+                self.sum.add(text.trim_ascii_end());
             }
         }
     }
@@ -321,7 +334,7 @@ impl<'c> Import<'c> {
         let report = verify::verify(self.conn, Depth::Sums)?;
         if let Some(finding) = report.findings.into_iter().next() {
             let reason = format!("the rows and changes do not fit: {}", finding.message);
-            return Err(Error::InvalidExport { line: 0, reason, more: 0 });
+            return Err(refused(0, &reason));
         }
         let Import { rows, changes, bad, bad_total, .. } = self;
         Ok(Imported { cursor: report.cursor, rows, changes, bad, bad_total })
