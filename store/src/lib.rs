@@ -47,6 +47,7 @@ mod upstream;
 pub use admin::backup::{Receipt, last_backup};
 pub use admin::ballast::{BALLAST_BYTES, ballast_path};
 pub use admin::prune::Pruned;
+pub use admin::repair::{Permit, Repaired, repair};
 pub use admin::restore::{Restored, check_source, restore};
 pub use admin::stats::Stats;
 pub use admin::{transfer, verify};

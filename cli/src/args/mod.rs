@@ -233,6 +233,21 @@ store open. It needs free space for about three times the store.")]
   ao-store verify --deep
   ao-store verify backup.db")]
     Verify(Verify),
+    /// Repair what another program changed: triggers, counters, and texts that are not UTF-8
+    #[command(after_help = "Examples:
+  ao-store repair --dry-run
+  ao-store repair --yes
+  ao-store repair --drop-history --yes
+
+All of it is done, or nothing. If changes were not captured, only --drop-history can make the store sound:
+the rows stay, and the log begins anew in a new epoch, so that earlier cursors are refused.")]
+    Repair {
+        /// Delete the history if it does not explain the rows
+        #[arg(long)]
+        drop_history: bool,
+        #[command(flatten)]
+        consent: Consent,
+    },
     /// Check the store, the disk and the programs it needs, and print a fix for each problem
     #[command(after_help = "Examples:
   ao-store doctor               exit status 6 if a check fails

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use ao_store::transfer::{self, Imported, OnBad};
-use ao_store::verify::{self, Depth, Report};
+use ao_store::verify::{self, Depth, Finding, Report};
 use ao_store::{Store, Timestamp, Upstream};
 use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
@@ -90,7 +90,7 @@ pub(crate) fn verify(context: &Context, args: &Verify) -> Result<Ended> {
     if context.is_json {
         output::document("verify", &view(&report))?;
     } else {
-        output::text(&describe(&report))?;
+        output::text(context.invocation().complete(&describe(&report)).as_str())?;
     }
     Ok(if report.is_sound() { Ended::Done } else { Ended::Findings })
 }
@@ -100,8 +100,9 @@ fn view(report: &Report) -> Value {
         let sum = json!({"rows": table.rows, "digest": table.digest.to_string()});
         (table.entity.to_owned(), sum)
     });
-    let findings =
-        report.findings.iter().map(|finding| json!({"id": finding.id, "message": finding.message}));
+    let view = |found: &[Finding]| -> Vec<_> {
+        found.iter().map(|it| json!({"id": it.id, "message": it.message})).collect()
+    };
     json!({
         "is_sound": report.is_sound(),
         "cursor": report.cursor.to_string(),
@@ -109,13 +110,14 @@ fn view(report: &Report) -> Value {
         "unsealed": report.unsealed,
         "log_digest": report.log.to_string(),
         "tables": tables.collect::<Map<_, _>>(),
-        "findings": findings.collect::<Vec<_>>(),
+        "findings": view(&report.findings),
+        "warnings": view(&report.warnings),
     })
 }
 
 fn describe(report: &Report) -> String {
     let mut text = String::new();
-    for finding in &report.findings {
+    for finding in report.findings.iter().chain(&report.warnings) {
         text += &format!("{:<16} {}\n", finding.id, output::printable(&finding.message));
     }
     let rows: u64 = report.tables.iter().map(|table| table.rows).sum();
@@ -128,6 +130,9 @@ fn describe(report: &Report) -> String {
         "{verdict}: {rows} rows and {} changes up to {}, log digest {}\n",
         report.changes, report.cursor, report.log
     );
+    if !(report.is_sound() && report.warnings.is_empty()) {
+        text += "what another program changed can be repaired: `ao-store repair --dry-run`\n";
+    }
     if report.unsealed > 0 {
         text += &format!(
             "{} changes of other writers get their block digest with the next commit of ao-store\n",

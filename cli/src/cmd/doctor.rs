@@ -6,7 +6,7 @@ use ao_observer::run::unobservable;
 use ao_program::Environment;
 use ao_store::log::consumer::Policy;
 use ao_store::row::project::{self, Project};
-use ao_store::verify::Depth;
+use ao_store::verify::{Depth, Report};
 use ao_store::{BALLAST_BYTES, SCHEMA_VERSION, Stats, Store, Timestamp};
 use serde_json::json;
 
@@ -98,20 +98,28 @@ fn sums(store: &Store) -> Vec<Finding> {
         }),
         ("change_log.chain", explained, |id| !id.starts_with("db.")),
     ];
-    let fix = "list all: `ao-store verify --deep`; restore a backup: `ao-store restore-db BACKUP`";
-    parts
-        .into_iter()
-        .map(|(id, sound, is_of)| {
-            let mut found = report.findings.iter().filter(|finding| is_of(finding.id));
-            match (found.next(), found.count()) {
-                (None, _) => Finding::ok(id, sound),
-                (Some(first), 0) => Finding::fail(id, first.message.clone(), fix),
-                (Some(first), more) => {
-                    Finding::fail(id, format!("{}, and {more} more", first.message), fix)
-                }
+    let fix = "list all: `ao-store verify --deep`; repair it: `ao-store repair`; or restore a backup: `ao-store restore-db BACKUP`";
+    let parts = parts.into_iter().map(|(id, sound, is_of)| {
+        let mut found = report.findings.iter().filter(|finding| is_of(finding.id));
+        match (found.next(), found.count()) {
+            (None, _) => Finding::ok(id, sound),
+            (Some(first), 0) => Finding::fail(id, first.message.clone(), fix),
+            (Some(first), more) => {
+                Finding::fail(id, format!("{}, and {more} more", first.message), fix)
             }
-        })
-        .collect()
+        }
+    });
+    parts.chain([texts(&report)]).collect()
+}
+
+fn texts(report: &Report) -> Finding {
+    let (id, count) = ("db.text", report.warnings.len());
+    let Some(first) = report.warnings.first() else {
+        return Finding::ok(id, "every text is UTF-8");
+    };
+    let more = if count > 1 { format!(", and {} more", count - 1) } else { String::new() };
+    let fix = "`ao-store repair`; for a key: `ao-store export FILE`, correct it there, `import FILE --skip-bad`";
+    Finding::warn(id, format!("{}{more}", first.message), fix)
 }
 
 /// The settings that the file stores; each connection sets the others itself.
@@ -176,7 +184,7 @@ fn capture(store: &Store) -> Finding {
             Finding::ok(id, "a test row in every captured table was logged, then rolled back")
         }
         Ok(faults) => {
-            let fix = "another program changed the triggers; keep a copy and restore a backup: `ao-store restore-db BACKUP`";
+            let fix = "another program changed the triggers: `ao-store repair`";
             Finding::fail(id, faults.join("; "), fix)
         }
         // A store that cannot be written now may still capture correctly.

@@ -9,6 +9,7 @@ mod observe;
 mod poll;
 mod pr;
 mod project;
+mod repair;
 mod retention;
 mod session;
 mod status;
@@ -33,6 +34,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
         Command::Retention(command) => retention::run(context, command),
         Command::Backup { out } => admin::backup(context, &out),
         Command::RestoreDb { input, consent } => admin::restore(context, &input, consent),
+        Command::Repair { drop_history, consent } => repair::run(context, drop_history, consent),
         Command::Export { out } => admin::export(context, &out),
         Command::Import(args) => admin::import(context, &args),
         Command::Metrics => status::print_metrics(context),

@@ -178,6 +178,7 @@ fn every_command_explains_itself_with_examples() {
         ("up", &[]),
         ("init", &[]),
         ("migrate", &[]),
+        ("repair", &[]),
         ("status", &[]),
         ("tail", &[]),
         ("schema", &[]),
@@ -225,7 +226,7 @@ fn man_writes_one_page_per_command() {
     assert!(names.contains(&"ao-store.1".to_owned()), "{names:?}");
     assert!(names.contains(&"ao-store-session-new.1".to_owned()), "{names:?}");
     assert!(!names.iter().any(|name| name.contains("help")), "{names:?}");
-    assert_eq!(names.len(), 48, "{names:?}");
+    assert_eq!(names.len(), 49, "{names:?}");
     for name in names {
         check_page(&env.path("deep/man1").join(name));
     }

@@ -15,6 +15,7 @@ mod observe;
 mod observer;
 mod poll;
 mod power;
+mod repair;
 mod support;
 mod sweep;
 mod tail;

@@ -1,4 +1,4 @@
-//! Operations on a whole store: create, prune, verify, backup, restore, transfer, statistics.
+//! Operations on a whole store: create, prune, verify, repair, backup, restore, transfer, statistics.
 
 pub(crate) mod backup;
 pub(crate) mod ballast;
@@ -6,6 +6,7 @@ mod create;
 pub(crate) mod new_file;
 pub(crate) mod probe;
 pub(crate) mod prune;
+pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod stats;
 pub mod transfer;

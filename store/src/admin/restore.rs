@@ -29,6 +29,7 @@ use crate::db::options::Options;
 use crate::db::schema;
 use crate::db::tx::Snapshot;
 use crate::error::{Context, Error, Result};
+use crate::log::anew::END_LEASES;
 use crate::log::head_file::Recorded;
 use crate::log::info::LogInfo;
 use crate::model::cursor::{Cursor, Epoch};
@@ -121,15 +122,13 @@ fn require_space(target: &Path, source: &Path) -> Result<()> {
 }
 
 const BEGIN_EPOCH: &str = "UPDATE log_meta SET epoch = ?1, relaxed_boot = ''";
-/// Leases and reservations of the replaced content end.
-const END_LEASES: &str = "DELETE FROM reservation;
-    UPDATE consumer SET generation = generation + 1, lease_owner = NULL, lease_until = NULL;";
 
 /// Begins the new epoch in the copy, and verifies it.
 fn begin_epoch(new: &NewFile, epoch: Epoch) -> Result<Cursor> {
     let step = "begin an epoch";
     let conn = connection::open(new.path(), Role::Writer, Durability::Full, Duration::ZERO)?;
     conn.execute(BEGIN_EPOCH, [epoch.0]).context(step)?;
+    // Those of the replaced content.
     conn.execute_batch(END_LEASES).context(step)?;
     Ok(new.finish_database(conn)?.cursor)
 }

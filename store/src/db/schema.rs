@@ -49,6 +49,24 @@ pub(crate) fn version(conn: &Connection) -> Result<u32> {
     Ok(version)
 }
 
+/// Sets the version of a store that another program took it from; returns whether it was missing.
+pub(crate) fn restore_version(conn: &Connection) -> Result<bool> {
+    let step = "set the schema version";
+    let baseline = conn.query_row(SELECT_BASELINE, [], |row| text(row, 0)).ok();
+    let missing = "SELECT (SELECT user_version FROM pragma_user_version) < 1
+        OR (SELECT format FROM log_meta) < 1";
+    if baseline.as_deref() != Some(BASELINE)
+        || !conn.query_row(missing, [], |row| row.get(0)).context(step)?
+    {
+        return Ok(false);
+    }
+    let set = format!(
+        "PRAGMA user_version = {SCHEMA_VERSION}; UPDATE log_meta SET format = {SCHEMA_VERSION}"
+    );
+    conn.execute_batch(&set).context(step)?;
+    Ok(true)
+}
+
 /// No store ever had version 0, so it cannot be migrated from there.
 fn require_version(version: u32) -> Result<()> {
     if version == 0 {

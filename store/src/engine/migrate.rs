@@ -7,13 +7,14 @@
 
 use refinery_core::traits::sync::{Migrate, Query, Transaction};
 use refinery_core::{Migration, Runner};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Row, TransactionBehavior};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::db::connection::APPLICATION_ID;
 use crate::db::schema::{SCHEMA_VERSION, version};
 use crate::db::text::text;
+use crate::db::tx::Snapshot;
 use crate::error::{Context, Error, Result};
 use crate::log::capture;
 
@@ -126,8 +127,7 @@ pub(crate) fn verify(conn: &Connection) -> Result<()> {
 /// Every table, index, view and trigger that differs from the golden schema.
 pub(crate) fn differences(conn: &Connection) -> Result<Vec<String>> {
     let live = live_schema(conn)?;
-    let golden: Vec<_> =
-        GOLDEN.trim_end().split(";\n\n").map(|sql| sql.trim_end_matches(';')).collect();
+    let golden = golden();
     let is_golden = |sql: &str| golden.contains(&sql.trim_end_matches(';'));
     let mut found: Vec<_> = live
         .iter()
@@ -141,6 +141,43 @@ pub(crate) fn differences(conn: &Connection) -> Result<Vec<String>> {
         }
     }
     Ok(found)
+}
+
+/// The statements of the golden schema.
+fn golden() -> Vec<&'static str> {
+    GOLDEN.trim_end().split(";\n\n").map(|sql| sql.trim_end_matches(';')).collect()
+}
+
+const SELECT_OBJECTS: &str = "SELECT type, name, sql FROM sqlite_schema
+    WHERE type IN ('index', 'view', 'trigger') AND sql IS NOT NULL";
+
+/// Makes the indexes, views and triggers, which contain no data, those of the golden schema; returns
+/// what was done.
+///
+/// # Errors
+/// `SCHEMA_MISMATCH` when one of them cannot be created, as a unique index over equal rows.
+pub(crate) fn recreate(conn: &Connection) -> Result<Vec<String>> {
+    let (step, golden) = ("re-create the schema", golden());
+    let mut done = Vec::new();
+    let read = |row: &Row<'_>| Ok((text(row, 0)?, text(row, 1)?, text(row, 2)?));
+    let objects = Snapshot::new(conn).list(step, SELECT_OBJECTS, [], read)?;
+    let (same, other): (Vec<_>, Vec<_>) =
+        objects.into_iter().partition(|(_, _, sql)| golden.contains(&sql.as_str()));
+    for (kind, name, _) in other {
+        let quoted = name.replace('"', "\"\"");
+        conn.execute_batch(&format!("DROP {kind} \"{quoted}\"")).context(step)?;
+        done.push(format!("drop the {kind} {name}"));
+    }
+    let is_table = |sql: &str| sql.starts_with("CREATE TABLE");
+    for sql in golden.into_iter().filter(|sql| !is_table(sql)) {
+        let name = name_of(sql);
+        if same.iter().all(|(_, live, _)| live != name) {
+            let refused = |error| Error::SchemaMismatch(format!("{name} is missing: {error}"));
+            conn.execute_batch(sql).map_err(refused)?;
+            done.push(format!("create {name}"));
+        }
+    }
+    Ok(done)
 }
 
 /// The name in the text of an object, which follows CREATE and the type of the object.

@@ -24,6 +24,7 @@ mod observation_property;
 mod order;
 mod processes;
 mod prune;
+mod repair;
 mod replace;
 mod replay_property;
 mod restore;

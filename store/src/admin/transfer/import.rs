@@ -20,10 +20,7 @@ use crate::db::schema::SCHEMA_VERSION;
 use crate::db::tx::Snapshot;
 use crate::engine::migrate;
 use crate::error::{Context, Error, Result};
-use crate::log::base;
-use crate::log::capture;
-use crate::log::head_file;
-use crate::log::seal;
+use crate::log::{anew, head_file, seal};
 use crate::model::cursor::{Cursor, Seq};
 use crate::model::text_input::without_mark;
 
@@ -419,10 +416,6 @@ const COMPLETE: &str =
     INSERT INTO session_counter SELECT project_id, max(num) FROM session WHERE true GROUP BY 1
         ON CONFLICT DO UPDATE SET last_num = excluded.last_num WHERE last_num < excluded.last_num;";
 
-/// Deletes what is invalid if lines were skipped.
-const FORGET: &str = "DELETE FROM change_log; DELETE FROM log_base; UPDATE pr_poll SET
-    metadata_fingerprint = NULL, checks_fingerprint = NULL, discussion_fingerprint = NULL, threads_fingerprint = NULL";
-
 /// The next seq follows from it, even if the log contains no change.
 const SET_SEQUENCE: &str = "INSERT INTO sqlite_sequence (name, seq) VALUES ('change_log', ?1)";
 
@@ -435,9 +428,7 @@ fn settle(conn: &Connection, header: &Map<String, Json>, is_whole: bool) -> Resu
     let (floor, pruned, foreign) = if is_whole {
         (number("floor"), number("pruned_bytes"), foreign)
     } else {
-        // If a line was skipped, the stored rows differ from those of the last poll: its digests and its
-        // fingerprints are invalid.
-        conn.execute_batch(FORGET).context(step)?;
+        anew::forget(conn)?;
         (number("head"), 0, foreign + 1)
     };
     conn.execute(SET_LOG, (log_id, number("epoch") + 1, floor, pruned)).context(step)?;
@@ -445,10 +436,5 @@ fn settle(conn: &Connection, header: &Map<String, Json>, is_whole: bool) -> Resu
     conn.execute("DELETE FROM sqlite_sequence WHERE name = 'change_log'", []).context(step)?;
     conn.execute(SET_SEQUENCE, [number("head")]).context(step)?;
     conn.execute_batch(COMPLETE).context(step)?;
-    if !is_whole {
-        for entity in capture::tables() {
-            base::store(conn, entity, base::of_rows(conn, entity)?.0)?;
-        }
-    }
     seal::seal_all(conn).map(|_| ())
 }

@@ -6,6 +6,7 @@
 
 mod locate;
 mod log;
+pub(crate) mod values;
 
 use std::path::Path;
 use std::time::Duration;
@@ -39,7 +40,8 @@ pub enum Depth {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The kind of defect: `db.integrity`, `db.foreign_keys`, `db.schema`, `log.density`,
-    /// `log.seal`, `log.state`, `log.chain`, `rows`; `more` counts those that are not listed.
+    /// `log.seal`, `log.state`, `log.chain`, `log.identity`, `rows`, `session.counter`, of the warnings
+    /// `text.utf8`; `more` counts those that are not listed.
     pub id: &'static str,
     /// The defect.
     pub message: String,
@@ -71,6 +73,8 @@ pub struct Report {
     pub tables: Vec<TableSum>,
     /// The defects; empty for a sound store.
     pub findings: Vec<Finding>,
+    /// What harms only the value that it names.
+    pub warnings: Vec<Finding>,
 }
 
 impl Report {
@@ -143,7 +147,7 @@ impl Findings {
 /// Verifies the content of a connection, in its transaction.
 pub(crate) fn verify(conn: &Connection, depth: Depth) -> Result<Report> {
     let snapshot = Snapshot::new(conn);
-    let mut findings = Findings::default();
+    let (mut findings, mut warnings) = (Findings::default(), Findings::default());
     integrity(conn, depth, &mut findings);
     if let Some(differences) = findings.catch("db.schema", migrate::differences(conn)) {
         for difference in differences {
@@ -153,6 +157,7 @@ pub(crate) fn verify(conn: &Connection, depth: Depth) -> Result<Report> {
     let cursor = snapshot.head()?;
     let read = log::check(conn, &mut findings);
     let read = findings.catch("log.state", read).unwrap_or_default();
+    values::check(conn, &mut findings, &mut warnings);
     let mut tables = Vec::new();
     let mut suspects = Vec::new();
     let bases = findings.catch("log.state", base::all(conn)).unwrap_or_default();
@@ -178,6 +183,7 @@ pub(crate) fn verify(conn: &Connection, depth: Depth) -> Result<Report> {
         unsealed: read.unsealed,
         tables,
         findings: findings.finish(),
+        warnings: warnings.finish(),
     })
 }
 

@@ -1,0 +1,150 @@
+//! What no constraint and no digest covers: the identity of the log, the counters of session numbers, and
+//! texts that are not UTF-8.
+
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+use crate::db::text::{decode, text};
+use crate::db::tx::Snapshot;
+use crate::error::{Context, Result};
+
+use super::Findings;
+
+/// A project whose counter would give a session number a second time.
+pub(crate) struct Counter {
+    pub(crate) project: String,
+    /// The number that is stored, if there is one.
+    pub(crate) stored: Option<i64>,
+    /// The highest number that was used.
+    pub(crate) used: i64,
+}
+
+/// A text that is not UTF-8.
+pub(crate) struct InvalidText {
+    pub(crate) table: String,
+    pub(crate) column: String,
+    /// Whether the column is part of the key: then no command can name the row.
+    pub(crate) is_key: bool,
+    /// The SQL condition that selects the row.
+    pub(crate) row: String,
+    /// The key, for people.
+    key: String,
+}
+
+/// Adds findings, and warnings about what harms only the value itself.
+pub(super) fn check(conn: &Connection, findings: &mut Findings, warnings: &mut Findings) {
+    let id = "log.identity";
+    if findings.catch(id, has_log_id(conn)) == Some(false) {
+        findings.add(id, "the log id is not 32 hexadecimal digits".to_owned());
+    }
+    let id = "session.counter";
+    for Counter { project, stored, used } in findings.catch(id, counters(conn)).unwrap_or_default()
+    {
+        let stored = stored.map_or("missing".to_owned(), |stored| stored.to_string());
+        let message = format!(
+            "the counter of project {project} is {stored}, but session number {used} was used"
+        );
+        findings.add(id, message);
+    }
+    let named = invalid_texts(conn, &mut |found| {
+        let InvalidText { table, column, is_key, key, .. } = found;
+        let effect = if is_key { ": no command can name this row" } else { "" };
+        let message = format!("{column} of the row {key} of {table} is not UTF-8{effect}");
+        warnings.add("text.utf8", message);
+    });
+    findings.catch("db.integrity", named);
+}
+
+const SELECT_LOG_ID: &str = "SELECT count(*) = 1 AND sum(length(log_id) = 32
+    AND log_id NOT GLOB '*[^0-9a-f]*') = 1 FROM log_meta";
+
+/// Whether the log has an id as `init` and `import` give it.
+pub(crate) fn has_log_id(conn: &Connection) -> Result<bool> {
+    conn.query_row(SELECT_LOG_ID, [], |row| row.get(0)).context("read the log id")
+}
+
+/// A deleted session is in the log only.
+const SELECT_COUNTERS: &str = "WITH used (project_id, num) AS (
+        SELECT project_id, num FROM session
+        UNION ALL
+        SELECT project, iif(json_valid(coalesce(after, before)),
+            json_extract(coalesce(after, before), '$.num'), NULL)
+        FROM change_log WHERE entity = 'session')
+    SELECT project_id, last_num, max(num) FROM used LEFT JOIN session_counter USING (project_id)
+    GROUP BY project_id HAVING max(num) > coalesce(last_num, 0) ORDER BY project_id";
+
+pub(crate) fn counters(conn: &Connection) -> Result<Vec<Counter>> {
+    Snapshot::new(conn).list("read the session counters", SELECT_COUNTERS, [], |row| {
+        Ok(Counter { project: text(row, 0)?, stored: row.get(1)?, used: row.get(2)? })
+    })
+}
+
+/// The log keeps what was, and the images in it are made of the texts of the tables.
+const SELECT_TABLES: &str = "SELECT name FROM sqlite_schema WHERE type = 'table'
+    AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'refinery\\_%' ESCAPE '\\'
+    AND name NOT IN ('change_log', 'capture_displaced') ORDER BY name";
+
+const SELECT_COLUMNS: &str = "SELECT name, pk FROM pragma_table_info(?1) ORDER BY cid";
+
+/// Visits every text that is not UTF-8.
+pub(crate) fn invalid_texts(conn: &Connection, visit: &mut dyn FnMut(InvalidText)) -> Result<()> {
+    let snapshot = Snapshot::new(conn);
+    let tables = snapshot.list("list the tables", SELECT_TABLES, [], |row| text(row, 0))?;
+    for table in tables {
+        let columns = snapshot.list("list the columns", SELECT_COLUMNS, [&table], |row| {
+            Ok((text(row, 0)?, row.get::<_, bool>(1)?))
+        })?;
+        of_table(conn, &table, &columns, visit)?;
+    }
+    Ok(())
+}
+
+fn of_table(
+    conn: &Connection,
+    table: &str,
+    columns: &[(String, bool)],
+    visit: &mut dyn FnMut(InvalidText),
+) -> Result<()> {
+    let step = "read the texts of a table";
+    let mut statement = conn.prepare(&format!("SELECT * FROM \"{table}\"")).context(step)?;
+    let mut rows = statement.query([]).context(step)?;
+    while let Some(row) = rows.next().context(step)? {
+        for (i, (column, is_key)) in columns.iter().enumerate() {
+            match row.get_ref(i).context(step)? {
+                ValueRef::Text(bytes) if str::from_utf8(bytes).is_err() => {}
+                _ => continue,
+            }
+            let (mut conditions, mut key) = (Vec::new(), Vec::new());
+            for (i, (name, _)) in columns.iter().enumerate().filter(|(_, (_, is_key))| *is_key) {
+                let value = row.get_ref(i).context(step)?;
+                conditions.push(format!("{name} = {}", literal(value)));
+                key.push(shown(value));
+            }
+            visit(InvalidText {
+                table: table.to_owned(),
+                column: column.clone(),
+                is_key: *is_key,
+                row: conditions.join(" AND "),
+                key: key.join(" "),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A value of a key in SQL, exactly.
+fn literal(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Text(bytes) => format!("CAST(x'{}' AS TEXT)", hex::encode(bytes)),
+        other => shown(other),
+    }
+}
+
+fn shown(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Text(bytes) => decode(bytes).into_owned(),
+        ValueRef::Integer(number) => number.to_string(),
+        // No key has such a part.
+        ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => "NULL".to_owned(),
+    }
+}
