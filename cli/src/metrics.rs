@@ -132,7 +132,7 @@ fn hosts(registry: &mut Registry, stats: &Stats) {
             failures.get_or_create(&HostFailure { host, address, cause }).set(1);
         }
     }
-    registry.register("observer_failure", "Why the last query got no answer", failures);
+    registry.register("observer_failure", "What the host did not answer, and why", failures);
     type Value = fn(&HostState, u64) -> Option<u64>;
     let numbers: [(&str, &str, Value); 6] = [
         ("budget", "The rate limit of one period", |it, _| it.quota.map(unsigned)),

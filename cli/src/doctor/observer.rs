@@ -27,7 +27,8 @@ pub(crate) fn credentials(stats: &Stats, now: Timestamp) -> Finding {
         return Finding::warn(id, message, fix);
     }
     if let Some(state) = states().find(|it| !it.failure.is_empty()) {
-        let message = format!("the last request to {} failed{}", state.host, failure(state));
+        let message =
+            format!("{} did not answer everything that was asked{}", state.host, failure(state));
         return Finding::warn(id, message, "`ao-store observe --once` tries again".to_owned());
     }
     let working: Vec<_> = states().map(describe).collect();

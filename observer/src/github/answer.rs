@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::error::quoted;
 use crate::github::node::{Actor, RateLimit};
 
 /// One entry of `errors`.
@@ -162,6 +163,13 @@ impl<'a> GraphqlAnswer<'a> {
     /// Whether the credentials may not see something within an alias.
     pub(crate) fn is_withheld(&self, alias: &str) -> bool {
         self.errors_at(alias, None).any(GraphqlError::is_refusal)
+    }
+
+    /// Why there is no usable answer to an alias, as the host says; empty when it does not.
+    pub(crate) fn cause_at(&self, alias: &str) -> String {
+        let of_all = self.errors.iter().filter(|error| error.path.is_none());
+        let error = self.errors_at(alias, None).chain(of_all).next();
+        error.map_or(String::new(), |error| quoted(&error.message))
     }
 
     fn errors_at(&self, alias: &str, index: Option<usize>) -> impl Iterator<Item = &GraphqlError> {

@@ -105,6 +105,8 @@ fn refusal(answer: &Answer, message: &str) -> Signal {
                 || answer.status == 429;
             if is_limit { limited(&answer.headers) } else { Signal::Forbidden }
         }
+        // A host under maintenance states when to come back.
+        500..=599 if answer.headers.retry_after.is_some() => limited(&answer.headers),
         502..=504 => Signal::Heavy,
         404 | 410 | 451 => Signal::Missing,
         _ => Signal::Down,
@@ -181,6 +183,7 @@ mod tests {
             (410, none(), "", Signal::Missing),
             (500, none(), "", Signal::Down),
             (502, none(), "<html>", Signal::Heavy),
+            (503, headers(None, Some("120")), "", secs(120)),
             (504, none(), "<html>", Signal::Heavy),
         ] {
             assert_eq!(rest(&answer(status, headers, body)), expected, "{status} {body}");

@@ -308,7 +308,6 @@ impl Engine {
             self.record.set_failure(cause, !self.skips_slow_start);
             return self.record_lost(query, signal, context);
         };
-        self.record.failure.clear();
         self.credentials.record_acceptance(answered.viewer.clone(), now);
         if let Some(viewer) = &self.credentials.viewer {
             let is_app = viewer.is("Bot");
@@ -335,6 +334,7 @@ impl Engine {
             }
             Query::Detail { pages } => self.tracker.record_details(pages, &answered, context),
         }
+        self.record.failure = self.tracker.listing_failure();
     }
 
     /// Whether the host has an older schema, which lacks something that was requested; from then on

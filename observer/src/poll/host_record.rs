@@ -42,7 +42,7 @@ pub(crate) struct HostRecord {
     pub(crate) stored: HostState,
     /// The URL that is asked.
     pub(crate) address: String,
-    /// Why the last query got no answer; empty when it got one.
+    /// What the host did not answer, and why; empty when it answered everything.
     pub(crate) failure: String,
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct RepoListing {
     is_lost: bool,
     /// Requests in a row that failed while the host was otherwise well.
     failures: u32,
+    /// The reason that the host gave when it answered last; empty when it gave none.
+    pub(crate) cause: String,
 }
 
 impl RepoListing {
@@ -68,6 +70,7 @@ impl RepoListing {
             read_at: None,
             is_lost: false,
             failures: 0,
+            cause: String::new(),
         }
     }
 
@@ -201,6 +204,17 @@ impl RepoListing {
     pub(crate) fn is_moved_origin(&self) -> bool {
         let is_origin = |it: &Candidate| it.origin.eq_ignore_ascii_case(&self.state.repo);
         !self.name().eq_ignore_ascii_case(&self.state.repo) && self.candidates.iter().any(is_origin)
+    }
+
+    /// Why it could not be listed, although the host answers.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let (name, cause) = (self.name(), &self.cause);
+        let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
+        if self.is_refused() {
+            Some(format!("{name} cannot be read ({}){cause}", self.state.access.as_str()))
+        } else {
+            (self.is_lost && self.failures > 0).then(|| format!("{name} could not be listed{cause}"))
+        }
     }
 
     /// When it was read last: zero when not since the start, `None` when the host answered that it

@@ -31,7 +31,7 @@ pub struct Report {
     pub budget: Option<(i64, i64)>,
     /// The URL that is asked.
     pub address: String,
-    /// Why the last query got no answer; empty when it got one.
+    /// What the host did not answer, and why; empty when it answered everything.
     pub failure: String,
     /// Why nothing is requested, and until when.
     pub backoff: Option<(BackoffReason, Timestamp)>,

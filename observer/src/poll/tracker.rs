@@ -154,6 +154,11 @@ impl Tracker {
         refused.map(RepoListing::name).collect()
     }
 
+    /// Why a repository could not be listed, and which; empty when all were.
+    pub(crate) fn listing_failure(&self) -> String {
+        self.listings.targets().find_map(RepoListing::failure).unwrap_or_default()
+    }
+
     /// When everything that can be read had been read; zero when something was not read since the
     /// start, `None` when there is nothing to read.
     pub(crate) fn oldest_read(&self) -> Option<Timestamp> {
@@ -230,8 +235,10 @@ impl Tracker {
         for (index, (key, _)) in listings.iter().enumerate() {
             let Some(listing) = self.listings.get_mut(key) else { continue };
             let before = listing.state.clone();
-            let found = answered.alias::<ListedRepo>(&format!("r{index}"));
+            let alias = format!("r{index}");
+            let found = answered.alias::<ListedRepo>(&alias);
             let prs = listing.record_answer(found, as_of, due, now);
+            listing.cause = answered.cause_at(&alias);
             let state = listing.state.clone();
             if listing.is_moved_origin() {
                 // The old name leads to the repository until another repository gets it.

@@ -238,10 +238,7 @@ impl Task {
                 None => Ok(false),
             },
             // A listing that failed again and again by itself was not read.
-            _ if !self.poller.is_listed() => {
-                let cause = format!("{}: a repository could not be listed", report.address);
-                Err(Error::Unavailable { host, cause })
-            }
+            _ if !self.poller.is_listed() => Err(Error::Unavailable { host, cause }),
             _ => match self.poller.refused_repos().join(", ") {
                 repos if !repos.is_empty() => Err(Error::RepositoriesRefused { host, repos }),
                 _ if report.unread.is_empty() => Ok(true),

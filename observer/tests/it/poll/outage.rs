@@ -73,9 +73,23 @@ fn a_host_is_not_fresh_while_one_repository_was_not_listed() {
     }));
     rig.minutes(10);
     assert_eq!(rig.host().fresh_at, None);
+    assert_eq!(rig.host().failure, "octo/repo-1 could not be listed: failed");
     rig.tamper = None;
     rig.minutes(2);
     assert!(rig.now.0 - rig.host().fresh_at.unwrap().0 <= 120_000);
+    assert_eq!(rig.host().failure, "");
+}
+
+/// The host answers, and what it answers is that an origin cannot be read.
+#[test]
+fn an_origin_that_cannot_be_read_is_shown() {
+    let mut rig = Rig::new();
+    rig.project("gone", "octo/gone");
+    rig.session("gone", "ao/none");
+    rig.minutes(10);
+    let failure = rig.host().failure;
+    assert!(failure.starts_with("octo/gone cannot be read (missing): "), "{failure}");
+    assert_eq!(rig.host().reason, "");
 }
 
 /// Case 39.

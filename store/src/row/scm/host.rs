@@ -45,7 +45,7 @@ pub struct HostState {
     pub reason: String,
     /// The URL that is asked, or empty.
     pub address: String,
-    /// Why the last query got no answer; empty when it got one.
+    /// What the host did not answer, and why; empty when it answered everything.
     pub failure: String,
     /// When every repository of it had been listed and every tracked pull request polled.
     pub fresh_at: Option<Timestamp>,
