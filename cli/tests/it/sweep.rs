@@ -388,6 +388,25 @@ fn renamed(env: &TestEnv, args: &[&str]) -> String {
     path.split('"').next().unwrap().to_owned()
 }
 
+/// What cannot be examined is not taken for missing.
+#[test]
+fn a_log_that_cannot_be_kept_stops_a_restore() {
+    if !can_trace() {
+        return;
+    }
+    let env = prepared();
+    let (log, first) = (env.path("data/ao.db-wal"), env.path("first.db"));
+    fs::write(env.database(), "damaged").unwrap();
+    fs::write(&log, "its log").unwrap();
+    let args = ["restore-db", text(&first), "--yes"];
+    let options = ["-o", "/dev/null", "-P", text(&log), "-e", "inject=statx:error=EIO"];
+    let done = under_strace(&env.command(&args), &options).output().unwrap();
+    assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(fs::read(env.database()).unwrap(), b"damaged");
+    assert_eq!(fs::read(&log).unwrap(), b"its log");
+    env.ok(&args);
+}
+
 /// Whether an export, or a database with all pull requests of its time, is complete.
 fn is_whole(out: &Path) -> bool {
     if out.extension().is_none_or(|extension| extension != "ndjson") {

@@ -213,7 +213,8 @@ impl RepoListing {
         if self.is_refused() {
             Some(format!("{name} cannot be read ({}){cause}", self.state.access.as_str()))
         } else {
-            (self.is_lost && self.failures > 0).then(|| format!("{name} could not be listed{cause}"))
+            (self.is_lost && self.failures > 0)
+                .then(|| format!("{name} could not be listed{cause}"))
         }
     }
 

@@ -255,10 +255,10 @@ fn move_stale_journals(target: &Path, kept: &Path) -> Result<()> {
 fn keep_raw(target: &Path, kept: &Path) -> Result<()> {
     for suffix in ["-journal", "-wal", ""] {
         let from = with_suffix(target, suffix);
-        if !from.exists() {
+        let failed = |source| Error::file("keep", &from, source);
+        if !from.try_exists().map_err(failed)? {
             continue;
         }
-        let failed = |source| Error::file("keep", &from, source);
         let copy = NewFile::claim_for(&with_suffix(target, KEPT), &with_suffix(kept, suffix))?;
         let mut file = File::open(&from).map_err(failed)?;
         let out = OpenOptions::new().write(true).open(copy.path());

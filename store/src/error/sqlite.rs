@@ -19,7 +19,12 @@ pub(super) fn code(error: &rusqlite::Error) -> Code {
         return Code::Corrupt;
     }
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Code::Busy,
+        // The last one: SQLite gave up after many races for a lock.
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::FileLockingProtocolFailed,
+        ) => Code::Busy,
         Some(ErrorCode::DiskFull) => Code::DiskFull,
         _ if is_moved(error) => Code::StoreReplaced,
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
@@ -79,5 +84,16 @@ pub(super) fn copy(error: &rusqlite::Error) -> rusqlite::Error {
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR),
             Some(other.to_string()),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_race_for_a_lock_can_be_repeated() {
+        let lost = ffi::Error::new(ffi::SQLITE_PROTOCOL);
+        assert_eq!(code(&rusqlite::Error::SqliteFailure(lost, None)), Code::Busy);
     }
 }
