@@ -211,7 +211,9 @@ fn summary(item: &Value) -> String {
         Value::Bool(true) => Some(name.trim_start_matches("is_").to_owned()),
         _ => None,
     };
-    let names = ["name", "status", "state", "author", "path", "line", "is_resolved", "body"];
-    let parts: Vec<_> = names.iter().filter_map(|name| shown(name)).collect();
+    let of_check = ["workflow", "event", "name", "status"];
+    let of_others = ["state", "author", "path", "line", "is_resolved", "body"];
+    let names = of_check.iter().chain(&of_others);
+    let parts: Vec<_> = names.filter_map(|name| shown(name)).collect();
     parts.join(" ").chars().take(100).collect()
 }

@@ -159,6 +159,32 @@ fn a_newer_provider_is_understood_as_far_as_possible() {
 }
 
 #[test]
+fn checks_of_one_name_are_told_apart_by_workflow_suite_and_id() {
+    let env = ready();
+    let check = |more: Value| {
+        let mut check = json!({"head_sha": "a", "name": "build", "status": "passed"});
+        check.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        check
+    };
+    let checks = [
+        check(json!({"workflow": "ci", "event": "push", "status": "failed"})),
+        check(json!({"workflow": "ci", "event": "schedule"})),
+        check(json!({"workflow": "release", "event": "push"})),
+        check(json!({"suite": "11"})),
+        check(json!({"suite": "22"})),
+        check(json!({"suite": "22", "external_id": "CR_1"})),
+    ];
+    let facts = json!({"head_ref": "changes", "head_sha": "a", "state": "open"});
+    apply(&env, json!({"pr": "octo/hello#1", "facts": facts, "checks": checks}).to_string());
+    let stored = env.json("pr.get", &["pr", "get", "octo/hello#1"]);
+    assert_eq!((stored["checks"].as_array().unwrap().len(), &stored["ci"]), (6, &json!("failing")));
+    let shown = env.ok(&["pr", "get", "octo/hello#1"]);
+    for line in ["ci push build failed", "ci schedule build passed", "release push build passed"] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+}
+
+#[test]
 fn a_large_document_is_applied_and_a_repeated_one_changes_nothing() {
     let env = ready();
     let body = "x".repeat(500);
