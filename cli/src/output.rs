@@ -5,7 +5,8 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use ao_store::is_hidden;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::signal::Signal;
@@ -28,6 +29,20 @@ pub(crate) fn document(kind: &str, data: &impl Serialize) -> Result<()> {
     let mut line = serde_json::to_vec(&document).map_err(|error| Error::Stdout(error.into()))?;
     line.push(b'\n');
     json_lines(&line)
+}
+
+/// Prints one JSON document whose data is a list. An item is made when it is written: as values, thousands
+/// of rows would take ten times the memory of their text.
+pub(crate) fn list<I: Iterator<Item = Value>>(kind: &str, items: impl Fn() -> I) -> Result<()> {
+    document(kind, &Items(items))
+}
+
+struct Items<F>(F);
+
+impl<I: Iterator<Item = Value>, F: Fn() -> I> Serialize for Items<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
 }
 
 #[derive(Serialize)]

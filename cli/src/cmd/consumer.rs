@@ -96,8 +96,8 @@ fn list(context: &Context) -> Result<()> {
     let now = Timestamp::now();
     let stats = context.open()?.stats(now)?;
     if context.is_json {
-        let data = stats.consumers.iter().map(|(found, lag)| view::consumer(found, lag, now));
-        return output::document("consumer.list", &data.collect::<Value>());
+        let item = |(found, lag): &_| view::consumer(found, lag, now);
+        return output::list("consumer.list", || stats.consumers.iter().map(item));
     }
     if stats.consumers.is_empty() {
         context.say("no consumers yet; create one: `ao-store consumer create NAME`");

@@ -38,8 +38,7 @@ fn list(context: &Context, filter: &Filter) -> Result<()> {
         pr::list(snapshot, filter)
     })?;
     if context.is_json {
-        let data: Vec<_> = prs.iter().map(view::pr).collect();
-        return output::document("pr.list", &Value::Array(data));
+        return output::list("pr.list", || prs.iter().map(view::pr));
     }
     if prs.is_empty() {
         context.say("no tracked pull requests; find them: `ao-store observe --once`");

@@ -138,8 +138,7 @@ fn id_from_directory(root: &Path) -> String {
 fn list(context: &Context, all: bool) -> Result<()> {
     let projects = context.open()?.read(|snapshot| project::list(snapshot, all))?;
     if context.is_json {
-        let data: Vec<_> = projects.iter().map(document).collect();
-        return output::document("project.list", &Value::Array(data));
+        return output::list("project.list", || projects.iter().map(document));
     }
     if projects.is_empty() {
         context.say("no projects yet; register one: `ao-store project add PATH`");

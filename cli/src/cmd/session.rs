@@ -94,8 +94,8 @@ fn list(context: &Context, filter: &Filter) -> Result<()> {
         Ok((session::list(snapshot, filter)?, session::shared_branches(snapshot)?))
     })?;
     if context.is_json {
-        let data: Vec<_> = sessions.iter().map(|session| document(session, &shared)).collect();
-        return output::document("session.list", &Value::Array(data));
+        let item = |session| document(session, &shared);
+        return output::list("session.list", || sessions.iter().map(item));
     }
     if sessions.is_empty() {
         context.say("no sessions; create one: `ao-store session new --project ID`");
