@@ -73,7 +73,7 @@ pub use model::{attribution, git_url, observation, text_input};
 pub use observe::claim::{Claim, Takeover, claim_pr};
 pub use observe::{Applied, Outcome, apply_observation};
 pub use row::set::Delta;
-pub use upstream::{Ignored, Imported, Remark, Taken, Upstream, import_upstream};
+pub use upstream::{Cleaned, Ignored, Imported, Remark, Taken, Upstream, import_upstream};
 
 /// The version of the bundled SQLite.
 #[must_use]

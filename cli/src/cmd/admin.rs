@@ -216,13 +216,16 @@ fn view_imported(imported: &Imported) -> Value {
 }
 
 fn import_ao(context: &Context, source: &Path) -> Result<()> {
-    // Before the store is created: a file that cannot be read must leave no empty store.
     let upstream = Upstream::read(&absolute(source)?, context.database())?;
     let (store, _) = Store::create(context.database(), context.options())?;
     let imported = upstream.import(&store, cause())?;
     let remark = |remark: &ao_store::Remark| json!({"table": remark.table, "key": remark.key, "reason": remark.reason});
     if context.is_json {
         let taken = imported.taken.iter().map(|taken| (taken.entity.to_owned(), json!(taken.rows)));
+        let cleaned = imported
+            .cleaned
+            .iter()
+            .map(|it| json!({"table": it.table, "column": it.column, "rows": it.rows}));
         let ignored = imported
             .ignored
             .iter()
@@ -235,6 +238,7 @@ fn import_ao(context: &Context, source: &Path) -> Result<()> {
                 "skipped_more": imported.skipped_more,
                 "modified": imported.modified.iter().map(remark).collect::<Vec<_>>(),
                 "modified_more": imported.modified_more,
+                "cleaned": cleaned.collect::<Vec<_>>(),
                 "ignored": ignored.collect::<Vec<_>>(),
             }),
         );
@@ -259,6 +263,11 @@ fn describe_ao(imported: &ao_store::Imported) -> String {
         if more > 0 {
             text += &format!("{name:<8} and {more} more\n");
         }
+    }
+    for ao_store::Cleaned { table, column, rows } in &imported.cleaned {
+        text += &format!(
+            "cleaned  column {table}.{column}, {rows} rows: text that is not UTF-8, has NUL or is too long\n"
+        );
     }
     for ignored in &imported.ignored {
         let table = output::printable(&ignored.table);

@@ -237,18 +237,26 @@ fn the_database_of_the_ao_tool_is_imported() {
     }
     let env = TestEnv::empty();
     let source = text(&env.path("ao-tool.db")).to_owned();
-    let sql = "CREATE TABLE projects (id TEXT PRIMARY KEY, path TEXT, repo_origin_url TEXT);
+    let sql = "CREATE TABLE projects (id TEXT PRIMARY KEY, path TEXT, repo_origin_url TEXT, display_name TEXT);
         CREATE TABLE sessions (id TEXT PRIMARY KEY, project_id TEXT, num INTEGER, kind TEXT);
-        INSERT INTO projects VALUES ('web', '/src/web', 'https://tok@github.com/octo/web.git');
+        INSERT INTO projects VALUES ('web', '/src/web', 'https://tok@github.com/octo/web.git', CAST(X'63616ee9' AS TEXT));
         INSERT INTO sessions VALUES ('web-1', 'web', 1, 'worker'), ('other-1', 'other', 1, 'worker');";
     let made = std::process::Command::new("sqlite3").args([&source, sql]).status();
     assert!(made.unwrap().success());
     env.refused(&["import", "--from-ao", "nothing.db"], 2, "INVALID_PATH");
     assert!(!env.path("data").exists(), "nothing is left of an import that was refused");
     let report = env.json("import.ao", &["import", "--from-ao", &source]);
+    assert_eq!(
+        report["cleaned"],
+        json!([{"table": "projects", "column": "display_name", "rows": 1}])
+    );
     assert_eq!((&report["taken"]["project"], &report["taken"]["session"]), (&json!(1), &json!(1)));
     assert_eq!(report["skipped"][0]["key"], "other-1");
     let project = env.json("project.get", &["project", "get", "web"]);
     assert_eq!(project["origin_url"], "https://github.com/octo/web.git");
     env.json("verify", &["verify"]);
+    env.refused(&["import", "--from-ao", &source], 5, "STORE_NOT_EMPTY");
+    let other = env.path("other");
+    let text = env.ok(&["--data-dir", text(&other), "import", "--from-ao", &source]);
+    assert!(text.contains("cleaned  column projects.display_name, 1 rows"), "{text}");
 }

@@ -31,6 +31,9 @@ const AHEAD_MS: i64 = 86_400_000;
 /// it.
 const NUM_MAX: i64 = u32::MAX as i64;
 
+/// The longest path that the operating system has.
+const PATH_MAX: usize = 4096;
+
 /// Why a row is skipped.
 pub(super) type Refusal = String;
 
@@ -54,7 +57,11 @@ pub(super) fn plan(source: Contents, now: Timestamp) -> Plan {
         sessions: Vec::new(),
         used: BTreeMap::new(),
         pulls: Vec::new(),
-        report: Imported { ignored: source.ignored, ..Imported::default() },
+        report: Imported {
+            cleaned: source.cleaned,
+            ignored: source.ignored,
+            ..Imported::default()
+        },
     };
     plan.take_projects(source.projects);
     plan.take_sessions(source.sessions);
@@ -286,8 +293,11 @@ fn project_id(
     if ids.contains(&row.id) {
         return Err("another row has its id".to_owned());
     }
-    if row.path.is_empty() || row.path.contains(['\0', char::REPLACEMENT_CHARACTER]) {
+    if row.path.is_empty() || row.path.contains(char::REPLACEMENT_CHARACTER) {
         return Err("its path is empty, not UTF-8, or contains a NUL character".to_owned());
+    }
+    if row.path.len() > PATH_MAX {
+        return Err(format!("its path is longer than {PATH_MAX} bytes"));
     }
     match paths.get(&row.path).filter(|_| row.archived_at == Time::Absent) {
         Some(owner) => Err(format!("its path belongs to the active project {owner}")),

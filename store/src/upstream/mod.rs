@@ -14,7 +14,7 @@ use std::path::Path;
 
 use self::map::Plan;
 use self::map::Pull;
-pub use self::report::{Ignored, Imported, Remark, Taken};
+pub use self::report::{Cleaned, Ignored, Imported, Remark, Taken};
 use crate::db::tx::{Cause, Tx};
 use crate::engine::store::Store;
 use crate::error::{Error, Result};

@@ -1,12 +1,15 @@
 //! The tables of the tool as plain rows, read by column name, whatever version created them.
 //!
 //! A table or column that is missing reads as empty, and so does a value that is not of the type of
-//! its column; in text, bytes that are not UTF-8 are replaced.
+//! its column. Text that cannot be stored as it is, is cleaned and counted.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
-use super::report::Ignored;
+use super::report::{Cleaned, Ignored};
 use super::time::{self, Time};
 use crate::error::{Context, Result};
 use crate::model::observation::{
@@ -15,6 +18,10 @@ use crate::model::observation::{
 use crate::row::facet;
 
 const STEP: &str = "read the file to import";
+
+/// The longest text, in bytes; GitHub allows 65,536 characters. A row with several such texts, as JSON
+/// in the log, is still well below what a line of an export may have.
+const TEXT_MAX: usize = 256 << 10;
 
 /// A row of one table of the source.
 pub(super) trait Source: Sized {
@@ -35,12 +42,14 @@ pub(super) struct Contents {
     pub(super) threads: Vec<Of<Thread>>,
     pub(super) reviews: Vec<Of<Review>>,
     pub(super) comments: Vec<Of<Comment>>,
+    pub(super) cleaned: Vec<Cleaned>,
     pub(super) ignored: Vec<Ignored>,
 }
 
 /// Reads the source; `None` when it has neither projects nor sessions.
 pub(super) fn contents(conn: &Connection) -> Result<Option<Contents>> {
-    let mut reader = Reader { conn, tables: tables(conn)?, ignored: Vec::new() };
+    let (cleaned, ignored) = (RefCell::default(), Vec::new());
+    let mut reader = Reader { conn, tables: tables(conn)?, cleaned, ignored };
     if reader.name(Project::TABLE).or(reader.name(Session::TABLE)).is_none() {
         return Ok(None);
     }
@@ -52,9 +61,10 @@ pub(super) fn contents(conn: &Connection) -> Result<Option<Contents>> {
         threads: reader.rows()?,
         reviews: reader.rows()?,
         comments: reader.rows()?,
-        ignored: Vec::new(),
+        ..Contents::default()
     };
     reader.ignore_tables()?;
+    contents.cleaned = reader.cleaned.into_inner();
     contents.ignored = reader.ignored;
     Ok(Some(contents))
 }
@@ -81,6 +91,7 @@ struct Reader<'c> {
     conn: &'c Connection,
     /// The tables that no [`Source`] has read.
     tables: Vec<String>,
+    cleaned: RefCell<Vec<Cleaned>>,
     ignored: Vec<Ignored>,
 }
 
@@ -107,7 +118,8 @@ impl Reader<'_> {
         let mut found = statement.query([]).context(STEP)?;
         let mut rows = Vec::new();
         while let Some(row) = found.next().context(STEP)? {
-            rows.push(S::read(&Record { row, columns: &columns }));
+            let (table, columns, cleaned) = (S::TABLE, &columns, &self.cleaned);
+            rows.push(S::read(&Record { row, table, columns, cleaned }));
         }
         let count = rows.len() as u64;
         self.ignored.extend(others.into_iter().filter(|_| count > 0).map(|column| Ignored {
@@ -134,7 +146,9 @@ impl Reader<'_> {
 /// A row whose columns are read by name.
 pub(super) struct Record<'r> {
     row: &'r Row<'r>,
+    table: &'static str,
     columns: &'r [String],
+    cleaned: &'r RefCell<Vec<Cleaned>>,
 }
 
 impl Record<'_> {
@@ -143,14 +157,40 @@ impl Record<'_> {
         place.and_then(|place| self.row.get_ref(place).ok()).unwrap_or(ValueRef::Null)
     }
 
-    fn text(&self, name: &str) -> String {
+    fn text(&self, name: &'static str) -> String {
+        let bytes = self.bytes(name);
+        // One more character, so that the last one that is kept is whole.
+        let mut text = clean(bytes.get(..TEXT_MAX + 4).unwrap_or(&bytes));
+        text.truncate(text.floor_char_boundary(TEXT_MAX));
+        self.count(name, text.as_bytes() != &*bytes);
+        text
+    }
+
+    /// The end of a log, which is the part that is kept of any.
+    fn log(&self, name: &'static str) -> String {
+        let bytes = self.bytes(name);
+        let text = clean(&bytes);
+        self.count(name, text.as_bytes() != &*bytes);
+        facet::end_of_log(&text).to_owned()
+    }
+
+    fn bytes(&self, name: &str) -> Cow<'_, [u8]> {
         match self.value(name) {
-            ValueRef::Null => String::new(),
-            ValueRef::Integer(number) => number.to_string(),
-            ValueRef::Real(number) => number.to_string(),
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-                String::from_utf8_lossy(bytes).into_owned()
-            }
+            ValueRef::Null => Cow::Borrowed(b""),
+            ValueRef::Integer(number) => Cow::Owned(number.to_string().into_bytes()),
+            ValueRef::Real(number) => Cow::Owned(number.to_string().into_bytes()),
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Cow::Borrowed(bytes),
+        }
+    }
+
+    fn count(&self, column: &'static str, is_cleaned: bool) {
+        if !is_cleaned {
+            return;
+        }
+        let mut cleaned = self.cleaned.borrow_mut();
+        match cleaned.iter_mut().find(|it| (it.table, it.column) == (self.table, column)) {
+            Some(known) => known.rows += 1,
+            None => cleaned.push(Cleaned { table: self.table, column, rows: 1 }),
         }
     }
 
@@ -167,7 +207,7 @@ impl Record<'_> {
         self.number(name).filter(|line| *line > 0)
     }
 
-    fn flag(&self, name: &str) -> bool {
+    fn flag(&self, name: &'static str) -> bool {
         self.number(name)
             .map_or_else(|| self.text(name).eq_ignore_ascii_case("true"), |number| number != 0)
     }
@@ -175,6 +215,11 @@ impl Record<'_> {
     fn time(&self, name: &str) -> Time {
         time::parse(self.value(name))
     }
+}
+
+/// SQL functions stop at a NUL character, so text has none.
+fn clean(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
 }
 
 /// Defines a row whose fields are read from columns of the same name, each by its type.
@@ -236,6 +281,7 @@ source! {
         url: String = text,
         session_id: String = text,
         provider: String = text,
+        provider_id: String = text,
         title: String = text,
         author: String = text,
         pr_state: String = text,
@@ -285,7 +331,7 @@ impl Source for Of<Check> {
         &["pr_url", "name", "commit_hash", "status", "conclusion", "url", "details", "log_tail"];
 
     fn read(record: &Record<'_>) -> Self {
-        let log = record.text("log_tail");
+        let log = record.log("log_tail");
         let check = Check {
             head_sha: record.text("commit_hash"),
             kind: CheckKind::Run,
@@ -294,7 +340,7 @@ impl Source for Of<Check> {
             status: CheckStatus::parse(&record.text("status")),
             conclusion: record.text("conclusion"),
             url: record.text("url"),
-            log_tail: Some(facet::end_of_log(&log).to_owned()).filter(|log| !log.is_empty()),
+            log_tail: Some(log).filter(|log| !log.is_empty()),
             ..Check::default()
         };
         Of::new(record, check)

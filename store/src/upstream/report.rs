@@ -19,6 +19,8 @@ pub struct Imported {
     pub modified: Vec<Remark>,
     /// How many more values were dropped or replaced.
     pub modified_more: u64,
+    /// The columns with texts that were changed because they cannot be stored as they are.
+    pub cleaned: Vec<Cleaned>,
     /// The tables and columns with rows that were skipped as a whole: they have no counterpart in
     /// this store, or repeat other columns.
     pub ignored: Vec<Ignored>,
@@ -42,6 +44,18 @@ pub struct Remark {
     pub key: String,
     /// What was wrong.
     pub reason: String,
+}
+
+/// A column with texts that were not UTF-8, contained a NUL character, or were longer than 256 KiB: the
+/// characters were replaced by U+FFFD, and the text was cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cleaned {
+    /// The table of the source.
+    pub table: &'static str,
+    /// The column.
+    pub column: &'static str,
+    /// How many rows.
+    pub rows: u64,
 }
 
 /// A table or column of the source that was skipped.

@@ -65,6 +65,7 @@ CREATE VIEW session_view AS SELECT * FROM sessions;
 /// The tables and columns that were added later.
 const HEAD: &str = "
 ALTER TABLE projects ADD COLUMN config TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE pr ADD COLUMN provider_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN first_signal_at TIMESTAMP;
 ALTER TABLE sessions ADD COLUMN preview_url TEXT NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN preview_revision INTEGER NOT NULL DEFAULT 0;
@@ -255,6 +256,7 @@ fn later_tables_are_imported_and_columns_without_counterpart_are_reported() {
         pinned_at = '2026-06-07 12:00:00 +0000 UTC', session_mode = 'chat', provider_conversation_id = 'P',
         controller_generation = 5, browser_capability_verifier = 'secret' WHERE id = 'demo-1';
       UPDATE sessions SET is_pinned = 1 WHERE id = 'demo-4';
+      UPDATE pr SET provider_id = 'PR_kwDOA';
       INSERT INTO pr_reviews VALUES
         ('https://github.com/Octo/hello/pull/7', 'R1', 'bob', 'changes_requested', 'https://r', 0, '2026-06-07 12:00:00', 'no'),
         ('https://github.com/Octo/hello/pull/7', 'R2', 'bob', 'APPROVED', '', 1, NULL, '');
@@ -298,7 +300,7 @@ fn later_tables_are_imported_and_columns_without_counterpart_are_reported() {
             "R2|bob|1|approved|||-".to_owned()
         ]
     );
-    assert_eq!(strings(&conn, "SELECT reviews_state FROM pr"), ["partial"]);
+    assert_eq!(strings(&conn, "SELECT reviews_state || node_id FROM pr"), ["partialPR_kwDOA"]);
     assert!(!strings(&conn, "SELECT group_concat(after) FROM change_log")[0].contains("secret"));
 }
 

@@ -68,7 +68,7 @@ fn invalid_sessions_are_skipped_and_their_numbers_stay_used() {
             "sessions p-04: its id is not p-4".to_owned(),
             "sessions p-9: its project has an active orchestrator already: p-2".to_owned(),
             "sessions p-10: another row has its id".to_owned(),
-            "sessions odd\0: its id is not p-12".to_owned(),
+            "sessions odd\u{fffd}: its id is not p-12".to_owned(),
             format!("sessions p-99999999999: {bound}"),
             "sessions q-1: its project was skipped".to_owned(),
         ]
@@ -94,9 +94,9 @@ fn invalid_pull_requests_and_items_are_skipped() {
         ('https://github.com/o/r/pull/1', 'n' || char(0), 's', 'passed', '', ''), ('https://github.com/o/r/pull/2', 'a', 's', 'passed', '', '');
         INSERT INTO pr_reviews VALUES ('https://github.com/o/r/pull/1', 'R', 'odd', 'soon'), ('', 'R', '', NULL);
         INSERT INTO pr_comment VALUES ('https://github.com/o/r/pull/1', 'C', 'x' || char(0) || X'ff' || char(27), NULL);"]);
-    assert_eq!(taken(&imported), [1, 1, 1, 1, 0, 1, 1]);
+    assert_eq!(taken(&imported), [1, 1, 1, 2, 0, 1, 1]);
     let pr1 = "https://github.com/o/r/pull/1";
-    let part = "a part of its key is empty or contains a NUL character";
+    let part = "a part of its key is empty";
     assert_eq!(
         skipped(&imported),
         [
@@ -109,7 +109,6 @@ fn invalid_pull_requests_and_items_are_skipped() {
             "pr https://github.com/o/r/pull/3: its url is not that of a pull request".to_owned(),
             format!("pr_checks {pr1} a s: another row has its key"),
             format!("pr_checks {pr1}  s: {part}"),
-            format!("pr_checks {pr1} n\0 s: {part}"),
             "pr_checks https://github.com/o/r/pull/2 a s: its pull request was skipped".to_owned(),
             "pr_reviews  R: its pull request was skipped".to_owned(),
         ]
@@ -146,7 +145,7 @@ fn values_that_no_command_would_accept_are_dropped() {
     );
     let sql = "SELECT concat_ws('|', p.name, s.branch, s.name, s.issue, s.harness, s.activity,
         hex(s.prompt)) FROM session s JOIN project p";
-    assert_eq!(strings(&raw(&fixture.path()), sql), ["p|||||idle|610062"]);
+    assert_eq!(strings(&raw(&fixture.path()), sql), ["p|||||idle|61EFBFBD62"]);
 }
 
 #[test]
@@ -202,4 +201,72 @@ fn skipped_rows_are_listed_up_to_a_bound_and_counted_beyond_it() {
     assert_eq!((imported.modified.len(), imported.modified_more), (1000, 100));
     assert_eq!(imported.skipped[0].key, "x".repeat(200));
     assert_eq!(taken(&imported)[0], 1100);
+}
+
+#[test]
+fn texts_that_cannot_be_stored_are_cleaned_and_counted() {
+    let (fixture, imported) = import(&[LAX, "INSERT INTO projects (id, path, display_name) VALUES ('p', '/p', X'6162ff'),
+        ('long', '/' || printf('%.5000c', 'x'), ''), ('huge', '/' || printf('%.300000c', 'x'), '');
+        INSERT INTO sessions (id, project_id, num, prompt, branch) VALUES ('p-1', 'p', 1, 'a' || char(0) || 'b', X'e9'),
+        ('p-2', 'p', 2, X'c328', ''), ('p-3', 'p', 3, replace(printf('%.100000c', 'x'), 'x', 'äb'), 'fine');
+        INSERT INTO pr (url, session_id) VALUES ('https://github.com/o/r/pull/1', 'p-1');
+        INSERT INTO pr_checks VALUES ('https://github.com/o/r/pull/1', 'n' || char(0), 's', 'passed', printf('%.70000c', 'x') || X'ff', '9');
+        INSERT INTO pr_comment VALUES ('https://github.com/o/r/pull/1', 'C1', printf('%.3000000c', 'x'), NULL),
+        ('https://github.com/o/r/pull/1', 'C' || char(0), '', NULL), ('https://github.com/o/r/pull/1', 'C' || X'ff', '', NULL);"]);
+    assert_eq!(taken(&imported), [1, 3, 1, 1, 0, 0, 2]);
+    let cleaned =
+        imported.cleaned.iter().map(|it| format!("{}.{} {}", it.table, it.column, it.rows));
+    assert_eq!(
+        cleaned.collect::<Vec<_>>(),
+        [
+            "projects.display_name 1",
+            "projects.path 1",
+            "sessions.branch 1",
+            "sessions.prompt 3",
+            "pr_checks.log_tail 1",
+            "pr_checks.name 1",
+            "pr_comment.body 1",
+            "pr_comment.comment_id 2",
+        ]
+    );
+    assert_eq!(
+        skipped(&imported),
+        [
+            "projects huge: its path is longer than 4096 bytes",
+            "projects long: its path is longer than 4096 bytes",
+            "pr_comment https://github.com/o/r/pull/1 C\u{fffd}: another row has its key",
+        ]
+    );
+    let conn = raw(&fixture.path());
+    let rows = |sql| strings(&conn, sql);
+    assert_eq!(rows("SELECT name FROM project"), ["ab\u{fffd}"]);
+    let prompts = "SELECT substr(prompt, 1, 3) || '|' || octet_length(prompt) || '|' || branch FROM session ORDER BY num";
+    assert_eq!(rows(prompts), ["a\u{fffd}b|5|\u{fffd}", "\u{fffd}(|4|", "äbä|262143|fine"]);
+    assert_eq!(rows("SELECT name FROM pr_check"), ["n\u{fffd}"]);
+    assert_eq!(
+        rows("SELECT octet_length(tail) || substr(tail, -1) FROM pr_check_log"),
+        ["65536\u{fffd}"]
+    );
+    assert_eq!(
+        rows("SELECT octet_length(body) || '' FROM pr_comment ORDER BY id"),
+        ["262144", "0"]
+    );
+}
+
+#[test]
+fn a_provider_id_that_is_no_node_id_is_dropped() {
+    let (fixture, imported) = import(&[LAX, "ALTER TABLE pr ADD COLUMN provider_id;
+        INSERT INTO projects (id, path) VALUES ('p', '/p'); INSERT INTO sessions (id, project_id, num) VALUES ('p-1', 'p', 1);
+        INSERT INTO pr (url, session_id, provider_id, updated_at) SELECT 'https://github.com/o/r/pull/' || column1, 'p-1', column2, 100 - column1
+        FROM (VALUES (1, 'PR_a'), (2, 'PR_a'), (3, '123'), (4, 'MDExOlB1bGxSZXF1ZXN0MQ=='), (5, 'a b'), (6, 'x' || X'ff'),
+        (7, printf('%.201c', 'x')), (8, ''), (9, NULL), (10, ''), (11, 12345));"]);
+    assert_eq!(taken(&imported)[2], 11);
+    let key = "pr https://github.com/o/r/pull/";
+    let (no, twice) = ("it is no node id", "another row has it");
+    let dropped = [(2, twice), (3, no), (5, no), (6, no), (7, no), (11, no)];
+    let dropped = dropped.map(|(n, why)| format!("{key}{n}: its provider_id was dropped: {why}"));
+    assert_eq!(lines(&imported.modified), dropped);
+    let sql = "SELECT number || ' ' || node_id FROM pr WHERE node_id <> '' ORDER BY number";
+    let kept = ["1 PR_a", "4 MDExOlB1bGxSZXF1ZXN0MQ=="];
+    assert_eq!(strings(&raw(&fixture.path()), sql), kept);
 }

@@ -111,10 +111,10 @@ impl Plan {
             (session.id.to_string(), (session.id.clone(), session.project.clone()))
         };
         let owners: Owners = self.sessions.iter().map(owner).collect();
-        let mut ids = HashSet::new();
+        let (mut ids, mut nodes) = (HashSet::new(), HashSet::new());
         for row in rows {
             let url = row.url.clone();
-            match self.pull(&owners, &mut ids, row) {
+            match self.pull(&owners, &mut ids, &mut nodes, row) {
                 Ok(pull) => self.pulls.push(pull),
                 Err(reason) => self.report.skip(PR, &url, reason),
             }
@@ -125,6 +125,7 @@ impl Plan {
         &mut self,
         owners: &Owners,
         ids: &mut HashSet<String>,
+        nodes: &mut HashSet<String>,
         row: read::Pr,
     ) -> Result<Pull, Refusal> {
         let place: PrRef = row.url.parse().map_err(|_| "its url is not that of a pull request")?;
@@ -133,10 +134,12 @@ impl Plan {
         }
         let owner = owners.get(&row.session_id).ok_or("its session was skipped")?;
         let (session, project) = owner.clone();
+        let state = state(&row);
         if !ids.insert(place.slug()) {
             return Err("another row is the same pull request".to_owned());
         }
         let key = row.url.as_str();
+        let node_id = self.node_id(key, row.provider_id, nodes);
         let mut time = |column, time| self.time(PR, key, column, time);
         let provider_created_at = time("created_at_provider", row.created_at_provider);
         let provider_at = time("updated_at_provider", row.updated_at_provider);
@@ -146,7 +149,8 @@ impl Plan {
         let seen_at = time("updated_at", row.updated_at).unwrap_or(self.now);
         let id = PrId::stored(place.slug());
         let pr = Pr {
-            state: state(&row),
+            node_id,
+            state,
             title: row.title,
             author: row.author,
             head_ref: row.source_branch,
@@ -176,6 +180,22 @@ impl Plan {
             reviews: Vec::new(),
             comments: Vec::new(),
         })
+    }
+
+    /// The node id of a pull request, which the provider gives to no other. Without one, the first
+    /// observation adds it.
+    fn node_id(&mut self, key: &str, id: String, nodes: &mut HashSet<String>) -> String {
+        // GitHub has numbers as ids, too, but they identify nothing in its GraphQL API.
+        let is_number = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
+        let reason = if is_number || !id.bytes().all(|b| b.is_ascii_graphic()) || id.len() > 200 {
+            "its provider_id was dropped: it is no node id"
+        } else if !id.is_empty() && !nodes.insert(id.clone()) {
+            "its provider_id was dropped: another row has it"
+        } else {
+            return id;
+        };
+        self.report.modify(PR, key, reason);
+        String::new()
     }
 
     /// Gives each item to its pull request.
@@ -215,8 +235,8 @@ fn accept(
     keys: &mut HashSet<(usize, Vec<String>)>,
 ) -> Result<usize, &'static str> {
     let place = place.ok_or("its pull request was skipped")?;
-    if key.iter().any(|part| part.is_empty() || part.contains('\0')) {
-        return Err("a part of its key is empty or contains a NUL character");
+    if key.iter().any(String::is_empty) {
+        return Err("a part of its key is empty");
     }
     if keys.insert((place, key)) { Ok(place) } else { Err("another row has its key") }
 }
