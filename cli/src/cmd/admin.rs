@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ao_store::transfer::{self, Imported, OnBad};
 use ao_store::verify::{self, Depth, Finding, Report};
-use ao_store::{Store, Timestamp, Upstream};
+use ao_store::{Timestamp, Upstream};
 use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
 
@@ -217,8 +217,7 @@ fn view_imported(imported: &Imported) -> Value {
 
 fn import_ao(context: &Context, source: &Path) -> Result<()> {
     let upstream = Upstream::read(&absolute(source)?, context.database())?;
-    let (store, _) = Store::create(context.database(), context.options())?;
-    let imported = upstream.import(&store, cause())?;
+    let imported = upstream.create(context.database(), context.options(), cause())?;
     let remark = |remark: &ao_store::Remark| json!({"table": remark.table, "key": remark.key, "reason": remark.reason});
     if context.is_json {
         let taken = imported.taken.iter().map(|taken| (taken.entity.to_owned(), json!(taken.rows)));

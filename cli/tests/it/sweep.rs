@@ -46,7 +46,21 @@ fn prepared() -> TestEnv {
     env.ok(&["backup", text(&env.path("first.db"))]);
     env.ok(&["export", text(&env.path("first.ndjson"))]);
     apply(&env, PRS[0]..PRS[1]);
+    database_of_ao(&env);
     env
+}
+
+/// A database of the tool `ao`, with the pull requests of the first copy.
+fn database_of_ao(env: &TestEnv) {
+    let sql = format!(
+        "CREATE TABLE projects (id, path); INSERT INTO projects VALUES ('demo', '/src/demo');
+        CREATE TABLE sessions (id, project_id, num); INSERT INTO sessions VALUES ('demo-1', 'demo', 1);
+        CREATE TABLE pr (url, session_id, title); WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {})
+        INSERT INTO pr SELECT 'https://github.com/octo/hello/pull/' || i, 'demo-1', printf('%.2000c', 'x') FROM n;",
+        PRS[0]
+    );
+    let made = Command::new("sqlite3").args([text(&env.path("tool.db")), &sql]).status();
+    assert!(made.expect("sqlite3 is needed").success());
 }
 
 fn apply(env: &TestEnv, numbers: std::ops::Range<usize>) {
@@ -143,17 +157,12 @@ fn cases(env: &TestEnv) -> Vec<Case> {
             let found = sound_prs(&env.database());
             assert!(found == PRS[0] || (!is_done && found == PRS[1]), "{found}");
         }),
+        Case::new(env, &["--data-dir", "/new", "import", "/first.ndjson"], &["new"], imported),
         Case::new(
             env,
-            &["--data-dir", "/new", "import", "/first.ndjson"],
+            &["--data-dir", "/new", "import", "--from-ao", "/tool.db"],
             &["new"],
-            |env, is_done| {
-                let database = env.path("new/ao.db");
-                assert!(!is_done || database.exists());
-                if database.exists() {
-                    assert_eq!(sound_prs(&database), PRS[0]);
-                }
-            },
+            imported,
         ),
         Case::new(env, &["--data-dir", "/new", "init"], &["new"], |env, is_done| {
             if is_done {
@@ -178,6 +187,15 @@ fn cases(env: &TestEnv) -> Vec<Case> {
             )
         },
     ]
+}
+
+/// A new store is whole or absent.
+fn imported(env: &TestEnv, is_done: bool) {
+    let database = env.path("new/ao.db");
+    assert!(!is_done || database.exists());
+    if database.exists() {
+        assert_eq!(sound_prs(&database), PRS[0]);
+    }
 }
 
 /// Puts the files that a command changes back as they were.
@@ -249,6 +267,7 @@ fn a_command_killed_at_any_system_call_leaves_whole_files_and_succeeds_afterward
     println!("AO_SWEEP_SEED={seed}");
     let mut rng = Rng::with_seed(seed);
     for case in cases(&env) {
+        reset(&env, &pristine, &case);
         let mut points = points(&env, &case);
         rng.shuffle(&mut points);
         match number("AO_KILL_POINTS").unwrap_or(20) {
@@ -265,7 +284,8 @@ fn a_command_killed_at_any_system_call_leaves_whole_files_and_succeeds_afterward
             println!("{:?} killed at {call} {count}: done {is_done}", case.args);
             (case.judge)(&env, is_done);
             let (is_done, stderr) = case.run(&mut env.command(&case.args()));
-            assert!(is_done || stderr.contains("error[TARGET_EXISTS]"), "{stderr}");
+            let is_there = ["error[TARGET_EXISTS]", "error[STORE_NOT_EMPTY]"];
+            assert!(is_done || is_there.iter().any(|it| stderr.contains(it)), "{stderr}");
             (case.judge)(&env, true);
         }
     }
@@ -277,15 +297,16 @@ fn a_disk_of_any_size_gets_a_whole_file_or_none() {
     let small = env.path("small");
     let store = fs::metadata(env.path("first.db")).unwrap().len();
     for size in (0..=24).map(|step| (store * step / 8).max(4096)) {
-        for command in ["backup", "export", "import", "init"] {
+        for command in ["backup", "export", "import", "import-ao", "init"] {
             let _mount = match Mount::new(&small, &format!("size={size},mode=0700")) {
                 Ok(mount) => mount,
                 Err(error) => return println!("skipped: no tmpfs can be mounted: {error}"),
             };
             let out = small.join(if command == "export" { "out.ndjson" } else { "ao.db" });
-            let (first, data) = (env.path("first.ndjson"), text(&small));
+            let (first, tool, data) = (env.path("first.ndjson"), env.path("tool.db"), text(&small));
             let args = match command {
                 "import" => vec!["--data-dir", data, "import", text(&first)],
+                "import-ao" => vec!["--data-dir", data, "import", "--from-ao", text(&tool)],
                 "init" => vec!["--data-dir", data, "init"],
                 other => vec![other, text(&out)],
             };
@@ -344,9 +365,10 @@ fn a_failing_disk_while_a_new_file_is_completed_leaves_no_file_that_is_not_whole
     }
     let env = prepared();
     let (copy, export, new) = (env.path("out.db"), env.path("out.ndjson"), env.path("new"));
-    let first = env.path("first.ndjson");
-    let commands: [(&[&str], &str); 3] = [
+    let (first, tool) = (env.path("first.ndjson"), env.path("tool.db"));
+    let commands: [(&[&str], &str); 4] = [
         (&["--data-dir", text(&new), "import", text(&first)], "new/ao.db"),
+        (&["--data-dir", text(&new), "import", "--from-ao", text(&tool)], "new/ao.db"),
         (&["backup", text(&copy)], "out.db"),
         (&["export", text(&export)], "out.ndjson"),
     ];
@@ -354,6 +376,7 @@ fn a_failing_disk_while_a_new_file_is_completed_leaves_no_file_that_is_not_whole
         ["pwrite64:error=ENOSPC", "write:error=ENOSPC", "fsync:error=EIO", "fdatasync:error=EIO"];
     for (args, out) in commands {
         let out = env.path(out);
+        let _ = fs::remove_dir_all(&new);
         // The unfinished file, and not its journals: moving those into it is what fails.
         let unfinished = renamed(&env, args);
         let mut failed = 0;

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
+
 use crate::admin::ballast;
 use crate::admin::new_file::{NewFile, create_folder, refuse_target};
 use crate::db::connection;
@@ -19,9 +21,8 @@ impl Store {
     /// # Errors
     /// When the folder cannot be written, the file is no store, or its schema is newer.
     pub fn create(path: &Path, options: Options) -> Result<(Store, Migrated)> {
-        create_folder(path)?;
-        let migrated = match create_new(path, options.busy)? {
-            Some(migrated) => migrated,
+        let migrated = match create_new(path, options.busy, |_| Ok(()))? {
+            Some((migrated, ())) => migrated,
             None => Store::migrate(path, options)?,
         };
         ballast::ensure(path);
@@ -29,8 +30,14 @@ impl Store {
     }
 }
 
-/// Creates the database; `None` when there is one.
-fn create_new(path: &Path, busy: Duration) -> Result<Option<Migrated>> {
+/// Creates the database with what `fill` writes into it; `None` when there is one. It gets its name when
+/// it is complete.
+pub(crate) fn create_new<T>(
+    path: &Path,
+    busy: Duration,
+    fill: impl FnOnce(&Connection) -> Result<T>,
+) -> Result<Option<(Migrated, T)>> {
+    create_folder(path)?;
     let started = Instant::now();
     while !path.exists() {
         let Some(new) = NewFile::try_claim(path)? else {
@@ -48,9 +55,10 @@ fn create_new(path: &Path, busy: Duration) -> Result<Option<Migrated>> {
         refuse_target(path)?;
         let mut conn = connection::open_new(new.path())?;
         let migrated = migrate::migrate(&mut conn)?;
+        let filled = fill(&conn)?;
         new.finish_database(conn)?;
         new.place()?;
-        return Ok(Some(migrated));
+        return Ok(Some((migrated, filled)));
     }
     Ok(None)
 }

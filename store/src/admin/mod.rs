@@ -2,7 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod ballast;
-mod create;
+pub(crate) mod create;
 pub(crate) mod new_file;
 pub(crate) mod probe;
 pub(crate) mod prune;

@@ -1,8 +1,9 @@
 //! The import from the Go tool `ao`: its projects, sessions and pull requests, in one
 //! transaction.
 //!
-//! The file is read completely before the transaction begins and is never changed. The rows are
-//! captured like all others, so a log that begins with an import replays to the tables.
+//! The file is read completely before the transaction begins and is never changed. A new store gets its
+//! name when it is complete. The rows are captured like all others, so a log that begins with an import
+//! replays to the tables.
 
 mod map;
 mod read;
@@ -12,12 +13,18 @@ mod time;
 
 use std::path::Path;
 
+use rusqlite::Connection;
+
 use self::map::Plan;
 use self::map::Pull;
 pub use self::report::{Cleaned, Ignored, Imported, Remark, Taken};
+use crate::admin::ballast;
+use crate::admin::create::create_new;
+use crate::db::options::Options;
 use crate::db::tx::{Cause, Tx};
 use crate::engine::store::Store;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
+use crate::log::seal;
 use crate::row::set::{self, Delta};
 use crate::row::{facet, observed, pr, project, session};
 
@@ -47,17 +54,44 @@ impl Upstream {
         contents.map(Upstream).ok_or_else(|| Error::NotUpstream(file.to_owned()))
     }
 
+    /// Creates a store with it at `database`, or writes it into the empty one that is there: whole, or
+    /// not at all.
+    ///
+    /// # Errors
+    /// `STORE_NOT_EMPTY`; those of creating a store and of a write.
+    pub fn create(self, database: &Path, options: Options, cause: Cause) -> Result<Imported> {
+        let plan = map::plan(self.0, cause.at);
+        let created = create_new(database, options.busy, |conn| fill(conn, &plan, &cause))?;
+        if let Some((_, imported)) = created {
+            ballast::ensure(database);
+            return Ok(imported);
+        }
+        let (store, _) = Store::create(database, options)?;
+        Ok(store.write(cause, move |tx| write(tx, &plan))?.value)
+    }
+
     /// Writes it into an empty store.
     ///
     /// # Errors
     /// `STORE_NOT_EMPTY`; those of a write.
     pub fn import(self, store: &Store, cause: Cause) -> Result<Imported> {
         let plan = map::plan(self.0, cause.at);
-        Ok(store.write(cause, move |tx| write(tx, plan))?.value)
+        Ok(store.write(cause, move |tx| write(tx, &plan))?.value)
     }
 }
 
-fn write(tx: &Tx<'_>, plan: Plan) -> Result<Imported> {
+/// Writes it into a database that no other process knows.
+fn fill(conn: &Connection, plan: &Plan, cause: &Cause) -> Result<Imported> {
+    let step = "import";
+    conn.execute_batch("BEGIN IMMEDIATE").context(step)?;
+    let tx = Tx::new(conn, cause);
+    let imported = write(&tx, plan)?;
+    seal::close(conn, tx.head()?.seq.0.unsigned_abs())?;
+    conn.execute_batch("COMMIT").context(step)?;
+    Ok(imported)
+}
+
+fn write(tx: &Tx<'_>, plan: &Plan) -> Result<Imported> {
     let head = tx.head()?;
     if head.seq.0 > 0 {
         return Err(Error::StoreNotEmpty(head));
@@ -88,7 +122,7 @@ fn write(tx: &Tx<'_>, plan: Plan) -> Result<Imported> {
         ("pr_comment", comments),
     ];
     let taken = taken.into_iter().map(|(entity, rows)| Taken { entity, rows }).collect();
-    Ok(Imported { taken, ..plan.report })
+    Ok(Imported { taken, ..plan.report.clone() })
 }
 
 fn write_pull(tx: &Tx<'_>, pull: &Pull) -> Result<[Delta; 4]> {

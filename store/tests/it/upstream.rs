@@ -1,10 +1,15 @@
 //! The import from the tool `ao`: the rows that it inserts, and observations of them afterwards.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use ao_store::observation::{Facet, Observation, Thread};
 use ao_store::row::{facet, pr};
-use ao_store::{Applied, Code, Imported, Outcome, Timestamp, apply_observation, import_upstream};
+use ao_store::verify::Depth;
+use ao_store::{
+    Applied, Code, Imported, Options, Outcome, Store, Timestamp, Upstream, apply_observation,
+    import_upstream,
+};
 use rusqlite::Connection;
 
 use crate::support::{
@@ -315,6 +320,34 @@ fn only_an_empty_store_is_filled() {
     let before = head(&other.store);
     assert_eq!(code(import_upstream(&other.store, &path, at(NOW))), Code::StoreNotEmpty);
     assert_eq!(head(&other.store), before);
+}
+
+#[test]
+fn a_store_is_created_with_the_import_or_an_empty_one_is_filled() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = source(dir.path(), &[JUNE, ROWS]);
+    let create = |name: &str| {
+        let database = dir.path().join(name).join("ao.db");
+        Upstream::read(&path, &database)?.create(&database, Options::default(), at(NOW))
+    };
+    let sound = |name: &str| {
+        let store = Store::open(&dir.path().join(name).join("ao.db"), Options::default()).unwrap();
+        let report = store.verify(Depth::Deep).unwrap();
+        assert!(report.is_sound(), "{:?}", report.findings);
+        assert_log_equals_tables(&store, &raw(store.path()));
+        (head(&store), strings(&raw(store.path()), "SELECT group_concat(after) FROM change_log"))
+    };
+    let (new, old) = (create("new").unwrap(), dir.path().join("old/ao.db"));
+    assert_eq!(taken(&new), [2, 3, 1, 2, 2, 0, 2]);
+    let names = std::fs::read_dir(dir.path().join("new")).unwrap().map(Result::unwrap);
+    let names: BTreeSet<_> = names.map(|it| it.file_name().into_string().unwrap()).collect();
+    assert_eq!(names, BTreeSet::from(["ao.db", "ballast"].map(str::to_owned)));
+    drop(Store::create(&old, Options::default()).unwrap());
+    assert_eq!(create("old").unwrap(), new);
+    assert_eq!(sound("new"), sound("old"), "both ways write the same");
+    for name in ["new", "old"] {
+        assert_eq!(code(create(name)), Code::StoreNotEmpty);
+    }
 }
 
 #[test]
