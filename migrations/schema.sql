@@ -33,6 +33,14 @@ CREATE TABLE change_log (
   after TEXT
 ) STRICT;
 
+CREATE TABLE clock_reading (
+  seq INTEGER NOT NULL PRIMARY KEY,
+  at INTEGER NOT NULL,
+  boot INTEGER,
+  boot_ms INTEGER,
+  CHECK ((boot IS NULL) = (boot_ms IS NULL))
+) STRICT;
+
 CREATE TABLE consumer (
   name TEXT NOT NULL PRIMARY KEY CHECK (name <> ''),
   epoch INTEGER NOT NULL,

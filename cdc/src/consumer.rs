@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ao_store::lease::{Generation, Owner};
 use ao_store::log::change::Change;
 use ao_store::log::consumer;
-use ao_store::{Cause, ConsumerName, Cursor, Store, Timestamp};
+use ao_store::{Cause, ConsumerName, Cursor, Store};
 
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -218,5 +218,5 @@ impl Drop for Held {
 }
 
 fn now() -> Cause {
-    Cause::new(ACTOR, Timestamp::now())
+    Cause::now(ACTOR)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ao_store::log::as_of::{self, RowAt};
 use ao_store::log::reservation::{self, ReservationId};
-use ao_store::{Cause, Cursor, Store, Timestamp};
+use ao_store::{Cause, Cursor, Store};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
@@ -79,7 +79,7 @@ impl Drop for Reservation {
 }
 
 fn now() -> Cause {
-    Cause::new("snapshot", Timestamp::now())
+    Cause::now("snapshot")
 }
 
 /// Rows of one entity in key order, as they were at the cursor of their snapshot.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ao_store::{Cause, Durability, Options, Store, Timestamp};
+use ao_store::{Cause, Durability, Options, Store};
 use etcetera::BaseStrategy;
 
 use crate::args::{self, Args};
@@ -81,5 +81,5 @@ impl Context {
 
 /// The cause of a change that this program makes now.
 pub(crate) fn cause() -> Cause {
-    Cause::new(ACTOR, Timestamp::now())
+    Cause::now(ACTOR)
 }

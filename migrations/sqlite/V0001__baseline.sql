@@ -66,6 +66,18 @@ CREATE TABLE change_log (
   after TEXT
 ) STRICT;
 
+-- What the clocks of the machine showed when the change seq was made, recorded when the wall clock was
+-- set, when the machine was started, and once an hour while changes are made: at is the wall clock,
+-- which can be wrong, boot identifies the boot of the machine, and boot_ms is the time since then.
+-- The age of changes is computed from it.
+CREATE TABLE clock_reading (
+  seq INTEGER NOT NULL PRIMARY KEY,
+  at INTEGER NOT NULL,
+  boot INTEGER,
+  boot_ms INTEGER,
+  CHECK ((boot IS NULL) = (boot_ms IS NULL))
+) STRICT;
+
 -- Rows that the current statement may delete by OR REPLACE, for which SQLite fires no delete
 -- trigger while recursive_triggers is off. Empty between statements of ao-store.
 CREATE TABLE capture_displaced (

@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use ao_store::row::{project, session};
-//! use ao_store::{Cause, Options, Store, Timestamp};
+//! use ao_store::{Cause, Options, Store};
 //!
 //! let dir = tempfile::tempdir()?;
 //! let (store, _) = Store::create(&dir.path().join("ao.db"), Options::default())?;
@@ -25,7 +25,7 @@
 //!     repo: String::new(),
 //!     default_branch: "main".to_owned(),
 //! };
-//! let cause = Cause::new("example", Timestamp::now());
+//! let cause = Cause::now("example");
 //! let added = store.write(cause, move |tx| project::add(tx, &new))?;
 //! assert_eq!(added.changes, 1);
 //! assert_eq!(added.cursor.to_string(), "1-1");
@@ -65,6 +65,7 @@ pub use log::capture::CHANGE_TYPES;
 pub use log::digest::Digest;
 pub use log::info::LogInfo;
 pub use log::pruning::Step;
+pub use model::clock::{BootTime, ClockReading};
 pub use model::cursor::{Cursor, Epoch, Seq};
 pub use model::id::{ConsumerName, PrId, PrName, PrRef, ProjectId, SessionId};
 pub use model::label::is_hidden;

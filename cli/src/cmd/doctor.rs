@@ -262,8 +262,11 @@ fn clock(stats: &Stats, now: Timestamp) -> Finding {
     let ahead = stats.newest_at.map_or(0, |newest| newest.0.saturating_sub(now.0));
     if ahead > SKEW_MS {
         let shown = view::duration(ahead.unsigned_abs());
-        let message = format!("the newest change is {shown} ahead of the clock");
-        return Finding::warn(id, message, "set the clock; the order of changes is not affected");
+        let message = format!(
+            "the newest change is {shown} ahead of the clock; until then new changes get its time"
+        );
+        let fix = "set the clock if it is wrong; order and retention are not affected";
+        return Finding::warn(id, message, fix);
     }
     Finding::ok(id, "the clock is not behind the log")
 }

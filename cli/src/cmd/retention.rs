@@ -1,7 +1,7 @@
 //! Retention: which changes are kept, by rules from the command line or the store, and pruning.
 
 use ao_store::log::retention::{self, Plan, Rules};
-use ao_store::{Pruned, Store, Timestamp};
+use ao_store::{ClockReading, Pruned, Store};
 use bytesize::ByteSize;
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     }
     let (rules, plan) = store.read(|snapshot| {
         let rules = retention::rules(snapshot)?;
-        Ok((rules, retention::plan(snapshot, &rules, Timestamp::now())?))
+        Ok((rules, retention::plan(snapshot, &rules, ClockReading::now())?))
     })?;
     if context.is_json {
         let mut data = view(&plan);
@@ -75,7 +75,7 @@ pub(crate) fn prune(context: &Context, args: &Prune) -> Result<()> {
         // A change is deleted only under a block digest: the plan must show what pruning deletes.
         store.seal(&cause())?;
     }
-    let plan = store.read(|snapshot| retention::plan(snapshot, &rules, Timestamp::now()))?;
+    let plan = store.read(|snapshot| retention::plan(snapshot, &rules, ClockReading::now()))?;
     if args.consent.dry_run {
         if context.is_json {
             return output::document("prune.plan", &view(&plan));

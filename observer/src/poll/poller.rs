@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ao_store::row::scm::{self, HostState, PrPoll};
-use ao_store::{Cause, Cursor, Error, Kind, PrId, Result, Store, Timestamp};
+use ao_store::{Cause, ClockReading, Cursor, Error, Kind, PrId, Result, Store, Timestamp};
 
 use crate::github::call::Reply;
 use crate::poll::config::Config;
@@ -174,21 +174,27 @@ impl Poller {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn record_credentials(&mut self, lookup: CredentialLookup, now: Timestamp) -> Result<()> {
-        self.engine.record_credentials(lookup, now);
+    pub fn record_credentials(
+        &mut self,
+        lookup: CredentialLookup,
+        now: impl Into<ClockReading>,
+    ) -> Result<()> {
+        let now = now.into();
+        self.engine.record_credentials(lookup, now.at);
         self.close(now)
     }
 
     /// Records what came of the request in flight, and stores it. What the store rejects, or cannot
     /// write now, is logged and read again.
-    pub fn receive(&mut self, reply: &Reply, now: Timestamp) {
-        let batch = self.engine.receive(reply, now);
+    pub fn receive(&mut self, reply: &Reply, now: impl Into<ClockReading>) {
+        let now = now.into();
+        let batch = self.engine.receive(reply, now.at);
         self.write(batch, now);
     }
 
     /// Writes a batch in one transaction; when the store rejects something in it, in one transaction
     /// for each write.
-    fn write(&mut self, batch: WriteBatch, now: Timestamp) {
+    fn write(&mut self, batch: WriteBatch, now: ClockReading) {
         if batch.is_empty() {
             return;
         }
@@ -196,11 +202,11 @@ impl Poller {
         let Err(error) = self.apply(&batch, now) else { return };
         match batch.split().filter(|_| is_rejection(&error)) {
             Some(parts) => parts.into_iter().for_each(|part| self.write(part, now)),
-            None => self.record_failure(&error, &batch, now),
+            None => self.record_failure(&error, &batch, now.at),
         }
     }
 
-    fn apply(&mut self, batch: &Arc<WriteBatch>, now: Timestamp) -> Result<()> {
+    fn apply(&mut self, batch: &Arc<WriteBatch>, now: ClockReading) -> Result<()> {
         let (job, host) = (Arc::clone(batch), self.host.clone());
         let cause = Cause::new(ACTOR, now);
         let done = self.store.write(cause, move |tx| job.apply(tx, &host))?;
@@ -216,7 +222,7 @@ impl Poller {
             self.head = Some(done.cursor);
         }
         self.written += written;
-        self.engine.record_outcome(done.value, now);
+        self.engine.record_outcome(done.value, now.at);
         Ok(())
     }
 
@@ -237,8 +243,9 @@ impl Poller {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn close(&mut self, now: Timestamp) -> Result<()> {
-        let Some(state) = self.engine.host_state(false, now) else { return Ok(()) };
+    pub fn close(&mut self, now: impl Into<ClockReading>) -> Result<()> {
+        let now = now.into();
+        let Some(state) = self.engine.host_state(false, now.at) else { return Ok(()) };
         let cause = Cause::new(ACTOR, now);
         self.store.write(cause, move |tx| scm::set_host(tx, &state)).map(|_| ())
     }

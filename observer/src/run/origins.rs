@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ao_program::Environment;
 use ao_store::row::project;
-use ao_store::{Cause, Result, Store, Timestamp};
+use ao_store::{Cause, Result, Store};
 
 use crate::github::remotes;
 
@@ -19,7 +19,7 @@ pub(super) fn follow(store: &Store, known: &[String], environment: &Environment)
         if project.has_origin(&origin) {
             continue;
         }
-        let cause = Cause::new("observer", Timestamp::now());
+        let cause = Cause::now("observer");
         store.write(cause, move |tx| project::set_origin(tx, &project.id, &origin))?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ao_program::Environment;
 use ao_store::row::project;
 use ao_store::row::scm::Credential as State;
-use ao_store::{Store, Timestamp};
+use ao_store::{ClockReading, Store, Timestamp};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
@@ -102,7 +102,7 @@ impl Task {
     /// Works until it is cancelled, or everything was read.
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<()> {
         let outcome = self.work(&stop).await;
-        let closed = self.poller.close(Timestamp::now());
+        let closed = self.poller.close(ClockReading::now());
         outcome.and(closed.map_err(Error::from))
     }
 
@@ -185,12 +185,12 @@ impl Task {
             Credential::Missing => CredentialLookup::Missing,
             Credential::Failed(reason) => CredentialLookup::Failed(reason),
         };
-        let now = Timestamp::now();
-        let before = self.poller.report(now).credential;
+        let now = ClockReading::now();
+        let before = self.poller.report(now.at).credential;
         if let Err(error) = self.poller.record_credentials(found, now) {
             tracing::warn!(host = self.host, %error, "cannot store the state of the observer");
         }
-        let report = self.poller.report(now);
+        let report = self.poller.report(now.at);
         self.board.log_missing_credentials(before, &report);
         self.board.put(report);
     }
@@ -201,9 +201,9 @@ impl Task {
             () = stop.cancelled() => return,
             reply = self.transport.send(&token, call) => reply,
         };
-        let now = Timestamp::now();
+        let now = ClockReading::now();
         self.poller.receive(&reply, now);
-        self.board.put(self.poller.report(now));
+        self.board.put(self.poller.report(now.at));
     }
 
     /// Whether a run that ends when everything was read has come to its end, with or without success.

@@ -65,7 +65,7 @@ impl Store {
     ) -> Result<Pruned> {
         let mut used_ballast = false;
         self.retry_without_ballast(&mut used_ballast, || self.seal(cause))?;
-        let plan = self.read(|snapshot| retention::plan(snapshot, rules, cause.at))?;
+        let plan = self.read(|snapshot| retention::plan(snapshot, rules, cause.reading()))?;
         let (mut floor, target) = (plan.log.floor, plan.target);
         let mut pace = Pace::new();
         while floor < target {

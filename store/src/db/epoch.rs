@@ -4,16 +4,13 @@
 //! used again. A relaxed writer therefore stores the boot id of the machine; the first writer after a
 //! reboot finds another boot id and begins a new epoch.
 
-use std::fs;
-
 use rusqlite::{Connection, Transaction};
 
 use crate::db::connection::Durability;
 use crate::db::text::text;
 use crate::error::{Context, Result};
+use crate::model::clock;
 
-/// Identifies the running kernel.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// The stored boot id where the system has none.
 const UNKNOWN: &str = "unknown";
 
@@ -47,8 +44,7 @@ fn is_other(stored: &str, boot: &str) -> bool {
 }
 
 fn boot_id() -> String {
-    let boot = fs::read_to_string(BOOT_ID).unwrap_or_default();
-    if boot.trim().is_empty() { UNKNOWN.to_owned() } else { boot.trim().to_owned() }
+    Some(clock::boot_id()).filter(|boot| !boot.is_empty()).unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
 fn store_boot(

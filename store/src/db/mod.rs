@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod epoch;
 pub(crate) mod identity;
 pub(crate) mod options;
+pub(crate) mod reading;
 pub(crate) mod schema;
 pub(crate) mod text;
 pub(crate) mod tx;

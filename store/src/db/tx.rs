@@ -8,8 +8,9 @@ use std::ops::Deref;
 
 use rusqlite::{Connection, Params, Row};
 
-use crate::db::schema;
+use crate::db::{reading, schema};
 use crate::error::{Context, Error, Result};
+use crate::model::clock::{BootTime, ClockReading};
 use crate::model::cursor::{Cursor, Epoch, Seq};
 use crate::model::time::Timestamp;
 
@@ -21,13 +22,29 @@ pub struct Cause {
     /// The time of the transaction. Times in the log never decrease: an older time is raised to the
     /// newest one.
     pub at: Timestamp,
+    /// The time since the machine started, at the same time.
+    pub boot: Option<BootTime>,
 }
 
 impl Cause {
-    /// The given actor at the given time.
+    /// The given actor at the given time. A [`Timestamp`] alone does not show later that the clock was
+    /// wrong, a [`ClockReading`] does.
     #[must_use]
-    pub fn new(actor: &str, at: Timestamp) -> Cause {
-        Cause { actor: actor.to_owned(), at }
+    pub fn new(actor: &str, at: impl Into<ClockReading>) -> Cause {
+        let ClockReading { at, boot } = at.into();
+        Cause { actor: actor.to_owned(), at, boot }
+    }
+
+    /// The given actor now, for use at an edge only.
+    #[must_use]
+    pub fn now(actor: &str) -> Cause {
+        Cause::new(actor, ClockReading::now())
+    }
+
+    /// What the clocks showed.
+    #[must_use]
+    pub fn reading(&self) -> ClockReading {
+        ClockReading { at: self.at, boot: self.boot }
     }
 }
 
@@ -142,6 +159,11 @@ impl<'c> Tx<'c> {
         self.cause.at
     }
 
+    /// What the clocks showed at that time.
+    pub(crate) fn reading(&self) -> ClockReading {
+        self.cause.reading()
+    }
+
     /// Whether a captured table may have changed.
     pub(crate) fn has_changes(&self) -> bool {
         self.context_opened.get()
@@ -166,6 +188,7 @@ impl<'c> Tx<'c> {
     ) -> Result<usize> {
         if !self.context_opened.get() {
             self.execute_uncaptured(step, OPEN_CONTEXT, (self.cause.at.0, &self.cause.actor))?;
+            reading::record(self.conn(), self.reading())?;
             self.context_opened.set(true);
         }
         self.execute_uncaptured(step, sql, params)

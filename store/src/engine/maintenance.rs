@@ -16,8 +16,8 @@ use crate::log::info::LogInfo;
 use crate::log::pruning::{self, PAUSE, vacuum};
 use crate::log::retention::{self, Rules};
 use crate::log::seal;
+use crate::model::clock::ClockReading;
 use crate::model::cursor::Seq;
-use crate::model::time::Timestamp;
 
 /// Which steps of maintenance are pending.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Maintenance {
     }
 
     /// Finds out whether the stored rules prune something, and whether foreign changes need a seal.
-    pub(crate) fn plan(&mut self, conn: &Connection, now: Timestamp) -> Result<()> {
+    pub(crate) fn plan(&mut self, conn: &Connection, now: ClockReading) -> Result<()> {
         let snapshot = Snapshot::new(conn);
         self.is_sealing = seal::sealed(conn)?.seq < snapshot.head()?.seq;
         self.rules = retention::rules(&snapshot)?;
@@ -78,7 +78,7 @@ impl Maintenance {
         &mut self,
         conn: &Connection,
         guard: &SchemaGuard,
-        now: Timestamp,
+        now: ClockReading,
     ) -> Result<()> {
         // A later commit syncs this one too, before any process gets an acknowledgement that depends on it.
         conn.execute_batch("PRAGMA synchronous = NORMAL").context("begin maintenance")?;
@@ -101,7 +101,7 @@ impl Maintenance {
         &mut self,
         conn: &Connection,
         guard: &SchemaGuard,
-        now: Timestamp,
+        now: ClockReading,
     ) -> Result<()> {
         let commit = "commit maintenance";
         let transaction = guard.begin(conn)?;
@@ -158,15 +158,16 @@ mod tests {
             SELECT i, i, '', 0, 0 FROM n;";
         conn.execute_batch(many).unwrap();
         let (mut maintenance, guard) = (Maintenance::new(Durability::Full), SchemaGuard::default());
-        maintenance.plan(&conn, Timestamp(0)).unwrap();
+        let now = ClockReading::now();
+        maintenance.plan(&conn, now).unwrap();
         // The changes of a foreign writer are sealed first.
-        maintenance.step(&conn, &guard, Timestamp(0)).unwrap();
-        maintenance.step(&conn, &guard, Timestamp(0)).unwrap();
+        maintenance.step(&conn, &guard, now).unwrap();
+        maintenance.step(&conn, &guard, now).unwrap();
         let floor = || store.read(|snapshot| Ok(LogInfo::read(snapshot)?.floor)).unwrap();
         let first = floor();
         assert!(Seq(0) < first && first < Seq(390), "{first}");
         conn.execute_batch("UPDATE retention SET keep_events = NULL").unwrap();
-        maintenance.step(&conn, &guard, Timestamp(0)).unwrap();
+        maintenance.step(&conn, &guard, now).unwrap();
         assert_eq!((maintenance.delay(), floor()), (None, first));
     }
     #[test]
@@ -182,8 +183,9 @@ mod tests {
         )
         .unwrap();
         let (mut maintenance, guard) = (Maintenance::new(Durability::Full), SchemaGuard::default());
-        maintenance.plan(&conn, Timestamp(0)).unwrap();
-        let refused = maintenance.step(&conn, &guard, Timestamp(0)).unwrap_err();
+        let now = ClockReading::now();
+        maintenance.plan(&conn, now).unwrap();
+        let refused = maintenance.step(&conn, &guard, now).unwrap_err();
         assert_eq!((refused.code(), sealed()), (crate::Code::SchemaMismatch, Seq(0)));
         assert!(conn.is_autocommit());
     }

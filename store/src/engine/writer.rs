@@ -25,8 +25,8 @@ use crate::engine::maintenance::Maintenance;
 use crate::engine::schema_guard::SchemaGuard;
 use crate::error::{Context, Error, Result};
 use crate::log::{head_file, seal};
+use crate::model::clock::ClockReading;
 use crate::model::cursor::Cursor;
-use crate::model::time::Timestamp;
 
 /// The maximum number of waiting jobs; a further caller blocks until there is room.
 const QUEUE: usize = 1024;
@@ -259,10 +259,10 @@ impl Thread {
         let is_due = self.planned.is_none_or(|planned| planned.elapsed() >= PLAN_EVERY);
         let was_pending = self.maintenance.delay().is_some();
         let done = if was_pending {
-            self.maintenance.step(&self.conn, &self.guard, Timestamp::now())
+            self.maintenance.step(&self.conn, &self.guard, ClockReading::now())
         } else if is_due {
             self.planned = Some(Instant::now());
-            self.maintenance.plan(&self.conn, Timestamp::now())
+            self.maintenance.plan(&self.conn, ClockReading::now())
         } else {
             return false;
         };

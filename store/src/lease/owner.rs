@@ -4,6 +4,8 @@
 use std::fmt;
 use std::fs;
 
+use crate::model::clock::boot_id;
+
 /// Identifies a process among all that ever ran on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
@@ -50,10 +52,9 @@ impl fmt::Display for Owner {
 }
 
 fn place() -> String {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let space = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     let space: String = space.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
-    format!("{}/{space}", boot.trim().chars().take(8).collect::<String>())
+    format!("{}/{space}", boot_id().chars().take(8).collect::<String>())
 }
 
 /// The start time of a process: field 22 of its `stat`, counted after the name, which may contain

@@ -10,6 +10,7 @@ use crate::model::cursor::Epoch;
 
 /// The stored rows may differ from those of the last poll: its fingerprints and digests are invalid.
 const FORGET: &str = "DELETE FROM change_log; DELETE FROM log_base; DELETE FROM log_seal;
+    DELETE FROM clock_reading;
     UPDATE change_context SET foreign_writes = foreign_writes + 1;
     UPDATE pr_poll SET metadata_fingerprint = NULL, checks_fingerprint = NULL,
         discussion_fingerprint = NULL, threads_fingerprint = NULL;";

@@ -59,17 +59,21 @@ impl LogInfo {
         Ok(())
     }
 
-    /// The newest change before a time: `floor` if every retained change is newer. It bisects, since
-    /// times never decrease along seq.
+    /// The newest change whose stored time is before `time`: `floor` if every retained change is newer.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn before(&self, snapshot: &Snapshot<'_>, time: Timestamp) -> Result<Seq> {
+        self.last_where(|seq| Ok(change::time_of(snapshot, seq)?.is_some_and(|at| at < time)))
+    }
+
+    /// The newest change that is old; `floor` if none is. It bisects, since times never decrease along
+    /// seq.
+    pub(crate) fn last_where(&self, is_old: impl Fn(Seq) -> Result<bool>) -> Result<Seq> {
         let (mut low, mut high) = (self.floor.0, self.head.0);
         while low < high {
             let middle = high - (high - low) / 2;
-            // A hole counts as new, so that damage never looks old.
-            if change::time_of(snapshot, Seq(middle))?.is_some_and(|at| at < time) {
+            if is_old(Seq(middle))? {
                 low = middle;
             } else {
                 high = middle - 1;

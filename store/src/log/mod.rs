@@ -1,5 +1,6 @@
 //! The change log: writing, reading, verification, consumer retention and pruning.
 
+pub(crate) mod age;
 pub(crate) mod anew;
 pub mod as_of;
 pub(crate) mod base;

@@ -5,6 +5,7 @@
 
 use rusqlite::Connection;
 
+use crate::db::reading;
 use crate::db::tx::Tx;
 use crate::error::{Context, Result};
 use crate::log::base::{self, Moves};
@@ -34,7 +35,7 @@ pub struct Step {
 pub(crate) fn step(tx: &Tx<'_>, target: Seq, limit: i64) -> Result<Step> {
     reservation::expire(tx)?;
     let info = LogInfo::read(tx)?;
-    let target = retention::allowed(tx, target, tx.now())?;
+    let target = retention::allowed(tx, target, tx.reading())?;
     let end = batch_end(tx, &info, target, limit)?;
     let events = end.0.abs_diff(info.floor.0);
     if events > 0 {
@@ -80,6 +81,7 @@ fn delete_until(tx: &Tx<'_>, floor: Seq, end: Seq) -> Result<()> {
     }
     tx.execute_uncaptured("delete changes", DELETE, [end.0])?;
     tx.execute_uncaptured("delete seals", DELETE_SEALS, [block])?;
+    reading::delete_until(tx.conn(), end)?;
     tx.execute_uncaptured("move the floor", MOVE_FLOOR, (end.0, deleted.bytes)).map(|_| ())
 }
 

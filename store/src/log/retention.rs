@@ -7,17 +7,14 @@
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
-use crate::log::change;
+use crate::log::age::Ages;
 use crate::log::consumer::{self, Bounds, Consumer, Policy};
 use crate::log::info::LogInfo;
 use crate::log::reservation;
 use crate::log::seal;
+use crate::model::clock::ClockReading;
 use crate::model::cursor::Seq;
 use crate::model::id::ConsumerName;
-use crate::model::time::Timestamp;
-
-/// How far the clock may be ahead of the newest change: a clock that jumps further prunes nothing more.
-const CLOCK_AHEAD_MS: i64 = 24 * 3600 * 1000;
 
 /// What is kept. A change is pruned when any rule allows it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -100,11 +97,13 @@ impl Plan {
     }
 }
 
-/// Plans what `rules` prune at `now`.
+/// Plans what `rules` prune at `now`. A [`ClockReading`] gives the age of a change even if the clock was
+/// wrong; a bare time counts as right.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub fn plan(snapshot: &Snapshot<'_>, rules: &Rules, now: Timestamp) -> Result<Plan> {
+pub fn plan(snapshot: &Snapshot<'_>, rules: &Rules, now: impl Into<ClockReading>) -> Result<Plan> {
+    let now = now.into();
     let info = LogInfo::read(snapshot)?;
     let wanted = wanted(snapshot, &info, rules, now)?;
     let consumers = consumer::list(snapshot)?;
@@ -131,7 +130,7 @@ pub fn plan(snapshot: &Snapshot<'_>, rules: &Rules, now: Timestamp) -> Result<Pl
 }
 
 /// How far the floor may move towards `target` now.
-pub(crate) fn allowed(snapshot: &Snapshot<'_>, target: Seq, now: Timestamp) -> Result<Seq> {
+pub(crate) fn allowed(snapshot: &Snapshot<'_>, target: Seq, now: ClockReading) -> Result<Seq> {
     let info = LogInfo::read(snapshot)?;
     let held = holds(snapshot, &info, &consumer::list(snapshot)?, now)?;
     let sealed = seal::sealed(snapshot.conn())?.seq;
@@ -140,14 +139,19 @@ pub(crate) fn allowed(snapshot: &Snapshot<'_>, target: Seq, now: Timestamp) -> R
 }
 
 /// The last change that the rules prune, before the newest transaction.
-fn wanted(snapshot: &Snapshot<'_>, info: &LogInfo, rules: &Rules, now: Timestamp) -> Result<Seq> {
+fn wanted(
+    snapshot: &Snapshot<'_>,
+    info: &LogInfo,
+    rules: &Rules,
+    now: ClockReading,
+) -> Result<Seq> {
     let mut wanted = info.floor;
     if let Some(keep) = rules.keep_events {
         let keep = i64::try_from(keep).unwrap_or(i64::MAX);
         wanted = wanted.max(Seq(info.head.0.saturating_sub(keep)));
     }
     if let Some(keep) = rules.keep_ms {
-        wanted = wanted.max(older_than(snapshot, info, keep, now)?);
+        wanted = wanted.max(Ages::read(snapshot, info, now)?.older_than(snapshot, info, keep)?);
     }
     if let Some(max) = rules.max_bytes {
         wanted = wanted.max(beyond_bytes(snapshot, info, max)?);
@@ -157,15 +161,6 @@ fn wanted(snapshot: &Snapshot<'_>, info: &LogInfo, rules: &Rules, now: Timestamp
         None => Seq(info.head.0 - 1),
     };
     align(snapshot, info, wanted.min(before_newest).max(info.floor))
-}
-
-/// The last change older than `age` milliseconds, by a clock that is not far ahead of the log.
-fn older_than(snapshot: &Snapshot<'_>, info: &LogInfo, age: u64, now: Timestamp) -> Result<Seq> {
-    let Some(newest) = change::time_of(snapshot, info.head)? else { return Ok(info.floor) };
-    let latest = newest.0.saturating_add(CLOCK_AHEAD_MS);
-    let now = now.0.clamp(newest.0, latest);
-    let age = i64::try_from(age).unwrap_or(i64::MAX);
-    info.before(snapshot, Timestamp(now.saturating_sub(age)))
 }
 
 /// The first position after which at most `max` bytes remain.
@@ -190,7 +185,7 @@ fn holds(
     snapshot: &Snapshot<'_>,
     info: &LogInfo,
     consumers: &[Consumer],
-    now: Timestamp,
+    now: ClockReading,
 ) -> Result<Vec<Held>> {
     let mut held = Vec::new();
     for consumer in consumers {
@@ -202,14 +197,14 @@ fn holds(
         };
         held.push(Held { by: format!("consumer {}", consumer.name), seq });
     }
-    for reserved in reservation::list(snapshot, now)? {
+    for reserved in reservation::list(snapshot, now.at)? {
         held.push(Held { by: format!("snapshot by {}", reserved.holder), seq: reserved.seq });
     }
     Ok(held)
 }
 
 /// The position up to which a bounded consumer holds nothing.
-fn bound(snapshot: &Snapshot<'_>, info: &LogInfo, of: Bounds, now: Timestamp) -> Result<Seq> {
+fn bound(snapshot: &Snapshot<'_>, info: &LogInfo, of: Bounds, now: ClockReading) -> Result<Seq> {
     let mut seq = Seq(0);
     if let Some(events) = of.events {
         seq = Seq(info.head.0.saturating_sub(i64::try_from(events).unwrap_or(i64::MAX)));
@@ -218,7 +213,7 @@ fn bound(snapshot: &Snapshot<'_>, info: &LogInfo, of: Bounds, now: Timestamp) ->
         seq = seq.max(beyond_bytes(snapshot, info, bytes)?);
     }
     if let Some(age) = of.age_ms {
-        seq = seq.max(older_than(snapshot, info, age, now)?);
+        seq = seq.max(Ages::read(snapshot, info, now)?.older_than(snapshot, info, age)?);
     }
     Ok(seq)
 }

@@ -3,6 +3,7 @@
 pub mod attribution;
 pub(crate) mod branch;
 pub(crate) mod check_set;
+pub(crate) mod clock;
 pub(crate) mod cursor;
 pub mod git_url;
 pub(crate) mod id;

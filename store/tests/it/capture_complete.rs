@@ -16,6 +16,7 @@ const BOOKKEEPING: &[&str] = &[
     "capture_displaced",
     "change_context",
     "change_log",
+    "clock_reading",
     "consumer",
     "log_base",
     "log_seal",

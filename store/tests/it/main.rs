@@ -11,6 +11,7 @@ mod backup;
 mod capture_complete;
 mod checks;
 mod claims;
+mod clock;
 mod copies;
 mod disk_full;
 mod equal_times;

@@ -58,6 +58,7 @@ const TABLES: &[Table] = &[
     Table { name: "consumer", order: "name" },
     Table { name: "retention", order: "id" },
     Table { name: "upkeep", order: "id" },
+    Table { name: "clock_reading", order: "seq" },
     Table { name: "scm_host", order: "host" },
     Table { name: "scm_repo", order: "host, repo" },
     Table { name: "webhook_delivery", order: "rowid" },
