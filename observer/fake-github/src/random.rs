@@ -98,7 +98,11 @@ impl World {
             _ => {}
         }
         let workflow = format!("workflow-{}", rng.usize(..2));
-        self.check_start(pr, &CheckSpec::job(&workflow, &format!("job-{}", rng.usize(..4))));
+        let spec = CheckSpec::job(&workflow, &format!("job-{}", rng.usize(..4)));
+        if rng.usize(..4) == 0 {
+            self.workflow_start(pr, &spec);
+        }
+        self.check_start(pr, &spec);
     }
 
     fn comment_randomly(&mut self, pr: &str, rng: &mut Rng) {
