@@ -246,9 +246,14 @@ fn backup(stats: &Stats, now: Timestamp) -> Finding {
         None => Finding::warn(id, "the store was never backed up", fix),
         Some(at) => {
             let age = now.0.saturating_sub(at.0);
-            let shown = view::duration(u64::try_from(age).unwrap_or(0));
-            let message = format!("the last backup is {shown} old");
-            if age > BACKUP_AGE_MS {
+            let shown = view::duration(age.unsigned_abs());
+            // By a clock that was ahead: its age is unknown.
+            let is_ahead = age < -SKEW_MS;
+            let message = match is_ahead {
+                true => format!("the time of the last backup is {shown} ahead of the clock"),
+                false => format!("the last backup is {shown} old"),
+            };
+            if is_ahead || age > BACKUP_AGE_MS {
                 Finding::warn(id, message, fix)
             } else {
                 Finding::ok(id, message)

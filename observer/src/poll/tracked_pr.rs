@@ -279,7 +279,8 @@ impl TrackedPr {
     /// Records what only a full query reads, and begins to read the lists that changed. Returns
     /// whether metadata is new that a heartbeat query does not read.
     fn record_full_poll(&mut self, node: &PrNode, as_of: Timestamp, now: Timestamp) -> bool {
-        let is_sweep_due = |at: Timestamp| now.0.saturating_sub(at.0) >= SWEEP_MS;
+        // A time in the future is that of a clock that was ahead.
+        let is_sweep_due = |at: Timestamp| !(0..SWEEP_MS).contains(&now.0.saturating_sub(at.0));
         if !self.is_terminal() && self.poll.full_read_at.is_some_and(is_sweep_due) {
             self.forget_lists();
             self.poll.full_read_at = Some(now);

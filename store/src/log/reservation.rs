@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
+use crate::lease::LONGEST;
 use crate::log::info::LogInfo;
 use crate::model::cursor::{Cursor, Seq};
 use crate::model::time::Timestamp;
@@ -31,7 +32,7 @@ pub struct Reservation {
 const INSERT: &str =
     "INSERT INTO reservation (id, seq, holder, until) VALUES (random(), ?1, ?2, ?3)";
 
-/// Keeps the changes after `cursor` from being pruned for `ttl`. Those of killed readers that have expired
+/// Keeps the changes after `cursor` from being pruned for `ttl`, at most an hour. Those of killed readers that have expired
 /// are deleted here, too, since pruning may never run.
 ///
 /// # Errors
@@ -42,7 +43,7 @@ pub fn reserve(tx: &Tx<'_>, cursor: Cursor, holder: &str, ttl: Duration) -> Resu
     tx.execute_uncaptured(
         "reserve changes",
         INSERT,
-        (cursor.seq.0, holder, tx.now().after(ttl).0),
+        (cursor.seq.0, holder, tx.now().after(ttl.min(LONGEST)).0),
     )?;
     Ok(ReservationId(tx.conn().last_insert_rowid()))
 }
@@ -54,7 +55,11 @@ const RENEW: &str = "UPDATE reservation SET until = ?2 WHERE id = ?1";
 /// # Errors
 /// When the database cannot be written.
 pub fn renew(tx: &Tx<'_>, id: ReservationId, ttl: Duration) -> Result<bool> {
-    Ok(tx.execute_uncaptured("renew a reservation", RENEW, (id.0, tx.now().after(ttl).0))? == 1)
+    Ok(tx.execute_uncaptured(
+        "renew a reservation",
+        RENEW,
+        (id.0, tx.now().after(ttl.min(LONGEST)).0),
+    )? == 1)
 }
 
 const RELEASE: &str = "DELETE FROM reservation WHERE id = ?1";
@@ -67,21 +72,23 @@ pub fn release(tx: &Tx<'_>, id: ReservationId) -> Result<()> {
     tx.execute_uncaptured("release a reservation", RELEASE, [id.0]).map(|_| ())
 }
 
-const EXPIRE: &str = "DELETE FROM reservation WHERE until <= ?1";
+const EXPIRE: &str = "DELETE FROM reservation WHERE until <= ?1 OR until > ?2";
 
-/// Deletes expired reservations.
+/// Deletes expired reservations, and those that a clock that was ahead made.
 pub(crate) fn expire(tx: &Tx<'_>) -> Result<()> {
-    tx.execute_uncaptured("expire reservations", EXPIRE, [tx.now().0]).map(|_| ())
+    let bounds = (tx.now().0, tx.now().after(LONGEST).0);
+    tx.execute_uncaptured("expire reservations", EXPIRE, bounds).map(|_| ())
 }
 
-const SELECT: &str = "SELECT seq, holder, until FROM reservation WHERE until > ?1 ORDER BY seq";
+const SELECT: &str = "SELECT seq, holder, until FROM reservation WHERE until > ?1 AND until <= ?2
+    ORDER BY seq";
 
 /// The live reservations, by position.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn list(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Vec<Reservation>> {
-    snapshot.list("list reservations", SELECT, [now.0], |row| {
+    snapshot.list("list reservations", SELECT, (now.0, now.after(LONGEST).0), |row| {
         Ok(Reservation {
             seq: Seq(row.get(0)?),
             holder: text(row, 1)?,

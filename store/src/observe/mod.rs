@@ -111,7 +111,7 @@ pub fn apply_observation(tx: &Tx<'_>, observation: &Observation) -> Result<Outco
             }
         },
     };
-    let before = observed::get(tx, &pr.id)?;
+    let before = observed::get(tx, &pr.id)?.map(|before| before.trusted(tx));
     let mut state = State { after: before.clone().unwrap_or_default(), stale: Vec::new() };
     state.merge_metadata(&mut pr, observation);
     let mut before = before.unwrap_or_default();
@@ -220,9 +220,11 @@ fn set_observed<T: Clone>(field: &mut T, observed: Option<&T>) {
     }
 }
 
-/// Whether the stored time of an unchanged fact is old enough to be written again.
+/// Whether the stored time of an unchanged fact is to be written again: it is old, or that of a clock that
+/// was ahead.
 fn is_due(stored: Option<Timestamp>, as_of: Timestamp) -> bool {
-    stored.is_none_or(|stored| as_of.0.saturating_sub(stored.0) >= FRESHNESS_STEP_MS)
+    let age = |stored: Timestamp| as_of.0.saturating_sub(stored.0);
+    stored.is_none_or(|stored| !(-observed::WRONG_MS..FRESHNESS_STEP_MS).contains(&age(stored)))
 }
 
 /// The freshness state during one application.

@@ -114,9 +114,7 @@ impl State {
             set::make_equal(tx, pr, &R::settle(&items))?
         };
         R::keep_extras(tx, pr, &facet.items)?;
-        if !known.is_empty() {
-            observed::delete_items(tx, pr, R::NAME, as_of)?;
-        }
+        observed::delete_items(tx, pr, R::NAME, as_of)?;
         Ok(delta)
     }
 

@@ -30,6 +30,16 @@ impl FacetName {
     }
 }
 
+/// A stored time that is this much ahead of the clock, in milliseconds, is that of a clock that was ahead
+/// itself. It counts as unknown: no fact would be newer until that time. It is less than what an observer
+/// corrects itself after its clock was set back.
+pub(crate) const WRONG_MS: i64 = 22 * 3_600_000;
+
+/// The newest time that counts.
+fn latest(tx: &Tx<'_>) -> i64 {
+    tx.now().0.saturating_add(WRONG_MS)
+}
+
 /// How new the complete set of a facet is, and its digest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
@@ -48,6 +58,16 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
+    /// The same with the times that count.
+    pub(crate) fn trusted(mut self, tx: &Tx<'_>) -> Observed {
+        let latest = latest(tx);
+        let facets = self.facets.iter_mut().map(|seen| &mut seen.as_of);
+        for as_of in facets.chain([&mut self.meta_as_of, &mut self.last.as_of]) {
+            *as_of = as_of.filter(|at| at.0 <= latest);
+        }
+        self
+    }
+
     pub(crate) fn facet(&self, name: FacetName) -> Seen {
         self.facets[name as usize]
     }
@@ -169,36 +189,34 @@ pub(crate) fn set(tx: &Tx<'_>, pr: &PrId, observed: &Observed) -> Result<()> {
     tx.execute_uncaptured("store observation times", UPDATE, params).map(|_| ())
 }
 
-const SELECT_ITEM: &str =
-    "SELECT as_of FROM pr_item_as_of WHERE pr_id = ?1 AND facet = ?2 AND item = ?3";
+const SELECT_ITEM: &str = "SELECT as_of FROM pr_item_as_of
+    WHERE pr_id = ?1 AND facet = ?2 AND item = ?3 AND as_of <= ?4";
 
 /// How new the fact about one item is, if it comes from a partial observation.
 pub(crate) fn item(
-    snapshot: &Snapshot<'_>,
+    tx: &Tx<'_>,
     pr: &PrId,
     facet: FacetName,
     item: &str,
 ) -> Result<Option<Timestamp>> {
-    let params = (pr.as_str(), facet.as_str(), item);
-    snapshot.one("read an item's time", SELECT_ITEM, params, |row| row.get(0).map(Timestamp))
+    let params = (pr.as_str(), facet.as_str(), item, latest(tx));
+    tx.one("read an item's time", SELECT_ITEM, params, |row| row.get(0).map(Timestamp))
 }
 
-const SELECT_ITEMS: &str = "SELECT item, as_of FROM pr_item_as_of WHERE pr_id = ?1 AND facet = ?2";
+const SELECT_ITEMS: &str = "SELECT item, as_of FROM pr_item_as_of
+    WHERE pr_id = ?1 AND facet = ?2 AND as_of <= ?3";
 
 /// The items that partial observations changed since the last complete one, and how new each is.
-pub(crate) fn items(
-    snapshot: &Snapshot<'_>,
-    pr: &PrId,
-    facet: FacetName,
-) -> Result<Vec<(String, Timestamp)>> {
-    snapshot.list("read item times", SELECT_ITEMS, (pr.as_str(), facet.as_str()), |row| {
+pub(crate) fn items(tx: &Tx<'_>, pr: &PrId, facet: FacetName) -> Result<Vec<(String, Timestamp)>> {
+    let params = (pr.as_str(), facet.as_str(), latest(tx));
+    tx.list("read item times", SELECT_ITEMS, params, |row| {
         Ok((text(row, 0)?, Timestamp(row.get(1)?)))
     })
 }
 
 const UPSERT_ITEM: &str = "INSERT INTO pr_item_as_of (pr_id, facet, item, as_of)
     VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET as_of = excluded.as_of
-    WHERE as_of < excluded.as_of";
+    WHERE as_of < excluded.as_of OR as_of > ?5";
 
 /// Stores how new the fact about one item is.
 pub(crate) fn set_item(
@@ -208,12 +226,12 @@ pub(crate) fn set_item(
     item: &str,
     as_of: Timestamp,
 ) -> Result<()> {
-    let params = (pr.as_str(), facet.as_str(), item, as_of.0);
+    let params = (pr.as_str(), facet.as_str(), item, as_of.0, latest(tx));
     tx.execute_uncaptured("store an item's time", UPSERT_ITEM, params).map(|_| ())
 }
 
-const DELETE_ITEMS: &str =
-    "DELETE FROM pr_item_as_of WHERE pr_id = ?1 AND facet = ?2 AND as_of <= ?3";
+const DELETE_ITEMS: &str = "DELETE FROM pr_item_as_of
+    WHERE pr_id = ?1 AND facet = ?2 AND (as_of <= ?3 OR as_of > ?4)";
 
 /// Deletes the times of items that a complete observation supersedes.
 pub(crate) fn delete_items(
@@ -222,6 +240,6 @@ pub(crate) fn delete_items(
     facet: FacetName,
     as_of: Timestamp,
 ) -> Result<()> {
-    let params = (pr.as_str(), facet.as_str(), as_of.0);
+    let params = (pr.as_str(), facet.as_str(), as_of.0, latest(tx));
     tx.execute_uncaptured("delete item times", DELETE_ITEMS, params).map(|_| ())
 }

@@ -1,13 +1,22 @@
 //! One wrong clock neither makes young changes old nor keeps old ones: on a simulated machine whose wall
 //! clock is set and which is restarted (`AO_CASES` sets the number of cases, `AO_SEED` the seed).
 
+use std::time::Duration;
+
 use ao_store::log::consumer::{self, Bounds, NewConsumer, Policy};
+use ao_store::log::reservation;
 use ao_store::log::retention::{self, Rules};
+use ao_store::observation::{Facet, Mode, Thread};
 use ao_store::row::session;
-use ao_store::{BootTime, Cause, ClockReading, Seq, Store, Timestamp, Tx};
+use ao_store::{
+    BootTime, Cause, ClockReading, ConsumerName, Outcome, Seq, Store, Timestamp, Tx,
+    apply_observation,
+};
 
 use crate::kill::Random;
-use crate::support::{Fixture, assert_sound, fixture, from_env, head, info, number, raw};
+use crate::support::{
+    Fixture, T0, assert_sound, at, fixture, from_env, head, info, number, raw, thread, threads,
+};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -310,6 +319,73 @@ fn readings_are_few_and_are_pruned_with_the_log() {
     assert!((24..=26).contains(&count()), "{} for one day", count());
     machine.assert_exact(10 * HOUR);
     assert_sound(machine.store());
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_reserved_ends_with_it() {
+    let mut machine = Machine::new();
+    machine.error = 40 * DAY;
+    let cursor = info(machine.store()).head_cursor();
+    machine.write_for(HOUR);
+    let name: ConsumerName = "read".parse().unwrap();
+    let new = NewConsumer {
+        name: name.clone(),
+        start: cursor,
+        filter: "{}".to_owned(),
+        policy: Policy::None,
+    };
+    let ttl = Duration::from_secs(10);
+    let reserved = name.clone();
+    let work = move |tx: &Tx<'_>| {
+        consumer::create(tx, &new)?;
+        consumer::acquire(tx, &reserved, "another machine", ttl, None)?;
+        reservation::reserve(tx, cursor, "a killed reader", ttl)
+    };
+    machine.store().write(Cause::new("test", machine.now()), work).unwrap();
+    machine.error = 0;
+    let cause = Cause::new("test", machine.now());
+    let rules = Rules { keep_events: Some(1), ..Rules::default() };
+    let plan = machine.store().read(|s| retention::plan(s, &rules, machine.now())).unwrap();
+    assert_eq!(plan.held, [], "the reservation");
+    assert!(machine.store().prune(&cause, &rules, |_| {}).unwrap().floor > cursor.seq);
+    let work = move |tx: &Tx<'_>| consumer::acquire(tx, &name, "this one", ttl, None);
+    let taken = machine.store().write(cause, work).unwrap().value;
+    assert_eq!(taken.lease.unwrap().owner, "this one");
+}
+
+#[test]
+fn an_observation_by_a_clock_that_was_ahead_makes_no_later_one_stale() {
+    for days in [1, 40] {
+        let fixture = fixture();
+        let apply = |now: i64, facet: Facet<Thread>, title: &str| {
+            let mut seen = threads(now, facet);
+            seen.facts.title = Some(title.to_owned());
+            let work = move |tx: &Tx<'_>| apply_observation(tx, &seen);
+            match fixture.store.write(at(now), work).unwrap().value {
+                Outcome::Applied(applied) => applied,
+                other => panic!("{other:?}"),
+            }
+        };
+        let (now, ahead) = (T0 + HOUR, T0 + days * DAY);
+        let one = |is_resolved| Facet::replace(vec![thread("T1", is_resolved)]);
+        let single = |is_resolved| Facet {
+            mode: Mode::Merge,
+            items: vec![thread("T2", is_resolved)],
+            ..Facet::default()
+        };
+        apply(ahead, one(false), "first");
+        apply(ahead, single(false), "first");
+        for applied in [
+            apply(now, single(true), "second"),
+            apply(now + 1, one(true), "third"),
+            apply(now + 2, single(false), "fourth"),
+        ] {
+            assert_eq!(applied.stale, [""; 0], "{days} days");
+            assert!(applied.is_updated && applied.threads.is_change(), "{applied:?}");
+        }
+        // What was seen before it is older again.
+        assert_eq!(apply(now, one(true), "fifth").stale, ["metadata", "threads"]);
+    }
 }
 
 /// One step of a random life, of which changes show enough: the right clock before the machine restarts,
