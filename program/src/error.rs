@@ -34,6 +34,9 @@ pub enum Error {
     /// git failed, with the first line that it printed.
     #[error("{0}")]
     Git(String),
+    /// ssh ended with this status, or did not print its configuration.
+    #[error("ssh does not name the host: it ended with status {0}")]
+    Ssh(u32),
     /// The operating system could not run the program.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -89,12 +89,11 @@ pub(super) fn is_hosted(host: &str) -> bool {
 }
 
 /// The one name of a host that has several: git reaches github.com through `ssh.github.com` where
-/// port 22 is closed.
+/// port 22 is closed. A dot at its end says only that the name is complete.
 pub(super) fn canonical(host: &str) -> String {
-    let host = host.to_ascii_lowercase();
-    match host.as_str() {
+    match host.to_ascii_lowercase().trim_end_matches('.') {
         "ssh.github.com" | "www.github.com" => GITHUB.to_owned(),
-        _ => host,
+        host => host.to_owned(),
     }
 }
 

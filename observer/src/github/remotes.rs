@@ -2,11 +2,12 @@
 //!
 //! git lists them, so that `insteadOf` and included files count; ssh resolves aliases of hosts.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 use ao_program::{Environment, Git, host_of_alias};
-use ao_store::git_url::{is_ssh, parse_remote, without_credentials};
+use ao_store::git_url::{parse_remote, ssh_destination, without_credentials};
 use ao_store::row::project;
 
 use crate::error::quoted;
@@ -26,6 +27,8 @@ pub struct Remote {
     pub repo: String,
     /// The URL that git fetches from, without a user's credentials.
     pub url: String,
+    /// Whether the host may be an alias, because ssh failed to resolve it.
+    pub is_unresolved: bool,
 }
 
 /// Which remote of a checkout counts as its origin.
@@ -62,10 +65,12 @@ impl From<Origin> for project::Origin {
 /// # Errors
 /// Why git fails, such as that `path` is not in a repository.
 pub fn origin(path: &Path, known: &[String], environment: &Environment) -> Result<Origin, String> {
-    let mut all = list(path, known, environment)?;
-    if let Some(at) = all.iter().position(|remote| remote.name == "origin") {
-        all = vec![all.swap_remove(at)];
+    let git = Git { dir: path, environment, timeout: GIT_TIMEOUT };
+    let mut listed = git.remotes().map_err(|error| failure(&error))?;
+    if let Some(at) = listed.iter().position(|(name, _)| name == "origin") {
+        listed = vec![listed.swap_remove(at)];
     }
+    let mut all = read(listed, known, environment);
     if all.len() > 1 {
         let names = all.iter().map(|remote| remote.name.clone()).collect();
         all = on_github(all, known);
@@ -74,8 +79,11 @@ pub fn origin(path: &Path, known: &[String], environment: &Environment) -> Resul
         }
     }
     let Some(remote) = all.pop() else { return Ok(Origin::None) };
-    let git = Git { dir: path, environment, timeout: GIT_TIMEOUT };
-    let default_branch = git.default_branch(&remote.name).map_err(|error| failure(&error))?;
+    let default_branch = match git.default_branch(&remote.name) {
+        // A remote whose name is not that of a reference has none.
+        Err(ao_program::Error::Git(_)) => None,
+        found => found.map_err(|error| failure(&error))?,
+    };
     Ok(Origin::Remote { remote, default_branch: default_branch.unwrap_or_default() })
 }
 
@@ -89,25 +97,41 @@ pub fn remotes(
     known: &[String],
     environment: &Environment,
 ) -> Result<Vec<Remote>, String> {
-    let mut all = list(path, known, environment)?;
+    let git = Git { dir: path, environment, timeout: GIT_TIMEOUT };
+    let mut all = read(git.remotes().map_err(|error| failure(&error))?, known, environment);
     all.sort_by_key(|remote| remote.name != "origin");
     Ok(on_github(all, known))
 }
 
-/// All remotes by name.
-fn list(path: &Path, known: &[String], environment: &Environment) -> Result<Vec<Remote>, String> {
-    let git = Git { dir: path, environment, timeout: GIT_TIMEOUT };
-    let listed = git.remotes().map_err(|error| failure(&error))?;
+/// The remotes of these names and URLs. ssh is asked once for each destination.
+fn read(listed: Vec<(String, String)>, known: &[String], environment: &Environment) -> Vec<Remote> {
+    let mut asked = HashMap::new();
     let read = |(name, url): (String, String)| {
         let (host, repo) = parse_remote(&url).unwrap_or_default();
-        let mut host = canonical(&host);
-        if !host.is_empty() && is_ssh(&url) && !is_github(&host, known) {
-            let resolved = host_of_alias(&host, environment, GIT_TIMEOUT);
-            host = canonical(&resolved.unwrap_or(host));
+        let remote = Remote {
+            name,
+            repo,
+            url: without_credentials(&url),
+            host: canonical(&host),
+            is_unresolved: false,
+        };
+        let destination = ssh_destination(&url);
+        let Some(destination) =
+            destination.filter(|_| !host.is_empty() && !is_github(&host, known))
+        else {
+            return remote;
+        };
+        let ask = |destination: &String| host_of_alias(destination, environment, GIT_TIMEOUT);
+        match asked.entry(destination).or_insert_with_key(ask) {
+            Ok(Some(host)) => Remote { host: canonical(host), ..remote },
+            Ok(None) => remote,
+            Err(error) => {
+                tracing::debug!(%error, url = remote.url, "the host may be an alias");
+                Remote { is_unresolved: true, ..remote }
+            }
         }
-        Remote { name, host, repo, url: without_credentials(&url) }
     };
-    Ok(listed.into_iter().map(read).collect())
+    listed.into_iter().map(read).collect()
 }
 
 fn failure(error: &ao_program::Error) -> String {

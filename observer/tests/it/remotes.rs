@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use ao_observer::github::remotes::remotes;
+use ao_observer::github::remotes::{Origin, origin, remotes};
 
 use crate::home::{Home, git};
 
@@ -56,6 +56,39 @@ fn origin_comes_first_and_each_repository_once() {
     with_server.insert(2, "corp git.corp.example/team/tool");
     assert_eq!(of(&home, &["git.corp.example"]), with_server);
     assert!(of(&checkout(&[]), &[]).is_empty());
+}
+
+/// Of several remotes only those that count are resolved, and each destination once.
+#[test]
+fn ssh_is_asked_rarely_and_its_failure_is_known() {
+    let home =
+        checkout(&[("a", "git@Work:octo/a"), ("b", "git@Work:octo/b"), ("c", "work:octo/c")]);
+    let log = home.path("asked");
+    let script = |end: &str| format!("echo \"$*\" >> {}\n{end}", log.display());
+    let home = home.program("ssh", &script("echo hostname GitHub.com."));
+    let asked = || fs::read_to_string(&log).unwrap();
+    assert_eq!(
+        of(&home, &[]),
+        ["a github.com/octo/a", "b github.com/octo/b", "c github.com/octo/c"]
+    );
+    assert_eq!(asked(), "-G -- git@Work\n-G -- work\n");
+    git(&home.path("repo"), &["remote", "add", "origin", "git@gh:octo/hello"]);
+    let home = home.program("ssh", &script("exit 255"));
+    fs::write(&log, "").unwrap();
+    let found = origin(&home.path("repo"), &[], &home.environment()).unwrap();
+    let Origin::Remote { remote, .. } = found else { panic!("{found:?}") };
+    assert_eq!((remote.host.as_str(), remote.is_unresolved), ("gh", true));
+    assert_eq!(asked(), "-G -- git@gh\n");
+}
+
+/// git accepts any name in its configuration.
+#[test]
+fn a_remote_whose_name_is_no_reference_has_no_default_branch() {
+    let home = checkout(&[]);
+    git(&home.path("repo"), &["config", "remote.a b.url", "https://github.com/octo/hello"]);
+    let found = origin(&home.path("repo"), &[], &home.environment()).unwrap();
+    let Origin::Remote { remote, default_branch } = found else { panic!("{found:?}") };
+    assert_eq!((remote.repo.as_str(), default_branch.as_str()), ("octo/hello", ""));
 }
 
 #[test]

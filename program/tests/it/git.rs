@@ -151,17 +151,16 @@ fn ssh_names_the_host_of_an_alias() {
     fs::create_dir(&bin).unwrap();
     let environment = home.environment(&[("PATH", &bin)]);
     let timeout = Duration::from_secs(10);
-    assert_eq!(host_of_alias("work", &environment, timeout), None, "there is no ssh");
-    for (script, host) in [
-        (
-            "[ \"$*\" = '-G -- work' ] && echo user git && echo hostname github.com",
-            Some("github.com"),
-        ),
-        ("echo hostname github.com; exit 1", None),
-        ("echo nothing", None),
-    ] {
-        home.program("ssh", script);
-        assert_eq!(host_of_alias("work", &environment, timeout).as_deref(), host, "{script}");
+    let host = || host_of_alias("git@Work", &environment, timeout);
+    assert_eq!(host().unwrap(), None, "there is no ssh");
+    home.program(
+        "ssh",
+        "[ \"$*\" = '-G -- git@Work' ] && echo user git && echo hostname github.com",
+    );
+    assert_eq!(host().unwrap().as_deref(), Some("github.com"));
+    for failure in ["echo hostname github.com; exit 255", "echo nothing", "echo 'hostname '"] {
+        home.program("ssh", failure);
+        assert!(matches!(host(), Err(Error::Ssh(_))), "{failure}");
     }
 }
 

@@ -62,10 +62,18 @@ fn split_user<'a>(scheme: &str, rest: &'a str) -> (&'a str, &'a str) {
     at.map_or(("", rest), |at| (&rest[..at], &rest[at + 1..]))
 }
 
-/// Whether ssh connects to the host of the URL, which may then be an alias of its configuration.
+/// What ssh is to connect to, the user `git` included, for its configuration may ask for both; `None`
+/// for the URL of another protocol. The host is as it is written, for an alias has a case.
 #[must_use]
-pub fn is_ssh(url: &str) -> bool {
-    parts(url).is_some_and(|it| is_ssh_scheme(&it.scheme))
+pub fn ssh_destination(url: &str) -> Option<String> {
+    let Parts { scheme, user, host, .. } = parts(url)?;
+    let user = if is_git_user(user) { "git@" } else { "" };
+    is_ssh_scheme(&scheme).then(|| format!("{user}{host}"))
+}
+
+/// Whether it is the user of ssh that is part of the address of every server; another can be a token.
+fn is_git_user(user: &str) -> bool {
+    user.split(':').next() == Some("git")
 }
 
 fn is_ssh_scheme(scheme: &str) -> bool {
@@ -89,7 +97,7 @@ pub fn parse_remote(url: &str) -> Option<(String, String)> {
     let path = path.strip_suffix(".git").unwrap_or(path);
     let location = PrRef::new(&format!("{host}{port}"), path, 1).ok()?;
     // github.com has a second host name for networks that block port 22.
-    let host = match location.host.to_ascii_lowercase().as_str() {
+    let host = match location.host.to_ascii_lowercase().trim_end_matches('.') {
         "ssh.github.com" | "www.github.com" => "github.com".to_owned(),
         other => other.to_owned(),
     };
@@ -97,13 +105,11 @@ pub fn parse_remote(url: &str) -> Option<(String, String)> {
 }
 
 /// The URL of a git remote without its secrets: the store must not contain a token. Of the user
-/// information only the user `git` of ssh is kept, which is part of the address of every server;
-/// another user can be a token.
+/// information only the user `git` of ssh is kept.
 #[must_use]
 pub fn without_credentials(url: &str) -> String {
     let Some(Parts { scheme, user, host, port, path }) = parts(url) else { return url.to_owned() };
-    let user =
-        if is_ssh_scheme(&scheme) && user.split(':').next() == Some("git") { "git@" } else { "" };
+    let user = if is_ssh_scheme(&scheme) && is_git_user(user) { "git@" } else { "" };
     if scheme.is_empty() {
         return format!("{user}{host}:{path}");
     }
@@ -133,6 +139,7 @@ mod tests {
             "https://github.com:443/Octo/hello",
             "github.com:Octo/hello",
             "github.com:/Octo/hello.git",
+            "git@GitHub.com.:Octo/hello",
             "token:x@github.com:Octo/hello",
             "https://user:p/a?s#s@github.com/Octo/hello",
         ] {
@@ -172,11 +179,17 @@ mod tests {
 
     #[test]
     fn ssh_is_known_by_its_schemes_and_the_scp_like_form() {
-        for url in ["git@h:o/r", "h:o/r", "SSH://h/o/r", "git+ssh://h/o/r", "ssh+git://h/o/r"] {
-            assert!(is_ssh(url), "{url}");
+        for (url, destination) in [
+            ("git@Work:o/r", "git@Work"),
+            ("h:o/r", "h"),
+            ("SSH://git:token@h:22/o/r", "git@h"),
+            ("git+ssh://token@h/o/r", "h"),
+            ("ssh+git://h/o/r", "h"),
+        ] {
+            assert_eq!(ssh_destination(url).as_deref(), Some(destination), "{url}");
         }
         for url in ["https://h/o/r", "git://h/o/r", "/a:b", "./a:b", "ext::ssh h", "file:///a"] {
-            assert!(!is_ssh(url), "{url}");
+            assert_eq!(ssh_destination(url), None, "{url}");
         }
     }
 

@@ -165,8 +165,8 @@ fn an_alias_of_ssh_is_resolved_by_its_configuration() {
     fs::create_dir(env.path("bin")).unwrap();
     let ssh = env.file("bin/ssh", wrapper);
     fs::set_permissions(ssh, fs::Permissions::from_mode(0o755)).unwrap();
-    let config =
-        "Host work work-*\n  HostName github.com\n  User git\nHost lab\n  HostName gitlab.com\n";
+    let config = "Host work work-* Case\n  HostName github.com\n  User git\nHost lab\n  HostName gitlab.com\n\
+        Match originalhost shared user git\n  HostName github.com\n";
     env.file("home/config", config);
     env.git(&["config", "--global", "url.git@work:.insteadOf", "w:"]);
     let path = format!("{}:{}", text(&env.path("bin")), std::env::var("PATH").unwrap());
@@ -174,6 +174,8 @@ fn an_alias_of_ssh_is_resolved_by_its_configuration() {
         ("scp", "git@work:octo/scp.git", "github.com"),
         ("url", "ssh://work-2/octo/url", "github.com"),
         ("rewritten", "w:octo/rewritten", "github.com"),
+        ("case", "git@Case:octo/case", "github.com"),
+        ("of-user", "git@shared:octo/of-user", "github.com"),
         ("lab", "git@lab:octo/lab", "gitlab.com"),
         ("unknown", "git@unknown:octo/unknown", "unknown"),
     ] {
