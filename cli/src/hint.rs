@@ -79,6 +79,13 @@ fn of_store(error: &ao_store::Error) -> Option<String> {
         E::StoreInUse(path) => {
             format!("stop the processes that have it open: `fuser -v {}`", quoted(path))
         }
+        error if error.is_unreadable() => "restore a backup, which `ao-store verify FILE` finds sound: `ao-store restore-db BACKUP`"
+            .to_owned(),
+        E::Damaged { path, .. } if !path.ends_with("ao.db") && path.exists() => format!(
+            "show what is damaged: `ao-store verify --deep {}`; or choose another file",
+            quoted(path)
+        ),
+        E::Emptied(path) if !path.ends_with("ao.db") => "choose another file".to_owned(),
         E::Emptied(_) => "restore a backup: `ao-store restore-db BACKUP`; without one, move the file away and create a new store: `ao-store init`"
             .to_owned(),
         E::ReservedName(_) => {
@@ -200,7 +207,7 @@ hints! {
     SchemaOutdated "migrate it: `ao-store migrate`";
     MigrationPending "migrate it: `ao-store migrate`";
     SchemaDraft "use the ao-store that created it, or another --data-dir: `ao-store init`";
-    SchemaMismatch "another program changed the schema: `ao-store repair`; remove its tables, or restore a backup: `ao-store restore-db BACKUP`";
+    SchemaMismatch "another program changed the schema: `ao-store repair`; remove a table that is not ours, or restore a backup: `ao-store restore-db BACKUP`";
     Corrupt "show what is damaged: `ao-store verify --deep`; restore a backup: `ao-store restore-db BACKUP`, or keep the rows without the history: `ao-store repair --drop-history`";
     LogHole "show what is damaged: `ao-store verify --deep`; restore a backup: `ao-store restore-db BACKUP`, or keep the rows without the history: `ao-store repair --drop-history`";
     CursorExpired "start over from the oldest change that is kept: `ao-store tail --from beginning`";

@@ -448,6 +448,12 @@ impl Error {
         }
     }
 
+    /// Whether SQLite cannot read the file, so that only a backup helps.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Error::Sqlite(_, source) if sqlite::is_unreadable(source))
+    }
+
     /// The error and its causes in one line.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();

@@ -90,7 +90,12 @@ pub(crate) fn verify(context: &Context, args: &Verify) -> Result<Ended> {
     if context.is_json {
         output::document("verify", &view(&report))?;
     } else {
-        output::text(context.invocation().complete(&describe(&report)).as_str())?;
+        output::text(&describe(&report))?;
+        if args.file.is_none() && !(report.is_sound() && report.warnings.is_empty()) {
+            context.say(
+                "hint: what another program changed can be repaired: `ao-store repair --dry-run`",
+            );
+        }
     }
     Ok(if report.is_sound() { Ended::Done } else { Ended::Findings })
 }
@@ -130,9 +135,6 @@ fn describe(report: &Report) -> String {
         "{verdict}: {rows} rows and {} changes up to {}, log digest {}\n",
         report.changes, report.cursor, report.log
     );
-    if !(report.is_sound() && report.warnings.is_empty()) {
-        text += "what another program changed can be repaired: `ao-store repair --dry-run`\n";
-    }
     if report.unsealed > 0 {
         text += &format!(
             "{} changes of other writers get their block digest with the next commit of ao-store\n",

@@ -116,7 +116,9 @@ fn a_file_that_is_not_a_backup_is_refused_and_changes_nothing() {
         ("cut", whole[..whole.len() / 2].to_vec(), 6, "CORRUPT"),
         ("flipped", flipped, 6, "CORRUPT"),
     ] {
-        env.refused(&["restore-db", &env.file(name, bytes), "--yes"], exit, code);
+        let file = env.file(name, bytes);
+        let stderr = env.refused(&["restore-db", &file, "--yes"], exit, code);
+        assert!(!stderr.contains("ao-store repair"), "that would not repair the backup: {stderr}");
     }
     env.refused(&["restore-db", "nothing.db", "--yes"], 3, "STORE_NOT_FOUND");
     assert_eq!(env.head(), "1-2");

@@ -1,9 +1,11 @@
 //! What another program changed: the command that fails names the command that repairs it, and that one
 //! works.
 
+use std::fs;
+
 use serde_json::Value;
 
-use crate::support::{TestEnv, has_sqlite};
+use crate::support::{TestEnv, has_sqlite, text};
 
 fn with_session() -> Option<TestEnv> {
     let env = TestEnv::with_demo();
@@ -40,13 +42,31 @@ fn a_change_that_was_not_captured_ends_the_epoch() {
     assert!(env.refused(&NEW, 6, "SCHEMA_MISMATCH").contains("ao-store repair"));
     let stderr = env.refused(&["repair", "--yes"], 6, "CORRUPT");
     assert!(stderr.contains("ao-store repair --drop-history"), "{stderr}");
-    let text = env.ok(&["repair", "--drop-history", "--yes"]);
-    assert!(text.contains("done: delete the history"), "{text}");
+    let done = env.ok(&["repair", "--drop-history", "--yes"]);
+    assert!(done.contains("done: delete the history"), "{done}");
     env.refused(&["tail", "--from", "1-2", "--no-follow"], 7, "CURSOR_EPOCH_MISMATCH");
     assert_eq!(env.ok(&NEW), "demo-3\n");
     assert_eq!(env.json("session.list", &["session", "ls"]).as_array().unwrap().len(), 3);
     assert_eq!(env.head(), "2-3");
     env.ok(&["verify", "--deep"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_needs_a_backup() {
+    let env = TestEnv::with_demo();
+    let backup = text(&env.path("backup.db")).to_owned();
+    env.ok(&["backup", &backup]);
+    let mut bytes = fs::read(env.database()).unwrap();
+    let (from, to) = (bytes.len() / 4, bytes.len() * 3 / 4);
+    bytes[from..to].fill(0xaa);
+    fs::write(env.database(), bytes).unwrap();
+    for args in [&["project", "ls"][..], &["verify"], &["repair", "--drop-history"], &["migrate"]] {
+        let stderr = env.refused(args, 6, "CORRUPT");
+        assert!(stderr.contains("`ao-store restore-db BACKUP`"), "{args:?}: {stderr}");
+        assert!(!stderr.contains("ao-store repair"), "{args:?}: {stderr}");
+    }
+    env.ok(&["restore-db", &backup, "--yes"]);
+    env.ok(&["verify"]);
 }
 
 #[test]

@@ -86,6 +86,11 @@ fn first_finding(conn: &Connection) -> Result<Option<String>> {
 const SET_COUNTER: &str = "INSERT INTO session_counter (project_id, last_num) VALUES (?1, ?2)
     ON CONFLICT DO UPDATE SET last_num = excluded.last_num";
 
+/// The next commit seals the log again from its floor. Its time never decreases, and no digest of rows counts.
+const CONTEXT: &str = "(id, at, sealed, logged_bytes, foreign_writes)
+    SELECT 1, (SELECT coalesce(max(at), 0) FROM change_log), floor, pruned_bytes,
+        (SELECT coalesce(max(foreign_writes), 0) + 1 FROM pr_observed) FROM log_meta";
+
 /// A log with another id is another log: its cursors are those of a new epoch.
 const SET_LOG_ID: &str =
     "UPDATE log_meta SET log_id = lower(hex(randomblob(16))), epoch = max(epoch, ?1) + 1";
@@ -96,6 +101,12 @@ fn repair_values(
     recorded: Epoch,
     done: &mut Vec<String>,
 ) -> Result<()> {
+    let step = "insert a missing row";
+    for table in values::missing_rows(conn)? {
+        let columns = if table == "change_context" { CONTEXT } else { "(id) VALUES (1)" };
+        conn.execute_batch(&format!("INSERT INTO {table} {columns}")).context(step)?;
+        done.push(format!("insert the row of {table}"));
+    }
     let tx = Tx::new(conn, cause);
     if !values::has_log_id(conn)? {
         tx.execute_uncaptured("set the log id", SET_LOG_ID, [recorded.0])?;

@@ -129,10 +129,14 @@ pub(crate) fn differences(conn: &Connection) -> Result<Vec<String>> {
     let live = live_schema(conn)?;
     let golden = golden();
     let is_golden = |sql: &str| golden.contains(&sql.trim_end_matches(';'));
+    let is_ours = |name: &str| golden.iter().any(|sql| name_of(sql) == name);
     let mut found: Vec<_> = live
         .iter()
         .filter(|(_, sql)| !is_golden(sql))
-        .map(|(name, _)| format!("{name} differs from the migrations"))
+        .map(|(name, _)| match is_ours(name) {
+            true => format!("{name} differs from the migrations"),
+            false => format!("{name} was created by another program"),
+        })
         .collect();
     for sql in golden {
         let name = name_of(sql);

@@ -69,6 +69,10 @@ pub(super) fn migration_code(error: &refinery_core::Error) -> Code {
     Code::SchemaMismatch
 }
 
+pub(super) fn is_unreadable(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
+}
+
 /// Whether the write itself failed, so that later commits cannot be trusted to be durable either.
 pub(super) fn is_failed_write(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) && !is_shm_without_room(error)

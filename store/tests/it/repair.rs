@@ -59,7 +59,7 @@ fn every_index_view_and_trigger_is_created_anew() {
 #[test]
 fn what_contains_data_is_never_dropped_or_made_up() {
     for (sql, named) in [
-        ("CREATE TABLE t (x)", "t differs"),
+        ("CREATE TABLE t (x)", "t was created by another program"),
         ("ALTER TABLE pr ADD COLUMN x TEXT", "pr differs"),
         ("DROP TABLE pr_check_log", "pr_check_log is missing"),
         (
@@ -123,6 +123,7 @@ fn a_log_with_a_hole_or_damage_can_begin_anew() {
     for sql in [
         "DELETE FROM change_log WHERE seq = 3",
         "UPDATE change_log SET after = '{}' WHERE seq = 2",
+        "UPDATE change_log SET after = 'x', key = 'x' WHERE seq = 3",
         "DELETE FROM change_log; DELETE FROM sqlite_sequence",
         "UPDATE pr SET title = 'x'",
         "DELETE FROM log_seal; DELETE FROM log_base",
@@ -168,6 +169,16 @@ fn values_that_nothing_else_covers_are_found_and_repaired() {
             "attribution of the row github.com/octo/hello#7 of pr_poll",
             "replace what is not UTF-8 in 1 text(s)",
         ),
+        (
+            "DELETE FROM upkeep; DELETE FROM retention",
+            "retention has no row",
+            "insert the row of retention; insert the row of upkeep",
+        ),
+        (
+            "DELETE FROM change_context",
+            "change_context has no row",
+            "insert the row of change_context",
+        ),
         ("PRAGMA user_version = 0", "", "set the schema version"),
         ("UPDATE log_meta SET format = 0", "", "set the schema version"),
     ] {
@@ -177,12 +188,14 @@ fn values_that_nothing_else_covers_are_found_and_repaired() {
         let gone = add_session(&fixture.store, "demo", "");
         fixture.store.write(cause(), move |tx| session::delete(tx, &gone)).unwrap();
         assert_eq!(messages(&fixture.store), [""; 0]);
-        other.execute_batch(sql).unwrap();
-        if !found.is_empty() {
-            let named = messages(&fixture.store);
-            assert!(named.len() == 1 && named[0].contains(found), "{sql}: {named:?}");
+        if other.execute_batch(sql).is_err() {
+            without_triggers(&fixture, sql);
         }
-        assert_eq!(try_repair(&fixture, KEEP).unwrap().done, [done], "{sql}");
+        if !found.is_empty() {
+            let named = messages(&fixture.store).join("; ");
+            assert!(named.contains(found), "{sql}: {named:?}");
+        }
+        assert_eq!(try_repair(&fixture, KEEP).unwrap().done.join("; "), done, "{sql}");
         assert_eq!(messages(&fixture.store), [""; 0], "{sql}");
         assert_eq!(add_session(&fixture.store, "demo", "").as_str(), "demo-4", "{sql}");
         assert_sound(&fixture.store);

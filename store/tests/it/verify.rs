@@ -107,7 +107,7 @@ fn every_injected_fault_is_found_and_named() {
         ),
         ("UPDATE change_context SET logged_bytes = 0", "the size kept with"),
         ("DROP TRIGGER capture_pr_update", "db.schema: capture_pr_update is missing"),
-        ("CREATE TRIGGER x AFTER INSERT ON pr BEGIN SELECT 1; END", "db.schema: x differs from"),
+        ("CREATE TRIGGER x AFTER INSERT ON pr BEGIN SELECT 1; END", "db.schema: x was created by"),
         (
             "DELETE FROM pr_observed; PRAGMA foreign_keys = OFF; DELETE FROM session WHERE id = 'demo-1'",
             "db.foreign_keys: a row of pr",

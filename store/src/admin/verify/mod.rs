@@ -39,7 +39,7 @@ pub enum Depth {
 /// A defect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The kind of defect: `db.integrity`, `db.foreign_keys`, `db.schema`, `log.density`,
+    /// The kind of defect: `db.integrity`, `db.foreign_keys`, `db.schema`, `db.rows`, `log.density`,
     /// `log.seal`, `log.state`, `log.chain`, `log.identity`, `rows`, `session.counter`, of the warnings
     /// `text.utf8`; `more` counts those that are not listed.
     pub id: &'static str,

@@ -37,6 +37,10 @@ pub(super) fn check(conn: &Connection, findings: &mut Findings, warnings: &mut F
     if findings.catch(id, has_log_id(conn)) == Some(false) {
         findings.add(id, "the log id is not 32 hexadecimal digits".to_owned());
     }
+    let id = "db.rows";
+    for table in findings.catch(id, missing_rows(conn)).unwrap_or_default() {
+        findings.add(id, format!("{table} has no row"));
+    }
     let id = "session.counter";
     for Counter { project, stored, used } in findings.catch(id, counters(conn)).unwrap_or_default()
     {
@@ -61,6 +65,21 @@ const SELECT_LOG_ID: &str = "SELECT count(*) = 1 AND sum(length(log_id) = 32
 /// Whether the log has an id as `init` and `import` give it.
 pub(crate) fn has_log_id(conn: &Connection) -> Result<bool> {
     conn.query_row(SELECT_LOG_ID, [], |row| row.get(0)).context("read the log id")
+}
+
+/// The tables of which one row is always there; nothing that is written to them is stored without it.
+const SINGLE_ROWS: [&str; 3] = ["change_context", "retention", "upkeep"];
+
+/// Those of the tables with one row that have none.
+pub(crate) fn missing_rows(conn: &Connection) -> Result<Vec<&'static str>> {
+    let mut missing = Vec::new();
+    for table in SINGLE_ROWS {
+        let sql = format!("SELECT NOT EXISTS (SELECT 1 FROM {table})");
+        if conn.query_row(&sql, [], |row| row.get(0)).context("count the rows of a table")? {
+            missing.push(table);
+        }
+    }
+    Ok(missing)
 }
 
 /// A deleted session is in the log only.
