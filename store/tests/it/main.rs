@@ -37,6 +37,7 @@ mod support;
 mod transfer;
 mod upstream;
 mod upstream_file;
+mod upstream_random;
 mod upstream_skipped;
 mod verify;
 mod writer;
