@@ -29,6 +29,9 @@ pub(crate) enum Error {
     Unconfirmed(String),
     #[error("delivery {number}: {source}")]
     Delivery { number: u64, source: ao_observer::Error },
+    /// The host does not confirm that a pull request exists.
+    #[error("{0}")]
+    NotVerified(ao_observer::Error),
     #[error("{} cannot be used: {reason}", path.display())]
     InvalidPath { path: PathBuf, reason: String },
     #[error("{} is not inside the work tree of a git repository", .0.display())]
@@ -76,7 +79,7 @@ impl Error {
             Error::Observer(error) => error.code(),
             Error::Document { source, .. } | Error::Stranded { source, .. } => source.code(),
             Error::Usage(_) | Error::Unconfirmed(_) => Code::Usage,
-            Error::Delivery { source, .. } => source.code(),
+            Error::Delivery { source, .. } | Error::NotVerified(source) => source.code(),
             Error::InvalidPath { .. } => Code::InvalidPath,
             Error::NotAGitRepo(_) | Error::RepoMoved { .. } => Code::NotAGitRepo,
             Error::GitNotTrusted(_) => Code::GitNotTrusted,

@@ -16,6 +16,10 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
             let command = invocation.with("--take-over");
             return format!("stop its owner, wait, or take the lease: `{command}`");
         }
+        Error::Store(ao_store::Error::PrClaimed { owner, .. }) => Some(format!(
+            "show the owner: `ao-store session get {owner}`; to take the pull request over: `{}`",
+            invocation.with("--takeover")
+        )),
         Error::Store(error) | Error::Cdc(ao_cdc::Error::Store(error)) => of_store(error),
         Error::Cdc(error) => of_stream(error),
         Error::Stranded { name, .. } => Some(format!(
@@ -28,6 +32,14 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
         Error::GitNotTrusted(repo) => Some(format!(
             "if you trust its files: `git config --global --add safe.directory {}`",
             quoted(repo)
+        )),
+        Error::NotVerified(ao_observer::Error::NoPullRequest { .. }) => Some(format!(
+            "check the number, and that the credentials can read the repository; to claim it all the same: `{}`",
+            invocation.with("--no-verify")
+        )),
+        Error::NotVerified(_) => Some(format!(
+            "try again later, or claim it without asking the host: `{}`",
+            invocation.with("--no-verify")
         )),
         Error::Delivery { source: ao_observer::Error::Form { .. }, .. } => Some(
             "set the content type of the webhook to application/json, and send the delivery again"
@@ -61,11 +73,8 @@ fn of_store(error: &ao_store::Error) -> Option<String> {
         E::LeaseHeld { name, .. } => format!(
             "stop its owner or wait: `ao-store consumer get {name}` shows it; `seek` and `rm` accept --force"
         ),
-        E::PrClaimed { owner, .. } => format!(
-            "show the owner: `ao-store session get {owner}`; to take the pull request over, omit --no-takeover"
-        ),
         E::PrOwnedByOther { pr, owner, named } => {
-            format!("name {owner} in the document, or move it: `ao-store pr claim {named} {pr}`")
+            format!("name {owner} in the document, or move it: `ao-store pr claim {named} {pr} --takeover`")
         }
         E::OrchestratorActive { session, .. } => {
             format!("show it: `ao-store session get {session}`")
@@ -189,10 +198,10 @@ hints! {
     SessionNotSeed "only a session without workspace, runtime, agent session, prompt and pull request can be removed";
     SessionTerminated "claim it for a live session: `ao-store session ls`";
     SessionNotClaimable "claim it for a worker: `ao-store session new --project ID`";
-    PrClaimed "to take the pull request over, omit --no-takeover";
+    PrClaimed "to take the pull request over, pass --takeover";
     PrNotOpen "only a pull request that is open or a draft can be claimed";
     PrProjectMismatch "claim it for a session of its own project: `ao-store session ls`";
-    PrOwnedByOther "claim it first: `ao-store pr claim SESSION PR`";
+    PrOwnedByOther "claim it first: `ao-store pr claim SESSION PR --takeover`";
     ConsumerExists "choose another name, or show it: `ao-store consumer ls`";
     ConsumerFilter "omit the filter, or create another consumer: `ao-store consumer create NAME`";
     LeaseLost "show its owner: `ao-store consumer ls`";

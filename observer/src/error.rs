@@ -121,6 +121,12 @@ pub enum Error {
         /// The repositories.
         repos: String,
     },
+    /// The host has no such pull request, or hides it.
+    #[error("there is no pull request {pr}, or the credentials cannot read its repository")]
+    NoPullRequest {
+        /// The pull request.
+        pr: String,
+    },
     /// The host cannot be reached, or answers with errors.
     #[error("{host} cannot be reached, or answers with errors ({cause})")]
     Unavailable {
@@ -171,6 +177,7 @@ impl Error {
             Error::CredentialsRefused { .. } | Error::RepositoriesRefused { .. } => {
                 Code::CredentialsInvalid
             }
+            Error::NoPullRequest { .. } => Code::PrNotFound,
             Error::Unavailable { .. } => Code::ScmUnavailable,
             Error::Incomplete { .. } => Code::ScmIncomplete,
             Error::Throttled { .. } => Code::ScmThrottled,

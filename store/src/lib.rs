@@ -71,7 +71,7 @@ pub use model::id::{ConsumerName, PrId, PrName, PrRef, ProjectId, SessionId};
 pub use model::label::is_hidden;
 pub use model::time::Timestamp;
 pub use model::{attribution, git_url, observation, text_input};
-pub use observe::claim::{Claim, Takeover, claim_pr};
+pub use observe::claim::{Claim, Takeover, claim_observed, claim_pr};
 pub use observe::{Applied, Outcome, apply_observation};
 pub use row::set::Delta;
 pub use upstream::{Cleaned, Ignored, Imported, Remark, Taken, Upstream, import_upstream};

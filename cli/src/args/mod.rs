@@ -473,14 +473,19 @@ pub(crate) enum Pr {
     /// Make a session the owner of a pull request
     #[command(after_help = "Examples:
   ao-store pr claim demo-1 https://github.com/octo/hello/pull/7
-  ao-store pr claim demo-1 octo/hello#7 --no-takeover")]
+  ao-store pr claim demo-1 octo/hello#7 --takeover")]
     Claim {
         /// The session
         session: String,
         /// URL, owner/repo#number or id
         pr: String,
-        /// Do not take it from an active session
+        /// Take it from an active session, too
         #[arg(long)]
-        no_takeover: bool,
+        takeover: bool,
+        /// Do not ask the host whether it exists
+        #[arg(long)]
+        no_verify: bool,
+        #[command(flatten)]
+        api: Api,
     },
 }

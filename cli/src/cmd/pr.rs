@@ -1,13 +1,18 @@
 //! Pull requests: list them, show one with its checks, threads, reviews and comments, claim one.
 
+use ao_observer::github::host::Endpoints;
+use ao_observer::run::{Lookup, look_up};
+use ao_program::Environment;
+use ao_store::observation::Observation;
 use ao_store::row::pr::{self, Filter};
 use ao_store::row::{facet, project, scm, session};
-use ao_store::{Cursor, PrName, SessionId, Takeover, claim_pr};
+use ao_store::{Claim, Cursor, PrName, SessionId, Takeover, Timestamp, claim_observed, claim_pr};
 use serde_json::{Value, json};
 
 use crate::args::Pr as Command;
+use crate::cmd::poll;
 use crate::context::{Context, cause};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::{output, view};
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
@@ -19,9 +24,11 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         }
         Command::Get { pr, at: None } => get(context, &pr.parse()?),
         Command::Get { pr, at: Some(at) } => get_as_of(context, &pr.parse()?, at.parse()?),
-        Command::Claim { session, pr, no_takeover } => {
-            let takeover = if no_takeover { Takeover::Refuse } else { Takeover::Allow };
-            claim(context, session.parse()?, pr.parse()?, takeover)
+        Command::Claim { session, pr, takeover, no_verify, api } => {
+            let takeover = if takeover { Takeover::Allow } else { Takeover::Refuse };
+            let (session, name) = (session.parse()?, pr.parse()?);
+            let checked = verify(context, &session, &name, no_verify, poll::api(&api)?)?;
+            claim(context, session, name, takeover, checked)
         }
     }
 }
@@ -103,9 +110,60 @@ fn get_as_of(context: &Context, name: &PrName, cursor: Cursor) -> Result<()> {
     output::text(&view::fields(&data))
 }
 
-fn claim(context: &Context, session: SessionId, name: PrName, takeover: Takeover) -> Result<()> {
+/// Asks the host about a pull request of which nothing was ever read.
+fn verify(
+    context: &Context,
+    session: &SessionId,
+    name: &PrName,
+    no_verify: bool,
+    api: Option<Endpoints>,
+) -> Result<Option<Lookup>> {
+    let (stored, location) = context.open()?.read(|snapshot| {
+        session::require(snapshot, session)?;
+        Ok((pr::named(snapshot, name)?, pr::locate(snapshot, name)?))
+    })?;
+    if stored.is_some_and(|pr| !pr.node_id.is_empty()) {
+        return Ok(None);
+    }
+    if no_verify {
+        return Ok(Some(Lookup::NotAsked("--no-verify was passed".to_owned())));
+    }
+    let environment = Environment::of_process();
+    let found = look_up(&location, api, &environment, Timestamp::now());
+    found.map(Some).map_err(Error::NotVerified)
+}
+
+/// Claims it, with what was read of it; a rename that this shows is followed.
+fn write_claim(
+    tx: &ao_store::Tx<'_>,
+    session: &SessionId,
+    name: &PrName,
+    takeover: Takeover,
+    seen: Option<&Observation>,
+) -> ao_store::Result<Claim> {
+    let Some(seen) = seen else { return claim_pr(tx, session, name, takeover) };
+    let asked = pr::locate(tx, name)?;
+    if !asked.repo.eq_ignore_ascii_case(&seen.pr.repo) {
+        project::relocate(tx, &asked.host, &asked.repo, &seen.pr.repo)?;
+    }
+    claim_observed(tx, session, seen, takeover)
+}
+
+fn claim(
+    context: &Context,
+    session: SessionId,
+    name: PrName,
+    takeover: Takeover,
+    checked: Option<Lookup>,
+) -> Result<()> {
     let shown = name.to_string();
-    let write = move |tx: &ao_store::Tx<'_>| claim_pr(tx, &session, &name, takeover);
+    let (seen, reason) = match checked {
+        None => (None, None),
+        Some(Lookup::Found(seen)) => (Some(seen), None),
+        Some(Lookup::NotAsked(reason)) => (None, Some(reason)),
+    };
+    let write =
+        move |tx: &ao_store::Tx<'_>| write_claim(tx, &session, &name, takeover, seen.as_deref());
     let claim = context.open()?.write(cause(), write)?.value;
     if context.is_json {
         return output::document(
@@ -115,14 +173,20 @@ fn claim(context: &Context, session: SessionId, name: PrName, takeover: Takeover
                 "session_id": claim.session.as_str(),
                 "previous_session_id": claim.previous.as_ref().map(SessionId::as_str),
                 "was_previous_terminated": claim.was_previous_terminated,
+                "is_verified": reason.is_none(),
+                "reason": reason,
             }),
         );
     }
     let session = &claim.session;
-    output::say(&match claim.previous {
+    let mut text = match claim.previous {
         None => format!("{shown} is now tracked and owned by {session}"),
         Some(previous) if previous == *session => format!("{shown} is already owned by {session}"),
         Some(previous) => format!("{shown} moved from {previous} to {session}"),
-    });
+    };
+    if let Some(reason) = reason {
+        text += &format!("; whether it exists was not verified: {reason}");
+    }
+    output::say(&output::printable(&text));
     Ok(())
 }

@@ -210,7 +210,7 @@ fn every_shell_has_completions() {
     let env = TestEnv::empty();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = env.ok(&["completion", shell]);
-        assert!(script.contains("no-takeover"), "{shell}");
+        assert!(script.contains("takeover"), "{shell}");
     }
     env.refused(&["completion", "cmd"], 2, "USAGE");
 }

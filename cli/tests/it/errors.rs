@@ -227,9 +227,7 @@ fn pull_requests(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked
         Code::SessionTerminated if !has_sqlite() => return Some(Err("no sqlite3".to_owned())),
         Code::SessionTerminated => claim("demo-4", "octo/hello#1"),
         Code::SessionNotClaimable => claim("demo-3", "octo/hello#1"),
-        Code::PrClaimed => {
-            Provoked::by(&["pr", "claim", "demo-2", "octo/hello#1", "--no-takeover"])
-        }
+        Code::PrClaimed => claim("demo-2", "octo/hello#1"),
         Code::PrNotOpen => claim("demo-1", "octo/hello#2"),
         Code::PrProjectMismatch => claim("demo-1", "octo/another#1"),
         Code::PrOwnedByOther => {

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a skipped test says why")]
 
 mod admin;
+mod claim;
 mod commands;
 mod consumer;
 mod copies;

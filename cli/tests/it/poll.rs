@@ -20,14 +20,14 @@ const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ";
 const DISABLED: &str = "scm observer disabled: provider credentials unavailable";
 
 /// The store of a test with a project and a session, and a GitHub that has its repository.
-struct Scene {
-    env: TestEnv,
+pub(crate) struct Scene {
+    pub(crate) env: TestEnv,
     world: Arc<Mutex<World>>,
     server: Server,
 }
 
 impl Scene {
-    fn new() -> Scene {
+    pub(crate) fn new() -> Scene {
         let mut world = World::new(1);
         world.set_clock(Clock::Real);
         world.remove_token("token");
@@ -40,35 +40,35 @@ impl Scene {
         Scene { env, world, server }
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
     }
 
     /// The binary, with the fake as its GitHub and without a token.
-    fn bare(&self, args: &[&str]) -> Command {
+    pub(crate) fn bare(&self, args: &[&str]) -> Command {
         let mut command = self.env.command(args);
         command.env("AO_GITHUB_API_URL", &self.server.url);
         command
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.bare(args);
         command.env("GH_TOKEN", TOKEN);
         command
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         finish(&mut self.command(args), b"")
     }
 
-    fn once(&self) -> String {
+    pub(crate) fn once(&self) -> String {
         let output = self.run(&["observe", "--once"]);
         assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
         assert_eq!(output.stderr, "");
         output.stdout
     }
 
-    fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.world().counters.total()
     }
 

@@ -168,6 +168,19 @@ pub(crate) fn poll(level: Level, dialect: Dialect, poll: &PollQuery) -> String {
     document.body(name, &fragment)
 }
 
+/// The body that reads one pull request as listings do, and where it is now. Every server has these
+/// fields.
+pub(crate) fn one(repo: &str, number: i64) -> String {
+    let mut document = Document::default();
+    document.repository("p", 0, repo);
+    document.variable("pk0".to_owned(), "Int!", json!(number));
+    let _ = write!(
+        document.roots,
+        "{{pullRequest(number:$pk0){{{LISTED} merged mergedAt closedAt repository{{nameWithOwner}}}}}}"
+    );
+    document.body("One", "")
+}
+
 /// A list that a poll has shown to have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Part {

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use ao_store::attribution::{Attribution, attribute};
-use ao_store::observation::Observation;
 use ao_store::row::scm::{Access, PrPoll, Problem, RefreshRequest, RepoState, SubjectPr};
 use ao_store::{PrId, PrRef, Timestamp};
 
@@ -276,12 +275,7 @@ impl Tracker {
         if self.rejected.get(&pr.id).is_some_and(|until| *until > now) {
             return None;
         }
-        let observation = Observation {
-            node_id: pr.id.clone(),
-            provider_at: pr.updated_at.map(Timestamp::from),
-            facts: pr.listed_facts(),
-            ..Observation::new(location, now)
-        };
+        let observation = pr.listed(location, now);
         let candidates = &self.listings.get(key)?.candidates;
         match attribute(&observation, candidates, person) {
             Ok(Attribution { session, reason, .. }) => {

@@ -29,7 +29,7 @@ pub(super) fn of(snapshot: &Snapshot<'_>, environment: &Environment) -> Result<V
 
 /// Whether a host is known to be GitHub's: a token must not be sent to a host only because a project
 /// has a remote there.
-fn is_observed(host: &str, environment: &Environment) -> bool {
+pub(super) fn is_observed(host: &str, environment: &Environment) -> bool {
     is_github(host, &[default_host(environment)])
         || (!host.is_empty() && environment.get(&credential::variable_of(host)).is_some())
 }

@@ -8,6 +8,7 @@
 
 mod hosts;
 mod lock;
+mod lookup;
 mod origins;
 mod task;
 mod wakeup;
@@ -28,6 +29,7 @@ use crate::poll::{Config, Report};
 
 pub use hosts::{default_host, unobservable};
 pub use lock::Lock;
+pub use lookup::{Lookup, look_up};
 
 /// How the observer is run.
 #[derive(Clone)]

@@ -3,11 +3,13 @@
 use crate::db::tx::Tx;
 use crate::error::{Error, Result};
 use crate::model::id::{PrId, PrName, PrRef, SessionId};
-use crate::model::observation::PrState;
+use crate::model::observation::{Observation, PrState};
 use crate::row::pr::{self, Pr};
 use crate::row::project;
 use crate::row::scm;
 use crate::row::session::{self, Session, SessionKind};
+
+use super::{Outcome, apply_observation, find};
 
 /// Whether a pull request may be taken from an active session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,17 +47,58 @@ pub fn claim_pr(
     name: &PrName,
     takeover: Takeover,
 ) -> Result<Claim> {
-    let claimant = session::require(tx, session)?;
-    if claimant.is_terminated {
-        return Err(Error::SessionTerminated(claimant.id));
-    }
-    if claimant.kind == SessionKind::Orchestrator {
-        return Err(Error::SessionNotClaimable(claimant.id));
-    }
+    let claimant = claimant(tx, session)?;
     match (pr::named(tx, name)?, &name.location) {
         (Some(stored), _) => claim_stored(tx, claimant, stored, takeover),
         (None, Some(location)) => claim_new(tx, claimant, location),
         (None, None) => Err(Error::PrNotFound(name.to_string())),
+    }
+}
+
+/// The same with what the provider just reported of the pull request, which is stored, too. Its head may
+/// also be in the repository of the session.
+///
+/// # Errors
+/// Those of [`claim_pr`] and of applying an observation. Nothing is written then.
+pub fn claim_observed(
+    tx: &Tx<'_>,
+    session: &SessionId,
+    observation: &Observation,
+    takeover: Takeover,
+) -> Result<Claim> {
+    let claimant = claimant(tx, session)?;
+    let unnamed = Observation { session: None, ..observation.clone() };
+    if let Some(stored) = find::stored(tx, &unnamed)? {
+        let claim = claim_stored(tx, claimant, stored, takeover)?;
+        apply_observation(tx, &unnamed)?;
+        return Ok(claim);
+    }
+    if let Some(state @ (PrState::Merged | PrState::Closed)) = observation.facts.state {
+        return Err(Error::PrNotOpen { pr: observation.pr.to_string(), state: state.as_str() });
+    }
+    let named = Observation { session: Some(claimant.id.clone()), ..unnamed };
+    match apply_observation(tx, &named)? {
+        Outcome::Applied(applied) => {
+            scm::set_attribution(tx, &applied.pr, CLAIMED)?;
+            let (pr, session) = (applied.pr, claimant.id);
+            Ok(Claim { pr, session, previous: None, was_previous_terminated: false })
+        }
+        // With a named session the owner is known, and nothing is stored that could differ.
+        Outcome::Unattributed { pr, .. } | Outcome::Mismatched { pr, .. } => {
+            Err(Error::PrProjectMismatch { pr: pr.to_string(), project: claimant.project })
+        }
+    }
+}
+
+/// The session, if it may claim pull requests.
+fn claimant(tx: &Tx<'_>, session: &SessionId) -> Result<Session> {
+    let claimant = session::require(tx, session)?;
+    if claimant.is_terminated {
+        return Err(Error::SessionTerminated(claimant.id));
+    }
+    match claimant.kind {
+        SessionKind::Orchestrator => Err(Error::SessionNotClaimable(claimant.id)),
+        SessionKind::Worker => Ok(claimant),
     }
 }
 

@@ -1,14 +1,16 @@
 //! Claims: which session may take over a pull request from which other, and that a refusal writes
 //! nothing.
 
-use ao_store::observation::{Facet, PrFacts, PrState};
+use ao_store::observation::{Facet, Observation, PrFacts, PrState};
 use ao_store::row::session::SessionKind;
 use ao_store::row::{pr, scm, session};
-use ao_store::{Claim, Code, Error, PrId, SessionId, Store, Takeover, claim_pr};
+use ao_store::{
+    Claim, Code, Error, PrId, SessionId, Store, Takeover, Tx, claim_observed, claim_pr,
+};
 
 use crate::support::{
-    Fixture, T0, assert_writes_nothing, cause, changes_after, code, fixture, head, kinds_of,
-    new_project, new_session, observation, observe, place, raw, thread, threads,
+    Fixture, T0, add_session, assert_writes_nothing, cause, changes_after, code, fixture, head,
+    kinds_of, new_project, new_session, observation, observe, place, raw, thread, threads,
 };
 
 fn claim(store: &Store, session: &str, pr: &str, takeover: Takeover) -> Result<Claim, Error> {
@@ -150,4 +152,56 @@ fn the_observation_after_a_claim_goes_to_the_claimant() {
     assert_eq!(code(crate::support::try_observe(&store, &seen)), Code::PrOwnedByOther);
     let row = store.read(|snapshot| pr::require(snapshot, &place())).unwrap();
     assert_eq!(row.session.as_str(), "demo-2");
+}
+
+#[test]
+fn a_claim_with_what_the_provider_reports_stores_it_and_keeps_every_guard() {
+    let fixture = fixture();
+    let claim = |session: &str, seen: &Observation, takeover| {
+        let (session, seen) = (session.parse::<SessionId>().unwrap(), seen.clone());
+        let work = move |tx: &Tx<'_>| claim_observed(tx, &session, &seen, takeover);
+        fixture.store.write(cause(), work).map(|done| done.value)
+    };
+    raw(&fixture.path())
+        .execute_batch(
+            "UPDATE project SET host = 'github.com', repo = 'octo/hello';
+             UPDATE session SET is_terminated = 1 WHERE num = 2;",
+        )
+        .unwrap();
+    let third = add_session(&fixture.store, "demo", "").to_string();
+    let reported = |pr: &str, node_id: &str| {
+        let facts = PrFacts { title: Some("reported".to_owned()), ..PrFacts::default() };
+        let node_id = node_id.to_owned();
+        Observation { pr: pr.parse().unwrap(), node_id, facts, ..observation(T0 + 1_000) }
+    };
+    let mut ended = reported("octo/hello#9", "PR_9");
+    ended.facts.state = Some(PrState::Merged);
+    for (session, seen, refused) in [
+        ("demo-2", reported("octo/hello#9", "PR_9"), Code::SessionTerminated),
+        ("ghost-1", reported("octo/hello#9", "PR_9"), Code::SessionNotFound),
+        (&third, reported("stranger/thing#9", "PR_9"), Code::PrProjectMismatch),
+        (&third, ended, Code::PrNotOpen),
+        (&third, reported("octo/hello#7", "PR_7"), Code::PrClaimed),
+    ] {
+        assert_writes_nothing(&fixture.path(), || {
+            assert_eq!(code(claim(session, &seen, Takeover::Refuse)), refused);
+        });
+    }
+    // A pull request from the origin to its upstream.
+    let mut upstream = reported("upstream/hello#9", "PR_9");
+    upstream.facts.head_repo = Some("octo/hello".to_owned());
+    let mut new = None;
+    let kinds = kinds_of(&fixture.store, || {
+        new = Some(claim(&third, &upstream, Takeover::Refuse).unwrap());
+    });
+    assert_eq!((kinds.as_slice(), new.unwrap().previous), (&["pr_created".to_owned()][..], None));
+    // The provider knows the tracked pull request under another name: it keeps its row.
+    let moved = reported("octo/renamed#7", "PR_7");
+    let taken = claim(&third, &moved, Takeover::Allow).unwrap();
+    assert_eq!(taken.pr.as_str(), "github.com/octo/hello#7");
+    let row = fixture.store.read(|it| pr::by_node(it, "PR_7")).unwrap().unwrap();
+    assert_eq!(
+        (row.session.as_str(), row.repo.as_str(), row.title.as_str()),
+        (third.as_str(), "octo/renamed", "reported")
+    );
 }

@@ -253,30 +253,40 @@ fn a_claim_tracks_a_new_pull_request_or_takes_it_over() {
     assert_eq!(
         claim(&env, &["demo-1", pr]),
         json!({"pr_id": "github.com/octo/hello#7",
-        "session_id": "demo-1", "previous_session_id": null, "was_previous_terminated": false})
+        "session_id": "demo-1", "previous_session_id": null, "was_previous_terminated": false,
+        "is_verified": false, "reason": "there are no credentials for github.com"})
     );
     let head = env.head();
     assert_eq!(claim(&env, &["demo-1", "octo/hello#7"])["previous_session_id"], "demo-1");
     assert_eq!(env.head(), head, "claiming what is owned is no change");
-    let args = ["pr", "claim", "demo-2", "octo/hello#7", "--no-takeover", "--json"];
+    let args = ["pr", "claim", "demo-2", "octo/hello#7", "--json"];
     let output = env.run(&args);
     let error: Value = serde_json::from_str(&output.stderr).unwrap();
     assert_eq!(error["error"]["code"], "PR_CLAIMED_BY_ACTIVE_SESSION");
     assert_eq!(error["error"]["details"], json!({"session_id": "demo-1"}));
     assert_eq!(env.head(), head);
-    let moved = claim(&env, &["demo-2", "OCTO/Hello#7"]);
+    let hint = error["error"]["hint"].as_str().unwrap();
+    assert!(
+        hint.contains("session get demo-1") && hint.contains("#7' --json --takeover`"),
+        "{hint}"
+    );
+    let moved = claim(&env, &["demo-2", "OCTO/Hello#7", "--takeover"]);
     assert_eq!(
         (&moved["session_id"], &moved["previous_session_id"]),
         (&json!("demo-2"), &json!("demo-1"))
     );
     assert_eq!(env.types().last().unwrap(), "pr_session_changed");
     if env.sqlite("UPDATE session SET is_terminated = 1 WHERE id = 'demo-2';").is_some() {
-        let back = claim(&env, &["demo-1", "octo/hello#7", "--no-takeover"]);
+        let back = claim(&env, &["demo-1", "octo/hello#7"]);
         assert_eq!(back["was_previous_terminated"], true, "a terminated owner gives way");
         env.refused(&["pr", "claim", "demo-2", "octo/hello#7"], 5, "SESSION_TERMINATED");
     }
     let text = env.run(&["pr", "claim", "demo-1", pr]).stderr;
-    assert_eq!(text, "github.com/octo/hello#7 is already owned by demo-1\n");
+    assert_eq!(
+        text,
+        "github.com/octo/hello#7 is already owned by demo-1; whether it exists was not verified: \
+         there are no credentials for github.com\n"
+    );
 }
 
 #[test]

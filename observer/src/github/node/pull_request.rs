@@ -3,7 +3,8 @@
 
 use std::hash::Hash;
 
-use ao_store::observation::{Mergeable, PrFacts, PrState, ReviewDecision};
+use ao_store::observation::{Mergeable, Observation, PrFacts, PrState, ReviewDecision};
+use ao_store::{PrRef, Timestamp};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -175,6 +176,20 @@ impl PrNode {
             is_cross_repo: self.is_cross_repository,
             created_at: time(self.created_at),
             ..self.branch_facts()
+        }
+    }
+
+    /// What a listing reports, as an observation at this time.
+    pub(crate) fn listed(&self, location: PrRef, as_of: Timestamp) -> Observation {
+        Observation {
+            node_id: self.id.clone(),
+            provider_at: time(self.updated_at),
+            facts: PrFacts {
+                merged_at: time(self.merged_at),
+                closed_at: time(self.closed_at),
+                ..self.listed_facts()
+            },
+            ..Observation::new(location, as_of)
         }
     }
 
