@@ -18,8 +18,8 @@ pub(crate) const BASELINE: &str = "2048023202502809219";
 
 const SELECT_BASELINE: &str = "SELECT checksum FROM refinery_schema_history WHERE version = 1";
 
-const SELECT_VERSION: &str =
-    "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema)
+const SELECT_VERSION: &str = "SELECT user_version, application_id,
+        (SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\')
     FROM pragma_user_version, pragma_application_id";
 
 /// The schema version of the file; 0 for a new one. A store gets its name with its schema complete, so

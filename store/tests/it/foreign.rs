@@ -164,7 +164,7 @@ fn deleting_a_pull_request_deletes_its_facts_and_logs_each_with_session_and_proj
                 "PRAGMA foreign_keys = {foreign_keys};
             INSERT INTO pr_review SELECT id, 'r', '', 0, 'approved', '', '', '', NULL FROM pr;
             INSERT INTO pr_check_log SELECT id, 'x', 'tail' FROM pr;
-            INSERT INTO pr_poll (pr_id) SELECT id FROM pr; DELETE FROM pr;"
+            INSERT OR IGNORE INTO pr_poll (pr_id) SELECT id FROM pr; DELETE FROM pr;"
             ),
         );
         let made = changes_after(&store, Seq(start.0 + 1));
