@@ -24,7 +24,7 @@ use crate::poll::credentials::{CredentialLookup, Credentials};
 use crate::poll::host_record::{HostRecord, SavedState};
 use crate::poll::log_queue::LogJob;
 use crate::poll::rate_limiter::{RESERVE_OF_APP, RESERVE_OF_USER, RateLimiter, Resource};
-use crate::poll::repo_listing::ListTarget;
+use crate::poll::repo_listing::{ListTarget, RepoListing};
 use crate::poll::report::Totals;
 use crate::poll::request::{self, InFlight, Kind, Query, Step};
 use crate::poll::schedule::NEVER;
@@ -98,7 +98,7 @@ impl Engine {
             self.limiter.reset();
             self.credentials = Credentials::new(&HostState::new(&self.host), String::new());
             self.dialect = Dialect::default();
-            self.tracker.listings.iter_mut().for_each(|listing| listing.state.watermark = None);
+            self.tracker.listings.iter_mut().for_each(RepoListing::relist);
         }
     }
 
@@ -133,7 +133,7 @@ impl Engine {
         if self.credentials.record_lookup(lookup, now) {
             self.limiter.reset();
             // Other pull requests may belong to another person.
-            self.tracker.listings.iter_mut().for_each(|listing| listing.state.watermark = None);
+            self.tracker.listings.iter_mut().for_each(RepoListing::relist);
         }
     }
 

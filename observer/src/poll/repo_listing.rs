@@ -1,4 +1,10 @@
 //! What the observer remembers of one repository whose open pull requests it lists.
+//!
+//! A *complete* listing reads all of them, the newest first, page by page; an *incremental* one reads
+//! those that were opened since the last listing. A complete one is needed at the start and when the
+//! sessions change, because a new session may own an old pull request.
+
+use std::collections::BTreeSet;
 
 use ao_store::Timestamp;
 use ao_store::attribution::Candidate;
@@ -6,12 +12,23 @@ use ao_store::row::scm::{Access, RepoState};
 
 use crate::github::answer::Found;
 use crate::github::fingerprint::Fingerprint;
-use crate::github::node::{ListedRepo, PrNode};
+use crate::github::node::{ListedRepo, Page, PrNode};
 use crate::github::query::Listing;
 use crate::poll::schedule::retry_at;
 
-/// Maximum pages of one listing: a thousand open pull requests.
-const PAGES_MAX: u32 = 10;
+/// Maximum pages of one listing: a hundred thousand open pull requests.
+const PAGES_MAX: u32 = 1_000;
+
+/// Pull requests on a page of a complete listing, and on the first page of an incremental one.
+const PAGE: u32 = 100;
+const FIRST_PAGE: u32 = 20;
+
+/// A complete listing of more pages than this is not repeated at once.
+const SHORT_PAGES: u32 = 10;
+
+/// A listing of which something is missing, or that changed while it was read, is repeated at once up
+/// to this often.
+const REPEATS: u32 = 1;
 
 /// A repository that cannot be read is requested again after this.
 const RETRY_MS: i64 = 30 * 60_000;
@@ -27,6 +44,7 @@ pub(crate) struct ListTarget {
 /// How far a listing has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Progress {
+    is_complete: bool,
     /// The next page begins after this.
     after: Option<String>,
     pages: u32,
@@ -34,6 +52,14 @@ struct Progress {
     newest: Option<Timestamp>,
     /// When its first page was requested.
     began_at: Option<Timestamp>,
+    /// Whether something is missing: a pull request that could not be read, or a page.
+    has_gaps: bool,
+    /// Whether the number of pull requests changed meanwhile, or one came twice: the host may have left
+    /// out another one.
+    has_moved: bool,
+    /// The number of open pull requests that the first page reports.
+    total: i64,
+    numbers: BTreeSet<i64>,
 }
 
 /// One repository.
@@ -46,6 +72,10 @@ pub(crate) struct RepoListing {
     branches: Fingerprint,
     pub(crate) due: Timestamp,
     progress: Progress,
+    /// Whether a complete listing is needed, and the time before which it does not begin.
+    needs_complete: bool,
+    complete_after: Timestamp,
+    repeats: u32,
     /// When it was requested, the last time that there was an answer.
     pub(crate) answered_at: Option<Timestamp>,
     /// When the first page of the last listing was requested that was read to its end.
@@ -66,6 +96,9 @@ impl RepoListing {
             branches: Fingerprint::of(&""),
             due,
             progress: Progress::default(),
+            needs_complete: true,
+            complete_after: Timestamp(0),
+            repeats: 0,
             answered_at: None,
             read_at: None,
             is_lost: false,
@@ -82,9 +115,8 @@ impl RepoListing {
         let branches = Fingerprint::of(&names);
         if self.branches != branches {
             self.branches = branches;
-            self.state.watermark = None;
-            self.progress = Progress::default();
-            if self.state.access == Access::Ok || self.state.access == Access::Unknown {
+            self.relist();
+            if !self.is_unreadable() {
                 self.due = self.due.min(now);
             }
         }
@@ -96,12 +128,20 @@ impl RepoListing {
         if self.state.name.is_empty() { &self.state.repo } else { &self.state.name }
     }
 
-    /// The next page: a complete listing reads large ones.
-    pub(crate) fn next_page(&self) -> Listing {
-        let is_complete = self.state.watermark.is_none() || self.progress.pages > 0;
+    /// All open pull requests are listed again. A listing in progress goes on to its end: where there
+    /// are many, the oldest would never be listed if it began anew each time.
+    pub(crate) fn relist(&mut self) {
+        self.needs_complete = true;
+    }
+
+    /// The next page.
+    pub(crate) fn next_page(&self, now: Timestamp) -> Listing {
+        let is_complete = self.state.watermark.is_none()
+            || (self.needs_complete && now >= self.complete_after)
+            || self.progress.pages > 0;
         Listing {
             repo: self.name().to_owned(),
-            first: if is_complete { 100 } else { 20 },
+            first: if is_complete { PAGE } else { FIRST_PAGE },
             after: self.progress.after.clone(),
         }
     }
@@ -110,6 +150,7 @@ impl RepoListing {
     /// next page is `due` then, unless the listing goes on now.
     pub(crate) fn record_answer(
         &mut self,
+        asked: &Listing,
         found: Found<ListedRepo>,
         as_of: Timestamp,
         due: Timestamp,
@@ -117,60 +158,61 @@ impl RepoListing {
     ) -> Vec<PrNode> {
         self.answered_at = Some(as_of);
         let ListedRepo { id, name_with_owner, pull_requests } = match found {
-            Found::Node(repo) if repo.pull_requests.has_gaps() => {
-                // What is missing on this page would never be read again.
-                self.progress = Progress::default();
-                return self.record_unusable(due, now);
-            }
             Found::Node(repo) => repo,
             Found::Missing => return self.record_unreadable(Access::Missing, now),
             Found::Forbidden => return self.record_unreadable(Access::Forbidden, now),
             Found::Failed => return self.record_unusable(due, now),
         };
-        self.due = due;
         (self.is_lost, self.failures) = (false, 0);
-        self.progress.began_at.get_or_insert(as_of);
-        self.set_access(Access::Ok, now);
+        if self.state.access != Access::Partial {
+            self.set_access(Access::Ok, now);
+        }
         self.state.node_id = id;
         self.state.name = name_with_owner;
-        let info = pull_requests.page_info.clone();
-        let prs: Vec<_> = pull_requests.items().collect();
-        let created = || prs.iter().filter_map(|pr| pr.created_at.map(Timestamp::from));
-        let next = info.end_cursor.filter(|_| info.has_next_page);
-        if !self.advance(created().min(), created().max(), next, now) {
-            self.due = now;
+        if self.progress.pages == 0 {
+            self.progress.is_complete = asked.first == PAGE;
+            self.progress.began_at = Some(as_of);
+            self.progress.total = pull_requests.total_count;
+            self.needs_complete &= !self.progress.is_complete;
         }
-        prs
+        self.due = if self.progress.add(&pull_requests, self.state.watermark, now) {
+            self.finish(due, now)
+        } else {
+            now
+        };
+        pull_requests.items().collect()
     }
 
-    /// Records that a page was read, whose oldest and newest pull request were created then; `next` is
-    /// the cursor of the page after it. Returns whether the listing has ended.
-    fn advance(
-        &mut self,
-        oldest: Option<Timestamp>,
-        newest: Option<Timestamp>,
-        next: Option<String>,
-        now: Timestamp,
-    ) -> bool {
-        self.progress.pages += 1;
-        // A time in the future would hide what is created until then.
-        self.progress.newest = self.progress.newest.max(newest.map(|newest| newest.min(now)));
-        let is_behind = self.state.watermark.is_some_and(|mark| oldest.is_none_or(|at| at <= mark));
-        let is_stuck = next == self.progress.after;
-        if let Some(next) = next.filter(|_| !is_behind && !is_stuck)
-            && self.progress.pages < PAGES_MAX
-        {
-            self.progress.after = Some(next);
-            return false;
+    /// Ends a listing; returns when the next one is due.
+    fn finish(&mut self, due: Timestamp, now: Timestamp) -> Timestamp {
+        let ended = std::mem::take(&mut self.progress);
+        // If it changes each time, what one listing left out is in the other one.
+        if (ended.has_gaps || ended.has_moved) && self.repeats < REPEATS {
+            self.repeats += 1;
+            self.needs_complete |= ended.is_complete;
+            return now;
+        }
+        self.repeats = 0;
+        self.needs_complete |= ended.has_gaps;
+        if ended.has_gaps {
+            self.set_access(Access::Partial, now);
+        } else if ended.is_complete {
+            self.set_access(Access::Ok, now);
         }
         // Without any pull request the next listing is a complete one again, which costs the same.
-        self.state.watermark = self.state.watermark.max(self.progress.newest);
-        if self.progress.pages > 1 || self.state.listed_at.is_none() {
+        self.state.watermark = self.state.watermark.max(ended.newest);
+        if ended.pages > 1 || self.state.listed_at.is_none() {
             self.state.listed_at = Some(now);
         }
-        self.read_at = self.progress.began_at;
-        self.progress = Progress::default();
-        true
+        // Complete listings cost no more requests than incremental ones do meanwhile.
+        if ended.is_complete && (ended.has_gaps || ended.pages > SHORT_PAGES) {
+            let cycle = due.0.saturating_sub(now.0);
+            self.complete_after = Timestamp(now.0 + cycle * i64::from(ended.pages));
+        }
+        if !self.needs_complete {
+            self.read_at = ended.began_at;
+        }
+        due
     }
 
     /// Records that a request got no usable answer. `is_own` is whether the request caused it, and not the host.
@@ -195,9 +237,7 @@ impl RepoListing {
     /// Whether it is the origin of a project, and the host answered that it cannot be read.
     pub(crate) fn is_refused(&self) -> bool {
         let is_origin = |it: &Candidate| it.origin.eq_ignore_ascii_case(&self.state.repo);
-        self.answered_at.is_some()
-            && matches!(self.state.access, Access::Missing | Access::Forbidden)
-            && self.candidates.iter().any(is_origin)
+        self.answered_at.is_some() && self.is_unreadable() && self.candidates.iter().any(is_origin)
     }
 
     /// Whether it is the origin of a project under a name that it no longer has.
@@ -218,12 +258,15 @@ impl RepoListing {
         }
     }
 
+    fn is_unreadable(&self) -> bool {
+        matches!(self.state.access, Access::Missing | Access::Forbidden)
+    }
+
     /// When it was read last: zero when not since the start, `None` when the host answered that it
     /// cannot be read.
     pub(crate) fn fresh_at(&self) -> Option<Timestamp> {
-        let is_unreadable = matches!(self.state.access, Access::Missing | Access::Forbidden);
         match self.answered_at {
-            Some(_) if is_unreadable => None,
+            Some(_) if self.is_unreadable() => None,
             _ => Some(self.read_at.unwrap_or(Timestamp(0))),
         }
     }
@@ -233,6 +276,8 @@ impl RepoListing {
         self.state.watermark = None;
         self.state.name.clear();
         self.progress = Progress::default();
+        self.read_at = None;
+        self.relist();
         self.due = due;
     }
 
@@ -241,6 +286,7 @@ impl RepoListing {
         self.due = Timestamp(now.0 + RETRY_MS);
         (self.is_lost, self.failures) = (false, 0);
         self.progress = Progress::default();
+        self.relist();
         if self.set_access(access, now) {
             let (host, repo, access) = (&self.state.host, self.name(), access.as_str());
             tracing::warn!(host, repo, access, "the credentials cannot read this repository");
@@ -256,5 +302,37 @@ impl RepoListing {
             self.state.access_since = Some(now);
         }
         is_changed
+    }
+}
+
+impl Progress {
+    /// Adds a page; returns whether it is the last one. An incremental listing ends at the first page
+    /// that reaches what was created at `watermark`.
+    fn add(&mut self, page: &Page<PrNode>, watermark: Option<Timestamp>, now: Timestamp) -> bool {
+        let created = || page.iter().filter_map(|pr| pr.created_at.map(Timestamp::from));
+        self.pages += 1;
+        self.has_gaps |= page.has_gaps();
+        self.has_moved |= page.total_count != self.total;
+        for pr in page.iter() {
+            self.has_moved |= !self.numbers.insert(pr.number);
+        }
+        // A time in the future would hide what is created until then.
+        self.newest = self.newest.max(created().max().map(|newest| newest.min(now)));
+        let is_new = |mark: Timestamp| created().min().is_some_and(|oldest| oldest > mark);
+        let is_behind = !self.is_complete && !watermark.is_some_and(is_new);
+        if !page.page_info.has_next_page {
+            // An item that cannot be read counts, too.
+            let count = i64::try_from(self.numbers.len()).unwrap_or(i64::MAX);
+            self.has_moved |= self.is_complete && !self.has_gaps && count != self.total;
+            return true;
+        }
+        if is_behind {
+            return true;
+        }
+        let next =
+            page.page_info.end_cursor.clone().filter(|next| Some(next) != self.after.as_ref());
+        self.after = next.filter(|_| self.pages < PAGES_MAX);
+        self.has_gaps |= self.after.is_none();
+        self.after.is_none()
     }
 }

@@ -77,12 +77,13 @@ impl RepoListings {
     pub(crate) fn due(&self, interval_ms: i64, now: Timestamp) -> Vec<(String, Listing)> {
         let is_due = |listing: &&RepoListing| {
             // A repository that cannot be read is not requested early.
-            let early = if listing.state.access == Access::Ok { interval_ms / 2 } else { 0 };
+            let is_readable = matches!(listing.state.access, Access::Ok | Access::Partial);
+            let early = if is_readable { interval_ms / 2 } else { 0 };
             listing.due.0 <= now.0 + early
         };
         let mut due: Vec<_> = self.targets().filter(is_due).collect();
         due.sort_by_key(|listing| listing.due);
-        let page = |listing: &RepoListing| (listing.state.repo.clone(), listing.next_page());
+        let page = |listing: &RepoListing| (listing.state.repo.clone(), listing.next_page(now));
         due.into_iter().take(LISTINGS_MAX).map(page).collect()
     }
 }

@@ -141,10 +141,14 @@ impl Tracker {
         self.listings.oldest_read() != Some(Timestamp(0))
     }
 
-    /// The pull requests that the host has and that could not be read, each with the reason.
+    /// The pull requests that the host has and that could not be read, and the repositories of which
+    /// some could not be listed, each with the reason.
     pub(crate) fn unread(&self) -> Vec<String> {
-        let unread = self.prs.iter().filter(|pr| pr.is_unread());
-        unread.map(|pr| format!("{}: {}", pr.location, pr.poll.problem.as_str())).collect()
+        let prs = self.prs.iter().filter(|pr| pr.is_unread());
+        let prs = prs.map(|pr| format!("{}: {}", pr.location, pr.poll.problem.as_str()));
+        let repos = self.listings.targets().filter(|it| it.state.access == Access::Partial);
+        let repos = repos.map(|it| format!("{}/{}: partial", self.host, it.name()));
+        prs.chain(repos).collect()
     }
 
     /// The origins of projects that the host answered cannot be read.
@@ -231,12 +235,12 @@ impl Tracker {
     ) {
         let AnswerContext { as_of, now, interval_ms, stretch, .. } = *context;
         let due = Timestamp(now.0 + tier::stretched(interval_ms, stretch));
-        for (index, (key, _)) in listings.iter().enumerate() {
+        for (index, (key, asked)) in listings.iter().enumerate() {
             let Some(listing) = self.listings.get_mut(key) else { continue };
             let before = listing.state.clone();
             let alias = format!("r{index}");
             let found = answered.alias::<ListedRepo>(&alias);
-            let prs = listing.record_answer(found, as_of, due, now);
+            let prs = listing.record_answer(asked, found, as_of, due, now);
             listing.cause = answered.cause_at(&alias);
             let state = listing.state.clone();
             if listing.is_moved_origin() {

@@ -237,12 +237,14 @@ impl Task {
                 }
                 None => Ok(false),
             },
-            // A listing that failed again and again by itself was not read.
-            _ if !self.poller.is_listed() => Err(Error::Unavailable { host, cause }),
             _ => match self.poller.refused_repos().join(", ") {
                 repos if !repos.is_empty() => Err(Error::RepositoriesRefused { host, repos }),
-                _ if report.unread.is_empty() => Ok(true),
-                _ => Err(Error::Incomplete { host, unread: first_of(&report.unread) }),
+                _ if !report.unread.is_empty() => {
+                    Err(Error::Incomplete { host, unread: first_of(&report.unread) })
+                }
+                // A listing that failed again and again by itself was not read.
+                _ if !self.poller.is_listed() => Err(Error::Unavailable { host, cause }),
+                _ => Ok(true),
             },
         }
     }

@@ -12,6 +12,7 @@ mod economy;
 mod enterprise;
 mod faults;
 mod limits;
+mod listing;
 mod lists;
 mod memory;
 mod mergeable;
