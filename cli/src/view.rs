@@ -9,7 +9,7 @@ use ao_store::observation::{
 };
 use ao_store::row::pr::{Freshness, Pr};
 use ao_store::row::project::Project;
-use ao_store::row::scm::{Credential, HostState, PrPoll, Problem};
+use ao_store::row::scm::{Credential, HostState, PrPoll, Problem, Unread};
 use ao_store::row::session::{Session, SessionKind};
 use ao_store::{Applied, Delta, PrId, PrRef, ProjectId, SessionId, Timestamp};
 use serde_json::{Map, Value, json};
@@ -100,6 +100,10 @@ pub(crate) fn host(state: &HostState, problems: u64) -> Value {
         blocked_until, reason, address, failure, fresh_at, updated_at);
     host["problems"] = problems.into();
     host
+}
+
+pub(crate) fn unread(unread: &Unread) -> Value {
+    object!(unread => host, repo, number, reason, since)
 }
 
 pub(crate) fn check(check: &Check) -> Value {

@@ -61,6 +61,7 @@ fn of_store(store: &Store, now: Timestamp) -> Vec<Finding> {
             sqlite(),
             consumers(&stats, now),
             doctor::observer::credentials(&stats, now),
+            doctor::observer::unread(&stats),
             work_trees(store),
             origins(store),
             shared_branch::check(store),

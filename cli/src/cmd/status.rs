@@ -65,6 +65,7 @@ fn document(context: &Context, stats: &Stats, readers: &[WalReader], now: Timest
         "consumers": consumers.collect::<Vec<_>>(),
         "reservations": reservations.collect::<Vec<_>>(),
         "hosts": stats.hosts.iter().map(|(state, problems)| view::host(state, *problems)).collect::<Vec<_>>(),
+        "unread": stats.unread.iter().map(view::unread).collect::<Vec<_>>(),
         "backup_at": stats.backup_at.map(view::time),
     })
 }
@@ -110,6 +111,10 @@ fn describe(context: &Context, stats: &Stats, readers: &[WalReader], now: Timest
     }
     if stats.hosts.is_empty() {
         lines.push(("observer", "has never run".to_owned()));
+    }
+    for unread in &stats.unread {
+        let (what, fix) = (observer::describe_unread(unread), observer::fix_of(unread));
+        lines.push(("unread", output::printable(&format!("{what}: {fix}"))));
     }
     let mut text: String =
         lines.iter().map(|(name, value)| format!("{name:<10}{value}\n")).collect();

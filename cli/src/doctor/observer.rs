@@ -1,6 +1,6 @@
-//! Checks that the observer has a working credential for each host.
+//! Checks that the observer has a working credential for each host, and can read what it observes.
 
-use ao_store::row::scm::{Credential, HostState};
+use ao_store::row::scm::{Credential, HostState, Unread};
 use ao_store::{Stats, Timestamp};
 
 use crate::doctor::Finding;
@@ -36,6 +36,51 @@ pub(crate) fn credentials(stats: &Stats, now: Timestamp) -> Finding {
         return Finding::ok(id, "the observer has never run");
     }
     Finding::ok(id, working.join("; "))
+}
+
+/// How much of what cannot be read is named in one finding.
+const NAMED_MAX: usize = 10;
+
+/// Reports what the observer cannot read, with the fix of the first.
+pub(crate) fn unread(stats: &Stats) -> Finding {
+    let id = "observer.unread";
+    let Some(first) = stats.unread.first() else {
+        return Finding::ok(id, "everything that is observed can be read");
+    };
+    let named: Vec<_> = stats.unread.iter().take(NAMED_MAX).map(describe_unread).collect();
+    let more = match stats.unread.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(", and {more} more: `ao-store status`"),
+    };
+    Finding::warn(id, format!("cannot be read: {}{more}", named.join("; ")), fix_of(first))
+}
+
+/// What cannot be read, why, and since when.
+pub(crate) fn describe_unread(unread: &Unread) -> String {
+    let Unread { host, repo, number, reason, since } = unread;
+    let number = number.map_or(String::new(), |number| format!("#{number}"));
+    let since = since.map_or(String::new(), |at| format!(" since {}", view::time(at)));
+    format!("{host}/{repo}{number} is {reason}{since}")
+}
+
+/// What to do about it.
+pub(crate) fn fix_of(unread: &Unread) -> String {
+    let Unread { host, repo, number, reason, .. } = unread;
+    match (reason.as_str(), number) {
+        ("forbidden", _) => format!(
+            "grant the token read access to {repo}, and authorise it for the single sign-on of the \
+             organisation: `gh auth refresh --hostname {host}`"
+        ),
+        ("missing", None) => format!(
+            "check the name, and whether the account of the token may see it: \
+             `gh repo view {host}/{repo}`"
+        ),
+        ("missing" | "unreachable", _) => format!(
+            "it was deleted, or the account of the token may not see it: `gh repo view {host}/{repo}`"
+        ),
+        ("invalid", _) => "read in the log of `ao-store observe` what the store rejects".to_owned(),
+        _ => "`ao-store observe --once` tries again".to_owned(),
+    }
 }
 
 /// The state of the credential for a host.

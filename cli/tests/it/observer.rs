@@ -1,7 +1,7 @@
 //! What an observer keeps is shown: of each host in `status`, `metrics` and `doctor`, of a pull request
 //! in `pr get`.
 
-use ao_store::row::scm::{self, Credential, HostState, PrPoll, Problem};
+use ao_store::row::scm::{self, Access, Credential, HostState, PrPoll, Problem, RepoState};
 use ao_store::{Cause, Options, PrId, Store, Timestamp, Tx};
 use serde_json::{Value, json};
 
@@ -134,6 +134,54 @@ fn a_host_that_was_never_asked_is_shown() {
         found["fix"],
         "`gh auth login --hostname ghe.example.com`, or set GH_ENTERPRISE_TOKEN"
     );
+}
+
+/// A repository that is refused, and one that is no origin of a project.
+#[test]
+fn what_cannot_be_read_is_listed_with_its_reason_and_the_fix() {
+    let env = with_problem();
+    write(&env, |tx| {
+        for (repo, access) in [("octo/hello", Access::Forbidden), ("octo/other", Access::Missing)] {
+            let state = RepoState {
+                access,
+                access_since: Some(Timestamp(0)),
+                ..RepoState::new("github.com", repo)
+            };
+            scm::set_repo(tx, &state)?;
+        }
+        Ok(true)
+    });
+    let since = "1970-01-01T00:00:00.000Z";
+    let status = env.json("store.status", &["status"]);
+    let expected = json!([
+        {"host": "github.com", "repo": "octo/hello", "number": null, "reason": "forbidden", "since": since},
+        {"host": "github.com", "repo": "octo/hello", "number": 7, "reason": "unreachable", "since": since},
+    ]);
+    assert_eq!(status["unread"], expected);
+    let shown = env.ok(&["status"]);
+    let lines: Vec<_> = shown.lines().filter(|line| line.starts_with("unread ")).collect();
+    let grant = "grant the token read access to octo/hello, and authorise it for the single sign-on \
+        of the organisation: `gh auth refresh --hostname github.com`";
+    assert_eq!(
+        lines[0],
+        format!("unread    github.com/octo/hello is forbidden since {since}: {grant}")
+    );
+    assert!(lines[1].starts_with("unread    github.com/octo/hello#7 is unreachable since "));
+    assert_eq!(lines.len(), 2);
+    let doctor = env.json("doctor", &["doctor"]);
+    let findings = doctor["findings"].as_array().unwrap();
+    let found = findings.iter().find(|it| it["id"] == "observer.unread").unwrap();
+    assert_eq!(found["level"], "warn");
+    assert_eq!(found["fix"], grant);
+    let message = found["message"].as_str().unwrap();
+    assert!(message.contains("github.com/octo/hello is forbidden since "), "{message}");
+    assert!(message.contains("; github.com/octo/hello#7 is unreachable since "), "{message}");
+    write(&env, |tx| scm::set_repo(tx, &RepoState::new("github.com", "octo/hello")));
+    write(&env, |tx| scm::set_poll(tx, &"github.com/octo/hello#7".parse()?, &PrPoll::default()));
+    let doctor = env.json("doctor", &["doctor"]);
+    let findings = doctor["findings"].as_array().unwrap();
+    let found = findings.iter().find(|it| it["id"] == "observer.unread").unwrap();
+    assert_eq!(found["level"], "ok", "octo/other is not the origin of a project");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::log::retention::{self, Rules};
 use crate::log::seal;
 use crate::log::{capture, change};
 use crate::model::time::Timestamp;
-use crate::row::scm::{self, HostState};
+use crate::row::scm::{self, HostState, Unread};
 
 /// The statistics of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Stats {
     pub reservations: Vec<Reservation>,
     /// The observed hosts, each with the number of pull requests there that cannot be read.
     pub hosts: Vec<(HostState, u64)>,
+    /// What the observer cannot read; at most 100.
+    pub unread: Vec<Unread>,
     /// The stored retention rules.
     pub retention: Rules,
     /// The time of the last backup of the store.
@@ -95,6 +97,7 @@ fn read(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Stats> {
         consumers,
         reservations: reservation::list(snapshot, now)?,
         hosts: hosts(snapshot)?,
+        unread: scm::unread(snapshot)?,
         retention: retention::rules(snapshot)?,
         backup_at: last_backup(snapshot)?,
         log,

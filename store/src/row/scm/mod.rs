@@ -9,6 +9,7 @@ mod poll;
 mod refresh_request;
 mod repo;
 mod subject;
+mod unread;
 mod webhook_delivery;
 
 pub use host::{Credential, HostState, host, hosts, set_host};
@@ -20,6 +21,7 @@ pub use refresh_request::{
 };
 pub use repo::{Access, RepoState, repos, set_repo};
 pub use subject::{SubjectPr, SubjectProject, Subjects, subjects};
+pub use unread::{Unread, unread};
 pub use webhook_delivery::{
     DELIVERIES_MAX, DELIVERY_DAYS, forget_webhook_delivery, record_webhook_delivery,
 };
