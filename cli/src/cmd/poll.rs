@@ -205,6 +205,9 @@ fn summary(report: &Report) -> String {
     if report.problems > 0 {
         line += &format!("; {} cannot be read", report.problems);
     }
+    if report.logs_left > 0 {
+        line += &format!("; {} logs of failed checks are left for the next run", report.logs_left);
+    }
     if !report.failure.is_empty() {
         line += &format!("; {}: {}", report.address, report.failure);
     }
@@ -229,6 +232,7 @@ fn document(report: &Report) -> Value {
         "fresh": report.fresh,
         "problems": report.problems,
         "unread": report.unread,
+        "logs_left": report.logs_left,
         "found": written.found,
         "rows_changed": written.rows_changed,
         "rows_unchanged": written.rows_unchanged + totals.unchanged,

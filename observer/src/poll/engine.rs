@@ -54,6 +54,8 @@ pub(crate) struct Engine {
     /// Whether pages were requested since the last poll.
     has_requested_pages: bool,
     skips_slow_start: bool,
+    /// When a run that ends when everything was read stops to read logs.
+    logs_until: Option<Timestamp>,
     record: HostRecord,
     rng: fastrand::Rng,
 }
@@ -80,6 +82,7 @@ impl Engine {
             totals: Totals::default(),
             has_requested_pages: false,
             skips_slow_start: false,
+            logs_until: None,
             record: HostRecord::new(stored),
             rng: fastrand::Rng::with_seed(seed),
         }
@@ -241,12 +244,19 @@ impl Engine {
         if self.tracker.logs.is_empty() {
             return None;
         }
-        if let Some(until) = self.limiter.wait_until(Resource::Rest, 1, now) {
+        let wait = self.limiter.wait_until(Resource::Rest, 1, now);
+        let end = Timestamp(now.0 + self.config.log_time_ms());
+        let end = self.skips_slow_start.then(|| *self.logs_until.get_or_insert(end));
+        if end.is_some_and(|end| wait.unwrap_or(now) >= end) {
+            self.tracker.logs.leave_all();
+            return None;
+        }
+        if let Some(until) = wait {
             return Some(Step::Wait(until));
         }
         let log = self.tracker.logs.pop()?;
         self.totals.rest_requests += 1;
-        let call = request::job_log(&log);
+        let call = request::job_log(&log, end.map(|end| end.0 - now.0));
         Some(self.send(Kind::Log(log), call, Resource::Rest, now))
     }
 
@@ -358,7 +368,10 @@ impl Engine {
                 (classify::rest(answer), &answer.body[..])
             }
         };
-        self.limiter.record_response(Resource::Rest, signal, now);
+        // A run that has only some time for logs does not wait for those that fail.
+        if !self.skips_slow_start || !matches!(signal, Signal::Heavy | Signal::Down) {
+            self.limiter.record_response(Resource::Rest, signal, now);
+        }
         match signal {
             Signal::Unauthorized => self.credentials.record_refusal(now),
             Signal::Heavy | Signal::Down => context.totals.failures += 1,

@@ -239,11 +239,25 @@ impl Poller {
         }
     }
 
+    /// Stores what is to be known at the next start.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn finish(&mut self, now: impl Into<ClockReading>) -> Result<()> {
+        let now = now.into();
+        let (batch, host) = (self.engine.finish(now.at), self.host.clone());
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let cause = Cause::new(ACTOR, now);
+        self.store.write(cause, move |tx| batch.apply(tx, &host)).map(|_| ())
+    }
+
     /// Stores the state of the observer, even when nothing else is to be stored.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn close(&mut self, now: impl Into<ClockReading>) -> Result<()> {
+    fn close(&mut self, now: impl Into<ClockReading>) -> Result<()> {
         let now = now.into();
         let Some(state) = self.engine.host_state(false, now.at) else { return Ok(()) };
         let cause = Cause::new(ACTOR, now);

@@ -27,6 +27,8 @@ pub struct Report {
     pub problems: usize,
     /// What the host has and could not be read, each with the reason.
     pub unread: Vec<String>,
+    /// Logs of failed checks that are left for the next run.
+    pub logs_left: u64,
     /// The GraphQL points per hour and the remaining points; `None` while no limit is known.
     pub budget: Option<(i64, i64)>,
     /// The URL that is asked.

@@ -73,8 +73,11 @@ pub(crate) fn graphql(body: String) -> Call {
     Call { request: Request::Graphql { body }, deadline: DEADLINE, max_bytes: ANSWER_MAX }
 }
 
-/// The request for the log of a failed check.
-pub(crate) fn job_log(log: &LogJob) -> Call {
+/// The request for the log of a failed check, which may take up to this number of milliseconds where
+/// there is a limit.
+pub(crate) fn job_log(log: &LogJob, limit_ms: Option<i64>) -> Call {
+    let limit = limit_ms.map(|limit| Duration::from_millis(limit.unsigned_abs()));
     let request = Request::JobLog { repo: log.repo.clone(), job: log.job, tail_bytes: LOG_TAIL };
-    Call { request, deadline: LOG_DEADLINE, max_bytes: LOG_MAX }
+    let deadline = LOG_DEADLINE.min(limit.unwrap_or(LOG_DEADLINE));
+    Call { request, deadline, max_bytes: LOG_MAX }
 }

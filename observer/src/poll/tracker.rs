@@ -21,7 +21,7 @@ use crate::poll::request::Query;
 use crate::poll::tier;
 use crate::poll::tracked_pr::TrackedPr;
 use crate::poll::tracked_prs::{DEBOUNCE_MS, TrackedPrs};
-use crate::poll::write_batch::{Write, WriteBatch};
+use crate::poll::write_batch::{PrWrite, Write, WriteBatch};
 
 /// A request that fails by itself is repeated this often by a run that ends when everything was read.
 const TRIES: u32 = 3;
@@ -323,6 +323,25 @@ impl Tracker {
         if let Some(pr) = self.prs.get(pr) {
             self.logs.add(&pr.id, &pr.location.repo, jobs);
         }
+    }
+
+    /// Ends the reading of logs. The checks of the pull requests of which logs are left count as not
+    /// read, so that the next run reads these logs; returns what is to be stored for that.
+    pub(crate) fn leave_logs(&mut self) -> Vec<Write> {
+        self.logs.leave_all();
+        let mut writes = Vec::new();
+        for id in self.logs.left_of() {
+            let Some(pr) = self.prs.get_mut(id) else { continue };
+            pr.poll.checks_fingerprint = None;
+            writes.push(Write::Pr(Box::new(PrWrite {
+                pr: id.clone(),
+                observation: None,
+                discussion: None,
+                jobs: BTreeMap::new(),
+                poll: pr.poll.clone(),
+            })));
+        }
+        writes
     }
 
     /// Reschedules everything that a failed query requested. `is_own`: the request caused the failure, not the host.

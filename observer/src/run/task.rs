@@ -102,8 +102,10 @@ impl Task {
     /// Works until it is cancelled, or everything was read.
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<()> {
         let outcome = self.work(&stop).await;
-        let closed = self.poller.close(ClockReading::now());
-        outcome.and(closed.map_err(Error::from))
+        let now = ClockReading::now();
+        let finished = self.poller.finish(now);
+        self.board.put(self.poller.report(now.at));
+        outcome.and(finished.map_err(Error::from))
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<()> {

@@ -11,6 +11,7 @@ mod poll;
 mod property;
 mod record;
 mod remotes;
+mod run;
 mod schema;
 mod signature;
 mod store;

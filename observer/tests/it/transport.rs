@@ -1,16 +1,25 @@
 //! Calls over real sockets: what is sent, what is returned, and how each failure ends.
 
+use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ao_observer::github::call::{Answer, Call, Failure, Reply, Request};
 use ao_observer::github::host::Endpoints;
 use ao_observer::github::token::Token;
 use ao_observer::github::transport::Transport;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::wire::{Act, Server};
+
+/// Of no use but here: a certificate for 127.0.0.1 that nobody trusts.
+const CERTIFICATE: &[u8] = include_bytes!("tls/certificate.pem");
+const KEY: &[u8] = include_bytes!("tls/key.pem");
 
 const SECRET: &str = "ghp_secret1";
 
@@ -328,5 +337,69 @@ async fn a_repository_must_be_owner_and_name() {
         let request = Request::JobLog { repo: repo.to_owned(), job: 1, tail_bytes: 9 };
         let call = Call { request, ..graphql() };
         assert!(is_broken(&failed("http://127.0.0.1:9", &call).await), "{repo}");
+    }
+}
+
+/// Serves one connection with `act`; returns its https URL.
+fn tls_server(act: impl FnOnce(std::net::TcpStream) + Send + 'static) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || act(listener.accept().unwrap().0));
+    url
+}
+
+/// The failure says that it is about TLS.
+async fn assert_tls(url: &str, reason: &str) {
+    match failed(url, &graphql()).await {
+        Failure::Connect(text) => {
+            assert!(text.starts_with("TLS: ") && text.contains(reason), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_reported_as_such() {
+    let url = tls_server(|mut stream| {
+        let mut hello = [0; 1];
+        stream.read_exact(&mut hello).unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+        // Until the client has closed: a reset would overtake the answer.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    assert_tls(&url, "corrupt message").await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_reported_as_such() {
+    let url = tls_server(|mut stream| {
+        let chain = vec![CertificateDer::from_pem_slice(CERTIFICATE).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider);
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let config = config.with_no_client_auth().with_single_cert(chain, key).unwrap();
+        let mut connection = ServerConnection::new(Arc::new(config)).unwrap();
+        // The client refuses the certificate.
+        connection.complete_io(&mut stream).unwrap_err();
+    });
+    assert_tls(&url, "invalid peer certificate: UnknownIssuer").await;
+}
+
+/// The queue of a server that accepts nothing is full, so that a connection is never made.
+#[tokio::test]
+async fn a_server_that_accepts_no_connection_cannot_be_reached() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let wait = Duration::from_millis(300);
+    let mut waiting = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, wait) {
+        waiting.push(stream);
+        assert!(waiting.len() < 10_000, "the queue has no end");
+    }
+    let call = Call { deadline: Duration::from_secs(60), ..graphql() };
+    match failed(&format!("http://{address}"), &call).await {
+        Failure::Connect(_) => {}
+        other => panic!("{other:?}"),
     }
 }

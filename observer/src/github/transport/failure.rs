@@ -1,6 +1,7 @@
 //! Why a call got no answer: the text of the HTTP library, without its addresses.
 
 use std::error::Error as StdError;
+use std::io;
 use std::iter::successors;
 
 use hyper_util::client::legacy::Error as ClientError;
@@ -14,8 +15,18 @@ type Cause<'a> = &'a (dyn StdError + 'static);
 pub(super) fn of(error: &octocrab::Error) -> Failure {
     let is_connect =
         |cause: Cause<'_>| cause.downcast_ref::<ClientError>().is_some_and(ClientError::is_connect);
-    let text = describe(error);
+    let text = match causes(error).any(is_tls) {
+        true => format!("TLS: {}", describe(error)),
+        false => describe(error),
+    };
     if causes(error).any(is_connect) { Failure::Connect(text) } else { Failure::Broken(text) }
+}
+
+/// Whether the server did not agree on TLS, or its certificate is not trusted.
+fn is_tls(cause: Cause<'_>) -> bool {
+    // What is in an I/O error is not its source.
+    let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    cause.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls(inner))
 }
 
 /// The causes of an error, outermost first. The text of octocrab itself is left out, because it ends

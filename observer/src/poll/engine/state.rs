@@ -9,9 +9,15 @@ use crate::poll::credentials::Credentials;
 use crate::poll::host_record::SavedState;
 use crate::poll::rate_limiter::{Backoff, BackoffReason};
 use crate::poll::report::Report;
-use crate::poll::write_batch::Written;
+use crate::poll::write_batch::{WriteBatch, Written};
 
 impl Engine {
+    /// What is to be stored at the end.
+    pub(crate) fn finish(&mut self, now: Timestamp) -> WriteBatch {
+        let writes = self.tracker.leave_logs();
+        WriteBatch { writes, host: self.host_state(false, now), served: Vec::new() }
+    }
+
     /// The state of the host, when it is to be stored. `is_found` is whether a pull request was just
     /// found, which was not read yet.
     pub(crate) fn host_state(&mut self, is_found: bool, now: Timestamp) -> Option<HostState> {
@@ -84,6 +90,7 @@ impl Engine {
             fresh: open().filter(|pr| pr.is_fresh(interval, now)).count(),
             problems: open().filter(|pr| pr.poll.problem != Problem::None).count(),
             unread: self.tracker.unread(),
+            logs_left: self.tracker.logs.left(),
             budget: graphql.limit.zip(graphql.left(now)),
             address: self.record.address.clone(),
             failure: self.record.failure.clone(),
