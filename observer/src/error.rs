@@ -143,6 +143,9 @@ pub enum Error {
         /// What could not be read, each with the reason.
         unread: String,
     },
+    /// Several hosts could not be read.
+    #[error("{}", texts(.0))]
+    Hosts(Vec<Error>),
     /// The host, or the remaining budget, forbids requests for now.
     #[error("{host} accepts no request before {}: {reason} ({cause})", jiff::Timestamp::from_millisecond(until.0).unwrap_or_default())]
     Throttled {
@@ -181,6 +184,8 @@ impl Error {
             Error::Unavailable { .. } => Code::ScmUnavailable,
             Error::Incomplete { .. } => Code::ScmIncomplete,
             Error::Throttled { .. } => Code::ScmThrottled,
+            // The first one is that of the default host.
+            Error::Hosts(errors) => errors.first().map_or(Code::ScmUnavailable, Error::code),
             Error::InvalidObservation(_) => Code::InvalidObservation,
             Error::Store(source) => source.code(),
             Error::UnknownEvent { .. } => Code::InvalidDelivery,
@@ -188,6 +193,10 @@ impl Error {
             Error::Signature(_) => Code::WebhookSignature,
         }
     }
+}
+
+fn texts(errors: &[Error]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Makes text of the input fit for a message.

@@ -37,19 +37,21 @@ pub(crate) fn run(context: &Context, args: &Run) -> Result<Ended> {
         thread::sleep(TICK);
     }
     stop.cancel();
-    let reports = join(observer);
+    let ended = join(observer);
     if is_shown {
         clear_line();
     }
-    let reports = reports?;
-    if context.is_json {
-        let hosts = reports.iter().map(document).collect::<Vec<_>>();
-        output::document("observe.run", &json!({"hosts": hosts}))?;
-    } else {
-        for report in &reports {
+    let ended = ended?;
+    let has_failed = |host: &String| ended.failed.iter().any(|(failed, _)| failed == host);
+    if !context.is_json {
+        for report in ended.reports.iter().filter(|it| !has_failed(&it.host)) {
             output::line(&summary(report))?;
         }
+    } else if ended.failed.is_empty() {
+        let hosts = ended.reports.iter().map(document).collect::<Vec<_>>();
+        output::document("observe.run", &json!({"hosts": hosts}))?;
     }
+    ended.outcome()?;
     Ok(signals.received().map_or(Ended::Done, Ended::BySignal))
 }
 
@@ -99,7 +101,9 @@ impl Beside {
         let cancelled = stop.clone();
         let work = move || {
             let Some(lock) = wait_for_lock(&setup, &cancelled) else { return };
-            if let Err(error) = run::run(&setup, &lock, &cancelled, |_| {}) {
+            if let Err(error) =
+                run::run(&setup, &lock, &cancelled, |_| {}).and_then(run::Ended::outcome)
+            {
                 let error = Error::from(error);
                 output::say(&format!(
                     "the observer stopped: {}",
@@ -146,7 +150,7 @@ fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result
     Ok(spawned.map_err(ao_observer::Error::Runtime)?)
 }
 
-fn join(observer: JoinHandle<ao_observer::Result<Vec<Report>>>) -> Result<Vec<Report>> {
+fn join(observer: JoinHandle<ao_observer::Result<run::Ended>>) -> Result<run::Ended> {
     match observer.join() {
         Ok(outcome) => Ok(outcome?),
         Err(panic) => std::panic::resume_unwind(panic),

@@ -1,5 +1,7 @@
 //! `observe` and `up` against the fake GitHub, over real HTTP.
 
+mod once;
+
 use std::fs;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -101,33 +103,6 @@ fn a_thread_resolved_between_two_polls_is_one_event() {
     scene.once();
     let types = scene.env.types();
     assert_eq!(types[before.len()..], ["pr_review_thread_resolved"]);
-}
-
-/// What could be read is stored, and the run fails with what could not.
-#[test]
-fn a_run_that_could_not_read_everything_fails_and_reports_it() {
-    let scene = Scene::new();
-    let pr = scene.world().open_pr(&NewPr::new("octo/hello", "ao/demo-1"));
-    for index in 0..3 {
-        scene.world().comment_add(&pr, "hubot", &format!("Comment {index}"));
-    }
-    let lost = Kind::AliasNull("d0/comments/nodes/1".to_owned(), Some("SOMETHING_NEW".to_owned()));
-    scene.world().faults.push(Fault::always(lost));
-    let output = scene.run(&["observe", "--once"]);
-    assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
-    let expected = "error[SCM_INCOMPLETE]: not everything at github.com could be read \
-                    (github.com/octo/hello#1: incomplete)\n";
-    assert!(output.stderr.starts_with(expected), "{}", output.stderr);
-    let shown = scene.env.json("pr.get", &["pr", "get", "octo/hello#1"]);
-    assert_eq!(shown["comments"].as_array().unwrap().len(), 2, "the others are stored");
-    assert_eq!(shown["problem"], "incomplete");
-    assert_eq!(shown["comments_state"], "partial");
-    assert_eq!(scene.host()["fresh_at"], Value::Null);
-    scene.world().faults.clear();
-    scene.once();
-    let shown = scene.env.json("pr.get", &["pr", "get", "octo/hello#1"]);
-    assert_eq!(shown["comments"].as_array().unwrap().len(), 3);
-    assert_eq!(shown["problem"], "");
 }
 
 /// Bug 7 of issue #152: without a token and without subjects nothing was printed at all.

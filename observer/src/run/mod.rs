@@ -57,18 +57,41 @@ const ORIGINS_EVERY: Duration = Duration::from_secs(600);
 /// How long programs that look up a token may delay the end.
 const END: Duration = Duration::from_millis(200);
 
+/// What came of a run.
+#[derive(Debug)]
+pub struct Ended {
+    /// The last report of each host.
+    pub reports: Vec<Report>,
+    /// The hosts that could not be read, by [`Setup::is_once`] only, and why.
+    pub failed: Vec<(String, Error)>,
+}
+
+impl Ended {
+    /// The error of the run: that of the host that could not be read, or of all of them.
+    ///
+    /// # Errors
+    /// When a host could not be read.
+    pub fn outcome(self) -> Result<()> {
+        let mut errors: Vec<_> = self.failed.into_iter().map(|(_, error)| error).collect();
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Error::Hosts(errors)),
+        }
+    }
+}
+
 /// Observes until `stop` is cancelled, or with [`Setup::is_once`] until everything was read once.
 /// `show` gets one report per host after every answer.
 ///
 /// # Errors
-/// When it cannot begin; with [`Setup::is_once`] also when a host could not be read, with the first
-/// such host.
+/// When it cannot begin.
 pub fn run(
     setup: &Setup,
     _lock: &Lock,
     stop: &CancellationToken,
     show: impl Fn(&[Report]) + 'static,
-) -> Result<Vec<Report>> {
+) -> Result<Ended> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -77,8 +100,8 @@ pub fn run(
     let board = Rc::new(Board { reports, is_disabled, show: Box::new(show) });
     let outcome = LocalSet::new().block_on(&runtime, observe_all(setup, stop, &board));
     runtime.shutdown_timeout(END);
-    outcome?;
-    Ok(board.reports.borrow().clone())
+    let failed = outcome?;
+    Ok(Ended { reports: board.reports.borrow().clone(), failed })
 }
 
 /// Logs the failure of a read that is repeated later; a run that ends soon fails with it.
@@ -138,10 +161,16 @@ impl Board {
     }
 }
 
-async fn observe_all(setup: &Setup, stop: &CancellationToken, board: &Rc<Board>) -> Result<()> {
+/// Observes all hosts; returns those that could not be read. One of them neither ends nor delays the
+/// others.
+async fn observe_all(
+    setup: &Setup,
+    stop: &CancellationToken,
+    board: &Rc<Board>,
+) -> Result<Vec<(String, Error)>> {
     let wakeup = wakeup::StoreWakeup::start(&setup.store)?;
     let mut tasks = JoinSet::new();
-    let mut begun: Vec<String> = Vec::new();
+    let (mut begun, mut failed): (Vec<String>, Vec<(String, Error)>) = (Vec::new(), Vec::new());
     let mut followed: Option<Instant> = None;
     loop {
         if followed.is_none_or(|at| at.elapsed() >= ORIGINS_EVERY) {
@@ -156,29 +185,36 @@ async fn observe_all(setup: &Setup, stop: &CancellationToken, board: &Rc<Board>)
         let is_beside = hosts.len() > 1;
         for host in hosts {
             if !begun.contains(&host) {
+                begun.push(host.clone());
                 let task =
-                    task::Task::new(setup, &host, is_beside, wakeup.listen(), Rc::clone(board))?;
-                tasks.spawn_local(task.run(stop.clone()));
-                begun.push(host);
+                    task::Task::new(setup, &host, is_beside, wakeup.listen(), Rc::clone(board));
+                let stop = stop.clone();
+                match task {
+                    Ok(task) => {
+                        tasks.spawn_local(async move { (host, task.run(stop).await) });
+                    }
+                    Err(error) if setup.is_once => failed.push((host, error)),
+                    Err(error) => return Err(error),
+                }
             }
         }
         tokio::select! {
             () = stop.cancelled() => break,
             () = std::future::ready(()), if setup.is_once => break,
             // Until it is cancelled, a task ends by a bug only.
-            Some(ended) = tasks.join_next() => outcome(ended)?,
+            Some(ended) = tasks.join_next() => outcome(ended).1?,
             () = tokio::time::sleep(HOSTS_EVERY) => {}
         }
     }
-    // One host that cannot be read does not prevent reading the others.
-    let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {
-        first = first.and(outcome(ended));
+        let (host, ended) = outcome(ended);
+        failed.extend(ended.err().map(|error| (host, error)));
     }
-    first
+    failed.sort_by_key(|(host, _)| begun.iter().position(|it| it == host));
+    Ok(failed)
 }
 
-/// How a task ended; a panic continues here.
-fn outcome(ended: Result<Result<()>, JoinError>) -> Result<()> {
+/// How the task of a host ended; a panic continues here.
+fn outcome(ended: Result<(String, Result<()>), JoinError>) -> (String, Result<()>) {
     ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
