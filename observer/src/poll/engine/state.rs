@@ -69,6 +69,8 @@ impl Engine {
         };
         match self.tracker.oldest_read() {
             Some(Timestamp(0)) => stored,
+            // The host refused all that there is to read.
+            None if !self.tracker.refused_repos().is_empty() => stored,
             Some(at) => Some(at),
             None => self.clock.last_step.filter(|_| is_well()).or(stored),
         }

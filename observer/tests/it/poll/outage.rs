@@ -89,7 +89,8 @@ fn an_origin_that_cannot_be_read_is_shown() {
     rig.minutes(10);
     let failure = rig.host().failure;
     assert!(failure.starts_with("octo/gone cannot be read (missing): "), "{failure}");
-    assert_eq!(rig.host().reason, "");
+    let host = rig.host();
+    assert_eq!((host.reason.as_str(), host.fresh_at), ("", None));
 }
 
 /// Case 39.
