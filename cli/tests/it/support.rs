@@ -196,6 +196,21 @@ impl TestEnv {
         Some(output.stdout)
     }
 
+    /// A database of the tool `ao`, with this many pull requests.
+    pub(crate) fn database_of_ao(&self, name: &str, prs: usize) -> PathBuf {
+        let path = self.path(name);
+        let sql = format!(
+            "CREATE TABLE projects (id, path); INSERT INTO projects VALUES ('demo', '/src/demo');
+            CREATE TABLE sessions (id, project_id, num); INSERT INTO sessions VALUES ('demo-1', 'demo', 1);
+            CREATE TABLE pr (url, session_id, title);
+            WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {prs}) INSERT INTO pr
+                SELECT 'https://github.com/octo/hello/pull/' || i, 'demo-1', printf('%.2000c', 'x') FROM n;"
+        );
+        let made = Command::new("sqlite3").args([text(&path), &sql]).status();
+        assert!(made.expect("sqlite3 is needed").success());
+        path
+    }
+
     /// The stock shell on the database of this test; it stops at the first error.
     pub(crate) fn sqlite_shell(&self) -> Command {
         let mut shell = self.clean("sqlite3");

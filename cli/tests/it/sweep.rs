@@ -46,21 +46,8 @@ fn prepared() -> TestEnv {
     env.ok(&["backup", text(&env.path("first.db"))]);
     env.ok(&["export", text(&env.path("first.ndjson"))]);
     apply(&env, PRS[0]..PRS[1]);
-    database_of_ao(&env);
+    env.database_of_ao("tool.db", PRS[0]);
     env
-}
-
-/// A database of the tool `ao`, with the pull requests of the first copy.
-fn database_of_ao(env: &TestEnv) {
-    let sql = format!(
-        "CREATE TABLE projects (id, path); INSERT INTO projects VALUES ('demo', '/src/demo');
-        CREATE TABLE sessions (id, project_id, num); INSERT INTO sessions VALUES ('demo-1', 'demo', 1);
-        CREATE TABLE pr (url, session_id, title); WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {})
-        INSERT INTO pr SELECT 'https://github.com/octo/hello/pull/' || i, 'demo-1', printf('%.2000c', 'x') FROM n;",
-        PRS[0]
-    );
-    let made = Command::new("sqlite3").args([text(&env.path("tool.db")), &sql]).status();
-    assert!(made.expect("sqlite3 is needed").success());
 }
 
 fn apply(env: &TestEnv, numbers: std::ops::Range<usize>) {

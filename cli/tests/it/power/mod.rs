@@ -24,7 +24,7 @@ use disk::{Disk, Names};
 use trace::Call;
 
 /// Among how many tests the states are divided.
-const TESTS: usize = 11;
+const TESTS: usize = 12;
 
 /// The pull requests that a test has the store contain.
 const PRS: usize = 24;
@@ -297,6 +297,21 @@ fn an_imported_store_is_whole_or_absent() {
     let recording = rig.record(&["import", text(&export)], "", Names::AnyOrder);
     recording
         .assert_survived(&|folder, printed| whole_or_absent(&folder.join("data/ao.db"), printed));
+}
+
+#[test]
+fn an_imported_database_of_ao_is_whole_or_absent() {
+    let Some(rig) = Rig::with_prs() else { return };
+    let source = rig.env.database_of_ao("tool.db", PRS);
+    fs::remove_dir_all(rig.path("data")).unwrap();
+    let recording = rig.record(&["import", "--from-ao", text(&source)], "", Names::AnyOrder);
+    recording.assert_survived(&|folder, printed| {
+        whole_or_absent(&folder.join("data/ao.db"), printed)?;
+        match folder.join("data/ao.db").exists().then(|| sound_prs(folder)).transpose()? {
+            None | Some(PRS) => Ok(()),
+            Some(found) => Err(format!("{found} pull requests")),
+        }
+    });
 }
 
 #[test]
