@@ -7,7 +7,7 @@ use ao_cdc::{Feed, FeedOptions, Filter, Origin, Start, Step, Tail};
 use ao_store::LogInfo;
 use ao_store::lease::{Fence, Generation};
 use ao_store::log::consumer::{self, Bounds, NewConsumer, Policy};
-use ao_store::{ConsumerName, Cursor, Store, Timestamp};
+use ao_store::{ClockReading, ConsumerName, Cursor, Store};
 use serde_json::{Value, json};
 
 use crate::args::{Consumer as Command, Format, PolicyName};
@@ -93,8 +93,8 @@ fn create(
 }
 
 fn list(context: &Context) -> Result<()> {
-    let now = Timestamp::now();
-    let stats = context.open()?.stats(now)?;
+    let reading = ClockReading::now();
+    let (stats, now) = (context.open()?.stats(reading)?, reading.at);
     if context.is_json {
         let item = |(found, lag): &_| view::consumer(found, lag, now);
         return output::list("consumer.list", || stats.consumers.iter().map(item));
@@ -128,11 +128,11 @@ fn get(context: &Context, name: &ConsumerName) -> Result<()> {
 }
 
 fn data(store: &Store, name: &ConsumerName) -> Result<Value> {
-    let now = Timestamp::now();
+    let now = ClockReading::now();
     Ok(store.read(|snapshot| {
         let found = consumer::require(snapshot, name)?;
         let lag = consumer::lag(snapshot, &LogInfo::read(snapshot)?, &found, now)?;
-        Ok(view::consumer(&found, &lag, now))
+        Ok(view::consumer(&found, &lag, now.at))
     })?)
 }
 

@@ -7,7 +7,7 @@ use ao_program::Environment;
 use ao_store::log::consumer::Policy;
 use ao_store::row::project::{self, Project};
 use ao_store::verify::{Depth, Report};
-use ao_store::{BALLAST_BYTES, SCHEMA_VERSION, Stats, Store, Timestamp};
+use ao_store::{BALLAST_BYTES, ClockReading, SCHEMA_VERSION, Stats, Store, Timestamp};
 use serde_json::json;
 
 use crate::context::Context;
@@ -24,7 +24,7 @@ const BACKUP_AGE_MS: i64 = 7 * 24 * 3600 * 1000;
 const SKEW_MS: i64 = 60_000;
 
 pub(crate) fn run(context: &Context) -> Result<Ended> {
-    let now = Timestamp::now();
+    let now = ClockReading::now();
     let mut findings = Vec::new();
     match context.open() {
         Ok(store) => {
@@ -52,10 +52,11 @@ pub(crate) fn run(context: &Context) -> Result<Ended> {
     Ok(if is_healthy { Ended::Done } else { Ended::Findings })
 }
 
-fn of_store(store: &Store, now: Timestamp) -> Vec<Finding> {
+fn of_store(store: &Store, reading: ClockReading) -> Vec<Finding> {
+    let now = reading.at;
     let mut findings = sums(store);
     findings.push(capture(store));
-    match store.stats(now) {
+    match store.stats(reading) {
         Ok(stats) => findings.extend([
             pragmas(&stats),
             sqlite(),

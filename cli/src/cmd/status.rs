@@ -1,7 +1,7 @@
 //! The figures of the store, for people, as JSON, and for Prometheus.
 
 use ao_store::row::scm::HostState;
-use ao_store::{SCHEMA_VERSION, Stats, Timestamp};
+use ao_store::{ClockReading, SCHEMA_VERSION, Stats, Timestamp};
 use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
 
@@ -13,8 +13,8 @@ use crate::{metrics, output, view};
 
 /// Shows where the store is and what it holds.
 pub(crate) fn run(context: &Context) -> Result<()> {
-    let now = Timestamp::now();
-    let stats = context.open()?.stats(now)?;
+    let reading = ClockReading::now();
+    let (stats, now) = (context.open()?.stats(reading)?, reading.at);
     let readers = wal_readers(context.database());
     if context.is_json {
         return output::document("store.status", &document(context, &stats, &readers, now));
@@ -29,7 +29,7 @@ pub(crate) fn print_metrics(context: &Context) -> Result<()> {
             "metrics does not accept --json: `ao-store status --json` prints the same figures";
         return Err(Error::Usage(what.to_owned()));
     }
-    let stats = context.open()?.stats(Timestamp::now())?;
+    let stats = context.open()?.stats(ClockReading::now())?;
     let readers = wal_readers(context.database()).len();
     output::raw_bytes(metrics::render(&stats, readers).as_bytes())
 }

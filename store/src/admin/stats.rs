@@ -8,12 +8,14 @@ use crate::admin::new_file::with_suffix;
 use crate::db::tx::Snapshot;
 use crate::engine::store::Store;
 use crate::error::{Error, Result};
+use crate::log::age::Ages;
 use crate::log::consumer::{self, Consumer, Lag};
 use crate::log::info::LogInfo;
 use crate::log::reservation::{self, Reservation};
 use crate::log::retention::{self, Rules};
 use crate::log::seal;
 use crate::log::{capture, change};
+use crate::model::clock::ClockReading;
 use crate::model::time::Timestamp;
 use crate::row::scm::{self, HostState, Unread};
 
@@ -59,7 +61,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn stats(&self, now: Timestamp) -> Result<Stats> {
+    pub fn stats(&self, now: impl Into<ClockReading>) -> Result<Stats> {
+        let now = now.into();
         let mut stats = self.read(|snapshot| read(snapshot, now))?;
         stats.database_bytes = size(self.path());
         stats.wal_bytes = size(&with_suffix(self.path(), "-wal"));
@@ -67,14 +70,14 @@ impl Store {
     }
 }
 
-fn read(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Stats> {
+fn read(snapshot: &Snapshot<'_>, now: ClockReading) -> Result<Stats> {
     let log = LogInfo::read(snapshot)?;
     let sealed = seal::sealed(snapshot.conn())?;
     let pruned = seal::pruned_bytes(snapshot.conn())?;
     let logged = seal::logged_bytes(snapshot.conn())?;
-    let mut consumers = Vec::new();
+    let (mut consumers, ages) = (Vec::new(), Ages::shown(snapshot, now)?);
     for found in consumer::list(snapshot)? {
-        let lag = consumer::lag_of(snapshot, &log, logged, &found, now)?;
+        let lag = consumer::lag_of(snapshot, &log, logged, &found, &ages)?;
         consumers.push((found, lag));
     }
     let number = |sql| {
@@ -95,7 +98,7 @@ fn read(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Stats> {
         wal_bytes: 0,
         rows: counts(snapshot)?,
         consumers,
-        reservations: reservation::list(snapshot, now)?,
+        reservations: reservation::list(snapshot, now.at)?,
         hosts: hosts(snapshot)?,
         unread: scm::unread(snapshot)?,
         retention: retention::rules(snapshot)?,

@@ -52,9 +52,14 @@ impl Reading {
 }
 
 impl Ages {
-    /// Reads what is needed.
+    /// Reads what is needed to show ages.
+    pub(crate) fn shown(snapshot: &Snapshot<'_>, now: ClockReading) -> Result<Ages> {
+        Ok(Ages::new(&reading::list(snapshot.conn())?, now))
+    }
+
+    /// Reads what is needed to prune by age.
     pub(crate) fn read(snapshot: &Snapshot<'_>, info: &LogInfo, now: ClockReading) -> Result<Ages> {
-        let mut ages = Ages::new(&reading::list(snapshot.conn())?, now);
+        let mut ages = Ages::shown(snapshot, now)?;
         if ages.current == ages.readings.len()
             && let Some(newest) = ages.time_of(snapshot, info.head)?
         {
@@ -116,6 +121,12 @@ impl Ages {
         let limit = self.now.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX));
         // A hole counts as new, so that damage never looks old.
         info.last_where(|seq| Ok(self.time_of(snapshot, seq)?.is_some_and(|time| time < limit)))
+    }
+
+    /// The age of a change in milliseconds; zero if it is not in the log.
+    pub(crate) fn age_of(&self, snapshot: &Snapshot<'_>, seq: Seq) -> Result<u64> {
+        let time = self.time_of(snapshot, seq)?.unwrap_or(self.now);
+        Ok(u64::try_from(self.now.saturating_sub(time)).unwrap_or(0))
     }
 
     /// The time of a change by the clock of today.

@@ -10,9 +10,10 @@ use crate::db::text::{optional_text, text};
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
 use crate::lease::{Fence, Generation, Lease, LeaseTable};
-use crate::log::change;
+use crate::log::age::Ages;
 use crate::log::info::LogInfo;
 use crate::log::seal;
+use crate::model::clock::ClockReading;
 use crate::model::cursor::{Cursor, Epoch, Seq};
 use crate::model::id::ConsumerName;
 use crate::model::time::Timestamp;
@@ -335,9 +336,10 @@ pub fn lag(
     snapshot: &Snapshot<'_>,
     info: &LogInfo,
     consumer: &Consumer,
-    now: Timestamp,
+    now: impl Into<ClockReading>,
 ) -> Result<Lag> {
-    lag_of(snapshot, info, seal::logged_bytes(snapshot.conn())?, consumer, now)
+    let ages = Ages::shown(snapshot, now.into())?;
+    lag_of(snapshot, info, seal::logged_bytes(snapshot.conn())?, consumer, &ages)
 }
 
 /// The same for several consumers: `logged` is the bytes of all changes ever logged.
@@ -346,7 +348,7 @@ pub(crate) fn lag_of(
     info: &LogInfo,
     logged: i64,
     consumer: &Consumer,
-    now: Timestamp,
+    ages: &Ages,
 ) -> Result<Lag> {
     // A consumer of another epoch has nothing of this one: a lag of zero would hide that it is stranded.
     let is_here = consumer.acked.epoch == info.epoch;
@@ -355,10 +357,9 @@ pub(crate) fn lag_of(
         return Ok(Lag::default());
     }
     let bytes = logged.saturating_sub(seal::bytes_until(snapshot.conn(), acked)?);
-    let oldest = change::time_of(snapshot, acked.next())?.unwrap_or(now);
     Ok(Lag {
         events: info.head.0.abs_diff(acked.0),
         bytes: u64::try_from(bytes).unwrap_or(0),
-        age_ms: u64::try_from(now.0.saturating_sub(oldest.0)).unwrap_or(0),
+        age_ms: ages.age_of(snapshot, acked.next())?,
     })
 }

@@ -305,6 +305,8 @@ fn the_age_of_a_bounded_consumer_is_true_as_well() {
     let pruned = machine.store().prune(&Cause::new("test", machine.now()), &rules, |_| {}).unwrap();
     let behind = head(machine.store()).0 - pruned.floor.0;
     assert!((72..=76).contains(&behind), "{behind} changes in the last day");
+    let lag = machine.store().stats(machine.now()).unwrap().consumers[0].1.age_ms as i64;
+    assert!((DAY - HOUR..=DAY + HOUR).contains(&lag), "its lag is {lag} ms");
 }
 
 #[test]
