@@ -14,7 +14,7 @@ use crate::admin::verify::{self, Depth, Report};
 use crate::db::connection::{self, Durability, Role};
 use crate::db::identity::Identity;
 use crate::db::options::Options;
-use crate::db::schema;
+use crate::db::schema::{self, SCHEMA_VERSION};
 use crate::db::text::text;
 use crate::db::tx::{Cause, Snapshot, Tx};
 use crate::engine::migrate;
@@ -86,8 +86,13 @@ fn first_finding(conn: &Connection) -> Result<Option<String>> {
 const SET_COUNTER: &str = "INSERT INTO session_counter (project_id, last_num) VALUES (?1, ?2)
     ON CONFLICT DO UPDATE SET last_num = excluded.last_num";
 
+const INSERT_LOG: &str = "INSERT INTO log_meta (id, log_id, epoch, floor, format)
+    SELECT 1, lower(hex(randomblob(16))), ?1 + 1, coalesce(min(seq) - 1,
+        (SELECT seq FROM sqlite_sequence WHERE name = 'change_log'), 0), ?2 FROM change_log";
+
 /// The next commit seals the log again from its floor. Its time never decreases, and no digest of rows counts.
-const CONTEXT: &str = "(id, at, sealed, logged_bytes, foreign_writes)
+const INSERT_CONTEXT: &str =
+    "INSERT INTO change_context (id, at, sealed, logged_bytes, foreign_writes)
     SELECT 1, (SELECT coalesce(max(at), 0) FROM change_log), floor, pruned_bytes,
         (SELECT coalesce(max(foreign_writes), 0) + 1 FROM pr_observed) FROM log_meta";
 
@@ -95,7 +100,7 @@ const CONTEXT: &str = "(id, at, sealed, logged_bytes, foreign_writes)
 const SET_LOG_ID: &str =
     "UPDATE log_meta SET log_id = lower(hex(randomblob(16))), epoch = max(epoch, ?1) + 1";
 
-fn repair_values(
+fn insert_missing_rows(
     conn: &Connection,
     cause: &Cause,
     recorded: Epoch,
@@ -103,10 +108,26 @@ fn repair_values(
 ) -> Result<()> {
     let step = "insert a missing row";
     for table in values::missing_rows(conn)? {
-        let columns = if table == "change_context" { CONTEXT } else { "(id) VALUES (1)" };
-        conn.execute_batch(&format!("INSERT INTO {table} {columns}")).context(step)?;
+        match table {
+            // As of a damaged file: the seconds of the clock are above every epoch.
+            "log_meta" => conn
+                .execute(INSERT_LOG, (recorded.0.max(cause.at.0.div_euclid(1000)), SCHEMA_VERSION)),
+            "change_context" => conn.execute(INSERT_CONTEXT, []),
+            other => conn.execute(&format!("INSERT INTO {other} (id) VALUES (1)"), []),
+        }
+        .context(step)?;
         done.push(format!("insert the row of {table}"));
     }
+    Ok(())
+}
+
+fn repair_values(
+    conn: &Connection,
+    cause: &Cause,
+    recorded: Epoch,
+    done: &mut Vec<String>,
+) -> Result<()> {
+    insert_missing_rows(conn, cause, recorded, done)?;
     let tx = Tx::new(conn, cause);
     if !values::has_log_id(conn)? {
         tx.execute_uncaptured("set the log id", SET_LOG_ID, [recorded.0])?;

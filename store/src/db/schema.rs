@@ -54,7 +54,7 @@ pub(crate) fn restore_version(conn: &Connection) -> Result<bool> {
     let step = "set the schema version";
     let baseline = conn.query_row(SELECT_BASELINE, [], |row| text(row, 0)).ok();
     let missing = "SELECT (SELECT user_version FROM pragma_user_version) < 1
-        OR (SELECT format FROM log_meta) < 1";
+        OR coalesce((SELECT format FROM log_meta), 1) < 1";
     if baseline.as_deref() != Some(BASELINE)
         || !conn.query_row(missing, [], |row| row.get(0)).context(step)?
     {

@@ -179,6 +179,12 @@ fn values_that_nothing_else_covers_are_found_and_repaired() {
             "change_context has no row",
             "insert the row of change_context",
         ),
+        ("DELETE FROM log_meta", "", "insert the row of log_meta"),
+        (
+            "DELETE FROM log_meta; DELETE FROM change_context",
+            "",
+            "insert the row of log_meta; insert the row of change_context",
+        ),
         ("PRAGMA user_version = 0", "", "set the schema version"),
         ("UPDATE log_meta SET format = 0", "", "set the schema version"),
     ] {

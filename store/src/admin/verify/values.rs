@@ -68,7 +68,7 @@ pub(crate) fn has_log_id(conn: &Connection) -> Result<bool> {
 }
 
 /// The tables of which one row is always there; nothing that is written to them is stored without it.
-const SINGLE_ROWS: [&str; 3] = ["change_context", "retention", "upkeep"];
+const SINGLE_ROWS: [&str; 4] = ["log_meta", "change_context", "retention", "upkeep"];
 
 /// Those of the tables with one row that have none.
 pub(crate) fn missing_rows(conn: &Connection) -> Result<Vec<&'static str>> {
