@@ -142,8 +142,20 @@ fn a_branch_has_any_name_that_git_accepts() {
         );
         let output = env.feed(&["observe", "apply", "-"], document);
         assert_eq!(output.code, 0, "{}", output.stderr);
-        let pr = env.json("pr.get", &["pr", "get", &format!("octo/hello#{}", created["num"])]);
-        assert_eq!((&pr["session_id"], &pr["head_ref"]), (&created["id"], &json!(branch)));
+        let delivered = created["num"].as_i64().unwrap() + 100;
+        let head = json!({"ref": branch, "sha": "abc", "repo": {"full_name": "octo/hello"}});
+        let delivery = json!({"action": "opened", "number": delivered,
+            "repository": {"full_name": "octo/hello", "html_url": "https://github.com/octo/hello"},
+            "pull_request": {"number": delivered, "state": "open", "head": head,
+                "html_url": format!("https://github.com/octo/hello/pull/{delivered}"),
+                "base": {"ref": "main", "sha": "def", "repo": {"full_name": "octo/hello"}}}});
+        let deliver = ["observe", "deliver", "-", "--event", "pull_request"];
+        let output = env.feed(&deliver, delivery.to_string());
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        for number in [created["num"].to_string(), delivered.to_string()] {
+            let pr = env.json("pr.get", &["pr", "get", &format!("octo/hello#{number}")]);
+            assert_eq!((&pr["session_id"], &pr["head_ref"]), (&created["id"], &json!(branch)));
+        }
         for args in [&["session", "ls"][..], &["tail", "--from", "-1", "--no-follow"]] {
             assert!(env.ok(args).contains(branch), "{args:?}");
         }
