@@ -85,6 +85,11 @@ fn of_store(error: &ao_store::Error) -> Option<String> {
         E::CursorExpired { oldest, .. } => {
             format!("start at the oldest resumable cursor: `ao-store tail --from {oldest}`")
         }
+        // Moved away, it would stop the command that fills it.
+        E::TargetExists(path) if path.extension().is_some_and(|it| it == "partial") => {
+            let shown = quoted(path);
+            format!("another command may make it: wait for that, else look into it: `ls -la {shown}`")
+        }
         E::StoreInUse(path) => {
             format!("stop the processes that have it open: `fuser -v {}`", quoted(path))
         }

@@ -83,6 +83,11 @@ fn a_backup_is_restored_and_old_cursors_are_refused() {
     assert_eq!(receipt["sha256"].as_str().unwrap().len(), 64);
     assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
     env.refused(&["backup", &out], 5, "TARGET_EXISTS");
+    let making = env.path("other.db.partial");
+    fs::create_dir(&making).unwrap();
+    fs::write(making.join("notes"), "mine").unwrap();
+    let refused = env.refused(&["backup", text(&env.path("other.db"))], 5, "TARGET_EXISTS");
+    assert!(refused.contains(&format!("`ls -la {}`", making.display())), "{refused}");
     env.refused(&["backup", "no/such/folder/out.db"], 1, "IO_ERROR");
     env.ok(&["session", "new", "--project", "demo"]);
     env.refused(&["restore-db", &out], 2, "USAGE");
