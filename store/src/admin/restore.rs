@@ -96,8 +96,9 @@ pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -
     })?;
     let copy = backup::copy(&open_source(source)?, new.path())?;
     copy.close().map_err(|(_, error)| error).context("close the copy")?;
-    let cursor = begin_epoch(&new, epoch)?;
+    let (cursor, recorded) = begin_epoch(&new, epoch)?;
     let kept = replaced.replace_with(new, target, now)?;
+    recorded.write(target);
     Ok(Restored { cursor, log_id: of_source.log_id, kept })
 }
 
@@ -124,13 +125,14 @@ fn require_space(target: &Path, source: &Path) -> Result<()> {
 const BEGIN_EPOCH: &str = "UPDATE log_meta SET epoch = ?1, relaxed_boot = ''";
 
 /// Begins the new epoch in the copy, and verifies it.
-fn begin_epoch(new: &NewFile, epoch: Epoch) -> Result<Cursor> {
+fn begin_epoch(new: &NewFile, epoch: Epoch) -> Result<(Cursor, Recorded)> {
     let step = "begin an epoch";
     let conn = connection::open(new.path(), Role::Writer, Durability::Full, Duration::ZERO)?;
     conn.execute(BEGIN_EPOCH, [epoch.0]).context(step)?;
     // Those of the replaced content.
     conn.execute_batch(END_LEASES).context(step)?;
-    Ok(new.finish_database(conn)?.cursor)
+    let recorded = Recorded::of(&conn)?;
+    Ok((new.finish_database(conn)?.cursor, recorded))
 }
 
 /// The present content of the target.

@@ -7,7 +7,6 @@
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
-use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -39,6 +38,24 @@ impl Recorded {
         let (log_id, epoch) = (word()?.to_owned(), Epoch(word()?.parse().ok()?));
         let (seq, digest) = (Seq(word()?.parse().ok()?), word()?.to_owned());
         Some(Recorded { log_id, head: Cursor { epoch, seq }, digest })
+    }
+
+    /// What the head file of an open database should contain.
+    pub(crate) fn of(conn: &Connection) -> Result<Recorded> {
+        let snapshot = Snapshot::new(conn);
+        let LogInfo { log_id, epoch, head, .. } = LogInfo::read(&snapshot)?;
+        let digest = digest(&snapshot, head)?.unwrap_or_default();
+        Ok(Recorded { log_id, head: Cursor { epoch, seq: head }, digest })
+    }
+
+    /// Writes the head file; without one, less is detected.
+    pub(crate) fn write(&self, database: &Path) {
+        let mut options = OpenOptions::new();
+        let file =
+            options.write(true).create(true).truncate(false).mode(0o600).open(path(database));
+        if let Err(error) = file.and_then(|file| file.write_all_at(self.line().as_bytes(), 0)) {
+            tracing::debug!(%error, "the head file was not written");
+        }
     }
 
     /// Every cursor that was given out before belongs to this epoch or an earlier one.
@@ -105,6 +122,8 @@ pub(crate) fn begin(
             database.display()
         );
     }
+    // Or the next copy would begin the same epoch.
+    Recorded::of(conn)?.write(database);
     Ok(())
 }
 
@@ -118,18 +137,6 @@ pub(crate) fn record(
     transaction: impl FnOnce(&Connection) -> Result<Transaction<'_>>,
 ) -> Result<()> {
     begin(conn, database, transaction)?;
-    let snapshot = Snapshot::new(conn);
-    let LogInfo { log_id, epoch, head, .. } = LogInfo::read(&snapshot)?;
-    let digest = digest(&snapshot, head)?.unwrap_or_default();
-    let line = Recorded { log_id, head: Cursor { epoch, seq: head }, digest }.line();
-    if let Err(error) = write(&path(database), &line) {
-        tracing::debug!(%error, "the head file was not written");
-    }
+    Recorded::of(conn)?.write(database);
     Ok(())
-}
-
-fn write(path: &Path, line: &str) -> io::Result<()> {
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    file.write_all_at(line.as_bytes(), 0)
 }

@@ -56,6 +56,15 @@ fn cursors_of_changes_that_an_older_copy_lacks_are_refused() {
 }
 
 #[test]
+fn each_copy_begins_an_epoch_of_its_own() {
+    let Copied { dir: _dir, path, copy, .. } = copied();
+    for epoch in [2, 3, 4] {
+        fs::copy(&copy, &path).unwrap();
+        assert_eq!(info(&open(&path)).epoch, Epoch(epoch), "though nothing was written");
+    }
+}
+
+#[test]
 fn as_many_other_changes_of_a_foreign_writer_do_not_hide_it() {
     let Copied { dir: _dir, path, copy, head } = copied();
     fs::copy(&copy, &path).unwrap();
@@ -95,6 +104,15 @@ fn a_restore_begins_above_the_epoch_of_a_deleted_store() {
     let restored = restore(&path, &copy, Options::default(), Timestamp(T0 + 5)).unwrap();
     assert_eq!(restored.cursor.epoch, Epoch(4), "the copy is of epoch 1");
     assert_eq!(info(&open(&path)).head_cursor(), restored.cursor, "and it stays");
+}
+
+#[test]
+fn a_copy_put_over_a_restored_store_that_was_not_written_begins_an_epoch() {
+    let Copied { dir: _dir, path, copy, .. } = copied();
+    let restored = restore(&path, &copy, Options::default(), Timestamp(T0 + 2)).unwrap();
+    assert_eq!(restored.cursor.epoch, Epoch(2));
+    fs::copy(&copy, &path).unwrap();
+    assert_eq!(info(&open(&path)).epoch, Epoch(3), "2 was that of the restore");
 }
 
 #[test]
