@@ -31,8 +31,9 @@ const KEPT: u64 = 2_000;
 const GROWTH_KIB: i64 = 4_096;
 /// Idle read connections may be opened late; each has a descriptor of the database and one of the WAL.
 const POOLED_DESCRIPTORS: i64 = 8;
-/// 16 MiB, from which a checkpoint runs even while jobs wait, and as much again until it has run.
-const WAL_KIB: i64 = 32 << 10;
+/// A checkpoint waits for readers from 32 MiB on, for a short time: on a loaded machine the next attempts,
+/// at 64 and 128 MiB, may count. 300,000 changes write more than 1 GiB.
+const WAL_KIB: i64 = 192 << 10;
 
 /// What a process uses at the end of a round.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,11 @@
 //! While a reader holds a snapshot, an automatic checkpoint runs at every commit and makes commits
 //! eight times slower. Therefore a PASSIVE checkpoint runs when the queue is empty and the backlog is
 //! large enough, or at a fixed interval when the queue is never empty; the WAL is truncated when
-//! nothing was written for a second. No checkpoint waits for a reader.
+//! nothing was written for a second. These wait for no reader.
+//!
+//! SQLite begins the WAL anew only in a moment without a reader of it. Short reads that overlap may never
+//! leave one, so from a certain size on, a checkpoint waits for the readers that there are; those that
+//! begin meanwhile need the WAL no more. If a reader stays, the next attempt comes at twice the size.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +21,10 @@ const BACKLOG: i64 = 1000;
 const BACKLOG_FORCED: i64 = 4000;
 /// The interval of checkpoints while jobs wait.
 const FORCED_EVERY: Duration = Duration::from_millis(250);
+/// The size of the WAL in pages from which a checkpoint waits for readers: 32 MiB.
+const LARGE: i64 = 8000;
+/// How long it waits: a short read has ended by then.
+const LARGE_WAIT: Duration = Duration::from_millis(100);
 /// The interval at which the backlog is measured when the queue is empty.
 const MEASURE_EVERY: Duration = Duration::from_millis(10);
 
@@ -25,15 +33,25 @@ pub(crate) struct Checkpointer {
     last: Instant,
     measured: Instant,
     is_clean: bool,
+    /// The size of the WAL at which the next checkpoint waits for readers.
+    large: i64,
+    wait: Duration,
 }
 
 impl Checkpointer {
     pub(crate) fn new() -> Checkpointer {
-        Checkpointer { last: Instant::now(), measured: Instant::now(), is_clean: false }
+        let now = Instant::now();
+        Checkpointer { last: now, measured: now, is_clean: false, large: LARGE, wait: LARGE_WAIT }
     }
 
     /// `is_calm`: no job waits, and no maintenance is pending that would soon cause another checkpoint.
-    pub(crate) fn after_commit(&mut self, conn: &Connection, is_calm: bool) -> Result<()> {
+    /// `timeout` is the busy timeout of the connection.
+    pub(crate) fn after_commit(
+        &mut self,
+        conn: &Connection,
+        is_calm: bool,
+        timeout: Duration,
+    ) -> Result<()> {
         self.is_clean = false;
         let is_due = if is_calm {
             self.measured.elapsed() >= MEASURE_EVERY
@@ -45,7 +63,11 @@ impl Checkpointer {
         }
         self.measured = Instant::now();
         let bound = if is_calm { BACKLOG } else { BACKLOG_FORCED };
-        if backlog(conn) > bound {
+        let Wal { pages, backlog } = Wal::of(conn);
+        if pages > self.large {
+            let blocked = run_waiting(conn, "PRAGMA wal_checkpoint(RESTART)", self.wait, timeout)?;
+            self.large = if blocked == Some(0) { LARGE } else { pages.saturating_mul(2) };
+        } else if backlog > bound {
             self.last = Instant::now();
             run(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;
         }
@@ -58,30 +80,53 @@ impl Checkpointer {
         if self.is_clean {
             return Ok(());
         }
-        let busy = conn.busy_timeout(Duration::ZERO);
-        let blocked = run(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
-        if busy.and_then(|()| conn.busy_timeout(timeout)).is_err() {
-            tracing::warn!("the busy timeout could not be set");
-        }
-        self.is_clean = blocked? == Some(0);
+        let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
+        self.is_clean = run_waiting(conn, truncate, Duration::ZERO, timeout)? == Some(0);
         Ok(())
     }
 
     /// The process ends: a WAL that other processes keep open must not grow without bound.
     pub(crate) fn finish(&self, conn: &Connection) {
-        if !self.is_clean && backlog(conn) > BACKLOG {
+        if !self.is_clean && Wal::of(conn).backlog > BACKLOG {
             // No caller is left to receive an error; the next writer finds it.
             let _ = run(conn, "PRAGMA wal_checkpoint(PASSIVE)");
         }
     }
 }
 
-/// Pages in the WAL that are not in the database file yet.
-fn backlog(conn: &Connection) -> i64 {
-    let pages = conn.prepare_cached("PRAGMA wal_checkpoint(NOOP)").and_then(|mut statement| {
-        statement.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
-    });
-    pages.unwrap_or(0)
+/// How large the WAL is, in pages.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wal {
+    pages: i64,
+    /// Those that are not in the database file yet.
+    backlog: i64,
+}
+
+impl Wal {
+    fn of(conn: &Connection) -> Wal {
+        let read = conn.prepare_cached("PRAGMA wal_checkpoint(NOOP)").and_then(|mut statement| {
+            statement.query_row([], |row| {
+                let (pages, done): (i64, i64) = (row.get(1)?, row.get(2)?);
+                Ok(Wal { pages, backlog: pages - done })
+            })
+        });
+        read.unwrap_or_default()
+    }
+}
+
+/// Runs a checkpoint that waits for readers up to `wait`; `timeout` is the busy timeout otherwise.
+fn run_waiting(
+    conn: &Connection,
+    sql: &'static str,
+    wait: Duration,
+    timeout: Duration,
+) -> Result<Option<i64>> {
+    let busy = conn.busy_timeout(wait);
+    let blocked = run(conn, sql);
+    if busy.and_then(|()| conn.busy_timeout(timeout)).is_err() {
+        tracing::warn!("the busy timeout could not be set");
+    }
+    blocked
 }
 
 /// Runs a checkpoint; the value is 0 when no reader blocked it. Only a failed write to the file is an
@@ -96,5 +141,97 @@ fn run(conn: &Connection, sql: &'static str) -> Result<Option<i64>> {
             tracing::warn!(%error, "a checkpoint did not run");
             Ok(None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    fn open(path: &Path) -> Connection {
+        let conn = Connection::open(path).unwrap();
+        let mode = "PRAGMA journal_mode = WAL";
+        conn.query_row(mode, [], |row| row.get::<_, String>(0)).unwrap();
+        conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0").unwrap();
+        conn.busy_timeout(Duration::from_secs(20)).unwrap();
+        conn
+    }
+
+    /// Ends the readers, also when the writer fails.
+    struct End<'a>(&'a AtomicBool);
+
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Two readers take turns: each begins its next read before the other ends its own.
+    struct Turns {
+        meeting: Barrier,
+        is_over: AtomicBool,
+        /// What the first reader saw of `is_over`, so that both end in the same turn.
+        ends: AtomicBool,
+    }
+
+    impl Turns {
+        fn read(&self, path: &Path, is_first: bool) {
+            let conn = open(path);
+            let begin = || {
+                conn.execute_batch("BEGIN").unwrap();
+                conn.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
+            };
+            let mut is_mine = is_first;
+            if is_first {
+                begin();
+            }
+            while !self.ends.load(Ordering::SeqCst) {
+                self.meeting.wait();
+                if !is_mine {
+                    begin();
+                }
+                self.meeting.wait();
+                if is_mine {
+                    conn.execute_batch("COMMIT").unwrap();
+                }
+                is_mine = !is_mine;
+                if is_first {
+                    self.ends.store(self.is_over.load(Ordering::SeqCst), Ordering::SeqCst);
+                }
+                self.meeting.wait();
+            }
+        }
+    }
+
+    #[test]
+    fn reads_that_overlap_without_end_do_not_make_the_wal_grow_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ao.db");
+        let conn = open(&path);
+        conn.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(400000))").unwrap();
+        let no = || AtomicBool::new(false);
+        let turns = Turns { meeting: Barrier::new(2), is_over: no(), ends: no() };
+        let mut most = 0;
+        thread::scope(|scope| {
+            for is_first in [true, false] {
+                let (path, turns) = (&path, &turns);
+                scope.spawn(move || turns.read(path, is_first));
+            }
+            let _end = End(&turns.is_over);
+            let mut checkpointer = Checkpointer::new();
+            checkpointer.wait = Duration::from_secs(20);
+            // 40,000 pages.
+            for _ in 0..400 {
+                conn.execute("UPDATE t SET x = randomblob(400000)", []).unwrap();
+                checkpointer.measured = Instant::now() - MEASURE_EVERY;
+                checkpointer.after_commit(&conn, true, Duration::from_secs(20)).unwrap();
+                most = most.max(Wal::of(&conn).pages);
+            }
+        });
+        assert!(most <= 2 * LARGE, "{most} pages");
     }
 }

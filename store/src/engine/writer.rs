@@ -274,7 +274,7 @@ impl Thread {
         }
         if was_pending {
             // Not calm: a job may arrive at any time, and a checkpoint would delay it.
-            let checkpointed = self.checkpointer.after_commit(&self.conn, false);
+            let checkpointed = self.checkpointer.after_commit(&self.conn, false, self.busy);
             self.halt_on_failed_write(checkpointed);
         }
         self.maintenance.delay().is_some()
@@ -422,7 +422,7 @@ impl Thread {
             self.record_head();
         }
         let is_calm = has_changes && self.queue.is_empty() && self.maintenance.delay().is_none();
-        let checkpointed = self.checkpointer.after_commit(&self.conn, is_calm);
+        let checkpointed = self.checkpointer.after_commit(&self.conn, is_calm, self.busy);
         self.halt_on_failed_write(checkpointed);
     }
 
