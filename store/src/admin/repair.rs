@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::admin::verify::values::{self, Counter, InvalidText};
 use crate::admin::verify::{self, Depth, Report};
@@ -143,11 +143,12 @@ fn repair_values(
             invalid.push(found);
         }
     })?;
+    let mut rewritten = 0;
     for found in &invalid {
-        rewrite(&tx, found)?;
+        rewritten += usize::from(rewrite(&tx, found)?);
     }
-    if !invalid.is_empty() {
-        done.push(format!("replace what is not UTF-8 in {} text(s)", invalid.len()));
+    if rewritten > 0 {
+        done.push(format!("replace what is not UTF-8 in {rewritten} text(s)"));
     }
     if tx.has_changes() {
         seal::close(conn, 0)?;
@@ -155,17 +156,24 @@ fn repair_values(
     Ok(())
 }
 
-/// Stores a text as it is read.
-fn rewrite(tx: &Tx<'_>, found: &InvalidText) -> Result<()> {
+/// Stores a text as it is read; `false` if a constraint forbids that, as when another row has it then.
+fn rewrite(tx: &Tx<'_>, found: &InvalidText) -> Result<bool> {
     let InvalidText { table, column, row, .. } = found;
     let select = format!("SELECT {column} FROM {table} WHERE {row}");
     let step = "rewrite a text";
     let read: String = tx.conn().query_row(&select, [], |row| text(row, 0)).context(step)?;
     let update = format!("UPDATE {table} SET {column} = ?1 WHERE {row}");
-    if capture::tables().any(|captured| captured == table) {
-        tx.execute_captured(step, &update, [read])?;
+    let updated = if capture::tables().any(|captured| captured == table) {
+        tx.execute_captured(step, &update, [read])
     } else {
-        tx.execute_uncaptured(step, &update, [read])?;
+        tx.execute_uncaptured(step, &update, [read])
+    };
+    match updated {
+        Err(Error::Sqlite(_, source))
+            if source.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) =>
+        {
+            Ok(false)
+        }
+        other => other.map(|_| true),
     }
-    Ok(())
 }

@@ -226,3 +226,17 @@ fn a_rewritten_text_is_a_change_of_the_stream() {
     assert!(!fixture.store.read(|s| project::list(s, true)).unwrap().is_empty());
     assert_sound(&fixture.store);
 }
+
+#[test]
+fn a_text_that_would_equal_that_of_another_row_stays() {
+    let fixture = fixture();
+    let add = "INSERT INTO project (id, path, name, created_at, updated_at)";
+    let sql = format!(
+        "{add} SELECT 'a', CAST(x'ff' AS TEXT), '', 1, 1; {add} SELECT 'b', CAST(x'fe' AS TEXT), '', 1, 1"
+    );
+    raw(&fixture.path()).execute_batch(&sql).unwrap();
+    let done = try_repair(&fixture, KEEP).unwrap().done;
+    assert_eq!(done, ["replace what is not UTF-8 in 1 text(s)"]);
+    assert_eq!(messages(&fixture.store), ["path of the row b of project is not UTF-8"]);
+    assert_eq!(try_repair(&fixture, KEEP).unwrap().done, [""; 0]);
+}
