@@ -43,7 +43,8 @@ pub(super) struct PullRequest {
     node_id: Option<String>,
     html_url: Option<String>,
     title: Option<String>,
-    user: Option<Actor>,
+    #[serde(default, deserialize_with = "json::present")]
+    user: Option<Option<Actor>>,
     state: Option<String>,
     draft: Option<bool>,
     merged: Option<bool>,
@@ -94,7 +95,7 @@ impl PullRequest {
 
     fn facts(self) -> PrFacts {
         let state = self.state();
-        let (author, is_bot) = self.user.as_ref().map(|user| author(Some(user))).unzip();
+        let (author, is_bot) = self.user.as_ref().map(|user| author(user.as_ref())).unzip();
         let (head, base) = (self.head.unwrap_or_default(), self.base.unwrap_or_default());
         PrFacts {
             url: self.html_url,

@@ -175,7 +175,11 @@ fn forks_and_bots_are_recognized() {
     assert_eq!(fork.facts.is_cross_repo, Some(true));
     assert_eq!(fork.facts.is_author_bot, Some(true));
     let ghost = one("pull_request", &pr_event(|pr| pr["user"] = Value::Null)).facts;
-    assert_eq!((ghost.author, ghost.is_author_bot), (None, None));
+    let gone = (Some(String::new()), Some(false));
+    assert_eq!((ghost.author, ghost.is_author_bot), gone, "a deleted account, as polls read it");
+    let short = |pr: &mut Value| drop(pr.as_object_mut().unwrap().remove("user"));
+    let absent = one("pull_request", &pr_event(short)).facts;
+    assert_eq!((absent.author, absent.is_author_bot), (None, None));
 }
 
 #[test]

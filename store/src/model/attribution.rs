@@ -119,7 +119,7 @@ pub fn attribute(
         return because(Reason::EndedBeforeSession, text);
     };
     if let Some(person) = person
-        && !observation.facts.author.as_ref().is_some_and(|it| it.eq_ignore_ascii_case(person))
+        && !may_be_by(observation, person)
     {
         let session = &owner.session;
         let text = format!("it is on the branch of {session}, but {person} is not its author");
@@ -130,6 +130,16 @@ pub fn attribute(
         false => format!("its head {branch} descends from the branch {}", owner.branch),
     };
     Ok(Attribution { session: owner.session.clone(), project: owner.project.clone(), reason })
+}
+
+/// Whether the author is this person, or the facts about the pull request leave the author out. A check
+/// that only mentions it is no evidence: other facts follow.
+fn may_be_by(observation: &Observation, person: &str) -> bool {
+    let facts = &observation.facts;
+    match &facts.author {
+        Some(author) => author.eq_ignore_ascii_case(person),
+        None => facts.head_ref.is_some(),
+    }
 }
 
 /// The repository of the head; where the facts do not name it, that of the pull request, unless they
@@ -254,11 +264,14 @@ mod tests {
         assert_eq!(of(None), "demo-1");
         assert_eq!(of(Some("hubot")), "other_author");
         assert_eq!(owner(on_branch("other"), &all, Some("hubot")), "no_session", "not of interest");
-        let unknown = Observation { facts: on_branch("fix"), ..of_facts(PrFacts::default()) };
-        assert_eq!(
-            attribute(&unknown, &all, Some("mona")).unwrap_err().reason,
-            Reason::OtherAuthor
-        );
+        let gone = PrFacts { author: Some(String::new()), ..on_branch("fix") };
+        assert_eq!(owner(gone, &all, Some("mona")), "other_author", "a deleted account");
+        let silent = Observation { facts: on_branch("fix"), ..of_facts(PrFacts::default()) };
+        assert!(attribute(&silent, &all, Some("mona")).is_ok(), "the facts do not name the author");
+        let branch = Some("fix".to_owned());
+        let mentioned = Observation { facts: PrFacts::default(), branch, ..silent };
+        let none = attribute(&mentioned, &all, Some("mona")).unwrap_err();
+        assert_eq!(none.reason, Reason::OtherAuthor, "a check mentions it");
     }
 
     #[test]
