@@ -14,8 +14,9 @@ use crate::model::time::Timestamp;
 
 pub use owner::Owner;
 
-/// The longest time for which a lease or a reservation is given or renewed. One that seems to last longer
-/// was given by a clock that was ahead, and does not count: it would last until the clock gets there.
+/// The longest time for which a process keeps a lease or a reservation without renewing it. One that seems
+/// to last longer was given by a clock that was ahead, and does not count: it would last until the clock
+/// gets there.
 pub(crate) const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Identifies a lease of a row: increases with every lease, and when the owner is fenced.
@@ -48,26 +49,23 @@ pub(crate) struct LeaseTable {
 }
 
 impl Lease {
-    /// Whether it has not expired. One that lasts for more than an hour was given by a clock that was ahead:
-    /// its owner renews it, or has ended.
+    /// Whether it has not expired. One of a process that lasts for more than an hour was given by a clock
+    /// that was ahead: the process renews it, or has ended. A person may choose any time.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.until > now && self.until <= now.after(LONGEST)
+        let is_chosen = || !Owner::is_process(&self.owner);
+        self.until > now && (self.until <= now.after(LONGEST) || is_chosen())
     }
 }
 
 impl LeaseTable {
-    /// Gives the row to `owner` under a new generation, for at most an hour. The caller has checked that the lease of no
+    /// Gives the row to `owner` under a new generation. The caller has checked that the lease of no
     /// other owner prevents it.
     pub(crate) fn acquire(&self, tx: &Tx<'_>, key: &str, owner: &str, ttl: Duration) -> Result<()> {
         let set = "generation = generation + 1, lease_owner = ?2, lease_until = ?3";
         let sql = self.update(set, "TRUE");
-        tx.execute_uncaptured(
-            "acquire a lease",
-            &sql,
-            (key, owner, tx.now().after(ttl.min(LONGEST)).0),
-        )
-        .map(|_| ())
+        tx.execute_uncaptured("acquire a lease", &sql, (key, owner, tx.now().after(ttl).0))
+            .map(|_| ())
     }
 
     /// Extends a lease to `ttl` from now on; returns whether it was still held.
@@ -79,7 +77,7 @@ impl LeaseTable {
         ttl: Duration,
     ) -> Result<bool> {
         let sql = self.update("lease_until = ?3", "generation = ?2 AND lease_owner IS NOT NULL");
-        let params = (key, generation.0, tx.now().after(ttl.min(LONGEST)).0);
+        let params = (key, generation.0, tx.now().after(ttl).0);
         Ok(tx.execute_uncaptured("renew a lease", &sql, params)? > 0)
     }
 

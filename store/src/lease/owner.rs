@@ -34,6 +34,11 @@ impl Owner {
         is_here && started(owner.pid) != Some(owner.started)
     }
 
+    /// Whether a text names a process.
+    pub(crate) fn is_process(text: &str) -> bool {
+        Owner::parse(text).is_some()
+    }
+
     fn parse(text: &str) -> Option<Owner> {
         let mut words = text.split(' ');
         let mut word = |name: &str| words.next()?.strip_prefix(name)?.strip_prefix(':');

@@ -340,7 +340,7 @@ fn what_a_clock_that_was_ahead_reserved_ends_with_it() {
     let reserved = name.clone();
     let work = move |tx: &Tx<'_>| {
         consumer::create(tx, &new)?;
-        consumer::acquire(tx, &reserved, "another machine", ttl, None)?;
+        consumer::acquire(tx, &reserved, "pid:1 started:1 place:elsewhere/1", ttl, None)?;
         reservation::reserve(tx, cursor, "a killed reader", ttl)
     };
     machine.store().write(Cause::new("test", machine.now()), work).unwrap();
