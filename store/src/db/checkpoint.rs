@@ -64,6 +64,10 @@ impl Checkpointer {
         self.measured = Instant::now();
         let bound = if is_calm { BACKLOG } else { BACKLOG_FORCED };
         let Wal { pages, backlog } = Wal::of(conn);
+        if pages < LARGE {
+            // It began anew: the reader that stayed has ended.
+            self.large = LARGE;
+        }
         if pages > self.large {
             let blocked = run_waiting(conn, "PRAGMA wal_checkpoint(RESTART)", self.wait, timeout)?;
             self.large = if blocked == Some(0) { LARGE } else { pages.saturating_mul(2) };
@@ -205,6 +209,31 @@ mod tests {
                 self.meeting.wait();
             }
         }
+    }
+
+    #[test]
+    fn a_reader_that_stays_delays_at_each_doubling_until_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ao.db");
+        let (writer, reader) = (open(&path), open(&path));
+        writer.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+        let mut checkpointer = Checkpointer::new();
+        checkpointer.wait = Duration::ZERO;
+        let mut write = |bytes: i64| {
+            writer.execute("UPDATE t SET x = randomblob(?1)", [bytes]).unwrap();
+            checkpointer.measured = Instant::now() - MEASURE_EVERY;
+            checkpointer.after_commit(&writer, true, Duration::ZERO).unwrap();
+            (checkpointer.large, Wal::of(&writer).pages)
+        };
+        reader.execute_batch("BEGIN").unwrap();
+        reader.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
+        let (large, pages) = write(40_000_000);
+        assert!(pages > LARGE && large == 2 * pages, "{large} at {pages} pages");
+        assert_eq!(write(1).0, large, "no attempt before that");
+        reader.execute_batch("COMMIT").unwrap();
+        // A passive checkpoint has copied everything, so the next write begins the WAL anew.
+        write(1);
+        assert_eq!(write(1).0, LARGE);
     }
 
     #[test]
