@@ -1,6 +1,7 @@
 //! What the observer cannot read although it is to be observed, with the reason: the origins of active
 //! projects, and tracked pull requests.
 
+use crate::db::text::text;
 use crate::db::tx::Snapshot;
 use crate::error::Result;
 use crate::model::time::Timestamp;
@@ -40,10 +41,10 @@ const SELECT: &str =
 pub fn unread(snapshot: &Snapshot<'_>) -> Result<Vec<Unread>> {
     snapshot.list("list what cannot be read", SELECT, [UNREAD_MAX], |row| {
         Ok(Unread {
-            host: row.get(0)?,
-            repo: row.get(1)?,
+            host: text(row, 0)?,
+            repo: text(row, 1)?,
             number: row.get(2)?,
-            reason: row.get(3)?,
+            reason: text(row, 3)?,
             since: row.get::<_, Option<i64>>(4)?.map(Timestamp),
         })
     })
