@@ -319,6 +319,18 @@ CREATE TABLE scm_repo (
   PRIMARY KEY (host, repo)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE scm_skipped_pr (
+  host TEXT NOT NULL COLLATE NOCASE,
+  repo TEXT NOT NULL COLLATE NOCASE,
+  number INTEGER NOT NULL CHECK (number > 0),
+  since INTEGER NOT NULL,
+  session_id TEXT NOT NULL,
+  head_ref TEXT NOT NULL,
+  author TEXT NOT NULL,
+  reason TEXT NOT NULL CHECK (reason <> ''),
+  PRIMARY KEY (host, repo, number)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE session (
   id TEXT NOT NULL PRIMARY KEY,
   project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,

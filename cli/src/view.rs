@@ -9,7 +9,7 @@ use ao_store::observation::{
 };
 use ao_store::row::pr::{Freshness, Pr};
 use ao_store::row::project::Project;
-use ao_store::row::scm::{Credential, HostState, PrPoll, Problem, Unread};
+use ao_store::row::scm::{Credential, HostState, PrPoll, Problem, SkippedPr, Unread};
 use ao_store::row::session::{Session, SessionKind};
 use ao_store::{Applied, Delta, PrId, PrRef, ProjectId, SessionId, Timestamp};
 use serde_json::{Map, Value, json};
@@ -100,6 +100,20 @@ pub(crate) fn host(state: &HostState, problems: u64) -> Value {
         blocked_until, reason, address, failure, fresh_at, updated_at);
     host["problems"] = problems.into();
     host
+}
+
+pub(crate) fn skipped(skipped: &SkippedPr) -> Value {
+    object!(skipped => host, repo, number, session_id = session, head_ref, author, reason, since)
+}
+
+/// A skipped pull request for people, with what to do.
+pub(crate) fn describe_skipped(skipped: &SkippedPr) -> String {
+    let SkippedPr { host, repo, number, session, author, reason, .. } = skipped;
+    let place = if host == "github.com" { String::new() } else { format!("{host}/") };
+    let claim = format!("`ao-store pr claim {session} {place}{repo}#{number}`");
+    let text =
+        format!("{host}/{repo}#{number} of {author} is on the branch of {session} ({reason})");
+    printable(&format!("{text}; to track it: {claim}"))
 }
 
 pub(crate) fn unread(unread: &Unread) -> Value {

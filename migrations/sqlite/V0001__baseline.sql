@@ -502,6 +502,20 @@ CREATE TABLE pr_poll (
   problem_since INTEGER
 ) STRICT, WITHOUT ROWID;
 
+-- Open pull requests that are not tracked although they are on the branch of a session, and why: at
+-- most 100 of each repository.
+CREATE TABLE scm_skipped_pr (
+  host TEXT NOT NULL COLLATE NOCASE,
+  repo TEXT NOT NULL COLLATE NOCASE,
+  number INTEGER NOT NULL CHECK (number > 0),
+  since INTEGER NOT NULL,
+  session_id TEXT NOT NULL,
+  head_ref TEXT NOT NULL,
+  author TEXT NOT NULL,
+  reason TEXT NOT NULL CHECK (reason <> ''),
+  PRIMARY KEY (host, repo, number)
+) STRICT, WITHOUT ROWID;
+
 -- Requests to observe a pull request now; number 0 means the whole repository.
 CREATE TABLE scm_refresh_request (
   host TEXT NOT NULL COLLATE NOCASE,

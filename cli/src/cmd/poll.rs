@@ -209,6 +209,10 @@ fn summary(report: &Report) -> String {
     if report.problems > 0 {
         line += &format!("; {} cannot be read", report.problems);
     }
+    if !report.skipped.is_empty() {
+        let count = report.skipped.len();
+        line += &format!("; {count} of somebody else on branches of sessions: `ao-store status`");
+    }
     if report.logs_left > 0 {
         line += &format!("; {} logs of failed checks are left for the next run", report.logs_left);
     }
@@ -236,6 +240,7 @@ fn document(report: &Report) -> Value {
         "fresh": report.fresh,
         "problems": report.problems,
         "unread": report.unread,
+        "skipped": report.skipped.iter().map(view::skipped).collect::<Vec<_>>(),
         "logs_left": report.logs_left,
         "found": written.found,
         "rows_changed": written.rows_changed,

@@ -1,9 +1,9 @@
 //! Sessions: create a seed row, list, show, change name or branch, delete a seed row.
 
-use ao_store::row::pr;
 use ao_store::row::session::{
     self, Deleted, Filter, NewSession, Session, SessionKind, SharedBranch,
 };
+use ao_store::row::{pr, scm};
 use ao_store::{Cursor, ProjectId, SessionId, Snapshot, Tx};
 use serde_json::{Value, json};
 
@@ -132,13 +132,14 @@ fn or_dash(text: &str) -> String {
 }
 
 fn get(context: &Context, id: &SessionId, at: Option<Cursor>) -> Result<()> {
-    let (session, is_seed, prs, shared) = context.open()?.read(|snapshot| match at {
+    let (session, is_seed, prs, shared, skipped) = context.open()?.read(|snapshot| match at {
         None => {
             let session = session::require(snapshot, id)?;
             let of_session = pr::Filter { session: Some(id.clone()), ..pr::Filter::default() };
             let is_seed = session::is_seed(snapshot, &session)?;
             let shared = session::shared_branches(snapshot)?;
-            Ok((session, is_seed, pr::list(snapshot, &of_session)?, shared))
+            let skipped = scm::skipped_prs(snapshot, Some(id))?;
+            Ok((session, is_seed, pr::list(snapshot, &of_session)?, shared, skipped))
         }
         Some(cursor) => {
             let session = session::as_of(snapshot, id, cursor)?
@@ -146,13 +147,16 @@ fn get(context: &Context, id: &SessionId, at: Option<Cursor>) -> Result<()> {
             let mut prs = pr::list_as_of(snapshot, cursor)?;
             prs.retain(|pr| pr.session == *id);
             let is_seed = session.is_empty() && prs.is_empty();
-            Ok((session, is_seed, prs, Vec::new()))
+            Ok((session, is_seed, prs, Vec::new(), Vec::new()))
         }
     })?;
     let mut data = document(&session, &shared);
     data["is_seed"] = is_seed.into();
     if context.is_json {
         data["prs"] = Value::Array(prs.iter().map(view::pr).collect());
+        if at.is_none() {
+            data["skipped"] = skipped.iter().map(view::skipped).collect();
+        }
         return output::document("session.get", &data);
     }
     if let Some(shared) = shared_branch::of(id, &shared) {
@@ -163,6 +167,9 @@ fn get(context: &Context, id: &SessionId, at: Option<Cursor>) -> Result<()> {
     for pr in prs {
         text +=
             &format!("{:<20}{} {} {}\n", "pr", pr.place(), pr.state, output::printable(&pr.title));
+    }
+    for skipped in &skipped {
+        text += &format!("{:<20}{}\n", "skipped", view::describe_skipped(skipped));
     }
     output::text(&text)
 }

@@ -65,6 +65,7 @@ fn document(context: &Context, stats: &Stats, readers: &[WalReader], now: Timest
         "consumers": consumers.collect::<Vec<_>>(),
         "reservations": reservations.collect::<Vec<_>>(),
         "hosts": stats.hosts.iter().map(|(state, problems)| view::host(state, *problems)).collect::<Vec<_>>(),
+        "skipped": stats.skipped.iter().map(view::skipped).collect::<Vec<_>>(),
         "unread": stats.unread.iter().map(view::unread).collect::<Vec<_>>(),
         "backup_at": stats.backup_at.map(view::time),
     })
@@ -111,6 +112,9 @@ fn describe(context: &Context, stats: &Stats, readers: &[WalReader], now: Timest
     }
     if stats.hosts.is_empty() {
         lines.push(("observer", "has never run".to_owned()));
+    }
+    for skipped in &stats.skipped {
+        lines.push(("skipped", view::describe_skipped(skipped)));
     }
     for unread in &stats.unread {
         let (what, fix) = (observer::describe_unread(unread), observer::fix_of(unread));

@@ -4,11 +4,11 @@
 //! those that were opened since the last listing. A complete one is needed at the start and when the
 //! sessions change, because a new session may own an old pull request.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ao_store::Timestamp;
 use ao_store::attribution::Candidate;
-use ao_store::row::scm::{Access, RepoState};
+use ao_store::row::scm::{Access, RepoState, SKIPPED_PRS_MAX, SkippedPr};
 
 use crate::github::answer::Found;
 use crate::github::fingerprint::Fingerprint;
@@ -84,6 +84,12 @@ pub(crate) struct RepoListing {
     is_lost: bool,
     /// Requests in a row that failed while the host was otherwise well.
     failures: u32,
+    /// The pull requests on the branch of a session that are not tracked, as they were stored last, and
+    /// those of the listing in progress, by number.
+    pub(crate) skipped: Option<BTreeMap<i64, SkippedPr>>,
+    seen_skipped: BTreeMap<i64, SkippedPr>,
+    /// Whether the last answer ended a listing, and whether that was a complete one.
+    ended: Option<bool>,
     /// The reason that the host gave when it answered last; empty when it gave none.
     pub(crate) cause: String,
 }
@@ -103,6 +109,9 @@ impl RepoListing {
             read_at: None,
             is_lost: false,
             failures: 0,
+            skipped: None,
+            seen_skipped: BTreeMap::new(),
+            ended: None,
             cause: String::new(),
         }
     }
@@ -157,6 +166,7 @@ impl RepoListing {
         now: Timestamp,
     ) -> Vec<PrNode> {
         self.answered_at = Some(as_of);
+        self.ended = None;
         let ListedRepo { id, name_with_owner, pull_requests } = match found {
             Found::Node(repo) => repo,
             Found::Missing => return self.record_unreadable(Access::Missing, now),
@@ -193,6 +203,7 @@ impl RepoListing {
             return now;
         }
         self.repeats = 0;
+        self.ended = Some(ended.is_complete && !ended.has_gaps);
         self.needs_complete |= ended.has_gaps;
         if ended.has_gaps {
             self.set_access(Access::Partial, now);
@@ -213,6 +224,31 @@ impl RepoListing {
             self.read_at = ended.began_at;
         }
         due
+    }
+
+    /// Records the pull requests of the last page that are not tracked although they are on the branch
+    /// of a session; returns those that are to be stored when that has changed.
+    pub(crate) fn record_skipped(&mut self, prs: Vec<SkippedPr>) -> Option<Vec<SkippedPr>> {
+        self.seen_skipped.extend(prs.into_iter().map(|pr| (pr.number, pr)));
+        while self.seen_skipped.len() > SKIPPED_PRS_MAX {
+            self.seen_skipped.pop_first();
+        }
+        let is_complete = self.ended?;
+        let mut skipped = std::mem::take(&mut self.seen_skipped);
+        for (number, known) in self.skipped.iter().flatten() {
+            match skipped.get_mut(number) {
+                Some(seen) => seen.since = known.since,
+                // An incremental listing does not reach it.
+                None if !is_complete => {
+                    skipped.insert(*number, known.clone());
+                }
+                None => {}
+            }
+        }
+        let is_news = self.skipped.as_ref() != Some(&skipped);
+        let all = is_news.then(|| skipped.values().rev().cloned().collect());
+        self.skipped = Some(skipped);
+        all
     }
 
     /// Records that a request got no usable answer. `is_own` is whether the request caused it, and not the host.
@@ -277,6 +313,7 @@ impl RepoListing {
         self.state.name.clear();
         self.progress = Progress::default();
         self.read_at = None;
+        self.skipped = None;
         self.relist();
         self.due = due;
     }

@@ -1,7 +1,7 @@
 //! The state of the observer of one host, as it is shown, and the sums in it.
 
 use ao_store::Timestamp;
-use ao_store::row::scm::Credential;
+use ao_store::row::scm::{Credential, SkippedPr};
 
 use crate::poll::rate_limiter::BackoffReason;
 use crate::poll::write_batch::Written;
@@ -27,6 +27,8 @@ pub struct Report {
     pub problems: usize,
     /// What the host has and could not be read, each with the reason.
     pub unread: Vec<String>,
+    /// Open pull requests on the branch of a session that are not tracked.
+    pub skipped: Vec<SkippedPr>,
     /// Logs of failed checks that are left for the next run.
     pub logs_left: u64,
     /// The GraphQL points per hour and the remaining points; `None` while no limit is known.

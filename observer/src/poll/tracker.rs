@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use ao_store::attribution::{Attribution, attribute};
-use ao_store::row::scm::{Access, PrPoll, Problem, RefreshRequest, RepoState, SubjectPr};
+use ao_store::row::scm::{
+    Access, PrPoll, Problem, RefreshRequest, RepoState, SkippedPr, SubjectPr,
+};
 use ao_store::{PrId, PrRef, Timestamp};
 
 use crate::github::answer::{Found, GraphqlAnswer};
@@ -151,6 +153,12 @@ impl Tracker {
         prs.chain(repos).collect()
     }
 
+    /// The open pull requests on the branch of a session that are not tracked.
+    pub(crate) fn skipped(&self) -> Vec<SkippedPr> {
+        let listed = self.listings.targets().filter_map(|listing| listing.skipped.as_ref());
+        listed.flat_map(BTreeMap::values).cloned().collect()
+    }
+
     /// The origins of projects that the host answered cannot be read.
     pub(crate) fn refused_repos(&self) -> Vec<&str> {
         let refused = self.listings.targets().filter(|it| it.is_refused());
@@ -249,8 +257,14 @@ impl Tracker {
                 self.listings.rename(&old, &new);
                 context.writes.push(Write::Renamed { old, new });
             }
+            let mut skipped = Vec::new();
             for pr in prs {
-                context.writes.extend(self.record_listed(key, &state.name, &pr, person, now));
+                let write = self.record_listed(key, &state.name, &pr, person, &mut skipped, now);
+                context.writes.extend(write);
+            }
+            let listing = self.listings.get_mut(key);
+            if let Some(prs) = listing.and_then(|listing| listing.record_skipped(skipped)) {
+                context.writes.push(Write::Skipped { repo: state.repo.clone(), prs });
             }
             if state != before {
                 context.writes.push(Write::Repo(state));
@@ -258,13 +272,15 @@ impl Tracker {
         }
     }
 
-    /// Records an open pull request of a listing; returns it when it is one to be tracked.
+    /// Records an open pull request of a listing; returns it when it is one to be tracked. One that is
+    /// on the branch of a session and not to be tracked is added to `skipped`.
     fn record_listed(
         &mut self,
         key: &str,
         repo: &str,
         pr: &PrNode,
         person: Option<&str>,
+        skipped: &mut Vec<SkippedPr>,
         now: Timestamp,
     ) -> Option<Write> {
         let location = PrRef::new(&self.host, repo, pr.number).ok()?;
@@ -280,7 +296,8 @@ impl Tracker {
             return None;
         }
         let observation = pr.listed(location, now);
-        let candidates = &self.listings.get(key)?.candidates;
+        let listing = self.listings.get(key)?;
+        let candidates = &listing.candidates;
         match attribute(&observation, candidates, person) {
             Ok(Attribution { session, reason, .. }) => {
                 tracing::info!(pr = %observation.pr, %session, reason, "found a pull request");
@@ -288,6 +305,16 @@ impl Tracker {
             }
             Err(why) => {
                 tracing::debug!(pr = %observation.pr, reason = %why, "belongs to no session");
+                skipped.extend(why.session.map(|session| SkippedPr {
+                    host: self.host.clone(),
+                    repo: listing.state.repo.clone(),
+                    number: pr.number,
+                    since: now,
+                    session,
+                    head_ref: observation.facts.head_ref.unwrap_or_default(),
+                    author: observation.facts.author.unwrap_or_default(),
+                    reason: why.reason.as_str().to_owned(),
+                }));
                 None
             }
         }

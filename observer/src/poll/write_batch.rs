@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use ao_store::observation::Observation;
-use ao_store::row::scm::{self, HostState, PrPoll, RefreshRequest, RepoState};
+use ao_store::row::scm::{self, HostState, PrPoll, RefreshRequest, RepoState, SkippedPr};
 use ao_store::row::{facet, project};
 use ao_store::{Applied, Delta, Outcome as Observed, PrId, Result, Tx, apply_observation};
 
@@ -33,6 +33,8 @@ pub(crate) enum Write {
     Pr(Box<PrWrite>),
     /// What is known of a repository.
     Repo(RepoState),
+    /// The pull requests of a repository that are not tracked although they are on the branch of a session.
+    Skipped { repo: String, prs: Vec<SkippedPr> },
     /// A repository was renamed or transferred.
     Renamed { old: String, new: String },
     /// The end of the log of a failed check.
@@ -98,7 +100,9 @@ impl Write {
         match self {
             Write::Pr(write) => Some(&write.pr),
             Write::Log { pr, .. } => Some(pr),
-            Write::Found(_) | Write::Repo(_) | Write::Renamed { .. } => None,
+            Write::Found(_) | Write::Repo(_) | Write::Skipped { .. } | Write::Renamed { .. } => {
+                None
+            }
         }
     }
 
@@ -107,7 +111,7 @@ impl Write {
         match self {
             Write::Found(observation) => Some(&observation.pr.repo),
             Write::Repo(state) => Some(&state.repo),
-            Write::Renamed { old, .. } => Some(old),
+            Write::Skipped { repo, .. } | Write::Renamed { old: repo, .. } => Some(repo),
             Write::Pr(_) | Write::Log { .. } => None,
         }
     }
@@ -118,7 +122,9 @@ impl Write {
             Write::Found(observation) => observation.pr.to_string(),
             Write::Pr(write) => write.pr.to_string(),
             Write::Log { pr, .. } => pr.to_string(),
-            Write::Repo(RepoState { repo, .. }) | Write::Renamed { old: repo, .. } => repo.clone(),
+            Write::Repo(RepoState { repo, .. })
+            | Write::Skipped { repo, .. }
+            | Write::Renamed { old: repo, .. } => repo.clone(),
         }
     }
 }
@@ -161,6 +167,7 @@ impl WriteBatch {
                 Write::Repo(state) => {
                     scm::set_repo(tx, state)?;
                 }
+                Write::Skipped { repo, prs } => scm::set_skipped_prs(tx, host, repo, prs)?,
                 Write::Renamed { old, new } => {
                     outcome.written.rows_changed += project::relocate(tx, host, old, new)?;
                 }

@@ -89,7 +89,11 @@ fn record_commit(tx: &Tx<'_>, facts: &CommitFacts) -> Result<Recorded> {
     if prs.is_empty() {
         refresh_repo(tx, host, repo, 0)?;
         let text = format!("no tracked pull request of {host}/{repo} has the head {sha}");
-        return Ok(Recorded::Unattributed(Unattributed { reason: Reason::NoPullRequest, text }));
+        return Ok(Recorded::Unattributed(Unattributed {
+            reason: Reason::NoPullRequest,
+            text,
+            session: None,
+        }));
     }
     let mut outcomes = Vec::new();
     for pr in prs {

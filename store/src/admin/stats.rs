@@ -17,7 +17,7 @@ use crate::log::seal;
 use crate::log::{capture, change};
 use crate::model::clock::ClockReading;
 use crate::model::time::Timestamp;
-use crate::row::scm::{self, HostState, Unread};
+use crate::row::scm::{self, HostState, SkippedPr, Unread};
 
 /// The statistics of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Stats {
     pub hosts: Vec<(HostState, u64)>,
     /// What the observer cannot read; at most 100.
     pub unread: Vec<Unread>,
+    /// Open pull requests on the branch of a session that are not tracked; at most 100.
+    pub skipped: Vec<SkippedPr>,
     /// The stored retention rules.
     pub retention: Rules,
     /// The time of the last backup of the store.
@@ -101,6 +103,7 @@ fn read(snapshot: &Snapshot<'_>, now: ClockReading) -> Result<Stats> {
         reservations: reservation::list(snapshot, now.at)?,
         hosts: hosts(snapshot)?,
         unread: scm::unread(snapshot)?,
+        skipped: scm::skipped_prs(snapshot, None)?,
         retention: retention::rules(snapshot)?,
         backup_at: last_backup(snapshot)?,
         log,

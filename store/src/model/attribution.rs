@@ -38,6 +38,8 @@ pub struct Unattributed {
     pub reason: Reason,
     /// Why, for people.
     pub text: String,
+    /// The session on whose branch it is, where the author alone is the reason.
+    pub session: Option<SessionId>,
 }
 
 impl fmt::Display for Unattributed {
@@ -90,7 +92,7 @@ pub fn attribute(
     candidates: &[Candidate],
     person: Option<&str>,
 ) -> Result<Attribution, Unattributed> {
-    let because = |reason, text: String| Err(Unattributed { reason, text });
+    let because = |reason, text: String| Err(Unattributed { reason, text, session: None });
     let Some(repo) = head_repo(observation) else {
         let text = "the repository of its head was deleted, or is a fork that is not known";
         return because(Reason::HeadRepositoryUnknown, text.to_owned());
@@ -121,9 +123,9 @@ pub fn attribute(
     if let Some(person) = person
         && !may_be_by(observation, person)
     {
-        let session = &owner.session;
+        let session = owner.session.clone();
         let text = format!("it is on the branch of {session}, but {person} is not its author");
-        return because(Reason::OtherAuthor, text);
+        return Err(Unattributed { reason: Reason::OtherAuthor, text, session: Some(session) });
     }
     let reason = match owner.branch == branch {
         true => format!("its head is the branch {branch}"),

@@ -32,6 +32,7 @@ const BOOKKEEPING: &[&str] = &[
     "scm_host",
     "scm_refresh_request",
     "scm_repo",
+    "scm_skipped_pr",
     "session_counter",
     "webhook_delivery",
 ];

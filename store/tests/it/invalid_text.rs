@@ -18,6 +18,7 @@ const ROWS_OF_OBSERVERS: &str = "
     VALUES ('github.com', 'gh', 'dev', 'x', 'x', 'x', 1);
     INSERT INTO scm_repo (host, repo, name, node_id) VALUES ('github.com', 'octo/hello', 'x', 'x');
     INSERT INTO scm_refresh_request VALUES ('github.com', 'octo/hello', 7, 1);
+    INSERT INTO scm_skipped_pr VALUES ('github.com', 'octo/hello', 8, 1, 'demo-1', 'x', 'x', 'x');
     INSERT INTO webhook_delivery VALUES ('d-1', 1);
     INSERT INTO reservation (seq, holder, until) VALUES (20, 'x', 9000000000000);
     INSERT OR IGNORE INTO pr_poll (pr_id) SELECT id FROM pr;
@@ -73,6 +74,8 @@ fn read_all(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<(), Error> {
     scm::repos(snapshot, "github.com")?;
     scm::polls(snapshot, "github.com")?;
     scm::problems(snapshot)?;
+    scm::unread(snapshot)?;
+    scm::skipped_prs(snapshot, None)?;
     scm::refresh_requests(snapshot, "github.com")?;
     scm::subjects(snapshot, "github.com", Timestamp(0))?;
     consumer::list(snapshot)?;

@@ -35,6 +35,36 @@ fn a_run_that_could_not_read_everything_fails_and_reports_it() {
     assert_eq!(shown["problem"], "");
 }
 
+/// A pull request of a bot on the branch of a session.
+#[test]
+fn a_pull_request_of_somebody_else_is_reported_with_the_command_that_tracks_it() {
+    let scene = Scene::new();
+    let of_bot =
+        NewPr { author: Some("hubot".to_owned()), ..NewPr::new("octo/hello", "ao/demo-1") };
+    scene.world().open_pr(&of_bot);
+    let text = scene.once();
+    assert!(text.contains("; 1 of somebody else on branches of sessions: "), "{text}");
+    let output = scene.run(&["--json", "observe", "--once"]);
+    let run: Value = serde_json::from_str(&output.stdout).unwrap();
+    let status = scene.env.json("store.status", &["status"]);
+    let session = scene.env.json("session.get", &["session", "get", "demo-1"]);
+    for skipped in [&run["data"]["hosts"][0]["skipped"], &status["skipped"], &session["skipped"]] {
+        assert_eq!(skipped[0]["number"], 1);
+        assert_eq!(skipped[0]["session_id"], "demo-1");
+        assert_eq!(skipped[0]["author"], "hubot");
+        assert_eq!(skipped[0]["reason"], "other_author");
+    }
+    let line = "github.com/octo/hello#1 of hubot is on the branch of demo-1 (other_author); \
+        to track it: `ao-store pr claim demo-1 octo/hello#1`\n";
+    for args in [&["status"][..], &["session", "get", "demo-1"]] {
+        let shown = scene.env.ok(args);
+        assert!(shown.contains(line), "{shown}");
+    }
+    scene.env.ok(&["pr", "claim", "demo-1", "octo/hello#1"]);
+    let session = scene.env.json("session.get", &["session", "get", "demo-1"]);
+    assert_eq!(session["skipped"], Value::Array(Vec::new()));
+}
+
 /// A host that cannot be read hides nothing of another one, and each that fails is named.
 #[test]
 fn one_host_that_fails_hides_no_other() {

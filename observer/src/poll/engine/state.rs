@@ -92,6 +92,7 @@ impl Engine {
             fresh: open().filter(|pr| pr.is_fresh(interval, now)).count(),
             problems: open().filter(|pr| pr.poll.problem != Problem::None).count(),
             unread: self.tracker.unread(),
+            skipped: self.tracker.skipped(),
             logs_left: self.tracker.logs.left(),
             budget: graphql.limit.zip(graphql.left(now)),
             address: self.record.address.clone(),

@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 use ao_fake_github::NewPr;
 use ao_store::row::scm::{self, Access, RepoState};
+use ao_store::{Takeover, claim_pr};
 use serde_json::{Value, json};
 
 use super::rig::{REPO, Rig};
@@ -91,6 +92,46 @@ fn a_listing_that_changed_while_it_was_read_is_read_again() {
     assert!(owned.iter().all(|pr| rig.row(pr).is_some()));
     assert_eq!(repo(&rig).access, Access::Ok);
     assert!(rig.host().fresh_at.is_some());
+}
+
+fn skipped(rig: &Rig) -> Vec<(i64, String, String)> {
+    let skipped = rig.store.read(|snapshot| scm::skipped_prs(snapshot, None)).unwrap();
+    skipped.into_iter().map(|it| (it.number, it.author, it.reason)).collect()
+}
+
+/// A bot opens a pull request from the branch of a session, and a colleague one from another branch.
+#[test]
+fn a_pull_request_of_somebody_else_on_the_branch_of_a_session_is_shown_as_skipped() {
+    let mut rig = Rig::new();
+    let session = rig.session("demo", "ao/demo-1");
+    let of = |author: &str, branch: &str| NewPr {
+        author: Some(author.to_owned()),
+        ..NewPr::new(REPO, branch)
+    };
+    let by_bot = rig.world.open_pr(&of("hubot", "ao/demo-1"));
+    rig.world.open_pr(&of("mona", "unrelated"));
+    rig.minutes(2);
+    let expected = (1, "hubot".to_owned(), "other_author".to_owned());
+    assert_eq!(skipped(&rig), std::slice::from_ref(&expected));
+    assert_eq!(rig.poller.report(rig.now).skipped.len(), 1);
+    // One that is opened later joins it.
+    let later = rig.world.open_pr(&of("mona", "ao/demo-1/more"));
+    rig.minutes(2);
+    assert_eq!(skipped(&rig), [expected, (3, "mona".to_owned(), "other_author".to_owned())]);
+    // One that is closed is gone after the next complete listing, and one that is claimed at once.
+    rig.world.close(&later);
+    rig.session("demo", "ao/demo-2");
+    rig.minutes(2);
+    assert_eq!(skipped(&rig).len(), 1);
+    let place = "octo/hello#1".parse().unwrap();
+    let claim = move |tx: &ao_store::Tx<'_>| claim_pr(tx, &session, &place, Takeover::Allow);
+    rig.store.write(rig.cause(), claim).unwrap();
+    assert_eq!(skipped(&rig), []);
+    rig.minutes(3);
+    rig.assert_pr(&by_bot);
+    rig.restart();
+    rig.minutes(2);
+    assert_eq!(rig.poller.report(rig.now).skipped, []);
 }
 
 #[test]

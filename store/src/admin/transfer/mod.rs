@@ -38,7 +38,7 @@ struct Table {
 }
 
 /// Every table with facts or settings, parents before children. The other tables can be computed (seals),
-/// are temporary (reservations, refresh requests), or are in the first line.
+/// are temporary (reservations, refresh requests, skipped pull requests), or are in the first line.
 const TABLES: &[Table] = &[
     Table { name: "project", order: "id" },
     Table { name: "session_counter", order: "project_id" },
@@ -80,6 +80,7 @@ mod tests {
             "capture_displaced",
             "reservation",
             "scm_refresh_request",
+            "scm_skipped_pr",
             "refinery_schema_history",
         ];
         let dir = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ mod host;
 mod poll;
 mod refresh_request;
 mod repo;
+mod skipped_pr;
 mod subject;
 mod unread;
 mod webhook_delivery;
@@ -20,6 +21,7 @@ pub use refresh_request::{
     request_refresh,
 };
 pub use repo::{Access, RepoState, repos, set_repo};
+pub use skipped_pr::{SKIPPED_PRS_MAX, SkippedPr, set_skipped_prs, skipped_prs};
 pub use subject::{SubjectPr, SubjectProject, Subjects, subjects};
 pub use unread::{Unread, unread};
 pub use webhook_delivery::{
