@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ao_store::Timestamp;
+
 use ao_fake_github::{CheckSpec, Conclusion, Fault, Kind, NewThread, On, ReviewState};
 use ao_store::observation::{Completeness, PrState, ReviewState as Stored};
 
@@ -107,6 +109,24 @@ fn a_comment_that_was_hidden_is_found_by_the_sweep() {
     let mut rig = Rig::new();
     let pr = rig.tracked("ao/demo-1");
     let comment = rig.world.comment_add(&pr, "hubot", "Buy this");
+    rig.minutes(15);
+    let head = rig.head();
+    rig.world.comment_minimize(&comment, true);
+    rig.run(Duration::from_secs(6 * 3_600 + 600));
+    assert_eq!(rig.types_since(head), ["pr_comment_updated"]);
+    rig.assert_observed();
+}
+
+/// Neither facts nor the time of the last sweep bind that a clock stored which was ahead.
+#[test]
+fn a_sweep_does_not_wait_for_a_clock_that_was_ahead() {
+    let days = 40 * 24 * 3_600_000;
+    let mut rig = Rig::new();
+    rig.set_clock(Timestamp(rig.now.0 + days));
+    let pr = rig.tracked("ao/demo-1");
+    let comment = rig.world.comment_add(&pr, "hubot", "Buy this");
+    rig.minutes(15);
+    rig.set_clock(Timestamp(rig.now.0 - days));
     rig.minutes(15);
     let head = rig.head();
     rig.world.comment_minimize(&comment, true);
