@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::db::tx::Snapshot;
 use crate::error::{Context, Result};
@@ -29,11 +30,18 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    /// Reads the head file; `None` where there is none, or an unfinished one. Read it before the
-    /// database: what it records is then in the database.
+    /// Reads the head file; `None` where there is none, or one that is being written: its checksum
+    /// differs. Read it before the database: what it records is then in the database.
     pub(crate) fn read(database: &Path) -> Option<Recorded> {
-        let text = fs::read_to_string(path(database)).ok()?;
-        let mut words = text.strip_suffix('\n')?.split(' ');
+        Recorded::parse(&fs::read_to_string(path(database)).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Recorded> {
+        let (text, sum) = text.strip_suffix('\n')?.rsplit_once(' ')?;
+        if sum != checksum(text) {
+            return None;
+        }
+        let mut words = text.split(' ');
         let mut word = || words.next();
         let (log_id, epoch) = (word()?.to_owned(), Epoch(word()?.parse().ok()?));
         let (seq, digest) = (Seq(word()?.parse().ok()?), word()?.to_owned());
@@ -78,8 +86,15 @@ impl Recorded {
     /// One line of the same length for every head, so that a later one replaces it whole.
     fn line(&self) -> String {
         let Recorded { log_id, head, digest } = self;
-        format!("{log_id} {:019} {:019} {digest:0>32}\n", head.epoch.0, head.seq.0)
+        let text = format!("{log_id} {:019} {:019} {digest:0>32}", head.epoch.0, head.seq.0);
+        let sum = checksum(&text);
+        format!("{text} {sum}\n")
     }
+}
+
+/// Two processes may write the file at once, and a third one read a mixture of both lines.
+fn checksum(text: &str) -> String {
+    format!("{:016x}", xxh3_64(text.as_bytes()))
 }
 
 /// Beside the file itself, whatever links name it.
@@ -139,4 +154,28 @@ pub(crate) fn record(
     begin(conn, database, transaction)?;
     Recorded::of(conn)?.write(database);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded(seq: i64) -> Recorded {
+        let head = Cursor { epoch: Epoch(7), seq: Seq(seq) };
+        Recorded { log_id: "a".repeat(32), head, digest: format!("{seq:032x}") }
+    }
+
+    #[test]
+    fn a_mixture_of_two_lines_records_nothing() {
+        let (old, new) = (recorded(41).line(), recorded(42).line());
+        assert_eq!(Recorded::parse(&old), Some(recorded(41)));
+        assert_eq!(old.len(), new.len());
+        for end in 0..old.len() {
+            let mixed = format!("{}{}", &new[..end], &old[end..]);
+            if mixed != old && mixed != new {
+                assert_eq!(Recorded::parse(&mixed), None, "{mixed}");
+            }
+            assert_eq!(Recorded::parse(&old[..end]), None);
+        }
+    }
 }

@@ -142,20 +142,18 @@ fn the_head_is_recorded_while_a_writer_runs() {
 
 #[test]
 fn a_running_writer_notices_it_before_it_records_the_next_head() {
-    let start = fixture();
-    let path = start.path();
-    rename(&start.store, "demo-1", 1, T0 + 1);
-    drop(start.store);
+    let Copied { dir, path, copy, head } = copied();
+    let file = dir.path().join("ao.db.head");
+    let recorded = fs::read_to_string(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::copy(&copy, &path).unwrap();
     let store = open(&path);
     rename(&store, "demo-1", 1, T0 + 2);
-    // Another process recorded changes that are not here.
-    let file = start.dir.path().join("ao.db.head");
-    let text = fs::read_to_string(&file).unwrap();
-    let mut words: Vec<_> = text.trim().split(' ').map(str::to_owned).collect();
-    words[2] = format!("{:019}", 1_000);
-    fs::write(&file, words.join(" ") + "\n").unwrap();
+    assert_eq!(info(&store).epoch, Epoch(1), "without the file nothing is known");
+    fs::write(&file, recorded).unwrap();
     drop(store);
-    assert_eq!(info(&open(&path)).epoch, Epoch(2));
+    let now = info(&open(&path));
+    assert_eq!((now.epoch, now.head < head.seq), (Epoch(2), true));
     assert!(fs::read_to_string(&file).unwrap().contains(&format!(" {:019} ", 2)));
 }
 
