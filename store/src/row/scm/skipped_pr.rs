@@ -23,7 +23,7 @@ pub struct SkippedPr {
     pub head_ref: String,
     /// The login of its author, or empty.
     pub author: String,
-    /// The code of the [`Reason`](crate::Reason).
+    /// The code of the [`Reason`](crate::attribution::Reason).
     pub reason: String,
 }
 
