@@ -221,7 +221,7 @@ hints! {
     SchemaOutdated "migrate it: `ao-store migrate`";
     MigrationPending "migrate it: `ao-store migrate`";
     SchemaDraft "use the ao-store that created it, or another --data-dir: `ao-store init`";
-    SchemaMismatch "another program changed the schema: `ao-store repair`; remove a table that is not ours, or restore a backup: `ao-store restore-db BACKUP`";
+    SchemaMismatch "another program changed the schema: `ao-store repair`; if that changes nothing, remove a table that is not ours, or restore a backup: `ao-store restore-db BACKUP`";
     Corrupt "show what is damaged: `ao-store verify --deep`; restore a backup: `ao-store restore-db BACKUP`, or keep the rows without the history: `ao-store repair --drop-history`";
     LogHole "show what is damaged: `ao-store verify --deep`; restore a backup: `ao-store restore-db BACKUP`, or keep the rows without the history: `ao-store repair --drop-history`";
     CursorExpired "start over from the oldest change that is kept: `ao-store tail --from beginning`";

@@ -54,6 +54,12 @@ pub fn repair(path: &Path, options: Options, cause: &Cause, permit: Permit) -> R
         Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).context(step)?;
     let recorded = Recorded::read(path).map_or(Epoch(0), |recorded| recorded.epoch());
     let mut done = Vec::new();
+    if let Err(error @ Error::Emptied(_)) = schema::version(&conn) {
+        return Err(error);
+    }
+    if migrate::restore_history(&conn)? {
+        done.push("record the migrations".to_owned());
+    }
     if schema::restore_version(&conn)? {
         done.push("set the schema version".to_owned());
     }

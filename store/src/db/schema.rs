@@ -26,8 +26,8 @@ const SELECT_VERSION: &str = "SELECT user_version, application_id,
 /// anything less than that is what another program left of it.
 ///
 /// # Errors
-/// `CORRUPT` when its tables are gone; `SCHEMA_MISMATCH` when it has no version; `SCHEMA_DRAFT` when its
-/// baseline is another one.
+/// `CORRUPT` when its tables are gone; `SCHEMA_MISMATCH` when it has no version or no history of migrations;
+/// `SCHEMA_DRAFT` when its baseline is another one.
 pub(crate) fn version(conn: &Connection) -> Result<u32> {
     let step = "read the schema version";
     let columns = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
@@ -41,12 +41,25 @@ pub(crate) fn version(conn: &Connection) -> Result<u32> {
     }
     let version = u32::try_from(version).unwrap_or(0);
     require_version(version)?;
+    if !has_history(conn)? {
+        return Err(Error::SchemaMismatch("its history of migrations is missing".to_owned()));
+    }
     let baseline: Option<String> =
         conn.query_row(SELECT_BASELINE, [], |row| text(row, 0)).optional().context(step)?;
     if baseline.as_deref() != Some(BASELINE) {
         return Err(Error::SchemaDraft(version));
     }
     Ok(version)
+}
+
+/// Whether the database records its migrations, as every draft did.
+pub(crate) fn has_history(conn: &Connection) -> Result<bool> {
+    let step = "look for the history of migrations";
+    let table =
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'refinery_schema_history')";
+    let row = "SELECT EXISTS (SELECT 1 FROM refinery_schema_history)";
+    let has = |sql| conn.query_row(sql, [], |row| row.get::<_, bool>(0)).context(step);
+    Ok(has(table)? && has(row)?)
 }
 
 /// Sets the version of a store that another program took it from; returns whether it was missing.

@@ -6,13 +6,13 @@
 //! `migrations/schema.sql`, the golden schema.
 
 use refinery_core::traits::sync::{Migrate, Query, Transaction};
-use refinery_core::{Migration, Runner};
+use refinery_core::{Migration, Runner, Target};
 use rusqlite::{Connection, Row, TransactionBehavior};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::db::connection::APPLICATION_ID;
-use crate::db::schema::{SCHEMA_VERSION, version};
+use crate::db::schema::{SCHEMA_VERSION, has_history, version};
 use crate::db::text::text;
 use crate::db::tx::Snapshot;
 use crate::error::{Context, Error, Result};
@@ -61,12 +61,26 @@ pub(crate) fn migrate(conn: &mut Connection) -> Result<Migrated> {
 }
 
 fn apply_pending(conn: &Connection) -> Result<Vec<String>> {
+    run(conn, Target::Latest)
+}
+
+fn run(conn: &Connection, target: Target) -> Result<Vec<String>> {
     let runner: Runner = embedded::migrations::runner().set_grouped(true);
     let report = runner.get_migrations().clone();
     let report = InTransaction(conn)
-        .migrate(&report, true, true, true, refinery_core::Target::Latest, HISTORY)
+        .migrate(&report, true, true, true, target, HISTORY)
         .map_err(|error| Error::Migration(Box::new(error)))?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+}
+
+/// Records the migrations in a store that another program took their history from; returns whether it was
+/// missing. The caller verifies the schema before it commits: that shows which migrations made it.
+pub(crate) fn restore_history(conn: &Connection) -> Result<bool> {
+    if has_history(conn)? {
+        return Ok(false);
+    }
+    run(conn, Target::Fake)?;
+    Ok(true)
 }
 
 /// The table in which refinery records the applied migrations and their checksums.

@@ -57,6 +57,27 @@ fn every_index_view_and_trigger_is_created_anew() {
 }
 
 #[test]
+fn a_missing_history_of_migrations_is_recorded_again() {
+    let fixture = fixture();
+    let other = raw(&fixture.path());
+    let history = "SELECT version || name || checksum FROM refinery_schema_history";
+    let recorded = strings(&other, history);
+    for sql in ["DELETE FROM refinery_schema_history", "DROP TABLE refinery_schema_history"] {
+        other.execute_batch(sql).unwrap();
+        let refused = Store::open(&fixture.path(), Options::default()).unwrap_err();
+        assert_eq!(refused.code(), Code::SchemaMismatch, "{sql}");
+        assert!(refused.to_string().contains("history of migrations is missing"), "{refused}");
+        assert_eq!(try_repair(&fixture, KEEP).unwrap().done, ["record the migrations"], "{sql}");
+        assert_eq!(strings(&other, history), recorded);
+        assert_eq!(try_repair(&fixture, KEEP).unwrap().done, [""; 0]);
+        assert_sound(&fixture.store);
+    }
+    other.execute_batch("DELETE FROM refinery_schema_history; DROP TABLE pr_check_log").unwrap();
+    assert_eq!(code(try_repair(&fixture, DROP)), Code::SchemaMismatch, "another schema");
+    assert_eq!(strings(&other, history), [""; 0]);
+}
+
+#[test]
 fn what_contains_data_is_never_dropped_or_made_up() {
     for (sql, named) in [
         ("CREATE TABLE t (x)", "t was created by another program"),
