@@ -1,4 +1,4 @@
-//! Sessions of one project that work on one branch: how that is reported, to people and in documents.
+//! Sessions of one repository that work on one branch: how that is reported, to people and in documents.
 
 use ao_store::row::session::{self, SharedBranch};
 use ao_store::{SessionId, Store};

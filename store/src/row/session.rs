@@ -247,22 +247,28 @@ pub fn set_branch(tx: &Tx<'_>, id: &SessionId, branch: &str) -> Result<Session> 
     require(tx, id)
 }
 
-/// Sessions of one project that work on one branch, so that only one of them gets its pull request.
+/// Sessions that push to one repository and work on one branch, so that only one of them gets its pull
+/// request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedBranch {
     /// The branch.
     pub branch: String,
-    /// The sessions that are not terminated, by number.
+    /// The sessions that are not terminated, by project and number.
     pub sessions: Vec<SessionId>,
 }
 
-const SELECT_SHARED: &str = "SELECT s.id, s.project_id, s.branch FROM session s
-    WHERE s.is_terminated = 0 AND s.branch <> '' AND EXISTS (SELECT 1 FROM session o
-        WHERE o.project_id = s.project_id AND o.branch = s.branch AND o.branch <> ''
-            AND o.is_terminated = 0 AND o.id <> s.id)
-    ORDER BY s.project_id, s.branch, s.num";
+/// Projects with one origin share its branches; a project whose origin is not known has its own. No id of
+/// a project contains a slash.
+const SELECT_SHARED: &str = "WITH live AS (
+        SELECT s.id, s.project_id, s.num, s.branch,
+            iif(p.repo = '', p.id, lower(p.host || '/' || p.repo)) AS place
+        FROM session s JOIN project p ON p.id = s.project_id
+        WHERE s.is_terminated = 0 AND s.branch <> '' AND p.archived_at IS NULL)
+    SELECT id, place, branch FROM
+        (SELECT *, count(*) OVER (PARTITION BY place, branch) AS sharers FROM live)
+    WHERE sharers > 1 ORDER BY place, branch, project_id, num";
 
-/// The branches on which several sessions of a project work that are not terminated.
+/// The branches of a repository on which several sessions work that are not terminated.
 ///
 /// # Errors
 /// When the database cannot be read.

@@ -290,10 +290,10 @@ fn a_changed_branch_is_one_change_and_the_next_pull_request_follows_it() {
 }
 
 #[test]
-fn a_branch_is_shared_by_live_sessions_of_one_project() {
+fn a_branch_is_shared_by_live_sessions_of_one_repository() {
     let Fixture { store, dir } = empty();
     for (id, path) in [("a", "/a"), ("b", "/b")] {
-        let new = NewProject { path: path.to_owned(), ..new_project(id) };
+        let new = NewProject { path: path.to_owned(), repo: String::new(), ..new_project(id) };
         store.write(cause(), move |tx| project::add(tx, &new)).unwrap();
     }
     for (project, branch) in [
@@ -323,4 +323,11 @@ fn a_branch_is_shared_by_live_sessions_of_one_project() {
     let end = "UPDATE session SET is_terminated = 1 WHERE id IN ('a-1', 'b-2')";
     raw(&dir.path().join("ao.db")).execute(end, []).unwrap();
     assert_eq!(shared(), ["x: a-3 a-8"]);
+    // Two clones of one repository are two projects, as soon as their origin is known.
+    let origin = "UPDATE project SET host = 'github.com', repo = iif(id = 'a', 'octo/x', 'Octo/X')";
+    raw(&dir.path().join("ao.db")).execute(origin, []).unwrap();
+    assert_eq!(shared(), ["x: a-3 a-8 b-3", "y: a-2 b-1"]);
+    let archive = "UPDATE project SET archived_at = 1 WHERE id = 'b'";
+    raw(&dir.path().join("ao.db")).execute(archive, []).unwrap();
+    assert_eq!(shared(), ["x: a-3 a-8"], "an archived project gets no pull request");
 }
