@@ -194,7 +194,7 @@ pub(crate) enum Command {
     Consumer(Consumer),
     /// Delete the oldest changes; the facts stay
     #[command(after_help = "Examples:
-  ao-store prune --keep-days 30 --dry-run    show what it would delete, and what holds changes back
+  ao-store prune --keep-days 30 --dry-run    show what it would delete, and what holds it back
   ao-store prune --keep-events 100000 --yes
   ao-store prune --yes                       apply the stored rules (see ao-store retention)")]
     Prune(Prune),
@@ -219,8 +219,8 @@ pub(crate) enum Command {
   ao-store restore-db /srv/backups/ao-2026-11-21.db --dry-run
   ao-store restore-db /srv/backups/ao-2026-11-21.db --yes
 
-A new epoch begins: earlier cursors are refused (exit status 7). First stop the processes that have the
-store open. It needs free space for about three times the store.")]
+A new epoch begins: earlier cursors are refused (exit status 7). First stop the processes that
+have the store open. It needs free space for about three times the store.")]
     RestoreDb {
         /// The backup
         input: PathBuf,
@@ -239,8 +239,9 @@ store open. It needs free space for about three times the store.")]
   ao-store repair --yes
   ao-store repair --drop-history --yes
 
-All of it is done, or nothing. If changes were not captured, only --drop-history can make the store sound:
-the rows stay, and the log begins anew in a new epoch, so that earlier cursors are refused.")]
+All of it is done, or nothing. If changes were not captured, only --drop-history can make the
+store sound: the rows stay, and the log begins anew in a new epoch, so that earlier cursors are
+refused.")]
     Repair {
         /// Delete the history if it does not explain the rows
         #[arg(long)]
@@ -421,8 +422,8 @@ pub(crate) enum Session {
     #[command(after_help = "Examples:
   ao-store session set demo-1 --branch fix-2
 
-Pull requests that are found from now on belong to the session if they are of that branch. Those that it
-has already stay: see ao-store pr claim.")]
+Pull requests that are found from now on belong to the session if they are of that branch. Those
+that it has already stay: see ao-store pr claim.")]
     Set {
         /// The session
         id: String,

@@ -12,9 +12,9 @@ pub(crate) const HELP: &str = "Examples:
   ao-store observe apply observation.json      apply facts that another program observed
   ao-store observe deliver --event pull_request payload.json
 
-The credentials are those of gh: GH_TOKEN, GITHUB_TOKEN, gh auth login, and git's credential helpers;
-AO_GITHUB_TOKEN takes precedence over all of them. Without credentials the observer waits for some, as
-ao-store status shows. One process observes for a store; ao-store up also does.";
+The credentials are those of gh: GH_TOKEN, GITHUB_TOKEN, gh auth login, and git's credential
+helpers; AO_GITHUB_TOKEN takes precedence over all of them. Without credentials the observer waits
+for some, as ao-store status shows. One process observes for a store; ao-store up also does.";
 
 /// Runs the observer if there is no subcommand.
 #[derive(Debug, ClapArgs)]
@@ -67,8 +67,8 @@ pub(crate) enum Intake {
   AO_WEBHOOK_SECRET=... ao-store observe deliver --event \"$X_GITHUB_EVENT\" \\
       --delivery-id \"$X_GITHUB_DELIVERY\" --signature \"$X_HUB_SIGNATURE_256\" - < body
 
-With a secret, in AO_WEBHOOK_SECRET or a file, an unsigned or wrongly signed payload is refused: exit
-status 4.")]
+With a secret, in AO_WEBHOOK_SECRET or a file, an unsigned or wrongly signed payload is refused:
+exit status 4.")]
     Deliver(Deliver),
 }
 

@@ -43,6 +43,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 const FILES: &[(&str, &str)] = &[
     ("$XDG_DATA_HOME/ao-store", "The default data directory, otherwise ~/.local/share/ao-store."),
     ("ao.db, ao.db-wal, ao.db-shm", "The SQLite database, in the data directory."),
+    ("ao.db.head", "The newest change, by which an older copy of the database is noticed."),
     ("ballast", "Disk space that is reserved for pruning on a full disk."),
     ("observer.lock", "The lock of the process that observes for the store."),
     ("ao.db.before-restore-*", "Databases that restore-db replaced."),
@@ -138,5 +139,36 @@ fn list(roff: &mut Roff, section: &str, entries: &[(&str, &str)]) {
     roff.control("SH", [section]);
     for (term, meaning) in entries {
         roff.control("TP", []).text([bold(*term)]).text([roman(*meaning)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where lines wrap on a wide terminal: what is longer leaves a word or two on a line of their own.
+    const WIDTH: usize = 100;
+
+    fn check(command: &Command) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for line in help.lines() {
+            assert!(line.chars().count() <= WIDTH, "{}: {line}", command.get_name());
+        }
+        command.get_subcommands().for_each(check);
+    }
+
+    #[test]
+    fn no_line_of_an_example_or_note_is_wrapped() {
+        check(&args::command());
+    }
+
+    #[test]
+    fn the_readme_has_every_variable_of_the_man_page() {
+        let readme = include_str!("../../../README.md");
+        for (names, _) in ENVIRONMENT {
+            for name in names.split(", ") {
+                assert!(readme.contains(name), "{name}");
+            }
+        }
     }
 }
