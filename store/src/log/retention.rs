@@ -51,7 +51,10 @@ pub fn rules(snapshot: &Snapshot<'_>) -> Result<Rules> {
     Ok(found.unwrap_or_default())
 }
 
-const SET_RULES: &str = "UPDATE retention SET keep_ms = ?1, keep_events = ?2, max_bytes = ?3";
+/// Another program may have deleted the row.
+const SET_RULES: &str = "INSERT INTO retention (id, keep_ms, keep_events, max_bytes)
+    VALUES (1, ?1, ?2, ?3) ON CONFLICT DO UPDATE SET keep_ms = excluded.keep_ms,
+    keep_events = excluded.keep_events, max_bytes = excluded.max_bytes";
 
 /// Stores rules; empty rules keep everything.
 ///

@@ -142,7 +142,10 @@ pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<Session>> {
     snapshot.list("list sessions", sql, (project, filter.terminated), Session::read)
 }
 
-const SELECT_LAST_NUM: &str = "SELECT last_num FROM session_counter WHERE project_id = ?1";
+/// Another program may have lowered or deleted the counter, which never stops a session.
+const SELECT_LAST_NUM: &str = "SELECT max(
+    coalesce((SELECT last_num FROM session_counter WHERE project_id = ?1), 0),
+    coalesce((SELECT max(num) FROM session WHERE project_id = ?1), 0))";
 
 const SELECT_ORCHESTRATOR: &str = "SELECT id FROM session
     WHERE project_id = ?1 AND kind = 'orchestrator' AND is_terminated = 0";

@@ -1,13 +1,15 @@
 //! Foreign writers: the stock `sqlite3` shell changes the file, every change is captured with a
 //! time and without transaction and actor, and the next observation corrects it.
 
+use ao_store::log::retention::{self, Rules};
 use ao_store::observation::Facet;
 use ao_store::row::{facet, pr, session};
 use ao_store::{Cause, Seq, Timestamp};
 
 use crate::support::{
-    Fixture, add_session, assert_log_equals_tables, at, cause, changes, changes_after, fixture,
-    has_shell, head, kinds_of, new_project, observe, place, raw, shell, thread, threads, try_shell,
+    Fixture, add_session, assert_log_equals_tables, assert_sound, at, cause, changes,
+    changes_after, fixture, has_shell, head, kinds_of, new_project, number, observe, place, raw,
+    shell, thread, threads, try_shell,
 };
 
 const T1: i64 = crate::support::T0 + 1_000;
@@ -288,6 +290,33 @@ fn the_session_counter_outlives_the_row_of_its_project() {
         store.write(cause(), move |tx| session::delete(tx, &id)).unwrap();
         shell(&dir.path().join("ao.db"), &format!("PRAGMA foreign_keys = ON; {replace}"));
         assert_eq!(add_session(&store, "fresh", "").as_str(), "fresh-2", "{replace}");
+    }
+}
+
+#[test]
+fn a_lowered_or_deleted_counter_gives_no_number_twice() {
+    for sql in ["UPDATE session_counter SET last_num = 1", "DELETE FROM session_counter"] {
+        let fixture = fixture();
+        let last: i64 = number(&raw(&fixture.path()), "SELECT max(num) FROM session");
+        assert!(last > 1);
+        raw(&fixture.path()).execute_batch(sql).unwrap();
+        for next in [last + 1, last + 2] {
+            let created = add_session(&fixture.store, "demo", "");
+            assert_eq!(created.as_str(), format!("demo-{next}"), "{sql}");
+        }
+        assert_sound(&fixture.store);
+    }
+}
+
+#[test]
+fn retention_rules_are_stored_where_their_row_was_deleted() {
+    let fixture = fixture();
+    raw(&fixture.path()).execute_batch("DELETE FROM retention").unwrap();
+    for keep_events in [Some(30), None] {
+        let rules = Rules { keep_events, ..Rules::default() };
+        fixture.store.write(cause(), move |tx| retention::set_rules(tx, &rules)).unwrap();
+        assert_eq!(fixture.store.read(retention::rules).unwrap(), rules);
+        assert_eq!(number(&raw(&fixture.path()), "SELECT count(*) FROM retention"), 1);
     }
 }
 
