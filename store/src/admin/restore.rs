@@ -23,6 +23,7 @@ use rustix::fs::statvfs;
 use crate::admin::backup;
 use crate::admin::new_file::{NewFile, SIDE_FILES, create_folder, folder_of, with_suffix};
 use crate::admin::verify;
+use crate::code::Code;
 use crate::db::connection::{self, Durability, Role, open_source};
 use crate::db::identity::Identity;
 use crate::db::options::Options;
@@ -331,15 +332,7 @@ fn lock_exclusively(conn: Connection, target: &Path) -> Result<(Connection, Epoc
 
 /// Whether a file is damaged or not a database.
 fn is_damage(error: &Error) -> bool {
-    match error {
-        Error::NotAStore(_)
-        | Error::Emptied(_)
-        | Error::Damaged { .. }
-        | Error::SchemaMismatch(_) => true,
-        Error::Sqlite(_, source) => matches!(
-            source.sqlite_error_code(),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)
-        ),
-        _ => false,
-    }
+    let is_unknown = matches!(error, Error::Sqlite(_, source)
+        if source.sqlite_error_code() == Some(ErrorCode::Unknown));
+    is_unknown || matches!(error.code(), Code::Corrupt | Code::NotAStore | Code::SchemaMismatch)
 }

@@ -18,7 +18,12 @@ pub(super) fn code(error: &rusqlite::Error) -> Code {
         // A row that every store has is missing, or a foreign writer stored an invalid value.
         return Code::Corrupt;
     }
-    match error.sqlite_error_code() {
+    let result = match error {
+        // A statement that does not match the schema.
+        E::SqlInputError { error, .. } => Some(error.code),
+        other => other.sqlite_error_code(),
+    };
+    match result {
         // The last one: SQLite gave up after many races for a lock.
         Some(
             ErrorCode::DatabaseBusy

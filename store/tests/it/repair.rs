@@ -6,6 +6,7 @@ use ao_store::verify::Depth;
 use ao_store::{Code, Cursor, Epoch, Error, Options, Permit, Repaired, Seq, Store, repair};
 use rusqlite::config::DbConfig;
 
+use crate::restore::{content, put_back, world};
 use crate::support::{
     Fixture, T0, add_session, assert_log_equals_tables, assert_sound, at, cause, changes_after,
     code, fixture, head, info, number, raw, rename, strings, try_rename,
@@ -75,6 +76,20 @@ fn a_missing_history_of_migrations_is_recorded_again() {
     other.execute_batch("DELETE FROM refinery_schema_history; DROP TABLE pr_check_log").unwrap();
     assert_eq!(code(try_repair(&fixture, DROP)), Code::SchemaMismatch, "another schema");
     assert_eq!(strings(&other, history), [""; 0]);
+}
+
+#[test]
+fn a_store_that_lost_the_epoch_of_its_log_can_be_restored() {
+    for sql in [
+        "DROP TRIGGER log_meta_stays; DELETE FROM log_meta",
+        "ALTER TABLE log_meta RENAME COLUMN epoch TO x",
+    ] {
+        let world = world();
+        raw(&world.path).execute_batch(sql).unwrap();
+        let restored = put_back(&world.path, &world.backup).unwrap();
+        assert!(restored.cursor.epoch > Epoch(1), "{sql}");
+        assert_eq!(content(&world.path), content(&world.backup), "{sql}");
+    }
 }
 
 #[test]

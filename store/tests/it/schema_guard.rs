@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ao_store::log::retention::Rules;
-use ao_store::row::session;
+use ao_store::row::session::{self, Filter};
 use ao_store::{Code, Durability, Error, Options, Store};
 
 use crate::support::{
@@ -59,6 +59,15 @@ fn without_any_one_object_of_the_schema_the_first_write_is_refused() {
         }
     }
     assert!(tried > 40, "only {tried}");
+}
+
+#[test]
+fn a_read_of_a_column_that_is_gone_says_that_the_schema_differs() {
+    let Fixture { store, dir: _dir } = fixture();
+    let renamed = "ALTER TABLE session RENAME COLUMN prompt TO x";
+    raw(store.path()).execute_batch(renamed).unwrap();
+    let listed = store.read(|snapshot| session::list(snapshot, &Filter::default()));
+    assert_eq!(code(listed), Code::SchemaMismatch);
 }
 
 #[test]
