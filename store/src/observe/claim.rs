@@ -67,14 +67,14 @@ pub fn claim_observed(
     takeover: Takeover,
 ) -> Result<Claim> {
     let claimant = claimant(tx, session)?;
+    if let Some(state @ (PrState::Merged | PrState::Closed)) = observation.facts.state {
+        return Err(Error::PrNotOpen { pr: observation.pr.to_string(), state: state.as_str() });
+    }
     let unnamed = Observation { session: None, ..observation.clone() };
     if let Some(stored) = find::stored(tx, &unnamed)? {
         let claim = claim_stored(tx, claimant, stored, takeover)?;
         apply_observation(tx, &unnamed)?;
         return Ok(claim);
-    }
-    if let Some(state @ (PrState::Merged | PrState::Closed)) = observation.facts.state {
-        return Err(Error::PrNotOpen { pr: observation.pr.to_string(), state: state.as_str() });
     }
     let named = Observation { session: Some(claimant.id.clone()), ..unnamed };
     match apply_observation(tx, &named)? {

@@ -176,11 +176,14 @@ fn a_claim_with_what_the_provider_reports_stores_it_and_keeps_every_guard() {
     };
     let mut ended = reported("octo/hello#9", "PR_9");
     ended.facts.state = Some(PrState::Merged);
+    // The store does not know yet that the tracked one has ended.
+    let tracked = Observation { facts: ended.facts.clone(), ..reported("octo/hello#7", "PR_7") };
     for (session, seen, refused) in [
         ("demo-2", reported("octo/hello#9", "PR_9"), Code::SessionTerminated),
         ("ghost-1", reported("octo/hello#9", "PR_9"), Code::SessionNotFound),
         (&third, reported("stranger/thing#9", "PR_9"), Code::PrProjectMismatch),
         (&third, ended, Code::PrNotOpen),
+        (&third, tracked, Code::PrNotOpen),
         (&third, reported("octo/hello#7", "PR_7"), Code::PrClaimed),
     ] {
         assert_writes_nothing(&fixture.path(), || {
