@@ -191,7 +191,7 @@ hints! {
     CredentialsMissing "log in with `gh auth login`, or set GH_TOKEN";
     CredentialsInvalid "log in again with `gh auth login`; `ao-store status` shows the source of the token";
     ObserverRunning "the other process does the work: `ao-store status` shows its state";
-    ScmIncomplete "run it again: what is missing is read then; `ao-store pr get PR` shows the problem";
+    ScmIncomplete "run it again: what is missing is read then; `ao-store status` shows what it is";
     ScmThrottled "wait, or run `ao-store observe` without --once, which continues by itself";
     ScmUnavailable "check the network and the URL: `ao-store doctor`";
     WebhookSignature "pass the X-Hub-Signature-256 header as --signature, the unchanged body, and the secret of that webhook";

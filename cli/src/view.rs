@@ -110,6 +110,7 @@ pub(crate) fn skipped(skipped: &SkippedPr) -> Value {
 pub(crate) fn describe_skipped(skipped: &SkippedPr) -> String {
     let SkippedPr { host, repo, number, session, author, reason, .. } = skipped;
     let place = if host == "github.com" { String::new() } else { format!("{host}/") };
+    let author = if author.is_empty() { "a deleted account" } else { author };
     let claim = format!("`ao-store pr claim {session} {place}{repo}#{number}`");
     let text =
         format!("{host}/{repo}#{number} of {author} is on the branch of {session} ({reason})");
@@ -203,7 +204,7 @@ pub(crate) fn fields(object: &Value) -> String {
         match value {
             Value::Null => {}
             Value::String(value) if value.is_empty() => {}
-            Value::String(value) => text += &format!("{name:<20}{}\n", printable(value)),
+            Value::String(value) => text += &format!("{name:<19} {}\n", printable(value)),
             Value::Array(items) => {
                 for item in items {
                     text += &format!("{:<20}{}\n", name.trim_end_matches('s'), summary(item));
@@ -215,7 +216,7 @@ pub(crate) fn fields(object: &Value) -> String {
                     text += &format!("{:<20}{}\n", format!("{name} {part}"), printable(value));
                 }
             }
-            other => text += &format!("{name:<20}{other}\n"),
+            other => text += &format!("{name:<19} {other}\n"),
         }
     }
     text
@@ -234,4 +235,15 @@ fn summary(item: &Value) -> String {
     let names = of_check.iter().chain(&of_others);
     let parts: Vec<_> = names.filter_map(|name| shown(name)).collect();
     parts.join(" ").chars().take(100).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_apart_from_its_value() {
+        let shown = fields(&json!({"provider_merge_state": "clean", "state": "open"}));
+        assert_eq!(shown, "provider_merge_state clean\nstate               open\n");
+    }
 }

@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, args: &Run) -> Result<Ended> {
     let has_failed = |host: &String| ended.failed.iter().any(|(failed, _)| failed == host);
     if !context.is_json {
         for report in ended.reports.iter().filter(|it| !has_failed(&it.host)) {
-            output::line(&summary(report))?;
+            output::line(&context.invocation().complete(&summary(report)))?;
         }
     } else if ended.failed.is_empty() {
         let hosts = ended.reports.iter().map(document).collect::<Vec<_>>();

@@ -156,7 +156,6 @@ fn claim(
     takeover: Takeover,
     checked: Option<Lookup>,
 ) -> Result<()> {
-    let shown = name.to_string();
     let (seen, reason) = match checked {
         None => (None, None),
         Some(Lookup::Found(seen)) => (Some(seen), None),
@@ -178,7 +177,8 @@ fn claim(
             }),
         );
     }
-    let session = &claim.session;
+    // The name that was passed may be that of before a rename.
+    let (shown, session) = (&claim.pr, &claim.session);
     let mut text = match claim.previous {
         None => format!("{shown} is now tracked and owned by {session}"),
         Some(previous) if previous == *session => format!("{shown} is already owned by {session}"),

@@ -169,7 +169,8 @@ fn get(context: &Context, id: &SessionId, at: Option<Cursor>) -> Result<()> {
             &format!("{:<20}{} {} {}\n", "pr", pr.place(), pr.state, output::printable(&pr.title));
     }
     for skipped in &skipped {
-        text += &format!("{:<20}{}\n", "skipped", view::describe_skipped(skipped));
+        let skipped = context.invocation().complete(&view::describe_skipped(skipped));
+        text += &format!("{:<20}{skipped}\n", "skipped");
     }
     output::text(&text)
 }

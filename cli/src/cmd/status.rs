@@ -114,11 +114,13 @@ fn describe(context: &Context, stats: &Stats, readers: &[WalReader], now: Timest
         lines.push(("observer", "has never run".to_owned()));
     }
     for skipped in &stats.skipped {
-        lines.push(("skipped", view::describe_skipped(skipped)));
+        let text = view::describe_skipped(skipped);
+        lines.push(("skipped", context.invocation().complete(&text)));
     }
     for unread in &stats.unread {
         let (what, fix) = (observer::describe_unread(unread), observer::fix_of(unread));
-        lines.push(("unread", output::printable(&format!("{what}: {fix}"))));
+        let text = output::printable(&format!("{what}: {fix}"));
+        lines.push(("unread", context.invocation().complete(&text)));
     }
     let mut text: String =
         lines.iter().map(|(name, value)| format!("{name:<10}{value}\n")).collect();

@@ -124,7 +124,9 @@ pub fn attribute(
         && !may_be_by(observation, person)
     {
         let session = owner.session.clone();
-        let text = format!("it is on the branch of {session}, but {person} is not its author");
+        let is_known = observation.facts.author.is_some();
+        let negation = if is_known { "is not" } else { "is not known to be" };
+        let text = format!("it is on the branch of {session}, but {person} {negation} its author");
         return Err(Unattributed { reason: Reason::OtherAuthor, text, session: Some(session) });
     }
     let reason = match owner.branch == branch {
@@ -274,6 +276,7 @@ mod tests {
         let mentioned = Observation { facts: PrFacts::default(), branch, ..silent };
         let none = attribute(&mentioned, &all, Some("mona")).unwrap_err();
         assert_eq!(none.reason, Reason::OtherAuthor, "a check mentions it");
+        assert!(none.text.ends_with("but mona is not known to be its author"), "{none}");
     }
 
     #[test]

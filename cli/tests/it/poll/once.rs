@@ -60,6 +60,13 @@ fn a_pull_request_of_somebody_else_is_reported_with_the_command_that_tracks_it()
         let shown = scene.env.ok(args);
         assert!(shown.contains(line), "{shown}");
     }
+    let data = scene.env.path("data");
+    let named = ["--data-dir", data.to_str().unwrap()];
+    let program = format!("`ao-store {} {} ", named[0], named[1]);
+    for args in [&["status"][..], &["session", "get", "demo-1"], &["observe", "--once"]] {
+        let shown = scene.run(&[&named, args].concat()).stdout;
+        assert!(shown.contains(&program) && !shown.contains(line), "{shown}");
+    }
     scene.env.ok(&["pr", "claim", "demo-1", "octo/hello#1"]);
     let session = scene.env.json("session.get", &["session", "get", "demo-1"]);
     assert_eq!(session["skipped"], Value::Array(Vec::new()));
