@@ -83,13 +83,19 @@ pub(super) fn is_failed_write(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) && !is_shm_without_room(error)
 }
 
-/// The same failure once more; rusqlite's error is not `Clone`.
+/// The same failure once more, with the same code; rusqlite's error is not `Clone`.
 pub(super) fn copy(error: &rusqlite::Error) -> rusqlite::Error {
+    use rusqlite::Error as E;
     match error {
-        rusqlite::Error::SqliteFailure(code, text) => {
-            rusqlite::Error::SqliteFailure(*code, text.clone())
+        E::SqliteFailure(code, text) => E::SqliteFailure(*code, text.clone()),
+        E::QueryReturnedNoRows => E::QueryReturnedNoRows,
+        E::InvalidColumnType(at, name, kind) => E::InvalidColumnType(*at, name.clone(), *kind),
+        E::IntegralValueOutOfRange(at, value) => E::IntegralValueOutOfRange(*at, *value),
+        E::FromSqlConversionFailure(at, kind, cause) => {
+            E::FromSqlConversionFailure(*at, *kind, cause.to_string().into())
         }
-        other => rusqlite::Error::SqliteFailure(
+        E::Utf8Error(at, cause) => E::Utf8Error(*at, *cause),
+        other => E::SqliteFailure(
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR),
             Some(other.to_string()),
         ),
@@ -99,6 +105,26 @@ pub(super) fn copy(error: &rusqlite::Error) -> rusqlite::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_has_the_same_code_and_text() {
+        let conn = rusqlite::Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (x'ff')").unwrap();
+        for (sql, expected) in [
+            ("SELECT x FROM t", Code::Corrupt),
+            ("SELECT CAST(x AS TEXT) FROM t", Code::Corrupt),
+            ("SELECT x FROM t WHERE x = 1", Code::Corrupt),
+            ("SELECT y FROM t", Code::SchemaMismatch),
+            ("SELECT x FROM u", Code::SchemaMismatch),
+        ] {
+            let error = conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap_err();
+            let copied = copy(&error);
+            assert_eq!((code(&error), code(&copied)), (expected, expected), "{sql}");
+            assert_eq!(copied.to_string(), error.to_string());
+        }
+        let error = conn.query_row("SELECT 300", [], |row| row.get::<_, u8>(0)).unwrap_err();
+        assert_eq!(code(&copy(&error)), Code::Corrupt);
+    }
 
     #[test]
     fn a_lost_race_for_a_lock_can_be_repeated() {
