@@ -192,7 +192,9 @@ fn holds(
 ) -> Result<Vec<Held>> {
     let mut held = Vec::new();
     for consumer in consumers {
-        let acked = consumer.acked.seq;
+        // One of another epoch has acknowledged nothing of this one, whatever its number.
+        let is_here = consumer.acked.epoch == info.epoch;
+        let acked = if is_here { consumer.acked.seq } else { info.floor };
         let seq = match consumer.policy {
             Policy::None => continue,
             Policy::Block => acked,

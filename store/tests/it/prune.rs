@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ao_store::lease::Fence;
 use ao_store::log::change::Change;
 use ao_store::log::consumer::{self, Bounds, NewConsumer, Policy};
 use ao_store::log::reservation;
@@ -262,6 +263,26 @@ fn pruning_does_what_its_plan_says() {
         }
     }
     assert!(moved > cases, "pruning hardly pruned: {moved}");
+}
+
+#[test]
+fn a_blocking_consumer_of_an_earlier_epoch_holds_every_change() {
+    let Fixture { store, dir } = fixture();
+    rename(&store, "demo-1", 20, T0);
+    let start = info(&store).head_cursor();
+    let (name, filter) = ("c".parse().unwrap(), "{}".to_owned());
+    let new = NewConsumer { name, start, filter, policy: Policy::Block };
+    store.write(at(T0), move |tx| consumer::create(tx, &new)).unwrap();
+    raw(&dir.path().join("ao.db")).execute_batch("UPDATE log_meta SET epoch = epoch + 1").unwrap();
+    let rules = Rules { keep_events: Some(1), ..Rules::default() };
+    let plan = store.read(|snapshot| retention::plan(snapshot, &rules, Timestamp(T0))).unwrap();
+    assert_eq!((plan.target, plan.held[0].by.as_str()), (Seq(0), "consumer c"));
+    store.prune(&at(T0), &rules, |_| {}).unwrap();
+    assert_eq!(info(&store).floor, Seq(0));
+    let to = info(&store).head_cursor();
+    store.write(at(T0), move |tx| consumer::seek(tx, &"c".parse()?, to, Fence::Respect)).unwrap();
+    store.prune(&at(T0), &rules, |_| {}).unwrap();
+    assert!(info(&store).floor > Seq(0), "it has moved into this epoch");
 }
 
 #[test]
