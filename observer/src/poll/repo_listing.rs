@@ -178,6 +178,11 @@ impl RepoListing {
             self.set_access(Access::Ok, now);
         }
         self.state.node_id = id;
+        if !self.name().eq_ignore_ascii_case(&name_with_owner) {
+            // What was skipped under the old name is listed again under the new one.
+            self.skipped = None;
+            self.relist();
+        }
         self.state.name = name_with_owner;
         if self.progress.pages == 0 {
             self.progress.is_complete = asked.first == PAGE;

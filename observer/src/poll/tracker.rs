@@ -156,7 +156,10 @@ impl Tracker {
     /// The open pull requests on the branch of a session that are not tracked.
     pub(crate) fn skipped(&self) -> Vec<SkippedPr> {
         let listed = self.listings.targets().filter_map(|listing| listing.skipped.as_ref());
-        listed.flat_map(BTreeMap::values).cloned().collect()
+        // After a rename a repository may be listed under both of its names.
+        let by_place = |pr: &SkippedPr| ((pr.repo.to_ascii_lowercase(), pr.number), pr.clone());
+        let all: BTreeMap<_, _> = listed.flat_map(BTreeMap::values).map(by_place).collect();
+        all.into_values().collect()
     }
 
     /// The origins of projects that the host answered cannot be read.
@@ -257,6 +260,11 @@ impl Tracker {
                 self.listings.rename(&old, &new);
                 context.writes.push(Write::Renamed { old, new });
             }
+            let known = if before.name.is_empty() { &before.repo } else { &before.name };
+            if !known.eq_ignore_ascii_case(&state.name) && !state.name.is_empty() {
+                let (repo, prs) = (known.clone(), Vec::new());
+                context.writes.push(Write::Skipped { repo, prs });
+            }
             let mut skipped = Vec::new();
             for pr in prs {
                 let write = self.record_listed(key, &state.name, &pr, person, &mut skipped, now);
@@ -264,7 +272,7 @@ impl Tracker {
             }
             let listing = self.listings.get_mut(key);
             if let Some(prs) = listing.and_then(|listing| listing.record_skipped(skipped)) {
-                context.writes.push(Write::Skipped { repo: state.repo.clone(), prs });
+                context.writes.push(Write::Skipped { repo: state.name.clone(), prs });
             }
             if state != before {
                 context.writes.push(Write::Repo(state));
@@ -307,7 +315,7 @@ impl Tracker {
                 tracing::debug!(pr = %observation.pr, reason = %why, "belongs to no session");
                 skipped.extend(why.session.map(|session| SkippedPr {
                     host: self.host.clone(),
-                    repo: listing.state.repo.clone(),
+                    repo: repo.to_owned(),
                     number: pr.number,
                     since: now,
                     session,

@@ -2,6 +2,7 @@
 //! and ones with pull requests that cannot be read.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 
 use ao_fake_github::NewPr;
 use ao_store::row::scm::{self, Access, RepoState};
@@ -92,6 +93,27 @@ fn a_listing_that_changed_while_it_was_read_is_read_again() {
     assert!(owned.iter().all(|pr| rig.row(pr).is_some()));
     assert_eq!(repo(&rig).access, Access::Ok);
     assert!(rig.host().fresh_at.is_some());
+}
+
+/// The work tree keeps the old name as its remote, so that both names are listed.
+#[test]
+fn a_skipped_pull_request_is_shown_once_after_a_rename() {
+    let mut rig = Rig::new();
+    rig.session("demo", "ao/demo-1");
+    let remotes = vec![("github.com".to_owned(), REPO.to_owned())];
+    rig.poller.set_remotes(HashMap::from([("/src/demo".to_owned(), remotes)]));
+    let author = Some("hubot".to_owned());
+    rig.world.open_pr(&NewPr { author, ..NewPr::new(REPO, "ao/demo-1") });
+    let stored = |rig: &Rig| {
+        let skipped = rig.store.read(|snapshot| scm::skipped_prs(snapshot, None)).unwrap();
+        skipped.into_iter().map(|it| (it.repo, it.number)).collect::<Vec<_>>()
+    };
+    rig.minutes(2);
+    assert_eq!(stored(&rig), [(REPO.to_owned(), 1)]);
+    rig.world.rename_repo(REPO, "renamed");
+    rig.minutes(5);
+    assert_eq!(stored(&rig), [("octo/renamed".to_owned(), 1)]);
+    assert_eq!(rig.poller.report(rig.now).skipped.len(), 1);
 }
 
 fn skipped(rig: &Rig) -> Vec<(i64, String, String)> {
