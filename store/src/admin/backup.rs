@@ -11,7 +11,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest as _, Sha256};
 
-use crate::admin::new_file::{NewFile, refuse_target};
+use crate::admin::new_file::{NewFile, refuse_target, with_suffix};
 use crate::db::connection::{self, Durability, Role};
 use crate::db::tx::{Cause, Snapshot, Tx};
 use crate::engine::store::Store;
@@ -37,7 +37,7 @@ pub struct Receipt {
     pub sha256: String,
 }
 
-/// The names that a store uses in its folder, beside that of its database.
+/// The names that a store uses in its folder, beside that of its database and of its head file.
 const OWN_NAMES: [&str; 3] = ["ballast", "observer.lock", "wakeups"];
 
 impl Store {
@@ -49,7 +49,14 @@ impl Store {
     pub fn backup(&self, out: &Path, cause: &Cause) -> Result<Receipt> {
         self.refuse_target(out)?;
         let new = NewFile::claim(out)?;
-        let receipt = finish_copy(&new, self.copy_to(new.path())?, out)?;
+        let copied = finish_copy(&new, self.copy_to(new.path())?, out);
+        let receipt = copied.map_err(|error| match error {
+            // What the copy has was in the store; the copy is deleted.
+            Error::Damaged { finding, .. } => {
+                Error::Damaged { path: self.path().to_owned(), finding }
+            }
+            other => other,
+        })?;
         new.place()?;
         let seq = receipt.cursor.seq.0;
         // A store that cannot be written can still be backed up.
@@ -65,7 +72,9 @@ impl Store {
         let of_database = self.path().file_name().unwrap_or_default();
         let is_beside = out.with_file_name(of_database).exists();
         let name = out.file_name().unwrap_or_default().to_ascii_lowercase();
-        if is_beside && OWN_NAMES.iter().any(|own| name == *own) {
+        let is_head =
+            name == with_suffix(Path::new(of_database), ".head").as_os_str().to_ascii_lowercase();
+        if is_beside && (is_head || OWN_NAMES.iter().any(|own| name == *own)) {
             return Err(Error::ReservedName(out.to_owned()));
         }
         refuse_target(out)

@@ -193,6 +193,8 @@ fn the_names_of_sqlite_and_of_the_store_are_refused() {
         "ballast",
         "observer.lock",
         "wakeups",
+        "ao.db.head",
+        "AO.db.Head",
         &aliased,
     ] {
         let out = dir.join(name);
@@ -231,7 +233,9 @@ fn a_damaged_store_is_not_backed_up() {
         std::fs::write(&path, &bytes).unwrap();
         let store = Store::open(&path, Options::default()).unwrap();
         let out = dir.path().join("out.db");
-        assert_eq!(code(backup(&store, &out)), Code::Corrupt);
+        let error = backup(&store, &out).unwrap_err();
+        assert_eq!(error.code(), Code::Corrupt);
+        assert!(error.to_string().contains("ao.db is damaged"), "{error}");
         assert!(!names(dir.path()).iter().any(|name| name.starts_with("out")));
         damaged += 1;
     }
