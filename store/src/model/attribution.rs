@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::model::id::{ProjectId, SessionId};
-use crate::model::observation::Observation;
+use crate::model::observation::{Observation, PrState};
 use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
 
@@ -112,7 +112,7 @@ pub fn attribute(
     if !ours.iter().any(|it| on_branch(it).is_some()) {
         return because(Reason::NoSession, format!("no session works on the branch {branch}"));
     }
-    let ended_at = observation.facts.merged_at.or(observation.facts.closed_at);
+    let ended_at = ended_by(observation);
     let rank = |it: &Candidate| Some((on_branch(it)?, !it.is_terminated, it.created_at, it.num));
     let ranked = ours.iter().rev().filter(|it| existed(it, ended_at));
     let best = ranked.filter_map(|it| Some((rank(it)?, *it))).max_by_key(|(rank, _)| *rank);
@@ -157,6 +157,13 @@ pub(crate) fn head_repo(observation: &Observation) -> Option<&str> {
 fn head_branch(observation: &Observation) -> Option<&str> {
     let branch = observation.facts.head_ref.as_deref().or(observation.branch.as_deref());
     branch.filter(|branch| !branch.is_empty())
+}
+
+/// When the pull request ended, at the latest: what has ended had done so when it was changed last.
+fn ended_by(observation: &Observation) -> Option<Timestamp> {
+    let Observation { facts, provider_at, .. } = observation;
+    let has_ended = matches!(facts.state, Some(PrState::Merged | PrState::Closed));
+    facts.merged_at.or(facts.closed_at).or(provider_at.filter(|_| has_ended))
 }
 
 /// Whether a session existed when the pull request ended. GitHub's times are whole seconds.
@@ -290,5 +297,12 @@ mod tests {
         assert_eq!(of(Some(9_000_000)), "demo-2", "in the second of its creation");
         assert_eq!(of(Some(8_999_000)), "demo-1");
         assert_eq!(of(Some(999_000)), "ended_before_session");
+        let changed = |state| {
+            let facts = PrFacts { state: Some(state), ..on_branch("fix") };
+            let seen = Observation { provider_at: Some(Timestamp(8_000)), ..of_facts(facts) };
+            attribute(&seen, &all, None).map_err(|none| none.reason)
+        };
+        assert_eq!(changed(PrState::Closed), Err(Reason::EndedBeforeSession), "without a time");
+        assert!(changed(PrState::Open).is_ok());
     }
 }
