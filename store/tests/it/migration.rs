@@ -25,6 +25,18 @@ fn open(path: &Path) -> Result<Store, Error> {
     Store::open(path, Options::default())
 }
 
+/// The outcomes of everything that opens a database as a store.
+fn open_in_every_way(path: &Path) -> [Result<(), Error>; 5] {
+    let options = Options::default;
+    [
+        open(path).map(|_| ()),
+        create(path).map(|_| ()),
+        Store::migrate(path, options()).map(|_| ()),
+        Store::schema_version(path, options()).map(|_| ()),
+        ao_store::check_source(path).map(|_| ()),
+    ]
+}
+
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -141,14 +153,7 @@ fn a_database_of_another_draft_is_refused_as_such() {
         drop(store);
         raw(&path).execute_batch(draft).unwrap();
         let version = number(&raw(&path), "PRAGMA user_version");
-        let options = Options::default;
-        for refused in [
-            open(&path).map(|_| ()),
-            create(&path).map(|_| ()),
-            Store::migrate(&path, options()).map(|_| ()),
-            Store::schema_version(&path, options()).map(|_| ()),
-            ao_store::check_source(&path).map(|_| ()),
-        ] {
+        for refused in open_in_every_way(&path) {
             let error = refused.unwrap_err();
             assert_eq!(error.code(), Code::SchemaDraft, "{draft}");
             assert!(error.to_string().contains(&format!("(schema {version})")), "{error}");
@@ -252,14 +257,7 @@ fn what_another_program_left_of_a_store_is_never_made_an_empty_store() {
             raw(&path).execute_batch(&script).unwrap();
         }
         let before = std::fs::read(&path).unwrap();
-        let options = Options::default;
-        for refused in [
-            open(&path).map(|_| ()),
-            create(&path).map(|_| ()),
-            Store::migrate(&path, options()).map(|_| ()),
-            Store::schema_version(&path, options()).map(|_| ()),
-            ao_store::check_source(&path).map(|_| ()),
-        ] {
+        for refused in open_in_every_way(&path) {
             assert_eq!(code(refused), expected, "{sql}");
         }
         let same_content = |bytes: &[u8]| bytes.get(96..) == before.get(96..);
