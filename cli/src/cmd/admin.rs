@@ -92,7 +92,10 @@ pub(crate) fn verify(context: &Context, args: &Verify) -> Result<Ended> {
     } else {
         output::text(&describe(&report))?;
         if args.file.is_none() && !(report.is_sound() && report.warnings.is_empty()) {
-            context.say("hint: show what can be repaired: `ao-store repair --dry-run`");
+            context.say(
+                "hint: show what can be repaired: `ao-store repair --dry-run`; what helps otherwise: \
+                 `ao-store doctor`",
+            );
         }
     }
     Ok(if report.is_sound() { Ended::Done } else { Ended::Findings })
