@@ -144,7 +144,7 @@ fn repair_values(
         done.push(format!("set the counter of project {project} to {used}"));
     }
     let mut invalid = Vec::new();
-    values::invalid_texts(conn, &mut |found| {
+    values::invalid_texts(conn, &[], &mut |found| {
         if !found.is_key {
             invalid.push(found);
         }

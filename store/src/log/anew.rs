@@ -19,7 +19,7 @@ const FORGET: &str = "DELETE FROM change_log; DELETE FROM log_base; DELETE FROM 
 pub(crate) fn forget(conn: &Connection) -> Result<()> {
     conn.execute_batch(FORGET).context("delete the history")?;
     for entity in capture::tables() {
-        base::store(conn, entity, base::of_rows(conn, entity)?.0)?;
+        base::store(conn, entity, base::of_rows(conn, entity)?.digest)?;
     }
     Ok(())
 }

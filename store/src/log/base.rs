@@ -42,20 +42,33 @@ pub(crate) fn add(conn: &Connection, moves: &Moves) -> Result<()> {
     Ok(())
 }
 
-/// The sum of the images of an entity's live rows, and their number.
-pub(crate) fn of_rows(conn: &Connection, entity: &str) -> Result<(Digest, u64)> {
+/// The live rows of an entity.
+pub(crate) struct Rows {
+    /// The sum of their images.
+    pub(crate) digest: Digest,
+    /// Their number.
+    pub(crate) count: u64,
+    /// Whether an image is not UTF-8: then a text of its row is not either.
+    pub(crate) has_invalid_text: bool,
+}
+
+/// Reads all live rows of an entity.
+pub(crate) fn of_rows(conn: &Connection, entity: &str) -> Result<Rows> {
     let step = "read the rows of a table";
     let sql = format!("SELECT image FROM capture_{entity}");
     let mut statement = conn.prepare(&sql).context(step)?;
     let mut rows = statement.query([]).context(step)?;
-    let (mut sum, mut count, mut hasher) = (Digest::default(), 0, Hasher::default());
+    let mut found = Rows { digest: Digest::default(), count: 0, has_invalid_text: false };
+    let mut hasher = Hasher::default();
     while let Some(row) = rows.next().context(step)? {
         let image = row.get_ref(0).context(step)?;
         let image = image.as_bytes_or_null().map_err(rusqlite::Error::from).context(step)?;
-        sum += hasher.row(entity.as_bytes(), image.unwrap_or_default());
-        count += 1;
+        let image = image.unwrap_or_default();
+        found.digest += hasher.row(entity.as_bytes(), image);
+        found.count += 1;
+        found.has_invalid_text |= str::from_utf8(image).is_err();
     }
-    Ok((sum, count))
+    Ok(found)
 }
 
 /// The amounts by which changes alter the sums of their entities.

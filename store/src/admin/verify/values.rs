@@ -31,8 +31,8 @@ pub(crate) struct InvalidText {
     key: String,
 }
 
-/// Adds findings, and warnings about what harms only the value itself.
-pub(super) fn check(conn: &Connection, findings: &mut Findings, warnings: &mut Findings) {
+/// Adds findings about the identity of the log, lost rows and the counters.
+pub(super) fn check(conn: &Connection, findings: &mut Findings) {
     let id = "log.identity";
     if findings.catch(id, has_log_id(conn)) == Some(false) {
         findings.add(id, "the log id is not 32 hexadecimal digits".to_owned());
@@ -50,13 +50,21 @@ pub(super) fn check(conn: &Connection, findings: &mut Findings, warnings: &mut F
         );
         findings.add(id, message);
     }
-    let named = invalid_texts(conn, &mut |found| {
+}
+
+/// Adds warnings about texts that are not UTF-8, which harm only the value itself. The tables `sound` are
+/// known to have none.
+pub(super) fn warn_of_texts(
+    conn: &Connection,
+    sound: &[&str],
+    warnings: &mut Findings,
+) -> Result<()> {
+    invalid_texts(conn, sound, &mut |found| {
         let InvalidText { table, column, is_key, key, .. } = found;
         let effect = if is_key { ": no command can name this row" } else { "" };
         let message = format!("{column} of the row {key} of {table} is not UTF-8{effect}");
         warnings.add("text.utf8", message);
-    });
-    findings.catch("db.integrity", named);
+    })
 }
 
 const SELECT_LOG_ID: &str = "SELECT count(*) = 1 AND sum(length(log_id) = 32
@@ -84,11 +92,10 @@ pub(crate) fn missing_rows(conn: &Connection) -> Result<Vec<&'static str>> {
 
 /// A deleted session is in the log only.
 const SELECT_COUNTERS: &str = "WITH used (project_id, num) AS (
-        SELECT project_id, num FROM session
+        SELECT project_id, max(num) FROM session GROUP BY project_id
         UNION ALL
-        SELECT project, iif(json_valid(coalesce(after, before)),
-            json_extract(coalesce(after, before), '$.num'), NULL)
-        FROM change_log WHERE entity = 'session')
+        SELECT project, iif(json_valid(before), json_extract(before, '$.num'), NULL)
+        FROM change_log WHERE entity = 'session' AND op = 'delete')
     SELECT project_id, last_num, max(num) FROM used LEFT JOIN session_counter USING (project_id)
     GROUP BY project_id HAVING max(num) > coalesce(last_num, 0) ORDER BY project_id";
 
@@ -105,11 +112,15 @@ const SELECT_TABLES: &str = "SELECT name FROM sqlite_schema WHERE type = 'table'
 
 const SELECT_COLUMNS: &str = "SELECT name, pk FROM pragma_table_info(?1) ORDER BY cid";
 
-/// Visits every text that is not UTF-8.
-pub(crate) fn invalid_texts(conn: &Connection, visit: &mut dyn FnMut(InvalidText)) -> Result<()> {
+/// Visits every text that is not UTF-8, except in the tables `sound`.
+pub(crate) fn invalid_texts(
+    conn: &Connection,
+    sound: &[&str],
+    visit: &mut dyn FnMut(InvalidText),
+) -> Result<()> {
     let snapshot = Snapshot::new(conn);
     let tables = snapshot.list("list the tables", SELECT_TABLES, [], |row| text(row, 0))?;
-    for table in tables {
+    for table in tables.into_iter().filter(|table| !sound.contains(&table.as_str())) {
         let columns = snapshot.list("list the columns", SELECT_COLUMNS, [&table], |row| {
             Ok((text(row, 0)?, row.get::<_, bool>(1)?))
         })?;
