@@ -1,3 +1,11 @@
+CREATE TABLE account_limit (
+  account TEXT NOT NULL PRIMARY KEY,
+  session_id TEXT NOT NULL,
+  message TEXT NOT NULL,
+  reported_at INTEGER NOT NULL,
+  ends_at INTEGER
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE capture_displaced (
   entity TEXT NOT NULL,
   key TEXT NOT NULL,
@@ -56,6 +64,88 @@ CREATE TABLE consumer (
   lease_owner TEXT,
   lease_until INTEGER,
   CHECK ((lease_owner IS NULL) = (lease_until IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE decision (
+  id TEXT NOT NULL PRIMARY KEY,
+  session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
+  project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
+  launch_id TEXT NOT NULL REFERENCES launch (id) ON DELETE RESTRICT,
+  kind TEXT NOT NULL CHECK (kind IN ('permission', 'question', 'plan', 'trust', 'login')),
+  tool TEXT NOT NULL,
+  call TEXT NOT NULL,
+  text TEXT NOT NULL,
+  options TEXT NOT NULL,
+  source TEXT NOT NULL,
+  requested_at INTEGER NOT NULL,
+  resolved_at INTEGER,
+  resolution TEXT NOT NULL DEFAULT ''
+    CHECK (resolution IN ('', 'answered', 'released', 'ended')),
+  answer TEXT NOT NULL DEFAULT '',
+  CHECK ((resolved_at IS NULL) = (resolution = ''))
+) STRICT;
+
+CREATE TABLE delivery (
+  id TEXT NOT NULL PRIMARY KEY,
+  session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
+  project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
+  key TEXT NOT NULL,
+  sender TEXT NOT NULL,
+  bytes INTEGER NOT NULL,
+  digest TEXT NOT NULL,
+  stage TEXT NOT NULL CHECK (stage IN ('accepted', 'writing', 'written', 'submitted', 'started',
+    'finished', 'ambiguous', 'failed')),
+  reason TEXT NOT NULL DEFAULT '',
+  runner TEXT NOT NULL DEFAULT '',
+  launch_id TEXT NOT NULL DEFAULT '',
+  accepted_at INTEGER NOT NULL,
+  written_at INTEGER,
+  submitted_at INTEGER,
+  started_at INTEGER,
+  finished_at INTEGER,
+  UNIQUE (session_id, key)
+) STRICT;
+
+CREATE TABLE delivery_text (
+  delivery_id TEXT NOT NULL PRIMARY KEY REFERENCES delivery (id) ON DELETE CASCADE,
+  text TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE instance (
+  id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
+  owner TEXT NOT NULL,
+  boot_id TEXT NOT NULL,
+  command TEXT NOT NULL,
+  started_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE launch (
+  id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
+  session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
+  project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
+  num INTEGER NOT NULL CHECK (num > 0),
+  kind TEXT NOT NULL CHECK (kind IN ('fresh', 'prompt', 'resume')),
+  instance TEXT NOT NULL,
+  boot_id TEXT NOT NULL,
+  native_id TEXT NOT NULL DEFAULT '',
+  prompt_stage TEXT NOT NULL DEFAULT 'none'
+    CHECK (prompt_stage IN ('none', 'pending', 'written', 'acknowledged')),
+  supervisor TEXT NOT NULL DEFAULT '',
+  agent_pid INTEGER,
+  created_at INTEGER NOT NULL,
+  started_at INTEGER,
+  ended_at INTEGER,
+  exit_status INTEGER,
+  signal INTEGER,
+  cause TEXT NOT NULL DEFAULT ''
+    CHECK (cause IN ('', 'exited', 'stopped', 'killed', 'runtime_lost', 'exec_failed')),
+  UNIQUE (session_id, num),
+  CHECK ((ended_at IS NULL) = (cause = ''))
+) STRICT;
+
+CREATE TABLE launch_output (
+  launch_id TEXT NOT NULL PRIMARY KEY REFERENCES launch (id) ON DELETE CASCADE,
+  tail TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE log_base (
@@ -260,6 +350,10 @@ CREATE TABLE project (
   host TEXT NOT NULL DEFAULT '',
   repo TEXT NOT NULL DEFAULT '',
   default_branch TEXT NOT NULL DEFAULT '',
+  copy_globs TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(copy_globs)),
+  setup_command TEXT NOT NULL DEFAULT '',
+  setup_timeout_ms INTEGER NOT NULL DEFAULT 600000 CHECK (setup_timeout_ms > 0),
+  max_live INTEGER CHECK (max_live > 0),
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
   archived_at INTEGER
@@ -294,6 +388,7 @@ CREATE TABLE scm_host (
   address TEXT NOT NULL DEFAULT '',
   failure TEXT NOT NULL DEFAULT '',
   fresh_at INTEGER,
+  interval_ms INTEGER CHECK (interval_ms > 0),
   memory TEXT NOT NULL DEFAULT '{}',
   updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -337,26 +432,76 @@ CREATE TABLE session (
   num INTEGER NOT NULL CHECK (num > 0),
   kind TEXT NOT NULL CHECK (kind IN ('worker', 'orchestrator')),
   harness TEXT NOT NULL DEFAULT '',
+  model TEXT NOT NULL DEFAULT '',
+  parent_id TEXT NOT NULL DEFAULT '',
   name TEXT NOT NULL DEFAULT '',
   issue TEXT NOT NULL DEFAULT '',
   branch TEXT NOT NULL DEFAULT '',
-  workspace_path TEXT NOT NULL DEFAULT '',
-  runtime_handle TEXT NOT NULL DEFAULT '',
-  agent_session_id TEXT NOT NULL DEFAULT '',
-  prompt TEXT NOT NULL DEFAULT '',
-  activity TEXT NOT NULL DEFAULT 'idle'
-    CHECK (activity IN ('active', 'idle', 'waiting_input', 'blocked', 'exited')),
+  base_ref TEXT NOT NULL DEFAULT '',
+  base_commit TEXT NOT NULL DEFAULT '',
+  worktree_path TEXT NOT NULL DEFAULT '',
+  runtime_kind TEXT NOT NULL DEFAULT '',
+  runtime_socket TEXT NOT NULL DEFAULT '',
+  runtime_pane TEXT NOT NULL DEFAULT '',
+  launch_id TEXT NOT NULL DEFAULT '',
+  spawner TEXT NOT NULL DEFAULT '',
+  prompt_bytes INTEGER NOT NULL DEFAULT 0 CHECK (prompt_bytes >= 0),
+  prompt_digest TEXT NOT NULL DEFAULT '',
+  activity TEXT NOT NULL DEFAULT 'unknown' CHECK (activity IN
+    ('unknown', 'starting', 'active', 'idle', 'waiting', 'blocked', 'limited', 'exited')),
+  activity_source TEXT NOT NULL DEFAULT ''
+    CHECK (activity_source IN ('', 'process', 'hook', 'screen', 'transcript', 'import')),
+  activity_cause TEXT NOT NULL DEFAULT '',
+  activity_call TEXT NOT NULL DEFAULT '',
+  limit_ends_at INTEGER,
   activity_at INTEGER NOT NULL,
+  activity_revision INTEGER NOT NULL DEFAULT 0,
   is_terminated INTEGER NOT NULL DEFAULT 0 CHECK (is_terminated IN (0, 1)),
+  terminated_at INTEGER,
+  terminated_reason TEXT NOT NULL DEFAULT '',
+  terminated_by TEXT NOT NULL DEFAULT '',
+  spawned_at INTEGER,
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
   UNIQUE (project_id, num),
   CHECK (id = project_id || '-' || num)
 ) STRICT;
 
+CREATE TABLE session_cleanup (
+  session_id TEXT NOT NULL PRIMARY KEY REFERENCES session (id) ON DELETE CASCADE,
+  worktree TEXT NOT NULL CHECK (worktree IN ('kept', 'removed')),
+  worktree_reason TEXT NOT NULL,
+  branch TEXT NOT NULL CHECK (branch IN ('kept', 'deleted')),
+  branch_reason TEXT NOT NULL,
+  preserved_ref TEXT NOT NULL DEFAULT '',
+  at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE session_counter (
   project_id TEXT NOT NULL PRIMARY KEY,
   last_num INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE session_machine (
+  id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+  machine_id TEXT NOT NULL,
+  epoch INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE session_operation (
+  session_id TEXT NOT NULL PRIMARY KEY REFERENCES session (id) ON DELETE CASCADE,
+  verb TEXT NOT NULL
+    CHECK (verb IN ('spawn', 'kill', 'restore', 'relaunch', 'replace', 'cleanup', 'reconcile')),
+  instance TEXT NOT NULL,
+  created_at_commit TEXT NOT NULL DEFAULT '',
+  replaces TEXT NOT NULL DEFAULT '',
+  started_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE session_start (
+  session_id TEXT NOT NULL PRIMARY KEY REFERENCES session (id) ON DELETE CASCADE,
+  prompt TEXT NOT NULL,
+  argv TEXT NOT NULL CHECK (json_valid(argv))
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE upkeep (
@@ -369,6 +514,13 @@ CREATE TABLE webhook_delivery (
   id TEXT NOT NULL PRIMARY KEY,
   at INTEGER NOT NULL
 ) STRICT;
+
+CREATE UNIQUE INDEX decision_open ON decision (session_id) WHERE resolved_at IS NULL;
+
+CREATE INDEX delivery_open ON delivery (session_id)
+WHERE stage IN ('accepted', 'writing', 'written', 'submitted', 'started');
+
+CREATE UNIQUE INDEX delivery_writing ON delivery (session_id) WHERE stage = 'writing';
 
 CREATE INDEX pr_head ON pr (head_sha) WHERE head_sha <> '';
 
@@ -384,12 +536,38 @@ CREATE UNIQUE INDEX project_active_path ON project (path) WHERE archived_at IS N
 
 CREATE INDEX project_repo ON project (repo COLLATE NOCASE, host COLLATE NOCASE);
 
+CREATE INDEX scm_skipped_pr_session ON scm_skipped_pr (session_id);
+
 CREATE UNIQUE INDEX session_active_orchestrator ON session (project_id)
 WHERE kind = 'orchestrator' AND is_terminated = 0;
 
 CREATE INDEX session_branch ON session (project_id, branch) WHERE branch <> '';
 
 CREATE INDEX webhook_delivery_at ON webhook_delivery (at);
+
+CREATE VIEW capture_decision AS
+SELECT t.id, t.resolved_at, t.session_id,
+  json_array(t.id) AS change_key,
+  t.project_id AS change_project,
+  t.session_id AS change_session,
+  printf('{"id":%s,"session_id":%s,"project_id":%s,"launch_id":%s,"kind":%s,"tool":%s,"call":%s,"text":%s,"options":%s,"source":%s,"requested_at":%s,"resolved_at":%s,"resolution":%s,"answer":%s}', json_quote(t.id), json_quote(t.session_id), json_quote(t.project_id), json_quote(t.launch_id), json_quote(t.kind), json_quote(t.tool), json_quote(t.call), json_quote(t.text), json_quote(t.options), json_quote(t.source), json_quote(t.requested_at), json_quote(t.resolved_at), json_quote(t.resolution), json_quote(t.answer)) AS image
+FROM decision t;
+
+CREATE VIEW capture_delivery AS
+SELECT t.id, t.key, t.session_id, t.stage,
+  json_array(t.id) AS change_key,
+  t.project_id AS change_project,
+  t.session_id AS change_session,
+  printf('{"id":%s,"session_id":%s,"project_id":%s,"key":%s,"sender":%s,"bytes":%s,"digest":%s,"stage":%s,"reason":%s,"runner":%s,"launch_id":%s,"accepted_at":%s,"written_at":%s,"submitted_at":%s,"started_at":%s,"finished_at":%s}', json_quote(t.id), json_quote(t.session_id), json_quote(t.project_id), json_quote(t.key), json_quote(t.sender), json_quote(t.bytes), json_quote(t.digest), json_quote(t.stage), json_quote(t.reason), json_quote(t.runner), json_quote(t.launch_id), json_quote(t.accepted_at), json_quote(t.written_at), json_quote(t.submitted_at), json_quote(t.started_at), json_quote(t.finished_at)) AS image
+FROM delivery t;
+
+CREATE VIEW capture_launch AS
+SELECT t.id, t.num, t.session_id,
+  json_array(t.id) AS change_key,
+  t.project_id AS change_project,
+  t.session_id AS change_session,
+  printf('{"id":%s,"session_id":%s,"project_id":%s,"num":%s,"kind":%s,"instance":%s,"boot_id":%s,"native_id":%s,"prompt_stage":%s,"supervisor":%s,"agent_pid":%s,"created_at":%s,"started_at":%s,"ended_at":%s,"exit_status":%s,"signal":%s,"cause":%s}', json_quote(t.id), json_quote(t.session_id), json_quote(t.project_id), json_quote(t.num), json_quote(t.kind), json_quote(t.instance), json_quote(t.boot_id), json_quote(t.native_id), json_quote(t.prompt_stage), json_quote(t.supervisor), json_quote(t.agent_pid), json_quote(t.created_at), json_quote(t.started_at), json_quote(t.ended_at), json_quote(t.exit_status), json_quote(t.signal), json_quote(t.cause)) AS image
+FROM launch t;
 
 CREATE VIEW capture_pr AS
 SELECT t.host, t.id, t.node_id, t.number, t.repo,
@@ -436,7 +614,7 @@ SELECT t.archived_at, t.id, t.path,
   json_array(t.id) AS change_key,
   t.id AS change_project,
   NULL AS change_session,
-  printf('{"id":%s,"path":%s,"name":%s,"origin_url":%s,"host":%s,"repo":%s,"default_branch":%s,"created_at":%s,"updated_at":%s,"archived_at":%s}', json_quote(t.id), json_quote(t.path), json_quote(t.name), json_quote(t.origin_url), json_quote(t.host), json_quote(t.repo), json_quote(t.default_branch), json_quote(t.created_at), json_quote(t.updated_at), json_quote(t.archived_at)) AS image
+  printf('{"id":%s,"path":%s,"name":%s,"origin_url":%s,"host":%s,"repo":%s,"default_branch":%s,"copy_globs":%s,"setup_command":%s,"setup_timeout_ms":%s,"max_live":%s,"created_at":%s,"updated_at":%s,"archived_at":%s}', json_quote(t.id), json_quote(t.path), json_quote(t.name), json_quote(t.origin_url), json_quote(t.host), json_quote(t.repo), json_quote(t.default_branch), json_quote(t.copy_globs), json_quote(t.setup_command), json_quote(t.setup_timeout_ms), json_quote(t.max_live), json_quote(t.created_at), json_quote(t.updated_at), json_quote(t.archived_at)) AS image
 FROM project t;
 
 CREATE VIEW capture_session AS
@@ -444,8 +622,203 @@ SELECT t.id, t.is_terminated, t.kind, t.num, t.project_id,
   json_array(t.id) AS change_key,
   t.project_id AS change_project,
   t.id AS change_session,
-  printf('{"id":%s,"project_id":%s,"num":%s,"kind":%s,"harness":%s,"name":%s,"issue":%s,"branch":%s,"workspace_path":%s,"runtime_handle":%s,"agent_session_id":%s,"prompt":%s,"activity":%s,"activity_at":%s,"is_terminated":%s,"created_at":%s,"updated_at":%s}', json_quote(t.id), json_quote(t.project_id), json_quote(t.num), json_quote(t.kind), json_quote(t.harness), json_quote(t.name), json_quote(t.issue), json_quote(t.branch), json_quote(t.workspace_path), json_quote(t.runtime_handle), json_quote(t.agent_session_id), json_quote(t.prompt), json_quote(t.activity), json_quote(t.activity_at), iif(t.is_terminated, 'true', 'false'), json_quote(t.created_at), json_quote(t.updated_at)) AS image
+  printf('{"id":%s,"project_id":%s,"num":%s,"kind":%s,"harness":%s,"model":%s,"parent_id":%s,"name":%s,"issue":%s,"branch":%s,"base_ref":%s,"base_commit":%s,"worktree_path":%s,"runtime_kind":%s,"runtime_socket":%s,"runtime_pane":%s,"launch_id":%s,"spawner":%s,"prompt_bytes":%s,"prompt_digest":%s,"activity":%s,"activity_source":%s,"activity_cause":%s,"activity_call":%s,"limit_ends_at":%s,"activity_at":%s,"activity_revision":%s,"is_terminated":%s,"terminated_at":%s,"terminated_reason":%s,"terminated_by":%s,"spawned_at":%s,"created_at":%s,"updated_at":%s}', json_quote(t.id), json_quote(t.project_id), json_quote(t.num), json_quote(t.kind), json_quote(t.harness), json_quote(t.model), json_quote(t.parent_id), json_quote(t.name), json_quote(t.issue), json_quote(t.branch), json_quote(t.base_ref), json_quote(t.base_commit), json_quote(t.worktree_path), json_quote(t.runtime_kind), json_quote(t.runtime_socket), json_quote(t.runtime_pane), json_quote(t.launch_id), json_quote(t.spawner), json_quote(t.prompt_bytes), json_quote(t.prompt_digest), json_quote(t.activity), json_quote(t.activity_source), json_quote(t.activity_cause), json_quote(t.activity_call), json_quote(t.limit_ends_at), json_quote(t.activity_at), json_quote(t.activity_revision), iif(t.is_terminated, 'true', 'false'), json_quote(t.terminated_at), json_quote(t.terminated_reason), json_quote(t.terminated_by), json_quote(t.spawned_at), json_quote(t.created_at), json_quote(t.updated_at)) AS image
 FROM session t;
+
+CREATE TRIGGER capture_decision_delete BEFORE DELETE ON decision
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'decision_deleted', 'decision', 'delete',
+    change_key, change_project, change_session, image, NULL
+  FROM change_context c, capture_decision v WHERE v.id = OLD.id;
+  DELETE FROM capture_displaced WHERE entity = 'decision' AND key = json_array(OLD.id);
+END;
+
+CREATE TRIGGER capture_decision_displace_insert BEFORE INSERT ON decision
+WHEN EXISTS (SELECT 1 FROM decision WHERE id = NEW.id) OR EXISTS (SELECT 1 FROM decision WHERE session_id = NEW.session_id COLLATE BINARY AND resolved_at IS NULL)
+BEGIN
+  DELETE FROM capture_displaced WHERE entity = 'decision';
+  INSERT INTO capture_displaced
+  SELECT 'decision', change_key, change_project, change_session, image
+  FROM capture_decision WHERE (id = NEW.id) OR (session_id = NEW.session_id COLLATE BINARY AND resolved_at IS NULL);
+END;
+
+CREATE TRIGGER capture_decision_displace_update BEFORE UPDATE OF resolved_at, session_id ON decision
+WHEN EXISTS (SELECT 1 FROM decision WHERE session_id = NEW.session_id COLLATE BINARY AND resolved_at IS NULL AND (id IS NOT OLD.id))
+BEGIN
+  DELETE FROM capture_displaced WHERE entity = 'decision';
+  INSERT INTO capture_displaced
+  SELECT 'decision', change_key, change_project, change_session, image
+  FROM capture_decision WHERE (session_id = NEW.session_id COLLATE BINARY AND resolved_at IS NULL AND (id IS NOT OLD.id));
+END;
+
+CREATE TRIGGER capture_decision_insert AFTER INSERT ON decision
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'decision_deleted', 'decision', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'decision' AND (key = json_array(NEW.id)
+    OR NOT EXISTS (SELECT 1 FROM decision WHERE id = json_extract(d.key, '$[0]')));
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'decision_requested', 'decision', 'insert',
+    change_key, change_project, change_session, NULL, image
+  FROM change_context c, capture_decision v WHERE v.id = NEW.id;
+  DELETE FROM capture_displaced WHERE entity = 'decision';
+END;
+
+CREATE TRIGGER capture_decision_key BEFORE UPDATE OF id ON decision
+WHEN OLD.id IS NOT NEW.id
+BEGIN
+  SELECT RAISE(ABORT, 'the key of decision never changes');
+END;
+
+CREATE TRIGGER capture_decision_update AFTER UPDATE ON decision
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'decision_deleted', 'decision', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'decision' AND (NOT EXISTS (SELECT 1 FROM decision WHERE id = json_extract(d.key, '$[0]')));
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.resolved_at IS NULL AND NEW.resolved_at IS NOT NULL THEN 'decision_resolved' ELSE 'decision_updated' END, 'decision', 'update',
+    change_key, change_project, change_session, before, image
+  FROM change_context c, capture_decision v, (SELECT printf('{"id":%s,"session_id":%s,"project_id":%s,"launch_id":%s,"kind":%s,"tool":%s,"call":%s,"text":%s,"options":%s,"source":%s,"requested_at":%s,"resolved_at":%s,"resolution":%s,"answer":%s}', json_quote(OLD.id), json_quote(OLD.session_id), json_quote(OLD.project_id), json_quote(OLD.launch_id), json_quote(OLD.kind), json_quote(OLD.tool), json_quote(OLD.call), json_quote(OLD.text), json_quote(OLD.options), json_quote(OLD.source), json_quote(OLD.requested_at), json_quote(OLD.resolved_at), json_quote(OLD.resolution), json_quote(OLD.answer)) AS before)
+  WHERE v.id = NEW.id AND before IS NOT image;
+  DELETE FROM capture_displaced WHERE entity = 'decision';
+END;
+
+CREATE TRIGGER capture_delivery_delete BEFORE DELETE ON delivery
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'delivery_deleted', 'delivery', 'delete',
+    change_key, change_project, change_session, image, NULL
+  FROM change_context c, capture_delivery v WHERE v.id = OLD.id;
+  DELETE FROM capture_displaced WHERE entity = 'delivery' AND key = json_array(OLD.id);
+END;
+
+CREATE TRIGGER capture_delivery_displace_insert BEFORE INSERT ON delivery
+WHEN EXISTS (SELECT 1 FROM delivery WHERE id = NEW.id) OR EXISTS (SELECT 1 FROM delivery WHERE session_id = NEW.session_id COLLATE BINARY AND stage = 'writing') OR EXISTS (SELECT 1 FROM delivery WHERE session_id = NEW.session_id COLLATE BINARY AND key = NEW.key COLLATE BINARY)
+BEGIN
+  DELETE FROM capture_displaced WHERE entity = 'delivery';
+  INSERT INTO capture_displaced
+  SELECT 'delivery', change_key, change_project, change_session, image
+  FROM capture_delivery WHERE (id = NEW.id) OR (session_id = NEW.session_id COLLATE BINARY AND stage = 'writing') OR (session_id = NEW.session_id COLLATE BINARY AND key = NEW.key COLLATE BINARY);
+END;
+
+CREATE TRIGGER capture_delivery_displace_update BEFORE UPDATE OF key, session_id, stage ON delivery
+WHEN EXISTS (SELECT 1 FROM delivery WHERE session_id = NEW.session_id COLLATE BINARY AND stage = 'writing' AND (id IS NOT OLD.id)) OR EXISTS (SELECT 1 FROM delivery WHERE session_id = NEW.session_id COLLATE BINARY AND key = NEW.key COLLATE BINARY AND (id IS NOT OLD.id))
+BEGIN
+  DELETE FROM capture_displaced WHERE entity = 'delivery';
+  INSERT INTO capture_displaced
+  SELECT 'delivery', change_key, change_project, change_session, image
+  FROM capture_delivery WHERE (session_id = NEW.session_id COLLATE BINARY AND stage = 'writing' AND (id IS NOT OLD.id)) OR (session_id = NEW.session_id COLLATE BINARY AND key = NEW.key COLLATE BINARY AND (id IS NOT OLD.id));
+END;
+
+CREATE TRIGGER capture_delivery_insert AFTER INSERT ON delivery
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'delivery_deleted', 'delivery', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'delivery' AND (key = json_array(NEW.id)
+    OR NOT EXISTS (SELECT 1 FROM delivery WHERE id = json_extract(d.key, '$[0]')));
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'delivery_accepted', 'delivery', 'insert',
+    change_key, change_project, change_session, NULL, image
+  FROM change_context c, capture_delivery v WHERE v.id = NEW.id;
+  DELETE FROM capture_displaced WHERE entity = 'delivery';
+END;
+
+CREATE TRIGGER capture_delivery_key BEFORE UPDATE OF id ON delivery
+WHEN OLD.id IS NOT NEW.id
+BEGIN
+  SELECT RAISE(ABORT, 'the key of delivery never changes');
+END;
+
+CREATE TRIGGER capture_delivery_update AFTER UPDATE ON delivery
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'delivery_deleted', 'delivery', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'delivery' AND (NOT EXISTS (SELECT 1 FROM delivery WHERE id = json_extract(d.key, '$[0]')));
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.stage <> NEW.stage THEN 'delivery_' || NEW.stage ELSE 'delivery_updated' END, 'delivery', 'update',
+    change_key, change_project, change_session, before, image
+  FROM change_context c, capture_delivery v, (SELECT printf('{"id":%s,"session_id":%s,"project_id":%s,"key":%s,"sender":%s,"bytes":%s,"digest":%s,"stage":%s,"reason":%s,"runner":%s,"launch_id":%s,"accepted_at":%s,"written_at":%s,"submitted_at":%s,"started_at":%s,"finished_at":%s}', json_quote(OLD.id), json_quote(OLD.session_id), json_quote(OLD.project_id), json_quote(OLD.key), json_quote(OLD.sender), json_quote(OLD.bytes), json_quote(OLD.digest), json_quote(OLD.stage), json_quote(OLD.reason), json_quote(OLD.runner), json_quote(OLD.launch_id), json_quote(OLD.accepted_at), json_quote(OLD.written_at), json_quote(OLD.submitted_at), json_quote(OLD.started_at), json_quote(OLD.finished_at)) AS before)
+  WHERE v.id = NEW.id AND before IS NOT image;
+  DELETE FROM capture_displaced WHERE entity = 'delivery';
+END;
+
+CREATE TRIGGER capture_launch_delete BEFORE DELETE ON launch
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'launch_deleted', 'launch', 'delete',
+    change_key, change_project, change_session, image, NULL
+  FROM change_context c, capture_launch v WHERE v.id = OLD.id;
+  DELETE FROM capture_displaced WHERE entity = 'launch' AND key = json_array(OLD.id);
+END;
+
+CREATE TRIGGER capture_launch_displace_insert BEFORE INSERT ON launch
+WHEN EXISTS (SELECT 1 FROM launch WHERE id = NEW.id) OR EXISTS (SELECT 1 FROM launch WHERE session_id = NEW.session_id COLLATE BINARY AND num = NEW.num COLLATE BINARY)
+BEGIN
+  DELETE FROM capture_displaced WHERE entity = 'launch';
+  INSERT INTO capture_displaced
+  SELECT 'launch', change_key, change_project, change_session, image
+  FROM capture_launch WHERE (id = NEW.id) OR (session_id = NEW.session_id COLLATE BINARY AND num = NEW.num COLLATE BINARY);
+END;
+
+CREATE TRIGGER capture_launch_displace_update BEFORE UPDATE OF num, session_id ON launch
+WHEN EXISTS (SELECT 1 FROM launch WHERE session_id = NEW.session_id COLLATE BINARY AND num = NEW.num COLLATE BINARY AND (id IS NOT OLD.id))
+BEGIN
+  DELETE FROM capture_displaced WHERE entity = 'launch';
+  INSERT INTO capture_displaced
+  SELECT 'launch', change_key, change_project, change_session, image
+  FROM capture_launch WHERE (session_id = NEW.session_id COLLATE BINARY AND num = NEW.num COLLATE BINARY AND (id IS NOT OLD.id));
+END;
+
+CREATE TRIGGER capture_launch_insert AFTER INSERT ON launch
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'launch_deleted', 'launch', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'launch' AND (key = json_array(NEW.id)
+    OR NOT EXISTS (SELECT 1 FROM launch WHERE id = json_extract(d.key, '$[0]')));
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'launch_created', 'launch', 'insert',
+    change_key, change_project, change_session, NULL, image
+  FROM change_context c, capture_launch v WHERE v.id = NEW.id;
+  DELETE FROM capture_displaced WHERE entity = 'launch';
+END;
+
+CREATE TRIGGER capture_launch_key BEFORE UPDATE OF id ON launch
+WHEN OLD.id IS NOT NEW.id
+BEGIN
+  SELECT RAISE(ABORT, 'the key of launch never changes');
+END;
+
+CREATE TRIGGER capture_launch_update AFTER UPDATE ON launch
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'launch_deleted', 'launch', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'launch' AND (NOT EXISTS (SELECT 1 FROM launch WHERE id = json_extract(d.key, '$[0]')));
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.ended_at IS NULL AND NEW.ended_at IS NOT NULL THEN 'launch_ended' WHEN OLD.started_at IS NULL AND NEW.started_at IS NOT NULL THEN 'launch_started' ELSE 'launch_updated' END, 'launch', 'update',
+    change_key, change_project, change_session, before, image
+  FROM change_context c, capture_launch v, (SELECT printf('{"id":%s,"session_id":%s,"project_id":%s,"num":%s,"kind":%s,"instance":%s,"boot_id":%s,"native_id":%s,"prompt_stage":%s,"supervisor":%s,"agent_pid":%s,"created_at":%s,"started_at":%s,"ended_at":%s,"exit_status":%s,"signal":%s,"cause":%s}', json_quote(OLD.id), json_quote(OLD.session_id), json_quote(OLD.project_id), json_quote(OLD.num), json_quote(OLD.kind), json_quote(OLD.instance), json_quote(OLD.boot_id), json_quote(OLD.native_id), json_quote(OLD.prompt_stage), json_quote(OLD.supervisor), json_quote(OLD.agent_pid), json_quote(OLD.created_at), json_quote(OLD.started_at), json_quote(OLD.ended_at), json_quote(OLD.exit_status), json_quote(OLD.signal), json_quote(OLD.cause)) AS before)
+  WHERE v.id = NEW.id AND before IS NOT image;
+  DELETE FROM capture_displaced WHERE entity = 'launch';
+END;
 
 CREATE TRIGGER capture_pr_check_delete BEFORE DELETE ON pr_check
 BEGIN
@@ -560,6 +933,10 @@ BEGIN
   UPDATE change_context SET foreign_writes = foreign_writes + 1,
     at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
   WHERE tx IS NULL;
+  DELETE FROM pr_comment WHERE pr_id = OLD.id;
+  DELETE FROM pr_review WHERE pr_id = OLD.id;
+  DELETE FROM pr_review_thread WHERE pr_id = OLD.id;
+  DELETE FROM pr_check WHERE pr_id = OLD.id;
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_deleted', 'pr', 'delete',
     change_key, change_project, change_session, image, NULL
   FROM change_context c, capture_pr v WHERE v.id = OLD.id;
@@ -721,7 +1098,7 @@ BEGIN
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'pr_deleted', 'pr', 'delete',
     key, project, session, image, NULL
   FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'pr' AND (NOT EXISTS (SELECT 1 FROM pr WHERE id = json_extract(d.key, '$[0]')));
-  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.session_id IS NOT NEW.session_id THEN 'pr_session_changed' ELSE 'pr_updated' END, 'pr', 'update',
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.state <> NEW.state AND NEW.state IN ('merged', 'closed') THEN 'pr_' || NEW.state WHEN OLD.state IN ('merged', 'closed') AND NEW.state IN ('draft', 'open') THEN 'pr_reopened' WHEN OLD.session_id IS NOT NEW.session_id THEN 'pr_session_changed' ELSE 'pr_updated' END, 'pr', 'update',
     change_key, change_project, change_session, before, image
   FROM change_context c, capture_pr v, (SELECT printf('{"id":%s,"node_id":%s,"session_id":%s,"project_id":%s,"host":%s,"repo":%s,"number":%s,"url":%s,"title":%s,"author":%s,"is_author_bot":%s,"state":%s,"head_ref":%s,"head_repo":%s,"head_sha":%s,"base_ref":%s,"base_sha":%s,"is_cross_repo":%s,"additions":%s,"deletions":%s,"changed_files":%s,"ci":%s,"review_decision":%s,"provider_mergeable":%s,"is_mergeable_stale":%s,"provider_merge_state":%s,"mergeability":%s,"is_in_merge_queue":%s,"is_auto_merge":%s,"merge_commit_sha":%s,"checks_state":%s,"threads_state":%s,"reviews_state":%s,"comments_state":%s,"provider_created_at":%s,"merged_at":%s,"closed_at":%s,"created_at":%s,"updated_at":%s}', json_quote(OLD.id), json_quote(OLD.node_id), json_quote(OLD.session_id), json_quote(OLD.project_id), json_quote(OLD.host), json_quote(OLD.repo), json_quote(OLD.number), json_quote(OLD.url), json_quote(OLD.title), json_quote(OLD.author), iif(OLD.is_author_bot, 'true', 'false'), json_quote(OLD.state), json_quote(OLD.head_ref), json_quote(OLD.head_repo), json_quote(OLD.head_sha), json_quote(OLD.base_ref), json_quote(OLD.base_sha), iif(OLD.is_cross_repo, 'true', 'false'), json_quote(OLD.additions), json_quote(OLD.deletions), json_quote(OLD.changed_files), json_quote(OLD.ci), json_quote(OLD.review_decision), json_quote(OLD.provider_mergeable), iif(OLD.is_mergeable_stale, 'true', 'false'), json_quote(OLD.provider_merge_state), json_quote(OLD.mergeability), iif(OLD.is_in_merge_queue, 'true', 'false'), iif(OLD.is_auto_merge, 'true', 'false'), json_quote(OLD.merge_commit_sha), json_quote(OLD.checks_state), json_quote(OLD.threads_state), json_quote(OLD.reviews_state), json_quote(OLD.comments_state), json_quote(OLD.provider_created_at), json_quote(OLD.merged_at), json_quote(OLD.closed_at), json_quote(OLD.created_at), json_quote(OLD.updated_at)) AS before)
   WHERE v.id = NEW.id AND before IS NOT image;
@@ -788,7 +1165,7 @@ BEGIN
   FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'project' AND (NOT EXISTS (SELECT 1 FROM project WHERE id = json_extract(d.key, '$[0]')));
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.archived_at IS NULL AND NEW.archived_at IS NOT NULL THEN 'project_archived' WHEN OLD.archived_at IS NOT NULL AND NEW.archived_at IS NULL THEN 'project_restored' ELSE 'project_updated' END, 'project', 'update',
     change_key, change_project, change_session, before, image
-  FROM change_context c, capture_project v, (SELECT printf('{"id":%s,"path":%s,"name":%s,"origin_url":%s,"host":%s,"repo":%s,"default_branch":%s,"created_at":%s,"updated_at":%s,"archived_at":%s}', json_quote(OLD.id), json_quote(OLD.path), json_quote(OLD.name), json_quote(OLD.origin_url), json_quote(OLD.host), json_quote(OLD.repo), json_quote(OLD.default_branch), json_quote(OLD.created_at), json_quote(OLD.updated_at), json_quote(OLD.archived_at)) AS before)
+  FROM change_context c, capture_project v, (SELECT printf('{"id":%s,"path":%s,"name":%s,"origin_url":%s,"host":%s,"repo":%s,"default_branch":%s,"copy_globs":%s,"setup_command":%s,"setup_timeout_ms":%s,"max_live":%s,"created_at":%s,"updated_at":%s,"archived_at":%s}', json_quote(OLD.id), json_quote(OLD.path), json_quote(OLD.name), json_quote(OLD.origin_url), json_quote(OLD.host), json_quote(OLD.repo), json_quote(OLD.default_branch), json_quote(OLD.copy_globs), json_quote(OLD.setup_command), json_quote(OLD.setup_timeout_ms), json_quote(OLD.max_live), json_quote(OLD.created_at), json_quote(OLD.updated_at), json_quote(OLD.archived_at)) AS before)
   WHERE v.id = NEW.id AND before IS NOT image;
   DELETE FROM capture_displaced WHERE entity = 'project';
 END;
@@ -798,6 +1175,9 @@ BEGIN
   UPDATE change_context SET foreign_writes = foreign_writes + 1,
     at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
   WHERE tx IS NULL;
+  DELETE FROM delivery WHERE session_id = OLD.id;
+  DELETE FROM decision WHERE session_id = OLD.id;
+  DELETE FROM launch WHERE session_id = OLD.id;
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'session_deleted', 'session', 'delete',
     change_key, change_project, change_session, image, NULL
   FROM change_context c, capture_session v WHERE v.id = OLD.id;
@@ -853,7 +1233,7 @@ BEGIN
   FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'session' AND (NOT EXISTS (SELECT 1 FROM session WHERE id = json_extract(d.key, '$[0]')));
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.is_terminated < NEW.is_terminated THEN 'session_terminated' WHEN OLD.is_terminated > NEW.is_terminated THEN 'session_restored' ELSE 'session_updated' END, 'session', 'update',
     change_key, change_project, change_session, before, image
-  FROM change_context c, capture_session v, (SELECT printf('{"id":%s,"project_id":%s,"num":%s,"kind":%s,"harness":%s,"name":%s,"issue":%s,"branch":%s,"workspace_path":%s,"runtime_handle":%s,"agent_session_id":%s,"prompt":%s,"activity":%s,"activity_at":%s,"is_terminated":%s,"created_at":%s,"updated_at":%s}', json_quote(OLD.id), json_quote(OLD.project_id), json_quote(OLD.num), json_quote(OLD.kind), json_quote(OLD.harness), json_quote(OLD.name), json_quote(OLD.issue), json_quote(OLD.branch), json_quote(OLD.workspace_path), json_quote(OLD.runtime_handle), json_quote(OLD.agent_session_id), json_quote(OLD.prompt), json_quote(OLD.activity), json_quote(OLD.activity_at), iif(OLD.is_terminated, 'true', 'false'), json_quote(OLD.created_at), json_quote(OLD.updated_at)) AS before)
+  FROM change_context c, capture_session v, (SELECT printf('{"id":%s,"project_id":%s,"num":%s,"kind":%s,"harness":%s,"model":%s,"parent_id":%s,"name":%s,"issue":%s,"branch":%s,"base_ref":%s,"base_commit":%s,"worktree_path":%s,"runtime_kind":%s,"runtime_socket":%s,"runtime_pane":%s,"launch_id":%s,"spawner":%s,"prompt_bytes":%s,"prompt_digest":%s,"activity":%s,"activity_source":%s,"activity_cause":%s,"activity_call":%s,"limit_ends_at":%s,"activity_at":%s,"activity_revision":%s,"is_terminated":%s,"terminated_at":%s,"terminated_reason":%s,"terminated_by":%s,"spawned_at":%s,"created_at":%s,"updated_at":%s}', json_quote(OLD.id), json_quote(OLD.project_id), json_quote(OLD.num), json_quote(OLD.kind), json_quote(OLD.harness), json_quote(OLD.model), json_quote(OLD.parent_id), json_quote(OLD.name), json_quote(OLD.issue), json_quote(OLD.branch), json_quote(OLD.base_ref), json_quote(OLD.base_commit), json_quote(OLD.worktree_path), json_quote(OLD.runtime_kind), json_quote(OLD.runtime_socket), json_quote(OLD.runtime_pane), json_quote(OLD.launch_id), json_quote(OLD.spawner), json_quote(OLD.prompt_bytes), json_quote(OLD.prompt_digest), json_quote(OLD.activity), json_quote(OLD.activity_source), json_quote(OLD.activity_cause), json_quote(OLD.activity_call), json_quote(OLD.limit_ends_at), json_quote(OLD.activity_at), json_quote(OLD.activity_revision), iif(OLD.is_terminated, 'true', 'false'), json_quote(OLD.terminated_at), json_quote(OLD.terminated_reason), json_quote(OLD.terminated_by), json_quote(OLD.spawned_at), json_quote(OLD.created_at), json_quote(OLD.updated_at)) AS before)
   WHERE v.id = NEW.id AND before IS NOT image;
   DELETE FROM capture_displaced WHERE entity = 'session';
 END;
@@ -863,6 +1243,16 @@ BEGIN
   SELECT RAISE(ABORT, 'the row of change_context is never deleted');
 END;
 
+CREATE TRIGGER delivery_deletes_children BEFORE DELETE ON delivery
+BEGIN
+  DELETE FROM delivery_text WHERE delivery_id = OLD.id;
+END;
+
+CREATE TRIGGER launch_deletes_children BEFORE DELETE ON launch
+BEGIN
+  DELETE FROM launch_output WHERE launch_id = OLD.id;
+END;
+
 CREATE TRIGGER log_meta_stays BEFORE DELETE ON log_meta
 BEGIN
   SELECT RAISE(ABORT, 'the row of log_meta is never deleted');
@@ -870,10 +1260,6 @@ END;
 
 CREATE TRIGGER pr_deletes_children BEFORE DELETE ON pr
 BEGIN
-  DELETE FROM pr_comment WHERE pr_id = OLD.id;
-  DELETE FROM pr_review WHERE pr_id = OLD.id;
-  DELETE FROM pr_review_thread WHERE pr_id = OLD.id;
-  DELETE FROM pr_check WHERE pr_id = OLD.id;
   DELETE FROM pr_check_log WHERE pr_id = OLD.id;
   DELETE FROM pr_observed WHERE pr_id = OLD.id;
   DELETE FROM pr_item_as_of WHERE pr_id = OLD.id;
@@ -891,6 +1277,13 @@ BEGIN
   DELETE FROM pr_observed WHERE pr_id = json_extract(OLD.key, '$[0]');
   DELETE FROM pr_item_as_of WHERE pr_id = json_extract(OLD.key, '$[0]');
   DELETE FROM pr_poll WHERE pr_id = json_extract(OLD.key, '$[0]');
+END;
+
+CREATE TRIGGER session_deletes_children BEFORE DELETE ON session
+BEGIN
+  DELETE FROM session_start WHERE session_id = OLD.id;
+  DELETE FROM session_operation WHERE session_id = OLD.id;
+  DELETE FROM session_cleanup WHERE session_id = OLD.id;
 END;
 
 CREATE TRIGGER session_number_is_kept AFTER INSERT ON session

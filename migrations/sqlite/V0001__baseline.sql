@@ -154,7 +154,8 @@ INSERT INTO upkeep (id) VALUES (1);
 -- == Projects and sessions ========================================================================
 
 -- Registered git work trees. host and repo (owner/name) come from origin_url; empty text means
--- none.
+-- none. copy_globs (a JSON array) and setup_command prepare the worktree of a new session; max_live
+-- bounds the sessions that are not terminated.
 CREATE TABLE project (
   id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
   path TEXT NOT NULL CHECK (path <> ''),
@@ -163,6 +164,10 @@ CREATE TABLE project (
   host TEXT NOT NULL DEFAULT '',
   repo TEXT NOT NULL DEFAULT '',
   default_branch TEXT NOT NULL DEFAULT '',
+  copy_globs TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(copy_globs)),
+  setup_command TEXT NOT NULL DEFAULT '',
+  setup_timeout_ms INTEGER NOT NULL DEFAULT 600000 CHECK (setup_timeout_ms > 0),
+  max_live INTEGER CHECK (max_live > 0),
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
   archived_at INTEGER
@@ -177,26 +182,47 @@ CREATE TABLE session_counter (
   last_num INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Runs of one agent each. Empty text means not known yet. A row that is not terminated, owns no
--- pull request, and whose workspace_path, runtime_handle, agent_session_id and prompt are all empty
--- is a seed: it has produced nothing.
+-- Sessions. Empty text means none, or not known yet. spawner is the instance that spawned it; a session
+-- without one is external: another program runs it. launch_id is its newest launch, from which alone
+-- evidence of activity is accepted. activity_source says where that came from, activity_cause why the
+-- agent waits or cannot continue, activity_call which tool call waits, limit_ends_at when a limit ends;
+-- activity_revision counts the changes. A row is a seed while spawned_at is NULL and it owns no pull request: it has
+-- produced nothing. A session that is not terminated should exist.
 CREATE TABLE session (
   id TEXT NOT NULL PRIMARY KEY,
   project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
   num INTEGER NOT NULL CHECK (num > 0),
   kind TEXT NOT NULL CHECK (kind IN ('worker', 'orchestrator')),
   harness TEXT NOT NULL DEFAULT '',
+  model TEXT NOT NULL DEFAULT '',
+  parent_id TEXT NOT NULL DEFAULT '',
   name TEXT NOT NULL DEFAULT '',
   issue TEXT NOT NULL DEFAULT '',
   branch TEXT NOT NULL DEFAULT '',
-  workspace_path TEXT NOT NULL DEFAULT '',
-  runtime_handle TEXT NOT NULL DEFAULT '',
-  agent_session_id TEXT NOT NULL DEFAULT '',
-  prompt TEXT NOT NULL DEFAULT '',
-  activity TEXT NOT NULL DEFAULT 'idle'
-    CHECK (activity IN ('active', 'idle', 'waiting_input', 'blocked', 'exited')),
+  base_ref TEXT NOT NULL DEFAULT '',
+  base_commit TEXT NOT NULL DEFAULT '',
+  worktree_path TEXT NOT NULL DEFAULT '',
+  runtime_kind TEXT NOT NULL DEFAULT '',
+  runtime_socket TEXT NOT NULL DEFAULT '',
+  runtime_pane TEXT NOT NULL DEFAULT '',
+  launch_id TEXT NOT NULL DEFAULT '',
+  spawner TEXT NOT NULL DEFAULT '',
+  prompt_bytes INTEGER NOT NULL DEFAULT 0 CHECK (prompt_bytes >= 0),
+  prompt_digest TEXT NOT NULL DEFAULT '',
+  activity TEXT NOT NULL DEFAULT 'unknown' CHECK (activity IN
+    ('unknown', 'starting', 'active', 'idle', 'waiting', 'blocked', 'limited', 'exited')),
+  activity_source TEXT NOT NULL DEFAULT ''
+    CHECK (activity_source IN ('', 'process', 'hook', 'screen', 'transcript', 'import')),
+  activity_cause TEXT NOT NULL DEFAULT '',
+  activity_call TEXT NOT NULL DEFAULT '',
+  limit_ends_at INTEGER,
   activity_at INTEGER NOT NULL,
+  activity_revision INTEGER NOT NULL DEFAULT 0,
   is_terminated INTEGER NOT NULL DEFAULT 0 CHECK (is_terminated IN (0, 1)),
+  terminated_at INTEGER,
+  terminated_reason TEXT NOT NULL DEFAULT '',
+  terminated_by TEXT NOT NULL DEFAULT '',
+  spawned_at INTEGER,
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
   UNIQUE (project_id, num),
@@ -221,6 +247,174 @@ BEGIN
   WHERE NOT EXISTS (SELECT 1 FROM session_counter WHERE project_id = NEW.project_id);
   UPDATE session_counter SET last_num = NEW.num
   WHERE project_id = NEW.project_id AND last_num < NEW.num;
+END;
+
+-- Launches: each is one run of the agent program of a session. supervisor identifies the process that
+-- started the program, among all that ever ran on this machine. kind says what the program was started
+-- from. prompt_stage says how far the prompt of the session got in this launch. cause is empty while
+-- the launch has not ended.
+CREATE TABLE launch (
+  id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
+  session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
+  project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
+  num INTEGER NOT NULL CHECK (num > 0),
+  kind TEXT NOT NULL CHECK (kind IN ('fresh', 'prompt', 'resume')),
+  instance TEXT NOT NULL,
+  boot_id TEXT NOT NULL,
+  native_id TEXT NOT NULL DEFAULT '',
+  prompt_stage TEXT NOT NULL DEFAULT 'none'
+    CHECK (prompt_stage IN ('none', 'pending', 'written', 'acknowledged')),
+  supervisor TEXT NOT NULL DEFAULT '',
+  agent_pid INTEGER,
+  created_at INTEGER NOT NULL,
+  started_at INTEGER,
+  ended_at INTEGER,
+  exit_status INTEGER,
+  signal INTEGER,
+  cause TEXT NOT NULL DEFAULT ''
+    CHECK (cause IN ('', 'exited', 'stopped', 'killed', 'runtime_lost', 'exec_failed')),
+  UNIQUE (session_id, num),
+  CHECK ((ended_at IS NULL) = (cause = ''))
+) STRICT;
+
+-- The tail of the output of a launch that ended. Not captured, because terminal output never enters the
+-- change log.
+CREATE TABLE launch_output (
+  launch_id TEXT NOT NULL PRIMARY KEY REFERENCES launch (id) ON DELETE CASCADE,
+  tail TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Decisions that a launch waits for, or waited for. text and options are cut to 1 KiB each; options is a
+-- JSON array of texts. call is the tool call that waits.
+CREATE TABLE decision (
+  id TEXT NOT NULL PRIMARY KEY,
+  session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
+  project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
+  launch_id TEXT NOT NULL REFERENCES launch (id) ON DELETE RESTRICT,
+  kind TEXT NOT NULL CHECK (kind IN ('permission', 'question', 'plan', 'trust', 'login')),
+  tool TEXT NOT NULL,
+  call TEXT NOT NULL,
+  text TEXT NOT NULL,
+  options TEXT NOT NULL,
+  source TEXT NOT NULL,
+  requested_at INTEGER NOT NULL,
+  resolved_at INTEGER,
+  resolution TEXT NOT NULL DEFAULT ''
+    CHECK (resolution IN ('', 'answered', 'released', 'ended')),
+  answer TEXT NOT NULL DEFAULT '',
+  CHECK ((resolved_at IS NULL) = (resolution = ''))
+) STRICT;
+CREATE UNIQUE INDEX decision_open ON decision (session_id) WHERE resolved_at IS NULL;
+
+-- Messages to sessions. key makes a repeated request the same delivery. sender is the session that sends,
+-- or empty. runner is the instance that writes it, and launch_id the launch to which it is or was
+-- written. One delivery of a session is written at a time.
+CREATE TABLE delivery (
+  id TEXT NOT NULL PRIMARY KEY,
+  session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
+  project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
+  key TEXT NOT NULL,
+  sender TEXT NOT NULL,
+  bytes INTEGER NOT NULL,
+  digest TEXT NOT NULL,
+  stage TEXT NOT NULL CHECK (stage IN ('accepted', 'writing', 'written', 'submitted', 'started',
+    'finished', 'ambiguous', 'failed')),
+  reason TEXT NOT NULL DEFAULT '',
+  runner TEXT NOT NULL DEFAULT '',
+  launch_id TEXT NOT NULL DEFAULT '',
+  accepted_at INTEGER NOT NULL,
+  written_at INTEGER,
+  submitted_at INTEGER,
+  started_at INTEGER,
+  finished_at INTEGER,
+  UNIQUE (session_id, key)
+) STRICT;
+CREATE UNIQUE INDEX delivery_writing ON delivery (session_id) WHERE stage = 'writing';
+CREATE INDEX delivery_open ON delivery (session_id)
+WHERE stage IN ('accepted', 'writing', 'written', 'submitted', 'started');
+
+-- The texts of deliveries. Not captured, because they can be large.
+CREATE TABLE delivery_text (
+  delivery_id TEXT NOT NULL PRIMARY KEY REFERENCES delivery (id) ON DELETE CASCADE,
+  text TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Accounts that have reached a limit: of a harness, with the name of the account where it is known. Not
+-- captured; the sessions that are limited are.
+CREATE TABLE account_limit (
+  account TEXT NOT NULL PRIMARY KEY,
+  session_id TEXT NOT NULL,
+  message TEXT NOT NULL,
+  reported_at INTEGER NOT NULL,
+  ends_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- What a session was started with: its prompt, and the command of the caller as a JSON array. Not
+-- captured, because such texts can be long; the session has size and digest of the prompt.
+CREATE TABLE session_start (
+  session_id TEXT NOT NULL PRIMARY KEY REFERENCES session (id) ON DELETE CASCADE,
+  prompt TEXT NOT NULL,
+  argv TEXT NOT NULL CHECK (json_valid(argv))
+) STRICT, WITHOUT ROWID;
+
+-- The verb that runs on a session, and the instance that runs it; not captured. A second verb is refused
+-- while that instance is alive; that of a dead one is finished or undone. created_at_commit is the
+-- commit at which the verb creates the branch of the session, empty if the branch was there before;
+-- replaces is the session that this one takes the place of.
+CREATE TABLE session_operation (
+  session_id TEXT NOT NULL PRIMARY KEY REFERENCES session (id) ON DELETE CASCADE,
+  verb TEXT NOT NULL
+    CHECK (verb IN ('spawn', 'kill', 'restore', 'relaunch', 'replace', 'cleanup', 'reconcile')),
+  instance TEXT NOT NULL,
+  created_at_commit TEXT NOT NULL DEFAULT '',
+  replaces TEXT NOT NULL DEFAULT '',
+  started_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What was done to the worktree and the branch of a session when it ended, and why; not captured.
+CREATE TABLE session_cleanup (
+  session_id TEXT NOT NULL PRIMARY KEY REFERENCES session (id) ON DELETE CASCADE,
+  worktree TEXT NOT NULL CHECK (worktree IN ('kept', 'removed')),
+  worktree_reason TEXT NOT NULL,
+  branch TEXT NOT NULL CHECK (branch IN ('kept', 'deleted')),
+  branch_reason TEXT NOT NULL,
+  preserved_ref TEXT NOT NULL DEFAULT '',
+  at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Processes of ao-store that run verbs on sessions; owner identifies the process among all that ever ran
+-- on this machine. Not captured; dead ones are deleted when another one registers.
+CREATE TABLE instance (
+  id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
+  owner TEXT NOT NULL,
+  boot_id TEXT NOT NULL,
+  command TEXT NOT NULL,
+  started_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The machine on which the sessions run, and the epoch in which that was confirmed; at most one row.
+-- Where either differs, reconciliation changes nothing until it is confirmed.
+CREATE TABLE session_machine (
+  id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+  machine_id TEXT NOT NULL,
+  epoch INTEGER NOT NULL
+) STRICT;
+
+-- A writer with foreign keys off leaves no orphan. The capture triggers do the same for the captured
+-- children, which they log before their parent.
+CREATE TRIGGER launch_deletes_children BEFORE DELETE ON launch
+BEGIN
+  DELETE FROM launch_output WHERE launch_id = OLD.id;
+END;
+CREATE TRIGGER delivery_deletes_children BEFORE DELETE ON delivery
+BEGIN
+  DELETE FROM delivery_text WHERE delivery_id = OLD.id;
+END;
+CREATE TRIGGER session_deletes_children BEFORE DELETE ON session
+BEGIN
+  DELETE FROM session_start WHERE session_id = OLD.id;
+  DELETE FROM session_operation WHERE session_id = OLD.id;
+  DELETE FROM session_cleanup WHERE session_id = OLD.id;
 END;
 
 -- == Pull requests ================================================================================
@@ -408,20 +602,16 @@ CREATE TABLE pr_item_as_of (
   PRIMARY KEY (pr_id, facet, item)
 ) STRICT, WITHOUT ROWID;
 
--- Children are deleted before their pull request, so that each deletion is logged with its session
--- and project, and a writer with foreign keys off leaves no orphan.
+-- A writer with foreign keys off leaves no orphan. The capture triggers do the same for the captured
+-- children, which they log before their parent.
 CREATE TRIGGER pr_deletes_children BEFORE DELETE ON pr
 BEGIN
-  DELETE FROM pr_comment WHERE pr_id = OLD.id;
-  DELETE FROM pr_review WHERE pr_id = OLD.id;
-  DELETE FROM pr_review_thread WHERE pr_id = OLD.id;
-  DELETE FROM pr_check WHERE pr_id = OLD.id;
   DELETE FROM pr_check_log WHERE pr_id = OLD.id;
   DELETE FROM pr_observed WHERE pr_id = OLD.id;
   DELETE FROM pr_item_as_of WHERE pr_id = OLD.id;
   DELETE FROM pr_poll WHERE pr_id = OLD.id;
 END;
--- The same for a pull request that a writer with foreign keys off displaced by OR REPLACE.
+-- The same, with the captured children, for a pull request that such a writer displaced by OR REPLACE.
 CREATE TRIGGER pr_displaced_deletes_children BEFORE DELETE ON capture_displaced
 WHEN OLD.entity = 'pr' AND NOT EXISTS (SELECT 1 FROM pr WHERE id = json_extract(OLD.key, '$[0]'))
 BEGIN
@@ -444,7 +634,8 @@ END;
 -- (NULL: the host reports none). No request is made before blocked_until, for the given reason.
 -- address is the URL that is asked, failure why the last query got no answer (empty: it got one).
 -- fresh_at is the time since which every repository of the host has been listed and every tracked
--- pull request polled. memory is JSON that only the observer reads.
+-- pull request polled. interval_ms is the poll interval of its last observer, from which it follows
+-- when facts are stale. memory is JSON that only the observer reads.
 CREATE TABLE scm_host (
   host TEXT NOT NULL COLLATE NOCASE PRIMARY KEY CHECK (host <> ''),
   credential TEXT NOT NULL DEFAULT 'unknown'
@@ -460,6 +651,7 @@ CREATE TABLE scm_host (
   address TEXT NOT NULL DEFAULT '',
   failure TEXT NOT NULL DEFAULT '',
   fresh_at INTEGER,
+  interval_ms INTEGER CHECK (interval_ms > 0),
   memory TEXT NOT NULL DEFAULT '{}',
   updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -515,6 +707,7 @@ CREATE TABLE scm_skipped_pr (
   reason TEXT NOT NULL CHECK (reason <> ''),
   PRIMARY KEY (host, repo, number)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX scm_skipped_pr_session ON scm_skipped_pr (session_id);
 
 -- Requests to observe a pull request now; number 0 means the whole repository.
 CREATE TABLE scm_refresh_request (

@@ -75,14 +75,22 @@ macro_rules! codes {
 
 codes! {
     Usage "USAGE" Invalid 400 2 "The command line is wrong.";
+    InvalidConfig "INVALID_CONFIG" Invalid 400 2 "The configuration file has an unknown key or an invalid value.";
     InvalidId "INVALID_ID" Invalid 400 2 "An id, a name or a branch has an invalid form.";
     InvalidPath "INVALID_PATH" Invalid 400 2 "A path does not exist or cannot be used.";
     NotAGitRepo "NOT_A_GIT_REPO" Invalid 400 2 "The path is not the work tree of a git repository.";
     GitNotTrusted "GIT_NOT_TRUSTED" Invalid 403 2 "git does not read the repository, because another user owns it.";
+    InvalidBranch "INVALID_BRANCH" Invalid 400 2 "A branch has a name that git or ao-store refuses.";
+    InvalidPrompt "INVALID_PROMPT" Invalid 400 2 "A prompt is empty, too long, or contains a NUL character.";
+    InvalidHarness "INVALID_HARNESS" Invalid 400 2 "The file of harnesses has an unknown key or an invalid value.";
+    ProjectRequired "PROJECT_ID_REQUIRED" Invalid 400 2 "No project was named, and none could be inferred.";
+    AgentRequired "AGENT_REQUIRED" Invalid 400 2 "No harness was named, and AO_AGENT is not set.";
+    UnknownHarness "UNKNOWN_HARNESS" Invalid 400 2 "No harness has this name.";
     InvalidPrRef "INVALID_PR_REF" Invalid 400 2 "A pull request reference is neither a URL nor owner/repo#number.";
     InvalidUrl "INVALID_URL" Invalid 400 2 "The URL or host of a GitHub server is not one that can be used.";
     InvalidCursor "INVALID_CURSOR" Invalid 400 2 "A cursor or the position of a snapshot has an invalid form.";
     InvalidEventType "INVALID_EVENT_TYPE" Invalid 400 2 "No change has this type or entity.";
+    InvalidField "INVALID_FIELD" Invalid 400 2 "No row has this field, or the field never has this value.";
     InvalidDelivery "INVALID_DELIVERY" Invalid 400 2 "The name of a webhook delivery is not one that is understood.";
     InvalidJson "INVALID_JSON" Invalid 400 2 "The input is not JSON, is cut off, or has a field of the wrong type.";
     InvalidObservation "INVALID_OBSERVATION" Invalid 400 2 "An observation is JSON but contradicts itself.";
@@ -93,6 +101,7 @@ codes! {
     ProjectNotFound "PROJECT_NOT_FOUND" NotFound 404 3 "No project has this id.";
     SessionNotFound "SESSION_NOT_FOUND" NotFound 404 3 "No session has this id.";
     PrNotFound "PR_NOT_FOUND" NotFound 404 3 "No tracked pull request has this reference.";
+    DeliveryNotFound "DELIVERY_NOT_FOUND" NotFound 404 3 "No delivery has this id.";
     ConsumerNotFound "CONSUMER_NOT_FOUND" NotFound 404 3 "No consumer has this name.";
     CredentialsMissing "CREDENTIALS_MISSING" Credentials 401 4 "No source has a token for the host.";
     CredentialsInvalid "CREDENTIALS_INVALID" Credentials 401 4 "The host refuses the token.";
@@ -113,10 +122,29 @@ codes! {
     PrNotOpen "PR_NOT_OPEN" Conflict 409 5 "The pull request is merged or closed.";
     PrProjectMismatch "PR_PROJECT_MISMATCH" Conflict 422 5 "The pull request belongs to another project than the session.";
     PrOwnedByOther "PR_OWNED_BY_OTHER_SESSION" Conflict 409 5 "The observation names another session than the owner of the pull request.";
+    NotApplied "OBSERVATION_NOT_APPLIED" Conflict 409 5 "With --strict: no session owns the pull request, or another one is stored at its location.";
     ConsumerExists "CONSUMER_EXISTS" Conflict 409 5 "A consumer of this name already exists.";
     ConsumerFilter "CONSUMER_FILTER_MISMATCH" Conflict 409 5 "The consumer was created with another filter.";
     LeaseLost "LEASE_LOST" Conflict 409 5 "The lease on the consumer is lost; nothing was acknowledged.";
     LeaseHeld "LEASE_HELD" Busy 409 9 "Another owner reads this consumer.";
+    SessionBusy "SESSION_BUSY" Busy 409 9 "Another process runs a command on the session.";
+    SessionExternal "SESSION_EXTERNAL" Conflict 409 5 "Another program runs the session, so it cannot be started here.";
+    SessionNotRestorable "SESSION_NOT_RESTORABLE" Conflict 409 5 "The session is not terminated, so there is nothing to restore.";
+    SessionIncomplete "SESSION_INCOMPLETE_HANDLE" Conflict 409 5 "The session has no worktree path or no branch to be restored from.";
+    SessionNotResumable "SESSION_NOT_RESUMABLE" Conflict 409 5 "The session has neither a conversation nor a prompt to continue from.";
+    DeliveryKeyUsed "DELIVERY_KEY_USED" Conflict 409 5 "The key belongs to a delivery of another text.";
+    AgentNotExited "AGENT_NOT_EXITED" Conflict 409 5 "The agent of the session is still running.";
+    AgentNotFound "AGENT_BINARY_NOT_FOUND" Conflict 400 5 "The program of the harness is not installed; nothing was created.";
+    AgentFailed "AGENT_START_FAILED" External 502 1 "The program of the agent could not be started.";
+    RuntimeMissing "RUNTIME_PREREQUISITE_MISSING" Conflict 400 5 "tmux is missing or cannot be used; nothing was created.";
+    RuntimeFailed "RUNTIME_FAILED" External 502 1 "tmux failed or did not answer in time.";
+    AdmissionLimit "ADMISSION_LIMIT" Busy 429 9 "The project has as many live sessions as its limit allows.";
+    SetupFailed "SETUP_FAILED" External 502 1 "The setup command of the project failed; the session was not created.";
+    ProjectNotResolvable "PROJECT_NOT_RESOLVABLE" Conflict 400 5 "The repository of the project does not exist or cannot be used.";
+    BranchElsewhere "BRANCH_CHECKED_OUT_ELSEWHERE" Conflict 409 5 "Another worktree has checked out the branch.";
+    BranchNotFetched "BRANCH_NOT_FETCHED" Conflict 400 5 "The branch or base exists neither locally nor among the fetched branches.";
+    BranchExists "BRANCH_EXISTS" Conflict 409 5 "The branch to create already exists.";
+    WorktreeExists "WORKTREE_EXISTS" Conflict 409 5 "Something else is at the path of the worktree.";
     TargetExists "TARGET_EXISTS" Conflict 409 5 "The file to write already exists.";
     StoreInUse "STORE_IN_USE" Busy 409 9 "Another process has the store open.";
     StoreReplaced "STORE_REPLACED" Conflict 409 5 "The database file was replaced while it was open.";
@@ -135,10 +163,12 @@ codes! {
     CursorFuture "CURSOR_IN_FUTURE" Invalid 400 2 "The cursor is beyond the head of the log.";
     TimedOut "TIMED_OUT" TimedOut 504 8 "The stop condition was not met in time.";
     Busy "BUSY" Busy 503 9 "Another writer held the database longer than the bound.";
+    Interrupted "INTERRUPTED" Busy 503 130 "A signal interrupted the command, which undid what it had done. The exit code is 128 plus the number of the signal.";
     ReadOnly "READ_ONLY_STORE" Unsound 403 1 "The database or its directory cannot be written.";
     DiskFull "DISK_FULL" Unsound 507 1 "The disk is full; nothing was written.";
     Io "IO_ERROR" Unsound 500 1 "Reading or writing a file failed.";
     GitFailed "GIT_FAILED" External 502 1 "The program git is missing or failed.";
+    CommandFailed "COMMAND_FAILED" External 502 1 "A command that tail runs for a change failed; the change is not acknowledged.";
     Internal "INTERNAL_ERROR" Internal 500 1 "A defect of ao-store.";
 }
 
@@ -154,6 +184,9 @@ impl Code {
                 | Code::ScmUnavailable
                 | Code::Busy
                 | Code::LeaseHeld
+                | Code::SessionBusy
+                | Code::AdmissionLimit
+                | Code::RuntimeFailed
                 | Code::StoreInUse
                 | Code::TimedOut
                 | Code::DiskFull
@@ -178,7 +211,7 @@ mod tests {
     #[test]
     fn exit_codes_are_those_of_the_design() {
         for code in Code::ALL {
-            assert!(matches!(code.exit_code(), 1..=9), "{}", code.name());
+            assert!(matches!(code.exit_code(), 1..=9 | 130), "{}", code.name());
         }
     }
 }

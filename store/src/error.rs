@@ -1,14 +1,12 @@
 //! The error type, grouped by what the caller can do; every variant has one [`Code`].
 //!
-//! `Display` is a lower-case fragment that says what happened, without the cause in `source()`. SQLite's
-//! result codes are translated in `sqlite.rs` and nowhere else.
+//! `Display` is a lower-case fragment without the cause in `source()`. Only `sqlite.rs` translates SQLite's codes.
 
+mod details;
 mod sqlite;
 
 use std::io;
 use std::path::{Path, PathBuf};
-
-use serde_json::{Value, json};
 
 use crate::code::Code;
 use crate::model::cursor::{Cursor, Epoch, Seq};
@@ -88,9 +86,33 @@ pub enum Error {
     /// The session is terminated.
     #[error("session {0} is terminated")]
     SessionTerminated(SessionId),
-    /// Orchestrators own no pull requests.
-    #[error("session {0} is an orchestrator and cannot own a pull request")]
-    SessionNotClaimable(SessionId),
+    /// Another instance runs a verb on the session.
+    #[error("another process runs {verb} on session {session}")]
+    SessionBusy {
+        /// The session.
+        session: SessionId,
+        /// What runs.
+        verb: &'static str,
+    },
+    /// No delivery has this id.
+    #[error("there is no delivery {0}")]
+    DeliveryNotFound(String),
+    /// The delivery that has this key has another text.
+    #[error("delivery {0} has this key and another text")]
+    DeliveryKeyUsed(String),
+    /// The project has as many live sessions as its limit allows.
+    #[error("project {project} has {live} live session(s), and its limit is {limit}")]
+    AdmissionLimit {
+        /// The project.
+        project: ProjectId,
+        /// How many sessions are not terminated.
+        live: i64,
+        /// The limit.
+        limit: i64,
+    },
+    /// Orchestrators own no pull requests; `None` for one that is not created yet.
+    #[error("{}", not_claimable(.0.as_ref()))]
+    SessionNotClaimable(Option<SessionId>),
     /// An active session owns the pull request.
     #[error("{pr} is claimed by the active session {owner}")]
     PrClaimed {
@@ -134,8 +156,8 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A consumer of this name already exists.
-    #[error("consumer {0} already exists")]
-    ConsumerExists(ConsumerName),
+    #[error("consumer {0} already exists, with the policy {1}")]
+    ConsumerExists(ConsumerName, String),
     /// The filter of a consumer is fixed.
     #[error("consumer {name} was created with another filter: {stored}")]
     ConsumerFilter {
@@ -360,13 +382,17 @@ impl Error {
             Error::OrchestratorActive { .. } => Code::OrchestratorActive,
             Error::SessionNotSeed(_) => Code::SessionNotSeed,
             Error::SessionTerminated(_) => Code::SessionTerminated,
+            Error::SessionBusy { .. } => Code::SessionBusy,
+            Error::DeliveryNotFound(_) => Code::DeliveryNotFound,
+            Error::DeliveryKeyUsed(_) => Code::DeliveryKeyUsed,
+            Error::AdmissionLimit { .. } => Code::AdmissionLimit,
             Error::SessionNotClaimable(_) => Code::SessionNotClaimable,
             Error::PrClaimed { .. } => Code::PrClaimed,
             Error::PrNotOpen { .. } => Code::PrNotOpen,
             Error::PrProjectMismatch { .. } => Code::PrProjectMismatch,
             Error::PrOwnedByOther { .. } => Code::PrOwnedByOther,
             Error::ConsumerNotFound { .. } => Code::ConsumerNotFound,
-            Error::ConsumerExists(_) => Code::ConsumerExists,
+            Error::ConsumerExists(..) => Code::ConsumerExists,
             Error::ConsumerFilter { .. } => Code::ConsumerFilter,
             Error::LeaseHeld { .. } => Code::LeaseHeld,
             Error::LeaseLost { .. } => Code::LeaseLost,
@@ -397,34 +423,6 @@ impl Error {
             Error::File { source, .. } => io_code(source),
             Error::Sqlite(_, source) => sqlite::code(source),
             Error::Migration(source) => sqlite::migration_code(source),
-        }
-    }
-
-    /// Machine-readable details, a JSON object. Its keys are those of the row images and of
-    /// `docs/json.md`; it is empty when the message says everything.
-    #[must_use]
-    pub fn details(&self) -> Value {
-        match self {
-            Error::CursorExpired { asked, oldest, head } => json!({
-                "asked": asked.to_string(), "oldest": oldest.to_string(), "head": head.to_string(),
-            }),
-            Error::CursorEpoch { asked, epoch, head } => json!({
-                "asked": asked.to_string(), "epoch": epoch.0, "head": head.to_string(),
-            }),
-            Error::CursorFuture { asked, head } => {
-                json!({"asked": asked.to_string(), "head": head.to_string()})
-            }
-            Error::PrClaimed { owner: session, .. }
-            | Error::PrOwnedByOther { owner: session, .. }
-            | Error::OrchestratorActive { session, .. } => json!({"session_id": session.as_str()}),
-            Error::PathAlreadyRegistered { owner, .. } => json!({"project_id": owner.as_str()}),
-            Error::SchemaTooNew { found, known } | Error::SchemaOutdated { found, known } => {
-                json!({"found": found, "known": known})
-            }
-            Error::SchemaDraft(found) => json!({"found": found}),
-            Error::LogHole { missing } => json!({"missing": missing.0}),
-            Error::Busy { waited_ms } => json!({"waited_ms": waited_ms}),
-            _ => json!({}),
         }
     }
 
@@ -464,6 +462,11 @@ impl Error {
         }
         text
     }
+}
+
+fn not_claimable(session: Option<&SessionId>) -> String {
+    let who = session.map(|id| format!("session {id} is an orchestrator and"));
+    format!("{} cannot own a pull request", who.as_deref().unwrap_or("an orchestrator"))
 }
 
 fn place_in_export(line: u64) -> String {

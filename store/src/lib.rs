@@ -33,6 +33,7 @@
 //! ```
 
 mod admin;
+pub mod attention;
 mod code;
 mod db;
 mod engine;
@@ -42,6 +43,7 @@ pub mod log;
 mod model;
 mod observe;
 pub mod row;
+pub mod status;
 mod upstream;
 
 pub use admin::backup::{Receipt, last_backup};
@@ -49,6 +51,7 @@ pub use admin::ballast::{BALLAST_BYTES, ballast_path};
 pub use admin::prune::Pruned;
 pub use admin::repair::{Permit, Repaired, repair};
 pub use admin::restore::{Restored, check_source, restore};
+pub use admin::rotation::{Rotated, newest_backups};
 pub use admin::stats::Stats;
 pub use admin::{transfer, verify};
 pub use code::{Code, Kind};
@@ -65,13 +68,14 @@ pub use log::capture::CHANGE_TYPES;
 pub use log::digest::Digest;
 pub use log::info::LogInfo;
 pub use log::pruning::Step;
+pub use model::branch::check_branch;
 pub use model::clock::{BootTime, ClockReading};
 pub use model::cursor::{Cursor, Epoch, Seq};
 pub use model::id::{ConsumerName, PrId, PrName, PrRef, ProjectId, SessionId};
 pub use model::label::is_hidden;
 pub use model::time::Timestamp;
-pub use model::{attribution, git_url, observation, text_input};
-pub use observe::claim::{Claim, Takeover, claim_observed, claim_pr};
+pub use model::{activity, attribution, git_url, observation, text_input};
+pub use observe::claim::{Claim, PrClaim, Takeover, check_claim, claim_observed, claim_pr};
 pub use observe::{Applied, Outcome, apply_observation};
 pub use row::set::Delta;
 pub use upstream::{Cleaned, Ignored, Imported, Remark, Taken, Upstream, import_upstream};

@@ -48,8 +48,12 @@ impl Store {
     /// `DISK_FULL`. No file is left then.
     pub fn backup(&self, out: &Path, cause: &Cause) -> Result<Receipt> {
         self.refuse_target(out)?;
-        let new = NewFile::claim(out)?;
-        let copied = finish_copy(&new, self.copy_to(new.path())?, out);
+        self.backup_as(&NewFile::claim(out)?, out, cause)
+    }
+
+    /// Makes a claimed file a backup.
+    pub(crate) fn backup_as(&self, new: &NewFile, out: &Path, cause: &Cause) -> Result<Receipt> {
+        let copied = finish_copy(new, self.copy_to(new.path())?, out);
         let receipt = copied.map_err(|error| match error {
             // What the copy has was in the store; the copy is deleted.
             Error::Damaged { finding, .. } => {
@@ -57,7 +61,7 @@ impl Store {
             }
             other => other,
         })?;
-        new.place()?;
+        new.place_locked()?;
         let seq = receipt.cursor.seq.0;
         // A store that cannot be written can still be backed up.
         if let Err(error) = self.write(cause.clone(), move |tx| record(tx, seq)) {
@@ -120,7 +124,8 @@ fn finish_copy(new: &NewFile, copy: Connection, out: &Path) -> Result<Receipt> {
     Ok(Receipt { path: out.to_owned(), log_id, cursor, pages, bytes, sha256 })
 }
 
-const RECORD: &str = "UPDATE upkeep SET backup_at = ?1, backup_seq = ?2";
+/// Records when the store was last backed up, and at which change.
+pub(crate) const RECORD: &str = "UPDATE upkeep SET backup_at = ?1, backup_seq = ?2";
 
 fn record(tx: &Tx<'_>, seq: i64) -> Result<()> {
     tx.execute_uncaptured("record the backup", RECORD, (tx.now().0, seq)).map(|_| ())

@@ -8,6 +8,7 @@ pub(crate) mod probe;
 pub(crate) mod prune;
 pub(crate) mod repair;
 pub(crate) mod restore;
+pub(crate) mod rotation;
 pub(crate) mod stats;
 pub mod transfer;
 pub mod verify;

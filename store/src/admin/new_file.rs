@@ -116,6 +116,11 @@ impl NewFile {
 
     /// Syncs the file and gives it its name, durably. On failure nothing stands at the name.
     pub(crate) fn place(self) -> Result<()> {
+        self.place_locked()
+    }
+
+    /// The same, and the lock stays until the value is dropped.
+    pub(crate) fn place_locked(&self) -> Result<()> {
         let synced = File::open(&self.path).and_then(|file| file.sync_all());
         synced.map_err(|source| Error::file("sync", &self.target, source))?;
         place_new(&self.path, &self.target)?;
@@ -267,15 +272,17 @@ pub(crate) fn create_folder(path: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Instant;
 
     #[test]
     fn a_late_claim_does_not_empty_a_finished_file() {
         let dir = tempfile::tempdir().unwrap();
-        let (name, end) = (dir.path().join("file"), Instant::now() + Duration::from_millis(300));
+        let name = dir.path().join("file");
+        let (made, end) = (AtomicUsize::new(0), Instant::now() + Duration::from_secs(60));
         let finish = &|thread: usize| {
             for round in 0.. {
-                if Instant::now() > end {
+                if made.load(Ordering::Relaxed) > 20 || Instant::now() > end {
                     return;
                 }
                 let Some(mut new) = NewFile::try_claim(&name).unwrap() else { continue };
@@ -283,6 +290,7 @@ mod tests {
                 // Under a name of its own, while the others claim the same folder.
                 new.target = dir.path().join(format!("{thread}-{round}"));
                 new.place().unwrap();
+                made.fetch_add(1, Ordering::Relaxed);
             }
         };
         std::thread::scope(|scope| {
@@ -290,12 +298,11 @@ mod tests {
                 scope.spawn(move || finish(thread));
             }
         });
-        let mut made = 0;
         for entry in fs::read_dir(dir.path()).unwrap().map(Result::unwrap) {
             assert_eq!(fs::read(entry.path()).unwrap(), b"whole", "{:?}", entry.path());
-            made += 1;
         }
-        assert!(made > 10, "only {made}");
+        let made = made.into_inner();
+        assert!(made > 20, "only {made}");
     }
 
     fn is_taken(target: &Path) -> bool {

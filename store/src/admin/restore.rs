@@ -31,6 +31,7 @@ use crate::db::schema;
 use crate::db::tx::Snapshot;
 use crate::error::{Context, Error, Result};
 use crate::log::anew::END_LEASES;
+use crate::log::consumer::{self, Consumer};
 use crate::log::head_file::Recorded;
 use crate::log::info::LogInfo;
 use crate::model::cursor::{Cursor, Epoch};
@@ -45,6 +46,8 @@ pub struct Restored {
     pub log_id: String,
     /// The path of the copy of the replaced content.
     pub kept: Option<PathBuf>,
+    /// The stranded consumers: each has a cursor of an earlier epoch.
+    pub stranded: Vec<Consumer>,
 }
 
 /// Checks that a file can be restored, and returns the identity and bounds of its log.
@@ -97,10 +100,11 @@ pub fn restore(target: &Path, source: &Path, options: Options, now: Timestamp) -
     })?;
     let copy = backup::copy(&open_source(source)?, new.path())?;
     copy.close().map_err(|(_, error)| error).context("close the copy")?;
-    let (cursor, recorded) = begin_epoch(&new, epoch)?;
+    let begun = begin_epoch(&new, epoch, now)?;
     let kept = replaced.replace_with(new, target, now)?;
-    recorded.write(target);
-    Ok(Restored { cursor, log_id: of_source.log_id, kept })
+    begun.recorded.write(target);
+    let Begun { cursor, stranded, .. } = begun;
+    Ok(Restored { cursor, log_id: of_source.log_id, kept, stranded })
 }
 
 /// The first bytes of every database of SQLite.
@@ -125,15 +129,26 @@ fn require_space(target: &Path, source: &Path) -> Result<()> {
 
 const BEGIN_EPOCH: &str = "UPDATE log_meta SET epoch = ?1, relaxed_boot = ''";
 
-/// Begins the new epoch in the copy, and verifies it.
-fn begin_epoch(new: &NewFile, epoch: Epoch) -> Result<(Cursor, Recorded)> {
+/// A copy in its new epoch.
+struct Begun {
+    cursor: Cursor,
+    recorded: Recorded,
+    stranded: Vec<Consumer>,
+}
+
+/// Begins the new epoch in the copy, and verifies it. The source is the last backup of what it contains.
+fn begin_epoch(new: &NewFile, epoch: Epoch, now: Timestamp) -> Result<Begun> {
     let step = "begin an epoch";
     let conn = connection::open(new.path(), Role::Writer, Durability::Full, Duration::ZERO)?;
     conn.execute(BEGIN_EPOCH, [epoch.0]).context(step)?;
     // Those of the replaced content.
     conn.execute_batch(END_LEASES).context(step)?;
+    let info = LogInfo::read(&Snapshot::new(&conn))?;
+    conn.execute(backup::RECORD, [now.0, info.head.0]).context(step)?;
+    let mut stranded = consumer::list(&Snapshot::new(&conn))?;
+    stranded.retain(|found| found.stranded(&info).is_some());
     let recorded = Recorded::of(&conn)?;
-    Ok((new.finish_database(conn)?.cursor, recorded))
+    Ok(Begun { cursor: new.finish_database(conn)?.cursor, recorded, stranded })
 }
 
 /// The present content of the target.

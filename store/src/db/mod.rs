@@ -5,6 +5,8 @@ pub(crate) mod connection;
 pub(crate) mod epoch;
 pub(crate) mod identity;
 pub(crate) mod options;
+#[cfg(test)]
+pub(crate) mod plan;
 pub(crate) mod reading;
 pub(crate) mod schema;
 pub(crate) mod text;

@@ -27,7 +27,20 @@ pub(crate) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     row.get(column).map(|Text(text)| text)
 }
 
-/// The same for a column that may be NULL.
+/// What `make` makes of the text in a column.
+pub(crate) fn with<T>(
+    row: &Row<'_>,
+    column: usize,
+    make: impl FnOnce(&str) -> T,
+) -> rusqlite::Result<T> {
+    match row.get_ref(column)? {
+        ValueRef::Text(bytes) => Ok(make(&decode(bytes))),
+        // The error names the column and its type.
+        _ => text(row, column).map(|text| make(&text)),
+    }
+}
+
+/// [`text`] for a column that may be NULL.
 pub(crate) fn optional_text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
     Ok(row.get::<_, Option<Text>>(column)?.map(|Text(text)| text))
 }

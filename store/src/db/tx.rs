@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::ops::Deref;
 
-use rusqlite::{Connection, Params, Row};
+use rusqlite::{CachedStatement, Connection, Params, Row};
 
 use crate::db::{reading, schema};
 use crate::error::{Context, Error, Result};
@@ -63,6 +63,12 @@ impl<'c> Snapshot<'c> {
         self.conn
     }
 
+    fn prepare(&self, step: &'static str, sql: &str) -> Result<CachedStatement<'c>> {
+        #[cfg(test)]
+        crate::db::plan::record(sql);
+        self.conn.prepare_cached(sql).context(step)
+    }
+
     /// At most one row.
     pub(crate) fn one<T>(
         &self,
@@ -71,7 +77,7 @@ impl<'c> Snapshot<'c> {
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>> {
-        let mut statement = self.conn.prepare_cached(sql).context(step)?;
+        let mut statement = self.prepare(step, sql)?;
         let mut rows = statement.query(params).context(step)?;
         rows.next().context(step)?.map(read).transpose().context(step)
     }
@@ -84,7 +90,7 @@ impl<'c> Snapshot<'c> {
         params: impl Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>> {
-        let mut statement = self.conn.prepare_cached(sql).context(step)?;
+        let mut statement = self.prepare(step, sql)?;
         let rows = statement.query_map(params, read).context(step)?;
         rows.collect::<rusqlite::Result<_>>().context(step)
     }

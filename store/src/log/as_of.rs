@@ -16,8 +16,18 @@ use crate::log::info::LogInfo;
 use crate::model::cursor::{Cursor, Seq};
 
 /// The captured entities, parents before children.
-pub const ENTITIES: &[&str] =
-    &["project", "session", "pr", "pr_check", "pr_review_thread", "pr_review", "pr_comment"];
+pub const ENTITIES: &[&str] = &[
+    "project",
+    "session",
+    "launch",
+    "decision",
+    "delivery",
+    "pr",
+    "pr_check",
+    "pr_review_thread",
+    "pr_review",
+    "pr_comment",
+];
 
 /// The bytes of images after which a chunk takes no further live rows.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -251,7 +261,7 @@ fn changed_since(
 const SELECT_OWNERS: &str =
     "SELECT json_extract(key, '$[0]'), json_extract(before, '$.project_id'),
     json_extract(before, '$.session_id') FROM change_log WHERE seq > ?1 AND entity = 'pr'
-    AND (op <> 'update' OR type = 'pr_session_changed'
+    AND (op <> 'update' OR session IS NOT json_extract(before, '$.session_id')
         OR project IS NOT json_extract(before, '$.project_id')) ORDER BY seq";
 
 /// Sets the project and session of rows of a pull request to those of the pull request at that time.

@@ -10,125 +10,16 @@
 //! without firing its delete trigger. A BEFORE trigger therefore stores the conflicting rows in
 //! `capture_displaced`, and the AFTER trigger logs those that were deleted.
 
+mod captured;
 mod unique;
 
 use rusqlite::Connection;
 
+use self::captured::{CAPTURED, Captured, Owner};
 use self::unique::{UniqueIndex, unique_indexes};
 use crate::error::{Context, Error, Result};
 
-/// The source of the project and session of a change.
-enum Owner {
-    /// The row is a project.
-    Project,
-    /// The row is a session.
-    Session,
-    /// The row is a pull request.
-    Pr,
-    /// The row belongs to a pull request.
-    OfPr,
-}
-
-/// The change types of one captured table.
-struct Captured {
-    table: &'static str,
-    owner: Owner,
-    inserted: &'static str,
-    /// An SQL expression over OLD and NEW.
-    updated: &'static str,
-    deleted: &'static str,
-}
-
-/// Every captured table. The columns are read from the schema.
-const CAPTURED: &[Captured] = &[
-    Captured {
-        table: "project",
-        owner: Owner::Project,
-        inserted: "project_created",
-        updated: "CASE WHEN OLD.archived_at IS NULL AND NEW.archived_at IS NOT NULL THEN 'project_archived' \
-                  WHEN OLD.archived_at IS NOT NULL AND NEW.archived_at IS NULL THEN 'project_restored' \
-                  ELSE 'project_updated' END",
-        deleted: "project_deleted",
-    },
-    Captured {
-        table: "session",
-        owner: Owner::Session,
-        inserted: "session_created",
-        updated: "CASE WHEN OLD.is_terminated < NEW.is_terminated THEN 'session_terminated' \
-                  WHEN OLD.is_terminated > NEW.is_terminated THEN 'session_restored' \
-                  ELSE 'session_updated' END",
-        deleted: "session_deleted",
-    },
-    Captured {
-        table: "pr",
-        owner: Owner::Pr,
-        inserted: "pr_created",
-        updated: "CASE WHEN OLD.session_id IS NOT NEW.session_id THEN 'pr_session_changed' \
-                  ELSE 'pr_updated' END",
-        deleted: "pr_deleted",
-    },
-    Captured {
-        table: "pr_check",
-        owner: Owner::OfPr,
-        inserted: "pr_check_recorded",
-        updated: "'pr_check_recorded'",
-        deleted: "pr_check_removed",
-    },
-    Captured {
-        table: "pr_review_thread",
-        owner: Owner::OfPr,
-        inserted: "pr_review_thread_added",
-        updated: "CASE WHEN OLD.is_resolved < NEW.is_resolved THEN 'pr_review_thread_resolved' \
-                  WHEN OLD.is_resolved > NEW.is_resolved THEN 'pr_review_thread_reopened' \
-                  ELSE 'pr_review_thread_updated' END",
-        deleted: "pr_review_thread_removed",
-    },
-    Captured {
-        table: "pr_review",
-        owner: Owner::OfPr,
-        inserted: "pr_review_added",
-        updated: "'pr_review_updated'",
-        deleted: "pr_review_removed",
-    },
-    Captured {
-        table: "pr_comment",
-        owner: Owner::OfPr,
-        inserted: "pr_comment_added",
-        updated: "'pr_comment_updated'",
-        deleted: "pr_comment_removed",
-    },
-];
-
-/// The types that capture can give a change, in the order of the tables.
-pub const CHANGE_TYPES: &[&str] = &[
-    "project_created",
-    "project_updated",
-    "project_archived",
-    "project_restored",
-    "project_deleted",
-    "session_created",
-    "session_updated",
-    "session_terminated",
-    "session_restored",
-    "session_deleted",
-    "pr_created",
-    "pr_updated",
-    "pr_session_changed",
-    "pr_deleted",
-    "pr_check_recorded",
-    "pr_check_removed",
-    "pr_review_thread_added",
-    "pr_review_thread_updated",
-    "pr_review_thread_resolved",
-    "pr_review_thread_reopened",
-    "pr_review_thread_removed",
-    "pr_review_added",
-    "pr_review_updated",
-    "pr_review_removed",
-    "pr_comment_added",
-    "pr_comment_updated",
-    "pr_comment_removed",
-];
+pub use self::captured::CHANGE_TYPES;
 
 /// The names of the captured tables.
 pub(crate) fn tables() -> impl Iterator<Item = &'static str> {
@@ -222,7 +113,7 @@ impl<'a> Table<'a> {
         let (project, session, join) = match self.captured.owner {
             Owner::Project => ("t.id".to_owned(), "NULL".to_owned(), ""),
             Owner::Session => ("t.project_id".to_owned(), "t.id".to_owned(), ""),
-            Owner::Pr => ("t.project_id".to_owned(), "t.session_id".to_owned(), ""),
+            Owner::Named => ("t.project_id".to_owned(), "t.session_id".to_owned(), ""),
             // A displaced pull request no longer exists when the delete of its children cascades.
             Owner::OfPr => {
                 (displaced("project"), displaced("session"), " LEFT JOIN pr p ON p.id = t.pr_id")
@@ -268,7 +159,7 @@ impl<'a> Table<'a> {
         };
         let (when, values) = match self.captured.owner {
             Owner::OfPr => self.update_by_columns(),
-            Owner::Project | Owner::Session | Owner::Pr => self.update_by_image(),
+            Owner::Project | Owner::Session | Owner::Named => self.update_by_image(),
         };
         format!(
             "CREATE TRIGGER capture_{table}_update AFTER UPDATE ON {table}{when}\nBEGIN\n\
@@ -316,13 +207,19 @@ impl<'a> Table<'a> {
 
     /// BEFORE, while the row and its pull request can still be read.
     fn before_delete(&self) -> String {
-        let Captured { table, deleted, .. } = self.captured;
+        let Captured { table, deleted, children, .. } = self.captured;
+        // SQLite does not define the order of two triggers, so this one deletes the children.
+        let children: Vec<_> = children
+            .iter()
+            .map(|(child, parent)| format!("  DELETE FROM {child} WHERE {parent} = OLD.id;\n"))
+            .collect();
         format!(
-            "CREATE TRIGGER capture_{table}_delete BEFORE DELETE ON {table}\nBEGIN\n{CLOCK}\n  \
+            "CREATE TRIGGER capture_{table}_delete BEFORE DELETE ON {table}\nBEGIN\n{CLOCK}\n{children}  \
              INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, '{deleted}', '{table}', \
              'delete',\n    change_key, change_project, change_session, image, NULL\n  \
              FROM change_context c, capture_{table} v WHERE {here};\n  \
              DELETE FROM capture_displaced WHERE entity = '{table}' AND key = {key};\nEND",
+            children = children.concat(),
             here = self.same_key("v.", "OLD"),
             key = self.key_array("OLD"),
         )

@@ -7,7 +7,9 @@ use rusqlite::Row;
 use crate::db::text::decode;
 use crate::db::tx::Snapshot;
 use crate::error::{Context, Error, Result};
+use crate::log::changed::{ChangedFields, changed_fields};
 use crate::model::cursor::Seq;
+use crate::model::id::SessionId;
 use crate::model::time::Timestamp;
 
 /// One change, borrowed from the current row of a read; each column is read on request.
@@ -196,6 +198,17 @@ pub struct Change {
     pub after: Option<String>,
 }
 
+impl Change {
+    /// The fields that an update changed, in the order of the columns and without `updated_at`; none for
+    /// an insert and a delete.
+    #[must_use]
+    pub fn changed(&self) -> ChangedFields<'_> {
+        let images = self.before.as_deref().zip(self.after.as_deref());
+        let (before, after) = images.unwrap_or_default();
+        changed_fields(before, after)
+    }
+}
+
 /// Visits at most `limit` changes after `after`, in order, and returns the seq of the last one
 /// (`after` itself when there was none). A seq that is missing is an error, never skipped.
 ///
@@ -249,6 +262,33 @@ pub fn scan_back(
         }
     }
     Ok(position)
+}
+
+const SELECT_OF: &str =
+    select_changes!("WHERE seq <= ?1 AND seq > ?2 AND session = ?3 ORDER BY seq DESC LIMIT ?4");
+
+/// The newest changes of a session, newest first: at most `limit` of those among the `searched` newest
+/// changes of the log.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn newest_of(
+    snapshot: &Snapshot<'_>,
+    session: &SessionId,
+    searched: u32,
+    limit: u32,
+) -> Result<Vec<Change>> {
+    let step = "read the newest changes of a session";
+    let head = snapshot.head()?.seq;
+    let params = (head.0, head.0.saturating_sub(searched.into()), session.as_str(), limit);
+    let mut statement = snapshot.conn().prepare_cached(SELECT_OF).context(step)?;
+    let mut rows = statement.query(params).context(step)?;
+    let mut changes = Vec::new();
+    while let Some(row) = rows.next().context(step)? {
+        let seq = Seq(row.get(0).context(step)?);
+        changes.push(ChangeRef { row, seq }.to_owned()?);
+    }
+    Ok(changes)
 }
 
 const SELECT_AT: &str = "SELECT at FROM change_log WHERE seq = ?1";

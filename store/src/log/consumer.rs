@@ -2,6 +2,7 @@
 //!
 //! An acknowledgement is cumulative and monotonic, and it is fenced by the lease of its owner.
 
+use std::fmt;
 use std::time::Duration;
 
 use rusqlite::Row;
@@ -52,6 +53,20 @@ impl Policy {
     }
 }
 
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
+        let Policy::Bounded(Bounds { events, bytes, age_ms }) = self else { return Ok(()) };
+        let bounds = [("events", events), ("bytes", bytes), ("milliseconds", age_ms)];
+        for (unit, bound) in bounds {
+            if let Some(bound) = bound {
+                write!(f, " to {bound} {unit}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A durable consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consumer {
@@ -78,6 +93,28 @@ impl Consumer {
     #[must_use]
     pub fn live_lease(&self, now: Timestamp) -> Option<&Lease> {
         self.lease.as_ref().filter(|lease| lease.is_live(now))
+    }
+
+    /// Why it is stranded, if it is: the changes after its cursor were pruned, or its cursor belongs to
+    /// another epoch of the log.
+    #[must_use]
+    pub fn stranded(&self, info: &LogInfo) -> Option<Error> {
+        info.check_cursor(self.acked).err()
+    }
+
+    /// Refuses a filter or a policy that it was not created with.
+    ///
+    /// # Errors
+    /// `CONSUMER_FILTER_MISMATCH`, `CONSUMER_EXISTS`.
+    pub fn require_settings(&self, filter: &str, policy: Policy) -> Result<()> {
+        let name = self.name.clone();
+        if self.filter != filter {
+            return Err(Error::ConsumerFilter { name, stored: self.filter.clone() });
+        }
+        if self.policy != policy {
+            return Err(Error::ConsumerExists(name, self.policy.to_string()));
+        }
+        Ok(())
     }
 
     fn refuse_leased(&self, now: Timestamp) -> Result<()> {
@@ -187,8 +224,8 @@ const INSERT: &str = "INSERT INTO consumer (name, epoch, acked, filter, policy, 
 /// # Errors
 /// `CONSUMER_EXISTS`; those of [`LogInfo::check_cursor`] for its start.
 pub fn create(tx: &Tx<'_>, new: &NewConsumer) -> Result<Consumer> {
-    if get(tx, &new.name)?.is_some() {
-        return Err(Error::ConsumerExists(new.name.clone()));
+    if let Some(Consumer { name, policy, .. }) = get(tx, &new.name)? {
+        return Err(Error::ConsumerExists(name, policy.to_string()));
     }
     LogInfo::read(tx)?.check_cursor(new.start)?;
     let bounds = if let Policy::Bounded(bounds) = new.policy { bounds } else { Bounds::default() };
@@ -224,6 +261,23 @@ pub fn remove(tx: &Tx<'_>, name: &ConsumerName, fence: Fence) -> Result<()> {
 
 const ACK: &str = "UPDATE consumer SET acked = ?2, acked_at = ?3 WHERE name = ?1 AND acked < ?2";
 
+/// The result of an acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The consumer now.
+    pub consumer: Consumer,
+    /// What it had acknowledged before.
+    pub previous: Cursor,
+}
+
+impl Acknowledged {
+    /// Whether the consumer moved: it does not if it had acknowledged the cursor before.
+    #[must_use]
+    pub fn is_moved(&self) -> bool {
+        self.consumer.acked != self.previous
+    }
+}
+
 /// Acknowledges everything up to `cursor`; a cursor before the stored one changes nothing. With
 /// `lease`, only its owner may; without, only if no lease is live.
 ///
@@ -234,7 +288,7 @@ pub fn ack(
     name: &ConsumerName,
     cursor: Cursor,
     lease: Option<Generation>,
-) -> Result<Consumer> {
+) -> Result<Acknowledged> {
     let consumer = require(tx, name)?;
     match lease {
         Some(generation) => consumer.require_generation(generation)?,
@@ -249,7 +303,7 @@ pub fn ack(
         }
     }
     tx.execute_uncaptured("acknowledge", ACK, (name.as_str(), cursor.seq.0, tx.now().0))?;
-    require(tx, name)
+    Ok(Acknowledged { previous: consumer.acked, consumer: require(tx, name)? })
 }
 
 const SEEK: &str = "UPDATE consumer SET epoch = ?2, acked = ?3, generation = generation + 1,

@@ -15,7 +15,7 @@ const BRANCH_MAX: usize = 255;
 ///
 /// # Errors
 /// [`Error::InvalidId`].
-pub(crate) fn check_branch(text: &str) -> Result<()> {
+pub fn check_branch(text: &str) -> Result<()> {
     let mut parts = text.split('/');
     let reason = if text.is_empty() {
         "it is empty"

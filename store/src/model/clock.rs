@@ -16,7 +16,8 @@ pub(crate) const STEP_MS: i64 = 60_000;
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The boot id of the machine; empty where the system has none.
-pub(crate) fn boot_id() -> String {
+#[must_use]
+pub fn boot_id() -> String {
     fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned()
 }
 

@@ -1,5 +1,6 @@
 //! Values without I/O: ids, cursors, times, and what an observation says.
 
+pub mod activity;
 pub mod attribution;
 pub(crate) mod branch;
 pub(crate) mod check_set;
@@ -9,6 +10,8 @@ pub mod git_url;
 pub(crate) mod id;
 pub(crate) mod label;
 pub mod observation;
+pub(crate) mod plain_text;
+pub(crate) mod text_digest;
 pub(crate) mod text_enum;
 pub mod text_input;
 pub(crate) mod time;

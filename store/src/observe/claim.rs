@@ -1,11 +1,11 @@
 //! Claiming: a session becomes the owner of a pull request, in one guarded transaction.
 
-use crate::db::tx::Tx;
+use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
-use crate::model::id::{PrId, PrName, PrRef, SessionId};
+use crate::model::id::{PrId, PrName, PrRef, ProjectId, SessionId};
 use crate::model::observation::{Observation, PrState};
 use crate::row::pr::{self, Pr};
-use crate::row::project;
+use crate::row::project::{self, Project};
 use crate::row::scm;
 use crate::row::session::{self, Session, SessionKind};
 
@@ -31,6 +31,67 @@ pub struct Claim {
     pub previous: Option<SessionId>,
     /// Whether the previous owner was terminated.
     pub was_previous_terminated: bool,
+}
+
+/// A pull request to claim, with what its host reported of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrClaim {
+    /// How the caller named it.
+    pub name: PrName,
+    /// What the host reported; `None` if the host was not asked.
+    pub seen: Option<Observation>,
+    /// Whether it may be taken from an active session.
+    pub takeover: Takeover,
+}
+
+impl PrClaim {
+    /// Claims it for a session. A rename of its repository that the observation shows is followed.
+    ///
+    /// # Errors
+    /// Those of [`claim_pr`] and [`claim_observed`]. Nothing is written then.
+    pub fn apply(&self, tx: &Tx<'_>, session: &SessionId) -> Result<Claim> {
+        let Some(seen) = &self.seen else {
+            return claim_pr(tx, session, &self.name, self.takeover);
+        };
+        let asked = pr::locate(tx, &self.name)?;
+        if !asked.repo.eq_ignore_ascii_case(&seen.pr.repo) {
+            project::relocate(tx, &asked.host, &asked.repo, &seen.pr.repo)?;
+        }
+        claim_observed(tx, session, seen, self.takeover)
+    }
+}
+
+/// Checks that a new session of a project could claim a pull request, before there is one.
+///
+/// # Errors
+/// `SESSION_NOT_CLAIMABLE`, `PR_PROJECT_MISMATCH`, `PR_NOT_OPEN`, `PR_CLAIMED_BY_ACTIVE_SESSION`,
+/// `PR_NOT_FOUND`.
+pub fn check_claim(
+    snapshot: &Snapshot<'_>,
+    project: &ProjectId,
+    kind: SessionKind,
+    claim: &PrClaim,
+) -> Result<()> {
+    if kind == SessionKind::Orchestrator {
+        return Err(Error::SessionNotClaimable(None));
+    }
+    if let Some(seen) = &claim.seen
+        && let Some(state @ (PrState::Merged | PrState::Closed)) = seen.facts.state
+    {
+        return Err(Error::PrNotOpen { pr: seen.pr.to_string(), state: state.as_str() });
+    }
+    let location = claim.seen.as_ref().map(|seen| &seen.pr).or(claim.name.location.as_ref());
+    match (pr::named(snapshot, &claim.name)?, location) {
+        (Some(stored), _) => {
+            let owner = session::require(snapshot, &stored.session)?;
+            check_stored(&stored, project)?;
+            check_owner(&stored, owner, claim.takeover).map(|_| ())
+        }
+        (None, Some(location)) => {
+            check_location(&project::require_active(snapshot, project)?, location)
+        }
+        (None, None) => Err(Error::PrNotFound(claim.name.to_string())),
+    }
 }
 
 /// Why a claimed pull request belongs to its session.
@@ -97,18 +158,14 @@ fn claimant(tx: &Tx<'_>, session: &SessionId) -> Result<Session> {
         return Err(Error::SessionTerminated(claimant.id));
     }
     match claimant.kind {
-        SessionKind::Orchestrator => Err(Error::SessionNotClaimable(claimant.id)),
+        SessionKind::Orchestrator => Err(Error::SessionNotClaimable(Some(claimant.id))),
         SessionKind::Worker => Ok(claimant),
     }
 }
 
 fn claim_new(tx: &Tx<'_>, claimant: Session, location: &PrRef) -> Result<Claim> {
     let project = project::require_active(tx, &claimant.project)?;
-    let is_here = project.repo.eq_ignore_ascii_case(&location.repo)
-        && project.host.eq_ignore_ascii_case(&location.host);
-    if !project.repo.is_empty() && !is_here {
-        return Err(Error::PrProjectMismatch { pr: location.to_string(), project: project.id });
-    }
+    check_location(&project, location)?;
     let id = pr::new_id(tx, location)?;
     let session = claimant.id;
     let row = Pr::unobserved(id.clone(), location, session.clone(), project.id, tx.now());
@@ -118,18 +175,10 @@ fn claim_new(tx: &Tx<'_>, claimant: Session, location: &PrRef) -> Result<Claim> 
 }
 
 fn claim_stored(tx: &Tx<'_>, claimant: Session, stored: Pr, takeover: Takeover) -> Result<Claim> {
-    if stored.project != claimant.project {
-        let project = claimant.project;
-        return Err(Error::PrProjectMismatch { pr: stored.place(), project });
-    }
-    if matches!(stored.state, PrState::Merged | PrState::Closed) {
-        return Err(Error::PrNotOpen { pr: stored.place(), state: stored.state.as_str() });
-    }
+    check_stored(&stored, &claimant.project)?;
     let owner = session::require(tx, &stored.session)?;
     let is_same = owner.id == claimant.id;
-    if !is_same && !owner.is_terminated && takeover == Takeover::Refuse {
-        return Err(Error::PrClaimed { pr: stored.place(), owner: owner.id });
-    }
+    let owner = if is_same { owner } else { check_owner(&stored, owner, takeover)? };
     if !is_same {
         pr::set_session(tx, &stored.id, &claimant.id)?;
         scm::set_attribution(tx, &stored.id, CLAIMED)?;
@@ -140,4 +189,33 @@ fn claim_stored(tx: &Tx<'_>, claimant: Session, stored: Pr, takeover: Takeover) 
         previous: Some(owner.id),
         was_previous_terminated: owner.is_terminated,
     })
+}
+
+/// A project whose origin is not known may claim pull requests of any repository.
+fn check_location(project: &Project, location: &PrRef) -> Result<()> {
+    let is_here = project.repo.eq_ignore_ascii_case(&location.repo)
+        && project.host.eq_ignore_ascii_case(&location.host);
+    if project.repo.is_empty() || is_here {
+        return Ok(());
+    }
+    Err(Error::PrProjectMismatch { pr: location.to_string(), project: project.id.clone() })
+}
+
+/// Checks that a stored pull request is one of the project, and open.
+fn check_stored(stored: &Pr, project: &ProjectId) -> Result<()> {
+    if stored.project != *project {
+        return Err(Error::PrProjectMismatch { pr: stored.place(), project: project.clone() });
+    }
+    if matches!(stored.state, PrState::Merged | PrState::Closed) {
+        return Err(Error::PrNotOpen { pr: stored.place(), state: stored.state.as_str() });
+    }
+    Ok(())
+}
+
+/// Checks that another session may take a pull request from its owner.
+fn check_owner(stored: &Pr, owner: Session, takeover: Takeover) -> Result<Session> {
+    if !owner.is_terminated && takeover == Takeover::Refuse {
+        return Err(Error::PrClaimed { pr: stored.place(), owner: owner.id });
+    }
+    Ok(owner)
 }

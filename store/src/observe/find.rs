@@ -70,7 +70,7 @@ fn named_owner(
 ) -> Result<Attribution> {
     let session = session::require(snapshot, id)?;
     if session.kind == SessionKind::Orchestrator {
-        return Err(Error::SessionNotClaimable(session.id));
+        return Err(Error::SessionNotClaimable(Some(session.id)));
     }
     let project = project::require_active(snapshot, &session.project)?;
     let (place, head_repo) = (&observation.pr, observation.facts.head_repo.as_deref());

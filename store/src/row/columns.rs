@@ -134,7 +134,7 @@ macro_rules! enum_columns {
     ($($name:ident),+ $(,)?) => {
         $($crate::row::columns::column!(
             $name,
-            |row, index| Ok($name::parse(&$crate::db::text::text(row, index)?)),
+            |row, index| $crate::db::text::with(row, index, $name::parse),
             |value| $crate::row::columns::text(value.as_str())
         );)+
     };

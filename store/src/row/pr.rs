@@ -1,5 +1,7 @@
 //! Tracked pull requests: the location, the owner and the metadata of each.
 
+use rusqlite::{Params, params_from_iter};
+
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
 use crate::log::as_of;
@@ -141,7 +143,7 @@ table! {
 }
 
 macro_rules! select {
-    ($tail:literal) => {
+    ($tail:expr) => {
         concat!("SELECT ", names!(), " FROM pr ", $tail)
     };
 }
@@ -189,20 +191,22 @@ pub fn by_node(snapshot: &Snapshot<'_>, node_id: &str) -> Result<Option<Pr>> {
     snapshot.one("find a pull request by its node id", sql, [node_id], Pr::read)
 }
 
+/// The pull request with this id.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn by_id(snapshot: &Snapshot<'_>, id: &PrId) -> Result<Option<Pr>> {
+    let sql = select!("WHERE id = ?1");
+    snapshot.one("find a pull request by its id", sql, [id.as_str()], Pr::read)
+}
+
 /// The pull request with this name: the one whose id it is, else the one at that location.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn named(snapshot: &Snapshot<'_>, name: &PrName) -> Result<Option<Pr>> {
-    let by_id = |id: &PrId| {
-        snapshot.one(
-            "find a pull request by its id",
-            select!("WHERE id = ?1"),
-            [id.as_str()],
-            Pr::read,
-        )
-    };
-    if let Some(found) = name.id.as_ref().map(by_id).transpose()?.flatten() {
+    let by_id = name.id.as_ref().map(|id| by_id(snapshot, id));
+    if let Some(found) = by_id.transpose()?.flatten() {
         return Ok(Some(found));
     }
     Ok(name.location.as_ref().map(|place| at(snapshot, place)).transpose()?.flatten())
@@ -271,18 +275,65 @@ pub struct Filter {
     pub session: Option<SessionId>,
 }
 
+impl Filter {
+    /// The parameters of a text that [`of_filter`] chose.
+    pub(crate) fn params(&self) -> impl Params {
+        let session = self.session.iter().map(SessionId::as_str);
+        params_from_iter(session.chain(self.project.iter().map(ProjectId::as_str)))
+    }
+}
+
+/// A query of the pull requests `p` of a filter: one text for each kind of filter, because a condition
+/// such as `?1 IS NULL OR …` defeats every index.
+macro_rules! of_filter {
+    ($filter:expr, $select:expr, $order:expr) => {
+        match (&$filter.session, &$filter.project) {
+            (None, None) => concat!($select, $order),
+            (None, Some(_)) => concat!($select, " WHERE p.project_id = ?1", $order),
+            (Some(_), None) => concat!($select, " WHERE p.session_id = ?1", $order),
+            // Of two usable indexes, that of the sessions finds fewer rows.
+            (Some(_), Some(_)) => {
+                concat!($select, " WHERE p.session_id = ?1 AND +p.project_id = ?2", $order)
+            }
+        }
+    };
+}
+pub(crate) use of_filter;
+
 /// Pull requests in the order of repository and number.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<Pr>> {
-    let sql = select!(
-        "WHERE (?1 IS NULL OR project_id = ?1) AND (?2 IS NULL OR session_id = ?2)
-         ORDER BY host, repo, number"
-    );
-    let project = filter.project.as_ref().map(ProjectId::as_str);
-    let session = filter.session.as_ref().map(SessionId::as_str);
-    snapshot.list("list pull requests", sql, (project, session), Pr::read)
+    let sql = of_filter!(filter, select!("p"), " ORDER BY host, repo, number");
+    snapshot.list("list pull requests", sql, filter.params(), Pr::read)
+}
+
+macro_rules! select_open {
+    ($condition:literal) => {
+        select!(concat!(
+            "WHERE ",
+            $condition,
+            " state NOT IN ('merged', 'closed')
+                AND +project_id IN (SELECT id FROM project WHERE archived_at IS NULL)
+            ORDER BY host, repo, number"
+        ))
+    };
+}
+
+/// The pull requests of active projects, or of a session of one, that are neither merged nor closed, in
+/// the order of repository and number.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn open(snapshot: &Snapshot<'_>, session: Option<&SessionId>) -> Result<Vec<Pr>> {
+    let step = "list open pull requests";
+    match session {
+        None => snapshot.list(step, select_open!(""), [], Pr::read),
+        Some(id) => {
+            snapshot.list(step, select_open!("session_id = ?1 AND"), [id.as_str()], Pr::read)
+        }
+    }
 }
 
 /// The pull requests of active projects at a host, each with whether its session is not terminated.

@@ -19,6 +19,11 @@ pub struct Project {
     pub host: String,
     pub repo: String,
     pub default_branch: String,
+    /// A JSON array of patterns: see [`Project::copy_globs`].
+    pub copy: String,
+    pub setup_command: String,
+    pub setup_timeout_ms: i64,
+    pub max_live: Option<i64>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub archived_at: Option<Timestamp>,
@@ -38,6 +43,12 @@ pub struct Origin {
 }
 
 impl Project {
+    /// The patterns of the files that are copied into the worktree of a new session.
+    #[must_use]
+    pub fn copy_globs(&self) -> Vec<String> {
+        serde_json::from_str(&self.copy).unwrap_or_default()
+    }
+
     /// Whether this origin is stored.
     #[must_use]
     pub fn has_origin(&self, origin: &Origin) -> bool {
@@ -73,7 +84,8 @@ pub struct NewProject {
 table! {
     Project in "project" {
         id, path, created_at;
-        name, origin_url, host, repo, default_branch, updated_at, archived_at,
+        name, origin_url, host, repo, default_branch, copy = copy_globs, setup_command,
+        setup_timeout_ms, max_live, updated_at, archived_at,
     }
 }
 
@@ -132,6 +144,7 @@ pub fn add(tx: &Tx<'_>, new: &NewProject) -> Result<Project> {
         return Err(Error::PathAlreadyRegistered { path: new.path.clone(), owner: owner.id });
     }
     let known = get(tx, &new.id)?;
+    let settings = known.as_ref().map_or_else(Settings::default, Settings::of);
     let project = Project {
         id: new.id.clone(),
         path: new.path.clone(),
@@ -140,6 +153,10 @@ pub fn add(tx: &Tx<'_>, new: &NewProject) -> Result<Project> {
         host: new.host.clone(),
         repo: new.repo.clone(),
         default_branch: new.default_branch.clone(),
+        copy: settings.copy,
+        setup_command: settings.setup_command,
+        setup_timeout_ms: settings.setup_timeout_ms,
+        max_live: settings.max_live,
         created_at: known.as_ref().map_or(tx.now(), |known| known.created_at),
         updated_at: tx.now(),
         archived_at: None,
@@ -152,6 +169,64 @@ pub fn add(tx: &Tx<'_>, new: &NewProject) -> Result<Project> {
         None => insert(tx, &project)?,
     }
     Ok(project)
+}
+
+/// How long a setup command may take unless the project says otherwise.
+pub(crate) const SETUP_TIMEOUT_MS: i64 = 600_000;
+
+/// How the sessions of a project are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// A JSON array of patterns of files that are copied into a new worktree.
+    copy: String,
+    /// The command that prepares a new worktree; or empty.
+    pub setup_command: String,
+    /// How long it may take, in milliseconds.
+    pub setup_timeout_ms: i64,
+    /// How many sessions may be live; `None` for any number.
+    pub max_live: Option<i64>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let copy = "[]".to_owned();
+        let setup_command = String::new();
+        Settings { copy, setup_command, setup_timeout_ms: SETUP_TIMEOUT_MS, max_live: None }
+    }
+}
+
+impl Settings {
+    /// Those of a project.
+    #[must_use]
+    pub fn of(project: &Project) -> Settings {
+        Settings {
+            copy: project.copy.clone(),
+            setup_command: project.setup_command.clone(),
+            setup_timeout_ms: project.setup_timeout_ms,
+            max_live: project.max_live,
+        }
+    }
+
+    /// Replaces the patterns of the files to copy.
+    pub fn set_copy(&mut self, globs: Vec<String>) {
+        self.copy = serde_json::Value::from(globs).to_string();
+    }
+}
+
+/// Changes how the sessions of a project are made. Equal settings write nothing.
+///
+/// # Errors
+/// `PROJECT_NOT_FOUND`, `PROJECT_ARCHIVED`.
+pub fn set(tx: &Tx<'_>, id: &ProjectId, settings: &Settings) -> Result<Project> {
+    let old = require_active(tx, id)?;
+    if Settings::of(&old) == *settings {
+        return Ok(old);
+    }
+    let Settings { copy, setup_command, setup_timeout_ms, max_live } = settings.clone();
+    let updated_at = tx.now();
+    let new = Project { copy, setup_command, setup_timeout_ms, max_live, updated_at, ..old };
+    columns::update(tx, "change the settings of a project", &new)?;
+    Ok(new)
 }
 
 /// Inserts a project.

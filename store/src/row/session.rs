@@ -1,11 +1,12 @@
-//! Sessions: runs of one agent each, named `<project>-<num>` by a number that is never used again.
+//! Sessions, named `<project>-<num>` by a number that is never used again.
 
-use rusqlite::Row;
+use rusqlite::{Params, Row, params_from_iter};
 
 use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Context, Error, Result};
 use crate::log::as_of;
+use crate::model::activity::{Activity, Source, State};
 use crate::model::attribution::Candidate;
 use crate::model::branch::check_branch;
 use crate::model::cursor::Cursor;
@@ -26,7 +27,7 @@ text_enum! {
     } else Worker
 }
 
-enum_columns!(SessionKind);
+enum_columns!(SessionKind, Activity, Source);
 
 /// A session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,16 +38,33 @@ pub struct Session {
     pub num: i64,
     pub kind: SessionKind,
     pub harness: String,
+    pub model: String,
+    pub parent: String,
     pub name: String,
     pub issue: String,
     pub branch: String,
-    pub workspace_path: String,
-    pub runtime_handle: String,
-    pub agent_session_id: String,
-    pub prompt: String,
-    pub activity: String,
+    pub base_ref: String,
+    pub base_commit: String,
+    pub worktree_path: String,
+    pub runtime_kind: String,
+    pub runtime_socket: String,
+    pub runtime_pane: String,
+    pub launch: String,
+    pub spawner: String,
+    pub prompt_bytes: i64,
+    pub prompt_digest: String,
+    pub activity: Activity,
+    pub activity_source: Source,
+    pub activity_cause: String,
+    pub activity_call: String,
+    pub limit_ends_at: Option<Timestamp>,
     pub activity_at: Timestamp,
+    pub activity_revision: i64,
     pub is_terminated: bool,
+    pub terminated_at: Option<Timestamp>,
+    pub terminated_reason: String,
+    pub terminated_by: String,
+    pub spawned_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -56,9 +74,28 @@ impl Session {
     /// [`is_seed`].
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let produced =
-            [&self.workspace_path, &self.runtime_handle, &self.agent_session_id, &self.prompt];
-        !self.is_terminated && produced.iter().all(|text| text.is_empty())
+        !self.is_terminated && self.spawned_at.is_none()
+    }
+
+    /// Whether another program runs it, so that it is never launched, probed or stopped here.
+    #[must_use]
+    pub fn is_external(&self) -> bool {
+        self.spawner.is_empty()
+    }
+
+    /// What its agent does, with the evidence.
+    #[must_use]
+    pub fn state(&self) -> State {
+        State {
+            activity: self.activity,
+            source: self.activity_source,
+            cause: self.activity_cause.clone(),
+            call: self.activity_call.clone(),
+            until: self.limit_ends_at,
+            has_prompt: false,
+            at: self.activity_at,
+            revision: self.activity_revision,
+        }
     }
 }
 
@@ -82,13 +119,16 @@ pub struct NewSession {
 table! {
     Session in "session" {
         id, project = project_id, num, kind, created_at;
-        harness, name, issue, branch, workspace_path, runtime_handle, agent_session_id, prompt,
-        activity, activity_at, is_terminated, updated_at,
+        harness, model, parent = parent_id, name, issue, branch, base_ref, base_commit, worktree_path,
+        runtime_kind, runtime_socket, runtime_pane, launch = launch_id, spawner, prompt_bytes,
+        prompt_digest, activity, activity_source, activity_cause, activity_call, limit_ends_at,
+        activity_at, activity_revision, is_terminated, terminated_at, terminated_reason, terminated_by,
+        spawned_at, updated_at,
     }
 }
 
 macro_rules! select {
-    ($tail:literal) => {
+    ($tail:expr) => {
         concat!("SELECT ", names!(), " FROM session ", $tail)
     };
 }
@@ -129,17 +169,79 @@ pub struct Filter {
     pub terminated: bool,
 }
 
+impl Filter {
+    /// The parameters of a text that [`of_filter`] chose.
+    pub(crate) fn params(&self) -> impl Params {
+        params_from_iter(self.project.iter().map(ProjectId::as_str))
+    }
+}
+
+/// A query of the sessions `s` of a filter, in the order of project and number: one text for each kind of
+/// filter, because a condition such as `?1 IS NULL OR …` defeats every index.
+macro_rules! of_filter {
+    ($filter:expr, $select:expr) => {
+        match (&$filter.project, $filter.terminated) {
+            (None, true) => concat!($select, " ORDER BY s.project_id, s.num"),
+            (None, false) => {
+                concat!($select, " WHERE s.is_terminated = 0 ORDER BY s.project_id, s.num")
+            }
+            (Some(_), true) => {
+                concat!($select, " WHERE s.project_id = ?1 ORDER BY s.project_id, s.num")
+            }
+            (Some(_), false) => concat!(
+                $select,
+                " WHERE s.project_id = ?1 AND s.is_terminated = 0 ORDER BY s.project_id, s.num"
+            ),
+        }
+    };
+}
+pub(crate) use of_filter;
+
 /// Sessions in the order of project and number.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<Session>> {
-    let sql = select!(
-        "WHERE (?1 IS NULL OR project_id = ?1) AND (?2 OR is_terminated = 0)
-         ORDER BY project_id, num"
-    );
-    let project = filter.project.as_ref().map(ProjectId::as_str);
-    snapshot.list("list sessions", sql, (project, filter.terminated), Session::read)
+    list_as(snapshot, filter, |session| session)
+}
+
+/// What `make` makes of each of them.
+pub(crate) fn list_as<T>(
+    snapshot: &Snapshot<'_>,
+    filter: &Filter,
+    mut make: impl FnMut(Session) -> T,
+) -> Result<Vec<T>> {
+    let sql = of_filter!(filter, select!("s"));
+    let read = |row: &Row<'_>| Session::read(row).map(&mut make);
+    snapshot.list("list sessions", sql, filter.params(), read)
+}
+
+macro_rules! select_stopped {
+    ($condition:literal) => {
+        select!(concat!(
+            "WHERE ",
+            $condition,
+            " is_terminated = 0 AND (activity IN ('exited', 'blocked', 'waiting', 'limited')
+                OR EXISTS (SELECT 1 FROM launch l WHERE l.id = launch_id AND l.ended_at IS NOT NULL))
+                AND project_id IN (SELECT id FROM project WHERE archived_at IS NULL)
+            ORDER BY project_id, num"
+        ))
+    };
+}
+
+/// The sessions of active projects that are not terminated and whose agent ended, cannot continue, or
+/// waits for input; or only this one.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn stopped(snapshot: &Snapshot<'_>, only: Option<&SessionId>) -> Result<Vec<Session>> {
+    let step = "list sessions that stopped";
+    match only {
+        None => snapshot.list(step, select_stopped!(""), [], Session::read),
+        Some(id) => {
+            snapshot.list(step, select_stopped!("id = ?1 AND"), [id.as_str()], Session::read)
+        }
+    }
 }
 
 /// Another program may have lowered or deleted the counter, which never stops a session.
@@ -150,11 +252,18 @@ const SELECT_LAST_NUM: &str = "SELECT max(
 const SELECT_ORCHESTRATOR: &str = "SELECT id FROM session
     WHERE project_id = ?1 AND kind = 'orchestrator' AND is_terminated = 0";
 
-/// Creates a seed row under the next number of its project.
+/// Creates a seed row of an external session under the next number of its project.
 ///
 /// # Errors
 /// `PROJECT_NOT_FOUND`, `PROJECT_ARCHIVED`, `ORCHESTRATOR_ALREADY_ACTIVE`, `INVALID_ID`.
 pub fn create(tx: &Tx<'_>, new: &NewSession) -> Result<Session> {
+    let session = seed(tx, new)?;
+    insert(tx, &session)?;
+    Ok(session)
+}
+
+/// The row of a new session under the next number of its project, not yet inserted.
+pub(crate) fn seed(tx: &Tx<'_>, new: &NewSession) -> Result<Session> {
     project::require_active(tx, &new.project)?;
     for (what, text) in [("harness", &new.harness), ("name", &new.name), ("issue", &new.issue)] {
         if !text.is_empty() {
@@ -164,42 +273,91 @@ pub fn create(tx: &Tx<'_>, new: &NewSession) -> Result<Session> {
     if !new.branch.is_empty() {
         check_branch(&new.branch)?;
     }
-    let project = new.project.as_str();
-    if new.kind == SessionKind::Orchestrator {
-        let active = tx.one("find the orchestrator", SELECT_ORCHESTRATOR, [project], |row| {
-            text(row, 0).map(SessionId::stored)
-        })?;
-        if let Some(session) = active {
-            return Err(Error::OrchestratorActive { project: new.project.clone(), session });
-        }
+    if new.kind == SessionKind::Orchestrator
+        && let Some(session) = orchestrator(tx, &new.project)?
+    {
+        return Err(Error::OrchestratorActive { project: new.project.clone(), session });
     }
-    let last = tx.one("read the last number", SELECT_LAST_NUM, [project], |row| row.get(0))?;
-    let num = last.unwrap_or(0_i64).checked_add(1);
-    // Only a foreign writer can have stored the largest number.
-    let num =
-        num.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX)).context("number it")?;
-    let id = SessionId::new(&new.project, num);
-    let session = Session {
-        id,
+    let num = next_num(tx, &new.project)?;
+    Ok(Session {
+        id: SessionId::new(&new.project, num),
         project: new.project.clone(),
         num,
         kind: new.kind,
         harness: new.harness.clone(),
+        model: String::new(),
+        parent: String::new(),
         name: new.name.clone(),
         issue: new.issue.clone(),
         branch: new.branch.clone(),
-        workspace_path: String::new(),
-        runtime_handle: String::new(),
-        agent_session_id: String::new(),
-        prompt: String::new(),
-        activity: "idle".to_owned(),
+        base_ref: String::new(),
+        base_commit: String::new(),
+        worktree_path: String::new(),
+        runtime_kind: String::new(),
+        runtime_socket: String::new(),
+        runtime_pane: String::new(),
+        launch: String::new(),
+        spawner: String::new(),
+        prompt_bytes: 0,
+        prompt_digest: String::new(),
+        activity: Activity::Unknown,
+        activity_source: Source::None,
+        activity_cause: String::new(),
+        activity_call: String::new(),
+        limit_ends_at: None,
         activity_at: tx.now(),
+        activity_revision: 0,
         is_terminated: false,
+        terminated_at: None,
+        terminated_reason: String::new(),
+        terminated_by: String::new(),
+        spawned_at: None,
         created_at: tx.now(),
         updated_at: tx.now(),
-    };
-    insert(tx, &session)?;
-    Ok(session)
+    })
+}
+
+const SET_STATE: &str = "UPDATE session SET activity = ?2, activity_source = ?3, activity_cause = ?4,
+    activity_call = ?5, limit_ends_at = ?6, activity_at = ?7, activity_revision = ?8, updated_at = ?9,
+    launch_id = ?10
+    WHERE id = ?1";
+
+/// Records what the agent of a session does, with the launch of which that is evidence.
+///
+/// # Errors
+/// When the database cannot be written.
+pub(crate) fn set_state(tx: &Tx<'_>, id: &SessionId, launch: &str, state: &State) -> Result<()> {
+    let params = (
+        id.as_str(),
+        state.activity.as_str(),
+        state.source.as_str(),
+        &state.cause,
+        &state.call,
+        state.until.map(|at| at.0),
+        state.at.0,
+        state.revision,
+        tx.now().0,
+        launch,
+    );
+    tx.execute_captured("record an activity", SET_STATE, params).map(|_| ())
+}
+
+/// The active orchestrator of a project.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn orchestrator(snapshot: &Snapshot<'_>, project: &ProjectId) -> Result<Option<SessionId>> {
+    snapshot.one("find the orchestrator", SELECT_ORCHESTRATOR, [project.as_str()], |row| {
+        text(row, 0).map(SessionId::stored)
+    })
+}
+
+fn next_num(tx: &Tx<'_>, project: &ProjectId) -> Result<i64> {
+    let last =
+        tx.one("read the last number", SELECT_LAST_NUM, [project.as_str()], |row| row.get(0))?;
+    let num = last.unwrap_or(0_i64).checked_add(1);
+    // Only a foreign writer can have stored the largest number.
+    num.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX)).context("number it")
 }
 
 /// Inserts a session. Those of one project must be inserted in the order of their numbers.
@@ -250,43 +408,6 @@ pub fn set_branch(tx: &Tx<'_>, id: &SessionId, branch: &str) -> Result<Session> 
     require(tx, id)
 }
 
-/// Sessions that push to one repository and work on one branch, so that only one of them gets its pull
-/// request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SharedBranch {
-    /// The branch.
-    pub branch: String,
-    /// The sessions that are not terminated, by project and number.
-    pub sessions: Vec<SessionId>,
-}
-
-/// Projects with one origin share its branches; a project whose origin is not known has its own. No id of
-/// a project contains a slash.
-const SELECT_SHARED: &str = "WITH live AS (
-        SELECT s.id, s.project_id, s.num, s.branch,
-            iif(p.repo = '', p.id, lower(p.host || '/' || p.repo)) AS place
-        FROM session s JOIN project p ON p.id = s.project_id
-        WHERE s.is_terminated = 0 AND s.branch <> '' AND p.archived_at IS NULL)
-    SELECT id, place, branch FROM
-        (SELECT *, count(*) OVER (PARTITION BY place, branch) AS sharers FROM live)
-    WHERE sharers > 1 ORDER BY place, branch, project_id, num";
-
-/// The branches of a repository on which several sessions work that are not terminated.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn shared_branches(snapshot: &Snapshot<'_>) -> Result<Vec<SharedBranch>> {
-    let rows = snapshot.list("find shared branches", SELECT_SHARED, [], |row| {
-        let place: (String, String) = (text(row, 1)?, text(row, 2)?);
-        Ok((place, SessionId::stored(text(row, 0)?)))
-    })?;
-    let groups = rows.chunk_by(|(a, _), (b, _)| a == b).map(|group| SharedBranch {
-        branch: group[0].0.1.clone(),
-        sessions: group.iter().map(|(_, session)| session.clone()).collect(),
-    });
-    Ok(groups.collect())
-}
-
 /// Whether [`delete`] would delete it: it has produced nothing and owns no pull request.
 ///
 /// # Errors
@@ -310,12 +431,11 @@ pub enum Deleted {
     Absent,
 }
 
-const DELETE_SEED: &str = "DELETE FROM session WHERE id = ?1 AND is_terminated = 0
-    AND workspace_path = '' AND runtime_handle = '' AND agent_session_id = '' AND prompt = ''
+const DELETE_SEED: &str = "DELETE FROM session
+    WHERE id = ?1 AND is_terminated = 0 AND spawned_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM pr WHERE session_id = ?1)";
 
-/// Deletes a seed session: not terminated, without workspace, runtime, agent session, prompt and
-/// pull request. Check and deletion are one statement, so that no race can lose a session.
+/// Deletes a seed session: not terminated, never marked as spawned, and without a pull request. Check and deletion are one statement, so that no race can lose a session.
 ///
 /// # Errors
 /// When the database cannot be written.

@@ -10,15 +10,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub(super) use self::pulls::Pull;
 use super::read::{self, Contents};
-use super::report::Imported;
+use super::report::{Ignored, Imported};
 use super::time::Time;
 use crate::error::Error;
+use crate::model::activity::{Activity, Source};
 use crate::model::branch::check_branch;
 use crate::model::git_url::{parse_remote, without_credentials};
 use crate::model::id::{ProjectId, SessionId};
 use crate::model::label::check_label;
+use crate::model::text_digest::summary;
 use crate::model::time::Timestamp;
-use crate::row::project::Project;
+use crate::row::project::{Project, SETUP_TIMEOUT_MS};
 use crate::row::session::{Session, SessionKind};
 
 const PROJECTS: &str = "projects";
@@ -43,6 +45,8 @@ pub(super) struct Plan {
     pub(super) now: Timestamp,
     pub(super) projects: Vec<Project>,
     pub(super) sessions: Vec<Session>,
+    /// The prompts of those that have one.
+    pub(super) prompts: Vec<(SessionId, String)>,
     /// The highest session number that each project has used.
     pub(super) used: BTreeMap<ProjectId, i64>,
     pub(super) pulls: Vec<Pull>,
@@ -55,6 +59,7 @@ pub(super) fn plan(source: Contents, now: Timestamp) -> Plan {
         now,
         projects: Vec::new(),
         sessions: Vec::new(),
+        prompts: Vec::new(),
         used: BTreeMap::new(),
         pulls: Vec::new(),
         report: Imported {
@@ -169,6 +174,10 @@ impl Plan {
             host,
             repo,
             default_branch: String::new(),
+            copy: "[]".to_owned(),
+            setup_command: String::new(),
+            setup_timeout_ms: SETUP_TIMEOUT_MS,
+            max_live: None,
             created_at,
             updated_at: archived_at.unwrap_or(created_at).max(created_at),
             archived_at,
@@ -177,6 +186,7 @@ impl Plan {
 
     /// In the order of their numbers, the only order in which they can be inserted.
     fn take_sessions(&mut self, mut rows: Vec<read::Session>) {
+        self.ignore_runs(&rows);
         rows.sort_by(|a, b| (&a.project_id, a.num).cmp(&(&b.project_id, b.num)));
         let projects: HashMap<String, ProjectId> = self
             .projects
@@ -191,6 +201,20 @@ impl Plan {
                 Ok(session) => self.sessions.push(session),
                 Err(reason) => self.report.skip(SESSIONS, &key, reason),
             }
+        }
+    }
+
+    /// What the tool runs for a session says only that the session has produced something.
+    fn ignore_runs(&mut self, rows: &[read::Session]) {
+        let count = |text: fn(&read::Session) -> &String| {
+            rows.iter().filter(|row| !text(row).is_empty()).count() as u64
+        };
+        for (column, rows) in [
+            ("runtime_handle_id", count(|row| &row.runtime_handle_id)),
+            ("agent_session_id", count(|row| &row.agent_session_id)),
+        ] {
+            let (table, column) = (SESSIONS.to_owned(), Some(column.to_owned()));
+            self.report.ignored.extend((rows > 0).then_some(Ignored { table, column, rows }));
         }
     }
 
@@ -243,7 +267,14 @@ impl Plan {
         let activity_at = self.time(SESSIONS, key, "activity_last_at", row.activity_last_at);
         let created_at = created_at.unwrap_or(self.now);
         let updated_at = updated_at.unwrap_or(created_at);
-        let activity = self.activity(key, row.activity_state);
+        let activity = self.activity(key, &row.activity_state);
+        let produced =
+            [&row.workspace_path, &row.runtime_handle_id, &row.agent_session_id, &row.prompt];
+        let has_produced = row.is_terminated || produced.iter().any(|text| !text.is_empty());
+        let (prompt_bytes, prompt_digest) = summary(&row.prompt);
+        if !row.prompt.is_empty() {
+            self.prompts.push((id.clone(), row.prompt));
+        }
         let mut label = |column, text| self.checked((SESSIONS, key, column), text, check_label);
         Session {
             harness: label("harness", row.harness),
@@ -255,33 +286,54 @@ impl Plan {
             project,
             num,
             kind,
-            workspace_path: row.workspace_path,
-            runtime_handle: row.runtime_handle_id,
-            agent_session_id: row.agent_session_id,
-            prompt: row.prompt,
+            model: String::new(),
+            parent: String::new(),
+            base_ref: String::new(),
+            base_commit: String::new(),
+            worktree_path: row.workspace_path,
+            runtime_kind: String::new(),
+            runtime_socket: String::new(),
+            runtime_pane: String::new(),
+            launch: String::new(),
+            spawner: String::new(),
+            prompt_bytes,
+            prompt_digest,
             activity,
+            activity_source: Source::Import,
+            activity_cause: String::new(),
+            activity_call: String::new(),
+            limit_ends_at: None,
+            activity_revision: 0,
             activity_at: activity_at.unwrap_or(updated_at),
             is_terminated: row.is_terminated,
+            terminated_at: row.is_terminated.then_some(updated_at),
+            terminated_reason: String::new(),
+            terminated_by: String::new(),
+            spawned_at: has_produced.then_some(created_at),
             created_at,
             updated_at,
         }
     }
 
-    /// An activity that the schema does not have becomes `idle`.
-    fn activity(&mut self, key: &str, text: String) -> String {
-        if ACTIVITIES.contains(&text.as_str()) {
-            return text;
+    /// An activity that the schema does not have becomes `unknown`.
+    fn activity(&mut self, key: &str, text: &str) -> Activity {
+        let known = [
+            ("idle", Activity::Idle),
+            ("active", Activity::Active),
+            ("waiting_input", Activity::Waiting),
+            ("blocked", Activity::Blocked),
+            ("exited", Activity::Exited),
+        ];
+        if let Some((_, activity)) = known.into_iter().find(|(name, _)| *name == text) {
+            return activity;
         }
         if !text.is_empty() {
-            let reason = "its activity_state is unknown and was replaced by idle";
+            let reason = "its activity_state is not known and was replaced by unknown";
             self.report.modify(SESSIONS, key, reason);
         }
-        "idle".to_owned()
+        Activity::Unknown
     }
 }
-
-/// The values that the schema accepts.
-const ACTIVITIES: &[&str] = &["idle", "active", "waiting_input", "blocked", "exited"];
 
 /// The id of a project that can be imported.
 fn project_id(

@@ -25,6 +25,7 @@ use crate::db::tx::{Cause, Tx};
 use crate::engine::store::Store;
 use crate::error::{Context, Error, Result};
 use crate::log::seal;
+use crate::row::lifecycle::spawn::{self, Start};
 use crate::row::set::{self, Delta};
 use crate::row::{facet, observed, pr, project, session};
 
@@ -101,6 +102,9 @@ fn write(tx: &Tx<'_>, plan: &Plan) -> Result<Imported> {
     }
     for session in &plan.sessions {
         session::insert(tx, session)?;
+    }
+    for (session, prompt) in &plan.prompts {
+        spawn::keep_start(tx, session, &Start { prompt: prompt.clone(), argv: Vec::new() })?;
     }
     for (project, num) in &plan.used {
         session::use_up(tx, project, *num)?;

@@ -13,11 +13,15 @@ use crate::support::{
 
 /// Tables whose changes are not facts about sessions.
 const BOOKKEEPING: &[&str] = &[
+    "account_limit",
+    "delivery_text",
     "capture_displaced",
     "change_context",
     "change_log",
     "clock_reading",
     "consumer",
+    "instance",
+    "launch_output",
     "log_base",
     "log_seal",
     "reservation",
@@ -33,7 +37,11 @@ const BOOKKEEPING: &[&str] = &[
     "scm_refresh_request",
     "scm_repo",
     "scm_skipped_pr",
+    "session_cleanup",
     "session_counter",
+    "session_machine",
+    "session_operation",
+    "session_start",
     "webhook_delivery",
 ];
 
@@ -43,11 +51,22 @@ fn distinctive(table: &str, column: &str, kind: &str, round: i64) -> String {
         ("project", "id") => "'new'",
         ("session", "id") => "'demo-900'",
         ("session", "num") => "900",
-        ("session", "project_id") | ("pr", "project_id") => "'demo'",
+        ("session" | "pr" | "launch" | "decision" | "delivery", "project_id") => "'demo'",
         ("session", "kind") => ["'worker'", "'orchestrator'"][round as usize],
+        ("session", "activity_source") => ["'hook'", "'screen'"][round as usize],
         ("session", "activity") => ["'active'", "'blocked'"][round as usize],
         ("pr", "id") => "'new-pr'",
-        ("pr", "session_id") => ["'demo-1'", "'demo-2'"][round as usize],
+        ("project", "copy_globs") => ["'[1]'", "'[2]'"][round as usize],
+        ("launch", "kind") => ["'fresh'", "'resume'"][round as usize],
+        ("launch", "prompt_stage") => ["'pending'", "'written'"][round as usize],
+        ("launch", "cause") => ["'stopped'", "'exited'"][round as usize],
+        ("decision", "launch_id") => ["'l1'", "'l2'"][round as usize],
+        ("decision", "kind") => ["'plan'", "'trust'"][round as usize],
+        ("decision", "resolution") => ["'released'", "'ended'"][round as usize],
+        ("delivery", "stage") => ["'accepted'", "'writing'"][round as usize],
+        ("pr" | "launch" | "decision" | "delivery", "session_id") => {
+            ["'demo-1'", "'demo-2'"][round as usize]
+        }
         ("pr", "state") => ["'open'", "'merged'"][round as usize],
         ("pr", "ci") => ["'passing'", "'failing'"][round as usize],
         ("pr", "review_decision") => ["'approved'", "'none'"][round as usize],
@@ -93,6 +112,11 @@ fn row_of(conn: &Connection, table: &str, key: &[String], filter: &str) -> Value
 fn the_images_contain_every_column_of_every_captured_table() {
     let Fixture { store, dir } = fixture();
     let conn = raw(&dir.path().join("ao.db"));
+    conn.execute_batch(
+        "INSERT INTO launch (id, session_id, project_id, num, kind, instance, boot_id, created_at)
+         VALUES ('l1', 'demo-1', 'demo', 50, 'fresh', 'i', 'b', 1), ('l2', 'demo-1', 'demo', 51, 'fresh', 'i', 'b', 1)",
+    )
+    .unwrap();
     for table in captured_tables(&conn) {
         let (names, key) = columns(&conn, &table);
         let values = |round| -> Vec<String> {
@@ -194,7 +218,7 @@ fn a_table_is_captured_or_listed_as_bookkeeping() {
             assert!(!key.is_empty(), "{table} has no key");
         }
     }
-    assert_eq!(captured.len(), 7);
+    assert_eq!(captured.len(), 10);
 }
 
 #[test]
@@ -208,7 +232,22 @@ fn exactly_the_declared_change_types_can_be_produced() {
          UPDATE project SET archived_at = NULL;
          UPDATE session SET name = 'x' WHERE num = 1; UPDATE session SET is_terminated = 1 WHERE num = 1;
          UPDATE session SET is_terminated = 0 WHERE num = 1;
-         UPDATE pr SET title = 'x'; UPDATE pr SET session_id = 'demo-2';",
+         INSERT INTO launch (id, session_id, project_id, num, kind, instance, boot_id, created_at)
+         VALUES ('l', 'demo-2', 'demo', 1, 'fresh', 'i', 'b', 1);
+         UPDATE launch SET prompt_stage = 'pending'; UPDATE launch SET started_at = 2;
+         INSERT INTO decision (id, session_id, project_id, launch_id, kind, tool, call, text, options,
+            source, requested_at)
+         VALUES ('l.1', 'demo-2', 'demo', 'l', 'permission', '', '', '', '[]', 'hook', 1);
+         UPDATE decision SET text = 'x'; UPDATE decision SET resolved_at = 2, resolution = 'released';
+         INSERT INTO delivery (id, session_id, project_id, key, sender, bytes, digest, stage, accepted_at)
+         VALUES ('m', 'demo-2', 'demo', 'k', '', 1, 'd', 'accepted', 1);
+         UPDATE delivery SET stage = 'writing'; UPDATE delivery SET stage = 'written';
+         UPDATE delivery SET stage = 'submitted'; UPDATE delivery SET stage = 'started';
+         UPDATE delivery SET stage = 'finished'; UPDATE delivery SET stage = 'ambiguous';
+         UPDATE delivery SET stage = 'failed'; UPDATE delivery SET reason = 'x';
+         UPDATE launch SET ended_at = 3, cause = 'exited';
+         UPDATE pr SET title = 'x'; UPDATE pr SET session_id = 'demo-2';
+         UPDATE pr SET state = 'closed'; UPDATE pr SET state = 'open'; UPDATE pr SET state = 'merged';",
         &child("pr_check", "'s', 'run', '', '', '', 'n', '', '', 'queued', '', NULL, '', NULL, NULL"),
         &child("pr_review_thread", "'t', '', NULL, NULL, '', 0, 0, 0, '', NULL"),
         &child("pr_review", "'r', '', 0, 'approved', '', '', '', NULL"),
@@ -254,4 +293,40 @@ fn the_most_specific_type_is_used_when_several_facts_change_at_once() {
             "project_updated"
         ]
     );
+}
+
+/// The state takes precedence over a claim, and both over other fields.
+#[test]
+fn the_type_says_when_a_pull_request_ends_and_when_it_is_open_again() {
+    let Fixture { store, dir } = fixture();
+    let conn = raw(&dir.path().join("ao.db"));
+    for (before, after, expected) in [
+        ("open", "merged", "pr_merged"),
+        ("draft", "merged", "pr_merged"),
+        ("unknown", "merged", "pr_merged"),
+        ("closed", "merged", "pr_merged"),
+        ("open", "closed", "pr_closed"),
+        ("unknown", "closed", "pr_closed"),
+        ("merged", "closed", "pr_closed"),
+        ("closed", "open", "pr_reopened"),
+        ("closed", "draft", "pr_reopened"),
+        ("merged", "open", "pr_reopened"),
+        ("merged", "unknown", "pr_updated"),
+        ("unknown", "open", "pr_updated"),
+        ("draft", "open", "pr_updated"),
+        ("open", "draft", "pr_updated"),
+    ] {
+        // With another field, then with a claim as well.
+        for (session, is_claim) in [("demo-1", false), ("demo-2", true)] {
+            let prepare = "UPDATE pr SET state = ?1, session_id = 'demo-1', title = 'a'";
+            conn.execute(prepare, [before]).unwrap();
+            let start = head(&store);
+            let change = "UPDATE pr SET state = ?1, session_id = ?2, title = 'b'";
+            conn.execute(change, [after, session]).unwrap();
+            let kinds: Vec<_> = changes_after(&store, start).into_iter().map(|c| c.kind).collect();
+            let is_other = expected == "pr_updated" && is_claim;
+            let expected = if is_other { "pr_session_changed" } else { expected };
+            assert_eq!(kinds, [expected], "{before} to {after}");
+        }
+    }
 }

@@ -148,7 +148,7 @@ fn an_update_without_a_difference_makes_no_change() {
 }
 
 #[test]
-fn deleting_a_pull_request_deletes_its_facts_and_logs_each_with_session_and_project() {
+fn deleting_a_pull_request_first_deletes_its_facts_and_logs_each_with_session_and_project() {
     if !has_shell() {
         return;
     }
@@ -170,16 +170,16 @@ fn deleting_a_pull_request_deletes_its_facts_and_logs_each_with_session_and_proj
             ),
         );
         let made = changes_after(&store, Seq(start.0 + 1));
-        let mut kinds: Vec<_> = made.iter().map(|change| change.kind.as_str()).collect();
-        kinds.sort_unstable();
+        let kinds: Vec<_> = made.iter().map(|change| change.kind.as_str()).collect();
         assert_eq!(
             kinds,
             [
-                "pr_deleted",
                 "pr_review_removed",
                 "pr_review_thread_removed",
-                "pr_review_thread_removed"
-            ]
+                "pr_review_thread_removed",
+                "pr_deleted"
+            ],
+            "children come first"
         );
         for change in &made {
             assert_eq!(change.session.as_deref(), Some("demo-1"), "{change:?}");

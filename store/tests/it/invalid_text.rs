@@ -4,7 +4,10 @@
 use ao_store::log::as_of::{self, ENTITIES};
 use ao_store::log::{change, consumer, reservation, retention};
 use ao_store::observation::Facet;
-use ao_store::row::{facet, pr, project, scm, session};
+use ao_store::row::lifecycle::{cleanup, instance, machine, operation, spawn};
+use ao_store::row::{
+    account, decision, delivery, facet, launch, pr, project, scm, session, shared_branch,
+};
 use ao_store::verify::Depth;
 use ao_store::{Error, LogInfo, Options, Snapshot, Store, Timestamp, last_backup};
 use rusqlite::Connection;
@@ -24,6 +27,24 @@ const ROWS_OF_OBSERVERS: &str = "
     INSERT OR IGNORE INTO pr_poll (pr_id) SELECT id FROM pr;
     INSERT INTO pr_check_log SELECT pr_id, '10', 'x' FROM pr_check_log;
     UPDATE log_meta SET relaxed_boot = '';";
+
+const ROWS_OF_LIFECYCLES: &str = "
+    INSERT INTO launch (id, session_id, project_id, num, kind, instance, boot_id, created_at)
+    VALUES ('l1', 'demo-1', 'demo', 1, 'fresh', 'i1', 'x', 1);
+    INSERT INTO launch_output VALUES ('l1', 'x');
+    INSERT INTO decision (id, session_id, project_id, launch_id, kind, tool, call, text, options, source,
+        requested_at)
+    VALUES ('l1.1', 'demo-1', 'demo', 'l1', 'permission', 'x', 'x', 'x', '[]', 'hook', 1);
+    INSERT INTO delivery (id, session_id, project_id, key, sender, bytes, digest, stage, accepted_at)
+    VALUES ('m1', 'demo-1', 'demo', 'k', '', 1, 'd', 'accepted', 1);
+    INSERT INTO delivery_text VALUES ('m1', 'x');
+    INSERT INTO account_limit VALUES ('a', 'demo-1', 'x', 1, NULL);
+    INSERT INTO instance VALUES ('i1', 'x', 'x', 'x', 1);
+    INSERT INTO session_start VALUES ('demo-1', 'x', '[]');
+    INSERT INTO session_operation (session_id, verb, instance, started_at)
+    VALUES ('demo-1', 'kill', 'i1', 1);
+    INSERT INTO session_cleanup VALUES ('demo-1', 'kept', 'x', 'kept', 'x', 'x', 1);
+    INSERT INTO session_machine VALUES (1, 'x', 1);";
 
 /// Appends bytes to the text of a column, past every trigger and constraint if need be.
 fn damage(conn: &Connection, table: &str, column: &str, bytes: &str) {
@@ -49,8 +70,19 @@ fn read_all(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<(), Error> {
     for found in session::list(snapshot, &session::Filter::default())? {
         session::get(snapshot, &found.id)?;
         session::as_of(snapshot, &found.id, info.cursor(info.floor))?;
+        spawn::start(snapshot, &found.id)?;
+        cleanup::get(snapshot, &found.id)?;
+        for begun in launch::of_session(snapshot, &found.id)? {
+            launch::output(snapshot, &begun.id)?;
+            instance::get(snapshot, &begun.instance)?;
+        }
     }
-    session::shared_branches(snapshot)?;
+    launch::all(snapshot)?;
+    for running in operation::list(snapshot)? {
+        running.is_abandoned(snapshot)?;
+    }
+    machine::is_confirmed(snapshot, "m")?;
+    shared_branch::all(snapshot)?;
     let mut prs = pr::list(snapshot, &pr::Filter::default())?;
     assert!(!prs.is_empty());
     prs.extend(pr::list_as_of(snapshot, info.cursor(info.floor))?);
@@ -83,6 +115,10 @@ fn read_all(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<(), Error> {
     reservation::list(snapshot, now)?;
     retention::plan(snapshot, &retention::rules(snapshot)?, now)?;
     last_backup(snapshot)?;
+    decision::list(snapshot)?;
+    delivery::all(snapshot)?;
+    delivery::text_of(snapshot, "m1")?;
+    account::limits(snapshot)?;
     change::scan(snapshot, info.floor, 10_000, |change| change.to_owned().map(|_| ()))?;
     snapshots(snapshot, &info)
 }
@@ -111,6 +147,7 @@ fn no_text_in_any_column_makes_anything_unreadable() {
     let fixture = rich(10);
     let path = fixture.path();
     raw(&path).execute_batch(ROWS_OF_OBSERVERS).unwrap();
+    raw(&path).execute_batch(ROWS_OF_LIFECYCLES).unwrap();
     drop(fixture.store);
     raw(&path).execute_batch("PRAGMA journal_mode = DELETE").unwrap();
     let bytes = std::fs::read(&path).unwrap();

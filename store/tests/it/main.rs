@@ -6,6 +6,7 @@
     reason = "a test ends at the first surprise, and says why it was skipped"
 )]
 
+mod attention;
 mod attribution;
 mod backup;
 mod capture_complete;
@@ -19,6 +20,7 @@ mod faults;
 mod foreign;
 mod invalid_text;
 mod kill;
+mod lifecycle;
 mod migration;
 mod observation;
 mod observation_property;
@@ -33,6 +35,9 @@ mod restore_journal;
 mod schema_guard;
 mod scm;
 mod sessions;
+mod staleness;
+mod status;
+mod status_property;
 mod support;
 mod transfer;
 mod upstream;

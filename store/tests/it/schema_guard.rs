@@ -64,7 +64,7 @@ fn without_any_one_object_of_the_schema_the_first_write_is_refused() {
 #[test]
 fn a_read_of_a_column_that_is_gone_says_that_the_schema_differs() {
     let Fixture { store, dir: _dir } = fixture();
-    let renamed = "ALTER TABLE session RENAME COLUMN prompt TO x";
+    let renamed = "ALTER TABLE session RENAME COLUMN model TO x";
     raw(store.path()).execute_batch(renamed).unwrap();
     let listed = store.read(|snapshot| session::list(snapshot, &Filter::default()));
     assert_eq!(code(listed), Code::SchemaMismatch);

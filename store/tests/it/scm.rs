@@ -43,6 +43,7 @@ fn host_state() -> HostState {
         address: "https://api.github.com/graphql".to_owned(),
         failure: "HTTP 403: Slow down.".to_owned(),
         fresh_at: Some(Timestamp(4)),
+        interval_ms: Some(30_000),
         memory: r#"{"slim":50}"#.to_owned(),
         updated_at: cause().at,
         ..HostState::new(HOST)

@@ -5,6 +5,7 @@ use std::thread;
 
 use ao_store::row::project::{self, NewProject};
 use ao_store::row::session::{self, Deleted, NewSession, SessionKind};
+use ao_store::row::shared_branch;
 use ao_store::{Code, Outcome, SessionId, Store, Timestamp};
 
 use crate::support::{
@@ -40,13 +41,9 @@ fn a_session_that_produced_anything_is_not_deleted() {
     let Fixture { store, dir } = fixture();
     let path = dir.path().join("ao.db");
     let conn = raw(&path);
-    for column in ["workspace_path", "runtime_handle", "agent_session_id", "prompt"] {
-        conn.execute(&format!("UPDATE session SET {column} = 'x' WHERE num = 2"), []).unwrap();
-        assert_writes_nothing(&path, || {
-            assert_eq!(delete(&store, "demo-2"), Deleted::NotSeed, "{column}")
-        });
-        conn.execute(&format!("UPDATE session SET {column} = '' WHERE num = 2"), []).unwrap();
-    }
+    conn.execute("UPDATE session SET spawned_at = 1 WHERE num = 2", []).unwrap();
+    assert_writes_nothing(&path, || assert_eq!(delete(&store, "demo-2"), Deleted::NotSeed));
+    conn.execute("UPDATE session SET spawned_at = NULL WHERE num = 2", []).unwrap();
     conn.execute("UPDATE session SET is_terminated = 1 WHERE num = 2", []).unwrap();
     assert_eq!(delete(&store, "demo-2"), Deleted::NotSeed, "terminated");
     conn.execute("UPDATE session SET is_terminated = 0, name = 'n', branch = 'b', activity_at = 3 WHERE num = 2", [])
@@ -312,8 +309,29 @@ fn a_branch_is_shared_by_live_sessions_of_one_repository() {
         add_session(&store, project, branch);
     }
     let shared = || {
-        let all = store.read(session::shared_branches).unwrap();
-        let text = |it: &session::SharedBranch| {
+        let (all, of_each) = store
+            .read(|snapshot| {
+                let sessions =
+                    session::list(snapshot, &session::Filter { project: None, terminated: true })?;
+                let of_each = sessions.iter().map(|it| shared_branch::of(snapshot, it));
+                let of_each = of_each.collect::<ao_store::Result<Vec<_>>>()?;
+                let of_each = sessions.into_iter().map(|it| it.id).zip(of_each);
+                Ok((shared_branch::all(snapshot)?, of_each.collect::<Vec<_>>()))
+            })
+            .unwrap();
+        for terminated in [false, true] {
+            let filter = session::Filter { project: None, terminated };
+            let of_list = store.read(|snapshot| {
+                let sessions = session::list(snapshot, &filter)?;
+                shared_branch::of_list(snapshot, &filter, sessions.iter())
+            });
+            assert_eq!(of_list.unwrap(), all);
+        }
+        for (id, found) in of_each {
+            let expected = all.iter().find(|shared| shared.sessions.contains(&id)).cloned();
+            assert_eq!(found, expected, "{id}");
+        }
+        let text = |it: &shared_branch::SharedBranch| {
             let ids: Vec<_> = it.sessions.iter().map(SessionId::as_str).collect();
             format!("{}: {}", it.branch, ids.join(" "))
         };

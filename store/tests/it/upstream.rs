@@ -183,6 +183,8 @@ fn projects_and_sessions_of_june_are_imported_completely() {
             "pr_comment.created_at 2",
             "change_log 3",
             "goose_db_version 2",
+            "sessions.runtime_handle_id 1",
+            "sessions.agent_session_id 1",
         ]
     );
     let conn = raw(&fixture.path());
@@ -200,14 +202,17 @@ fn projects_and_sessions_of_june_are_imported_completely() {
     assert_eq!(
         rows(
             "SELECT concat_ws('|', id, project_id, num, kind, harness, name, issue, branch,
-              workspace_path, runtime_handle, agent_session_id, prompt, activity, activity_at,
-              is_terminated, created_at, updated_at) FROM session ORDER BY id"
+              worktree_path, (SELECT prompt FROM session_start WHERE session_id = id), prompt_bytes,
+              activity, activity_at, is_terminated, coalesce(spawned_at, '-'), created_at,
+              updated_at) FROM session ORDER BY id"
         ),
         [
-            "demo-1|demo|1|worker|codex|fixer|GH-7|ao/demo-1/root|/w/1|tmux-1|agent-1|fix it|\
-             waiting_input|1780387200500|0|1780387200000|1780387201000",
-            "demo-4|demo|4|orchestrator|||||||||exited|1780833600000|1|1780833600000|1780833600000",
-            "old-2|old|2|worker|||||||||idle|1777622400000|1|1777622400000|1777622400000",
+            "demo-1|demo|1|worker|codex|fixer|GH-7|ao/demo-1/root|/w/1|fix it|6|\
+             waiting|1780387200500|0|1780387200000|1780387200000|1780387201000",
+            "demo-4|demo|4|orchestrator||||||0|exited|1780833600000|1|1780833600000|\
+             1780833600000|1780833600000",
+            "old-2|old|2|worker||||||0|idle|1777622400000|1|1777622400000|1777622400000|\
+             1777622400000",
         ]
     );
     let log = rows("SELECT DISTINCT actor || '|' || tx || '|' || at FROM change_log");

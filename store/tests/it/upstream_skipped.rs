@@ -136,7 +136,7 @@ fn values_that_no_command_would_accept_are_dropped() {
         lines(&imported.modified),
         [
             "projects p: its display_name was dropped: it may not contain control characters",
-            "sessions p-1: its activity_state is unknown and was replaced by idle",
+            "sessions p-1: its activity_state is not known and was replaced by unknown",
             "sessions p-1: its harness was dropped: it is empty",
             "sessions p-1: its display_name was dropped: it is longer than 200 bytes",
             "sessions p-1: its issue_id was dropped: it is empty",
@@ -144,8 +144,8 @@ fn values_that_no_command_would_accept_are_dropped() {
         ]
     );
     let sql = "SELECT concat_ws('|', p.name, s.branch, s.name, s.issue, s.harness, s.activity,
-        hex(s.prompt)) FROM session s JOIN project p";
-    assert_eq!(strings(&raw(&fixture.path()), sql), ["p|||||idle|61EFBFBD62"]);
+        hex(t.prompt)) FROM session s JOIN project p JOIN session_start t ON t.session_id = s.id";
+    assert_eq!(strings(&raw(&fixture.path()), sql), ["p|||||unknown|61EFBFBD62"]);
 }
 
 #[test]
@@ -240,7 +240,9 @@ fn texts_that_cannot_be_stored_are_cleaned_and_counted() {
     let conn = raw(&fixture.path());
     let rows = |sql| strings(&conn, sql);
     assert_eq!(rows("SELECT name FROM project"), ["ab\u{fffd}"]);
-    let prompts = "SELECT substr(prompt, 1, 3) || '|' || octet_length(prompt) || '|' || branch FROM session ORDER BY num";
+    let prompts =
+        "SELECT substr(prompt, 1, 3) || '|' || octet_length(prompt) || '|' || branch FROM session
+        JOIN session_start ON session_id = id ORDER BY num";
     assert_eq!(rows(prompts), ["a\u{fffd}b|5|\u{fffd}", "\u{fffd}(|4|", "äbä|262143|fine"]);
     assert_eq!(rows("SELECT name FROM pr_check"), ["n\u{fffd}"]);
     assert_eq!(

@@ -374,6 +374,8 @@ impl<'c> Import<'c> {
                 let key = match parent.as_str() {
                     "project" => "project_id",
                     "session" => "session_id",
+                    "launch" => "launch_id",
+                    "delivery" => "delivery_id",
                     _ => "pr_id",
                 };
                 let sql =

@@ -38,11 +38,21 @@ struct Table {
 }
 
 /// Every table with facts or settings, parents before children. The other tables can be computed (seals),
-/// are temporary (reservations, refresh requests, skipped pull requests), or are in the first line.
+/// are temporary (reservations, refresh requests, skipped pull requests, running verbs and
+/// their processes), or are in the first line.
 const TABLES: &[Table] = &[
     Table { name: "project", order: "id" },
     Table { name: "session_counter", order: "project_id" },
     Table { name: "session", order: "project_id, num" },
+    Table { name: "session_start", order: "session_id" },
+    Table { name: "session_cleanup", order: "session_id" },
+    Table { name: "session_machine", order: "id" },
+    Table { name: "launch", order: "session_id, num" },
+    Table { name: "launch_output", order: "launch_id" },
+    Table { name: "decision", order: "id" },
+    Table { name: "delivery", order: "id" },
+    Table { name: "delivery_text", order: "delivery_id" },
+    Table { name: "account_limit", order: "account" },
     Table { name: "pr", order: "id" },
     Table { name: "pr_observed", order: "pr_id" },
     Table { name: "pr_item_as_of", order: "pr_id, facet, item" },
@@ -81,6 +91,8 @@ mod tests {
             "reservation",
             "scm_refresh_request",
             "scm_skipped_pr",
+            "session_operation",
+            "instance",
             "refinery_schema_history",
         ];
         let dir = tempfile::tempdir().unwrap();

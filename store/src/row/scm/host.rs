@@ -49,6 +49,8 @@ pub struct HostState {
     pub failure: String,
     /// When every repository of it had been listed and every tracked pull request polled.
     pub fresh_at: Option<Timestamp>,
+    /// The poll interval of its last observer, in milliseconds.
+    pub interval_ms: Option<i64>,
     /// JSON that only the observer reads.
     pub memory: String,
     /// When the row was written; [`set_host`] sets it.
@@ -73,6 +75,7 @@ impl HostState {
             address: String::new(),
             failure: String::new(),
             fresh_at: None,
+            interval_ms: None,
             memory: "{}".to_owned(),
             updated_at: Timestamp(0),
         }
@@ -98,7 +101,7 @@ table! {
     HostState in "scm_host" {
         host;
         credential, source, login, since, quota, remaining, reset_at, blocked_until, reason,
-        address, failure, fresh_at, memory, updated_at,
+        address, failure, fresh_at, interval_ms, memory, updated_at,
     }
 }
 

@@ -9,6 +9,7 @@ mod poll;
 mod refresh_request;
 mod repo;
 mod skipped_pr;
+mod staleness;
 mod subject;
 mod unread;
 mod webhook_delivery;
@@ -22,6 +23,7 @@ pub use refresh_request::{
 };
 pub use repo::{Access, RepoState, repos, set_repo};
 pub use skipped_pr::{SKIPPED_PRS_MAX, SkippedPr, set_skipped_prs, skipped_prs};
+pub use staleness::{FactAge, pr_age, pr_ages};
 pub use subject::{SubjectPr, SubjectProject, Subjects, subjects};
 pub use unread::{Unread, unread};
 pub use webhook_delivery::{

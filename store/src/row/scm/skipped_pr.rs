@@ -63,21 +63,32 @@ pub fn set_skipped_prs(tx: &Tx<'_>, host: &str, repo: &str, prs: &[SkippedPr]) -
     Ok(())
 }
 
-const SELECT: &str = concat!(
-    "SELECT ",
-    names!(),
-    " FROM scm_skipped_pr k WHERE (?1 IS NULL OR session_id = ?1)
-        AND EXISTS (SELECT 1 FROM session s WHERE s.id = k.session_id AND s.is_terminated = 0)
-        AND NOT EXISTS (SELECT 1 FROM pr p WHERE p.host = k.host COLLATE NOCASE
-            AND p.repo = k.repo COLLATE NOCASE AND p.number = k.number)
-    ORDER BY host, repo, number LIMIT ?2"
-);
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT ",
+            names!(),
+            " FROM scm_skipped_pr k WHERE ",
+            $condition,
+            " EXISTS (SELECT 1 FROM session s WHERE s.id = k.session_id AND s.is_terminated = 0)
+                AND NOT EXISTS (SELECT 1 FROM pr p WHERE p.host = k.host COLLATE NOCASE
+                    AND p.repo = k.repo COLLATE NOCASE AND p.number = k.number)
+            ORDER BY host, repo, number LIMIT ?1"
+        )
+    };
+}
 
 /// The skipped pull requests of a session, or of all sessions that are not terminated; at most 100.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn skipped_prs(snapshot: &Snapshot<'_>, session: Option<&SessionId>) -> Result<Vec<SkippedPr>> {
-    let params = (session.map(SessionId::as_str), SHOWN_MAX);
-    snapshot.list("list skipped pull requests", SELECT, params, SkippedPr::read)
+    let step = "list skipped pull requests";
+    match session.map(SessionId::as_str) {
+        None => snapshot.list(step, select!(""), [SHOWN_MAX], SkippedPr::read),
+        Some(id) => {
+            let sql = select!("k.session_id = ?2 AND");
+            snapshot.list(step, sql, (SHOWN_MAX, id), SkippedPr::read)
+        }
+    }
 }

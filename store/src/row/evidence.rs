@@ -1,0 +1,141 @@
+//! Records evidence about a launch in one transaction: the activity of its session, the decision it waits
+//! for, the deliveries that it proves, and the limit of its account.
+
+use crate::db::tx::Tx;
+use crate::error::Result;
+use crate::model::activity::{Activity, Evidence, Signal, State, reduce};
+use crate::model::id::SessionId;
+use crate::row::account::{self, Limit};
+use crate::row::decision::{self, Question, Resolution};
+use crate::row::delivery;
+use crate::row::launch::{self, PromptStage};
+use crate::row::session::{self, Session};
+
+/// What was reported of a launch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The launch.
+    pub launch: String,
+    /// What it says about the activity; a report may say nothing about it.
+    pub evidence: Option<Evidence>,
+    /// The id of the conversation in the harness; may be empty.
+    pub native_id: String,
+    /// The prompt that the program took; `None` if it took none. May be empty where the program does not
+    /// say which.
+    pub prompt: Option<String>,
+    /// What is asked.
+    pub question: Question,
+    /// The account that has reached a limit, where it is known.
+    pub account: String,
+    /// What the program printed about the limit.
+    pub message: String,
+}
+
+impl Report {
+    /// A report that says nothing yet.
+    #[must_use]
+    pub fn of(launch: &str, evidence: Option<Evidence>) -> Report {
+        Report {
+            launch: launch.to_owned(),
+            evidence,
+            native_id: String::new(),
+            prompt: None,
+            question: Question::default(),
+            account: String::new(),
+            message: String::new(),
+        }
+    }
+}
+
+/// What a report changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The session of the launch.
+    pub session: SessionId,
+    /// The new state of its activity, if it changed.
+    pub state: Option<State>,
+    /// Whether the report ended a turn.
+    pub has_ended_turn: bool,
+}
+
+/// Records a report. One of a launch that is not the newest of its session, or that has ended, is ignored;
+/// `None` then.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn record(tx: &Tx<'_>, report: &Report) -> Result<Option<Recorded>> {
+    let Some(launch) = launch::get(tx, &report.launch)? else { return Ok(None) };
+    let Some(session) = session::get(tx, &launch.session)? else { return Ok(None) };
+    if launch.ended_at.is_some() || session.launch != launch.id {
+        return Ok(None);
+    }
+    launch::set_native_id(tx, &launch, &report.native_id)?;
+    if report.prompt.is_some() && launch.prompt_stage != PromptStage::None {
+        launch::set_prompt_stage(tx, &launch.id, PromptStage::Acknowledged)?;
+    }
+    let id = session.id.clone();
+    let Some(evidence) = &report.evidence else {
+        return Ok(Some(Recorded { session: id, state: None, has_ended_turn: false }));
+    };
+    record_deliveries(tx, &session, report, &evidence.signal)?;
+    let has_prompt = matches!(launch.prompt_stage, PromptStage::Pending | PromptStage::Written);
+    let stored = State { has_prompt, ..session.state() };
+    let state = reduce(&stored, evidence, tx.now());
+    if let Some(state) = &state {
+        session::set_state(tx, &session.id, &launch.id, state)?;
+        record_decision(tx, &session, report, state)?;
+        record_limit(tx, &session, report, state)?;
+    } else if matches!(evidence.signal, Signal::Asked { .. } | Signal::Shown(..)) {
+        decision::describe(tx, &session.id, &report.question)?;
+    }
+    let is_end = matches!(evidence.signal, Signal::TurnEnded | Signal::TurnFailed(_));
+    let has_ended_turn = is_end && state.is_some();
+    Ok(Some(Recorded { session: id, state, has_ended_turn }))
+}
+
+fn record_deliveries(
+    tx: &Tx<'_>,
+    session: &Session,
+    report: &Report,
+    signal: &Signal,
+) -> Result<()> {
+    match signal {
+        Signal::TurnStarted | Signal::ToolStarted(_) | Signal::ToolEnded(_) => {
+            delivery::started(tx, session)?;
+        }
+        Signal::TurnEnded => delivery::finished(tx, session, "")?,
+        Signal::TurnFailed(cause) => delivery::finished(tx, session, cause)?,
+        _ => {}
+    }
+    match &report.prompt {
+        Some(prompt) => delivery::submitted(tx, session, prompt),
+        None => Ok(()),
+    }
+}
+
+/// The open decision is that of the state.
+fn record_decision(tx: &Tx<'_>, session: &Session, report: &Report, state: &State) -> Result<()> {
+    match state.decision() {
+        Some(kind) => {
+            decision::request(tx, session, kind, &state.call, state.source, &report.question)
+        }
+        None => decision::resolve(tx, &session.id, Resolution::Released, "").map(|_| ()),
+    }
+}
+
+fn record_limit(tx: &Tx<'_>, session: &Session, report: &Report, state: &State) -> Result<()> {
+    match state.activity {
+        Activity::Limited => account::store(
+            tx,
+            &Limit {
+                account: account::name(&session.harness, &report.account),
+                session: session.id.clone(),
+                message: report.message.clone(),
+                reported_at: tx.now(),
+                until: state.until,
+            },
+        ),
+        Activity::Active => account::clear(tx, &session.id),
+        _ => Ok(()),
+    }
+}
