@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
@@ -37,7 +37,13 @@ impl Environment {
     pub fn find_program(&self, name: &str) -> Option<PathBuf> {
         let folders = std::env::split_paths(self.get("PATH")?);
         let mut paths = folders.filter(|folder| folder.is_absolute()).map(|dir| dir.join(name));
-        paths.find(|path| path.is_file() && access(path, Access::EXEC_OK).is_ok())
+        paths.find(|path| Environment::is_program(path))
+    }
+
+    /// Whether a path is a file that this user may execute.
+    #[must_use]
+    pub fn is_program(path: &Path) -> bool {
+        path.is_file() && access(path, Access::EXEC_OK).is_ok()
     }
 }
 

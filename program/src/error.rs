@@ -16,6 +16,9 @@ pub enum Error {
     /// The program ran longer than this, and was killed.
     #[error("it did not end within {0:?}")]
     TimedOut(Duration),
+    /// Its caller no longer waits for it, so it was killed.
+    #[error("it was stopped")]
+    Stopped,
     /// The program printed more than this many bytes, and was killed.
     #[error("it printed more than {0} bytes")]
     OutputTooLong(usize),

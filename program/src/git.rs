@@ -1,7 +1,7 @@
 //! Reads a repository with git: its work tree, its remotes and their default branches.
 //!
 //! It needs no network, prompts for nothing, writes nothing, and no configuration of the repository
-//! makes git run a program: file monitors and hooks are off.
+//! makes git run a program: file monitors and hooks are off. See `git_write` for what may write.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -129,7 +129,7 @@ impl Git<'_> {
 }
 
 /// Distinguishes a directory outside a work tree from a repository that is broken, gone, or not trusted.
-fn failure(status: u32, stderr: &str) -> Error {
+pub(crate) fn failure(status: u32, stderr: &str) -> Error {
     let outside = ["not a git repository (or any", "must be run in a work tree"];
     if outside.iter().any(|reason| stderr.contains(reason)) {
         return Error::NotAWorkTree;

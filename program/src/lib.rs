@@ -6,8 +6,10 @@
 //!   group are killed.
 //! * A program receives exactly the variables that its caller passes, without those of git, and
 //!   runs in the C locale. It inherits no input and no terminal.
+//! * The command line of a user ([`CommandLine`]) is the exception: it belongs to the terminal of the user,
+//!   with its process group and outputs, and runs as long as it likes.
 //! * A program is found in absolute directories of `PATH` only.
-//! * git reads a repository without running anything that the repository configures.
+//! * git reads and changes a repository without running anything that the repository configures.
 //!
 //! ```
 //! use std::{path::Path, time::Duration};
@@ -29,14 +31,25 @@
 //! # Ok::<_, ao_program::Error>(())
 //! ```
 
+mod command_line;
+mod detached;
 mod environment;
 mod error;
 mod git;
+mod git_config;
+mod git_write;
+mod interactive;
 mod program;
 mod ssh;
+mod tail;
 
+pub use command_line::CommandLine;
+pub use detached::start_detached;
 pub use environment::Environment;
 pub use error::{Error, Result};
 pub use git::{Git, WorkTree};
+pub use git_write::{GitCommand, GuardedGit};
+pub use interactive::{Interactive, run_apart, start_background};
 pub use program::{Output, Program};
 pub use ssh::host_of_alias;
+pub use tail::Tail;

@@ -3,16 +3,21 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-use subprocess::{Exec, ExecExt, Job, JobExt, Redirection};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use subprocess::{Exec, ExecExt, Job, Redirection};
 
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 
-/// The most bytes that a program may print.
+/// The most bytes that a program may print unless its caller allows more.
 const OUTPUT_MAX: usize = 256 << 10;
+
+/// How long a program that exceeds a bound may take to end after SIGTERM. git removes its lock files
+/// in that time.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// How long the rest of the output is read after the program has ended. A process that it left
 /// behind can hold the pipes open for ever.
@@ -55,6 +60,21 @@ impl Program<'_> {
     /// The program is not on `PATH`, cannot be started, runs too long, prints too much, or is ended
     /// by a signal.
     pub fn run(&self) -> Result<Output> {
+        self.run_within(OUTPUT_MAX)
+    }
+
+    /// Like [`run`](Program::run), with another bound of its output.
+    pub(crate) fn run_within(&self, output_max: usize) -> Result<Output> {
+        let mut job = self.prepare()?.start()?;
+        let output = communicate(&mut job, self.timeout, output_max);
+        if output.is_err() {
+            kill(&job);
+        }
+        output
+    }
+
+    /// The program with its arguments and variables; it can be started.
+    pub(crate) fn prepare(&self) -> Result<Exec> {
         let path = self.environment.find_program(self.name);
         let path = path.ok_or_else(|| Error::NotOnPath(self.name.to_owned()))?;
         // Starting it there would fail as if the program were missing.
@@ -62,12 +82,7 @@ impl Program<'_> {
             return Err(io::Error::from(io::ErrorKind::NotADirectory).into());
         }
         tracing::debug!(program = %path.display(), args = ?self.args, dir = %self.dir.display(), "run");
-        let mut job = self.exec(&path).start()?;
-        let output = communicate(&mut job, self.timeout);
-        if output.is_err() {
-            kill(&job);
-        }
-        output
+        Ok(self.exec(&path))
     }
 
     fn exec(&self, path: &Path) -> Exec {
@@ -91,16 +106,16 @@ impl Program<'_> {
 }
 
 /// Feeds the program its input and reads its output until it has ended.
-fn communicate(job: &mut Job, timeout: Duration) -> Result<Output> {
+fn communicate(job: &mut Job, timeout: Duration, output_max: usize) -> Result<Output> {
     let deadline = Instant::now() + timeout;
-    let mut pipes = job.communicate()?.limit_time(DRAIN).limit_size(OUTPUT_MAX + 1);
+    let mut pipes = job.communicate()?.limit_time(DRAIN).limit_size(output_max + 1);
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let status = loop {
         // Before the read, which then finds all that the program printed.
         let ended = job.poll();
         let read = pipes.read_to(&mut stdout, &mut stderr);
-        if stdout.len() + stderr.len() > OUTPUT_MAX {
-            return Err(Error::OutputTooLong(OUTPUT_MAX));
+        if stdout.len() + stderr.len() > output_max {
+            return Err(Error::OutputTooLong(output_max));
         }
         if let Some(status) = ended {
             break status;
@@ -118,12 +133,25 @@ fn communicate(job: &mut Job, timeout: Duration) -> Result<Output> {
     Ok(Output { status, stdout, stderr })
 }
 
-/// Kills the program with its process group, and reaps it.
-fn kill(job: &Job) {
+/// Ends the program with its process group, by SIGKILL when SIGTERM does not, and reaps it.
+pub(crate) fn kill(job: &Job) {
     // The group may have just ended, or the program may have left it.
-    let _ = job.send_signal_group(Signal::KILL.as_raw());
+    if let Some(pid) = i32::try_from(job.pid()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(pid, Signal::TERM);
+        let deadline = Instant::now() + GRACE;
+        while !has_ended(pid) && Instant::now() < deadline {
+            sleep(Duration::from_millis(5));
+        }
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
     // A program that cannot be killed, such as one of another user, is not waited for.
     if job.kill().is_err() {
         job.detach();
     }
+}
+
+/// Whether a child has ended. It is not reaped, so its process group keeps its id.
+fn has_ended(pid: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
 }

@@ -245,3 +245,27 @@ fn a_repository_makes_git_run_nothing() {
     git(&repo, &environment).default_branch("origin").unwrap();
     assert!(!home.path("sprung").exists());
 }
+
+/// git cannot read a work tree of which another git has recorded only half: that one is waited for.
+#[test]
+fn a_half_recorded_work_tree_is_waited_for() {
+    let home = Home::new(&[]);
+    home.commit();
+    home.git(&["worktree", "add", "-q", "../other"]);
+    let record = home.path("repo/.git/worktrees/other/commondir");
+    let content = fs::read(&record).unwrap();
+    fs::write(&record, "").unwrap();
+    let (repo, environment) = (home.repo(), home.environment(&[]));
+    let guarded = git(&repo, &environment).guarded().unwrap();
+    let list = || guarded.run(&["worktree", "list", "--porcelain"]);
+    let error = list().unwrap_err();
+    assert!(error.to_string().contains("commondir"), "{error}");
+    let listed = std::thread::scope(|scope| {
+        let listing = scope.spawn(list);
+        std::thread::sleep(Duration::from_millis(200));
+        fs::write(&record, content).unwrap();
+        listing.join().unwrap()
+    });
+    let listed = String::from_utf8(listed.unwrap()).unwrap();
+    assert_eq!(listed.matches("worktree ").count(), 2, "{listed}");
+}

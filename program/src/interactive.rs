@@ -1,0 +1,79 @@
+//! Starts the program of a user with the terminal of this process, or without one, and processes that may
+//! outlive this one.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use crate::environment::Environment;
+use crate::error::Result;
+
+/// A program that runs as long as it likes. It has exactly these variables, and the default disposition of
+/// SIGPIPE.
+#[derive(Debug, Clone, Copy)]
+pub struct Interactive<'a> {
+    /// The path of the program, and its arguments.
+    pub argv: &'a [String],
+    /// The directory in which it runs.
+    pub dir: &'a Path,
+    /// Its variables.
+    pub environment: &'a Environment,
+    /// Whether it gets the terminal of this process; else it has no input, and its output is a pipe.
+    pub has_terminal: bool,
+}
+
+impl Interactive<'_> {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// It cannot be executed.
+    pub fn start(&self) -> Result<Child> {
+        let Some((program, args)) = self.argv.split_first() else {
+            return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput).into());
+        };
+        let mut command = Command::new(program);
+        command.args(args).current_dir(self.dir).env_clear().envs(self.environment.iter());
+        if !self.has_terminal {
+            let (reader, writer) = std::io::pipe()?;
+            let errors = writer.try_clone()?;
+            command.stdin(Stdio::null()).stdout(writer).stderr(errors);
+            let mut child = command.spawn()?;
+            child.stdout = Some(std::os::fd::OwnedFd::from(reader).into());
+            return Ok(child);
+        }
+        Ok(command.spawn()?)
+    }
+}
+
+/// Starts a program that outlives this one, without input and output, in a directory. Returns its process id.
+///
+/// # Errors
+/// It cannot be executed.
+pub fn start_background(argv: &[OsString], dir: &Path, variables: &[(&str, &str)]) -> Result<u32> {
+    let Some((program, args)) = argv.split_first() else {
+        return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput).into());
+    };
+    let mut command = Command::new(program);
+    command.args(args).current_dir(dir).envs(variables.iter().copied());
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let pid = child.id();
+    // Its end is waited for, so that it does not stay as a zombie while this process runs.
+    std::thread::spawn(move || {
+        let mut child = child;
+        child.wait()
+    });
+    Ok(pid)
+}
+
+/// Runs a program to its end in a process group of its own, with the input, output and variables of this
+/// process except one. It goes on when this process ends.
+///
+/// # Errors
+/// It cannot be executed or waited for.
+pub fn run_apart(argv: &[OsString], without: &str) -> Result<ExitStatus> {
+    let Some((program, args)) = argv.split_first() else {
+        return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput).into());
+    };
+    Ok(Command::new(program).args(args).env_remove(without).process_group(0).status()?)
+}
