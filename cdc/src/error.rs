@@ -18,9 +18,32 @@ pub enum Error {
     /// A filter names an entity that has no changes.
     #[error("there is no entity {0:?} in the log")]
     UnknownEntity(String),
+    /// No row image has the field that must change.
+    #[error("no row has the field {field:?}")]
+    UnknownField {
+        /// The field.
+        field: String,
+        /// The fields of the entities that the filter selects.
+        known: Vec<&'static str>,
+        /// The other entities that have the field.
+        elsewhere: Vec<&'static str>,
+    },
+    /// A field never has the value that it must reach.
+    #[error("the field {field} never has the value {value:?}")]
+    InvalidValue {
+        /// The field.
+        field: String,
+        /// The value.
+        value: String,
+        /// What it can have.
+        accepted: Vec<&'static str>,
+    },
     /// The types and entities of a filter exclude each other.
     #[error("no change of these entities has one of these types")]
     NothingMatches,
+    /// The types and transitions of a filter exclude each other.
+    #[error("no change of these types is such a transition")]
+    NoTransition,
     /// A text is not the position of a snapshot, or belongs to another filter.
     #[error("this is not the position of a snapshot with this filter")]
     InvalidPosition,
@@ -40,6 +63,9 @@ impl Error {
             Error::Store(error) => error.code(),
             Error::UnknownType(_) | Error::UnknownEntity(_) | Error::NothingMatches => {
                 Code::InvalidEventType
+            }
+            Error::UnknownField { .. } | Error::InvalidValue { .. } | Error::NoTransition => {
+                Code::InvalidField
             }
             Error::InvalidPosition => Code::InvalidCursor,
             Error::Thread(_) => Code::Io,

@@ -18,7 +18,7 @@ use crate::consumer::{Consumer, Takeover, acquire};
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::snapshot::{Rows, SnapshotReader};
-use crate::tail::{Start, Tail};
+use crate::tail::{Start, Tail, has_settled};
 use crate::wire::{Control, Encoder};
 
 /// Changes rendered in one read.
@@ -89,6 +89,9 @@ pub struct FeedOptions {
     pub heartbeat: Option<Duration>,
     /// The maximum number of changes.
     pub limit: Option<u64>,
+    /// The feed is complete at the first change at or after this time, or at the head of the log a
+    /// second after it: a transaction has its time before it commits.
+    pub until: Option<Timestamp>,
 }
 
 /// What a feed has reached.
@@ -100,7 +103,7 @@ pub enum Step {
     Behind,
     /// Every change in the log was rendered or does not pass.
     AtHead,
-    /// The limit is reached.
+    /// The limit or the time of the end is reached.
     Complete,
 }
 
@@ -140,7 +143,9 @@ pub struct Feed {
     phase: Phase,
     heartbeat: Option<Duration>,
     limit: u64,
+    until: Option<Timestamp>,
     sent: u64,
+    is_complete: bool,
     cursor: Cursor,
     is_at_head: bool,
     /// The position that the last item reported, and when that was.
@@ -206,6 +211,7 @@ impl Feed {
         options: &FeedOptions,
     ) -> Feed {
         let cursor = source.tail().cursor();
+        let limit = options.limit.unwrap_or(u64::MAX);
         Feed {
             source,
             lease,
@@ -213,8 +219,10 @@ impl Feed {
             resume: None,
             phase: Phase::Hello,
             heartbeat: options.heartbeat,
-            limit: options.limit.unwrap_or(u64::MAX),
+            limit,
+            until: options.until,
             sent: 0,
+            is_complete: limit == 0,
             cursor,
             is_at_head: false,
             reported: cursor,
@@ -238,6 +246,12 @@ impl Feed {
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent
+    }
+
+    /// Whether [`Feed::written`] acknowledges to a consumer.
+    #[must_use]
+    pub fn acknowledges(&self) -> bool {
+        matches!(self.source, Source::Consumer(_))
     }
 
     /// Where the snapshot can be resumed after the rendered rows; `None` unless the feed is in the
@@ -352,12 +366,14 @@ impl Feed {
     }
 
     fn render_changes(&mut self, wait: Duration, render: &mut Render<'_>) -> Result<Step> {
-        if self.sent == self.limit {
+        if self.is_complete {
             return Ok(Step::Complete);
         }
         if self.is_at_head {
             self.wait(wait)?;
         }
+        // Before the read, which then finds the changes of before that time.
+        let is_past = self.until.is_some_and(|until| has_settled(until, Timestamp::now()));
         match self.read(render)? {
             // A change reports its own position; a bookmark reports what followed and did not pass.
             Some(last) => self.reported.seq = last,
@@ -370,7 +386,8 @@ impl Feed {
         if let Some(reader) = &mut self.snapshot {
             reader.keep()?;
         }
-        Ok(match (self.sent == self.limit, self.is_at_head) {
+        self.is_complete |= self.sent == self.limit || (is_past && self.is_at_head);
+        Ok(match (self.is_complete, self.is_at_head) {
             (true, _) => Step::Complete,
             (false, true) => Step::AtHead,
             (false, false) => Step::Behind,
@@ -385,13 +402,19 @@ impl Feed {
         self.source.tail().wait(wait).map(|_| ())
     }
 
-    /// Renders the changes that one read finds, within the limit; returns the last of them.
+    /// Renders the changes that one read finds, within the limit and the time; returns the last of them.
     fn read(&mut self, render: &mut Render<'_>) -> Result<Option<Seq>> {
-        let room = self.limit - self.sent;
-        let (mut count, mut last) = (0, None);
+        let (room, until) = (self.limit - self.sent, self.until);
+        let (mut count, mut last, mut end) = (0, None, None);
         let tail = self.source.tail();
         let visited = tail.visit(BATCH, |change| {
-            if count == room {
+            if count == room || end.is_some() {
+                return Ok(());
+            }
+            if let Some(until) = until
+                && change.at()? >= until
+            {
+                end = Some(Seq(change.seq().0 - 1));
                 return Ok(());
             }
             count += 1;
@@ -399,9 +422,10 @@ impl Feed {
             render(Item::Change(change))
         })?;
         self.cursor = tail.cursor();
-        if let Some(last) = last.filter(|_| count == room) {
+        if let Some(last) = last.filter(|_| count == room).or(end) {
             self.cursor.seq = last;
         }
+        self.is_complete = end.is_some();
         self.sent += count;
         self.is_at_head = visited.is_at_head;
         Ok(last)

@@ -1,11 +1,14 @@
-//! Which changes pass. Values of one kind are alternatives; every kind must match.
+//! Which changes pass. Values of one kind are alternatives; every kind must match. The transitions are one
+//! kind, so several of them mean any of them: a script waits for failed checks or for a review.
 
 use ao_store::log::as_of::{ENTITIES, RowAt};
 use ao_store::log::change::{Change, ChangeRef};
-use ao_store::{CHANGE_TYPES, ProjectId, SessionId};
+use ao_store::row::{project, session};
+use ao_store::{CHANGE_TYPES, ProjectId, SessionId, Snapshot};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::transition::{self, Transition};
 
 /// A filter; an empty list passes everything. The lists are sorted, so equal filters are equal values
 /// and equal texts.
@@ -15,6 +18,16 @@ pub struct Filter {
     entities: Vec<String>,
     projects: Vec<ProjectId>,
     sessions: Vec<SessionId>,
+    transitions: Vec<Transition>,
+}
+
+/// A project or session that a filter names and that the store does not have, or not yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unknown {
+    /// A project.
+    Project(ProjectId),
+    /// A session.
+    Session(SessionId),
 }
 
 impl Filter {
@@ -35,6 +48,7 @@ impl Filter {
             entities: Vec::new(),
             projects: sorted(projects),
             sessions: sorted(sessions),
+            transitions: Vec::new(),
         })
     }
 
@@ -52,13 +66,53 @@ impl Filter {
         if filter.entities().is_empty() { Err(Error::NothingMatches) } else { Ok(filter) }
     }
 
+    /// The same filter for these transitions only: `FIELD` selects the updates that changed it, and
+    /// `FIELD=VALUE` the inserts and updates after which it has this value and before which it had not.
+    /// Rows of a snapshot have no transition: those of the entities that can have it pass.
+    ///
+    /// # Errors
+    /// [`Error::UnknownField`] when the selected entities have no such field; [`Error::InvalidValue`] when
+    /// it never has this value; [`Error::NoTransition`] when no change of the selected types is such a
+    /// transition.
+    pub fn of_changed(self, transitions: &[String]) -> Result<Filter> {
+        let entities = self.entities();
+        let parse = |text: &String| Transition::parse(text, &entities);
+        let transitions: Vec<_> = sorted(transitions.iter().map(parse).collect::<Result<_>>()?);
+        let is_possible = |kind: &String| transitions.iter().any(|it| it.is_of_type(kind));
+        if !transitions.is_empty() && !self.types.is_empty() && !self.types.iter().any(is_possible)
+        {
+            return Err(Error::NoTransition);
+        }
+        Ok(Filter { transitions, ..self })
+    }
+
+    /// The projects and sessions of this filter that the store does not have. Nothing of them passes until
+    /// they are created. A session that was deleted is among them; an archived project is not.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn unknown(&self, snapshot: &Snapshot<'_>) -> ao_store::Result<Vec<Unknown>> {
+        let mut unknown = Vec::new();
+        for id in &self.projects {
+            if project::get(snapshot, id)?.is_none() {
+                unknown.push(Unknown::Project(id.clone()));
+            }
+        }
+        for id in &self.sessions {
+            if session::get(snapshot, id)?.is_none() {
+                unknown.push(Unknown::Session(id.clone()));
+            }
+        }
+        Ok(unknown)
+    }
+
     /// Whether everything passes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Filter::default()
     }
 
-    /// Whether a borrowed change passes. Does not read its images.
+    /// Whether a borrowed change passes. Reads its images only if the filter has transitions.
     ///
     /// # Errors
     /// When the row is damaged.
@@ -68,14 +122,23 @@ impl Filter {
         }
         let (kind, entity) = (change.kind()?, change.entity()?);
         let (project, session) = (change.project()?, change.session()?);
-        Ok(self.matches_parts(Some(&kind), &entity, project.as_deref(), session.as_deref()))
+        if !self.matches_parts(Some(&kind), &entity, project.as_deref(), session.as_deref()) {
+            return Ok(false);
+        }
+        if self.transitions.is_empty() {
+            return Ok(true);
+        }
+        let (before, after) = (change.before()?, change.after()?);
+        Ok(transition::is_any(&self.transitions, before.as_deref(), after.as_deref()))
     }
 
     /// Whether a change passes.
     #[must_use]
     pub fn matches(&self, change: &Change) -> bool {
         let (project, session) = (change.project.as_deref(), change.session.as_deref());
+        let (before, after) = (change.before.as_deref(), change.after.as_deref());
         self.matches_parts(Some(&change.kind), &change.entity, project, session)
+            && (self.transitions.is_empty() || transition::is_any(&self.transitions, before, after))
     }
 
     /// Whether a row of an entity belongs to a snapshot with this filter.
@@ -90,8 +153,14 @@ impl Filter {
             (self.entities.is_empty() || self.entities.iter().any(|wanted| wanted == **entity))
                 && (self.types.is_empty()
                     || self.types.iter().any(|kind| entity_of(kind) == Some(**entity)))
+                && self.has_entity(entity)
         };
         ENTITIES.iter().filter(is_wanted).copied().collect()
+    }
+
+    /// Whether a row of the entity can have one of the transitions.
+    fn has_entity(&self, entity: &str) -> bool {
+        self.transitions.is_empty() || self.transitions.iter().any(|it| it.is_of(entity))
     }
 
     fn matches_parts(
@@ -106,6 +175,7 @@ impl Filter {
         };
         kind.is_none_or(|kind| has(&self.types, kind))
             && has(&self.entities, entity)
+            && self.has_entity(entity)
             && (self.projects.is_empty()
                 || self.projects.iter().any(|wanted| Some(wanted.as_str()) == project))
             && (self.sessions.is_empty()
@@ -121,6 +191,7 @@ impl Filter {
             "entities": self.entities,
             "projects": texts(&mut self.projects.iter().map(ProjectId::as_str)),
             "sessions": texts(&mut self.sessions.iter().map(SessionId::as_str)),
+            "changed": self.transitions.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
         .to_string()
     }
@@ -137,7 +208,9 @@ impl Filter {
         };
         let projects = list("projects").iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
         let sessions = list("sessions").iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
-        Filter::new(list("types"), projects, sessions)?.of_entities(list("entities"))
+        Filter::new(list("types"), projects, sessions)?
+            .of_entities(list("entities"))?
+            .of_changed(&list("changed"))
     }
 }
 

@@ -7,6 +7,7 @@
 //!   keep up falls back to catch-up reads; it is never dropped and delays no other.
 //! * [`Consumer`] is a durable named cursor under a lease; [`SnapshotReader`] reads the rows as they
 //!   were at a cursor, then the stream from there.
+//! * [`History`] has the changes of one thing, and [`digest()`] counts what happened in a time.
 //! * [`Feed`] is the protocol of all of these for a transport: it renders hello, rows, changes,
 //!   bookmarks and bye, and acknowledges what was written.
 //!
@@ -29,29 +30,34 @@
 
 mod changes;
 mod consumer;
+mod digest;
 mod error;
 mod fanout;
 mod feed;
 mod filter;
+mod history;
 mod snapshot;
 #[cfg(feature = "tokio")]
 mod stream;
 mod subscribers;
 mod subscription;
 mod tail;
+mod transition;
 pub mod wire;
 
 pub use changes::{ChangeReceiver, Changes, Event};
 pub use consumer::{Consumer, Delivery, LEASE_TTL, Takeover};
+pub use digest::{Counts, Digest, Subject, digest};
 pub use error::{Error, Result};
 pub use fanout::Fanout;
 pub use feed::{Feed, FeedOptions, Item, Origin, Render, Step};
-pub use filter::Filter;
+pub use filter::{Filter, Unknown};
+pub use history::{History, Thing};
 pub use snapshot::{RESERVATION, Reservation, Rows, SnapshotReader};
 #[cfg(feature = "tokio")]
 pub use stream::TailStream;
 pub use subscription::{Batch, Subscription};
-pub use tail::{Start, Tail, Visited};
+pub use tail::{Start, Tail, Visited, has_settled};
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -26,6 +26,8 @@ pub enum Start {
     Cursor(Cursor),
     /// With the last N changes that pass the filter.
     Last(u64),
+    /// With the last N of those changes that were made before a time.
+    LastBefore(u64, Timestamp),
     /// With the first change at or after a time.
     Since(Timestamp),
 }
@@ -37,6 +39,16 @@ pub struct Visited {
     pub matched: usize,
     /// Whether the position is the head of the log: there was nothing more to read.
     pub is_at_head: bool,
+}
+
+/// How long a change is waited for after the end of its time: a transaction has its time before it
+/// commits, and may wait for another writer between.
+const SETTLES: i64 = 1000;
+
+/// Whether at `now` the log is taken to be complete up to the time `until`.
+#[must_use]
+pub const fn has_settled(until: Timestamp, now: Timestamp) -> bool {
+    now.0.saturating_sub(SETTLES) >= until.0
 }
 
 /// A position in the log that moves forward. Every read checks that the epoch is still the same,
@@ -64,19 +76,15 @@ impl Tail {
             let info = LogInfo::read(snapshot)?;
             let position = match start {
                 Start::Beginning => info.floor,
-                Start::End => info.head,
+                Start::End | Start::Last(_) => info.head,
                 Start::Cursor(cursor) => info.check_cursor(cursor).map(|()| cursor.seq)?,
-                Start::Since(time) => info.before(snapshot, time)?,
-                Start::Last(count) => {
-                    let count = i64::try_from(count).unwrap_or(i64::MAX);
-                    info.floor.max(Seq(info.head.0.saturating_sub(count)))
-                }
+                Start::Since(time) | Start::LastBefore(_, time) => info.before(snapshot, time)?,
             };
             Ok((info, position))
         })?;
         let position = match start {
-            Start::Last(count) if !filter.is_empty() => {
-                before_last(&reader, &info, &filter, count)?
+            Start::Last(count) | Start::LastBefore(count, _) => {
+                before_last(&reader, info.floor, position, &filter, count)?
             }
             _ => position,
         };
@@ -167,16 +175,48 @@ pub(crate) fn read_after(
     Ok((last, last >= info.head))
 }
 
-/// The position before the last `count` changes that pass, found in short reads.
-fn before_last(reader: &Reader, info: &LogInfo, filter: &Filter, count: u64) -> Result<Seq> {
-    let (mut left, mut position) = (count, info.head);
-    while left > 0 && position > info.floor {
-        position = reader.read(|snapshot| {
+/// The position before the last `count` changes up to `end` that pass, found in short reads.
+fn before_last(reader: &Reader, floor: Seq, end: Seq, filter: &Filter, count: u64) -> Result<Seq> {
+    if filter.is_empty() {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        return Ok(floor.max(Seq(end.0.saturating_sub(count))));
+    }
+    let (mut left, mut position) = (count, end);
+    while left > 0 && position > floor {
+        let found = reader.read(|snapshot| {
             change::scan_back(snapshot, position, BACK, |change| {
                 left -= u64::from(filter.matches_ref(change)?);
                 Ok(left > 0)
             })
         })?;
+        // The rest was pruned after the floor was read.
+        if found == position {
+            break;
+        }
+        position = found;
     }
     Ok(position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_commits_late_is_waited_for() {
+        let has = |now| has_settled(Timestamp(5000), Timestamp(now));
+        assert!(!has(4999) && !has(5000) && !has(5999) && has(6000));
+        assert!(!has_settled(Timestamp(i64::MAX), Timestamp(i64::MAX)));
+    }
+
+    /// A log from which everything was pruned after its floor was read.
+    #[test]
+    fn a_log_that_is_pruned_meanwhile_ends_the_search() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ao.db");
+        let (store, _) = Store::create(&path, ao_store::Options::default()).unwrap();
+        let filter = Filter::new(vec!["pr_created".to_owned()], vec![], vec![]).unwrap();
+        let found = before_last(&store.own_reader().unwrap(), Seq(0), Seq(5), &filter, 1);
+        assert_eq!(found.unwrap(), Seq(5));
+    }
 }

@@ -7,6 +7,7 @@ use ao_store::LogInfo;
 use ao_store::lease::Generation;
 use ao_store::log::as_of::RowAt;
 use ao_store::log::change::ChangeRef;
+use ao_store::log::changed::changed_fields;
 use ao_store::{Cursor, Epoch, Error, Timestamp};
 use jiff::Timestamp as Instant;
 
@@ -290,15 +291,30 @@ fn facts(change: &ChangeRef<'_>, images: Images, out: &mut Vec<u8>) -> Result<()
         Some(tx) => integer(out, tx.0),
         None => raw(out, "null"),
     }
+    let (before, after) = (change.before()?, change.after()?);
+    if let (Some(before), Some(after)) = (&before, &after) {
+        changed(before, after, out);
+    }
     if images == Images::Full {
         raw(out, ",\"before\":");
-        raw(out, change.before()?.as_deref().unwrap_or("null"));
+        raw(out, before.as_deref().unwrap_or("null"));
     }
     if images != Images::None {
         raw(out, ",\"after\":");
-        raw(out, change.after()?.as_deref().unwrap_or("null"));
+        raw(out, after.as_deref().unwrap_or("null"));
     }
     Ok(())
+}
+
+/// The names of the fields that an update changed. The images name them in JSON already.
+fn changed(before: &str, after: &str, out: &mut Vec<u8>) {
+    raw(out, ",\"changed\":[");
+    for (index, field) in changed_fields(before, after).enumerate() {
+        raw(out, if index == 0 { "\"" } else { ",\"" });
+        raw(out, field.name);
+        raw(out, "\"");
+    }
+    raw(out, "]");
 }
 
 fn raw(out: &mut Vec<u8>, text: &str) {

@@ -24,6 +24,7 @@ mod start;
 mod stream;
 mod support;
 mod tailer;
+mod transition;
 mod validate;
 mod wake;
 mod watch;

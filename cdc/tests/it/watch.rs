@@ -253,12 +253,13 @@ fn enough(changes: u64, tally: &Tally) {
     assert!(changes > 40 * seconds, "{changes} changes");
     let least = [
         ("change", 80 * seconds),
-        ("idle", 10 * seconds),
+        ("idle", seconds),
         ("bookmark", seconds / 2),
         ("covered", 10 * seconds),
         ("back", seconds),
-        ("expired", seconds / 4),
-        ("snapshot", seconds / 10),
+        // How often a tailer is overtaken depends on the load of the machine.
+        ("expired", 0),
+        ("snapshot", 0),
         ("stops", seconds / 2),
         ("prunes", seconds / 2),
     ];

@@ -95,7 +95,8 @@ fn hostile() -> Fixture {
         shell(
             fixture.path(),
             "INSERT INTO project SELECT 'k\"\\' || char(10) || char(129408), path || 'k', name, \
-            origin_url, host, repo, default_branch, created_at, updated_at, archived_at \
+            origin_url, host, repo, default_branch, copy_globs, setup_command, setup_timeout_ms, \
+            max_live, created_at, updated_at, archived_at \
             FROM project WHERE id = 'p0'",
         );
     }
@@ -110,7 +111,9 @@ fn every_native_line_has_exactly_the_documented_fields_of_its_change() {
         "tx", "before", "after",
     ]);
     for (change, (line, _)) in fixture.truth().iter().zip(render(&fixture)) {
-        assert_eq!(names(&line), expected);
+        let mut found = names(&line);
+        assert_eq!(found.remove("changed"), change.op == "update");
+        assert_eq!(found, expected);
         assert_eq!(line["v"], 1);
         assert_eq!(line["seq"], change.seq.0);
         let cursor: Cursor = line["cursor"].as_str().unwrap().parse().unwrap();
@@ -128,6 +131,15 @@ fn every_native_line_has_exactly_the_documented_fields_of_its_change() {
         let images = (line["before"].is_object(), line["after"].is_object());
         let op = line["op"].as_str().unwrap();
         assert_eq!(images, (op != "insert", op != "delete"), "{op}");
+        if op == "update" {
+            let (before, after) = (&line["before"], &line["after"]);
+            let names = after.as_object().unwrap().iter();
+            let differ = names.filter(|(name, value)| before[name] != **value);
+            let names: Vec<_> =
+                differ.map(|(name, _)| name).filter(|name| *name != "updated_at").collect();
+            assert_eq!(line["changed"], json!(names));
+            assert!(change.changed().map(|field| field.name).eq(names));
+        }
         let at: jiff_like::Millis = line["at"].as_str().unwrap().parse().unwrap();
         assert_eq!(at.0, change.at.0);
     }
@@ -201,8 +213,10 @@ fn every_cloud_event_has_the_required_attributes_and_legal_names() {
             assert_eq!(line[same.0], native[same.1]);
         }
         let data = line["data"].as_object().unwrap();
+        let mut found = names(data);
+        assert_eq!(found.remove("changed"), change.op == "update");
         assert_eq!(
-            names(data),
+            found,
             BTreeSet::from([
                 "entity", "op", "key", "project", "session", "actor", "tx", "before", "after"
             ])

@@ -92,8 +92,14 @@ pub(crate) fn act(store: &Store, actor: &str, random: &mut Random) -> Option<Seq
 }
 
 fn is_refusal(error: &Error) -> bool {
-    [Code::SessionNotFound, Code::PrProjectMismatch, Code::PrOwnedByOther, Code::Busy]
-        .contains(&error.code())
+    [
+        Code::SessionNotFound,
+        Code::PrProjectMismatch,
+        Code::PrOwnedByOther,
+        Code::PrNotOpen,
+        Code::Busy,
+    ]
+    .contains(&error.code())
 }
 
 /// A possible observation: some of the facets, each a window or complete.
@@ -148,8 +154,9 @@ pub(crate) fn act_foreign(path: &Path, random: &mut Random) {
     let sql = match random.below(8) {
         0 => format!("DELETE FROM pr WHERE id = {pr}"),
         1 => format!(
-            "UPDATE pr SET (session_id, project_id) = (SELECT id, project_id FROM session
-             ORDER BY id DESC LIMIT 1 OFFSET {}) WHERE id = {pr}",
+            "UPDATE pr SET (session_id, project_id, state) = (SELECT id, project_id, '{}'
+             FROM session ORDER BY id DESC LIMIT 1 OFFSET {}) WHERE id = {pr}",
+            any(random, &["open", "merged", "closed"]),
             random.below(4)
         ),
         2 => format!("UPDATE session SET name = '{name}' WHERE num < 3"),
