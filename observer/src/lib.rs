@@ -39,6 +39,8 @@ pub mod run;
 mod time;
 pub mod webhook;
 
-pub use document::{DOCUMENT_MAX, Document, Numbered, documents, schema};
+pub use document::{
+    DOCUMENT_MAX, Document, Numbered, UnknownFields, documents, documents_with, schema,
+};
 pub use error::{Error, Result};
 pub use time::Time;

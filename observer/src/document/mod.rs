@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 pub use facet::{Facet, Listing, Mode};
 pub use item::{Check, Comment, Review, Thread};
-pub use read::{DOCUMENT_MAX, Numbered, documents};
+pub use read::{DOCUMENT_MAX, Numbered, UnknownFields, documents, documents_with};
 pub use text_enum::{Text, TextEnum};
 
 use crate::error::{Error, Result};

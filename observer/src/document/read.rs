@@ -7,7 +7,7 @@ use ao_store::text_input::{BEGINNING, without_mark};
 use serde::Deserialize;
 
 use crate::document::Document;
-use crate::error::{Error, Result, reason};
+use crate::error::{Error, Result, quoted, reason};
 use crate::json::Object;
 
 /// The largest document that is read, in bytes, with the white space before it.
@@ -30,6 +30,23 @@ pub struct Numbered<T> {
 /// The items are `INVALID_JSON` for an input that is no JSON, cut off, empty, or an array;
 /// `INPUT_TOO_LARGE` beyond [`DOCUMENT_MAX`]; an I/O code when the reader fails.
 pub fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Numbered<Document>>> {
+    documents_with(reader, UnknownFields::Ignore)
+}
+
+/// What a field that no document has means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownFields {
+    /// It is ignored: a newer program may have written it.
+    Ignore,
+    /// The document is `INVALID_JSON`.
+    Refuse,
+}
+
+/// The same, with a choice what an unknown field means.
+pub fn documents_with(
+    reader: impl BufRead,
+    unknown: UnknownFields,
+) -> impl Iterator<Item = Result<Numbered<Document>>> {
     let mut input = Input { beginning: Cursor::default(), reader, line: 1, left: 0 };
     let mut number = 0;
     let mut is_ended = false;
@@ -38,14 +55,18 @@ pub fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Numbered<D
             return None;
         }
         number += 1;
-        let document = next(&mut input, number).transpose();
+        let document = next(&mut input, number, unknown).transpose();
         is_ended = !matches!(document, Some(Ok(_)));
         document
     })
 }
 
 /// The document of this number, or `None` at the end of the input.
-fn next(input: &mut Input<impl BufRead>, number: u64) -> Result<Option<Numbered<Document>>> {
+fn next(
+    input: &mut Input<impl BufRead>,
+    number: u64,
+    unknown: UnknownFields,
+) -> Result<Option<Numbered<Document>>> {
     let refused = |line, reason: &str| {
         Err(Error::InvalidJson { document: number, line, reason: reason.to_owned() })
     };
@@ -68,7 +89,19 @@ fn next(input: &mut Input<impl BufRead>, number: u64) -> Result<Option<Numbered<
     }
     // Nothing is read ahead: an object ends with its brace.
     let mut deserializer = serde_json::Deserializer::from_reader(&mut *input);
-    match Object::deserialize(&mut deserializer) {
+    let mut ignored = None;
+    let mut ignore = |path: serde_ignored::Path<'_>| {
+        // The path has a question mark for each field that may be absent.
+        ignored.get_or_insert_with(|| path.to_string().replace("?.", ""));
+    };
+    let read = match unknown {
+        UnknownFields::Ignore => Object::deserialize(&mut deserializer),
+        UnknownFields::Refuse => serde_ignored::deserialize(&mut deserializer, &mut ignore),
+    };
+    if let (Ok(_), Some(field)) = (&read, ignored) {
+        return refused(line, &format!("the field {} is unknown", quoted(&field)));
+    }
+    match read {
         Ok(Object(value)) => Ok(Some(Numbered { number, line, value })),
         Err(error) if error.is_io() => Err(failed(error.into(), number, input.line)),
         Err(error) => Err(Error::InvalidJson {

@@ -135,7 +135,7 @@ impl Credentials {
         let (host, source) = (&self.host, &self.source);
         match state {
             Credential::Missing => tracing::debug!(host, "no credentials found"),
-            Credential::Invalid => tracing::warn!(host, source, "the host refuses the credentials"),
+            Credential::Invalid => tracing::info!(host, source, "the host refuses the credentials"),
             Credential::Ok => tracing::info!(host, source, "the host accepts the credentials"),
             Credential::Unknown => tracing::info!(host, source, "credentials found"),
         }

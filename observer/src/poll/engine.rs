@@ -283,7 +283,7 @@ impl Engine {
         match (kind, reply) {
             (Kind::Log(log), reply) => self.record_log(log, reply, &mut context),
             (Kind::Query(query), Reply::Failed(failure)) => {
-                self.record.set_failure(failure.to_string(), !self.skips_slow_start);
+                self.record.set_failure(failure.to_string());
                 self.record_lost(query, classify::failure(failure), &mut context);
             }
             (Kind::Query(query), Reply::Answer(answer)) => {
@@ -315,7 +315,7 @@ impl Engine {
         };
         let Some(answered) = answered else {
             let cause = classify::cause(answer, cause.as_ref());
-            self.record.set_failure(cause, !self.skips_slow_start);
+            self.record.set_failure(cause);
             return self.record_lost(query, signal, context);
         };
         self.credentials.record_acceptance(answered.viewer.clone(), now);
@@ -412,6 +412,7 @@ impl Engine {
 
     /// A batch was written.
     pub(crate) fn record_outcome(&mut self, outcome: Outcome, now: Timestamp) {
+        self.totals.outdated += outcome.outdated.len() as u64;
         for pr in &outcome.outdated {
             self.tracker.forget(pr, Timestamp(now.0 + 4 * self.config.interval_ms()));
         }

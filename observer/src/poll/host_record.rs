@@ -62,12 +62,10 @@ impl HostRecord {
         is_other
     }
 
-    /// Records why a query got no answer, and logs the first of several failures where `is_logged`.
-    pub(crate) fn set_failure(&mut self, cause: String, is_logged: bool) {
-        if self.failure.is_empty() && is_logged {
-            let (host, address) = (&self.stored.host, &self.address);
-            tracing::warn!(host, address, cause, "the host did not answer a query");
-        }
+    /// Records why a query got no answer.
+    pub(crate) fn set_failure(&mut self, cause: String) {
+        let (host, address) = (&self.stored.host, &self.address);
+        tracing::debug!(host, address, cause, "the host did not answer a query");
         self.failure = cause;
     }
 
@@ -77,7 +75,7 @@ impl HostRecord {
         let shown = |state: &HostState| {
             let HostState { credential, source, login, since, reason, blocked_until, .. } = state;
             let is_read = state.fresh_at.is_some();
-            let failure = (state.address.clone(), state.failure.clone());
+            let failure = (state.address.clone(), state.failure.clone(), state.interval_ms);
             // The reserve ends with the window of the budget, whose time moves a little all the time.
             let is_reserve = reason == BackoffReason::Reserve.as_str();
             let until = blocked_until.filter(|_| !is_reserve);

@@ -1,7 +1,7 @@
 //! The observer of one host together with its store: what it observes is read from there, and what it
 //! finds is written there. Synchronous; the network and the clock are the caller's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ao_store::row::scm::{self, HostState, PrPoll};
@@ -11,6 +11,7 @@ use crate::github::call::Reply;
 use crate::poll::config::Config;
 use crate::poll::credentials::CredentialLookup;
 use crate::poll::engine::Engine;
+use crate::poll::reading::Reading;
 use crate::poll::repo_listing::ListTarget;
 use crate::poll::report::Report;
 use crate::poll::request::Step;
@@ -37,6 +38,8 @@ pub struct Poller {
     head: Option<Cursor>,
     remotes: Remotes,
     written: Written,
+    /// The pull requests of which facts changed since they were taken.
+    changed: BTreeSet<PrId>,
 }
 
 impl Poller {
@@ -63,6 +66,7 @@ impl Poller {
             head: None,
             remotes: Remotes::new(),
             written: Written::default(),
+            changed: BTreeSet::new(),
         })
     }
 
@@ -222,6 +226,7 @@ impl Poller {
             self.head = Some(done.cursor);
         }
         self.written += written;
+        self.changed.extend(done.value.changed.iter().cloned());
         self.engine.record_outcome(done.value, now.at);
         Ok(())
     }
@@ -262,6 +267,17 @@ impl Poller {
         let Some(state) = self.engine.host_state(false, now.at) else { return Ok(()) };
         let cause = Cause::new(ACTOR, now);
         self.store.write(cause, move |tx| scm::set_host(tx, &state)).map(|_| ())
+    }
+
+    /// What the request in flight reads; `None` when there is none.
+    #[must_use]
+    pub fn reading(&self) -> Option<Reading> {
+        self.engine.reading()
+    }
+
+    /// Takes the pull requests of which facts changed since the last call.
+    pub fn take_changed(&mut self) -> Vec<PrId> {
+        std::mem::take(&mut self.changed).into_iter().collect()
     }
 
     /// The state as it is shown.

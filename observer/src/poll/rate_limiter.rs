@@ -161,6 +161,13 @@ impl RateLimiter {
         })
     }
 
+    /// Whether less than a tenth of the budget is left above the reserve.
+    pub(crate) fn is_low(&self, now: Timestamp) -> bool {
+        let budget = &self.state.graphql;
+        let usable = budget.limit.zip(budget.usable(self.reserve, now));
+        usable.is_some_and(|(limit, (usable, _))| limit > 0 && usable < limit / 10)
+    }
+
     /// By how much intervals must be multiplied for the budget to last.
     pub(crate) fn stretch(&self, points_per_hour: f64, now: Timestamp) -> f64 {
         self.state.graphql.stretch(self.reserve, points_per_hour, now).unwrap_or(1.0)

@@ -15,6 +15,8 @@ pub struct Report {
     pub credential: Credential,
     /// Where the credentials are from, never what they are.
     pub source: String,
+    /// The account of the credentials; empty before the host has named it.
+    pub login: String,
     /// What was requested.
     pub totals: Totals,
     /// What was stored.
@@ -33,6 +35,10 @@ pub struct Report {
     pub logs_left: u64,
     /// The GraphQL points per hour and the remaining points; `None` while no limit is known.
     pub budget: Option<(i64, i64)>,
+    /// When the budget is renewed.
+    pub budget_reset_at: Option<Timestamp>,
+    /// Whether little is left of the observer's share of the budget.
+    pub is_budget_low: bool,
     /// The URL that is asked.
     pub address: String,
     /// What the host did not answer, and why; empty when it answered everything.
@@ -56,6 +62,9 @@ pub struct Totals {
     pub unchanged: u64,
     /// Answers about a pull request that were older than what was known.
     pub stale: u64,
+    /// Pull requests that were read and not stored because something newer was, such as a webhook
+    /// delivery.
+    pub outdated: u64,
     /// Requests that failed, whole or for one item.
     pub failures: u64,
     /// Batches that the store could not write.

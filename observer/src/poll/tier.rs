@@ -65,6 +65,7 @@ pub(crate) fn intervals(tier: Tier, interval_ms: i64) -> (i64, i64) {
         Tier::Hot => (interval_ms / 2, interval_ms),
         Tier::Warm => (interval_ms, 4 * interval_ms),
         Tier::Cool => (4 * interval_ms, 20 * interval_ms),
+        // The rule of ao-store for stale facts depends on this longest interval.
         Tier::Cold => (20 * interval_ms, 120 * interval_ms),
         Tier::Done => (24 * HOUR, 24 * HOUR),
     }

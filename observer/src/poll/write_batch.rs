@@ -54,6 +54,8 @@ pub(crate) struct WriteBatch {
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) written: Written,
+    /// The pull requests of which facts changed.
+    pub(crate) changed: Vec<PrId>,
     /// The pull requests of which something newer is stored.
     pub(crate) outdated: Vec<PrId>,
     /// The pull requests with jobs of failed checks whose logs are not stored.
@@ -161,7 +163,7 @@ impl WriteBatch {
             match write {
                 Write::Found(observation) => {
                     let poll = PrPoll::default();
-                    store_observation(tx, observation, &poll, &mut outcome.written)?;
+                    store_observation(tx, observation, &poll, &mut outcome)?;
                 }
                 Write::Pr(write) => store_pr(tx, write, &mut outcome)?,
                 Write::Repo(state) => {
@@ -190,7 +192,7 @@ fn store_pr(tx: &Tx<'_>, write: &PrWrite, outcome: &mut Outcome) -> Result<()> {
         observation.threads = discussion.compose_threads(facet::threads(tx, pr)?);
         observation.comments = discussion.compose_comments(facet::comments(tx, pr)?);
     }
-    if !store_observation(tx, &observation, poll, &mut outcome.written)? {
+    if !store_observation(tx, &observation, poll, outcome)? {
         outcome.outdated.push(pr.clone());
     }
     if !jobs.is_empty() {
@@ -208,7 +210,7 @@ fn store_observation(
     tx: &Tx<'_>,
     observation: &Observation,
     poll: &PrPoll,
-    written: &mut Written,
+    outcome: &mut Outcome,
 ) -> Result<bool> {
     let applied = match apply_observation(tx, observation)? {
         Observed::Applied(applied) => applied,
@@ -221,7 +223,11 @@ fn store_observation(
             return Ok(false);
         }
     };
-    written.add(&applied);
+    let before = outcome.written.rows_changed;
+    outcome.written.add(&applied);
+    if outcome.written.rows_changed > before {
+        outcome.changed.push(applied.pr.clone());
+    }
     let is_newest = applied.stale.is_empty();
     if is_newest {
         scm::set_poll(tx, &applied.pr, poll)?;

@@ -6,6 +6,8 @@
 //! * Credentials are looked up first, and again when there were none.
 //! * It stops within a second, even during a request: what was not received is not stored.
 
+mod board;
+mod event;
 mod hosts;
 mod lock;
 mod lookup;
@@ -13,13 +15,11 @@ mod origins;
 mod task;
 mod wakeup;
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ao_program::Environment;
 use ao_store::Store;
-use ao_store::row::scm::Credential;
 use tokio::task::{JoinError, JoinSet, LocalSet, spawn_blocking};
 pub use tokio_util::sync::CancellationToken;
 
@@ -27,8 +27,10 @@ use crate::error::{Error, Result};
 use crate::github::host::Endpoints;
 use crate::poll::{Config, Report};
 
+use board::Board;
+pub use event::{Change, Cycle, Event, What};
 pub use hosts::{default_host, unobservable};
-pub use lock::Lock;
+pub use lock::{Lock, Running, running};
 pub use lookup::{Lookup, look_up};
 
 /// How the observer is run.
@@ -82,26 +84,25 @@ impl Ended {
 }
 
 /// Observes until `stop` is cancelled, or with [`Setup::is_once`] until everything was read once.
-/// `show` gets one report per host after every answer.
+/// `show` gets every event.
 ///
 /// # Errors
 /// When it cannot begin.
 pub fn run(
     setup: &Setup,
-    _lock: &Lock,
+    lock: Lock,
     stop: &CancellationToken,
-    show: impl Fn(&[Report]) + 'static,
+    show: impl Fn(Event) + 'static,
 ) -> Result<Ended> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let (reports, is_disabled) = (RefCell::default(), Cell::new(false));
-    let board = Rc::new(Board { reports, is_disabled, show: Box::new(show) });
+    let board = Rc::new(Board::new(lock, show));
     let outcome = LocalSet::new().block_on(&runtime, observe_all(setup, stop, &board));
     runtime.shutdown_timeout(END);
     let failed = outcome?;
-    Ok(Ended { reports: board.reports.borrow().clone(), failed })
+    Ok(Ended { reports: board.reports(), failed })
 }
 
 /// Logs the failure of a read that is repeated later; a run that ends soon fails with it.
@@ -121,44 +122,6 @@ async fn follow_origins(setup: &Setup) -> Result<()> {
     let follow = spawn_blocking(move || origins::follow(&store, &known, &environment));
     // It is interrupted only when the runtime ends.
     follow.await.unwrap_or(Ok(())).map_err(Error::from)
-}
-
-/// The newest report of each host.
-struct Board {
-    reports: RefCell<Vec<Report>>,
-    /// Whether it was logged that nothing can be observed.
-    is_disabled: Cell<bool>,
-    show: Box<Show>,
-}
-
-type Show = dyn Fn(&[Report]);
-
-impl Board {
-    /// Logs once that there are no credentials, when that disables the observer, and else for which
-    /// host there are none.
-    fn log_missing_credentials(&self, before: Credential, report: &Report) {
-        if !report.source.is_empty() {
-            self.is_disabled.set(false);
-        }
-        if report.credential != Credential::Missing || before == Credential::Missing {
-            return;
-        }
-        let has_other = |it: &Report| it.host != report.host && !it.source.is_empty();
-        if self.reports.borrow().iter().any(has_other) {
-            tracing::info!(host = report.host, "there are no credentials for this host");
-        } else if !self.is_disabled.replace(true) {
-            tracing::warn!("scm observer disabled: provider credentials unavailable");
-        }
-    }
-
-    fn put(&self, report: Report) {
-        let mut reports = self.reports.borrow_mut();
-        match reports.iter_mut().find(|known| known.host == report.host) {
-            Some(known) => *known = report,
-            None => reports.push(report),
-        }
-        (self.show)(&reports);
-    }
 }
 
 /// Observes all hosts; returns those that could not be read. One of them neither ends nor delays the

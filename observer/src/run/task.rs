@@ -12,7 +12,9 @@ use ao_store::{ClockReading, Store, Timestamp};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::{Board, CancellationToken, Setup, default_host};
+use super::board::Board;
+use super::event::Cycle;
+use super::{CancellationToken, Setup, default_host};
 use crate::error::{Error, Result};
 use crate::github::call::Call;
 use crate::github::credential::{self, Credential};
@@ -20,7 +22,7 @@ use crate::github::host::Endpoints;
 use crate::github::remotes;
 use crate::github::token::Token;
 use crate::github::transport::Transport;
-use crate::poll::{BackoffReason, CredentialLookup, Poller, Remotes, Step};
+use crate::poll::{BackoffReason, CredentialLookup, NEVER, Poller, Remotes, Report, Step};
 
 /// The longest sleep: the clock may be set meanwhile, and the machine may sleep.
 const SLEEP: Duration = Duration::from_secs(15);
@@ -53,6 +55,8 @@ pub(super) struct Task {
     is_once: bool,
     wake: watch::Receiver<()>,
     board: Rc<Board>,
+    /// The state when the last cycle ended.
+    cycle: Report,
 }
 
 /// The first of many texts in one line, and the number of the others.
@@ -84,7 +88,9 @@ impl Task {
         if setup.is_once {
             poller.poll_now();
         }
+        let cycle = poller.report(Timestamp::now());
         Ok(Task {
+            cycle,
             host: host.to_owned(),
             store: setup.store.clone(),
             poller,
@@ -127,6 +133,7 @@ impl Task {
                 Step::FindCredentials => self.find_credentials(stop).await,
                 Step::Send(call) => self.send(&call, stop).await,
                 Step::Wait(until) => {
+                    self.end_cycle(until, now);
                     if self.is_once && self.is_over(until, now)? {
                         return Ok(());
                     }
@@ -135,6 +142,21 @@ impl Task {
             }
         }
         Ok(())
+    }
+
+    /// Nothing is due before `until`.
+    fn end_cycle(&mut self, until: Timestamp, now: Timestamp) {
+        let report = self.poller.report(now);
+        let is_idle = report.credential == State::Missing || until >= NEVER;
+        let backoff = report.backoff.map_or(until, |(_, end)| end);
+        let next = (!is_idle).then_some(until.max(backoff));
+        let changed = match report.totals.requests == self.cycle.totals.requests {
+            true => Vec::new(),
+            false => self.poller.take_changed(),
+        };
+        let cycle = Cycle::between(&self.cycle, &report, changed, next);
+        self.cycle = report;
+        self.board.wait(&self.host, next, cycle);
     }
 
     /// Reads what is to be observed.
@@ -172,6 +194,7 @@ impl Task {
     }
 
     async fn find_credentials(&mut self, stop: &CancellationToken) {
+        self.board.look_up(&self.host);
         let (host, environment) = (self.host.clone(), self.environment.clone());
         let ask = spawn_blocking(move || credential::resolve(&host, &environment));
         let found = tokio::select! {
@@ -199,6 +222,9 @@ impl Task {
 
     async fn send(&mut self, call: &Call, stop: &CancellationToken) {
         let Some(token) = self.token.clone() else { return };
+        if let Some(reading) = self.poller.reading() {
+            self.board.send(&self.host, reading);
+        }
         let reply = tokio::select! {
             () = stop.cancelled() => return,
             reply = self.transport.send(&token, call) => reply,

@@ -82,9 +82,9 @@ impl Scene {
             environment: self.home.environment(),
             is_once: true,
         };
-        let lock = Lock::take(&self.dir.path().join("ao.db")).unwrap();
+        let lock = Lock::take(&self.dir.path().join("ao.db"), "test").unwrap();
         let begun = Instant::now();
-        let ended = run::run(&setup, &lock, &CancellationToken::new(), |_| {}).unwrap();
+        let ended = run::run(&setup, lock, &CancellationToken::new(), |_| {}).unwrap();
         assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
         assert!(ended.failed.is_empty(), "{:?}", ended.failed);
         ended

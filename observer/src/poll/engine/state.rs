@@ -8,6 +8,7 @@ use crate::github::node::Actor;
 use crate::poll::credentials::Credentials;
 use crate::poll::host_record::SavedState;
 use crate::poll::rate_limiter::{Backoff, BackoffReason};
+use crate::poll::reading::Reading;
 use crate::poll::report::Report;
 use crate::poll::write_batch::{WriteBatch, Written};
 
@@ -44,6 +45,7 @@ impl Engine {
             address: self.record.address.clone(),
             failure: self.record.failure.clone(),
             fresh_at: if is_found { self.record.stored.fresh_at } else { self.fresh_at(now) },
+            interval_ms: Some(self.config.interval_ms()),
             memory: saved.to_text(),
             updated_at: now,
         };
@@ -76,6 +78,11 @@ impl Engine {
         }
     }
 
+    /// What the request in flight reads.
+    pub(crate) fn reading(&self) -> Option<Reading> {
+        self.in_flight.as_ref().map(Reading::of)
+    }
+
     /// The state as it is shown.
     pub(crate) fn report(&self, written: Written, now: Timestamp) -> Report {
         let open = || self.tracker.prs.open();
@@ -86,6 +93,7 @@ impl Engine {
             host: self.host.clone(),
             credential: self.credentials.state,
             source: self.credentials.source.clone(),
+            login: self.credentials.viewer.as_ref().map(Actor::account).unwrap_or_default(),
             totals: self.totals,
             written,
             tracked: open().count(),
@@ -95,6 +103,8 @@ impl Engine {
             skipped: self.tracker.skipped(),
             logs_left: self.tracker.logs.left(),
             budget: graphql.limit.zip(graphql.left(now)),
+            budget_reset_at: graphql.limit.map(|_| Timestamp(graphql.reset_at)),
+            is_budget_low: self.limiter.is_low(now),
             address: self.record.address.clone(),
             failure: self.record.failure.clone(),
             backoff: backoff.map(|it| (it.reason, Timestamp(it.until))),

@@ -226,7 +226,7 @@ fn a_sibling_is_stored_before_the_end_of_a_pull_request() {
         })
     };
     let found = position(&second, "pr_created", "ao/demo-1/next").unwrap();
-    let ended = position(&first, "pr_updated", "\"merged\"").unwrap();
+    let ended = position(&first, "pr_merged", "\"merged\"").unwrap();
     assert!(found < ended, "a session with an open pull request never looks complete");
 }
 

@@ -100,8 +100,14 @@ fn each_turn_in_the_life_of_a_pull_request_is_seen_within_one_interval() {
         rig.seconds(45);
         rig.assert_observed();
         let types = rig.types_since(head);
-        assert!(types.contains(&"pr_updated".to_owned()), "{what}");
-        assert!(types.iter().all(|it| it == "pr_updated"), "{what}: {types:?}");
+        let expected = match what {
+            "closed" => "pr_closed",
+            "reopened" => "pr_reopened",
+            _ => "pr_updated",
+        };
+        assert!(types.contains(&expected.to_owned()), "{what}: {types:?}");
+        let is_expected = |kind: &String| [expected, "pr_updated"].contains(&kind.as_str());
+        assert!(types.iter().all(is_expected), "{what}: {types:?}");
     }
     let row = rig.row(&pr).unwrap();
     assert_eq!((row.state, row.closed_at), (PrState::Open, None));
