@@ -1,0 +1,229 @@
+//! The error type, grouped by what the caller can do; every variant has one [`Code`].
+//!
+//! `Display` is a lower-case fragment that says what happened, without the cause in `source()`.
+
+use std::path::PathBuf;
+
+use ao_store::{Code, ProjectId, SessionId, io_code};
+use serde_json::{Value, json};
+
+/// The result of every fallible function of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a verb was refused or failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] ao_store::Error),
+    /// A branch has an invalid name.
+    #[error("{name:?} is no branch name: {reason}")]
+    InvalidBranch {
+        /// The name given, shortened.
+        name: String,
+        /// The rule that it breaks.
+        reason: String,
+    },
+    /// A model was named that nothing would be told about.
+    #[error("--model cannot be used: {0}")]
+    ModelRefused(String),
+    /// A prompt cannot be given to an agent.
+    #[error("the prompt is invalid: {0}")]
+    InvalidPrompt(&'static str),
+    /// A file of harnesses is invalid.
+    #[error("{}: {reason}", path.display())]
+    InvalidHarness {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line.
+        reason: String,
+    },
+    /// No harness was named.
+    #[error("no harness was named, and AO_AGENT is not set")]
+    AgentRequired,
+    /// No harness has this name.
+    #[error("there is no harness {name:?}")]
+    UnknownHarness {
+        /// The name given.
+        name: String,
+        /// The names that resemble it, the nearest first.
+        nearest: Vec<String>,
+    },
+    /// The program of a harness is not installed.
+    #[error("{program} of the harness {harness} was not found")]
+    AgentNotFound {
+        /// The harness.
+        harness: String,
+        /// The program that is missing.
+        program: String,
+        /// Where it was looked for, besides `PATH`.
+        looked: Vec<String>,
+    },
+    /// The program of the agent could not be executed.
+    #[error("the agent could not be started: {reason}")]
+    AgentFailed {
+        /// Why.
+        reason: String,
+        /// The last lines of its output.
+        tail: String,
+    },
+    /// tmux is missing or too old.
+    #[error("tmux cannot be used: {0}")]
+    RuntimeMissing(String),
+    /// A runtime failed.
+    #[error("{action} failed: {reason}")]
+    RuntimeFailed {
+        /// What was tried.
+        action: &'static str,
+        /// What the program printed, or why it gave no answer.
+        reason: String,
+    },
+    /// The repository of a project cannot be used.
+    #[error("the repository of project {project} cannot be used: {reason}")]
+    ProjectNotResolvable {
+        /// The project.
+        project: ProjectId,
+        /// Why.
+        reason: String,
+    },
+    /// Another worktree has the branch.
+    #[error("branch {branch} is checked out in {}", path.display())]
+    BranchElsewhere {
+        /// The branch.
+        branch: String,
+        /// The worktree that has it.
+        path: PathBuf,
+    },
+    /// A branch or base is not known here.
+    #[error("{reference} exists neither locally nor among the fetched branches")]
+    BranchNotFetched {
+        /// The branch or base.
+        reference: String,
+    },
+    /// A branch to create exists.
+    #[error("branch {0} already exists")]
+    BranchExists(String),
+    /// Something else is at the path of a worktree.
+    #[error("{} exists already", .0.display())]
+    WorktreeExists(PathBuf),
+    /// git failed.
+    #[error("{action} failed: {reason}")]
+    Git {
+        /// What was tried.
+        action: &'static str,
+        /// The last lines that git printed.
+        reason: String,
+    },
+    /// The setup command of a project failed.
+    #[error("the setup command {outcome}")]
+    SetupFailed {
+        /// How it ended.
+        outcome: String,
+        /// The last lines of its output.
+        tail: String,
+    },
+    /// A session cannot be restored because it is not terminated.
+    #[error("session {0} is not terminated")]
+    NotRestorable(SessionId),
+    /// A session has no worktree path or branch.
+    #[error("session {id} has no {missing}")]
+    Incomplete {
+        /// The session.
+        id: SessionId,
+        /// What is missing.
+        missing: &'static str,
+    },
+    /// A session has nothing to continue from.
+    #[error("session {0} has neither a conversation nor a prompt to continue from")]
+    NotResumable(SessionId),
+    /// The agent of a session still runs.
+    #[error("the agent of session {0} is still running")]
+    AgentNotExited(SessionId),
+    /// Another program runs the session.
+    #[error("session {0} is run by another program")]
+    External(SessionId),
+    /// A file could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A signal asked to stop. What was done until then is undone.
+    #[error("{} interrupted it", signal_name(*signal))]
+    Interrupted {
+        /// Its number.
+        signal: u8,
+    },
+    /// A failpoint was hit; in tests only.
+    #[error("the failpoint {0} was hit")]
+    Failpoint(&'static str),
+}
+
+fn signal_name(signal: u8) -> String {
+    let name = signal_hook::low_level::signal_name(i32::from(signal));
+    name.map_or_else(|| format!("signal {signal}"), str::to_owned)
+}
+
+impl Error {
+    /// The code in the registry.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Store(error) => error.code(),
+            Error::InvalidBranch { .. } => Code::InvalidBranch,
+            Error::ModelRefused(_) => Code::Usage,
+            Error::InvalidPrompt(_) => Code::InvalidPrompt,
+            Error::InvalidHarness { .. } => Code::InvalidHarness,
+            Error::AgentRequired => Code::AgentRequired,
+            Error::UnknownHarness { .. } => Code::UnknownHarness,
+            Error::AgentNotFound { .. } => Code::AgentNotFound,
+            Error::AgentFailed { .. } => Code::AgentFailed,
+            Error::RuntimeMissing(_) => Code::RuntimeMissing,
+            Error::RuntimeFailed { .. } => Code::RuntimeFailed,
+            Error::ProjectNotResolvable { .. } => Code::ProjectNotResolvable,
+            Error::BranchElsewhere { .. } => Code::BranchElsewhere,
+            Error::BranchNotFetched { .. } => Code::BranchNotFetched,
+            Error::BranchExists(_) => Code::BranchExists,
+            Error::WorktreeExists(_) => Code::WorktreeExists,
+            Error::Git { .. } => Code::GitFailed,
+            Error::SetupFailed { .. } => Code::SetupFailed,
+            Error::NotRestorable(_) => Code::SessionNotRestorable,
+            Error::Incomplete { .. } => Code::SessionIncomplete,
+            Error::NotResumable(_) => Code::SessionNotResumable,
+            Error::AgentNotExited(_) => Code::AgentNotExited,
+            Error::External(_) => Code::SessionExternal,
+            Error::File { source, .. } => io_code(source),
+            Error::Interrupted { .. } => Code::Interrupted,
+            Error::Failpoint(_) => Code::Internal,
+        }
+    }
+
+    /// Machine-readable fields of the error.
+    #[must_use]
+    pub fn details(&self) -> Value {
+        match self {
+            Error::Store(error) => error.details(),
+            Error::UnknownHarness { name, nearest } => json!({"name": name, "nearest": nearest}),
+            Error::AgentNotFound { harness, program, looked } => {
+                json!({"harness": harness, "program": program, "looked": looked})
+            }
+            Error::AgentFailed { tail, .. } | Error::SetupFailed { tail, .. } => {
+                json!({"tail": tail})
+            }
+            Error::BranchElsewhere { branch, path } => {
+                json!({"branch": branch, "path": path.to_string_lossy()})
+            }
+            Error::BranchNotFetched { reference } => json!({"reference": reference}),
+            Error::Interrupted { signal } => json!({"signal": signal}),
+            Error::Incomplete { id, missing } => {
+                json!({"session_id": id.as_str(), "lacks": missing})
+            }
+            _ => json!({}),
+        }
+    }
+}

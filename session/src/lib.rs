@@ -1,0 +1,24 @@
+//! The lifecycle of agent sessions: git worktrees, runtimes (tmux, plain processes) and agent programs.
+//!
+//! What this crate guarantees:
+//!
+//! * A verb is all-or-nothing: it ends with every effect, or with none; what a killed process left
+//!   behind is finished or undone by the next verb or by `reconcile`, from rows alone.
+//! * User work is never destroyed: what is dirty or not reachable elsewhere is captured or kept.
+//! * Nothing is touched that is not recorded in the store.
+
+mod error;
+mod failpoint;
+pub mod harness;
+pub mod hook;
+mod lifecycle;
+pub mod runtime;
+mod supervisor;
+pub mod worktree;
+
+pub use error::{Error, Result};
+pub use lifecycle::{
+    Action, Cleaned, Config, Ensured, Killed, Mode, Report, Restored, Sessions, SpawnRequest,
+    Spawned,
+};
+pub use supervisor::{Spec, supervise};

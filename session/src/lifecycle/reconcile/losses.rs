@@ -1,0 +1,85 @@
+//! Records that launches have ended whose supervisors could not do it.
+//!
+//! The loss of a tmux server, of the machine, or of most sessions at once is one event: it says nothing
+//! about the single programs, and does not count towards the limit of relaunches.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use ao_store::row::launch::{self, End, EndCause};
+use ao_store::row::lifecycle::instance;
+
+use super::{Case, Found, Sessions};
+use crate::error::{Error, Result};
+
+/// From this number of sessions on, the end of more than half of them at once is one event.
+const MANY: usize = 5;
+
+impl Sessions {
+    /// Records the ends in one transaction, and describes those that are one event.
+    pub(super) fn record_losses(&self, cases: &[Case]) -> Result<Vec<String>> {
+        let should_run = |case: &&Case| {
+            !case.session.is_terminated
+                && case.launches.last().is_some_and(|launch| launch.ended_at.is_none())
+        };
+        let open = cases.iter().filter(should_run).count();
+        let dead: Vec<&Case> =
+            cases.iter().filter(should_run).filter(|case| case.found == Found::Dead).collect();
+        let is_mass = dead.len() >= MANY && dead.len() * 2 > open;
+        let mut ends = Vec::new();
+        let mut events: BTreeMap<String, usize> = BTreeMap::new();
+        for case in dead {
+            let event = self.event_of(case, is_mass);
+            let cause = if event.is_some() { EndCause::RuntimeLost } else { EndCause::Killed };
+            ends.push((case.session.launch.clone(), cause));
+            if let Some(event) = event {
+                *events.entry(event).or_default() += 1;
+            }
+        }
+        if ends.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(move |tx| {
+            for (id, cause) in ends {
+                launch::ended(tx, &id, End { exit_status: None, signal: None, cause }, "")?;
+            }
+            Ok(())
+        })?;
+        Ok(events.iter().map(|(event, count)| format!("{event}: {count} session(s)")).collect())
+    }
+
+    /// The event of which the loss of one session is a part; `None` if it is one of its own.
+    fn event_of(&self, case: &Case, is_mass: bool) -> Option<String> {
+        let session = &case.session;
+        if case.launches.last().is_some_and(|launch| launch.boot_id != instance::boot_id()) {
+            return Some("the machine was started again".to_owned());
+        }
+        let socket = &session.runtime_socket;
+        let runtime = self.runtime(&session.runtime_kind);
+        match runtime.and_then(|runtime| runtime.is_server_gone(socket)) {
+            Ok(true) => Some(format!("the tmux server {socket} is gone")),
+            _ if is_mass => Some("more than half of the sessions ended at once".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Deletes the files of launches that nobody will start.
+    pub(super) fn delete_stale_specs(&self) -> Result<()> {
+        let dir = self.launch_dir();
+        let Ok(entries) = fs::read_dir(&dir) else { return Ok(()) };
+        for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+            let row = self.store.read(|snapshot| launch::get(snapshot, id))?;
+            let is_stale = row.is_none_or(|launch| launch.ended_at.is_some());
+            if is_stale && path.extension().is_some_and(|ending| ending == "json") {
+                match fs::remove_file(&path) {
+                    // Another process was faster.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(source) => return Err(Error::File { action: "delete", path, source }),
+                    Ok(()) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! What agent programs run in: tmux, or nothing (plain processes).
+//!
+//! A launch is addressed by its id, which is unique for ever, in the server whose socket was recorded. What is
+//! gone counts as removed. A runtime that does not answer is an error, and never a death.
+
+mod process;
+pub mod processes;
+mod tmux;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use ao_store::row::lifecycle::spawn::Place;
+
+use crate::error::Result;
+
+pub use process::Process;
+pub use processes::Ended;
+pub use tmux::Tmux;
+
+/// How long a screen stays as it is before it counts as still.
+const STILL: Duration = Duration::from_millis(750);
+/// How long that is waited for.
+const STILL_WITHIN: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(150);
+
+/// What is started.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    /// The launch.
+    pub launch: &'a str,
+    /// The directory in which it runs.
+    pub dir: &'a Path,
+    /// The command of the supervisor, at least two words.
+    pub argv: &'a [OsString],
+}
+
+/// What runs a launch.
+pub trait Runtime: Send + Sync {
+    /// Its name on session rows.
+    fn kind(&self) -> &'static str;
+
+    /// Whether it can be used.
+    ///
+    /// # Errors
+    /// `RUNTIME_PREREQUISITE_MISSING`.
+    fn check(&self) -> Result<()>;
+
+    /// Where the next launch will be, as far as that is known.
+    fn place(&self) -> Place;
+
+    /// Starts the supervisor of a launch.
+    ///
+    /// # Errors
+    /// `RUNTIME_FAILED`.
+    fn start(&self, start: &Start<'_>) -> Result<Place>;
+
+    /// Whether anything of the server of this socket is left.
+    ///
+    /// # Errors
+    /// It does not answer.
+    fn is_server_gone(&self, socket: &str) -> Result<bool>;
+
+    /// The launches that the server of this socket shows, also after their end.
+    ///
+    /// # Errors
+    /// It does not answer.
+    fn shown(&self, _socket: &str) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Removes what shows a launch. One that is gone counts as removed.
+    ///
+    /// # Errors
+    /// The runtime fails or does not answer.
+    fn remove(&self, launch: &str, socket: &str) -> Result<()>;
+
+    /// Types a text into the program of a launch, and submits it.
+    ///
+    /// # Errors
+    /// It has no terminal, has ended, or the runtime fails.
+    fn send_text(&self, launch: &str, socket: &str, text: &str) -> Result<()>;
+
+    /// The last lines of the screen of a launch.
+    ///
+    /// # Errors
+    /// It has no screen, or the runtime fails.
+    fn capture(&self, launch: &str, socket: &str) -> Result<String>;
+}
+
+/// Waits until the screen of a launch shows something and does not change any more, or for 20 seconds: a
+/// program that still starts would lose what is typed. An error of `check` ends the wait.
+pub(crate) fn wait_until_still(
+    runtime: &dyn Runtime,
+    launch: &str,
+    socket: &str,
+    check: impl Fn() -> Result<()>,
+) -> Result<()> {
+    let deadline = Instant::now() + STILL_WITHIN;
+    let (mut seen, mut since) = (String::new(), Instant::now());
+    while Instant::now() < deadline {
+        let now = runtime.capture(launch, socket)?;
+        if now != seen {
+            (seen, since) = (now, Instant::now());
+        }
+        if !seen.trim().is_empty() && since.elapsed() >= STILL {
+            break;
+        }
+        check()?;
+        sleep(POLL);
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! The processes of a launch, also those that left its terminal and its process group: each inherits the
+//! variable `AO_LAUNCH_ID`. The same for what an instance runs and waits for, such as git, by the variable
+//! `AO_INSTANCE_ID`.
+//!
+//! A process is signalled through a descriptor of it that was opened before it was looked at, so that no
+//! other process that got its id since is ever meant.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use ao_program::Environment;
+use ao_store::row::launch::Launch;
+use ao_store::row::lifecycle::instance;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::error::{Error, Result};
+
+/// The variable by which the processes of a launch are known.
+pub const VARIABLE: &str = "AO_LAUNCH_ID";
+
+/// The variable by which the processes are known that an instance runs and waits for.
+pub(crate) const INSTANCE: &str = "AO_INSTANCE_ID";
+
+/// How long the end of killed processes is waited for. One in an uninterruptible call may never end.
+const AFTER_KILL: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(50);
+
+/// The ids of the processes of each launch.
+pub type ByLaunch = HashMap<String, Vec<u32>>;
+
+/// How the processes of a launch ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// None was there.
+    Absent,
+    /// All ended in time.
+    Exited,
+    /// Some had to be killed.
+    Killed,
+    /// These did not even end then.
+    Remaining(Vec<u32>),
+}
+
+/// The processes of all launches on this machine, as far as this user may look at them.
+///
+/// # Errors
+/// The processes cannot be listed.
+pub fn by_launch() -> Result<ByLaunch> {
+    by_value(VARIABLE)
+}
+
+/// The same by another variable.
+fn by_value(variable: &str) -> Result<ByLaunch> {
+    let path = "/proc";
+    let failed = |source| Error::File { action: "list", path: path.into(), source };
+    let mut found = ByLaunch::new();
+    for entry in fs::read_dir(path).map_err(failed)?.filter_map(Result::ok) {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if let Some(launch) = value_of(pid, variable) {
+            found.entry(launch).or_default().push(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// A variable of a process, such as the launch that it belongs to. A zombie has none.
+fn value_of(pid: u32, variable: &str) -> Option<String> {
+    let variables = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut each = variables.split(|byte| *byte == 0);
+    let value =
+        each.find_map(|it| it.strip_prefix(variable.as_bytes())?.strip_prefix(b"=".as_slice()))?;
+    String::from_utf8(value.to_vec()).ok()
+}
+
+/// The variables of what an instance runs and waits for.
+pub(crate) fn of_instance(environment: &Environment, instance: &str) -> Environment {
+    let own = [(OsStr::new(INSTANCE), OsStr::new(instance))];
+    environment.iter().chain(own).collect()
+}
+
+/// Whether a process is the supervisor of a launch.
+fn is_supervisor(pid: u32, launch: &str) -> bool {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words: Vec<_> = words.split(|byte| *byte == 0).collect();
+    words.windows(2).any(|pair| pair == [b"supervise".as_slice(), launch.as_bytes()])
+}
+
+/// Whether a launch that has not ended runs: its supervisor does.
+///
+/// # Errors
+/// The processes cannot be listed.
+pub fn is_running(launch: &Launch) -> Result<bool> {
+    match launch.supervisor.as_str() {
+        "" => Ok(by_launch()?.contains_key(&launch.id)),
+        supervisor => Ok(!instance::is_dead(supervisor, &launch.boot_id)),
+    }
+}
+
+/// Ends the processes of a launch: SIGTERM for all but its supervisor, which ends with its program; after
+/// `grace` SIGKILL for all.
+///
+/// # Errors
+/// The processes cannot be listed.
+pub fn end(launch: &str, grace: Duration) -> Result<Ended> {
+    end_all(VARIABLE, launch, grace)
+}
+
+/// Ends what an instance that has ended was running: git would go on, and make what is being undone.
+///
+/// # Errors
+/// The processes cannot be listed, or do not end.
+pub(crate) fn end_of_instance(instance: &str, grace: Duration) -> Result<()> {
+    match end_all(INSTANCE, instance, grace)? {
+        Ended::Remaining(pids) => {
+            let reason = format!("processes could not be killed: {pids:?}");
+            Err(Error::RuntimeFailed { action: "stop what an ended process had started", reason })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn end_all(variable: &str, value: &str, grace: Duration) -> Result<Ended> {
+    // An agent that terminates its own session runs this: it must not end before the others.
+    let own = std::process::id();
+    let all = || {
+        let mut all = by_value(variable)?.remove(value).unwrap_or_default();
+        all.retain(|pid| *pid != own);
+        Ok(all)
+    };
+    let found: Vec<u32> = all()?;
+    if found.is_empty() {
+        return Ok(Ended::Absent);
+    }
+    found.iter().filter(|pid| !is_supervisor(**pid, value)).for_each(|pid| {
+        signal_of(*pid, variable, value, Signal::TERM);
+    });
+    if wait(&all, grace)?.is_empty() {
+        return Ok(Ended::Exited);
+    }
+    let deadline = Instant::now() + AFTER_KILL;
+    loop {
+        // Again and again, because a process may have started others.
+        let left = all()?;
+        if left.is_empty() {
+            return Ok(Ended::Killed);
+        }
+        if Instant::now() > deadline {
+            return Ok(Ended::Remaining(left));
+        }
+        left.iter().for_each(|pid| signal_of(*pid, variable, value, Signal::KILL));
+        sleep(POLL);
+    }
+}
+
+/// Ends the processes of a launch except this one, at once.
+pub(crate) fn kill_others(launch: &str) {
+    let own = std::process::id();
+    let others = by_launch().ok().and_then(|mut all| all.remove(launch)).unwrap_or_default();
+    others.iter().filter(|pid| **pid != own).for_each(|pid| signal(*pid, launch, Signal::KILL));
+}
+
+/// Waits until none is left, and returns those that are.
+fn wait(all: &impl Fn() -> Result<Vec<u32>>, grace: Duration) -> Result<Vec<u32>> {
+    let deadline = Instant::now() + grace;
+    loop {
+        let left = all()?;
+        if left.is_empty() || Instant::now() > deadline {
+            return Ok(left);
+        }
+        sleep(POLL);
+    }
+}
+
+/// Signals a process that belongs to a launch. One that has ended is not signalled.
+pub(crate) fn signal(pid: u32, launch: &str, signal: Signal) {
+    signal_of(pid, VARIABLE, launch, signal);
+}
+
+fn signal_of(pid: u32, variable: &str, value: &str, signal: Signal) {
+    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
+    let Ok(descriptor) = pidfd_open(id, PidfdFlags::empty()) else { return };
+    if value_of(pid, variable).as_deref() == Some(value) {
+        // It may have just ended.
+        let _ = pidfd_send_signal(&descriptor, signal);
+    }
+}
+
+/// Passes a signal of the supervisor on to the other processes of its launch.
+pub(crate) fn forward(launch: &str, number: i32) {
+    let Some(found) = Signal::from_named_raw(number) else { return };
+    let own = std::process::id();
+    let others = by_launch().ok().and_then(|mut all| all.remove(launch)).unwrap_or_default();
+    others.iter().filter(|pid| **pid != own).for_each(|pid| signal(*pid, launch, found));
+}

@@ -1,0 +1,307 @@
+//! tmux on a server of our own, without any configuration file of the user.
+//!
+//! A launch is a session of its name. Everything that tmux would take for a format, a flag or the end of a
+//! command is escaped. A program that ended leaves a dead pane, in which nothing interprets input.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use ao_program::{Environment, Error as ProgramError, Output, Program};
+use ao_store::row::lifecycle::spawn::Place;
+use sha2::{Digest, Sha256};
+
+use super::{Runtime, Start, processes};
+use crate::error::{Error, Result};
+
+/// The oldest version that can be used: the first with `new-session -e`.
+const VERSION: (u32, u32) = (3, 2);
+
+/// How long one command may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between a pasted text and Enter: a program that still reads the text would take Enter for a part of it.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// How often a server that ends is tried to be replaced, and the time in between.
+const STARTS: usize = 5;
+const BETWEEN_STARTS: Duration = Duration::from_millis(100);
+
+/// The variables that tmux gets. Those of agents are in the files of their launches.
+const VARIABLES: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMUX_TMPDIR"];
+
+/// A tmux server of our own.
+#[derive(Debug, Clone)]
+pub struct Tmux {
+    /// The name of the server, for `-L`.
+    name: String,
+    environment: Environment,
+}
+
+/// Why tmux did not do what it was asked.
+enum Refusal {
+    /// No server listens at the socket.
+    NoServer,
+    /// The server does not have the session.
+    NoSession,
+    /// Anything else.
+    Other(String),
+}
+
+impl Tmux {
+    /// The server of the store in this data directory. Two stores never share one.
+    #[must_use]
+    pub fn new(data_dir: &Path, environment: &Environment) -> Tmux {
+        let digest = hex::encode(Sha256::digest(data_dir.as_os_str().as_encoded_bytes()));
+        let kept = |name: &OsStr| VARIABLES.iter().any(|kept| name == *kept);
+        let environment = environment.iter().filter(|(name, _)| kept(name)).collect();
+        Tmux { name: format!("ao-{}", &digest[..16]), environment }
+    }
+
+    /// Runs a command of tmux at the server of a socket, or without one at our own.
+    fn run(
+        &self,
+        action: &'static str,
+        socket: &str,
+        args: &[&str],
+        input: &str,
+    ) -> Result<Result<String, Refusal>> {
+        let server = if socket.is_empty() { ["-L", &self.name] } else { ["-S", socket] };
+        let all = [&["-u", "-f", "/dev/null"], &server[..], args].concat();
+        let program = Program {
+            name: "tmux",
+            args: &all,
+            input,
+            dir: Path::new("/"),
+            environment: &self.environment,
+            variables: &[("TERM", "xterm-256color")],
+            timeout: TIMEOUT,
+        };
+        match program.run() {
+            Ok(output) => Ok(read(output)),
+            Err(ProgramError::NotOnPath(_)) => Err(missing("it is not on PATH")),
+            Err(error) => Err(Error::RuntimeFailed { action, reason: error.to_string() }),
+        }
+    }
+
+    /// Runs a command that starts the server if necessary. One that ends at that moment, because its last
+    /// session did, still accepts the connection: the next try starts another.
+    fn start_at_server(&self, action: &'static str, args: &[&str]) -> Result<String> {
+        let mut tries = 1;
+        loop {
+            match self.run(action, "", args, "")? {
+                Err(Refusal::NoServer) if tries < STARTS => sleep(BETWEEN_STARTS),
+                answer => return answer.map_err(|refusal| refused(action, refusal)),
+            }
+            tries += 1;
+        }
+    }
+
+    /// The same for a session that must be there.
+    fn must(
+        &self,
+        action: &'static str,
+        socket: &str,
+        args: &[&str],
+        input: &str,
+    ) -> Result<String> {
+        self.run(action, socket, args, input)?.map_err(|refusal| refused(action, refusal))
+    }
+}
+
+fn refused(action: &'static str, refusal: Refusal) -> Error {
+    let reason = match refusal {
+        Refusal::NoServer => "its tmux server is gone".to_owned(),
+        Refusal::NoSession => "its tmux session is gone".to_owned(),
+        Refusal::Other(reason) => reason,
+    };
+    Error::RuntimeFailed { action, reason }
+}
+
+fn missing(reason: &str) -> Error {
+    Error::RuntimeMissing(reason.to_owned())
+}
+
+fn read(output: Output) -> Result<String, Refusal> {
+    if output.status == 0 {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let printed = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let is = |texts: &[&str]| texts.iter().any(|text| printed.contains(text));
+    if is(&["no server running on", "error connecting to", "server exited", "lost server"]) {
+        Err(Refusal::NoServer)
+    } else if is(&["can't find session", "can't find window", "can't find pane", "no sessions"]) {
+        Err(Refusal::NoSession)
+    } else {
+        Err(Refusal::Other(printed))
+    }
+}
+
+/// A word that tmux takes as it is: a final semicolon would end the command.
+fn word(text: &str) -> String {
+    match text.strip_suffix(';') {
+        Some(rest) => format!("{rest}\\;"),
+        None => text.to_owned(),
+    }
+}
+
+/// A word in a place where tmux expands formats.
+fn literal(text: &str) -> String {
+    word(&text.replace('#', "##"))
+}
+
+/// The session of a launch, by its exact name.
+fn target(launch: &str) -> String {
+    format!("={launch}:")
+}
+
+/// A text without what controls a terminal.
+fn typed(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
+impl Runtime for Tmux {
+    fn kind(&self) -> &'static str {
+        "tmux"
+    }
+
+    fn check(&self) -> Result<()> {
+        let version = match self.run("read its version", "", &["-V"], "")? {
+            Ok(version) => version,
+            Err(_) => return Err(missing("it does not print its version")),
+        };
+        let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
+        let number = version.trim().rsplit([' ', '-']).next().unwrap_or_default();
+        let (major, minor) = number.split_once('.').unwrap_or((number, "0"));
+        match (digits(major).parse(), digits(minor).parse()) {
+            (Ok(major), Ok(minor)) if (major, minor) < VERSION => {
+                Err(missing(&format!("its version is {number}, and 3.2 is needed")))
+            }
+            // A version that cannot be read is one of the development branch.
+            _ => Ok(()),
+        }
+    }
+
+    fn place(&self) -> Place {
+        Place { kind: self.kind().to_owned(), ..Place::default() }
+    }
+
+    fn start(&self, start: &Start<'_>) -> Result<Place> {
+        let action = "start a tmux session";
+        let dir = literal(&start.dir.to_string_lossy());
+        let variable = format!("{}={}", processes::VARIABLE, start.launch);
+        let argv: Vec<String> = start.argv.iter().map(|it| word(&it.to_string_lossy())).collect();
+        let mut args = vec!["start-server"];
+        for option in [
+            ["remain-on-exit", "on"],
+            ["detach-on-destroy", "on"],
+            ["exit-empty", "on"],
+            ["history-limit", "10000"],
+            ["default-terminal", "screen-256color"],
+        ] {
+            args.extend([";", "set-option", "-g", option[0], option[1]]);
+        }
+        args.extend([";", "new-session", "-d", "-P", "-F", "#{socket_path}\n#{pane_id}"]);
+        args.extend([
+            "-s",
+            start.launch,
+            "-x",
+            "220",
+            "-y",
+            "50",
+            "-e",
+            &variable,
+            "-c",
+            &dir,
+            "--",
+        ]);
+        args.extend(argv.iter().map(String::as_str));
+        let printed = self.start_at_server(action, &args)?;
+        let mut lines = printed.lines();
+        match (lines.next(), lines.next()) {
+            (Some(socket), Some(pane)) => {
+                Ok(Place { socket: socket.to_owned(), pane: pane.to_owned(), ..self.place() })
+            }
+            _ => Err(Error::RuntimeFailed { action, reason: format!("it printed {printed:?}") }),
+        }
+    }
+
+    fn is_server_gone(&self, socket: &str) -> Result<bool> {
+        match self.run("look for the tmux server", socket, &["list-sessions"], "")? {
+            Ok(_) | Err(Refusal::NoSession) => Ok(false),
+            Err(Refusal::NoServer) => Ok(true),
+            Err(Refusal::Other(reason)) => {
+                Err(Error::RuntimeFailed { action: "look for the tmux server", reason })
+            }
+        }
+    }
+
+    fn shown(&self, socket: &str) -> Result<Vec<String>> {
+        let action = "list the tmux sessions";
+        let args = ["list-sessions", "-F", "#{session_name}"];
+        match self.run(action, socket, &args, "") {
+            Ok(Ok(printed)) => Ok(printed.lines().map(str::to_owned).collect()),
+            Ok(Err(Refusal::NoServer | Refusal::NoSession)) | Err(Error::RuntimeMissing(_)) => {
+                Ok(Vec::new())
+            }
+            Ok(Err(Refusal::Other(reason))) => Err(Error::RuntimeFailed { action, reason }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn remove(&self, launch: &str, socket: &str) -> Result<()> {
+        let action = "remove a tmux session";
+        match self.run(action, socket, &["kill-session", "-t", &target(launch)], "") {
+            Ok(Ok(_) | Err(Refusal::NoServer | Refusal::NoSession)) => Ok(()),
+            Ok(Err(Refusal::Other(reason))) => Err(Error::RuntimeFailed { action, reason }),
+            // Its processes have ended. A dead pane is no reason to keep a session that nobody can use:
+            // reconciliation removes it when tmux is back.
+            Err(Error::RuntimeMissing(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn send_text(&self, launch: &str, socket: &str, text: &str) -> Result<()> {
+        let (action, target) = ("type a text", target(launch));
+        let state = ["display-message", "-p", "-t", &target, "#{pane_dead}"];
+        if self.must(action, socket, &state, "")?.trim() == "1" {
+            let reason = "the program has ended".to_owned();
+            return Err(Error::RuntimeFailed { action, reason });
+        }
+        let cancel = format!("send-keys -t {target} -X cancel");
+        self.must(
+            action,
+            socket,
+            &["if-shell", "-F", "-t", &target, "#{pane_in_mode}", &cancel],
+            "",
+        )?;
+        let text = typed(text);
+        if !text.is_empty() {
+            self.must(action, socket, &["load-buffer", "-b", launch, "-"], &text)?;
+            let paste = ["paste-buffer", "-p", "-r", "-d", "-b", launch, "-t", &target];
+            self.must(action, socket, &paste, "")?;
+            sleep(SETTLE);
+        }
+        self.must(action, socket, &["send-keys", "-t", &target, "Enter"], "").map(|_| ())
+    }
+
+    fn capture(&self, launch: &str, socket: &str) -> Result<String> {
+        let args = ["capture-pane", "-p", "-J", "-S", "-100", "-t", &target(launch)];
+        let screen = self.must("read a screen", socket, &args, "")?;
+        Ok(screen.trim_end().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_is_a_format_a_separator_or_a_control() {
+        assert_eq!(word("a;"), "a\\;");
+        assert_eq!(word("a;b"), "a;b");
+        assert_eq!(literal("/x/#(touch y);"), "/x/##(touch y)\\;");
+        assert_eq!(typed("a\u{1b}]0;x\u{7}\tb\nc"), "a]0;x\tb\nc");
+    }
+}

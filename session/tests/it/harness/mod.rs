@@ -1,0 +1,31 @@
+//! Harnesses through the public interface: files of users, programs on a disk, and golden command lines.
+
+mod commands;
+mod conversations;
+mod documented;
+mod hooks;
+mod programs;
+mod user_file;
+
+use std::path::Path;
+
+use ao_program::Environment;
+use ao_session::harness::Harnesses;
+
+/// An environment with these variables.
+fn environment(variables: &[(&str, &Path)]) -> Environment {
+    variables.iter().copied().collect()
+}
+
+fn built_in() -> Harnesses {
+    Harnesses::load(None).unwrap()
+}
+
+/// Compares with a file below the root of the project; `AO_UPDATE_GOLDEN=1` writes it.
+fn assert_golden(file: &Path, text: &str) {
+    if std::env::var_os("AO_UPDATE_GOLDEN").is_some() {
+        std::fs::write(file, text).unwrap();
+    }
+    let wanted = std::fs::read_to_string(file).unwrap();
+    assert_eq!(wanted, text, "{}: run with AO_UPDATE_GOLDEN=1", file.display());
+}
