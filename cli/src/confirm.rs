@@ -31,7 +31,7 @@ pub(crate) fn ask(context: &Context, what: &str, consent: Consent) -> Result<Ans
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(Error::Unconfirmed(what.to_owned()));
     }
-    output::say(&format!("{what}? [y/N]"));
+    output::say_always(&format!("{}? [y/N]", output::printable(what)));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     if read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {

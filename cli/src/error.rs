@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ao_store::{Code, ConsumerName, io_code};
+use ao_store::{Code, ConsumerName, Cursor, io_code};
 use serde_json::{Value, json};
 
 /// The result of a command or a part of it.
@@ -17,12 +17,25 @@ pub(crate) enum Error {
     Cdc(#[from] ao_cdc::Error),
     #[error(transparent)]
     Observer(#[from] ao_observer::Error),
+    #[error(transparent)]
+    Session(#[from] ao_session::Error),
+    #[error("no project was named, and this directory is not in the repository of one")]
+    ProjectRequired,
     /// The documents before this one stay applied.
     #[error("{source}")]
     Document { applied: u64, source: Box<Error> },
     /// The cursor of a consumer can no longer be resumed.
     #[error("{source}")]
     Stranded { name: ConsumerName, source: Box<Error> },
+    /// With `--strict`: nothing of the observation was stored.
+    #[error("{reason}")]
+    NotApplied { reason: String, outcome: Value },
+    /// The configuration file has an unknown key or an invalid value.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Config { path: PathBuf, line: usize, reason: String },
+    /// The configuration file exists and cannot be read.
+    #[error("cannot read the configuration file {}", path.display())]
+    ConfigFile { path: PathBuf, source: std::io::Error },
     #[error("{0}")]
     Usage(String),
     #[error("cannot ask whether to {0}: no terminal is attached")]
@@ -47,6 +60,17 @@ pub(crate) enum Error {
     MigrationPending { found: u32, known: u32 },
     #[error("only {seen} of {wanted} changes arrived in time")]
     TimedOut { seen: u64, wanted: u64 },
+    /// A command of `tail --exec` failed.
+    #[error("the command {} at change {cursor} ({kind}), which is not acknowledged", outcome(*status, *signal))]
+    CommandFailed {
+        name: ConsumerName,
+        cursor: Cursor,
+        kind: String,
+        status: Option<i32>,
+        signal: Option<i32>,
+    },
+    #[error("cannot start a shell")]
+    Command(#[source] ao_program::Error),
     #[error("cannot {action} {}", path.display())]
     File { action: &'static str, path: PathBuf, source: std::io::Error },
     #[error("cannot write to standard output")]
@@ -54,6 +78,14 @@ pub(crate) enum Error {
     /// The reader of the output closed it: the command ends without a message.
     #[error("the output was closed")]
     BrokenPipe,
+}
+
+/// How a command ended, as the rest of a sentence.
+fn outcome(status: Option<i32>, signal: Option<i32>) -> String {
+    match (status, signal) {
+        (Some(status), _) => format!("ended with exit status {status}"),
+        (None, signal) => format!("was ended by signal {}", signal.unwrap_or_default()),
+    }
 }
 
 impl Error {
@@ -77,6 +109,8 @@ impl Error {
             Error::Store(error) => error.code(),
             Error::Cdc(error) => error.code(),
             Error::Observer(error) => error.code(),
+            Error::Session(error) => error.code(),
+            Error::ProjectRequired => Code::ProjectRequired,
             Error::Document { source, .. } | Error::Stranded { source, .. } => source.code(),
             Error::Usage(_) | Error::Unconfirmed(_) => Code::Usage,
             Error::Delivery { source, .. } | Error::NotVerified(source) => source.code(),
@@ -84,10 +118,23 @@ impl Error {
             Error::NotAGitRepo(_) | Error::RepoMoved { .. } => Code::NotAGitRepo,
             Error::GitNotTrusted(_) => Code::GitNotTrusted,
             Error::GitFailed(_) => Code::GitFailed,
+            Error::NotApplied { .. } => Code::NotApplied,
             Error::MigrationPending { .. } => Code::MigrationPending,
             Error::TimedOut { .. } => Code::TimedOut,
-            Error::File { source, .. } | Error::Stdout(source) => io_code(source),
+            Error::Config { .. } => Code::InvalidConfig,
+            Error::File { source, .. }
+            | Error::ConfigFile { source, .. }
+            | Error::Stdout(source) => io_code(source),
+            Error::CommandFailed { .. } | Error::Command(_) => Code::CommandFailed,
             Error::BrokenPipe => Code::Io,
+        }
+    }
+
+    /// The exit status: that of the code, or of the signal that interrupted the command.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Error::Session(ao_session::Error::Interrupted { signal }) => signal.saturating_add(128),
+            _ => self.code().exit_code(),
         }
     }
 
@@ -113,13 +160,24 @@ impl Error {
     pub(crate) fn details(&self) -> Value {
         match self {
             Error::Store(error) | Error::Cdc(ao_cdc::Error::Store(error)) => error.details(),
+            Error::Session(error) => error.details(),
             Error::Document { applied, source } => {
                 let mut details = source.details();
                 details["applied"] = json!(applied);
                 details
             }
             Error::Stranded { source, .. } => source.details(),
+            Error::Config { path, line, .. } => {
+                json!({"path": path.to_string_lossy(), "line": line})
+            }
+            Error::NotApplied { outcome, .. } => outcome.clone(),
             Error::TimedOut { seen, wanted } => json!({"seen": seen, "wanted": wanted}),
+            Error::CommandFailed { name, cursor, status, signal, .. } => json!({
+                "consumer": name.as_str(),
+                "cursor": cursor.to_string(),
+                "status": status,
+                "signal": signal,
+            }),
             Error::MigrationPending { found, known } => json!({"found": found, "known": known}),
             _ => json!({}),
         }

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::hint;
 use crate::invocation::Invocation;
-use crate::output::{Ended, printable, say, say_json, say_styled, stdout_error};
+use crate::output::{Ended, printable, printable_lines, say_always, say_json, stdout_error};
+use crate::{args, usage};
 
 /// Ends the program.
 pub(crate) fn exit(result: Result<Ended>, invocation: &Invocation, is_json: bool) -> ExitCode {
@@ -18,10 +19,11 @@ pub(crate) fn exit(result: Result<Ended>, invocation: &Invocation, is_json: bool
         Ok(Ended::Done) => ExitCode::SUCCESS,
         Ok(Ended::Findings) => ExitCode::from(Code::Corrupt.exit_code()),
         Ok(Ended::BySignal(signal)) => ExitCode::from(signal.exit_code()),
+        Ok(Ended::Elsewhere(status)) => ExitCode::from(status),
         Err(Error::BrokenPipe) => ExitCode::from(141),
         Err(error) => {
             report(&error, invocation, is_json);
-            ExitCode::from(error.code().exit_code())
+            ExitCode::from(error.exit_code())
         }
     }
 }
@@ -33,47 +35,54 @@ fn report(error: &Error, invocation: &Invocation, is_json: bool) {
         for cause in error.causes() {
             message = format!("{message}: {cause}");
         }
-        say_json(&json_error(error.code(), &message, &hint, &error.details()));
+        let (code, exit) = (error.code(), error.exit_code());
+        say_json(&json_error(code, exit, &message, &hint, &error.details()));
         return;
     }
     let red = anstyle::AnsiColor::Red.on_default().bold();
     let what = printable(&invocation.complete(&error.to_string()));
-    say_styled(&format!("{red}error[{}]{red:#}: {what}", error.code().name()));
+    say_always(&format!("{red}error[{}]{red:#}: {what}", error.code().name()));
     for cause in error.causes() {
-        say(&format!("  caused by: {}", printable(&cause)));
+        say_always(&format!("  caused by: {}", printable(&cause)));
     }
     say_hint(&printable(&hint));
 }
 
 fn say_hint(hint: &str) {
     let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
-    say_styled(&format!("{cyan}hint{cyan:#}: {hint}"));
+    say_always(&format!("{cyan}hint{cyan:#}: {hint}"));
 }
 
-fn json_error(code: Code, message: &str, hint: &str, details: &Value) -> String {
+fn json_error(code: Code, exit: u8, message: &str, hint: &str, details: &Value) -> String {
     json!({"error": {
         "code": code.name(),
         "message": message,
         "hint": hint,
         "details": details,
-        "exit_code": code.exit_code(),
+        "exit_code": exit,
     }})
     .to_string()
 }
 
 /// Ends the program when the command line is wrong or asks for help.
-pub(crate) fn usage(error: &clap::Error, is_json: bool) -> ExitCode {
+pub(crate) fn refused(mut error: clap::Error, is_json: bool) -> ExitCode {
     let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if is_answer {
         let printed = error.print().and_then(|()| io::stdout().flush());
         let printed = printed.map(|()| Ended::Done).map_err(stdout_error);
         return exit(printed, &Invocation::plain(), is_json);
     }
+    let mut root = args::command();
+    root.build();
+    let hint = usage::explain(&mut error, &root);
     if is_json {
         let text = error.render().to_string();
-        let what = text.split("\n\nUsage:").next().unwrap_or_default();
+        let end = ["\n\nUsage:", "\n\nFor more information"].iter();
+        let end = end.filter_map(|it| text.find(it)).min().unwrap_or(text.len());
+        let what = &text[..end];
         let words: Vec<_> = what.trim_start_matches("error: ").split_whitespace().collect();
-        say_json(&json_error(Code::Usage, &words.join(" "), hint::of_usage(), &json!({})));
+        let (code, words) = (Code::Usage, words.join(" "));
+        say_json(&json_error(code, code.exit_code(), &words, &hint, &json!({})));
     } else {
         let text = error.render().ansi().to_string();
         // The last paragraph of clap names --help, as the hint does.
@@ -83,12 +92,12 @@ pub(crate) fn usage(error: &clap::Error, is_json: bool) -> ExitCode {
         // The colours of clap stay, unless an argument that it quotes could control the terminal.
         let quoted = error.render().to_string();
         if quoted.lines().all(|line| printable(line) == line) {
-            say_styled(what.trim_end());
+            say_always(what.trim_end());
         } else {
-            say(plain.trim_end());
+            say_always(&printable_lines(plain.trim_end()));
         }
         if error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-            say_hint(hint::of_usage());
+            say_hint(&hint);
         }
     }
     ExitCode::from(Code::Usage.exit_code())

@@ -2,28 +2,40 @@
 
 use ao_store::log::as_of::ENTITIES;
 use ao_store::text_input::NOT_UTF8;
-use ao_store::{CHANGE_TYPES, Code};
+use ao_store::{CHANGE_TYPES, Code, ConsumerName};
 
 use crate::error::Error;
 use crate::invocation::{Invocation, quoted};
+use crate::nearest::nearest;
+use crate::usage;
 
 /// The hint for an error.
 pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
     let particular = match error {
         Error::Document { source, .. } => return of(source, invocation),
+        Error::Usage(_) => Some(usage::help()),
         Error::Unconfirmed(_) => return format!("confirm it: `{}`", invocation.with("--yes")),
         Error::Cdc(ao_cdc::Error::Store(ao_store::Error::LeaseHeld { .. })) => {
             let command = invocation.with("--take-over");
             return format!("stop its owner, wait, or take the lease: `{command}`");
         }
-        Error::Store(ao_store::Error::PrClaimed { owner, .. }) => Some(format!(
+        Error::Store(ao_store::Error::PrClaimed { owner, .. })
+        | Error::Session(ao_session::Error::Store(ao_store::Error::PrClaimed { owner, .. })) => Some(format!(
             "show the owner: `ao-store session get {owner}`; to take the pull request over: `{}`",
             invocation.with("--takeover")
         )),
-        Error::Store(error) | Error::Cdc(ao_cdc::Error::Store(error)) => of_store(error),
+        Error::ConfigFile { path, .. } => {
+            Some(format!("check its owner and mode: `ls -la {}`", quoted(path)))
+        }
+        Error::Store(error)
+        | Error::Session(ao_session::Error::Store(error))
+        | Error::Cdc(ao_cdc::Error::Store(error)) => of_store(error),
         Error::Cdc(error) => of_stream(error),
-        Error::Stranded { name, .. } => Some(format!(
-            "move it to the oldest change that is kept: `ao-store consumer seek {name} --to beginning`"
+        Error::Stranded { name, .. } => {
+            Some(format!("move it to the oldest change that is kept: {}", of_stranded(name)))
+        }
+        Error::CommandFailed { name, cursor, .. } => Some(format!(
+            "run it again: it continues with this change; to skip the change: `ao-store consumer ack {name} {cursor}`"
         )),
         Error::RepoMoved { .. } => Some(
             "if that repository was moved, run `git worktree repair` in it; otherwise pass another path"
@@ -66,7 +78,7 @@ fn of_store(error: &ao_store::Error) -> Option<String> {
             let known: Vec<_> = known.iter().map(String::as_str).collect();
             match nearest(name, &known) {
                 Some(known) => format!("did you mean {known}?"),
-                None => format!("create it: `ao-store consumer create {name}`"),
+                None => format!("list them: `ao-store consumer ls`; or create it: `ao-store consumer create {name}`"),
             }
         }
         E::LeaseLost { name } => format!("show its owner: `ao-store consumer get {name}`"),
@@ -102,6 +114,9 @@ fn of_store(error: &ao_store::Error) -> Option<String> {
         E::Emptied(path) if !path.ends_with("ao.db") => "choose another file".to_owned(),
         E::Emptied(_) => "restore a backup: `ao-store restore-db BACKUP`; without one, move the file away and create a new store: `ao-store init`"
             .to_owned(),
+        E::NotAStore(path) if !path.ends_with("ao.db") => {
+            "pass a database of ao-store, such as the file that `ao-store backup` wrote".to_owned()
+        }
         E::ReservedName(_) => {
             "choose a name that no store uses, without -journal, -wal, -shm or .partial at its end"
                 .to_owned()
@@ -130,8 +145,18 @@ fn of_stream(error: &ao_cdc::Error) -> Option<String> {
     match error {
         ao_cdc::Error::UnknownType(typed) => Some(near(typed, CHANGE_TYPES)),
         ao_cdc::Error::UnknownEntity(typed) => Some(near(typed, ENTITIES)),
+        ao_cdc::Error::UnknownField { elsewhere, .. } if !elsewhere.is_empty() => {
+            Some(format!("it is a field of {}: select that entity", elsewhere.join(", ")))
+        }
+        ao_cdc::Error::UnknownField { field, known, .. } => Some(near(field, known)),
+        ao_cdc::Error::InvalidValue { accepted, .. } => {
+            Some(format!("it can be: {}", accepted.join(", ")))
+        }
         ao_cdc::Error::NothingMatches => {
             Some("omit --entity: each type belongs to one entity".to_owned())
+        }
+        ao_cdc::Error::NoTransition => {
+            Some("omit --type: --changed selects the changes of every type".to_owned())
         }
         ao_cdc::Error::InvalidPosition => Some(
             "pass the `resume` field of a snapshot_position line with the same filter, or omit --resume"
@@ -141,19 +166,13 @@ fn of_stream(error: &ao_cdc::Error) -> Option<String> {
     }
 }
 
-/// The nearest of the known words, when it is near enough to be meant.
-pub(crate) fn nearest<'a>(typed: &str, known: &[&'a str]) -> Option<&'a str> {
-    let scored = known.iter().map(|word| (strsim::jaro_winkler(typed, word), *word));
-    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 > 0.8).then_some(best.1)
-}
-
 /// The form of an id, name or branch.
 fn of_id(what: &str) -> &'static str {
     match what {
         "project id" | "consumer name" => of_code(Code::InvalidId),
         "session id" => "list the sessions: `ao-store session ls --all`",
         "branch" => "use a name that git accepts, such as feature/fix-1",
+        "pattern" => "write it relative to the repository, such as .env or config/*.local",
         _ => "use one line of text of at most 200 bytes",
     }
 }
@@ -169,14 +188,22 @@ macro_rules! hints {
 
 hints! {
     Usage "run the command with --help";
+    InvalidConfig "correct the file, whose keys are in `ao-store config --help`";
     InvalidId "use letters, digits, '.', '_' and '-', beginning with a letter or digit";
-    InvalidPath "check the path: a project is a directory, the input of `observe` is a file";
+    InvalidPath "check the path; --help says whether a file or a directory is expected";
     NotAGitRepo "run `git init` there, or pass another path";
     GitNotTrusted "if you trust its files: `git config --global --add safe.directory DIRECTORY`";
-    InvalidPrRef "write https://HOST/OWNER/REPO/pull/N, OWNER/REPO#N, or the id of a tracked pull request";
+    InvalidBranch "use a name that git accepts, such as feature/fix-1";
+    InvalidPrompt "pass the text with --prompt, or a file with --prompt-file FILE";
+    InvalidHarness "correct the file, or move it away; what is built in: `ao-store harness ls`";
+    ProjectRequired "pass --project ID, or run it in the directory of a project; list them: `ao-store project ls`";
+    AgentRequired "pass --harness NAME, or set AO_AGENT; list them: `ao-store harness ls`";
+    UnknownHarness "list them: `ao-store harness ls`";
+    InvalidPrRef "write https://HOST/OWNER/REPO/pull/N, OWNER/REPO#N, the id of a tracked pull request, or in its repository only N";
     InvalidUrl "write https://HOST/api/v3, without user, query and fragment";
-    InvalidCursor "pass the cursor of an event, such as 1-412; --from also accepts beginning and end";
+    InvalidCursor "pass the cursor of an event, such as 1-412; --from also accepts beginning and end, and tail --since a time";
     InvalidEventType "the types are listed in docs/json.md";
+    InvalidField "the fields and their values are listed in docs/json.md";
     InvalidDelivery "pass the value of the X-GitHub-Event header, such as pull_request";
     InvalidJson "docs/json.md describes the document; `ao-store schema` prints its JSON Schema";
     InvalidObservation "docs/json.md describes the document; `ao-store schema` prints its JSON Schema";
@@ -187,6 +214,8 @@ hints! {
     ProjectNotFound "list the projects: `ao-store project ls --all`";
     SessionNotFound "list the sessions: `ao-store session ls --all`";
     PrNotFound "list the tracked pull requests: `ao-store pr ls`";
+    DeliveryNotFound "list the deliveries: `ao-store delivery ls`";
+    DeliveryKeyUsed "use another key, or send the same text";
     ConsumerNotFound "list the consumers: `ao-store consumer ls`";
     CredentialsMissing "log in with `gh auth login`, or set GH_TOKEN";
     CredentialsInvalid "log in again with `gh auth login`; `ao-store status` shows the source of the token";
@@ -200,17 +229,36 @@ hints! {
     ProjectArchived "register it again: `ao-store project add PATH --id ID`";
     ProjectHasLiveSessions "list them: `ao-store session ls --project ID`";
     OrchestratorActive "list the sessions: `ao-store session ls`";
-    SessionNotSeed "only a session without workspace, runtime, agent session, prompt and pull request can be removed";
-    SessionTerminated "claim it for a live session: `ao-store session ls`";
+    SessionNotSeed "end it: `ao-store session kill SESSION`; only one that was never spawned and has no pull request can be deleted";
+    SessionTerminated "bring it back: `ao-store session restore SESSION`; the live ones: `ao-store session ls`";
     SessionNotClaimable "claim it for a worker: `ao-store session new --project ID`";
     PrClaimed "to take the pull request over, pass --takeover";
     PrNotOpen "only a pull request that is open or a draft can be claimed";
     PrProjectMismatch "claim it for a session of its own project: `ao-store session ls`";
     PrOwnedByOther "claim it first: `ao-store pr claim SESSION PR --takeover`";
+    NotApplied "name its session in the document, or claim it: `ao-store pr claim SESSION PR`; without --strict it is reported only";
     ConsumerExists "choose another name, or show it: `ao-store consumer ls`";
     ConsumerFilter "omit the filter, or create another consumer: `ao-store consumer create NAME`";
     LeaseLost "show its owner: `ao-store consumer ls`";
     LeaseHeld "stop its owner or wait: `ao-store consumer ls` shows it";
+    SessionBusy "wait for it; if its process is dead, the next command on the session finishes or undoes it";
+    SessionExternal "spawn a session of ao-store instead: `ao-store spawn --project ID --harness NAME`";
+    SessionNotRestorable "if its agent exited, run `ao-store session relaunch SESSION`; otherwise nothing is needed";
+    SessionIncomplete "it cannot come back; spawn a new one: `ao-store spawn --project ID --harness NAME`";
+    SessionNotResumable "spawn a new one with a prompt: `ao-store spawn --project ID --harness NAME --prompt TEXT`";
+    AgentNotExited "nothing is needed; to start it anew: `ao-store session kill SESSION`, then `ao-store session restore SESSION`";
+    AgentNotFound "install it, or add its directory to PATH; custom needs a command after --; what is found: `ao-store harness ls`";
+    AgentFailed "run the program by hand in the repository; its last output is in the error";
+    RuntimeMissing "install tmux 3.2 or newer, such as `apt-get install tmux`";
+    RuntimeFailed "check tmux by hand, then try again; `ao-store doctor` shows its version";
+    Interrupted "nothing of it is left: run the command again; what a second signal left, `ao-store reconcile` removes";
+    AdmissionLimit "wait for a session to end, or raise the limit: `ao-store project set PROJECT --max-live N`";
+    SetupFailed "correct the command: `ao-store project set PROJECT --setup CMD`";
+    ProjectNotResolvable "check that the directory still exists and is a git repository: `ao-store project ls`";
+    BranchElsewhere "choose another branch, or remove that worktree: `git worktree remove PATH`";
+    BranchNotFetched "fetch it: `git fetch origin`; to create the branch that --branch names, pass --create-branch";
+    BranchExists "omit --create-branch to work on it, or choose another name";
+    WorktreeExists "move it away";
     TargetExists "choose another file (for `import` another --data-dir), or move the existing one away";
     StoreInUse "stop the processes that have it open: `ao-store status` lists them";
     StoreReplaced "run the command again: it then opens the new file";
@@ -220,7 +268,7 @@ hints! {
     SchemaTooNew "run the newer version of ao-store that wrote it";
     SchemaOutdated "migrate it: `ao-store migrate`";
     MigrationPending "migrate it: `ao-store migrate`";
-    SchemaDraft "use the ao-store that created it, or another --data-dir: `ao-store init`";
+    SchemaDraft "use the ao-store that created it, or another directory: `ao-store --data-dir DIR init`";
     SchemaMismatch "another program changed the schema: `ao-store repair`; if that changes nothing, remove a table that is not ours, or restore a backup: `ao-store restore-db BACKUP`";
     Corrupt "show what is damaged: `ao-store verify --deep`; restore a backup: `ao-store restore-db BACKUP`, or keep the rows without the history: `ao-store repair --drop-history`";
     LogHole "show what is damaged: `ao-store verify --deep`; restore a backup: `ao-store restore-db BACKUP`, or keep the rows without the history: `ao-store repair --drop-history`";
@@ -233,10 +281,11 @@ hints! {
     DiskFull "free some space and try again; nothing was lost";
     Io "check the disk and the path, then try again";
     GitFailed "check that git is installed and that `git status` works in the repository";
+    CommandFailed "check that /bin/sh is there and can be run";
     Internal "this is a bug: please report it with the output of -vv";
 }
 
-/// The hint for a command line that cannot be parsed.
-pub(crate) fn of_usage() -> &'static str {
-    of_code(Code::Usage)
+/// The command that moves a stranded consumer to where it can continue.
+pub(crate) fn of_stranded(name: &ConsumerName) -> String {
+    format!("`ao-store consumer seek {name} --to beginning`")
 }

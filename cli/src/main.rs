@@ -1,37 +1,65 @@
 //! `ao-store`: the command line. It parses arguments, calls the libraries, and is the only crate that
 //! prints.
 
+mod apart;
 mod args;
 mod cmd;
+mod completion;
+mod config;
 mod confirm;
 mod context;
+mod contract;
 mod doctor;
 mod error;
 mod exit;
 mod git;
 mod hint;
 mod invocation;
+mod listing;
 mod metrics;
+mod nearest;
 mod output;
+mod page;
 mod pretty;
 mod printer;
+mod progress;
 mod shared_branch;
 mod signal;
+mod state_color;
+mod table;
+mod time;
+mod usage;
 mod view;
 
 use std::process::ExitCode;
 
-use crate::args::Args;
+use crate::args::{Args, Color, Command};
+use crate::config::Settings;
 use crate::context::Context;
 use crate::invocation::Invocation;
 
 fn main() -> ExitCode {
-    let wants_json = std::env::args_os().any(|arg| arg == "--json");
     let args = match Args::read() {
         Ok(args) => args,
-        Err(error) => return exit::usage(&error, wants_json),
+        // An agent takes some exit statuses of a hook for a refusal of what it does.
+        Err(_) if std::env::args_os().nth(1).is_some_and(|word| word == "hook") => {
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return exit::refused(error, args::wants_json()),
     };
-    args.color.apply();
+    if let Command::Hook { harness, event, .. } = &args.command {
+        cmd::hook(&args, harness, event);
+        return ExitCode::SUCCESS;
+    }
+    if let Command::Complete { words } = &args.command {
+        let words = words.clone();
+        return completion::run(args, &words);
+    }
+    let settings = Settings::read(&args);
+    // With a file that cannot be used, its error is printed as the flag demands.
+    let color = settings.as_ref().ok().map(|settings| settings.color.value).or(args.color);
+    color.unwrap_or(Color::Auto).apply();
+    output::set_quiet(args.quiet);
     tracing_subscriber::fmt()
         .with_writer(|| output::LogOut)
         .with_max_level(args.log_level())
@@ -41,6 +69,8 @@ fn main() -> ExitCode {
         .with_level(args.verbose > 0)
         .init();
     let (invocation, is_json) = (Invocation::of(&args), args.json);
-    let result = Context::new(&args).and_then(|context| cmd::run(&context, args.command));
+    let result = settings
+        .and_then(|settings| Context::new(&args, settings))
+        .and_then(|context| cmd::run(&context, args.command));
     exit::exit(result, &invocation, is_json)
 }

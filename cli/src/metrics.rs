@@ -9,10 +9,15 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::output::printable;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+    sqlite: String,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Consumer {
@@ -48,9 +53,11 @@ type Number = Gauge<u64, AtomicU64>;
 /// Renders everything.
 pub(crate) fn render(stats: &Stats, wal_readers: usize) -> String {
     let mut registry = Registry::with_prefix("ao_store");
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let build = vec![("version", version), ("sqlite", ao_store::sqlite_version().to_owned())];
-    registry.register("build", "The program", Info::new(build));
+    // The text format of Prometheus has no type `info`.
+    let build = Family::<Build, Number>::default();
+    let sqlite = ao_store::sqlite_version().to_owned();
+    build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION"), sqlite }).set(1);
+    registry.register("build_info", "The program", build);
     let log = &stats.log;
     let numbers = [
         ("epoch", "The epoch of the log", unsigned(log.epoch.0)),

@@ -1,14 +1,16 @@
-//! Printing: JSON documents, lines, tables and messages.
+//! Printing: JSON documents, lines and messages.
 
 use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ao_store::is_hidden;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::progress;
 use crate::signal::Signal;
 
 /// The version of every JSON document this program prints; see docs/json.md.
@@ -21,6 +23,8 @@ pub(crate) enum Ended {
     /// The command ran and found a problem: exit status 6.
     Findings,
     BySignal(Signal),
+    /// Another process ran it, and ended with this status.
+    Elsewhere(u8),
 }
 
 /// Prints one JSON document.
@@ -61,7 +65,10 @@ pub(crate) fn json_lines(lines: &[u8]) -> Result<()> {
 /// allows in a string. It means the same, so it is not only for terminals.
 fn without_controls(json: &[u8]) -> Cow<'_, [u8]> {
     // 0xc2 is the first byte of each C1 character, and no other byte of a character.
-    if !json.iter().any(|byte| matches!(byte, 0x7f | 0xc2)) {
+    // A fold over a piece has no early end, so that the compiler can check many bytes at once.
+    let is_in =
+        |piece: &[u8]| piece.iter().fold(false, |is, byte| is | matches!(byte, 0x7f | 0xc2));
+    if !json.chunks(256).any(is_in) {
         return Cow::Borrowed(json);
     }
     let mut escaped = Vec::with_capacity(json.len() + 16);
@@ -110,14 +117,31 @@ pub(crate) fn stdout_error(error: io::Error) -> Error {
     }
 }
 
-/// Prints a message on stderr. A message that cannot be written is no reason to fail.
-pub(crate) fn say(text: &str) {
-    say_styled(&printable_lines(text));
+/// Whether `--quiet` was passed.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Sets whether messages are printed.
+pub(crate) fn set_quiet(is_quiet: bool) {
+    QUIET.store(is_quiet, Ordering::Relaxed);
 }
 
-/// The same with colours. The caller has passed each value through [`printable`].
-pub(crate) fn say_styled(text: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+/// Whether only errors and questions are printed on stderr.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// Prints a message on stderr, unless `--quiet` was passed. A message that cannot be written is no reason
+/// to fail.
+pub(crate) fn say(text: &str) {
+    if !is_quiet() {
+        say_always(&printable_lines(text));
+    }
+}
+
+/// Prints an error or a question on stderr, also with colours. The caller has passed each value through
+/// [`printable`].
+pub(crate) fn say_always(text: &str) {
+    let _ = progress::above(|| writeln!(anstream::stderr().lock(), "{text}"));
 }
 
 /// Prints a line of JSON on stderr.
@@ -159,7 +183,8 @@ impl Write for LogOut {
     /// A piece is one event.
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         let shown = printable_lines(&String::from_utf8_lossy(piece));
-        io::stderr().lock().write_all(shown.as_bytes()).map(|()| piece.len())
+        let write = || io::stderr().lock().write_all(shown.as_bytes());
+        progress::above(write).map(|()| piece.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -167,35 +192,47 @@ impl Write for LogOut {
     }
 }
 
+/// Whether standard output gets colours.
+pub(crate) fn has_color() -> bool {
+    anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+}
+
 /// Whether standard output is a terminal.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Prints a table with a header and without borders.
-pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_header(header.to_vec());
-    for row in rows {
-        table.add_row(row.iter().map(|cell| printable(cell)).collect::<Vec<_>>());
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    line(&table.trim_fmt())
+/// The number of rows of the terminal that standard output is; `None` if it is none.
+pub(crate) fn height() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_row > 0).then_some(usize::from(size.ws_row))
+}
+
+/// The number of columns of the terminal that standard output is; `None` if it is none.
+pub(crate) fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 /// The text without characters that control the terminal, reorder or hide text, or are shown as nothing,
 /// so that no title can show what it is not. Variation selectors, which follow many emoji, are dropped;
 /// the others become U+FFFD.
 pub(crate) fn printable(text: &str) -> String {
+    if is_plain(text) {
+        return text.to_owned();
+    }
     let is_selector = |c: &char| matches!(c, '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}');
     let shown = text.chars().filter(|c| !is_selector(c));
     shown.map(|c| if is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// The same for a text of several lines.
-fn printable_lines(text: &str) -> String {
+/// Whether a text consists of ASCII that can be printed, which is shown as it is.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+/// [`printable`] for a text of several lines.
+pub(crate) fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 

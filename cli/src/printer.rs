@@ -11,7 +11,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::args::Format;
 use crate::error::{Error, Result};
-use crate::{output, pretty};
+use crate::output;
+use crate::pretty::{self, Pretty};
 
 /// A feed and the lines that it has rendered.
 pub(crate) struct Printer {
@@ -23,13 +24,16 @@ pub(crate) struct Printer {
 struct Lines {
     encoder: Encoder,
     format: Format,
+    pretty: Pretty,
     text: Vec<u8>,
 }
 
 impl Printer {
-    pub(crate) fn new(mut feed: Feed, format: Format, images: Images) -> Printer {
+    /// Prints a feed in this format; `is_full` shows people everything.
+    pub(crate) fn new(mut feed: Feed, format: Format, images: Images, is_full: bool) -> Printer {
         let encoder = feed.encoder().with_images(images);
-        Printer { feed, lines: Lines { encoder, format, text: Vec::new() }, is_idle: false }
+        let pretty = Pretty::new(feed.cursor().epoch, is_full);
+        Printer { feed, lines: Lines { encoder, format, pretty, text: Vec::new() }, is_idle: false }
     }
 
     /// Prints what one read of the feed finds, after waiting at most `wait` for something new.
@@ -39,6 +43,10 @@ impl Printer {
             return Err(Error::BrokenPipe);
         }
         let step = self.feed.next(wait, &mut |item| self.lines.render(item))?;
+        // A read ends in the middle of a transaction only if the log has more. What is acknowledged must
+        // be printed.
+        let is_at_end = step != Step::Behind || self.feed.acknowledges();
+        self.lines.pretty.finish(is_at_end, &mut self.lines.text);
         self.is_idle = self.lines.text.is_empty();
         self.lines.write()?;
         self.feed.written()?;
@@ -53,6 +61,7 @@ impl Printer {
     /// Prints the last line of a stream that ends in order.
     pub(crate) fn bye(mut self) -> Result<()> {
         self.feed.bye(&mut |item| self.lines.render(item))?;
+        self.lines.pretty.finish(true, &mut self.lines.text);
         self.lines.write()?;
         Ok(self.feed.close()?)
     }
@@ -60,9 +69,9 @@ impl Printer {
 
 impl Lines {
     fn render(&mut self, item: Item<'_>) -> ao_store::Result<()> {
-        let Lines { encoder, format, text } = self;
+        let Lines { encoder, format, pretty, text } = self;
         match (format, item) {
-            (Format::Pretty, Item::Change(change)) => pretty::write(change, text)?,
+            (Format::Pretty, Item::Change(change)) => pretty.change(change, text)?,
             (Format::Pretty, Item::Control(Control::Row { entity, row, .. })) => {
                 pretty::write_row(entity, row, text);
             }
@@ -89,7 +98,7 @@ impl Lines {
 }
 
 /// Whether the reader of our output has closed it.
-fn is_output_closed() -> bool {
+pub(crate) fn is_output_closed() -> bool {
     let stdout = std::io::stdout();
     let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -1,6 +1,6 @@
 //! Sessions of one repository that work on one branch: how that is reported, to people and in documents.
 
-use ao_store::row::session::{self, SharedBranch};
+use ao_store::row::shared_branch::{self, SharedBranch};
 use ao_store::{SessionId, Store};
 use serde_json::{Value, json};
 
@@ -18,18 +18,13 @@ pub(crate) fn message(shared: &SharedBranch) -> String {
     format!("{sessions} work on the branch {branch}, and only one of them gets its pull request")
 }
 
-/// The one that a session has a part in.
-pub(crate) fn of<'a>(id: &SessionId, all: &'a [SharedBranch]) -> Option<&'a SharedBranch> {
-    all.iter().find(|shared| shared.sessions.contains(id))
-}
-
 /// The warnings about a session, as in docs/json.md.
-pub(crate) fn warnings(id: &SessionId, all: &[SharedBranch]) -> Value {
+pub(crate) fn warnings(id: &SessionId, shared: Option<&SharedBranch>) -> Value {
     let others = |shared: &SharedBranch| -> Vec<_> {
         let others = shared.sessions.iter().filter(|other| *other != id);
         others.map(|other| other.as_str().to_owned()).collect()
     };
-    let warning = of(id, all).map(|shared| {
+    let warning = shared.map(|shared| {
         json!({"code": "BRANCH_SHARED", "message": message(shared), "session_ids": others(shared)})
     });
     Value::Array(warning.into_iter().collect())
@@ -38,7 +33,7 @@ pub(crate) fn warnings(id: &SessionId, all: &[SharedBranch]) -> Value {
 /// Whether every session has a branch of its own.
 pub(crate) fn check(store: &Store) -> Finding {
     let id = "session.branches";
-    match store.read(session::shared_branches) {
+    match store.read(shared_branch::all) {
         Err(error) => Finding::fail(id, error.to_string(), "`ao-store verify`"),
         Ok(shared) if shared.is_empty() => Finding::ok(id, "no two sessions work on one branch"),
         Ok(shared) => {

@@ -1,54 +1,70 @@
-//! Ctrl-C and SIGTERM: the first one shuts the stream down gracefully, the second one at once.
+//! Ctrl-C, SIGTERM and SIGHUP: the first one shuts the command down gracefully, the second one at once.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// A signal that ended a command.
+/// A signal that ended a command, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Signal {
-    Interrupt,
-    Terminate,
-}
+pub(crate) struct Signal(usize);
 
 impl Signal {
     /// 128 and the number of the signal, as in shells.
     pub(crate) fn exit_code(self) -> u8 {
-        match self {
-            Signal::Interrupt => 130,
-            Signal::Terminate => 143,
-        }
+        u8::try_from(128 + self.0).unwrap_or(u8::MAX)
     }
 }
 
 /// Records the received signal.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Signals {
     received: Arc<AtomicUsize>,
 }
 
+/// The ones of this process, once it listens: all parts of a command see the same signal.
+static LISTENING: Mutex<Option<Signals>> = Mutex::new(None);
+
 impl Signals {
-    /// Starts to listen.
+    /// Starts to listen. SIGHUP stays ignored where this process was started so, as by `nohup`.
     pub(crate) fn listen() -> io::Result<Signals> {
+        let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signals) = &*listening {
+            return Ok(signals.clone());
+        }
         let received = Arc::new(AtomicUsize::new(0));
         let again = Arc::new(AtomicBool::new(false));
-        for (number, status) in [(SIGINT, 130), (SIGTERM, 143)] {
-            flag::register_conditional_shutdown(number, status, Arc::clone(&again))?;
+        for number in [SIGINT, SIGTERM, SIGHUP] {
+            if number == SIGHUP && is_ignored(SIGHUP) {
+                continue;
+            }
+            flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&again))?;
             flag::register(number, Arc::clone(&again))?;
             flag::register_usize(number, Arc::clone(&received), number.unsigned_abs() as usize)?;
         }
-        Ok(Signals { received })
+        Ok(listening.insert(Signals { received }).clone())
     }
 
     /// The received signal.
     pub(crate) fn received(&self) -> Option<Signal> {
         match self.received.load(Ordering::Relaxed) {
             0 => None,
-            number if number == SIGTERM.unsigned_abs() as usize => Some(Signal::Terminate),
-            _ => Some(Signal::Interrupt),
+            number => Some(Signal(number)),
         }
     }
+
+    /// Where the number of the received signal is; 0 before.
+    pub(crate) fn number(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.received)
+    }
+}
+
+/// Whether this process ignores a signal; `false` where the system does not say.
+fn is_ignored(number: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (number - 1)) != 0
 }

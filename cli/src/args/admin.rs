@@ -33,10 +33,16 @@ pub(crate) struct Prune {
 pub(crate) enum Retention {
     /// Store rules, replacing the stored ones; writing processes apply them in the background
     #[command(after_help = "Examples:
-  ao-store retention set --keep-days 30 --max-bytes 1GiB")]
+  ao-store retention set --keep-days 30 --max-bytes 1GiB
+  ao-store retention set --keep-events 100000 --dry-run    show what the rules would delete now
+  ao-store retention set --keep-events 100000 --yes
+
+Rules that delete changes which exist now, or keep none, are stored after a confirmation.")]
     Set {
         #[command(flatten)]
         rules: Rules,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Show the stored rules and what they would delete now
     #[command(after_help = "Examples:

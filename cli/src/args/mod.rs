@@ -1,17 +1,36 @@
 //! The arguments of the command line. Parsing only: nothing is opened or resolved here.
 
 mod admin;
+mod attention;
+mod command;
+mod config;
+mod consent;
+mod history;
+mod list;
 mod observe;
+mod pr;
+mod project;
+mod session;
+mod spawn;
 mod stream;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum, ValueHint};
 
 pub(crate) use admin::{Import, Prune, Retention, Rules, Verify};
+pub(crate) use attention::Attention;
+pub(crate) use command::{Command, Shell, Up};
+pub(crate) use config::Config;
+pub(crate) use consent::Consent;
+pub(crate) use history::{Digest, History, ThingKind};
+pub(crate) use list::{ListArgs, ListFormat};
 pub(crate) use observe::{Api, Deliver, Intake, Observe, Run};
+pub(crate) use pr::{ClaimPr, Pr};
+pub(crate) use project::{Project, Set};
+pub(crate) use session::{Session, SessionKind};
+pub(crate) use spawn::{Common, Grace, Harness, Orchestrator, Reconcile, Spawn};
 pub(crate) use stream::{Consumer, FilterArgs, Format, Images, PolicyName, Tail};
 
 /// Every fact about your coding-agent sessions in one SQLite file, and every change of a fact as an
@@ -20,24 +39,28 @@ pub(crate) use stream::{Consumer, FilterArgs, Format, Images, PolicyName, Tail};
 #[command(name = "ao-store", version, max_term_width = 100, after_help = ROOT_HELP)]
 pub(crate) struct Args {
     /// Use the store in this directory; the database is ao.db in it [default: $AO_DATA_DIR, otherwise
-    /// ao-store in the XDG data directory]
-    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL, hide_short_help = true)]
+    /// that of the configuration file, otherwise ao-store in the XDG data directory]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = GLOBAL, hide_short_help = true)]
     pub(crate) data_dir: Option<PathBuf>,
     /// Print one JSON document instead of text; errors become one JSON line on stderr
     #[arg(long, global = true, help_heading = GLOBAL, hide_short_help = true)]
     pub(crate) json: bool,
     /// Choose how durable a commit is: full survives power loss, relaxed only a crash of the program
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "full", help_heading = GLOBAL, hide_short_help = true)]
-    pub(crate) durability: Durability,
-    /// Wait up to this long for another writer
-    #[arg(long, global = true, value_name = "D", default_value = "5s", value_parser = humantime::parse_duration, help_heading = GLOBAL, hide_short_help = true)]
-    pub(crate) busy_timeout: Duration,
-    /// Colour the text for people; auto respects NO_COLOR and the terminal
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = GLOBAL, hide_short_help = true)]
-    pub(crate) color: Color,
+    /// [default: full]
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = GLOBAL, hide_short_help = true)]
+    pub(crate) durability: Option<Durability>,
+    /// Wait up to this long for another writer [default: 5s]
+    #[arg(long, global = true, value_name = "D", value_parser = humantime::parse_duration, help_heading = GLOBAL, hide_short_help = true)]
+    pub(crate) busy_timeout: Option<Duration>,
+    /// Colour the text for people; auto respects NO_COLOR and the terminal [default: auto]
+    #[arg(long, global = true, value_name = "WHEN", help_heading = GLOBAL, hide_short_help = true)]
+    pub(crate) color: Option<Color>,
     /// Print more messages on stderr (-v, -vv)
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL, hide_short_help = true)]
     pub(crate) verbose: u8,
+    /// Print no messages on stderr except errors and questions
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL, hide_short_help = true)]
+    pub(crate) quiet: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -50,10 +73,11 @@ const ROOT_HELP: &str = "Examples:
   ao-store session new --project demo --branch fix-1
   ao-store observe apply observation.json  apply observed facts about a pull request
   ao-store tail --from beginning           print every change so far, then new ones
+  ao-store attention                       what needs you now
   ao-store doctor                          find problems and their fixes
 
 Exit status: 0 ok, 1 other failure, 2 usage, 3 not found, 4 credentials, 5 conflict,
-6 findings, 7 cursor expired or of another epoch, 8 timed out, 9 busy, 130/141/143 signals";
+6 findings, 7 cursor expired or of another epoch, 8 timed out, 9 busy, 129/130/141/143 signals";
 
 /// How durable a commit is.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -88,16 +112,64 @@ const HELP: &str = "{about}{after-help}\n\n{usage-heading} {usage}\n\n{all-args}
 /// The whole command line.
 pub(crate) fn command() -> clap::Command {
     fn with_template(command: clap::Command) -> clap::Command {
+        // A negative number is refused as a number, not as an unknown flag.
+        let is_option = |arg: &clap::Arg| !arg.is_positional() && arg.get_action().takes_values();
+        let command = command.mut_args(|arg| {
+            let is_allowed = is_option(&arg);
+            arg.allow_negative_numbers(is_allowed)
+        });
+        let help = command.get_after_help().map(|help| unwrapped(&help.to_string()));
+        let command = match help {
+            Some(help) => command.after_help(help),
+            None => command,
+        };
         command.help_template(HELP).mut_subcommands(with_template)
     }
     with_template(Args::command())
+}
+
+/// The text with each paragraph in one line, which clap wraps to the width of the terminal. Examples, which
+/// are indented, and their headings stay lines of their own.
+fn unwrapped(text: &str) -> String {
+    let mut joined = String::new();
+    let mut is_open = false;
+    for line in text.lines() {
+        let is_prose = !line.is_empty() && !line.starts_with(' ');
+        if !joined.is_empty() {
+            joined.push(if is_open && is_prose { ' ' } else { '\n' });
+        }
+        joined += line;
+        is_open = is_prose && line != "Examples:";
+    }
+    joined
+}
+
+/// Whether the command line, which cannot be parsed, asks for JSON.
+pub(crate) fn wants_json() -> bool {
+    let words: Vec<_> = std::env::args_os().collect();
+    let is_asked = |word: &std::ffi::OsString| {
+        ["--json", "-ojson", "-ondjson", "--output=json", "--output=ndjson"]
+            .iter()
+            .any(|flag| word == flag)
+    };
+    let is_format = |pair: &[std::ffi::OsString]| {
+        (pair[0] == "-o" || pair[0] == "--output") && (pair[1] == "json" || pair[1] == "ndjson")
+    };
+    words.iter().any(is_asked) || words.windows(2).any(is_format)
 }
 
 impl Args {
     /// Parses the arguments of this process.
     pub(crate) fn read() -> Result<Args, clap::Error> {
         let matches = command().try_get_matches()?;
-        Args::from_arg_matches(&matches)
+        let mut args = Args::from_arg_matches(&matches)?;
+        if let Some(list) = args.command.list_args() {
+            if let Some(why) = list.contradiction(args.json) {
+                return Err(command().error(clap::error::ErrorKind::ArgumentConflict, why));
+            }
+            args.json |= list.is_json();
+        }
+        Ok(args)
     }
 
     /// How much of the log goes to stderr.
@@ -106,6 +178,7 @@ impl Args {
         match self.verbose {
             // An error is then one line of JSON, and nothing else is printed.
             0 if self.json => LevelFilter::OFF,
+            0 if self.quiet => LevelFilter::ERROR,
             0 => LevelFilter::WARN,
             1 => LevelFilter::INFO,
             _ => LevelFilter::DEBUG,
@@ -113,380 +186,16 @@ impl Args {
     }
 }
 
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Up {
-    /// The repository to register
-    #[arg(default_value = ".")]
-    pub(crate) path: PathBuf,
-    /// Do not observe pull requests
-    #[arg(long)]
-    pub(crate) no_observe: bool,
-    #[command(flatten)]
-    pub(crate) api: observe::Api,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Create the store if needed, register a repository, observe its pull requests, and follow the
-    /// stream until Ctrl-C
-    #[command(after_help = "Examples:
-  ao-store up
-  ao-store up ~/src/demo
-  ao-store up --no-observe")]
-    Up(Up),
-    /// Create the store
-    #[command(after_help = "Examples:
-  ao-store init
-  ao-store --data-dir /tmp/try init")]
-    Init,
-    /// Migrate the database to the schema of this program, and verify it
-    #[command(after_help = "Examples:
-  ao-store migrate --check    exit status 6 if a migration is pending
-  ao-store migrate")]
-    Migrate {
-        /// Only report whether a migration is pending
-        #[arg(long)]
-        check: bool,
-    },
-    /// Show where the store is, what it holds, and how far behind its consumers are
-    #[command(after_help = "Examples:
-  ao-store status
-  ao-store status --json | jq .data.head")]
-    Status,
-    /// Manage projects: the repositories that agents work in
-    #[command(
-        subcommand,
-        after_help = "Examples:
-  ao-store project add ~/src/demo
-  ao-store project ls"
-    )]
-    Project(Project),
-    /// Manage sessions, each one run of a harness
-    #[command(
-        subcommand,
-        after_help = "Examples:
-  ao-store session new --project demo --branch fix-1
-  ao-store session ls"
-    )]
-    Session(Session),
-    /// Show and claim tracked pull requests
-    #[command(
-        subcommand,
-        after_help = "Examples:
-  ao-store pr ls --project demo
-  ao-store pr get octo/hello#7"
-    )]
-    Pr(Pr),
-    /// Observe the tracked pull requests, or apply facts that another program observed
-    #[command(after_help = observe::HELP)]
-    Observe(Observe),
-    /// Print changes as they are committed
-    #[command(after_help = stream::TAIL_HELP)]
-    Tail(Tail),
-    /// Manage durable consumers: named positions in the stream that acknowledgements move
-    #[command(
-        subcommand,
-        after_help = "Examples:
-  ao-store consumer create indexer --type pr_updated
-  ao-store tail --consumer indexer
-  ao-store consumer ls"
-    )]
-    Consumer(Consumer),
-    /// Delete the oldest changes; the facts stay
-    #[command(after_help = "Examples:
-  ao-store prune --keep-days 30 --dry-run    show what it would delete, and what holds it back
-  ao-store prune --keep-events 100000 --yes
-  ao-store prune --yes                       apply the stored rules (see ao-store retention)")]
-    Prune(Prune),
-    /// Manage the rules by which old changes are deleted in the background
-    #[command(
-        subcommand,
-        after_help = "Examples:
-  ao-store retention set --keep-days 30 --max-bytes 1GiB
-  ao-store retention show"
-    )]
-    Retention(Retention),
-    /// Copy the store to a file while it is in use, and verify the copy
-    #[command(after_help = "Examples:
-  ao-store backup /srv/backups/ao-2026-11-21.db
-  ao-store backup out.db --json | jq -r .data.sha256")]
-    Backup {
-        /// The file to write; it must not exist
-        out: PathBuf,
-    },
-    /// Replace the database with a backup; the replaced file is kept
-    #[command(after_help = "Examples:
-  ao-store restore-db /srv/backups/ao-2026-11-21.db --dry-run
-  ao-store restore-db /srv/backups/ao-2026-11-21.db --yes
-
-A new epoch begins: earlier cursors are refused (exit status 7). First stop the processes that
-have the store open. It needs free space for about three times the store.")]
-    RestoreDb {
-        /// The backup
-        input: PathBuf,
-        #[command(flatten)]
-        consent: Consent,
-    },
-    /// Verify the file, the schema, the log, and that the log explains the facts
-    #[command(after_help = "Examples:
-  ao-store verify               exit status 6 if there is a finding
-  ao-store verify --deep
-  ao-store verify backup.db")]
-    Verify(Verify),
-    /// Repair what another program changed: triggers, counters, and texts that are not UTF-8
-    #[command(after_help = "Examples:
-  ao-store repair --dry-run
-  ao-store repair --yes
-  ao-store repair --drop-history --yes
-
-All of it is done, or nothing. If changes were not captured, only --drop-history can make the
-store sound: the rows stay, and the log begins anew in a new epoch, so that earlier cursors are
-refused.")]
-    Repair {
-        /// Delete the history if it does not explain the rows
-        #[arg(long)]
-        drop_history: bool,
-        #[command(flatten)]
-        consent: Consent,
-    },
-    /// Check the store, the disk and the programs it needs, and print a fix for each problem
-    #[command(after_help = "Examples:
-  ao-store doctor               exit status 6 if a check fails
-  ao-store doctor --json | jq '.data.findings[] | select(.level != \"ok\")'")]
-    Doctor,
-    /// Print the metrics of the store for Prometheus
-    #[command(after_help = "Examples:
-  ao-store metrics > /var/lib/node_exporter/ao_store.prom")]
-    Metrics,
-    /// Write the whole store as NDJSON, for another machine or version
-    #[command(after_help = "Examples:
-  ao-store export store.ndjson
-  ao-store export - | zstd > store.ndjson.zst")]
-    Export {
-        /// The file to write, which must not exist, or - for standard output
-        out: PathBuf,
-    },
-    /// Create a store from an export, or from the database of the ao tool
-    #[command(after_help = "Examples:
-  ao-store --data-dir /srv/new import store.ndjson
-  zstdcat store.ndjson.zst | ao-store --data-dir /srv/new import -
-  ao-store --data-dir /srv/new import --from-ao ~/.ao/data/ao.db")]
-    Import(Import),
-    /// Print the JSON Schema of the observation document
-    #[command(after_help = "Examples:
-  ao-store schema > observation.schema.json")]
-    Schema,
-    /// Print a completion script
-    #[command(after_help = "Examples:
-  ao-store completion bash > ~/.local/share/bash-completion/completions/ao-store")]
-    Completion {
-        /// The shell to complete in
-        shell: Shell,
-    },
-    /// Write the man pages
-    #[command(after_help = "Examples:
-  ao-store man --out ~/.local/share/man/man1")]
-    Man {
-        /// Write them to this directory
-        #[arg(long, value_name = "DIR")]
-        out: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Project {
-    /// Register the git work tree at PATH
-    #[command(after_help = "Examples:
-  ao-store project add .
-  ao-store project add ~/src/demo --id demo --name 'The demo'")]
-    Add {
-        /// A directory inside a git work tree
-        path: PathBuf,
-        /// Use this id [default: the name of the directory]
-        #[arg(long)]
-        id: Option<String>,
-        /// Use this display name [default: the id]
-        #[arg(long)]
-        name: Option<String>,
-    },
-    /// List projects
-    #[command(
-        visible_alias = "list",
-        after_help = "Examples:
-  ao-store project ls
-  ao-store project ls --all --json"
-    )]
-    Ls {
-        /// Include archived projects
-        #[arg(short, long)]
-        all: bool,
-    },
-    /// Show one project
-    #[command(after_help = "Examples:
-  ao-store project get demo")]
-    Get {
-        /// The project
-        id: String,
-    },
-    /// Archive a project that has no live session
-    #[command(after_help = "Examples:
-  ao-store project rm demo --dry-run
-  ao-store project rm demo --yes")]
-    Rm {
-        /// The project
-        id: String,
-        #[command(flatten)]
-        consent: Consent,
-    },
-}
-
-/// How a command that deletes or replaces something is confirmed.
-#[derive(Debug, Clone, Copy, ClapArgs)]
-pub(crate) struct Consent {
-    /// Print what the command would do, and change nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Do not ask for confirmation; required if no terminal is attached
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum SessionKind {
-    Worker,
-    Orchestrator,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Session {
-    /// Create a session with the next number of its project
-    #[command(after_help = "Examples:
-  ao-store session new --project demo --branch fix-1 --issue 12
-  ao-store session new --project demo --kind orchestrator")]
-    New {
-        /// Create it in this project
-        #[arg(short, long)]
-        project: String,
-        /// Choose its role
-        #[arg(long, default_value = "worker")]
-        kind: SessionKind,
-        /// Record the harness, such as claude-code
-        #[arg(long, default_value = "", hide_default_value = true)]
-        harness: String,
-        /// Record the branch that it works on, by which its pull request is found
-        #[arg(long, default_value = "", hide_default_value = true)]
-        branch: String,
-        /// Record the issue that it works on
-        #[arg(long, default_value = "", hide_default_value = true)]
-        issue: String,
-        /// Set its display name
-        #[arg(long, default_value = "", hide_default_value = true)]
-        name: String,
-    },
-    /// List sessions
-    #[command(
-        visible_alias = "list",
-        after_help = "Examples:
-  ao-store session ls
-  ao-store session ls --project demo --all"
-    )]
-    Ls {
-        /// Show only those of this project
-        #[arg(short, long)]
-        project: Option<String>,
-        /// Include terminated sessions
-        #[arg(short, long)]
-        all: bool,
-    },
-    /// Show one session and its pull requests
-    #[command(after_help = "Examples:
-  ao-store session get demo-1
-  ao-store session get demo-1 --at 1-412    as of that change")]
-    Get {
-        /// The session
-        id: String,
-        /// Show it as of a cursor
-        #[arg(long, value_name = "CURSOR")]
-        at: Option<String>,
-    },
-    /// Change the display name of a session
-    #[command(after_help = "Examples:
-  ao-store session rename demo-1 'Fix the parser'")]
-    Rename {
-        /// The session
-        id: String,
-        /// Its new name
-        name: String,
-    },
-    /// Change the branch of a session
-    #[command(after_help = "Examples:
-  ao-store session set demo-1 --branch fix-2
-
-Pull requests that are found from now on belong to the session if they are of that branch. Those
-that it has already stay: see ao-store pr claim.")]
-    Set {
-        /// The session
-        id: String,
-        /// Record this branch, by which its pull request is found; '' for none
-        #[arg(long)]
-        branch: String,
-    },
-    /// Delete a session that has produced nothing; any other is kept (exit status 5)
-    #[command(after_help = "Examples:
-  ao-store session rm demo-1 --dry-run
-  ao-store session rm demo-1 --yes")]
-    Rm {
-        /// The session
-        id: String,
-        #[command(flatten)]
-        consent: Consent,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Pr {
-    /// List tracked pull requests
-    #[command(
-        visible_alias = "list",
-        after_help = "Examples:
-  ao-store pr ls --project demo"
-    )]
-    Ls {
-        /// Show only those of this project
-        #[arg(short, long)]
-        project: Option<String>,
-        /// Show only those of this session
-        #[arg(short, long)]
-        session: Option<String>,
-    },
-    /// Show one pull request with its checks, threads, reviews and comments
-    #[command(after_help = "Examples:
-  ao-store pr get octo/hello#7
-  ao-store pr get https://github.com/octo/hello/pull/7 --json
-  ao-store pr get octo/hello#7 --at 1-412    as of that change")]
-    Get {
-        /// URL, owner/repo#number or id
-        pr: String,
-        /// Show it as of a cursor
-        #[arg(long, value_name = "CURSOR")]
-        at: Option<String>,
-    },
-    /// Make a session the owner of a pull request
-    #[command(after_help = "Examples:
-  ao-store pr claim demo-1 https://github.com/octo/hello/pull/7
-  ao-store pr claim demo-1 octo/hello#7 --takeover")]
-    Claim {
-        /// The session
-        session: String,
-        /// URL, owner/repo#number or id
-        pr: String,
-        /// Take it from an active session, too
-        #[arg(long)]
-        takeover: bool,
-        /// Do not ask the host whether it exists
-        #[arg(long)]
-        no_verify: bool,
-        #[command(flatten)]
-        api: Api,
-    },
+    #[test]
+    fn a_paragraph_is_one_line_and_an_example_keeps_its_own() {
+        let text =
+            "Examples:\n  a -x\n  b\n\nOne sentence\nin two lines. Keys:\n  c = 1\nAnd more.";
+        let expected =
+            "Examples:\n  a -x\n  b\n\nOne sentence in two lines. Keys:\n  c = 1\nAnd more.";
+        assert_eq!(unwrapped(text), expected);
+    }
 }

@@ -9,8 +9,12 @@ pub(crate) const HELP: &str = "Examples:
   ao-store observe                             observe all tracked pull requests until Ctrl-C
   ao-store observe --once                      observe everything once, then exit
   ao-store observe --repo octo/hello --interval 1m
+  ao-store observe --json                      print each poll cycle as one line of JSON
   ao-store observe apply observation.json      apply facts that another program observed
   ao-store observe deliver --event pull_request payload.json
+
+Without a terminal, standard error has a line for each cycle that changed or failed something, and
+for each change of credentials, rate limit and backoff; --json prints a line for every cycle.
 
 The credentials are those of gh: GH_TOKEN, GITHUB_TOKEN, gh auth login, and git's credential
 helpers; AO_GITHUB_TOKEN takes precedence over all of them. Without credentials the observer waits
@@ -54,10 +58,18 @@ pub(crate) enum Intake {
     /// Apply observation documents (JSON or NDJSON; see docs/json.md)
     #[command(after_help = "Examples:
   ao-store observe apply observation.json
-  generate-observations | ao-store observe apply -")]
+  generate-observations | ao-store observe apply -
+  ao-store observe apply --strict observation.json    for programs under development
+
+With --strict the first document that has an unknown field, whose pull request no session owns, or
+at whose location another pull request is stored, ends the command with an error, and nothing of it
+is stored. The documents before it stay applied.")]
     Apply {
         /// The file, or - for standard input
         file: PathBuf,
+        /// Fail on unknown fields and on observations that are not applied
+        #[arg(long)]
+        strict: bool,
     },
     /// Apply recorded GitHub webhook deliveries (a JSON payload, or NDJSON of several), and request a
     /// refresh of what they name

@@ -1,54 +1,32 @@
-//! Backup, restore, verify, export and import.
+//! Restore, verify, export and import.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use ao_store::log::consumer::Consumer;
 use ao_store::transfer::{self, Imported, OnBad};
 use ao_store::verify::{self, Depth, Finding, Report};
 use ao_store::{Timestamp, Upstream};
-use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
 
 use crate::args::{Consent, Import, Verify};
 use crate::confirm::{self, Answer};
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
+use crate::hint;
 use crate::output::{self, Ended};
 
-/// Copies the store.
-pub(crate) fn backup(context: &Context, out: &Path) -> Result<()> {
-    let receipt = context.open()?.backup(&absolute(out)?, &cause())?;
-    if context.is_json {
-        return output::document(
-            "backup",
-            &json!({
-                "path": receipt.path.to_string_lossy(),
-                "log_id": receipt.log_id,
-                "cursor": receipt.cursor.to_string(),
-                "pages": receipt.pages,
-                "bytes": receipt.bytes,
-                "sha256": receipt.sha256,
-            }),
-        );
-    }
-    output::say(&format!(
-        "{} written and verified: cursor {}, {} pages, {}",
-        output::path(&receipt.path),
-        receipt.cursor,
-        receipt.pages,
-        ByteSize(receipt.bytes)
-    ));
-    output::line(&format!("{}  {}", receipt.sha256, output::path(out)))
-}
-
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|source| Error::file("find", path, source))
 }
 
 /// Replaces the database with a backup.
 pub(crate) fn restore(context: &Context, input: &Path, consent: Consent) -> Result<()> {
-    let input = absolute(input)?;
+    let input = match absolute(input)? {
+        folder if folder.is_dir() => newest_in(&folder)?,
+        file => file,
+    };
     let source = ao_store::check_source(&input)?;
     let database = context.database();
     let (shown, head) = (output::path(&input), source.head_cursor());
@@ -66,6 +44,7 @@ pub(crate) fn restore(context: &Context, input: &Path, consent: Consent) -> Resu
                 "log_id": restored.log_id,
                 "cursor": restored.cursor.to_string(),
                 "kept": kept,
+                "stranded": restored.stranded.iter().map(|it| view_stranded(context, it)).collect::<Vec<_>>(),
             }),
         );
     }
@@ -77,7 +56,27 @@ pub(crate) fn restore(context: &Context, input: &Path, consent: Consent) -> Resu
         output::path(database),
         restored.cursor
     ));
+    for Consumer { name, acked, .. } in &restored.stranded {
+        let fix = hint::of_stranded(name);
+        context.say(&format!("consumer {name} at {acked} is stranded; to move it: {fix}"));
+    }
     Ok(())
+}
+
+fn newest_in(folder: &Path) -> Result<PathBuf> {
+    let newest = ao_store::newest_backups(folder)?;
+    let reason = match &newest[..] {
+        [one] => return Ok(one.clone()),
+        [] => "it has no backup of `ao-store backup --keep`".to_owned(),
+        several => format!("it has backups of {} stores: pass one of its files", several.len()),
+    };
+    Err(Error::InvalidPath { path: folder.to_owned(), reason })
+}
+
+fn view_stranded(context: &Context, consumer: &Consumer) -> Value {
+    let fix = context.invocation().complete(&hint::of_stranded(&consumer.name));
+    let fix = fix.trim_matches('`');
+    json!({"name": consumer.name.as_str(), "acked": consumer.acked.to_string(), "fix": fix})
 }
 
 /// Verifies the store or another file.

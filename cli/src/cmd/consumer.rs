@@ -6,27 +6,39 @@ use ao_cdc::wire::Images;
 use ao_cdc::{Feed, FeedOptions, Filter, Origin, Start, Step, Tail};
 use ao_store::LogInfo;
 use ao_store::lease::{Fence, Generation};
-use ao_store::log::consumer::{self, Bounds, NewConsumer, Policy};
-use ao_store::{ClockReading, ConsumerName, Cursor, Store};
+use ao_store::log::consumer::{self, Acknowledged, Bounds, Consumer, Lag, NewConsumer, Policy};
+use ao_store::{ClockReading, ConsumerName, Cursor, Store, Timestamp};
 use serde_json::{Value, json};
 
-use crate::args::{Consumer as Command, Format, PolicyName};
-use crate::cmd::tail;
+use crate::args::{Consumer as Command, Format, ListArgs, PolicyName};
+use crate::cmd::{tail, unknown};
 use crate::confirm::{self, Answer};
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
+use crate::listing::Listing;
 use crate::printer::Printer;
-use crate::{output, view};
+use crate::table::{Cell, Column};
+use crate::{hint, output, view};
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
-        Command::Create { name, from, filter, policy, max_events, max_bytes, max_age } => {
+        Command::Create {
+            name,
+            from,
+            filter,
+            policy,
+            max_events,
+            max_bytes,
+            max_age,
+            if_not_exists,
+        } => {
             let age_ms = max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
             let bytes = max_bytes.map(|size| size.as_u64());
             let policy = policy_of(policy, Bounds { events: max_events, bytes, age_ms })?;
-            create(context, name.parse()?, &from, &tail::filter(&filter)?, policy)
+            let filter = tail::filter(&filter)?;
+            create(context, name.parse()?, &from, (&filter, policy), if_not_exists)
         }
-        Command::Ls => list(context),
+        Command::Ls { list: args } => list(context, &args),
         Command::Get { name } => get(context, &name.parse()?),
         Command::Pull { name, count, wait, lease } => {
             let name: ConsumerName = name.parse()?;
@@ -81,58 +93,96 @@ fn create(
     context: &Context,
     name: ConsumerName,
     from: &str,
-    filter: &Filter,
-    policy: Policy,
+    (wanted, policy): (&Filter, Policy),
+    may_exist: bool,
 ) -> Result<()> {
-    let store = context.open()?;
+    let (store, filter) = (context.open()?, wanted.to_json());
+    if let Some(found) =
+        store.read(|snapshot| consumer::get(snapshot, &name))?.filter(|_| may_exist)
+    {
+        found.require_settings(&filter, policy)?;
+        return show(context, &store, "consumer.create", &name, "exists already");
+    }
     let start = resolve(&store, from)?;
-    let new = NewConsumer { name: name.clone(), start, filter: filter.to_json(), policy };
-    store.write(cause(), move |tx| consumer::create(tx, &new))?;
+    let new = NewConsumer { name: name.clone(), start, filter, policy };
+    store.write(cause(), move |tx| match consumer::get(tx, &new.name)? {
+        Some(found) if may_exist => found.require_settings(&new.filter, new.policy),
+        _ => consumer::create(tx, &new).map(|_| ()),
+    })?;
+    unknown::report(context, &store, wanted)?;
     context.say(&format!("next: `ao-store tail --consumer {name}`"));
     show(context, &store, "consumer.create", &name, "created")
 }
 
-fn list(context: &Context) -> Result<()> {
+fn list(context: &Context, args: &ListArgs) -> Result<()> {
     let reading = ClockReading::now();
     let (stats, now) = (context.open()?.stats(reading)?, reading.at);
-    if context.is_json {
-        let item = |(found, lag): &_| view::consumer(found, lag, now);
-        return output::list("consumer.list", || stats.consumers.iter().map(item));
+    for (found, _) in &stats.consumers {
+        say_stranded(context, found, &stats.log);
     }
-    if stats.consumers.is_empty() {
-        context.say("no consumers yet; create one: `ao-store consumer create NAME`");
-        return Ok(());
+    Listing {
+        kind: "consumer.list",
+        columns: columns(&stats.log, now),
+        id: &|(consumer, _): &Listed| consumer.name.to_string(),
+        document: &|(consumer, lag)| view::consumer(consumer, lag, &stats.log, now),
+        empty: "no consumers yet; create one: `ao-store consumer create NAME`",
     }
-    let rows = stats.consumers.into_iter().map(|(found, lag)| {
-        let owner = found.live_lease(now).map_or("-".to_owned(), |lease| lease.owner.clone());
-        vec![
-            found.name.to_string(),
-            found.policy.as_str().to_owned(),
-            found.acked.to_string(),
-            lag.events.to_string(),
-            bytesize::ByteSize(lag.bytes).to_string(),
-            view::duration(lag.age_ms),
-            owner.split(' ').next().unwrap_or_default().to_owned(),
-        ]
-    });
-    let header = ["NAME", "POLICY", "ACKED", "BEHIND", "BYTES", "AGE", "OWNER"];
-    output::table(&header, rows.collect())
+    .print(context, args, stats.consumers)
+}
+
+type Listed = (Consumer, Lag);
+
+fn columns(log: &LogInfo, now: Timestamp) -> Vec<Column<'_, Listed>> {
+    type Of<'a> = Column<'a, Listed>;
+    let owner = move |(consumer, _): &Listed| {
+        let owner = consumer.live_lease(now).map(|lease| lease.owner.split(' ').next());
+        owner.flatten().unwrap_or_default().to_owned()
+    };
+    let state = move |(consumer, _): &Listed| match consumer.stranded(log) {
+        Some(_) => "stranded".to_owned(),
+        None if consumer.live_lease(now).is_some() => "in use".to_owned(),
+        None => "not in use".to_owned(),
+    };
+    let bytes = |lag: &Lag| bytesize::ByteSize(lag.bytes).to_string();
+    vec![
+        Of::new("name", |(consumer, _)| Cell::text(consumer.name.as_str())),
+        Of::state("state", state),
+        Of::new("policy", |(consumer, _)| Cell::text(consumer.policy.as_str())).rank(3),
+        Of::new("acked", |(consumer, _)| Cell::text(consumer.acked.to_string())),
+        Of::new("behind", |(_, lag)| Cell::number(lag.events, lag.events.to_string())),
+        Of::new("bytes", move |(_, lag)| Cell::number(lag.bytes, bytes(lag))).rank(2),
+        Of::new("age", |(_, lag)| Cell::number(lag.age_ms, view::duration(lag.age_ms))),
+        Of::text("owner", owner).rank(1),
+        Of::new("created", |(consumer, _)| Cell::age(consumer.created_at)).on_request(),
+    ]
 }
 
 fn get(context: &Context, name: &ConsumerName) -> Result<()> {
-    let data = data(&context.open()?, name)?;
+    let store = context.open()?;
+    let data = data(&store, name)?;
     if context.is_json {
         return output::document("consumer.get", &data);
     }
+    let (found, log) = store
+        .read(|snapshot| Ok((consumer::require(snapshot, name)?, LogInfo::read(snapshot)?)))?;
+    say_stranded(context, &found, &log);
     output::text(&view::fields(&data))
+}
+
+/// Says that a consumer is stranded, and what helps.
+fn say_stranded(context: &Context, found: &Consumer, log: &LogInfo) {
+    if let Some(why) = found.stranded(log) {
+        let (name, fix) = (&found.name, hint::of_stranded(&found.name));
+        context.say(&format!("consumer {name} is stranded, {why}; to move it: {fix}"));
+    }
 }
 
 fn data(store: &Store, name: &ConsumerName) -> Result<Value> {
     let now = ClockReading::now();
     Ok(store.read(|snapshot| {
-        let found = consumer::require(snapshot, name)?;
-        let lag = consumer::lag(snapshot, &LogInfo::read(snapshot)?, &found, now)?;
-        Ok(view::consumer(&found, &lag, now.at))
+        let (found, log) = (consumer::require(snapshot, name)?, LogInfo::read(snapshot)?);
+        let lag = consumer::lag(snapshot, &log, &found, now)?;
+        Ok(view::consumer(&found, &lag, &log, now.at))
     })?)
 }
 
@@ -174,7 +224,7 @@ fn pull(
         ao_cdc::Error::Store(error) => Error::Store(error),
         error => error.into(),
     })?;
-    let mut printer = Printer::new(feed, Format::Ndjson, Images::Full);
+    let mut printer = Printer::new(feed, Format::Ndjson, Images::Full, false);
     let started = Instant::now();
     loop {
         let left = wait.saturating_sub(started.elapsed());
@@ -195,13 +245,37 @@ fn acknowledge(
     let store = context.open()?;
     let acked = name.clone();
     match store.write(cause(), move |tx| consumer::ack(tx, &acked, cursor, lease)) {
-        Ok(_) => show(context, &store, "consumer.ack", name, "acknowledged"),
+        Ok(done) => show_acknowledged(context, &store, &done.value, cursor),
         // The stored cursor of the consumer belongs to another epoch, not the given one.
         Err(error @ ao_store::Error::CursorEpoch { asked, .. }) if asked != cursor => {
             Err(Error::from(error).of_consumer(name))
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn show_acknowledged(
+    context: &Context,
+    store: &Store,
+    done: &Acknowledged,
+    asked: Cursor,
+) -> Result<()> {
+    let name = &done.consumer.name;
+    if context.is_json {
+        let mut data = data(store, name)?;
+        data["moved"] = done.is_moved().into();
+        data["previous"] = done.previous.to_string().into();
+        return output::document("consumer.ack", &data);
+    }
+    let (acked, previous) = (done.consumer.acked, done.previous);
+    context.say(&match done.is_moved() {
+        true => format!("consumer {name} acknowledged: it moved from {previous} to {acked}"),
+        false if asked == acked => {
+            format!("consumer {name} did not move: it is at {acked} already")
+        }
+        false => format!("consumer {name} did not move: it is at {acked}, and {asked} is older"),
+    });
+    output::line(name.as_str())
 }
 
 fn seek(context: &Context, name: ConsumerName, to: &str, fence: Fence) -> Result<()> {

@@ -25,7 +25,7 @@ const SKEW_MS: i64 = 60_000;
 
 pub(crate) fn run(context: &Context) -> Result<Ended> {
     let now = ClockReading::now();
-    let mut findings = Vec::new();
+    let mut findings = vec![configuration(context)];
     match context.open() {
         Ok(store) => {
             findings.push(Finding::ok("db.open", output::path(context.database())));
@@ -52,6 +52,17 @@ pub(crate) fn run(context: &Context) -> Result<Ended> {
     Ok(if is_healthy { Ended::Done } else { Ended::Findings })
 }
 
+/// Which configuration file is in use; one that cannot be used ends every command.
+fn configuration(context: &Context) -> Finding {
+    let settings = context.settings();
+    let message = match &settings.file {
+        Some(path) if settings.file_exists => output::path(path),
+        Some(path) => format!("none: {} does not exist", output::path(path)),
+        None => "none: there is no home directory".to_owned(),
+    };
+    Finding::ok("config.file", message)
+}
+
 fn of_store(store: &Store, reading: ClockReading) -> Vec<Finding> {
     let now = reading.at;
     let mut findings = sums(store);
@@ -61,6 +72,7 @@ fn of_store(store: &Store, reading: ClockReading) -> Vec<Finding> {
             pragmas(&stats),
             sqlite(),
             consumers(&stats, now),
+            running(store, now),
             doctor::observer::credentials(&stats, now),
             doctor::observer::unread(&stats),
             work_trees(store),
@@ -120,7 +132,7 @@ fn texts(report: &Report) -> Finding {
         return Finding::ok(id, "every text is UTF-8");
     };
     let more = if count > 1 { format!(", and {} more", count - 1) } else { String::new() };
-    let fix = "`ao-store repair`; for a key: `ao-store export FILE`, correct it there, `import FILE --skip-bad`";
+    let fix = "`ao-store repair`; for a key: `ao-store export FILE`, correct it there, `ao-store --data-dir NEW import FILE --skip-bad`";
     Finding::warn(id, format!("{}{more}", first.message), fix)
 }
 
@@ -132,7 +144,7 @@ fn pragmas(stats: &Stats) -> Finding {
         return Finding::warn(id, message, "the next write of ao-store sets it");
     }
     if !stats.is_auto_vacuum {
-        let fix = "move the facts to a new store: `ao-store export FILE`, then `import FILE` there";
+        let fix = "move the facts to a new store: `ao-store export FILE`, then `ao-store --data-dir NEW import FILE`";
         return Finding::warn(id, "free pages cannot be released: auto_vacuum is off", fix);
     }
     Finding::ok(id, "wal, incremental auto_vacuum")
@@ -160,6 +172,17 @@ fn work_trees(store: &Store) -> Finding {
 fn projects(store: &Store, id: &'static str) -> std::result::Result<Vec<Project>, Finding> {
     let projects = store.read(|snapshot| project::list(snapshot, false));
     projects.map_err(|error| Finding::fail(id, error.to_string(), "`ao-store verify`"))
+}
+
+/// Whether a process observes the projects that can be observed.
+fn running(store: &Store, now: Timestamp) -> Finding {
+    let projects = match projects(store, "observer.running") {
+        Ok(projects) => projects,
+        Err(finding) => return finding,
+    };
+    let environment = Environment::of_process();
+    let count = projects.iter().filter(|it| unobservable(it, &environment).is_none()).count();
+    doctor::observer::running(&ao_observer::run::running(store.path()), count, now)
 }
 
 /// Whether the pull requests of every project can be observed.
@@ -206,9 +229,9 @@ fn consumers(stats: &Stats, now: Timestamp) -> Finding {
     // A stranded consumer is worse than one that is only behind.
     for (consumer, _) in &stats.consumers {
         let name = &consumer.name;
-        if let Err(error) = stats.log.check_cursor(consumer.acked) {
-            let message = format!("consumer {name} cannot continue: {error}");
-            let fix = format!("`ao-store consumer seek {name} --to beginning`");
+        if let Some(error) = consumer.stranded(&stats.log) {
+            let message = format!("consumer {name} is stranded: {error}");
+            let fix = crate::hint::of_stranded(name);
             let is_expired = matches!(error, ao_store::Error::CursorExpired { .. });
             // These policies permit that pruning strands a consumer.
             return match consumer.policy {

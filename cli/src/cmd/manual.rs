@@ -1,16 +1,17 @@
-//! The documentation in the program: completions, the schema of its input, and the man pages.
+//! The documentation in the program: the schema of its input, and the man pages.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory};
-use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use crate::args::{self, Args};
+use crate::args::Args;
+use crate::contract;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 use crate::output;
 
 const EXIT_STATUS: &[(&str, &str)] = &[
@@ -24,7 +25,7 @@ const EXIT_STATUS: &[(&str, &str)] = &[
     ("7", "The cursor has expired or belongs to another epoch."),
     ("8", "The stop condition was not met in time."),
     ("9", "Another process is busy: try again later."),
-    ("130, 141, 143", "SIGINT, a closed output, or SIGTERM ended the command."),
+    ("129, 130, 141, 143", "SIGHUP, SIGINT, a closed output, or SIGTERM ended the command."),
 ];
 
 const ENVIRONMENT: &[(&str, &str)] = &[
@@ -35,13 +36,22 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("GH_TOKEN, GITHUB_TOKEN", "The token for github.com and hosts below ghe.com, as in gh."),
     ("GH_ENTERPRISE_TOKEN, GITHUB_ENTERPRISE_TOKEN", "The token for any other host, as in gh."),
     ("GH_HOST", "The default host instead of github.com."),
-    ("GH_CONFIG_DIR, XDG_CONFIG_HOME", "Where the configuration of gh is."),
+    (
+        "GH_CONFIG_DIR, XDG_CONFIG_HOME",
+        "Where the configuration of gh is; ao-store also uses XDG_CONFIG_HOME.",
+    ),
+    ("TZ", "The time zone of the times that people read and write."),
     ("AO_WEBHOOK_SECRET", "The secret of the webhook; --secret-file takes precedence."),
+    ("BROWSER", "The command that pr open starts; several are separated by colons."),
     ("NO_COLOR, CLICOLOR, CLICOLOR_FORCE", "Whether text is coloured; --color takes precedence."),
 ];
 
 const FILES: &[(&str, &str)] = &[
     ("$XDG_DATA_HOME/ao-store", "The default data directory, otherwise ~/.local/share/ao-store."),
+    (
+        "$XDG_CONFIG_HOME/ao-store/config.toml",
+        "The configuration file, otherwise in ~/.config: `ao-store config`.",
+    ),
     ("ao.db, ao.db-wal, ao.db-shm", "The SQLite database, in the data directory."),
     ("ao.db.head", "The newest change, by which an older copy of the database is noticed."),
     ("ballast", "Disk space that is reserved for pruning on a full disk."),
@@ -49,16 +59,17 @@ const FILES: &[(&str, &str)] = &[
     ("ao.db.before-restore-*", "Databases that restore-db replaced."),
 ];
 
-/// Prints the JSON Schema of the observation document.
-pub(crate) fn schema() -> Result<()> {
-    output::line(&format!("{:#}", ao_observer::document::schema()))
-}
-
-/// Prints a completion script.
-pub(crate) fn completion(shell: Shell) -> Result<()> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut args::command(), "ao-store", &mut script);
-    output::raw_bytes(&script)
+/// Prints the JSON Schema of this name.
+pub(crate) fn schema(name: &str) -> Result<()> {
+    let Some(schema) = contract::schema(name) else {
+        let known = contract::names();
+        let next = match nearest(name, &known) {
+            Some(known) => format!("did you mean {known}?"),
+            None => format!("the known ones are: {}", known.join(", ")),
+        };
+        return Err(Error::Usage(format!("there is no schema {name:?}; {next}")));
+    };
+    output::line(&format!("{schema:#}"))
 }
 
 /// Writes one man page per command.
@@ -76,11 +87,12 @@ pub(crate) fn man(out: &Path) -> Result<()> {
 
 fn write_pages(command: &Command, ancestors: &[String], out: &Path) -> io::Result<()> {
     let name = page_name(command);
-    let children: Vec<_> = command.get_subcommands().map(page_name).collect();
+    let shown = || command.get_subcommands().filter(|it| !it.is_hide_set());
+    let children: Vec<_> = shown().map(page_name).collect();
     let page = page(command, !ancestors.is_empty(), &[ancestors, &children].concat())?;
     fs::write(out.join(format!("{name}.1")), page)?;
     let ancestors = [ancestors, &[name]].concat();
-    command.get_subcommands().try_for_each(|it| write_pages(it, &ancestors, out))
+    shown().try_for_each(|it| write_pages(it, &ancestors, out))
 }
 
 fn page_name(command: &Command) -> String {
@@ -145,20 +157,21 @@ fn list(roff: &mut Roff, section: &str, entries: &[(&str, &str)]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args;
 
     /// Where lines wrap on a wide terminal: what is longer leaves a word or two on a line of their own.
     const WIDTH: usize = 100;
 
     fn check(command: &Command) {
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        for line in help.lines() {
+        for line in help.lines().filter(|line| line.starts_with(' ')) {
             assert!(line.chars().count() <= WIDTH, "{}: {line}", command.get_name());
         }
         command.get_subcommands().for_each(check);
     }
 
     #[test]
-    fn no_line_of_an_example_or_note_is_wrapped() {
+    fn no_line_of_an_example_is_wrapped() {
         check(&args::command());
     }
 

@@ -1,26 +1,32 @@
-//! Projects: register a git work tree, list, show, archive.
+//! Projects: register a git work tree, list, show, change, archive.
 
 use std::path::Path;
 
 use ao_observer::run::unobservable;
 use ao_program::Environment;
-use ao_store::row::project::{self, NewProject, Project};
+use ao_store::row::project::{self, NewProject, Project, Settings};
 use ao_store::row::session;
 use ao_store::{ProjectId, Snapshot, Store};
 use serde_json::Value;
 
-use crate::args::Project as Command;
+use crate::args::{ListArgs, Project as Command, Set};
 use crate::confirm::{self, Answer};
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
 use crate::git::{self, WorkTree};
+use crate::listing::Listing;
+use crate::table::{Cell, Column};
 use crate::{output, view};
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
-        Command::Add { path, id, name } => add(context, &path, id.as_deref(), name),
-        Command::Ls { all } => list(context, all),
+        Command::Add { path, id, name, if_not_exists } => {
+            let id = id.map(|id| id.parse()).transpose()?;
+            add(context, &path, id, name, if_not_exists)
+        }
+        Command::Ls { all, list: args } => list(context, all, &args),
         Command::Get { id } => get(context, &id),
+        Command::Set(args) => set(context, &args),
         Command::Rm { id, consent } => {
             let store = context.open()?;
             let id: ProjectId = id.parse()?;
@@ -33,14 +39,32 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     }
 }
 
-fn add(context: &Context, path: &Path, id: Option<&str>, name: Option<String>) -> Result<()> {
+fn add(
+    context: &Context,
+    path: &Path,
+    id: Option<ProjectId>,
+    name: Option<String>,
+    may_exist: bool,
+) -> Result<()> {
     let store = context.open()?;
     let tree = git::read(path)?;
-    let project = match id {
-        Some(id) => register(&store, &tree, id.parse()?, name)?,
-        None => register_under_free_id(&store, &tree, name)?,
+    let added = match id.clone() {
+        Some(id) => register(&store, &tree, id, name.clone()),
+        None => register_under_free_id(&store, &tree, name.clone()),
     };
-    show(context, "project.add", &project, "registered")
+    match added {
+        Err(Error::Store(ao_store::Error::PathAlreadyRegistered { path, owner })) if may_exist => {
+            let known = store.read(|snapshot| project::require_active(snapshot, &owner))?;
+            let is_same = known.path == path
+                && id.is_none_or(|id| id == known.id)
+                && name.is_none_or(|name| name == known.name);
+            if !is_same {
+                return Err(ao_store::Error::PathAlreadyRegistered { path, owner }.into());
+            }
+            show(context, "project.add", &known, "is registered already")
+        }
+        added => show(context, "project.add", &added?, "registered"),
+    }
 }
 
 /// Registers a project whose id is the name of the directory, with a number appended if another
@@ -135,21 +159,31 @@ fn id_from_directory(root: &Path) -> String {
     if id.is_empty() { "project".to_owned() } else { id.to_owned() }
 }
 
-fn list(context: &Context, all: bool) -> Result<()> {
+fn list(context: &Context, all: bool, args: &ListArgs) -> Result<()> {
     let projects = context.open()?.read(|snapshot| project::list(snapshot, all))?;
-    if context.is_json {
-        return output::list("project.list", || projects.iter().map(document));
+    let state = |project: &Project| match project.archived_at {
+        Some(_) => "archived".to_owned(),
+        None => "active".to_owned(),
+    };
+    type Of = Column<'static, Project>;
+    let columns = vec![
+        Of::new("id", |project| Cell::text(project.id.as_str())),
+        Of::state("state", state).rank(2),
+        Of::text("repository", |project| project.repo.clone()),
+        Of::text("branch", |project| project.default_branch.clone()).rank(1),
+        Of::text("path", |project| project.path.clone()),
+        Of::text("name", |project| project.name.clone()).on_request(),
+        Of::text("origin", |project| project.origin_url.clone()).on_request(),
+        Of::new("created", |project| Cell::age(project.created_at)).on_request(),
+    ];
+    Listing {
+        kind: "project.list",
+        columns,
+        id: &|project: &Project| project.id.to_string(),
+        document: &document,
+        empty: "no projects yet; register one: `ao-store project add PATH`",
     }
-    if projects.is_empty() {
-        context.say("no projects yet; register one: `ao-store project add PATH`");
-        return Ok(());
-    }
-    let rows = projects.into_iter().map(|project| {
-        let state = if project.archived_at.is_some() { "archived" } else { "active" };
-        let repo = if project.repo.is_empty() { "-".to_owned() } else { project.repo };
-        vec![project.id.to_string(), state.to_owned(), repo, project.default_branch, project.path]
-    });
-    output::table(&["ID", "STATE", "REPOSITORY", "BRANCH", "PATH"], rows.collect())
+    .print(context, args, projects)
 }
 
 fn get(context: &Context, id: &str) -> Result<()> {
@@ -161,6 +195,34 @@ fn get(context: &Context, id: &str) -> Result<()> {
     }
     output::text(&view::fields(&document(&project)))
 }
+
+/// Changes the settings that are given.
+fn set(context: &Context, args: &Set) -> Result<()> {
+    let id: ProjectId = args.id.parse()?;
+    let globs: Vec<_> = args.copy.iter().filter(|glob| !glob.is_empty()).cloned().collect();
+    globs.iter().try_for_each(|glob| ao_session::worktree::check_glob(glob))?;
+    let (copy, setup) = ((!args.copy.is_empty()).then_some(globs), args.setup.clone());
+    if setup.as_ref().is_some_and(|setup| setup.contains('\0') || setup.len() > SETUP_MAX) {
+        return Err(Error::Usage("the setup command is longer than 4 KiB".to_owned()));
+    }
+    let timeout = args.setup_timeout.map(|it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX));
+    if timeout == Some(0) {
+        return Err(Error::Usage("--setup-timeout is at least 1ms".to_owned()));
+    }
+    let limit = args.max_live;
+    let changed = context.open()?.write(cause(), move |tx| {
+        let mut settings = Settings::of(&project::require_active(tx, &id)?);
+        copy.into_iter().for_each(|globs| settings.set_copy(globs));
+        setup.into_iter().for_each(|setup| settings.setup_command = setup);
+        timeout.into_iter().for_each(|timeout| settings.setup_timeout_ms = timeout);
+        limit.into_iter().for_each(|limit| settings.max_live = limit.0.map(i64::from));
+        project::set(tx, &id, &settings)
+    })?;
+    show(context, "project.set", &changed.value, "changed")
+}
+
+/// The longest setup command, in bytes: it is in the log, where texts are short.
+const SETUP_MAX: usize = 4 << 10;
 
 /// A project with the reason why it can never be observed, if there is one.
 fn document(project: &Project) -> Value {

@@ -1,15 +1,17 @@
 //! Retention: which changes are kept, by rules from the command line or the store, and pruning.
 
+use ao_store::log::change;
 use ao_store::log::retention::{self, Plan, Rules};
 use ao_store::{ClockReading, Pruned, Store};
 use bytesize::ByteSize;
 use serde_json::{Value, json};
 
-use crate::args::{Prune, Retention as Command, Rules as RulesArgs};
+use crate::args::{Consent, Prune, Retention as Command, Rules as RulesArgs};
 use crate::confirm::{self, Answer};
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
 use crate::output;
+use crate::view::time as view_time;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -26,12 +28,15 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
         Command::Show => {}
         Command::Off => set(&store, Rules::default())?,
-        Command::Set { rules } => {
+        Command::Set { rules, consent } => {
             let rules = rules_of(rules);
             if rules.is_empty() {
                 return Err(Error::Usage(
                     "pass a rule: --keep-days, --keep-events or --max-bytes".to_owned(),
                 ));
+            }
+            if confirm_rules(context, &store, &rules, consent)? == Answer::No {
+                return Ok(());
             }
             set(&store, rules)?;
         }
@@ -46,6 +51,36 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         return output::document("retention.show", &data);
     }
     output::text(&format!("{}\n{}", describe_rules(&rules), describe(&plan)))
+}
+
+/// Asks before rules are stored by which changes that exist now are deleted, or which keep none.
+fn confirm_rules(
+    context: &Context,
+    store: &Store,
+    rules: &Rules,
+    consent: Consent,
+) -> Result<Answer> {
+    let (plan, until) = store.read(|snapshot| {
+        let plan = retention::plan(snapshot, rules, ClockReading::now())?;
+        let until = change::time_of(snapshot, plan.wanted)?;
+        Ok((plan, until))
+    })?;
+    if consent.dry_run {
+        return show_plan(context, &plan).map(|()| Answer::No);
+    }
+    // With what is held back now: it is deleted without a question once its holder has moved.
+    let changes = plan.wanted.0.abs_diff(plan.log.floor.0);
+    let keeps_none = [rules.keep_ms, rules.keep_events, rules.max_bytes].contains(&Some(0));
+    let what = match changes {
+        0 if keeps_none => "store rules that keep only the changes of the newest commit".to_owned(),
+        0 => return Ok(Answer::Yes),
+        _ => {
+            let at = until.map(|at| format!(" of {}", view_time(at))).unwrap_or_default();
+            let last = plan.log.cursor(plan.wanted);
+            format!("store rules that delete {changes} changes, up to {last}{at}")
+        }
+    };
+    confirm::ask(context, &what, consent)
 }
 
 fn set(store: &Store, rules: Rules) -> Result<()> {
@@ -77,10 +112,7 @@ pub(crate) fn prune(context: &Context, args: &Prune) -> Result<()> {
     }
     let plan = store.read(|snapshot| retention::plan(snapshot, &rules, ClockReading::now()))?;
     if args.consent.dry_run {
-        if context.is_json {
-            return output::document("prune.plan", &view(&plan));
-        }
-        return output::text(&describe(&plan));
+        return show_plan(context, &plan);
     }
     if plan.events() > 0 {
         context.say(describe(&plan).trim_end());
@@ -92,6 +124,13 @@ pub(crate) fn prune(context: &Context, args: &Prune) -> Result<()> {
     let mut pruned = store.prune(&cause(), &rules, |_| {})?;
     pruned.used_ballast |= was_full;
     report(context, &pruned)
+}
+
+fn show_plan(context: &Context, plan: &Plan) -> Result<()> {
+    if context.is_json {
+        return output::document("prune.plan", &view(plan));
+    }
+    output::text(&describe(plan))
 }
 
 fn report(context: &Context, pruned: &Pruned) -> Result<()> {

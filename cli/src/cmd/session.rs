@@ -1,17 +1,33 @@
 //! Sessions: create a seed row, list, show, change name or branch, delete a seed row.
 
-use ao_store::row::session::{
-    self, Deleted, Filter, NewSession, Session, SessionKind, SharedBranch,
-};
-use ao_store::row::{pr, scm};
-use ao_store::{Cursor, ProjectId, SessionId, Snapshot, Tx};
+pub(super) mod lifecycle;
+
+use std::collections::{HashMap, HashSet};
+
+use ao_store::log::change;
+use ao_store::row::lifecycle::cleanup;
+use ao_store::row::pr::{self, Pr};
+use ao_store::row::scm;
+use ao_store::row::session::{self, Filter, NewSession, Session, SessionKind};
+use ao_store::row::shared_branch::{self, SharedBranch};
+use ao_store::row::{decision, launch, project};
+use ao_store::status::{self, Derived};
+use ao_store::{Cursor, ProjectId, SessionId, Snapshot, Timestamp, Tx, attention};
 use serde_json::{Value, json};
 
-use crate::args::{self, Session as Command};
+use crate::args::{self, ListArgs, Session as Command};
 use crate::confirm::{self, Answer};
 use crate::context::{Context, cause};
 use crate::error::Result;
-use crate::{output, shared_branch, view};
+use crate::listing::Listing;
+use crate::page::session::Shown;
+use crate::page::{self, Page};
+use crate::table::{Cell, Column};
+use crate::{output, shared_branch as warning, view};
+
+/// The changes of which a page shows the newest, and those of the log among which they are searched.
+const LATEST: u32 = 100;
+const SEARCHED: u32 = 2000;
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
@@ -23,9 +39,11 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
             let project = project.parse()?;
             create(context, NewSession { project, kind, harness, name, issue, branch })
         }
-        Command::Ls { project, all } => {
+        Command::Ls { project, all, status, list: args } => {
             let project = project.map(|id| id.parse()).transpose()?;
-            list(context, &Filter { project, terminated: all })
+            let terminated =
+                all || status.iter().any(|it| ["terminated", "merged"].contains(&it.as_str()));
+            list(context, &Filter { project, terminated }, &status, &args)
         }
         Command::Get { id, at } => {
             get(context, &id.parse()?, at.map(|cursor| cursor.parse()).transpose()?)
@@ -39,12 +57,20 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
             let set = move |tx: &Tx<'_>| session::set_branch(tx, &id, &branch);
             change(context, "session.set", "changed", set)
         }
+        Command::Kill { id, grace, yes: _ } => lifecycle::kill(context, &id.parse()?, grace.grace),
+        Command::Restore { id } => lifecycle::restore(context, &id.parse()?),
+        Command::Relaunch { id } => lifecycle::relaunch(context, &id.parse()?),
+        Command::ClaimPr(args) => super::pr::claim(context, &args),
+        Command::Cleanup { project, consent } => {
+            let project = project.map(|id| id.parse()).transpose()?;
+            lifecycle::cleanup(context, project.as_ref(), consent)
+        }
         Command::Rm { id, consent } => {
             let id: SessionId = id.parse()?;
             context.open()?.read(|snapshot| require_seed(snapshot, &id))?;
             match confirm::ask(context, &format!("delete session {id}"), consent)? {
                 Answer::No => Ok(()),
-                Answer::Yes => remove(context, id),
+                Answer::Yes => remove(context, &id),
             }
         }
     }
@@ -61,118 +87,235 @@ fn change(
     what: &str,
     write: impl FnOnce(&Tx<'_>) -> ao_store::Result<Session> + Send + 'static,
 ) -> Result<()> {
-    let written = context
-        .open()?
-        .write(cause(), move |tx| Ok((write(tx)?, session::shared_branches(tx)?)))?;
+    let written = context.open()?.write(cause(), move |tx| {
+        let session = write(tx)?;
+        let shared = shared_branch::of(tx, &session)?;
+        Ok((session, shared))
+    })?;
     let (session, shared) = written.value;
     if context.is_json {
-        return output::document(kind, &document(&session, &shared));
+        return output::document(kind, &document(&session, shared.as_ref()));
     }
     output::say(&format!("session {} {what}", session.id));
-    if let Some(shared) = shared_branch::of(&session.id, &shared) {
+    if let Some(shared) = &shared {
         warn(context, shared);
     }
     output::line(session.id.as_str())
 }
 
-fn document(session: &Session, shared: &[SharedBranch]) -> Value {
+fn document(session: &Session, shared: Option<&SharedBranch>) -> Value {
     let mut data = view::session(session);
-    data["warnings"] = shared_branch::warnings(&session.id, shared);
+    data["warnings"] = warning::warnings(&session.id, shared);
     data
 }
 
 fn warn(context: &Context, shared: &SharedBranch) {
-    context.say(&format!("warning: {}", shared_branch::message(shared)));
-    context.say(shared_branch::FIX);
+    context.say(&format!("warning: {}", warning::message(shared)));
+    context.say(warning::FIX);
 }
 
-fn list(context: &Context, filter: &Filter) -> Result<()> {
-    if let Some(project) = &filter.project {
-        require_project(context, project)?;
-    }
-    let (sessions, shared) = context.open()?.read(|snapshot| {
-        Ok((session::list(snapshot, filter)?, session::shared_branches(snapshot)?))
+fn list(context: &Context, filter: &Filter, states: &[String], args: &ListArgs) -> Result<()> {
+    let (mut sessions, shared) = context.open()?.read(|snapshot| {
+        filter.project.as_ref().map_or(Ok(()), |project| require_project(snapshot, project))?;
+        let sessions = status::list(snapshot, filter)?;
+        let listed = sessions.iter().map(|(session, _)| session);
+        let shared = shared_branch::of_list(snapshot, filter, listed)?;
+        Ok((sessions, shared))
     })?;
-    if context.is_json {
-        let item = |session| document(session, &shared);
-        return output::list("session.list", || sessions.iter().map(item));
-    }
-    if sessions.is_empty() {
-        context.say("no sessions; create one: `ao-store session new --project ID`");
-        return Ok(());
-    }
-    let listed = |shared: &&SharedBranch| {
-        sessions.iter().any(|session| shared.sessions.contains(&session.id))
-    };
-    shared.iter().filter(listed).for_each(|shared| warn(context, shared));
-    let rows = sessions.into_iter().map(|session| {
-        let state = if session.is_terminated { "terminated" } else { session.activity.as_str() };
-        vec![
-            session.id.to_string(),
-            session.kind.to_string(),
-            state.to_owned(),
-            or_dash(&session.branch),
-            or_dash(&session.issue),
-            or_dash(&session.name),
-        ]
+    sessions.retain(|(_, derived)| {
+        states.is_empty() || states.iter().any(|it| it == derived.status.as_str())
     });
-    output::table(&["ID", "KIND", "STATE", "BRANCH", "ISSUE", "NAME"], rows.collect())
-}
-
-fn require_project(context: &Context, id: &ProjectId) -> Result<()> {
-    let found = context.open()?.read(|snapshot| ao_store::row::project::get(snapshot, id))?;
-    match found {
-        Some(_) => Ok(()),
-        None => Err(ao_store::Error::ProjectNotFound(id.clone()).into()),
+    if !shared.is_empty() {
+        let listed: HashSet<_> = sessions.iter().map(|(session, _)| &session.id).collect();
+        let is_listed =
+            |shared: &&SharedBranch| shared.sessions.iter().any(|id| listed.contains(id));
+        shared.iter().filter(is_listed).for_each(|shared| warn(context, shared));
     }
+    let empty = match (states.is_empty(), filter.terminated) {
+        (false, _) => "no session has that status",
+        (true, true) => "no sessions yet; spawn one: `ao-store spawn --project ID --harness NAME`",
+        (true, false) => {
+            "no live sessions; all: `ao-store session ls --all`, a new one: `ao-store spawn --project ID --harness NAME`"
+        }
+    };
+    print_list(context, sessions, &shared, empty, args)
 }
 
-fn or_dash(text: &str) -> String {
-    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
+/// A session with its status.
+type Row = (Session, Derived);
+
+fn print_list(
+    context: &Context,
+    sessions: Vec<Row>,
+    shared: &[SharedBranch],
+    empty: &str,
+    args: &ListArgs,
+) -> Result<()> {
+    let of_session = shared.iter().flat_map(|it| it.sessions.iter().map(move |id| (id, it)));
+    let shared: HashMap<_, _> = of_session.collect();
+    Listing {
+        kind: "session.list",
+        columns: columns(),
+        id: &|(session, _): &Row| session.id.to_string(),
+        document: &|(session, derived)| {
+            let mut data = document(session, shared.get(&session.id).copied());
+            put_status(&mut data, derived);
+            data
+        },
+        empty,
+    }
+    .print(context, args, sessions)
+}
+
+/// Adds the derived status to the document of a session.
+fn put_status(data: &mut Value, derived: &Derived) {
+    data["status"] = derived.status.as_str().into();
+    data["status_reason"] = derived.reason.clone().into();
+    data["status_since"] = derived.since.map(view::time).into();
+}
+
+fn columns() -> Vec<Column<'static, Row>> {
+    type Of = Column<'static, Row>;
+    vec![
+        Of::new("id", |(session, _)| Cell::text(session.id.as_str())),
+        Of::new("kind", |(session, _)| Cell::text(session.kind.as_str())).rank(3),
+        Of::state("status", |(_, derived)| derived.status.as_str().to_owned()),
+        Of::new("age", |(_, derived)| derived.since.map_or(Cell::absent(), Cell::age)).rank(4),
+        Of::text("branch", |(session, _)| session.branch.clone()),
+        Of::text("issue", |(session, _)| session.issue.clone()).rank(2),
+        Of::text("name", |(session, _)| session.name.clone()).rank(1),
+        Of::text("reason", |(_, derived)| derived.reason.clone()).rank(1),
+        Of::new("project", |(session, _)| Cell::text(session.project.as_str())).on_request(),
+        Of::text("harness", |(session, _)| session.harness.clone()).on_request(),
+        Of::text("worktree", |(session, _)| session.worktree_path.clone()).on_request(),
+        Of::new("created", |(session, _)| Cell::age(session.created_at)).on_request(),
+    ]
+}
+
+/// Lists the sessions of a kind.
+pub(super) fn list_of_kind(
+    context: &Context,
+    filter: &Filter,
+    kind: SessionKind,
+    args: &ListArgs,
+) -> Result<()> {
+    let mut sessions = context.open()?.read(|snapshot| status::list(snapshot, filter))?;
+    sessions.retain(|(session, _)| session.kind == kind);
+    let empty =
+        "no orchestrators; spawn one: `ao-store orchestrator ensure --project ID --harness NAME`";
+    print_list(context, sessions, &[], empty, args)
+}
+
+/// The document of `session get`, as the session is now.
+fn document_of(context: &Context, id: &SessionId) -> Result<Value> {
+    Ok(context.open()?.read(|snapshot| {
+        let session = session::require(snapshot, id)?;
+        let of_session = pr::Filter { session: Some(id.clone()), ..pr::Filter::default() };
+        let mut data = document(&session, shared_branch::of(snapshot, &session)?.as_ref());
+        put_status(&mut data, &status::of(snapshot, &session)?);
+        data["is_seed"] = session::is_seed(snapshot, &session)?.into();
+        data["prs"] = pr::list(snapshot, &of_session)?.iter().map(view::pr).collect();
+        data["skipped"] = scm::skipped_prs(snapshot, Some(id))?.iter().map(view::skipped).collect();
+        if let Some(launch) = launch::get(snapshot, &session.launch)? {
+            data["launch"] = view::launch(&launch);
+            data["launch"]["output"] = launch::output(snapshot, &launch.id)?.into();
+        } else {
+            data["launch"] = Value::Null;
+        }
+        data["decision"] =
+            decision::open(snapshot, &session.id)?.as_ref().map(view::decision).into();
+        data["cleanup"] =
+            cleanup::get(snapshot, id)?.as_ref().map(lifecycle::cleanup_document).into();
+        Ok(data)
+    })?)
+}
+
+fn require_project(snapshot: &Snapshot<'_>, id: &ProjectId) -> ao_store::Result<()> {
+    let found = project::get(snapshot, id)?;
+    found.map(|_| ()).ok_or_else(|| ao_store::Error::ProjectNotFound(id.clone()))
 }
 
 fn get(context: &Context, id: &SessionId, at: Option<Cursor>) -> Result<()> {
-    let (session, is_seed, prs, shared, skipped) = context.open()?.read(|snapshot| match at {
-        None => {
-            let session = session::require(snapshot, id)?;
-            let of_session = pr::Filter { session: Some(id.clone()), ..pr::Filter::default() };
-            let is_seed = session::is_seed(snapshot, &session)?;
-            let shared = session::shared_branches(snapshot)?;
-            let skipped = scm::skipped_prs(snapshot, Some(id))?;
-            Ok((session, is_seed, pr::list(snapshot, &of_session)?, shared, skipped))
-        }
-        Some(cursor) => {
-            let session = session::as_of(snapshot, id, cursor)?
-                .ok_or_else(|| ao_store::Error::SessionNotFound(id.clone()))?;
-            let mut prs = pr::list_as_of(snapshot, cursor)?;
-            prs.retain(|pr| pr.session == *id);
-            let is_seed = session.is_empty() && prs.is_empty();
-            Ok((session, is_seed, prs, Vec::new(), Vec::new()))
-        }
-    })?;
-    let mut data = document(&session, &shared);
-    data["is_seed"] = is_seed.into();
-    if context.is_json {
-        data["prs"] = Value::Array(prs.iter().map(view::pr).collect());
-        if at.is_none() {
-            data["skipped"] = skipped.iter().map(view::skipped).collect();
-        }
-        return output::document("session.get", &data);
+    if let Some(cursor) = at {
+        return get_as_of(context, id, cursor);
     }
-    if let Some(shared) = shared_branch::of(id, &shared) {
+    if context.is_json {
+        return output::document("session.get", &document_of(context, id)?);
+    }
+    let now = Timestamp::now();
+    let (shown, shared, skipped) = context.open()?.read(|snapshot| {
+        let shown = shown(snapshot, id, now)?;
+        let shared = shared_branch::of(snapshot, &shown.session)?;
+        let skipped = scm::skipped_prs(snapshot, Some(id))?;
+        Ok((shown, shared, skipped))
+    })?;
+    if let Some(shared) = &shared {
         warn(context, shared);
     }
-    data["warnings"].take();
-    let mut text = view::fields(&data);
-    for pr in prs {
-        text +=
-            &format!("{:<20}{} {} {}\n", "pr", pr.place(), pr.state, output::printable(&pr.title));
-    }
     for skipped in &skipped {
-        let skipped = context.invocation().complete(&view::describe_skipped(skipped));
-        text += &format!("{:<20}{skipped}\n", "skipped");
+        context.say(&view::describe_skipped(skipped));
     }
-    output::text(&text)
+    if context.is_verbose {
+        return print_fields(document_of(context, id)?, &shown.prs);
+    }
+    let mut page = Page::new();
+    page::session::write(&mut page, &shown, now);
+    page.print()
+}
+
+fn shown(snapshot: &Snapshot<'_>, id: &SessionId, now: Timestamp) -> ao_store::Result<Shown> {
+    let session = session::require(snapshot, id)?;
+    let of_session = pr::Filter { session: Some(id.clone()), ..pr::Filter::default() };
+    let in_attention = attention::Filter { session: Some(id.clone()), ..Default::default() };
+    Ok(Shown {
+        derived: Some(status::of(snapshot, &session)?),
+        launch: launch::get(snapshot, &session.launch)?,
+        output: launch::output(snapshot, &session.launch)?.unwrap_or_default(),
+        cleanup: cleanup::get(snapshot, id)?,
+        prs: pr::list(snapshot, &of_session)?,
+        attention: attention::attention(snapshot, &in_attention, now)?,
+        changes: change::newest_of(snapshot, id, SEARCHED, LATEST)?,
+        session,
+    })
+}
+
+/// Without what the log does not have: the status, which depends on the commands that ran, what the agent
+/// wrote, and what was kept.
+fn get_as_of(context: &Context, id: &SessionId, cursor: Cursor) -> Result<()> {
+    let shown = context.open()?.read(|snapshot| {
+        let session = session::as_of(snapshot, id, cursor)?
+            .ok_or_else(|| ao_store::Error::SessionNotFound(id.clone()))?;
+        let mut prs = pr::list_as_of(snapshot, cursor)?;
+        prs.retain(|pr| pr.session == *id);
+        let launch = launch::as_of(snapshot, &session.launch, cursor)?;
+        Ok(Shown { launch, prs, ..Shown::of(session) })
+    })?;
+    let mut data = document(&shown.session, None);
+    data["is_seed"] = (shown.session.is_empty() && shown.prs.is_empty()).into();
+    data["launch"] = shown.launch.as_ref().map(view::launch).into();
+    data["prs"] = shown.prs.iter().map(view::pr).collect();
+    if context.is_json {
+        return output::document("session.get", &data);
+    }
+    if context.is_verbose {
+        return print_fields(data, &shown.prs);
+    }
+    let mut page = Page::new();
+    page::session::write(&mut page, &shown, Timestamp::now());
+    page.print()
+}
+
+/// Prints every field, one per line.
+fn print_fields(mut data: Value, prs: &[Pr]) -> Result<()> {
+    // These are messages already, or have lines of their own.
+    for name in ["warnings", "skipped", "prs"] {
+        data[name].take();
+    }
+    if let Some(output) = data.pointer_mut("/launch/output") {
+        output.take();
+    }
+    let prs = prs.iter().map(|pr| format!("{:<20}{}\n", "pr", pr.place())).collect::<String>();
+    output::text(&(view::fields(&data) + &prs))
 }
 
 /// Fails as the deletion itself would, before the user is asked.
@@ -183,18 +326,11 @@ fn require_seed(snapshot: &Snapshot<'_>, id: &SessionId) -> ao_store::Result<()>
     }
 }
 
-fn remove(context: &Context, id: SessionId) -> Result<()> {
-    let wanted = id.clone();
-    let deleted = context.open()?.write(cause(), move |tx| session::delete(tx, &id))?.value;
-    match deleted {
-        Deleted::Absent => Err(ao_store::Error::SessionNotFound(wanted).into()),
-        Deleted::NotSeed => Err(ao_store::Error::SessionNotSeed(wanted).into()),
-        Deleted::Deleted if context.is_json => {
-            output::document("session.rm", &json!({"id": wanted.as_str(), "deleted": true}))
-        }
-        Deleted::Deleted => {
-            output::say(&format!("session {wanted} deleted; its number is never reused"));
-            Ok(())
-        }
+fn remove(context: &Context, id: &SessionId) -> Result<()> {
+    context.sessions()?.remove(id)?;
+    if context.is_json {
+        return output::document("session.rm", &json!({"id": id.as_str(), "deleted": true}));
     }
+    output::say(&format!("session {id} deleted; its number is never reused"));
+    Ok(())
 }

@@ -1,7 +1,15 @@
 //! The figures of the store, for people, as JSON, and for Prometheus.
 
+use std::fs::Permissions;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use ao_observer::run::{Running, running, unobservable};
+use ao_program::Environment;
+use ao_store::row::project;
 use ao_store::row::scm::HostState;
-use ao_store::{ClockReading, SCHEMA_VERSION, Stats, Timestamp};
+use ao_store::{ClockReading, SCHEMA_VERSION, Stats, Store, Timestamp};
 use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
 
@@ -9,21 +17,25 @@ use crate::context::Context;
 use crate::doctor::observer;
 use crate::doctor::readers::{WalReader, wal_readers};
 use crate::error::{Error, Result};
-use crate::{metrics, output, view};
+use crate::{hint, metrics, output, time, view};
 
 /// Shows where the store is and what it holds.
 pub(crate) fn run(context: &Context) -> Result<()> {
     let reading = ClockReading::now();
-    let (stats, now) = (context.open()?.stats(reading)?, reading.at);
+    let store = context.open()?;
+    let (stats, now) = (store.stats(reading)?, reading.at);
+    let observer = Observer::read(&store)?;
     let readers = wal_readers(context.database());
     if context.is_json {
-        return output::document("store.status", &document(context, &stats, &readers, now));
+        let mut data = document(context, &stats, &readers, now);
+        data["observer"] = observer.json();
+        return output::document("store.status", &data);
     }
-    output::text(&describe(context, &stats, &readers, now))
+    output::text(&describe(context, &stats, &observer, &readers, now))
 }
 
-/// Prints the same in the text format of Prometheus.
-pub(crate) fn print_metrics(context: &Context) -> Result<()> {
+/// Prints the same in the text format of Prometheus, or replaces a file with it.
+pub(crate) fn metrics(context: &Context, out: Option<&Path>) -> Result<()> {
     if context.is_json {
         let what =
             "metrics does not accept --json: `ao-store status --json` prints the same figures";
@@ -31,14 +43,32 @@ pub(crate) fn print_metrics(context: &Context) -> Result<()> {
     }
     let stats = context.open()?.stats(ClockReading::now())?;
     let readers = wal_readers(context.database()).len();
-    output::raw_bytes(metrics::render(&stats, readers).as_bytes())
+    let text = metrics::render(&stats, readers);
+    match out {
+        None => output::raw_bytes(text.as_bytes()),
+        Some(file) => replace(file, text.as_bytes())
+            .map_err(|source| Error::file("write the metrics to", file, source)),
+    }
+}
+
+/// Writes a file beside this one and renames it. The collector runs as another user, and reads no file
+/// whose name begins with a dot.
+fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut new = tempfile::Builder::new()
+        .prefix(".ao-store-")
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(dir)?;
+    new.write_all(content)?;
+    new.persist(file).map_err(|failed| failed.error)?;
+    Ok(())
 }
 
 fn document(context: &Context, stats: &Stats, readers: &[WalReader], now: Timestamp) -> Value {
     let Stats { log, .. } = stats;
     let rows: Map<_, _> =
         stats.rows.iter().map(|(table, count)| ((*table).to_owned(), json!(count))).collect();
-    let consumers = stats.consumers.iter().map(|(found, lag)| view::consumer(found, lag, now));
+    let consumers = stats.consumers.iter().map(|(found, lag)| view::consumer(found, lag, log, now));
     let reservations = stats.reservations.iter().map(|held| {
         json!({
             "cursor": log.cursor(held.seq).to_string(),
@@ -64,75 +94,167 @@ fn document(context: &Context, stats: &Stats, readers: &[WalReader], now: Timest
         "rows": rows,
         "consumers": consumers.collect::<Vec<_>>(),
         "reservations": reservations.collect::<Vec<_>>(),
-        "hosts": stats.hosts.iter().map(|(state, problems)| view::host(state, *problems)).collect::<Vec<_>>(),
+        "hosts": stats.hosts.iter().map(|(state, problems)| view::host(state, *problems, now)).collect::<Vec<_>>(),
         "skipped": stats.skipped.iter().map(view::skipped).collect::<Vec<_>>(),
         "unread": stats.unread.iter().map(view::unread).collect::<Vec<_>>(),
         "backup_at": stats.backup_at.map(view::time),
     })
 }
 
-fn describe(context: &Context, stats: &Stats, readers: &[WalReader], now: Timestamp) -> String {
+/// The observer, and whether there is something to observe.
+struct Observer {
+    /// An error if that cannot be found out.
+    running: ao_observer::Result<Option<Running>>,
+    /// How many projects can be observed.
+    projects: usize,
+}
+
+impl Observer {
+    fn read(store: &Store) -> Result<Observer> {
+        let environment = Environment::of_process();
+        let projects = store.read(|snapshot| project::list(snapshot, false))?;
+        let projects = projects.iter().filter(|it| unobservable(it, &environment).is_none());
+        Ok(Observer { running: running(store.path()), projects: projects.count() })
+    }
+
+    fn json(&self) -> Value {
+        let shown = self.running.as_ref().ok().and_then(Option::as_ref);
+        json!({
+            "is_running": self.running.as_ref().ok().map(Option::is_some),
+            "pid": shown.and_then(|it| it.pid),
+            "command": shown.map(|it| &it.command),
+            "since": shown.and_then(Running::since).map(view::time),
+            "next_poll_at": shown.and_then(Running::next_at).map(view::time),
+        })
+    }
+
+    fn describe(&self, now: Timestamp) -> String {
+        match (&self.running, self.projects) {
+            (Ok(Some(running)), _) => observer::describe_running(running, now),
+            (Ok(None), 0) => "not running; no project has an origin on GitHub".to_owned(),
+            (Ok(None), _) => format!("not running: {}", observer::START),
+            (Err(error), _) => format!("unknown: {}", observer::why(error)),
+        }
+    }
+}
+
+/// Lines with a label; several lines of one value have the label once.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, label: &str, value: impl AsRef<str>) {
+        for (index, line) in value.as_ref().lines().enumerate() {
+            let label = if index == 0 { label } else { "" };
+            self.0 += &format!("{label:<10}{}\n", output::printable(line));
+        }
+    }
+}
+
+/// What needs attention comes first, then how much there is of everything.
+fn describe(
+    context: &Context,
+    stats: &Stats,
+    observer: &Observer,
+    readers: &[WalReader],
+    now: Timestamp,
+) -> String {
+    let mut lines = Lines::default();
+    lines.add("store", context.database().to_string_lossy());
+    lines.add("observer", context.invocation().complete(&observer.describe(now)));
+    for (state, problems) in &stats.hosts {
+        lines.add("host", describe_host(state, *problems, now));
+    }
+    for unread in &stats.unread {
+        let text = format!("{}: {}", observer::describe_unread(unread), observer::fix_of(unread));
+        lines.add("unread", context.invocation().complete(&text));
+    }
+    for skipped in &stats.skipped {
+        lines.add("skipped", context.invocation().complete(&view::describe_skipped(skipped)));
+    }
+    add_readers(&mut lines, context, stats, readers, now);
+    add_sizes(&mut lines, stats, now);
+    for (table, count) in &stats.rows {
+        lines.0 += &format!("{table:<18}{count:>8}\n");
+    }
+    lines.0
+}
+
+/// The readers of the log.
+fn add_readers(
+    lines: &mut Lines,
+    context: &Context,
+    stats: &Stats,
+    readers: &[WalReader],
+    now: Timestamp,
+) {
     let Stats { log, .. } = stats;
-    let mut lines = vec![
-        ("store", output::path(context.database())),
-        ("schema", SCHEMA_VERSION.to_string()),
-        ("log", format!("{}, epoch {}", log.log_id, log.epoch)),
-        ("head", log.head_cursor().to_string()),
-        ("floor", log.cursor(log.floor).to_string()),
-        ("changes", format!("{}, {}", log.head.0 - log.floor.0, ByteSize(stats.log_bytes))),
-        (
-            "size",
-            format!(
-                "{} database, {} of it free, {} write-ahead log",
-                ByteSize(stats.database_bytes),
-                ByteSize(stats.free_bytes),
-                ByteSize(stats.wal_bytes)
-            ),
-        ),
-        ("backup", stats.backup_at.map_or("never".to_owned(), view::time)),
-    ];
-    for WalReader { pid, command } in readers {
-        lines.push((
-            "reader",
-            format!("pid {pid} ({}) has a read transaction", output::printable(command)),
-        ));
-    }
-    for held in &stats.reservations {
-        let holder = output::printable(&held.holder);
-        lines.push(("reserved", format!("{} by {holder}", log.cursor(held.seq))));
-    }
     for (found, lag) in &stats.consumers {
+        let name = &found.name;
+        if let Some(why) = found.stranded(log) {
+            let text = format!("{name}: stranded, {why}: {}", hint::of_stranded(name));
+            lines.add("consumer", context.invocation().complete(&text));
+            continue;
+        }
         let is_read = if found.live_lease(now).is_some() { "in use" } else { "not in use" };
         let (age, bytes) = (view::duration(lag.age_ms), ByteSize(lag.bytes));
         let behind = format!("{} changes, {bytes}, {age} behind", lag.events);
-        lines.push(("consumer", format!("{} at {}: {behind}, {is_read}", found.name, found.acked)));
+        lines.add("consumer", format!("{name} at {}: {behind}, {is_read}", found.acked));
     }
-    for (state, problems) in &stats.hosts {
-        lines.push(("observer", output::printable(&describe_host(state, *problems, now))));
+    for WalReader { pid, command } in readers {
+        lines.add("reader", format!("pid {pid} ({command}) has a read transaction"));
     }
-    if stats.hosts.is_empty() {
-        lines.push(("observer", "has never run".to_owned()));
+    for held in &stats.reservations {
+        lines.add("reserved", format!("{} by {}", log.cursor(held.seq), held.holder));
     }
-    for skipped in &stats.skipped {
-        let text = view::describe_skipped(skipped);
-        lines.push(("skipped", context.invocation().complete(&text)));
-    }
-    for unread in &stats.unread {
-        let (what, fix) = (observer::describe_unread(unread), observer::fix_of(unread));
-        let text = output::printable(&format!("{what}: {fix}"));
-        lines.push(("unread", context.invocation().complete(&text)));
-    }
-    let mut text: String =
-        lines.iter().map(|(name, value)| format!("{name:<10}{value}\n")).collect();
-    for (table, count) in &stats.rows {
-        text += &format!("{table:<18}{count:>8}\n");
-    }
-    text
 }
 
-/// The state of the observer of a host.
+/// How much is stored, and where.
+fn add_sizes(lines: &mut Lines, stats: &Stats, now: Timestamp) {
+    let Stats { log, .. } = stats;
+    lines.add("backup", stats.backup_at.map_or("never".to_owned(), |at| ago(at, now)));
+    lines.add("schema", SCHEMA_VERSION.to_string());
+    lines.add("log", format!("{}, epoch {}", log.log_id, log.epoch));
+    lines.add("head", log.head_cursor().to_string());
+    lines.add("floor", log.cursor(log.floor).to_string());
+    let changes = log.head.0 - log.floor.0;
+    lines.add("changes", format!("{changes}, {}", ByteSize(stats.log_bytes)));
+    let [database, free, wal] =
+        [stats.database_bytes, stats.free_bytes, stats.wal_bytes].map(ByteSize);
+    lines.add("size", format!("{database} database, {free} of it free, {wal} write-ahead log"));
+}
+
+/// A time before now for people: how long ago, and when by the local clock.
+fn ago(at: Timestamp, now: Timestamp) -> String {
+    let age = u64::try_from(now.0.saturating_sub(at.0)).unwrap_or(0);
+    format!("{} ago ({})", age_text(age), time::local(at).strftime("%Y-%m-%d %H:%M"))
+}
+
+/// An age with its two largest units.
+fn age_text(ms: u64) -> String {
+    let text = view::duration(ms);
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// The state of the observer of a host, one thing per line.
 fn describe_host(state: &HostState, problems: u64, now: Timestamp) -> String {
     let mut parts = vec![observer::describe(state)];
+    parts.push(match state.fresh_at {
+        Some(at) => {
+            let stale = if state.age(now).is_stale { ": its facts are stale" } else { "" };
+            format!("last full poll {}{stale}", ago(at, now))
+        }
+        None => "no full poll yet".to_owned(),
+    });
+    if !state.failure.is_empty() {
+        parts.push(format!("{}: {}", state.address, state.failure));
+    }
+    if let Some(until) = state.block(now) {
+        parts.push(format!("backoff until {}: {}", view::time(until), state.reason));
+    }
+    if problems > 0 {
+        parts.push(format!("{problems} pull request(s) cannot be read"));
+    }
     if let Some((quota, left)) = state.quota.zip(state.remaining) {
         let until = match state.reset_at {
             Some(at) if at <= now => format!(", renewed at {}", view::time(at)),
@@ -141,21 +263,6 @@ fn describe_host(state: &HostState, problems: u64, now: Timestamp) -> String {
         };
         parts.push(format!("{left} of {quota} points left{until}"));
     }
-    if !state.failure.is_empty() {
-        parts.push(format!("{}: {}", state.address, state.failure));
-    }
-    if let Some(until) = state.block(now) {
-        parts.push(format!("backoff until {}: {}", view::time(until), state.reason));
-    }
-    parts.push(match state.fresh_at {
-        Some(at) => {
-            let age = u64::try_from(now.0.saturating_sub(at.0)).unwrap_or(0);
-            format!("last full poll {} ago", view::duration(age))
-        }
-        None => "no full poll yet".to_owned(),
-    });
-    if problems > 0 {
-        parts.push(format!("{problems} pull request(s) cannot be read"));
-    }
-    parts.join("; ")
+    // A cause may have line breaks of its own.
+    parts.iter().map(|part| part.replace('\n', " ")).collect::<Vec<_>>().join("\n")
 }

@@ -8,6 +8,7 @@ use ao_store::lease::Owner;
 use ao_store::{ConsumerName, Store, Timestamp};
 
 use crate::args::{self, FilterArgs, Format, Tail as Args};
+use crate::cmd::unknown;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::{self, Ended};
@@ -29,6 +30,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
 }
 
 fn print(context: &Context, args: &Args, name: Option<&ConsumerName>) -> Result<Ended> {
+    check_times(args)?;
     let stop = Stop {
         at_head: args.no_follow,
         after: args.count,
@@ -42,10 +44,18 @@ fn print(context: &Context, args: &Args, name: Option<&ConsumerName>) -> Result<
         holder: format!("ao-store tail, pid {}", std::process::id()),
         heartbeat: args.heartbeat.or(args.snapshot.then_some(HEARTBEAT)),
         limit: args.count,
+        until: args.until,
     };
-    let feed = Feed::open(&context.open()?, origin, &options)?;
+    let store = context.open()?;
+    let feed = Feed::open(&store, origin, &options)?;
+    unknown::report(context, &store, &filter(&args.filter)?)?;
     let format = args.format.unwrap_or_else(|| default_format(context));
-    print_feed(context, Printer::new(feed, format, images(args.images)), &signals, stop)
+    print_feed(
+        context,
+        Printer::new(feed, format, images(args.images), context.is_verbose),
+        &signals,
+        stop,
+    )
 }
 
 fn origin(args: &Args, name: Option<&ConsumerName>) -> Result<Origin> {
@@ -73,7 +83,12 @@ pub(crate) fn follow(
     let signals = Signals::listen().map_err(Error::Stdout)?;
     let origin = Origin::Log { start, filter: Filter::default() };
     let feed = Feed::open(store, origin, &FeedOptions::default())?;
-    print_feed(context, Printer::new(feed, format, Images::Full), &signals, Stop::default())
+    print_feed(
+        context,
+        Printer::new(feed, format, Images::Full, context.is_verbose),
+        &signals,
+        Stop::default(),
+    )
 }
 
 /// Pretty at a terminal, else NDJSON.
@@ -88,16 +103,37 @@ pub(crate) fn filter(args: &FilterArgs) -> Result<Filter> {
         args.projects.iter().map(|id| id.parse()).collect::<ao_store::Result<_>>()?,
         args.sessions.iter().map(|id| id.parse()).collect::<ao_store::Result<_>>()?,
     )?;
-    Ok(filter.of_entities(args.entities.clone())?)
+    Ok(filter.of_entities(args.entities.clone())?.of_changed(&args.changed)?)
+}
+
+/// Refuses times between which nothing can be, and a wait for a time that has passed.
+pub(crate) fn check_times(args: &Args) -> Result<()> {
+    let Some(until) = args.until else { return Ok(()) };
+    let has_passed = until <= Timestamp::now();
+    let reason = match args.since {
+        Some(since) if until <= since => "--until is not after --since: no change is between them",
+        _ if has_passed && args.follow => "--until has passed, so --follow has nothing to wait for",
+        _ => return Ok(()),
+    };
+    Err(Error::Usage(reason.to_owned()))
 }
 
 fn start(args: &Args) -> Result<Start> {
-    match (&args.from, &args.since) {
-        (_, Some(time)) => since(time),
-        (Some(text), None) => parse_start(text),
-        (None, None) if args.snapshot => Ok(Start::End),
-        (None, None) => Ok(Start::Last(10)),
+    if let Some(since) = args.since {
+        return Ok(Start::Since(since));
     }
+    let is_finite = args.no_follow || args.until.is_some_and(|until| until <= Timestamp::now());
+    let start = match (&args.from, args.lines, args.count) {
+        (Some(text), _, _) => parse_start(text)?,
+        (None, Some(lines), _) => Start::Last(lines),
+        (None, None, _) if args.snapshot => Start::End,
+        (None, None, Some(count)) if is_finite => Start::Last(count),
+        (None, None, _) => Start::Last(10),
+    };
+    Ok(match (start, args.until) {
+        (Start::Last(count), Some(until)) => Start::LastBefore(count, until),
+        (start, _) => start,
+    })
 }
 
 pub(crate) fn parse_start(text: &str) -> Result<Start> {
@@ -117,20 +153,6 @@ fn images(images: args::Images) -> Images {
         args::Images::After => Images::After,
         args::Images::None => Images::None,
     }
-}
-
-/// A point in time, or a duration before now.
-fn since(text: &str) -> Result<Start> {
-    if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return Ok(Start::Since(Timestamp(time.as_millisecond())));
-    }
-    let ago = humantime::parse_duration(text).map_err(|_| {
-        Error::Usage(format!(
-            "{text:?} is neither a time such as 2026-11-21T10:00:00Z nor how long ago, such as 10m"
-        ))
-    })?;
-    let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-    Ok(Start::Since(Timestamp(Timestamp::now().0.saturating_sub(ago))))
 }
 
 /// When a stream ends by itself.

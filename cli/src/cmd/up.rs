@@ -6,16 +6,18 @@
 use std::path::Path;
 
 use ao_cdc::Start;
+use ao_observer::run::unobservable;
+use ao_program::Environment;
 use ao_store::Store;
-use ao_store::row::project;
+use ao_store::row::project::{self, Project};
 
 use crate::args::Up as Args;
 use crate::cmd::poll::{self, Beside};
-use crate::cmd::{project as projects, tail};
+use crate::cmd::{project as projects, reconcile, tail};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::git;
-use crate::output::{self, Ended};
+use crate::output::{self, Ended, printable};
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
     let path = args.path.as_path();
@@ -26,36 +28,52 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
     // Before the registration, so that it is the first change of the stream.
     let start = Start::Cursor(store.read(|snapshot| snapshot.head())?);
     match register(context, &store, path) {
+        Ok(project) => context.say(&observed(&project)),
         Err(Error::NotAGitRepo(_)) => {
             let path = output::path(path);
             context.say(&format!("{path} is not a git repository; continuing without it"));
+            if store.read(|snapshot| project::list(snapshot, false))?.is_empty() {
+                let fix = "register a repository: `ao-store project add PATH`";
+                context.say(&format!("there is no project, so nothing can be observed; {fix}"));
+            }
         }
-        other => other?,
+        Err(error) => return Err(error),
+    }
+    if let Err(error) = reconcile::at_start(context) {
+        context.say(&printable(&format!("the sessions cannot be reconciled: {error}")));
+    }
+    if args.no_observe {
+        context.say("observing is off: --no-observe");
     }
     // Runs until the stream ends.
-    let _observer = (!args.no_observe).then(|| Beside::begin(&store, api)).transpose()?;
+    let _observer = (!args.no_observe).then(|| Beside::begin(context, &store, api)).transpose()?;
     let format = tail::default_format(context);
     tail::follow(context, &store, start, format)
 }
 
-fn register(context: &Context, store: &Store, path: &Path) -> Result<()> {
+/// What is observed for a project, or why nothing is and how that changes.
+fn observed(project: &Project) -> String {
+    let Project { id, host, repo, .. } = project;
+    printable(&match unobservable(project, &Environment::of_process()) {
+        None => format!("project {id}: its pull requests are those at {host}/{repo}"),
+        Some(reason) => format!("project {id}: its pull requests cannot be observed: {reason}"),
+    })
+}
+
+fn register(context: &Context, store: &Store, path: &Path) -> Result<Project> {
     let tree = git::read(path)?;
     let known = match projects::register_under_free_id(store, &tree, None) {
         Ok(added) => {
-            let (id, root) = (&added.id, output::printable(&added.path));
+            let (id, root) = (&added.id, printable(&added.path));
             context.say(&format!("project {id} registered: {root}"));
             context.say(&format!("next: `ao-store session new --project {id} --branch BRANCH`"));
-            return Ok(());
+            return Ok(added);
         }
         Err(Error::Store(ao_store::Error::PathAlreadyRegistered { owner, .. })) => {
             store.read(|snapshot| project::require_active(snapshot, &owner))?
         }
         Err(error) => return Err(error),
     };
-    context.say(&format!(
-        "project {} is already registered: {}",
-        known.id,
-        output::printable(&known.path)
-    ));
-    Ok(())
+    context.say(&format!("project {} is already registered: {}", known.id, printable(&known.path)));
+    Ok(known)
 }

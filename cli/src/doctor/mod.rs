@@ -83,6 +83,7 @@ pub(crate) fn machine(database: &Path, ballast: u64) -> Vec<Finding> {
         readers::readers(&files),
         programs::sqlite(&files),
         programs::git(),
+        programs::tmux(),
     ]
 }
 
@@ -194,6 +195,7 @@ mod tests {
             "wal.readers",
             "sqlite.foreign",
             "git.version",
+            "tmux.version",
         ];
         assert_eq!(ids, expected);
         for finding in &found {

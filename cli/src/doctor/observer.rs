@@ -1,5 +1,6 @@
 //! Checks that the observer has a working credential for each host, and can read what it observes.
 
+use ao_observer::run::Running;
 use ao_store::row::scm::{Credential, HostState, Unread};
 use ao_store::{Stats, Timestamp};
 
@@ -36,6 +37,59 @@ pub(crate) fn credentials(stats: &Stats, now: Timestamp) -> Finding {
         return Finding::ok(id, "the observer has never run");
     }
     Finding::ok(id, working.join("; "))
+}
+
+/// The process that observes, for people.
+pub(crate) fn who(running: &Running) -> String {
+    match running {
+        Running { pid: Some(pid), command, .. } => format!("pid {pid} ({command})"),
+        Running { pid: None, .. } => "another process".to_owned(),
+    }
+}
+
+/// Whether a process observes, where there is something to observe. `projects` is how many projects can be
+/// observed.
+pub(crate) fn running(
+    found: &ao_observer::Result<Option<Running>>,
+    projects: usize,
+    now: Timestamp,
+) -> Finding {
+    let id = "observer.running";
+    match found {
+        Ok(Some(running)) => Finding::ok(id, describe_running(running, now)),
+        Ok(None) if projects == 0 => Finding::ok(id, "there is no project to observe"),
+        Ok(None) => Finding::warn(id, "no process observes: facts do not change", START),
+        Err(error) => Finding::warn(id, why(error), "correct the file, or move it away"),
+    }
+}
+
+/// Why it cannot be found out whether a process observes, with the cause.
+pub(crate) fn why(error: &ao_observer::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// The command that observes.
+pub(crate) const START: &str = "`ao-store observe`";
+
+/// The process that observes: since when, and what it does next.
+pub(crate) fn describe_running(running: &Running, now: Timestamp) -> String {
+    let mut text = format!("running, {}", who(running));
+    if let Some(at) = running.since() {
+        text += &format!(", for {}", view::duration(ms_between(at, now)));
+    }
+    let due = |at| match ms_between(now, at).div_ceil(1000) * 1000 {
+        0 => "now".to_owned(),
+        left => format!("in {}", view::duration(left)),
+    };
+    text + &running.next_at().map_or(String::new(), |at| format!(", next poll {}", due(at)))
+}
+
+/// How many milliseconds one time is after another; 0 when it is before.
+fn ms_between(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0)
 }
 
 /// How much of what cannot be read is named in one finding.
@@ -109,7 +163,7 @@ fn since(state: &HostState) -> String {
 
 /// The command that provides a credential. `gh` and the observer read the same variables: one for
 /// GitHub's own hosts, one for all others.
-fn log_in(host: &str) -> String {
+pub(crate) fn log_in(host: &str) -> String {
     if host.eq_ignore_ascii_case("github.com") {
         return "`gh auth login`, or set GH_TOKEN".to_owned();
     }

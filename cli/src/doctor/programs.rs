@@ -1,5 +1,5 @@
-//! Checks of other programs: an SQLite that can damage the database, and the git that `project add`
-//! runs.
+//! Checks of other programs: an SQLite that can damage the database, the git that `project add` runs, and
+//! the tmux in which sessions run.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +15,11 @@ const GIT: &str = "git.version";
 
 /// The first git whose `rev-parse` knows `--end-of-options`.
 const GIT_MIN: Version = (2, 30, 0);
+
+const TMUX: &str = "tmux.version";
+
+/// The first tmux with `new-session -e`.
+const TMUX_MIN: Version = (3, 2, 0);
 
 /// Major, minor, patch.
 type Version = (u32, u32, u32);
@@ -111,26 +116,43 @@ pub(super) fn git() -> Finding {
 }
 
 fn assess_git(git: Option<Found>) -> Finding {
-    let fix = "install git 2.30 or newer";
-    let Some(Found { name, version }) = git else {
-        return Finding::warn(GIT, "git is not on PATH; `ao-store project add` needs it", fix);
+    let missing = "git is not on PATH; `ao-store project add` needs it";
+    assess(GIT, git, GIT_MIN, missing, "install git 2.30 or newer")
+}
+
+/// Checks that tmux is new enough for sessions.
+pub(super) fn tmux() -> Finding {
+    let found = ask("tmux", &["-V"], |path| path.display().to_string());
+    let missing = "tmux is not on PATH; `ao-store spawn` needs it, except with --runtime process";
+    assess(TMUX, found, TMUX_MIN, missing, "install tmux 3.2 or newer")
+}
+
+fn assess(
+    id: &'static str,
+    found: Option<Found>,
+    least: Version,
+    missing: &str,
+    fix: &str,
+) -> Finding {
+    let Some(Found { name, version }) = found else {
+        return Finding::warn(id, missing, fix);
     };
     let text = match version {
         Ok(text) => text,
         Err(error) => {
-            return Finding::warn(GIT, format!("{name} does not print its version: {error}"), fix);
+            return Finding::warn(id, format!("{name} does not print its version: {error}"), fix);
         }
     };
     match parse(&text) {
         Some(version @ (major, minor, patch)) => {
             let message = format!("{name} is {major}.{minor}.{patch}");
-            if version >= GIT_MIN {
-                Finding::ok(GIT, message)
+            if version >= least {
+                Finding::ok(id, message)
             } else {
-                Finding::warn(GIT, message, fix)
+                Finding::warn(id, message, fix)
             }
         }
-        None => Finding::warn(GIT, format!("{name} prints {text:?} as its version"), fix),
+        None => Finding::warn(id, format!("{name} prints {text:?} as its version"), fix),
     }
 }
 

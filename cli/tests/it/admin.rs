@@ -39,7 +39,7 @@ fn prune_shows_which_consumers_it_would_cut_off() {
     env.refused(&["consumer", "seek", "loose", "--to", "1-3"], 7, "CURSOR_EXPIRED");
     let doctor = env.run(&["doctor"]);
     assert_eq!(doctor.code, 0, "its policy permits that it is cut off: {}", doctor.stdout);
-    assert!(doctor.stdout.contains("consumer loose cannot continue"), "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("consumer loose is stranded"), "{}", doctor.stdout);
     env.ok(&["consumer", "seek", "loose", "--to", "beginning"]);
     env.ok(&["consumer", "pull", "loose"]);
     env.ok(&["consumer", "pull", "slow"]);
@@ -64,7 +64,7 @@ fn rules_are_stored_shown_and_applied_by_prune() {
     {
         env.refused(&[&["retention", "set"], bad].concat(), 2, "USAGE");
     }
-    let args = ["retention", "set", "--keep-events", "3", "--max-bytes", "1GiB"];
+    let args = ["retention", "set", "--keep-events", "3", "--max-bytes", "1GiB", "--yes"];
     let shown = env.json("retention.show", &args);
     assert_eq!(shown["rules"], json!({"keep_days": null, "keep_events": 3, "max_bytes": 1 << 30}));
     assert_eq!(shown["changes"], 3);

@@ -1,121 +1,59 @@
-//! `docs/json.md` as a contract: every document that a test reads has exactly the fields and types
-//! of its section, and so has every row image.
+//! `docs/json.md` as a contract: every document, line of a stream and error that a test reads is valid by
+//! the JSON Schema that the program makes of that page, and has no field that the page does not list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 use ao_store::attribution::Reason;
-use serde_json::Value;
+use jsonschema::Validator;
+use serde_json::{Value, json};
 
 use crate::support::{TestEnv, parsed};
 
-static PAGE: LazyLock<Page> = LazyLock::new(Page::read);
+/// The validators that were made, by the name of the schema.
+static VALIDATORS: LazyLock<Mutex<BTreeMap<String, &'static Validator>>> =
+    LazyLock::new(Mutex::default);
 
-/// The sections of the page by the anchors of their headings, and the section of each document.
-struct Page {
-    sections: BTreeMap<String, Vec<Field>>,
-    documents: BTreeMap<String, String>,
+/// The schema as the program prints it, but without permission for other fields.
+fn strict(name: &str) -> &'static Validator {
+    let mut validators = VALIDATORS.lock().unwrap();
+    validators.entry(name.to_owned()).or_insert_with(|| {
+        let mut schema: Value =
+            serde_json::from_str(&TestEnv::empty().ok(&["schema", name])).unwrap();
+        for definition in schema["$defs"].as_object_mut().unwrap().values_mut() {
+            definition["additionalProperties"] = json!(false);
+        }
+        let options = jsonschema::options().should_validate_formats(true);
+        Box::leak(Box::new(options.build(&schema).unwrap()))
+    })
 }
 
-/// A row of a table of fields.
-struct Field {
-    name: String,
-    kind: String,
-    meaning: String,
-}
-
-impl Page {
-    fn read() -> Page {
-        let text = fs::read_to_string(super::tidy::root().join("docs/json.md")).unwrap();
-        let mut page = Page { sections: BTreeMap::new(), documents: BTreeMap::new() };
-        let mut section = String::new();
-        for line in text.lines() {
-            if let Some(heading) = line.strip_prefix("### ") {
-                section = heading.to_lowercase().replace(' ', "-").replace('`', "");
-            } else if let Some(kinds) = line.strip_prefix("Documents: ") {
-                let kinds = kinds.split('`').skip(1).step_by(2);
-                page.documents.extend(kinds.map(|kind| (kind.to_owned(), section.clone())));
-            } else if line.starts_with("| `") {
-                let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
-                let [name, kind, meaning] = cells[..] else { continue };
-                let [name, kind, meaning] = [name, kind, meaning].map(str::to_owned);
-                let name = name.trim_matches('`').to_owned();
-                page.sections.entry(section.clone()).or_default().push(Field {
-                    name,
-                    kind,
-                    meaning,
-                });
-            }
-        }
-        page
-    }
-
-    /// Checks an object, or each object of a list.
-    fn check(&self, section: &str, value: &Value, is_image: bool) {
-        if let Some(list) = value.as_array() {
-            return list.iter().for_each(|item| self.check(section, item, is_image));
-        }
-        let fields = self.sections.get(section).unwrap_or_else(|| panic!("no section {section}"));
-        let object = value.as_object().unwrap_or_else(|| panic!("{section}: {value}"));
-        for name in object.keys() {
-            let found = fields.iter().find(|field| field.name == *name);
-            let is_known = found.is_some_and(|field| !field.is_elsewhere(is_image));
-            assert!(is_known, "docs/json.md, {section}: {name} is not documented: {value}");
-        }
-        for field in fields {
-            let place = format!("docs/json.md, {section}: {}", field.name);
-            match object.get(&field.name) {
-                Some(value) => self.check_value(&place, field, value, is_image),
-                None => assert!(field.is_optional(is_image), "{place} is missing: {value}"),
-            }
-        }
-    }
-
-    fn check_value(&self, place: &str, field: &Field, value: &Value, is_image: bool) {
-        if value.is_null() {
-            return assert!(field.kind.contains("or null"), "{place} is null");
-        }
-        let link = field.kind.split_once("(#").and_then(|(_, rest)| rest.split_once(')'));
-        let kind = field.kind.split([' ', ',']).next().unwrap();
-        let fits = match kind {
-            "text" | "cursor" => value.is_string(),
-            "integer" => value.is_i64() || value.is_u64(),
-            "number" => value.is_number(),
-            "boolean" => value.is_boolean(),
-            "time" if is_image => value.is_i64(),
-            "time" => value.as_str().is_some_and(|text| text.parse::<jiff::Timestamp>().is_ok()),
-            "list" => value.is_array(),
-            _ => value.is_object(),
-        };
-        assert!(fits, "{place} is {value}, not {kind}");
-        match (kind, link) {
-            ("map", Some((section, _))) => {
-                value.as_object().unwrap().values().for_each(|it| self.check(section, it, false));
-            }
-            (_, Some((section, _))) => self.check(section, value, false),
-            (_, None) => {}
-        }
-    }
-}
-
-impl Field {
-    /// Whether the field belongs to images when a document is checked, or the other way round.
-    fn is_elsewhere(&self, is_image: bool) -> bool {
-        let is_of_images = self.meaning.starts_with("Only in images");
-        if is_image { self.is_optional(true) } else { is_of_images }
-    }
-
-    fn is_optional(&self, is_image: bool) -> bool {
-        let is_of_images = self.meaning.starts_with("Only in images");
-        self.meaning.starts_with("Only ") && !(is_image && is_of_images)
-    }
+fn assert_valid(name: &str, value: &Value) {
+    let errors: Vec<_> = strict(name)
+        .iter_errors(value)
+        .map(|error| format!("{} at {}", error, error.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "docs/json.md, {name}: {errors:#?}\n{value}");
 }
 
 /// Checks the data of a document of this kind.
 pub(crate) fn check(kind: &str, data: &Value) {
-    let section = PAGE.documents.get(kind);
-    PAGE.check(section.unwrap_or_else(|| panic!("docs/json.md: no {kind}")), data, false);
+    assert_valid(kind, &json!({"schema_version": 1, "kind": kind, "data": data}));
+}
+
+/// Checks a line of a stream; any other line passes.
+pub(crate) fn check_line(line: &Value) {
+    if line.get("specversion").is_some() {
+        assert_valid("cloudevent", line);
+    } else if line["v"] == 1 && (line.get("seq").is_some() || line.get("control").is_some()) {
+        assert_valid("event", line);
+    }
+}
+
+/// Checks the line on standard error of a command that failed with `--json`.
+pub(crate) fn check_error(line: &Value) {
+    assert_valid("error", line);
 }
 
 #[test]
@@ -128,12 +66,80 @@ fn the_images_of_every_captured_table_are_documented() {
         "reviews": [{"id": "R", "state": "approved"}], "comments": [{"id": "C", "kind": "issue"}]}"#;
     env.ok(&["observe", "apply", &env.file("document.json", document)]);
     env.json("pr.get", &["pr", "get", "octo/hello#1"]);
-    let mut images = BTreeMap::new();
-    for change in parsed(&env.ok(&["tail", "--from", "beginning", "--no-follow"])) {
-        images.insert(change["entity"].as_str().unwrap().to_owned(), change["after"].clone());
+    let launch =
+        "INSERT INTO launch (id, session_id, project_id, num, kind, instance, boot_id, created_at)
+        VALUES ('l1', 'demo-1', 'demo', 1, 'fresh', 'i1', 'b', 1);
+        INSERT INTO decision (id, session_id, project_id, launch_id, kind, tool, call, text, options, source,
+            requested_at)
+        VALUES ('l1.1', 'demo-1', 'demo', 'l1', 'permission', 'Bash', 'c', 'touch x', '[]', 'hook', 1);
+        INSERT INTO delivery (id, session_id, project_id, key, sender, bytes, digest, stage, accepted_at)
+        VALUES ('m1', 'demo-1', 'demo', 'k', '', 1, 'd', 'accepted', 1)";
+    if env.sqlite(launch).is_none() {
+        return;
     }
-    assert!(images.keys().map(String::as_str).eq(entities()), "{images:?}");
-    images.iter().for_each(|(entity, image)| PAGE.check(entity, image, true));
+    let mut lines = parsed(&env.ok(&["tail", "--from", "beginning", "--no-follow"]));
+    let found: BTreeSet<_> = lines.iter().map(|line| line["entity"].as_str().unwrap()).collect();
+    let entities: BTreeSet<_> = ao_store::log::as_of::ENTITIES.iter().copied().collect();
+    assert_eq!(found, entities);
+    // The schema of the event has the fields of the image of its entity.
+    let validator = strict("event");
+    for line in &mut lines {
+        assert!(validator.is_valid(line), "{line}");
+        line["after"]["surprise"] = json!(1);
+        assert!(!validator.is_valid(line), "{line}");
+    }
+    env.ok(&["tail", "--from", "beginning", "--no-follow", "--format", "cloudevents"])
+        .lines()
+        .for_each(|line| check_line(&serde_json::from_str(line).unwrap()));
+}
+
+#[test]
+fn control_lines_and_rows_are_documented() {
+    let env = TestEnv::with_demo();
+    env.ok(&["session", "new", "--project", "demo"]);
+    env.ok(&["session", "rename", "demo-1", "x"]);
+    env.ok(&["consumer", "create", "idx", "--from", "beginning"]);
+    let snapshot = ["tail", "--snapshot", "--no-follow", "--from", "1-1", "--format"];
+    for format in ["ndjson", "cloudevents"] {
+        let lines = parsed(&env.ok(&[&snapshot[..], &[format]].concat()));
+        assert!(lines.len() > 6, "{lines:?}");
+    }
+    let pulled = parsed(&env.ok(&["consumer", "pull", "idx", "--lease", "1s"]));
+    assert!(pulled[0]["lease"].is_i64(), "{pulled:?}");
+    for images in ["after", "none"] {
+        let tail = ["tail", "--from", "beginning", "--no-follow", "--images", images];
+        assert_eq!(parsed(&env.ok(&tail)).len(), 3);
+    }
+}
+
+#[test]
+fn every_schema_is_valid_and_an_unknown_one_is_refused() {
+    let env = TestEnv::empty();
+    let schema =
+        |name: &str| -> Value { serde_json::from_str(&env.ok(&["schema", name])).unwrap() };
+    let all = schema("document");
+    let kinds = all["anyOf"].as_array().unwrap().iter();
+    let kinds: Vec<_> =
+        kinds.map(|it| it["properties"]["kind"]["const"].as_str().unwrap()).collect();
+    assert!(kinds.len() > 30 && kinds.contains(&"pr.get"), "{kinds:?}");
+    for name in ["observation", "event", "cloudevent", "error", "document", "pr.get"] {
+        let schema = schema(name);
+        assert!(jsonschema::meta::is_valid(&schema), "{name}");
+        let definitions = schema["$defs"].as_object().unwrap();
+        for (section, definition) in definitions {
+            let is_empty = definition["properties"].as_object().is_some_and(|it| it.is_empty());
+            assert!(!is_empty, "{name}: docs/json.md has no table {section}");
+        }
+    }
+    // A field of tomorrow is valid.
+    let validator = jsonschema::validator_for(&schema("error")).unwrap();
+    let mut error = json!({"error": {"code": "X", "message": "", "hint": "", "details": {},
+        "exit_code": 1, "new": true}});
+    assert!(validator.is_valid(&error));
+    error["error"]["exit_code"] = json!("1");
+    assert!(!validator.is_valid(&error));
+    let stderr = env.refused(&["schema", "pr.lists"], 2, "USAGE");
+    assert!(stderr.contains("did you mean pr.list?"), "{stderr}");
 }
 
 #[test]
@@ -144,11 +150,4 @@ fn every_reason_against_an_attribution_is_documented() {
     let documented: Vec<_> = rows.map(|line| line.split('`').nth(1).unwrap()).collect();
     let codes: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
     assert_eq!(documented, codes);
-}
-
-/// Every entity, sorted by name.
-fn entities() -> impl Iterator<Item = &'static str> {
-    let mut entities = ao_store::log::as_of::ENTITIES.to_vec();
-    entities.sort_unstable();
-    entities.into_iter()
 }

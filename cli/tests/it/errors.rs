@@ -6,6 +6,7 @@
 mod files;
 mod git;
 mod observing;
+mod sessions;
 
 use std::any::Any;
 use std::fs;
@@ -53,6 +54,8 @@ const GROUPS: &[Group] = &[
     log,
     machine,
     observing::observing,
+    sessions::spawning,
+    sessions::existing,
 ];
 
 /// A store with rows of every kind.
@@ -100,8 +103,26 @@ fn every_code_has_its_exit_status_its_text_and_its_json() {
                 let plain = check_plain(code, &run(&env, &provoked, &[]));
                 let json = check_json(code, &run(&env, &provoked, &["--json"]));
                 assert_eq!(plain, json.replace(" --json", ""), "{}: two hints", code.name());
+                check_next_command(code, &env, &provoked);
             }
             Err(reason) => println!("{} skipped: {reason}", code.name()),
+        }
+    }
+}
+
+/// The command that the hint names works on the same store.
+fn check_next_command(code: Code, env: &TestEnv, provoked: &Provoked) {
+    let data = provoked.data.clone().unwrap_or_else(|| env.path("data"));
+    let mut options = vec!["--data-dir", text(&data), "--durability", "relaxed"];
+    if !provoked.args.iter().any(|arg| arg == "--busy-timeout") {
+        options.extend(["--busy-timeout", "4s"]);
+    }
+    let Output { stderr, .. } = run(env, provoked, &options);
+    // A command that cannot be parsed has no options yet.
+    for command in stderr.split('`').skip(1).step_by(2).filter(|_| code != Code::Usage) {
+        let is_ours = command.contains("ao-store ") && !command.contains("--data-dir DIR");
+        for option in options.chunks(2).filter(|_| is_ours) {
+            assert!(command.contains(&option.join(" ")), "{}: {stderr}", code.name());
         }
     }
 }
@@ -152,6 +173,7 @@ fn check_json(code: Code, output: &Output) -> String {
     let lines: Vec<_> = stderr.lines().collect();
     assert_eq!(lines.len(), 1, "{name}: {stderr}");
     let document: Value = serde_json::from_str(lines[0]).expect(name);
+    crate::documented::check_error(&document);
     let error = document["error"].as_object().expect(name);
     let keys: Vec<_> = error.keys().map(String::as_str).collect();
     assert_eq!(keys, ["code", "message", "hint", "details", "exit_code"], "{name}");
@@ -177,6 +199,7 @@ fn request(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked, Stri
         Code::InvalidUrl => Provoked::by(&["observe", "--api-url", "http://example.com"]),
         Code::InvalidCursor => Provoked::by(&["tail", "--from", "yesterday"]),
         Code::InvalidEventType => Provoked::by(&["tail", "--type", "pr_create"]),
+        Code::InvalidField => Provoked::by(&["tail", "--changed", "ci=failed"]),
         Code::InvalidDelivery => {
             Provoked::by(&["observe", "deliver", "--event", "gollum", &env.file("x.json", "{}")])
         }
@@ -192,6 +215,15 @@ fn request(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked, Stri
         Code::InvalidObservation => apply(
             r#"{"pr": "octo/hello#1", "threads": {"mode": "replace", "completeness": "partial"}}"#,
         ),
+        Code::InvalidConfig => {
+            fs::create_dir_all(env.path("home/.config/ao-store")).unwrap();
+            env.file("home/.config/ao-store/config.toml", "colour = 'auto'");
+            Provoked::by(&["status"])
+        }
+        Code::NotApplied => {
+            let document = env.file("document.json", r#"{"pr": "octo/other#1"}"#);
+            Provoked::by(&["observe", "apply", "--strict", &document])
+        }
         Code::InputTooLarge => apply(&format!(r#"{{"pr": "{}"}}"#, "x".repeat(17 << 20))),
         Code::Io => Provoked::by(&["observe", "apply", "/proc/self/mem"]),
         _ => return None,
@@ -255,6 +287,10 @@ fn consumers(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked, St
             create();
             env.ok(&["consumer", "pull", "idx", "--lease", "1h"]);
             Provoked::by(&["tail", "--consumer", "idx", "--no-follow"])
+        }
+        Code::CommandFailed => {
+            create();
+            Provoked::by(&["tail", "--consumer", "idx", "--exec", "exit 3", "--no-follow"])
         }
         Code::LeaseLost => {
             create();

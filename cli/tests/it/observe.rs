@@ -178,7 +178,7 @@ fn checks_of_one_name_are_told_apart_by_workflow_suite_and_id() {
     apply(&env, json!({"pr": "octo/hello#1", "facts": facts, "checks": checks}).to_string());
     let stored = env.json("pr.get", &["pr", "get", "octo/hello#1"]);
     assert_eq!((stored["checks"].as_array().unwrap().len(), &stored["ci"]), (6, &json!("failing")));
-    let shown = env.ok(&["pr", "get", "octo/hello#1"]);
+    let shown = env.ok(&["pr", "get", "octo/hello#1", "-v"]);
     for line in ["ci push build failed", "ci schedule build passed", "release push build passed"] {
         assert!(shown.contains(line), "{line}: {shown}");
     }

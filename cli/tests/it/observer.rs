@@ -59,7 +59,9 @@ fn finding(env: &TestEnv) -> Value {
 #[test]
 fn an_observer_that_never_ran_is_shown_and_is_not_a_problem() {
     let env = TestEnv::new();
-    assert!(env.ok(&["status"]).contains("observer  has never run\n"));
+    assert!(
+        env.ok(&["status"]).contains("observer  not running; no project has an origin on GitHub\n")
+    );
     assert_eq!(env.json("store.status", &["status"])["hosts"], json!([]));
     let found = finding(&env);
     assert_eq!((&found["level"], &found["fix"]), (&json!("ok"), &json!("")));
@@ -72,14 +74,15 @@ fn the_state_of_a_host_is_shown() {
     let now = Timestamp::now();
     write(&env, move |tx| scm::set_host(tx, &blocked(now)));
     let shown = env.ok(&["status"]);
-    let start = "observer  github.com: credential ok, of octo from GH_TOKEN since 1970-01-01T00:00:00.000Z; \
-        7 of 5000 points left until 2";
+    let start = "observer  not running: `ao-store observe`\n\
+        host      github.com: credential ok, of octo from GH_TOKEN since 1970-01-01T00:00:00.000Z\n\
+        \x20         last full poll 5m ";
     for part in [
         start,
-        "; backoff until 2",
-        ": secondary rate limit; ",
-        "; last full poll 5m",
-        "; 1 pull request(s) cannot be read\n",
+        "\n          backoff until 2",
+        ": secondary rate limit\n",
+        "\n          7 of 5000 points left until 2",
+        "\n          1 pull request(s) cannot be read\n",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
@@ -119,7 +122,8 @@ fn the_state_of_a_host_is_shown() {
 fn a_host_that_was_never_asked_is_shown() {
     let env = TestEnv::new();
     write(&env, |tx| scm::set_host(tx, &HostState::new("ghe.example.com")));
-    let expected = "observer  ghe.example.com: credential not used yet; no full poll yet\n";
+    let expected =
+        "host      ghe.example.com: credential not used yet\n          no full poll yet\n";
     let shown = env.ok(&["status"]);
     assert!(shown.contains(expected), "{shown}");
     let metrics = env.ok(&["metrics"]);
@@ -191,7 +195,7 @@ fn a_pull_request_shows_its_attribution_and_its_problem() {
     assert_eq!(pr["attribution"], "the observation names the session");
     assert_eq!(pr["problem"], "unreachable");
     assert_eq!(pr["problem_since"], "1970-01-01T00:00:00.000Z");
-    let shown = env.ok(&["pr", "get", "octo/hello#7"]);
+    let shown = env.ok(&["pr", "get", "octo/hello#7", "-v"]);
     for (name, value) in [
         ("attribution", "the observation names the session"),
         ("problem", "unreachable"),

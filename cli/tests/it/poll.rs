@@ -1,6 +1,8 @@
 //! `observe` and `up` against the fake GitHub, over real HTTP.
 
+mod log;
 mod once;
+mod running;
 
 use std::fs;
 use std::process::Command;
@@ -129,7 +131,12 @@ fn without_credentials_one_line_reports_it_and_no_request_is_made() {
     live.signal(Signal::INT);
     let output = live.end();
     assert_eq!(output.code, 130);
-    assert_eq!(output.stderr, "", "the line was said once");
+    assert_eq!(output.stderr.lines().count(), 1, "the line was printed once: {}", output.stderr);
+    assert!(
+        output.stderr.contains("log in: `gh auth login`, or set GH_TOKEN"),
+        "{}",
+        output.stderr
+    );
     assert_eq!(scene.requests(), 0);
 
     let output = finish(&mut scene.bare(&["observe", "--once"]), b"");
@@ -180,7 +187,7 @@ fn a_token_is_nowhere_but_in_the_requests() {
         let is_there = bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
         assert!(!is_there, "{file}");
     }
-    let shown = scene.env.ok(&["pr", "get", "octo/hello#1"]);
+    let shown = scene.env.ok(&["pr", "get", "octo/hello#1", "-v"]);
     assert!(shown.contains("its head is the branch ao/demo-1"), "{shown}");
     let checks = scene.env.json("pr.get", &["pr", "get", "octo/hello#1"])["checks"].take();
     assert_eq!(checks[0]["log_tail"], "the end of the log");
@@ -365,6 +372,8 @@ fn what_cannot_be_meant_is_refused_before_anything_is_asked() {
         assert!(output.stderr.contains(&format!("error[{code}]")), "{args:?}: {}", output.stderr);
         assert!(!output.stderr.contains("secret"), "{}", output.stderr);
     }
+    let other = scene.run(&["observe", "--once", "--repo", "octo/nope"]);
+    assert!(other.stderr.contains("no project has the repository octo/nope"), "{}", other.stderr);
     assert_eq!(scene.requests(), 0);
     scene.env.refused(&["observe", "--once"], 4, "CREDENTIALS_MISSING");
 }

@@ -78,7 +78,7 @@ impl TestEnv {
     }
 
     /// A program that sees none of the caller's settings.
-    fn clean(&self, program: impl AsRef<OsStr>) -> Command {
+    pub(crate) fn clean(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let shown = name.to_string_lossy().into_owned();
@@ -129,6 +129,13 @@ impl TestEnv {
         let Output { code: status, stdout, stderr } = self.run(args);
         assert_eq!(status, exit, "{args:?}: {stdout}{stderr}");
         assert!(stderr.contains(&format!("error[{code}]: ")), "{args:?}: {stderr}");
+        stderr
+    }
+
+    /// Runs the binary, which must refuse the command line; its standard error.
+    pub(crate) fn refused_usage(&self, args: &[&str]) -> String {
+        let Output { code, stdout, stderr } = self.run(args);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{args:?}: {stderr}");
         stderr
     }
 
@@ -297,12 +304,28 @@ pub(crate) fn text(path: &Path) -> &str {
 
 /// Every line as JSON.
 pub(crate) fn parsed(lines: &str) -> Vec<Value> {
-    lines.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    let parsed: Vec<_> =
+        lines.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    parsed.iter().for_each(crate::documented::check_line);
+    parsed
 }
 
 /// Whether the text could drive a terminal.
 pub(crate) fn has_controls(text: &str) -> bool {
     text.chars().any(|c| c.is_control() && c != '\n')
+}
+
+/// The text without the colours of this program; any other escape sequence stays.
+pub(crate) fn without_colours(shown: &str) -> String {
+    let mut parts = shown.split("\u{1b}[");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once('m') {
+            Some((code, rest)) if code.bytes().all(|b| b.is_ascii_digit()) => text += rest,
+            _ => text += &format!("\u{1b}[{part}"),
+        }
+    }
+    text
 }
 
 /// Runs a command to its end, which must come in time.

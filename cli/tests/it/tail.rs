@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Live, TestEnv, has_controls, parsed, text};
+use crate::support::{Live, TestEnv, has_controls, parsed, text, without_colours};
 
 const NDJSON: &[&str] = &["--format", "ndjson"];
 
@@ -52,7 +52,8 @@ fn a_change_has_the_fields_that_are_documented() {
         "tx", "before", "after",
     ];
     for change in &changes {
-        let keys: Vec<_> = change.as_object().unwrap().keys().map(String::as_str).collect();
+        let keys = change.as_object().unwrap().keys().map(String::as_str);
+        let keys: Vec<_> = keys.filter(|name| *name != "changed").collect();
         assert_eq!(keys, names);
         assert_eq!(change["v"], 1);
         assert_eq!(change["cursor"], format!("1-{}", change["seq"]));
@@ -67,6 +68,8 @@ fn a_change_has_the_fields_that_are_documented() {
         (&renamed["before"]["name"], &renamed["after"]["name"]),
         (&"".into(), &"Fix it".into())
     );
+    assert_eq!(renamed["changed"], serde_json::json!(["name"]));
+    assert_eq!(created.get("changed"), None);
 }
 
 #[test]
@@ -159,7 +162,7 @@ fn no_title_drives_the_terminal_and_each_change_stays_one_line() {
     for more in [&["--format", "pretty"][..], &["--format", "pretty", "--color", "never"]] {
         let pretty = env.ok(&[&args[..], more].concat());
         assert!(!has_controls(&pretty), "{pretty:?}");
-        assert_eq!(pretty.lines().count(), 4, "{pretty}");
+        assert_eq!(pretty.lines().count(), 3, "one line per transaction: {pretty}");
     }
     let coloured = env.ok(&[&args[..], &["--format", "pretty", "--color", "always"]].concat());
     assert!(coloured.contains('\u{1b}'));
@@ -172,7 +175,8 @@ fn no_title_drives_the_terminal_and_each_change_stays_one_line() {
     assert_eq!(exact[2]["after"]["title"], title, "ndjson carries it unchanged");
     for args in [&["pr", "ls"][..], &["pr", "get", "octo/hello#1"], &["session", "get", "demo-1"]] {
         let shown = env.ok(&[args, &["--color", "always"]].concat());
-        assert!(!has_controls(&shown), "{args:?}: {shown:?}");
+        assert!(!has_controls(&without_colours(&shown)), "{args:?}: {shown:?}");
+        assert!(shown.contains("\u{fffd}[2J"), "{args:?}: {shown:?}");
     }
 }
 
@@ -317,8 +321,9 @@ fn two_up_at_once_on_a_fresh_directory_both_work() {
 }
 
 #[test]
-fn images_are_left_out_where_they_are_not_wanted() {
+fn images_are_left_out_where_they_are_not_wanted_and_the_changed_names_stay() {
     let env = with_sessions(1);
+    env.ok(&["session", "rename", "demo-1", "Fix it"]);
     for (images, has) in
         [("full", (true, true)), ("after", (false, true)), ("none", (false, false))]
     {
@@ -329,6 +334,7 @@ fn images_are_left_out_where_they_are_not_wanted() {
             let event = if format == "ndjson" { line } else { &line["data"] };
             let found = (event.get("before").is_some(), event.get("after").is_some());
             assert_eq!(found, has, "{images} {format}: {line}");
+            assert_eq!(event["changed"], serde_json::json!(["name"]), "{images} {format}");
         }
     }
 }

@@ -1,43 +1,19 @@
 //! On a terminal no value that another program chose controls it, reorders the text, or is invisible,
 //! whichever command prints it.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
 use std::thread;
 
-use rustix::fs::OFlags;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-
+use crate::pty;
 use crate::support::{TestEnv, text};
 
 /// Controls of C0 and C1, DEL, a direction, separators, what is shown as nothing, and a tag.
 const HOSTILE: &str = "a\u{1b}[31m\r\u{7f}\u{9b}31m\u{202e}b\u{2028}\u{200b}\u{3164}\u{e0041}";
 
-/// What the program writes to a terminal, both outputs together.
+/// What the program writes to a terminal without colours.
 fn on_terminal(env: &TestEnv, args: &[&str], variables: &[(&str, &str)]) -> String {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap();
-    let flags = OFlags::RDWR | OFlags::NOCTTY;
-    let end: OwnedFd = rustix::fs::open(name, flags, rustix::fs::Mode::empty()).unwrap();
-    let mut command = env.command(args);
-    command.envs(variables.iter().copied()).env("NO_COLOR", "1");
-    command.stdout(end.try_clone().unwrap()).stderr(end);
-    let mut child = command.spawn().unwrap();
-    // It has the other end open, which must not outlive the program.
-    drop(command);
-    let mut shown = Vec::new();
-    let mut buffer = [0; 4096];
-    let mut terminal = File::from(terminal);
-    // The last reading fails: the program has closed its end.
-    while let Ok(read @ 1..) = terminal.read(&mut buffer) {
-        shown.extend_from_slice(&buffer[..read]);
-    }
-    child.wait().unwrap();
-    String::from_utf8(shown).unwrap().replace("\r\n", "\n")
+    pty::run(env, args, &[variables, &[("NO_COLOR", "1")]].concat(), 0)
 }
 
 /// Answers every request with a refusal that has this message; returns its URL.

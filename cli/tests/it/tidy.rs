@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const CRATES: &[&str] =
-    &["store", "program", "cdc", "observer", "observer/fake-github", "cli", "benches"];
+    &["store", "program", "cdc", "observer", "observer/fake-github", "session", "cli", "benches"];
 
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()

@@ -31,7 +31,9 @@ fn masked(line: &str) -> String {
         let word = piece.trim_end_matches(|c| !is_word(c));
         let is_time =
             word.starts_with("20") && (word.contains(':') || word.matches('-').count() > 1);
-        let is_clock = word.matches(':').count() == 2 && word.ends_with('Z');
+        let is_digit = |c: char| c.is_ascii_digit() || c == ':';
+        let is_clock =
+            word.matches(':').count() == 2 && word.trim_end_matches('Z').chars().all(is_digit);
         let is_id = word.len() >= 32 && word.chars().all(|c| c.is_ascii_hexdigit());
         if is_time || is_clock || is_id { piece.replacen(word, "*", 1) } else { piece.to_owned() }
     };

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use ao_store::{Applied, Delta, Outcome};
+use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::{output, view};
@@ -71,23 +71,12 @@ impl Report {
     }
 
     pub(in crate::cmd) fn add_outcome(&mut self, outcome: &Outcome) -> Result<()> {
-        match outcome {
-            Outcome::Applied(applied) => self.add(&view::applied(applied), &describe(applied)),
-            Outcome::Unattributed { pr, why } => {
-                let text = format!("unattributed: {pr}: {why}");
-                self.add(&view::unattributed(Some(pr), why), &text)
-            }
-            Outcome::Mismatched { pr, stored, observed } => {
-                let data = json!({
-                    "outcome": "mismatched",
-                    "pr": pr.to_string(),
-                    "stored_node_id": stored,
-                    "observed_node_id": observed,
-                });
-                let text = format!("mismatched: {pr} is stored as {stored}, this is {observed}");
-                self.add(&data, &text)
-            }
-        }
+        let text = match outcome {
+            Outcome::Applied(applied) => describe(applied),
+            Outcome::Unattributed { .. } => format!("unattributed: {}", reason_of(outcome)),
+            Outcome::Mismatched { .. } => format!("mismatched: {}", reason_of(outcome)),
+        };
+        self.add(&view::outcome(outcome), &text)
     }
 
     pub(in crate::cmd) fn finish(self, kind: &str) -> Result<()> {
@@ -106,6 +95,26 @@ impl Report {
             ));
         }
         Err(Error::Document { applied, source: Box::new(error) })
+    }
+}
+
+/// The error of an observation that was not applied; `None` for one that was.
+pub(super) fn refuse(outcome: &Outcome) -> Option<Error> {
+    let is_applied = matches!(outcome, Outcome::Applied(_));
+    let refused = || Error::NotApplied {
+        reason: format!("nothing was stored: {}", reason_of(outcome)),
+        outcome: view::outcome(outcome),
+    };
+    (!is_applied).then(refused)
+}
+
+fn reason_of(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Applied(applied) => describe(applied),
+        Outcome::Unattributed { pr, why } => format!("{pr}: {why}"),
+        Outcome::Mismatched { pr, stored, observed } => {
+            format!("{pr} is stored as {stored}, this is {observed}")
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use ao_fake_github::{Fault, Kind, NewPr, Server, World};
 use serde_json::Value;
 
 use super::{Scene, TOKEN};
-use crate::support::finish;
+use crate::support::{Output, finish};
 
 /// What could be read is stored, and the run fails with what could not.
 #[test]
@@ -57,14 +57,15 @@ fn a_pull_request_of_somebody_else_is_reported_with_the_command_that_tracks_it()
     let line = "github.com/octo/hello#1 of hubot is on the branch of demo-1 (other_author); \
         to track it: `ao-store pr claim demo-1 octo/hello#1`\n";
     for args in [&["status"][..], &["session", "get", "demo-1"]] {
-        let shown = scene.env.ok(args);
-        assert!(shown.contains(line), "{shown}");
+        let Output { stdout, stderr, .. } = scene.env.run(args);
+        assert!((stdout.clone() + &stderr).contains(line), "{stdout}{stderr}");
     }
     let data = scene.env.path("data");
     let named = ["--data-dir", data.to_str().unwrap()];
     let program = format!("`ao-store {} {} ", named[0], named[1]);
     for args in [&["status"][..], &["session", "get", "demo-1"], &["observe", "--once"]] {
-        let shown = scene.run(&[&named, args].concat()).stdout;
+        let Output { stdout, stderr, .. } = scene.run(&[&named, args].concat());
+        let shown = stdout + &stderr;
         assert!(shown.contains(&program) && !shown.contains(line), "{shown}");
     }
     scene.env.ok(&["pr", "claim", "demo-1", "octo/hello#1"]);

@@ -20,7 +20,7 @@ fn forbid(files: Vec<(String, String)>, words: &[&str], rule: &str) {
 
 #[test]
 fn only_the_store_names_rusqlite_and_holds_sql() {
-    let others = || shipped(&["program", "cdc", "observer", "cli"]);
+    let others = || shipped(&["program", "cdc", "observer", "session", "cli"]);
     let rule = "only `store` opens the database";
     forbid(others(), &["rusqlite", "libsqlite3"], rule);
     let sql = [
@@ -33,7 +33,7 @@ fn only_the_store_names_rusqlite_and_holds_sql() {
         "\"BEGIN",
     ];
     forbid(others(), &sql, "SQL stays in `store`");
-    for name in ["program", "cdc", "observer", "cli"] {
+    for name in ["program", "cdc", "observer", "session", "cli"] {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
         assert!(!manifest.contains("rusqlite"), "{name}/Cargo.toml: {rule}");
     }
@@ -42,18 +42,22 @@ fn only_the_store_names_rusqlite_and_holds_sql() {
 #[test]
 fn only_the_command_line_prints() {
     let words = ["println!", "print!(", "eprintln!", "eprint!(", "dbg!"];
-    forbid(shipped(&["store", "program", "cdc", "observer"]), &words, "only `cli` prints");
+    forbid(
+        shipped(&["store", "program", "cdc", "observer", "session"]),
+        &words,
+        "only `cli` prints",
+    );
 }
 
 #[test]
 fn only_program_starts_processes() {
-    let files = shipped(&["store", "cdc", "observer", "cli"]);
+    let files = shipped(&["store", "cdc", "observer", "session", "cli"]);
     forbid(files, &["Command::new(", "subprocess"], "only `program` starts a process");
 }
 
 #[test]
 fn the_wall_clock_is_read_in_one_place() {
-    let files = shipped(&["store", "program", "cdc", "observer", "cli"]);
+    let files = shipped(&["store", "program", "cdc", "observer", "session", "cli"]);
     let files = files.into_iter().filter(|(name, _)| name != "store/src/model/time.rs").collect();
     forbid(
         files,

@@ -1,0 +1,116 @@
+//! What needs a person now: sessions, pull requests, hosts and consumers in one list, newest first.
+
+mod watch;
+
+use ao_store::attention::{Attention, Filter, Kind, attention};
+use ao_store::{Store, Timestamp, row::scm};
+use serde_json::Value;
+
+use crate::args::{Attention as Args, ListArgs, ListFormat};
+use crate::context::Context;
+use crate::doctor::observer;
+use crate::error::Result;
+use crate::listing::Listing;
+use crate::output::Ended;
+use crate::table::{Cell, Column};
+use crate::view;
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
+    let filter = Filter {
+        project: args.project.as_deref().map(str::parse).transpose()?,
+        session: args.session.as_deref().map(str::parse).transpose()?,
+        kinds: args.kinds.iter().map(|kind| Kind::parse(kind)).collect(),
+    };
+    let store = context.open()?;
+    if args.watch {
+        return watch::run(context, &store, &filter, &args.list);
+    }
+    let items = read(&store, &filter)?;
+    let is_any = !items.is_empty();
+    let is_for_people = matches!(args.list.output, None | Some(ListFormat::Table));
+    let next = items.first().filter(|_| is_for_people).map(next);
+    print(context, &args.list, items)?;
+    if let Some(next) = next {
+        context.say(&format!("next: {next}"));
+    } else if is_for_people && store.read(scm::hosts)?.is_empty() {
+        context.say("no observer has run yet: `ao-store observe`");
+    }
+    Ok(if is_any && args.exit_code { Ended::Findings } else { Ended::Done })
+}
+
+fn read(store: &Store, filter: &Filter) -> Result<Vec<Attention>> {
+    Ok(store.read(|snapshot| attention(snapshot, filter, Timestamp::now()))?)
+}
+
+fn print(context: &Context, args: &ListArgs, items: Vec<Attention>) -> Result<()> {
+    Listing {
+        kind: "attention.list",
+        columns: columns(context),
+        id: &|item: &Attention| item.name.clone(),
+        document: &|item| document(context, item),
+        empty: "nothing needs you",
+    }
+    .print(context, args, items)
+}
+
+fn document(context: &Context, item: &Attention) -> Value {
+    view::attention(item, &command(context, item))
+}
+
+fn columns(context: &Context) -> Vec<Column<'_, Attention>> {
+    type Of<'a> = Column<'a, Attention>;
+    let session = |item: &Attention| item.session.as_ref().map_or("", |id| id.as_str()).to_owned();
+    let project = |item: &Attention| item.project.as_ref().map_or("", |id| id.as_str()).to_owned();
+    vec![
+        Of::new("kind", |item| Cell::state(item.kind.as_str())),
+        Of::new("what", |item| Cell::text(&item.name)),
+        Of::new("session", move |item| Cell::text(session(item))).rank(1),
+        Of::new("since", |item| item.since.map_or(Cell::absent(), Cell::age)),
+        Of::text("detail", detail),
+        Of::text("title", |item| item.title.clone()).on_request(),
+        Of::new("project", move |item| Cell::text(project(item))).on_request(),
+        Of::new("url", |item| Cell::text(&item.url)).on_request(),
+        Of::new("next", |item| Cell::text(command(context, item))).on_request(),
+    ]
+}
+
+/// The reason, with the number where there are several; where none is known, the title.
+fn detail(item: &Attention) -> String {
+    let text = if item.text.is_empty() { &item.title } else { &item.text };
+    let is_counted = matches!(item.kind, Kind::ThreadsUnresolved | Kind::FactsStale);
+    match item.count.filter(|count| is_counted && *count > 1) {
+        Some(count) => format!("({count}) {text}"),
+        None => text.clone(),
+    }
+}
+
+/// What to do next, as a message has it: commands are in backticks.
+fn next(item: &Attention) -> String {
+    let Attention { name, host, .. } = item;
+    let session = item.session.as_ref().map_or("SESSION", |id| id.as_str());
+    match item.kind {
+        Kind::CiFailing
+        | Kind::ChangesRequested
+        | Kind::Conflicting
+        | Kind::ThreadsUnresolved
+        | Kind::PrUnreadable => format!("`ao-store pr get {name}`"),
+        Kind::SessionExited if !item.is_external => format!("`ao-store session relaunch {name}`"),
+        Kind::SessionExited
+        | Kind::SessionBlocked
+        | Kind::SessionWaiting
+        | Kind::SessionLimited => {
+            format!("`ao-store session get {name}`")
+        }
+        Kind::ObserverDisabled => observer::log_in(host),
+        Kind::HostUnreachable | Kind::RepoUnreadable => "`ao-store doctor`".to_owned(),
+        Kind::FactsStale => "`ao-store observe`".to_owned(),
+        Kind::PrSkipped => format!("`ao-store pr claim {session} {name}`"),
+        Kind::ConsumerStranded => format!("`ao-store consumer seek {name} --to beginning`"),
+    }
+}
+
+/// The command of that alone, with the options of the user.
+fn command(context: &Context, item: &Attention) -> String {
+    let text = context.invocation().complete(&next(item));
+    text.split('`').nth(1).unwrap_or_default().to_owned()
+}

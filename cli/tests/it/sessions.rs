@@ -1,0 +1,20 @@
+//! Sessions through the binary, with real git repositories, tmux servers and processes.
+
+mod apart;
+mod failpoints;
+mod gone;
+mod hooks;
+mod hostile;
+mod interrupted;
+mod kept;
+mod lab;
+mod life;
+mod model;
+mod nested;
+mod races;
+mod reboot;
+mod seen;
+mod signals;
+mod statements;
+
+use lab::Lab;
