@@ -1,12 +1,15 @@
 //! Interleaved rounds of a baseline and a subject, and the median of their paired ratios.
+#![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Write};
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use rustix::time::{ClockId, clock_gettime};
 
 /// The variable with the role of a process that a bench started as its child.
@@ -281,6 +284,31 @@ impl fmt::Display for Time {
             nanos => write!(f, "{:.1} ms", nanos / 1e6),
         }
     }
+}
+
+/// The CPU time of a process with one thread, from its start to its end, in nanoseconds; its output is
+/// discarded.
+///
+/// # Panics
+/// When it cannot be started, or fails.
+pub fn child_cpu(command: &mut Command) -> u64 {
+    let mut child = command.stdout(Stdio::null()).spawn().expect("start a process");
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    let pid = Pid::from_child(&child);
+    waitid(WaitId::Pid(pid), ended).expect("wait for the process");
+    // It is there until it is waited for without NOWAIT.
+    let times = std::fs::read_to_string(format!("/proc/{}/schedstat", child.id()));
+    let times = times.expect("read its CPU time");
+    assert!(child.wait().expect("end the process").success(), "{command:?} failed");
+    times.split(' ').next().and_then(|time| time.parse().ok()).expect("a time")
+}
+
+/// The program, which is in the parent of this executable's directory (`target/release/deps`).
+#[must_use]
+pub fn program() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    let program = own.parent()?.parent()?.join("ao-store");
+    program.is_file().then_some(program)
 }
 
 /// A command that runs this executable in another role.

@@ -14,10 +14,12 @@
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use ao_benches::{Budget, NewFixture, Run, Sample, at_most, child_role, monotonic, respawn};
+use ao_benches::{
+    Budget, NewFixture, Run, Sample, at_most, child_role, monotonic, program, respawn,
+};
 use ao_cdc::wire::Encoder;
 use ao_cdc::{Filter, Start, Tail};
 use ao_store::{Options, Store};
@@ -41,13 +43,6 @@ fn first_line(command: &mut Command) -> Sample {
         assert!(line.ends_with('\n'), "no line from {command:?}");
     }
     Sample { units: STARTS, nanos }
-}
-
-/// The program, which is in the parent of this executable's directory (`target/release/deps`).
-fn program() -> Option<PathBuf> {
-    let own = std::env::current_exe().ok()?;
-    let program = own.parent()?.parent()?.join("ao-store");
-    program.is_file().then_some(program)
 }
 
 /// The calls of `tail` to the libraries: prints the newest change as a line.

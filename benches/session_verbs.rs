@@ -1,0 +1,190 @@
+//! Claim: the verbs of sessions cost little besides what git and tmux do. With a fake runtime, which starts
+//! no process, a spawn costs at most 12 times the bare `git worktree add` (about 14 runs of git, each of
+//! which costs a process, and seven durable transactions), and reconciling 200 sessions that run at most 3
+//! times one pass over the environments of all processes of the machine with the bare reads of their rows.
+//!
+//! Wall time, durable commits, a repository with one file.
+//!
+//! Last recorded: not yet; both budgets are estimates until it was run.
+#![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ao_benches::{Run, Sample, at_most, wall};
+use ao_program::Environment;
+use ao_session::runtime::{Runtime, Start, processes};
+use ao_session::{Config, Error, Mode, Sessions, SpawnRequest};
+use ao_store::lease::Owner;
+use ao_store::row::launch;
+use ao_store::row::lifecycle::spawn::Place;
+use ao_store::row::project::{self, NewProject};
+use ao_store::row::session::{self, SessionKind};
+use ao_store::{Cause, Options, Store};
+
+const ROUNDS: usize = 7;
+/// Sessions that run while they are reconciled.
+const RUNNING: usize = 200;
+
+/// Reports each launch as started by this process, and starts nothing.
+struct Fake(Store);
+
+impl Runtime for Fake {
+    fn kind(&self) -> &'static str {
+        "fake"
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn place(&self) -> Place {
+        Place { kind: "fake".to_owned(), ..Place::default() }
+    }
+
+    fn start(&self, start: &Start<'_>) -> Result<Place, Error> {
+        let (id, owner) = (start.launch.to_owned(), Owner::this_process().to_string());
+        self.0.write(Cause::now("bench"), move |tx| launch::started(tx, &id, &owner, 1))?;
+        Ok(self.place())
+    }
+
+    fn is_server_gone(&self, _socket: &str) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    fn remove(&self, _launch: &str, _socket: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn send_text(&self, _launch: &str, _socket: &str, _text: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn capture(&self, _launch: &str, _socket: &str) -> Result<String, Error> {
+        Ok(String::new())
+    }
+}
+
+fn git(dir: &Path, args: &[&str]) {
+    let output = Command::new("git").current_dir(dir).args(args).output().expect("run git");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn repository(dir: &Path) -> PathBuf {
+    let repo = dir.join("repo");
+    fs::create_dir(&repo).expect("create a directory");
+    git(&repo, &["init", "-q", "-b", "main"]);
+    fs::write(repo.join("file"), "content").expect("write a file");
+    git(&repo, &["add", "."]);
+    let who = ["-c", "user.name=b", "-c", "user.email=b@localhost"];
+    git(&repo, &[&who[..], &["commit", "-q", "-m", "first"]].concat());
+    repo
+}
+
+fn request() -> SpawnRequest {
+    SpawnRequest {
+        project: "demo".parse().expect("an id"),
+        kind: SessionKind::Worker,
+        harness: Some("custom".to_owned()),
+        model: String::new(),
+        branch: None,
+        create_branch: false,
+        base: None,
+        prompt: "work".to_owned(),
+        issue: String::new(),
+        name: String::new(),
+        parent: None,
+        claim: None,
+        runtime: None,
+        fetch: true,
+        argv: vec!["/bin/true".to_owned()],
+    }
+}
+
+fn main() -> ExitCode {
+    let dir = tempfile::tempdir().expect("create a directory");
+    let data = dir.path().canonicalize().expect("its path");
+    let repo = repository(&data);
+    let (store, _) =
+        Store::create(&data.join("ao.db"), Options::default()).expect("create a store");
+    let new = NewProject {
+        id: "demo".parse().expect("an id"),
+        path: repo.to_string_lossy().into_owned(),
+        name: "demo".to_owned(),
+        origin_url: String::new(),
+        host: String::new(),
+        repo: String::new(),
+        default_branch: String::new(),
+    };
+    store.write(Cause::now("bench"), move |tx| project::add(tx, &new)).expect("add a project");
+    let config = Config {
+        worktrees: data.join("worktrees"),
+        hook: Vec::new(),
+        supervisor: vec!["true".into(), "supervise".into()],
+        environment: Environment::of_process(),
+        harnesses: None,
+        actor: "bench",
+        grace: Duration::from_secs(1),
+        interrupted_by: Arc::default(),
+        data_dir: data.clone(),
+    };
+    let runtimes: Vec<Box<dyn Runtime>> = vec![Box::new(Fake(store.clone()))];
+    let sessions = Sessions::with_runtimes(store.clone(), config, runtimes).expect("open sessions");
+    let mut run = Run::new("session_verbs");
+    let mut number = 0;
+    run.compare(
+        "spawn",
+        at_most(12.0),
+        ROUNDS,
+        || {
+            number += 1;
+            let (path, branch) =
+                (format!("{}/bare/{number}", data.display()), format!("bare/{number}"));
+            wall(|| {
+                git(&repo, &["worktree", "add", "-q", "-b", &branch, &path, "main"]);
+                1
+            })
+        },
+        || spawn(&sessions),
+    );
+    while live(&store) < RUNNING {
+        spawn(&sessions);
+    }
+    run.compare(
+        "reconcile 200 running sessions",
+        at_most(3.0),
+        ROUNDS,
+        || {
+            wall(|| {
+                processes::by_launch().expect("read the processes");
+                live(&store) as u64
+            })
+        },
+        || {
+            wall(|| {
+                let report = sessions.reconcile(Mode::Act).expect("reconcile");
+                assert!(report.actions.iter().all(|action| action.what == "adopted"));
+                report.actions.len() as u64
+            })
+        },
+    );
+    ExitCode::SUCCESS
+}
+
+fn spawn(sessions: &Sessions) -> Sample {
+    wall(|| {
+        sessions.spawn(&request()).expect("spawn a session");
+        1
+    })
+}
+
+fn live(store: &Store) -> usize {
+    let read = store.read(|snapshot| {
+        launch::all(snapshot)?;
+        session::list(snapshot, &session::Filter::default())
+    });
+    read.expect("list the sessions").len()
+}
