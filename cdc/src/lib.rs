@@ -7,6 +7,7 @@
 //!   keep up falls back to catch-up reads; it is never dropped and delays no other.
 //! * [`Consumer`] is a durable named cursor under a lease; [`SnapshotReader`] reads the rows as they
 //!   were at a cursor, then the stream from there.
+//! * [`Wait`] ends when sessions meet a condition.
 //! * [`History`] has the changes of one thing, and [`digest()`] counts what happened in a time.
 //! * [`Feed`] is the protocol of all of these for a transport: it renders hello, rows, changes,
 //!   bookmarks and bye, and acknowledges what was written.
@@ -29,6 +30,7 @@
 //! ```
 
 mod changes;
+mod condition;
 mod consumer;
 mod digest;
 mod error;
@@ -43,9 +45,11 @@ mod subscribers;
 mod subscription;
 mod tail;
 mod transition;
+mod wait;
 pub mod wire;
 
 pub use changes::{ChangeReceiver, Changes, Event};
+pub use condition::Condition;
 pub use consumer::{Consumer, Delivery, LEASE_TTL, Takeover};
 pub use digest::{Counts, Digest, Subject, digest};
 pub use error::{Error, Result};
@@ -58,6 +62,7 @@ pub use snapshot::{RESERVATION, Reservation, Rows, SnapshotReader};
 pub use stream::TailStream;
 pub use subscription::{Batch, Subscription};
 pub use tail::{Start, Tail, Visited, has_settled};
+pub use wait::{Outcome, Wait};
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

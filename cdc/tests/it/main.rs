@@ -26,6 +26,7 @@ mod support;
 mod tailer;
 mod transition;
 mod validate;
+mod wait;
 mod wake;
 mod watch;
 mod wire;
