@@ -63,7 +63,7 @@ impl Runtime for Fake {
         Ok(())
     }
 
-    fn capture(&self, _launch: &str, _socket: &str) -> Result<String, Error> {
+    fn history(&self, _launch: &str, _socket: &str, _lines: u32) -> Result<String, Error> {
         Ok(String::new())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ao_store::{Code, ConsumerName, Cursor, io_code};
+use ao_store::{Code, ConsumerName, Cursor, SessionId, io_code};
 use serde_json::{Value, json};
 
 /// The result of a command or a part of it.
@@ -38,6 +38,9 @@ pub(crate) enum Error {
     ConfigFile { path: PathBuf, source: std::io::Error },
     #[error("{0}")]
     Usage(String),
+    /// What a command does needs a terminal.
+    #[error("cannot {0}: no terminal is attached")]
+    NoTerminal(&'static str),
     #[error("cannot ask whether to {0}: no terminal is attached")]
     Unconfirmed(String),
     #[error("delivery {number}: {source}")]
@@ -60,6 +63,10 @@ pub(crate) enum Error {
     MigrationPending { found: u32, known: u32 },
     #[error("only {seen} of {wanted} changes arrived in time")]
     TimedOut { seen: u64, wanted: u64 },
+    #[error("not {wanted} in time: {}", sessions.join(", "))]
+    WaitTimedOut { sessions: Vec<String>, wanted: String },
+    #[error("session {session} cannot become {wanted} any more: {reason}")]
+    ConditionLost { session: SessionId, wanted: String, reason: String },
     /// A command of `tail --exec` failed.
     #[error("the command {} at change {cursor} ({kind}), which is not acknowledged", outcome(*status, *signal))]
     CommandFailed {
@@ -113,6 +120,7 @@ impl Error {
             Error::ProjectRequired => Code::ProjectRequired,
             Error::Document { source, .. } | Error::Stranded { source, .. } => source.code(),
             Error::Usage(_) | Error::Unconfirmed(_) => Code::Usage,
+            Error::NoTerminal(_) => Code::NoTerminal,
             Error::Delivery { source, .. } | Error::NotVerified(source) => source.code(),
             Error::InvalidPath { .. } => Code::InvalidPath,
             Error::NotAGitRepo(_) | Error::RepoMoved { .. } => Code::NotAGitRepo,
@@ -120,7 +128,8 @@ impl Error {
             Error::GitFailed(_) => Code::GitFailed,
             Error::NotApplied { .. } => Code::NotApplied,
             Error::MigrationPending { .. } => Code::MigrationPending,
-            Error::TimedOut { .. } => Code::TimedOut,
+            Error::TimedOut { .. } | Error::WaitTimedOut { .. } => Code::TimedOut,
+            Error::ConditionLost { .. } => Code::ConditionLost,
             Error::Config { .. } => Code::InvalidConfig,
             Error::File { source, .. }
             | Error::ConfigFile { source, .. }
@@ -172,6 +181,8 @@ impl Error {
             }
             Error::NotApplied { outcome, .. } => outcome.clone(),
             Error::TimedOut { seen, wanted } => json!({"seen": seen, "wanted": wanted}),
+            Error::WaitTimedOut { sessions, .. } => json!({"session_ids": sessions}),
+            Error::ConditionLost { session, .. } => json!({"session_id": session.as_str()}),
             Error::CommandFailed { name, cursor, status, signal, .. } => json!({
                 "consumer": name.as_str(),
                 "cursor": cursor.to_string(),

@@ -247,6 +247,8 @@ hints! {
     SessionIncomplete "it cannot come back; spawn a new one: `ao-store spawn --project ID --harness NAME`";
     SessionNotResumable "spawn a new one with a prompt: `ao-store spawn --project ID --harness NAME --prompt TEXT`";
     AgentNotExited "nothing is needed; to start it anew: `ao-store session kill SESSION`, then `ao-store session restore SESSION`";
+    SessionNotRunning "start it: `ao-store session relaunch SESSION`, after a kill `ao-store session restore SESSION`; what it printed: `ao-store session log SESSION`";
+    NoTerminal "run it at a terminal; what the agent shows: `ao-store session log SESSION`";
     AgentNotFound "install it, or add its directory to PATH; custom needs a command after --; what is found: `ao-store harness ls`";
     AgentFailed "run the program by hand in the repository; its last output is in the error";
     RuntimeMissing "install tmux 3.2 or newer, such as `apt-get install tmux`";
@@ -275,6 +277,7 @@ hints! {
     CursorExpired "start over from the oldest change that is kept: `ao-store tail --from beginning`";
     CursorEpoch "start over from the oldest change that is kept: `ao-store tail --from beginning`";
     CursorFuture "the cursor belongs to another store; show the head: `ao-store status`";
+    ConditionLost "show how it ended: `ao-store session ls --all`; what it printed: `ao-store session log SESSION`";
     TimedOut "allow more time with --timeout";
     Busy "try again, or wait longer with --busy-timeout 30s";
     ReadOnly "check the owner and mode of the data directory";

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::environment::Environment;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A program that runs as long as it likes. It has exactly these variables, and the default disposition of
 /// SIGPIPE.
@@ -44,6 +44,19 @@ impl Interactive<'_> {
         }
         Ok(command.spawn()?)
     }
+}
+
+/// Runs a program in the place of this process, with its terminal and exactly these variables. It returns only
+/// when that fails.
+#[must_use]
+pub fn replace_process(argv: &[String], environment: &Environment) -> Error {
+    let Some((name, args)) = argv.split_first() else {
+        return std::io::Error::from(std::io::ErrorKind::InvalidInput).into();
+    };
+    let Some(path) = environment.find_program(name) else {
+        return Error::NotOnPath(name.to_owned());
+    };
+    Command::new(path).args(args).env_clear().envs(environment.iter()).exec().into()
 }
 
 /// Starts a program that outlives this one, without input and output, in a directory. Returns its process id.

@@ -143,6 +143,17 @@ pub enum Error {
     /// Another program runs the session.
     #[error("session {0} is run by another program")]
     External(SessionId),
+    /// The agent of a session does not run.
+    #[error("the agent of session {session} does not run: {reason}")]
+    NotRunning {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The agent of a session runs without a terminal.
+    #[error("the agent of session {0} runs without a terminal")]
+    NoTerminal(SessionId),
     /// A file could not be read or written.
     #[error("cannot {action} {}", path.display())]
     File {
@@ -197,6 +208,8 @@ impl Error {
             Error::NotResumable(_) => Code::SessionNotResumable,
             Error::AgentNotExited(_) => Code::AgentNotExited,
             Error::External(_) => Code::SessionExternal,
+            Error::NotRunning { .. } => Code::SessionNotRunning,
+            Error::NoTerminal(_) => Code::NoTerminal,
             Error::File { source, .. } => io_code(source),
             Error::Interrupted { .. } => Code::Interrupted,
             Error::Failpoint(_) => Code::Internal,

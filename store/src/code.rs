@@ -134,6 +134,8 @@ codes! {
     SessionNotResumable "SESSION_NOT_RESUMABLE" Conflict 409 5 "The session has neither a conversation nor a prompt to continue from.";
     DeliveryKeyUsed "DELIVERY_KEY_USED" Conflict 409 5 "The key belongs to a delivery of another text.";
     AgentNotExited "AGENT_NOT_EXITED" Conflict 409 5 "The agent of the session is still running.";
+    SessionNotRunning "SESSION_NOT_RUNNING" Conflict 409 5 "The agent of the session does not run.";
+    NoTerminal "NO_TERMINAL" Conflict 409 5 "The command, or the agent of the session, has no terminal.";
     AgentNotFound "AGENT_BINARY_NOT_FOUND" Conflict 400 5 "The program of the harness is not installed; nothing was created.";
     AgentFailed "AGENT_START_FAILED" External 502 1 "The program of the agent could not be started.";
     RuntimeMissing "RUNTIME_PREREQUISITE_MISSING" Conflict 400 5 "tmux is missing or cannot be used; nothing was created.";
@@ -161,6 +163,7 @@ codes! {
     CursorExpired "CURSOR_EXPIRED" Cursor 410 7 "The changes after the cursor were pruned.";
     CursorEpoch "CURSOR_EPOCH_MISMATCH" Cursor 409 7 "The cursor belongs to another epoch of the log.";
     CursorFuture "CURSOR_IN_FUTURE" Invalid 400 2 "The cursor is beyond the head of the log.";
+    ConditionLost "CONDITION_LOST" Conflict 409 5 "The session can no longer meet the condition that is waited for.";
     TimedOut "TIMED_OUT" TimedOut 504 8 "The stop condition was not met in time.";
     Busy "BUSY" Busy 503 9 "Another writer held the database longer than the bound.";
     Interrupted "INTERRUPTED" Busy 503 130 "A signal interrupted the command, which undid what it had done. The exit code is 128 plus the number of the signal.";

@@ -29,7 +29,7 @@ pub(crate) use list::{ListArgs, ListFormat};
 pub(crate) use observe::{Api, Deliver, Intake, Observe, Run};
 pub(crate) use pr::{ClaimPr, Pr};
 pub(crate) use project::{Project, Set};
-pub(crate) use session::{Session, SessionKind};
+pub(crate) use session::{Condition, Session, SessionKind, Wait};
 pub(crate) use spawn::{Common, Grace, Harness, Orchestrator, Reconcile, Spawn};
 pub(crate) use stream::{Consumer, FilterArgs, Format, Images, PolicyName, Tail};
 

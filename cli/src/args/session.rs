@@ -1,8 +1,10 @@
 //! The arguments of session.
 
+use std::time::Duration;
+
 use ao_store::status::Status;
 use clap::builder::PossibleValuesParser;
-use clap::{Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
 use super::{ClaimPr, Consent, Grace, ListArgs};
 
@@ -10,6 +12,52 @@ use super::{ClaimPr, Consent, Grace, ListArgs};
 pub(crate) enum SessionKind {
     Worker,
     Orchestrator,
+}
+
+const WAIT_HELP: &str = "Examples:
+  ao-store session wait demo-1 --for idle
+  ao-store session wait demo-1 demo-2 --for waiting --any --timeout 1h
+  ao-store session wait demo-1 --for idle,waiting,exited --after 1-412
+  ao-store session wait demo-1 --for ci && ao-store pr get demo-1
+
+It prints each session that meets a condition, with the reason. Of several conditions one is enough.
+idle     its agent has finished its turn, or has none
+waiting  its agent waits for a decision, or is blocked
+exited   its agent ended, or the session was terminated
+pr       it has a pull request
+ci       the checks of an open pull request of it passed or failed
+What is so already counts. With --after only what happened after that change does, also if it is
+no longer so; an end always counts. A session that can no longer meet a condition, such as one
+whose agent ended, ends the wait with CONDITION_LOST (exit status 5).";
+
+/// What to wait for.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Wait {
+    /// The sessions
+    #[arg(required = true, value_name = "SESSION")]
+    pub(crate) sessions: Vec<String>,
+    /// Wait for this (repeat for several, of which one is enough)
+    #[arg(long = "for", required = true, value_name = "CONDITION", value_delimiter = ',')]
+    pub(crate) conditions: Vec<Condition>,
+    /// End with the first session, not with the last
+    #[arg(long)]
+    pub(crate) any: bool,
+    /// Give up after this time: exit status 8
+    #[arg(long, value_name = "D", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Count only what happens after this change
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) after: Option<String>,
+}
+
+/// A state of a session that can be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Condition {
+    Idle,
+    Waiting,
+    Exited,
+    Pr,
+    Ci,
 }
 
 #[derive(Debug, Subcommand)]
@@ -46,6 +94,7 @@ pub(crate) enum Session {
   ao-store session ls --project demo --all
   ao-store session ls --status needs_input,ci_failed
   ao-store session ls --sort -since --limit 10
+  ao-store session ls --tree    each below the session that spawned it
 
 Columns: id, kind, status, age, reason, branch, issue, name, project, harness, worktree, created"
     )]
@@ -59,6 +108,9 @@ Columns: id, kind, status, age, reason, branch, issue, name, project, harness, w
         /// Show only those of this status (repeat for several)
         #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = PossibleValuesParser::new(Status::ALL.iter().map(|status| status.as_str())))]
         status: Vec<String>,
+        /// Show each below the session that spawned it, if that is listed
+        #[arg(long, conflicts_with = "sort")]
+        tree: bool,
         #[command(flatten)]
         list: ListArgs,
     },
@@ -72,6 +124,41 @@ Columns: id, kind, status, age, reason, branch, issue, name, project, harness, w
         /// Show it as of a cursor, without a status: the log does not have the commands that ran
         #[arg(long, value_name = "CURSOR")]
         at: Option<String>,
+    },
+    /// Wait until sessions are idle, wait for a decision, have ended, or have a pull request or checks
+    #[command(after_help = WAIT_HELP)]
+    Wait(Wait),
+    /// Show what the agent of a session shows, or has shown last
+    #[command(after_help = "Examples:
+  ao-store session log demo-1
+  ao-store session log demo-1 -n 20 -f    until its agent ends
+
+It is the text of its terminal, without colours: of a launch that ended, what was kept. An agent
+without a terminal has an output only after its end. -f prints each line once it stays as it is.")]
+    Log {
+        /// The session
+        #[arg(allow_hyphen_values = true)]
+        id: String,
+        /// Print the last N lines
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        lines: u32,
+        /// Go on until the agent ends
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Show the terminal of the agent of a session in this one
+    #[command(after_help = "Examples:
+  ao-store session attach demo-1
+  ao-store session attach demo-1 --read-only
+
+Ctrl-b d leaves it, and the agent goes on. Inside another tmux it is Ctrl-b Ctrl-b d.")]
+    Attach {
+        /// The session
+        #[arg(allow_hyphen_values = true)]
+        id: String,
+        /// Only look: no key reaches the agent
+        #[arg(short, long)]
+        read_only: bool,
     },
     /// Change the display name of a session
     #[command(after_help = "Examples:

@@ -1,6 +1,10 @@
 //! Sessions: create a seed row, list, show, change name or branch, delete a seed row.
 
+mod attach;
 pub(super) mod lifecycle;
+mod log;
+mod tree;
+mod wait;
 
 use std::collections::{HashMap, HashSet};
 
@@ -39,15 +43,18 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
             let project = project.parse()?;
             create(context, NewSession { project, kind, harness, name, issue, branch })
         }
-        Command::Ls { project, all, status, list: args } => {
+        Command::Ls { project, all, status, tree, list: args } => {
             let project = project.map(|id| id.parse()).transpose()?;
             let terminated =
                 all || status.iter().any(|it| ["terminated", "merged"].contains(&it.as_str()));
-            list(context, &Filter { project, terminated }, &status, &args)
+            list(context, &Filter { project, terminated }, &status, tree, &args)
         }
         Command::Get { id, at } => {
             get(context, &id.parse()?, at.map(|cursor| cursor.parse()).transpose()?)
         }
+        Command::Wait(args) => wait::run(context, &args),
+        Command::Log { id, lines, follow } => log::run(context, &id.parse()?, lines, follow),
+        Command::Attach { id, read_only } => attach::run(context, &id.parse()?, read_only),
         Command::Rename { id, name } => {
             let id: SessionId = id.parse()?;
             change(context, "session.rename", "renamed", move |tx| session::rename(tx, &id, &name))
@@ -114,7 +121,13 @@ fn warn(context: &Context, shared: &SharedBranch) {
     context.say(warning::FIX);
 }
 
-fn list(context: &Context, filter: &Filter, states: &[String], args: &ListArgs) -> Result<()> {
+fn list(
+    context: &Context,
+    filter: &Filter,
+    states: &[String],
+    is_tree: bool,
+    args: &ListArgs,
+) -> Result<()> {
     let (mut sessions, shared) = context.open()?.read(|snapshot| {
         filter.project.as_ref().map_or(Ok(()), |project| require_project(snapshot, project))?;
         let sessions = status::list(snapshot, filter)?;
@@ -138,7 +151,8 @@ fn list(context: &Context, filter: &Filter, states: &[String], args: &ListArgs) 
             "no live sessions; all: `ao-store session ls --all`, a new one: `ao-store spawn --project ID --harness NAME`"
         }
     };
-    print_list(context, sessions, &shared, empty, args)
+    let indents = if is_tree { tree::order(&mut sessions) } else { HashMap::new() };
+    print_list(context, sessions, &shared, &indents, empty, args)
 }
 
 /// A session with its status.
@@ -148,6 +162,7 @@ fn print_list(
     context: &Context,
     sessions: Vec<Row>,
     shared: &[SharedBranch],
+    indents: &HashMap<SessionId, String>,
     empty: &str,
     args: &ListArgs,
 ) -> Result<()> {
@@ -155,7 +170,7 @@ fn print_list(
     let shared: HashMap<_, _> = of_session.collect();
     Listing {
         kind: "session.list",
-        columns: columns(),
+        columns: columns(indents),
         id: &|(session, _): &Row| session.id.to_string(),
         document: &|(session, derived)| {
             let mut data = document(session, shared.get(&session.id).copied());
@@ -174,10 +189,15 @@ fn put_status(data: &mut Value, derived: &Derived) {
     data["status_since"] = derived.since.map(view::time).into();
 }
 
-fn columns() -> Vec<Column<'static, Row>> {
-    type Of = Column<'static, Row>;
+/// `indents` are in front of the ids of a tree.
+fn columns(indents: &HashMap<SessionId, String>) -> Vec<Column<'_, Row>> {
+    type Of<'a> = Column<'a, Row>;
+    let id = |(session, _): &Row| {
+        let indent = indents.get(&session.id).map_or("", String::as_str);
+        Cell::text(format!("{indent}{}", session.id))
+    };
     vec![
-        Of::new("id", |(session, _)| Cell::text(session.id.as_str())),
+        Of::new("id", id),
         Of::new("kind", |(session, _)| Cell::text(session.kind.as_str())).rank(3),
         Of::state("status", |(_, derived)| derived.status.as_str().to_owned()),
         Of::new("age", |(_, derived)| derived.since.map_or(Cell::absent(), Cell::age)).rank(4),
@@ -203,7 +223,7 @@ pub(super) fn list_of_kind(
     sessions.retain(|(session, _)| session.kind == kind);
     let empty =
         "no orchestrators; spawn one: `ao-store orchestrator ensure --project ID --harness NAME`";
-    print_list(context, sessions, &[], empty, args)
+    print_list(context, sessions, &[], &HashMap::new(), empty, args)
 }
 
 /// The document of `session get`, as the session is now.

@@ -16,5 +16,7 @@ mod reboot;
 mod seen;
 mod signals;
 mod statements;
+mod terminal;
+mod wait;
 
 use lab::Lab;

@@ -13,6 +13,7 @@ mod reconcile;
 mod restore;
 mod settle;
 mod spawn;
+mod terminal;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ pub use kill::Killed;
 pub use reconcile::{Action, Mode, Report};
 pub use restore::Restored;
 pub use spawn::{SpawnRequest, Spawned};
+pub use terminal::{Shown, ShownFrom};
 
 /// How the sessions of a store are run.
 #[derive(Debug, Clone)]

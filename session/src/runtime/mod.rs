@@ -83,11 +83,24 @@ pub trait Runtime: Send + Sync {
     /// It has no terminal, has ended, or the runtime fails.
     fn send_text(&self, launch: &str, socket: &str, text: &str) -> Result<()>;
 
+    /// What a launch has shown: its screen, and at most this many lines before it.
+    ///
+    /// # Errors
+    /// It has no screen, or the runtime fails.
+    fn history(&self, launch: &str, socket: &str, lines: u32) -> Result<String>;
+
+    /// The command that shows a launch in the terminal of its caller; `None` where it has no terminal.
+    fn attach(&self, _launch: &str, _socket: &str, _is_read_only: bool) -> Option<Vec<String>> {
+        None
+    }
+
     /// The last lines of the screen of a launch.
     ///
     /// # Errors
     /// It has no screen, or the runtime fails.
-    fn capture(&self, launch: &str, socket: &str) -> Result<String>;
+    fn capture(&self, launch: &str, socket: &str) -> Result<String> {
+        self.history(launch, socket, 100)
+    }
 }
 
 /// Waits until the screen of a launch shows something and does not change any more, or for 20 seconds: a

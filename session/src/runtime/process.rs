@@ -44,7 +44,7 @@ impl Runtime for Process {
         Err(no_terminal("type into it", launch))
     }
 
-    fn capture(&self, launch: &str, _socket: &str) -> Result<String> {
+    fn history(&self, launch: &str, _socket: &str, _lines: u32) -> Result<String> {
         Err(no_terminal("read its screen", launch))
     }
 }

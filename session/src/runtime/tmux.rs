@@ -286,10 +286,19 @@ impl Runtime for Tmux {
         self.must(action, socket, &["send-keys", "-t", &target, "Enter"], "").map(|_| ())
     }
 
-    fn capture(&self, launch: &str, socket: &str) -> Result<String> {
-        let args = ["capture-pane", "-p", "-J", "-S", "-100", "-t", &target(launch)];
+    fn history(&self, launch: &str, socket: &str, lines: u32) -> Result<String> {
+        let start = format!("-{lines}");
+        let args = ["capture-pane", "-p", "-J", "-S", &start, "-t", &target(launch)];
         let screen = self.must("read a screen", socket, &args, "")?;
         Ok(screen.trim_end().to_owned())
+    }
+
+    fn attach(&self, launch: &str, socket: &str, is_read_only: bool) -> Option<Vec<String>> {
+        let target = target(launch);
+        let mut argv = vec!["tmux", "-u", "-f", "/dev/null", "-S", socket, "attach-session"];
+        argv.extend(is_read_only.then_some("-r"));
+        argv.extend(["-t", &target]);
+        Some(argv.into_iter().map(str::to_owned).collect())
     }
 }
 

@@ -121,6 +121,21 @@ pub(super) fn existing(code: Code, _: &World, env: &TestEnv) -> Option<Result<Pr
             "UPDATE session SET worktree_path = '/w' WHERE id = 'demo-4';".to_owned(),
             ["restore", "demo-4"],
         ),
+        Code::ConditionLost => {
+            let provoked = Provoked::by(&["session", "wait", "demo-4", "--for", "idle"]);
+            return Some(Ok(provoked));
+        }
+        Code::SessionNotRunning => {
+            (format!("UPDATE session SET {ours} WHERE id = 'demo-1';"), ["attach", "demo-1"])
+        }
+        Code::NoTerminal => (
+            format!(
+                "UPDATE session SET {ours}, runtime_kind = 'process', launch_id = 'l1' WHERE id = 'demo-1';
+                 INSERT INTO launch (id, session_id, project_id, num, kind, instance, boot_id, created_at)
+                 VALUES ('l1', 'demo-1', 'demo', 1, 'fresh', 'i1', '{boot}', 1);"
+            ),
+            ["attach", "demo-1"],
+        ),
         Code::SessionNotRestorable => (String::new(), ["restore", "demo-1"]),
         Code::SessionIncomplete => (String::new(), ["restore", "demo-4"]),
         Code::SessionNotResumable => (

@@ -6,7 +6,7 @@ use crate::sessions::Lab;
 use crate::support::{Output, finish};
 
 /// Calls the hook of an event in the environment of a launch.
-fn hook(lab: &Lab, launch: &str, event: &str, payload: &str) -> Output {
+pub(crate) fn hook(lab: &Lab, launch: &str, event: &str, payload: &str) -> Output {
     let mut command = lab.command(&["hook", "claude-code", event]);
     command.env("AO_LAUNCH_ID", launch).stdin(Stdio::piped());
     finish(&mut command, payload.as_bytes())

@@ -159,6 +159,11 @@ impl Lab {
         entries.filter_map(Result::ok).map(|entry| entry.path()).collect()
     }
 
+    /// How many processes listen to the stream of the store.
+    pub(crate) fn listeners(&self) -> usize {
+        fs::read_dir(self.env.path("data/wakeups")).into_iter().flatten().count()
+    }
+
     /// Ends the tmux servers, as a reboot does.
     pub(crate) fn kill_servers(&self) {
         for socket in self.sockets() {
