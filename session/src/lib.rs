@@ -18,7 +18,7 @@ pub mod worktree;
 
 pub use error::{Error, Result};
 pub use lifecycle::{
-    Action, Cleaned, Config, Ensured, Killed, Mode, Report, Restored, Sessions, Shown, ShownFrom,
-    SpawnRequest, Spawned,
+    Action, Cleaned, Config, Ensured, Killed, Mode, Probed, Reaper, Report, Restored, Sessions,
+    Shown, ShownFrom, SpawnRequest, Spawned,
 };
 pub use supervisor::{Spec, supervise};

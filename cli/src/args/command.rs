@@ -122,6 +122,9 @@ An agent that ended by itself is not started again: see ao-store session relaunc
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         rest: Vec<std::ffi::OsString>,
     },
+    /// Probe once what runs, as `up` does each second
+    #[command(hide = true)]
+    Probe,
     /// Run the agent program of a launch, and record its start and its end
     #[command(hide = true)]
     Supervise {
@@ -316,7 +319,7 @@ impl Command {
             | Command::Digest(Digest { list, .. })
             | Command::Consumer(Consumer::Ls { list })
             | Command::Orchestrator(Orchestrator::Ls { list, .. })
-            | Command::Harness(Harness::Ls { list })
+            | Command::Harness(Harness::Ls { list, .. })
             | Command::Attention(Attention { list, .. }) => Some(list),
             _ => None,
         }

@@ -139,12 +139,16 @@ pub(crate) enum Harness {
         visible_alias = "list",
         after_help = "Examples:
   ao-store harness ls
+  ao-store harness ls --versions    marks a version whose screens were not seen
   ao-store harness ls --json | jq '.data[] | select(.path != null) | .name'
 
 The built-in ones are extended and overridden by harnesses.toml in the configuration directory:
 see docs/harnesses.md."
     )]
     Ls {
+        /// Run the installed programs to print their versions
+        #[arg(long)]
+        versions: bool,
         #[command(flatten)]
         list: ListArgs,
     },

@@ -18,6 +18,7 @@ mod orchestrator;
 mod poll;
 mod pr;
 mod project;
+mod reaper;
 mod reconcile;
 mod repair;
 mod retention;
@@ -72,6 +73,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
         Command::Orchestrator(command) => orchestrator::run(context, command),
         Command::Reconcile(args) => reconcile::run(context, &args),
         Command::Harness(command) => harness::run(context, &command),
+        Command::Probe => reaper::run(context),
         Command::Supervise { launch } => supervise::run(context, &launch),
         Command::Pr(command) => pr::run(context, command),
         Command::Observe(args) => return observe::run(context, args),

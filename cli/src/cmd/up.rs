@@ -1,4 +1,4 @@
-//! `up`: creates the store, registers a repository, observes it, and follows the changes.
+//! `up`: creates the store, registers a repository, observes it and the agents, and follows the changes.
 //!
 //! The observer runs in a thread beside the stream. While another process observes for the store, it
 //! waits.
@@ -13,7 +13,7 @@ use ao_store::row::project::{self, Project};
 
 use crate::args::Up as Args;
 use crate::cmd::poll::{self, Beside};
-use crate::cmd::{project as projects, reconcile, tail};
+use crate::cmd::{project as projects, reaper, reconcile, tail};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::git;
@@ -46,6 +46,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
         context.say("observing is off: --no-observe");
     }
     // Runs until the stream ends.
+    let _reaper = reaper::Beside::begin(context)?;
     let _observer = (!args.no_observe).then(|| Beside::begin(context, &store, api)).transpose()?;
     let format = tail::default_format(context);
     tail::follow(context, &store, start, format)

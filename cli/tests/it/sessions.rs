@@ -13,6 +13,7 @@ mod model;
 mod nested;
 mod races;
 mod reboot;
+mod screens;
 mod seen;
 mod signals;
 mod statements;

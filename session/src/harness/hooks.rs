@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::limit::is_pattern;
+
 /// The hooks of a program.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,6 +89,9 @@ struct EventRule {
     /// The fields with what is asked, or with the failure: the first that is there.
     #[serde(default)]
     text: Vec<String>,
+    /// Of a limit the words in that text in front of its end, with `{in}` or `{at}`.
+    #[serde(default)]
+    until: String,
 }
 
 /// What an event says, as it is named in the table.
@@ -122,6 +127,8 @@ pub struct Heard {
     pub question: Question,
     /// The failure or the limit, in the words of the program; may be empty.
     pub message: String,
+    /// The words in the message in front of the end of a limit; may be empty.
+    pub until: String,
 }
 
 impl Hooks {
@@ -170,6 +177,12 @@ impl Hooks {
 
     /// The rules that the types of the keys cannot express.
     pub(super) fn check(&self) -> Result<(), &'static str> {
+        let is_wrong = |rule: &EventRule| {
+            !(rule.until.is_empty() || rule.says == Says::Limited && is_pattern(&rule.until))
+        };
+        if self.events.iter().any(is_wrong) {
+            return Err("until of a rule of hooks belongs to limited, and has {in} or {at}");
+        }
         let Some(install) = &self.install else { return Ok(()) };
         let is_inside = |part: Component<'_>| matches!(part, Component::Normal(_));
         if !Path::new(&install.file).components().all(is_inside) {
@@ -206,6 +219,7 @@ impl Hooks {
         };
         heard.prompt = rule.prompt.as_ref().map(|path| field(payload, path));
         heard.message.clone_from(&text);
+        heard.until.clone_from(&rule.until);
         heard.question = Question { tool: field(payload, &rule.tool), text, options: Vec::new() };
         heard
     }

@@ -7,7 +7,10 @@ mod command;
 mod conversation;
 mod find;
 mod hooks;
+pub(crate) mod limit;
 mod row;
+mod screen;
+mod version;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,6 +28,8 @@ pub use conversation::Conversation;
 pub use find::{Found, find};
 pub use hooks::{Heard, Hooks, Installed};
 pub use row::{Harness, NativeId, Prompt};
+pub use screen::{Screen, Seen};
+pub use version::version;
 
 /// The built-in rows.
 const TABLE: &str = include_str!("table.toml");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::hooks::Hooks;
+use super::screen::Screen;
 
 /// How a program gets its prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -103,6 +104,7 @@ pub struct Harness {
     refusals: Vec<String>,
     refusal_status: Option<i64>,
     hooks: Option<Hooks>,
+    screen: Option<Screen>,
 }
 
 impl Harness {
@@ -164,6 +166,12 @@ impl Harness {
         self.hooks.as_ref()
     }
 
+    /// What its screens show, where they were seen.
+    #[must_use]
+    pub fn screen(&self) -> Option<&Screen> {
+        self.screen.as_ref()
+    }
+
     /// Whether one can tell that it refuses a conversation.
     #[must_use]
     pub fn can_refuse(&self) -> bool {
@@ -211,6 +219,9 @@ impl Harness {
         }
         if let Some(hooks) = &self.hooks {
             hooks.check()?;
+        }
+        if let Some(screen) = &self.screen {
+            screen.check()?;
         }
         if self.conversation.as_ref().is_some_and(|it| !it.pattern.contains("{native_id")) {
             return Err("the pattern of conversation has no {native_id}");

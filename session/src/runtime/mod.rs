@@ -7,6 +7,7 @@ mod process;
 pub mod processes;
 mod tmux;
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::thread::sleep;
@@ -35,6 +36,26 @@ pub struct Start<'a> {
     pub dir: &'a Path,
     /// The command of the supervisor, at least two words.
     pub argv: &'a [OsString],
+}
+
+/// A pane of a launch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pane {
+    /// The launch.
+    pub launch: String,
+    /// The second in which it printed last.
+    pub printed_at: i64,
+    /// Whether its program ended.
+    pub is_dead: bool,
+}
+
+/// What a server has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Panes {
+    /// Whether the server has ended.
+    pub is_server_gone: bool,
+    /// Its panes by their ids.
+    pub panes: HashMap<String, Pane>,
 }
 
 /// What runs a launch.
@@ -68,6 +89,22 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// It does not answer.
     fn shown(&self, _socket: &str) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// All panes of the server of this socket.
+    ///
+    /// # Errors
+    /// It does not answer.
+    fn panes(&self, _socket: &str) -> Result<Panes> {
+        Ok(Panes::default())
+    }
+
+    /// The visible screens of panes, in their order.
+    ///
+    /// # Errors
+    /// One is gone, or the server does not answer.
+    fn screens(&self, _socket: &str, _panes: &[&str]) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
 

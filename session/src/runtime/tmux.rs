@@ -12,7 +12,7 @@ use ao_program::{Environment, Error as ProgramError, Output, Program};
 use ao_store::row::lifecycle::spawn::Place;
 use sha2::{Digest, Sha256};
 
-use super::{Runtime, Start, processes};
+use super::{Pane, Panes, Runtime, Start, processes};
 use crate::error::{Error, Result};
 
 /// The oldest version that can be used: the first with `new-session -e`.
@@ -27,6 +27,9 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// How often a server that ends is tried to be replaced, and the time in between.
 const STARTS: usize = 5;
 const BETWEEN_STARTS: Duration = Duration::from_millis(100);
+
+/// How many screens are read by one command: together they are smaller than what is read of a program.
+const SCREENS: usize = 6;
 
 /// The variables that tmux gets. Those of agents are in the files of their launches.
 const VARIABLES: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMUX_TMPDIR"];
@@ -156,6 +159,14 @@ fn target(launch: &str) -> String {
     format!("={launch}:")
 }
 
+/// A line of the list of panes: the pane with its id.
+fn pane(line: &str) -> Option<(String, Pane)> {
+    let mut parts = line.splitn(4, ' ');
+    let (id, printed_at) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
+    let (is_dead, launch) = (parts.next()? == "1", parts.next()?.to_owned());
+    Some((id, Pane { launch, printed_at, is_dead }))
+}
+
 /// A text without what controls a terminal.
 fn typed(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
@@ -248,6 +259,37 @@ impl Runtime for Tmux {
             Ok(Err(Refusal::Other(reason))) => Err(Error::RuntimeFailed { action, reason }),
             Err(error) => Err(error),
         }
+    }
+
+    fn panes(&self, socket: &str) -> Result<Panes> {
+        let action = "list the tmux panes";
+        let format = "#{pane_id} #{window_activity} #{pane_dead} #{session_name}";
+        match self.run(action, socket, &["list-panes", "-a", "-F", format], "")? {
+            Ok(printed) => {
+                let panes = printed.lines().filter_map(pane).collect();
+                Ok(Panes { is_server_gone: false, panes })
+            }
+            Err(Refusal::NoServer) => Ok(Panes { is_server_gone: true, ..Panes::default() }),
+            Err(Refusal::NoSession) => Ok(Panes::default()),
+            Err(Refusal::Other(reason)) => Err(Error::RuntimeFailed { action, reason }),
+        }
+    }
+
+    fn screens(&self, socket: &str, panes: &[&str]) -> Result<Vec<String>> {
+        // No program can print it.
+        let mark = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        let mut screens = Vec::new();
+        for some in panes.chunks(SCREENS) {
+            let mut args = Vec::new();
+            for pane in some {
+                args.extend(["capture-pane", "-p", "-t", pane, ";"]);
+                args.extend(["display-message", "-p", &mark, ";"]);
+            }
+            args.pop();
+            let printed = self.must("read a screen", socket, &args, "")?;
+            screens.extend(printed.split(&mark).take(some.len()).map(str::to_owned));
+        }
+        Ok(screens)
     }
 
     fn remove(&self, launch: &str, socket: &str) -> Result<()> {

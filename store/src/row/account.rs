@@ -22,6 +22,12 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// Whether it is that of an account of this harness.
+    #[must_use]
+    pub fn is_of(&self, harness: &str) -> bool {
+        self.account.split('/').next() == Some(harness)
+    }
+
     /// Whether it holds. One without an end holds until an agent of the account works again.
     #[must_use]
     pub fn holds(&self, now: Timestamp) -> bool {
@@ -59,8 +65,7 @@ pub fn limits(snapshot: &Snapshot<'_>) -> Result<Vec<Limit>> {
 /// # Errors
 /// When the database cannot be read.
 pub fn limit_of(snapshot: &Snapshot<'_>, harness: &str, now: Timestamp) -> Result<Option<Limit>> {
-    let is_its = |limit: &Limit| limit.account.split('/').next() == Some(harness);
-    Ok(limits(snapshot)?.into_iter().find(|limit| is_its(limit) && limit.holds(now)))
+    Ok(limits(snapshot)?.into_iter().find(|limit| limit.is_of(harness) && limit.holds(now)))
 }
 
 const STORE: &str = "INSERT INTO account_limit (account, session_id, message, reported_at, ends_at)
@@ -78,14 +83,30 @@ pub(crate) fn store(tx: &Tx<'_>, limit: &Limit) -> Result<()> {
     tx.execute_uncaptured("store the limit of an account", STORE, params).map(|_| ())
 }
 
-const CLEAR: &str = "DELETE FROM account_limit WHERE session_id = ?1";
+const CLEAR: &str = "DELETE FROM account_limit
+    WHERE session_id = ?1 OR (ends_at <= ?3
+        AND (account = ?2 OR substr(account, 1, length(?2) + 1) = ?2 || '/'))";
 
-/// Removes the limit that a session reported: its agent works again.
+/// Removes the limit that a session reported: its agent works again. One of its harness that has ended would
+/// hide the next one with the same message.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub(crate) fn clear(tx: &Tx<'_>, session: &SessionId) -> Result<()> {
-    tx.execute_uncaptured("clear the limit of an account", CLEAR, [session.as_str()]).map(|_| ())
+pub(crate) fn clear(tx: &Tx<'_>, session: &SessionId, harness: &str) -> Result<()> {
+    let params = (session.as_str(), harness, tx.now().0);
+    tx.execute_uncaptured("clear the limit of an account", CLEAR, params).map(|_| ())
+}
+
+const WORKS: &str = "DELETE FROM account_limit WHERE account = ?1 AND reported_at < ?2";
+
+/// Removes the limit of a harness that was reported before a turn that has ended well, for such a turn could
+/// not have been made then. Which of several named accounts made it is not known.
+///
+/// # Errors
+/// When the database cannot be written.
+pub(crate) fn works(tx: &Tx<'_>, harness: &str, began_at: Timestamp) -> Result<()> {
+    let params = (harness, began_at.0);
+    tx.execute_uncaptured("clear the limit of an account", WORKS, params).map(|_| ())
 }
 
 const CLEAR_ACCOUNT: &str = "DELETE FROM account_limit WHERE account = ?1";

@@ -84,7 +84,7 @@ pub fn record(tx: &Tx<'_>, report: &Report) -> Result<Option<Recorded>> {
     if let Some(state) = &state {
         session::set_state(tx, &session.id, &launch.id, state)?;
         record_decision(tx, &session, report, state)?;
-        record_limit(tx, &session, report, state)?;
+        record_limit(tx, &session, report, &evidence.signal, state)?;
     } else if matches!(evidence.signal, Signal::Asked { .. } | Signal::Shown(..)) {
         decision::describe(tx, &session.id, &report.question)?;
     }
@@ -123,7 +123,13 @@ fn record_decision(tx: &Tx<'_>, session: &Session, report: &Report, state: &Stat
     }
 }
 
-fn record_limit(tx: &Tx<'_>, session: &Session, report: &Report, state: &State) -> Result<()> {
+fn record_limit(
+    tx: &Tx<'_>,
+    session: &Session,
+    report: &Report,
+    signal: &Signal,
+    state: &State,
+) -> Result<()> {
     match state.activity {
         Activity::Limited => account::store(
             tx,
@@ -135,7 +141,10 @@ fn record_limit(tx: &Tx<'_>, session: &Session, report: &Report, state: &State) 
                 until: state.until,
             },
         ),
-        Activity::Active => account::clear(tx, &session.id),
+        Activity::Active => account::clear(tx, &session.id, &session.harness),
+        Activity::Idle if session.activity == Activity::Active && *signal == Signal::TurnEnded => {
+            account::works(tx, &session.harness, session.activity_at)
+        }
         _ => Ok(()),
     }
 }

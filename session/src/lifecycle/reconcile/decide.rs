@@ -8,6 +8,9 @@ use ao_store::row::session::Session;
 const RELAUNCHES: usize = 3;
 const WINDOW_MS: i64 = 600_000;
 
+/// From this number of sessions on, the end of more than half of them at once is one event.
+const MANY: usize = 5;
+
 /// What was found of the newest launch of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
@@ -47,6 +50,11 @@ impl Decision {
             Decision::Remove => "removed",
         }
     }
+}
+
+/// Whether the end of so many launches at once is one event.
+pub(in crate::lifecycle) fn is_mass(dead: usize, open: usize) -> bool {
+    dead >= MANY && dead * 2 > open
 }
 
 /// Decides about one session that no operation runs on.

@@ -9,11 +9,9 @@ use std::fs;
 use ao_store::row::launch::{self, End, EndCause};
 use ao_store::row::lifecycle::instance;
 
+use super::decide::is_mass;
 use super::{Case, Found, Sessions};
 use crate::error::{Error, Result};
-
-/// From this number of sessions on, the end of more than half of them at once is one event.
-const MANY: usize = 5;
 
 impl Sessions {
     /// Records the ends in one transaction, and describes those that are one event.
@@ -25,7 +23,7 @@ impl Sessions {
         let open = cases.iter().filter(should_run).count();
         let dead: Vec<&Case> =
             cases.iter().filter(should_run).filter(|case| case.found == Found::Dead).collect();
-        let is_mass = dead.len() >= MANY && dead.len() * 2 > open;
+        let is_mass = is_mass(dead.len(), open);
         let mut ends = Vec::new();
         let mut events: BTreeMap<String, usize> = BTreeMap::new();
         for case in dead {

@@ -18,6 +18,7 @@ use ao_store::row::lifecycle::operation::{self, Operation, Verb};
 use ao_store::row::lifecycle::{instance, machine};
 use ao_store::row::session::{self, Session};
 
+pub(super) use self::decide::is_mass;
 use self::decide::{Decision, Found, decide};
 use super::settle::Settled;
 use super::{Sessions, machine_id};

@@ -17,8 +17,8 @@ fn the_page_has_every_built_in_row() {
     let page = fs::read_to_string(&file).unwrap();
     let (head, _) = page.split_once(MARK).unwrap();
     let mut text = format!(
-        "{head}{MARK}\n| name | program | prompt | native id | resume | model | permission modes |\n\
-         | --- | --- | --- | --- | --- | --- | --- |\n"
+        "{head}{MARK}\n| name | program | prompt | native id | resume | model | permission modes | screens |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- |\n"
     );
     for row in built_in().iter() {
         writeln!(text, "{}", line(row)).unwrap();
@@ -38,6 +38,12 @@ fn line(row: &Harness) -> String {
         yes(row.can_resume()).to_owned(),
         yes(row.takes_model()).to_owned(),
         modes.join(", "),
+        row.screen().map_or(String::new(), |screen| screens(screen.versions())),
     ];
     format!("| {} |", cells.join(" | "))
+}
+
+/// The versions whose screens were seen.
+fn screens([from, to]: &[String; 2]) -> String {
+    if from == to { from.clone() } else { format!("{from} to {to}") }
 }

@@ -2,23 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use ao_session::harness::Harnesses;
 use ao_store::Timestamp;
 use ao_store::activity::{Activity, Evidence, Source, State, reduce};
 use serde_json::{Value, json};
 
-/// The recorded material, where it is.
-#[expect(clippy::print_stdout, reason = "prints why a test was skipped")]
-fn recorded() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/harness");
-    let is_there = root.is_dir();
-    if !is_there {
-        println!("skipped: there is no {}", root.display());
-    }
-    is_there.then_some(root)
-}
+use super::recorded;
 
 /// The activity after the payload of an event, when nothing was reported before.
 fn after(harness: &str, event: &str, payload: &Value) -> Option<Activity> {

@@ -5,9 +5,10 @@ mod conversations;
 mod documented;
 mod hooks;
 mod programs;
+mod screens;
 mod user_file;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ao_program::Environment;
 use ao_session::harness::Harnesses;
@@ -15,6 +16,17 @@ use ao_session::harness::Harnesses;
 /// An environment with these variables.
 fn environment(variables: &[(&str, &Path)]) -> Environment {
     variables.iter().copied().collect()
+}
+
+/// The recorded material, where it is.
+#[expect(clippy::print_stdout, reason = "prints why a test was skipped")]
+fn recorded() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/harness");
+    let is_there = root.is_dir();
+    if !is_there {
+        println!("skipped: there is no {}", root.display());
+    }
+    is_there.then_some(root)
 }
 
 fn built_in() -> Harnesses {

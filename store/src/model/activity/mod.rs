@@ -149,7 +149,7 @@ pub enum Signal {
     Limited(Option<Timestamp>),
     /// The screen shows a state; of a decision with its kind.
     Shown(Activity, String),
-    /// Nothing was reported for long after the start.
+    /// Nothing was reported for long after the start, or of a turn, and nothing was printed either.
     Silent,
     /// The program ended.
     Ended,

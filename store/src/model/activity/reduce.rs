@@ -72,7 +72,7 @@ fn next(stored: &State, signal: &Signal, source: Source, now: Timestamp) -> Opti
         Signal::TurnFailed(cause) => Some(State { cause: cause.clone(), ..to(Blocked)? }),
         Signal::Limited(until) => Some(State { until: *until, ..to(Limited)? }),
         Signal::Shown(activity, cause) => shown(stored, *activity, cause, source, now),
-        Signal::Silent if stored.activity == Starting => to(Unknown),
+        Signal::Silent if matches!(stored.activity, Starting | Active) => to(Unknown),
         Signal::Silent => None,
     }
 }
@@ -101,7 +101,9 @@ fn shown(
 ) -> Option<State> {
     let quiet_ms = i64::try_from(QUIET.as_millis()).unwrap_or(i64::MAX);
     let is_quiet = now.0.saturating_sub(stored.at.0).unsigned_abs() >= quiet_ms.unsigned_abs();
-    let is_fresh = matches!(stored.activity, Activity::Starting | Activity::Unknown);
+    // A program that was given a prompt shows an empty one at first.
+    let is_early = stored.has_prompt && activity == Activity::Idle;
+    let is_fresh = matches!(stored.activity, Activity::Starting | Activity::Unknown) && !is_early;
     let is_limited = stored.activity == Activity::Limited && stored.until.is_none_or(|at| at > now);
     let is_limit_over = activity == Activity::Active || !is_limited;
     // The same dialog, of which a hook reported more.

@@ -51,7 +51,7 @@ fn signals() -> Vec<(&'static str, Source, Signal)> {
         ("the screen shows an empty prompt", screen, shown(Activity::Idle, "")),
         ("the screen shows a permission dialog", screen, shown(Activity::Waiting, "permission")),
         ("the screen shows a trust dialog", screen, shown(Activity::Blocked, "trust")),
-        ("nothing for long after the start", Source::Process, Signal::Silent),
+        ("nothing is reported or shown for long", Source::Process, Signal::Silent),
         ("the program ends", Source::Process, Signal::Ended),
     ]
 }
@@ -195,6 +195,23 @@ fn a_program_that_was_given_a_prompt_is_not_idle_before_its_turn() {
     assert_eq!(after(&starting, Source::Hook, &Signal::Ready), None);
     let next = after(&starting, Source::Hook, &Signal::TurnStarted).unwrap();
     assert_eq!(next.activity, Activity::Active);
+}
+
+/// Its first screen is an empty prompt, too.
+#[test]
+fn a_program_that_was_given_a_prompt_is_not_idle_because_its_first_screen_is_empty() {
+    let given = |seconds: i64| State {
+        has_prompt: true,
+        at: Timestamp(NOW - seconds * 1_000),
+        ..stored(Activity::Starting)
+    };
+    let idle = Signal::Shown(Activity::Idle, String::new());
+    assert_eq!(after(&given(1), Source::Screen, &idle), None);
+    let next = after(&given(5), Source::Screen, &idle).unwrap();
+    assert_eq!(next.activity, Activity::Idle);
+    let trust = Signal::Shown(Activity::Blocked, "trust".to_owned());
+    let next = after(&given(1), Source::Screen, &trust).unwrap();
+    assert_eq!((next.activity, next.cause.as_str()), (Activity::Blocked, "trust"));
 }
 
 /// Two hooks run at once, and the one that was called first is stored first, but after the other was called.

@@ -1,0 +1,357 @@
+//! The reaper: looks at the process, the pane and the server of every launch that should run, and records what
+//! that proves.
+//!
+//! It may run in any number of processes, as often as one likes. What it cannot ask changes nothing, an
+//! observation that says nothing new is not written, and it starts or stops nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use ao_store::activity::{Activity, Evidence, QUIET, Signal, Source, State, reduce};
+use ao_store::row::account::{self, Limit};
+use ao_store::row::evidence::{self, Report};
+use ao_store::row::launch::{self, End, EndCause, Launch, PromptStage};
+use ao_store::row::lifecycle::operation;
+use ao_store::row::lifecycle::{instance, spawn as rows};
+use ao_store::row::session::{self, Session};
+use ao_store::{Cause, SessionId, Timestamp};
+
+use super::Sessions;
+use super::reconcile::is_mass;
+use crate::error::Result;
+use crate::harness::{self, Screen, Seen};
+use crate::runtime::{Pane, Panes, Runtime};
+
+/// The actor of the changes.
+const ACTOR: &str = "reaper";
+
+/// After this long a program that has reported nothing since its start is unknown.
+const SILENT: Duration = Duration::from_secs(60);
+
+/// After this long a turn is unknown of which nothing was reported, and during which nothing was printed: the
+/// end of a turn is not always reported, and a program at work prints.
+const STILL: Duration = Duration::from_secs(5 * 60);
+
+/// What one pass found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Probed {
+    /// The launches that should run.
+    pub launches: usize,
+    /// Those of which nothing could be found out.
+    pub unanswered: usize,
+    /// The screens that were read.
+    pub screens: usize,
+    /// The observations that were written.
+    pub changes: usize,
+}
+
+/// What probes the launches of a store. It remembers screens from one pass to the next, so that only those are
+/// read that have changed.
+#[derive(Debug)]
+pub struct Reaper<'a> {
+    sessions: &'a Sessions,
+    known: HashMap<String, Known<'a>>,
+    /// The versions of programs, by path and time of change.
+    versions: HashMap<(PathBuf, SystemTime), Option<String>>,
+}
+
+/// What is remembered of a launch.
+#[derive(Debug, Default)]
+struct Known<'a> {
+    /// The rules for its screens, where they can be used.
+    rules: Option<&'a Screen>,
+    /// The second in which its screen was read.
+    read_at: Option<i64>,
+    screen: String,
+}
+
+/// A launch that should run.
+struct Case {
+    session: Session,
+    launch: Launch,
+}
+
+/// The rows that a pass is about.
+struct Rows {
+    cases: Vec<Case>,
+    limits: Vec<Limit>,
+}
+
+impl<'a> Reaper<'a> {
+    /// A reaper that has seen nothing.
+    #[must_use]
+    pub fn new(sessions: &'a Sessions) -> Reaper<'a> {
+        Reaper { sessions, known: HashMap::new(), versions: HashMap::new() }
+    }
+
+    /// Probes again and again, until `wait` says that it is to stop. What fails is tried again.
+    pub fn run(&mut self, mut wait: impl FnMut() -> bool) {
+        loop {
+            if let Err(error) = self.probe() {
+                tracing::debug!(%error, "the launches cannot be probed");
+            }
+            if wait() {
+                return;
+            }
+        }
+    }
+
+    /// Probes all launches once.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn probe(&mut self) -> Result<Probed> {
+        let mut probed = Probed::default();
+        if !self.sessions.is_machine_confirmed()? {
+            return Ok(probed);
+        }
+        let Rows { cases, limits } = self.rows()?;
+        probed.launches = cases.len();
+        let ids: HashSet<&str> = cases.iter().map(|case| case.launch.id.as_str()).collect();
+        self.known.retain(|id, _| ids.contains(id.as_str()));
+        let mut places: HashMap<(String, String), Vec<Case>> = HashMap::new();
+        for case in cases {
+            let Session { runtime_kind: kind, runtime_socket: socket, .. } = &case.session;
+            places.entry((kind.clone(), socket.clone())).or_default().push(case);
+        }
+        for ((kind, socket), cases) in places {
+            let count = cases.len();
+            let sessions = self.sessions;
+            let panes =
+                sessions.runtime(&kind).and_then(|runtime| Ok((runtime, runtime.panes(&socket)?)));
+            match panes {
+                Ok((runtime, panes)) => {
+                    let alive = self.reap(cases, &panes, &mut probed)?;
+                    self.look(runtime, &socket, &alive, &panes, &limits, &mut probed)?;
+                }
+                Err(error) => {
+                    tracing::debug!(kind, socket, %error, "it does not say what runs in it");
+                    probed.unanswered += count;
+                }
+            }
+        }
+        Ok(probed)
+    }
+
+    /// The newest launches of the sessions that run here, that no verb runs on, and that have not ended.
+    fn rows(&self) -> Result<Rows> {
+        let live = session::Filter { project: None, terminated: false };
+        Ok(self.sessions.store.read(|snapshot| {
+            let running = operation::list(snapshot)?;
+            let busy: HashSet<SessionId> = running.into_iter().map(|it| it.session).collect();
+            let mut cases = Vec::new();
+            for session in session::list(snapshot, &live)? {
+                if session.is_external() || session.launch.is_empty() || busy.contains(&session.id)
+                {
+                    continue;
+                }
+                let launch = launch::get(snapshot, &session.launch)?;
+                let open = launch.filter(|it| it.ended_at.is_none() && it.started_at.is_some());
+                cases.extend(open.map(|launch| Case { session, launch }));
+            }
+            Ok(Rows { cases, limits: account::limits(snapshot)? })
+        })?)
+    }
+
+    /// Ends the launches whose supervisor has ended without recording it, some time after the last report.
+    /// Returns the others.
+    fn reap(&self, cases: Vec<Case>, panes: &Panes, probed: &mut Probed) -> Result<Vec<Case>> {
+        let (open, now) = (cases.len(), self.sessions.now());
+        let is_dead =
+            |case: &Case| instance::is_dead(&case.launch.supervisor, &case.launch.boot_id);
+        let (dead, alive): (Vec<_>, Vec<_>) = cases.into_iter().partition(is_dead);
+        let is_lost = panes.is_server_gone || is_mass(dead.len(), open);
+        for Case { session, launch } in dead {
+            let last = session.activity_at.max(launch.started_at.unwrap_or_default());
+            if !is_past(last, QUIET, now) {
+                continue;
+            }
+            let is_lost = is_lost || launch.boot_id != instance::boot_id();
+            let cause = if is_lost { EndCause::RuntimeLost } else { EndCause::Killed };
+            let end = End { exit_status: None, signal: None, cause };
+            probed.changes +=
+                usize::from(self.write(move |tx| launch::ended(tx, &launch.id, end, ""))?);
+        }
+        Ok(alive)
+    }
+
+    /// Reads the screens that have changed, and records what all of them show.
+    fn look(
+        &mut self,
+        runtime: &dyn Runtime,
+        socket: &str,
+        cases: &[Case],
+        panes: &Panes,
+        limits: &[Limit],
+        probed: &mut Probed,
+    ) -> Result<()> {
+        let pane_of = |case: &Case| {
+            let pane = panes.panes.get(&case.session.runtime_pane);
+            pane.filter(|pane| pane.launch == case.launch.id && !pane.is_dead)
+        };
+        let mut stale: Vec<&Case> = Vec::new();
+        let at = self.sessions.now();
+        for case in cases {
+            if let Some(pane) = pane_of(case)
+                && self.is_to_be_read(case, pane, at)?
+            {
+                stale.push(case);
+            }
+        }
+        let ids: Vec<_> = stale.iter().map(|case| case.session.runtime_pane.as_str()).collect();
+        match runtime.screens(socket, &ids) {
+            Ok(screens) => {
+                probed.screens += screens.len();
+                for (case, screen) in stale.iter().zip(screens) {
+                    if let Some(known) = self.known.get_mut(&case.launch.id) {
+                        (known.screen, known.read_at) = (screen, Some(at.0.div_euclid(1_000)));
+                    }
+                }
+            }
+            // A pane may have gone in between: the next pass sees which.
+            Err(error) => {
+                tracing::debug!(socket, %error, "the screens cannot be read");
+                for case in &stale {
+                    self.known.remove(&case.launch.id);
+                }
+            }
+        }
+        for case in cases {
+            let signal = self.signal(case, pane_of(case), limits, at);
+            let Some((report, signal)) = signal else { continue };
+            probed.changes += usize::from(self.record(case, report, signal, at)?);
+        }
+        Ok(())
+    }
+
+    /// Whether the screen of a launch can say anything, and may have changed since it was read.
+    fn is_to_be_read(&mut self, case: &Case, pane: &Pane, now: Timestamp) -> Result<bool> {
+        if !self.known.contains_key(&case.launch.id) {
+            let rules = self.rules(&case.session)?;
+            self.known.insert(case.launch.id.clone(), Known { rules, ..Known::default() });
+        }
+        let Some(known) = self.known.get(&case.launch.id) else { return Ok(false) };
+        // The reducer would not use it.
+        let is_fresh = case.session.activity_source == Source::Hook
+            && !is_past(case.session.activity_at, QUIET, now);
+        // What is printed in the second of a read may have come after it.
+        let is_changed = known.read_at.is_none_or(|read_at| pane.printed_at >= read_at);
+        Ok(known.rules.is_some() && is_changed && !is_fresh)
+    }
+
+    /// The rules for the screens of a session: those of its harness, if the program is one of that harness and
+    /// its version was seen.
+    fn rules(&mut self, session: &Session) -> Result<Option<&'a Screen>> {
+        let sessions = self.sessions;
+        let Ok(row) = sessions.harnesses.get(&session.harness) else { return Ok(None) };
+        let Some(screen) = row.screen() else { return Ok(None) };
+        let start = sessions.store.read(|snapshot| rows::start(snapshot, &session.id))?;
+        let found = harness::find(row, &start.argv, &sessions.config.environment);
+        let Ok(path) = found.map(|found| found.path) else { return Ok(None) };
+        // A command of the caller is not run to see what it is.
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !row.programs().iter().any(|known| known == name) {
+            return Ok(None);
+        }
+        Ok(self.version(&path).is_some_and(|version| screen.covers(&version)).then_some(screen))
+    }
+
+    fn version(&mut self, path: &Path) -> Option<String> {
+        let changed = fs::metadata(path).and_then(|found| found.modified()).ok()?;
+        let ask = || harness::version(path, &self.sessions.config.environment);
+        self.versions.entry((path.to_owned(), changed)).or_insert_with(ask).clone()
+    }
+
+    /// What is known of a launch now, with the report that goes with it.
+    fn signal(
+        &self,
+        case: &Case,
+        pane: Option<&Pane>,
+        limits: &[Limit],
+        now: Timestamp,
+    ) -> Option<(Report, Signal)> {
+        let Case { session, launch } = case;
+        let mut report = Report::of(&launch.id, None);
+        match self.seen(case, pane, limits, now) {
+            Some(seen) if seen.activity == Activity::Limited => {
+                let is_known = session.activity == Activity::Limited && !is_over(session, now);
+                report.message = seen.text;
+                (!is_known).then_some((report, Signal::Limited(seen.until)))
+            }
+            Some(seen) => {
+                if !seen.cause.is_empty() {
+                    report.question.text = seen.text;
+                }
+                Some((report, Signal::Shown(seen.activity, seen.cause.to_owned())))
+            }
+            None => {
+                let is_past = |span| is_past(session.activity_at, span, now);
+                let is_still = |pane: &Pane| {
+                    self::is_past(Timestamp(pane.printed_at.saturating_mul(1_000)), STILL, now)
+                };
+                let is_silent = match session.activity {
+                    Activity::Starting => is_past(SILENT),
+                    Activity::Active => is_past(STILL) && pane.is_some_and(is_still),
+                    _ => false,
+                };
+                is_silent.then_some((report, Signal::Silent))
+            }
+        }
+    }
+
+    /// What the screen of a launch shows. The message of a limit that is over may still be there.
+    fn seen(
+        &self,
+        case: &Case,
+        pane: Option<&Pane>,
+        limits: &[Limit],
+        now: Timestamp,
+    ) -> Option<Seen> {
+        let known = self.known.get(&case.launch.id).filter(|known| known.read_at.is_some())?;
+        pane?;
+        let seen = known.rules?.read(&known.screen, now, false)?;
+        let is_its = |limit: &&Limit| {
+            limit.is_of(&case.session.harness) && limit.message == seen.text && !limit.holds(now)
+        };
+        if seen.activity == Activity::Limited && limits.iter().any(|limit| is_its(&limit)) {
+            return known.rules?.read(&known.screen, now, true);
+        }
+        Some(seen)
+    }
+
+    /// Records what is known now, if it is new.
+    fn record(&self, case: &Case, report: Report, signal: Signal, at: Timestamp) -> Result<bool> {
+        let Case { session, launch } = case;
+        let source = if signal == Signal::Silent { Source::Process } else { Source::Screen };
+        let evidence = Evidence { source, at, seen: Some(session.activity_revision), signal };
+        let has_prompt = matches!(launch.prompt_stage, PromptStage::Pending | PromptStage::Written);
+        let stored = State { has_prompt, ..session.state() };
+        if reduce(&stored, &evidence, self.sessions.now()).is_none() {
+            return Ok(false);
+        }
+        let report = Report { evidence: Some(evidence), ..report };
+        self.write(move |tx| {
+            let recorded = evidence::record(tx, &report)?;
+            Ok(recorded.is_some_and(|recorded| recorded.state.is_some()))
+        })
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ao_store::Tx<'_>) -> ao_store::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        Ok(self.sessions.store.write(Cause::now(ACTOR), work)?.value)
+    }
+}
+
+/// Whether the limit that a session has reached is over.
+fn is_over(session: &Session, now: Timestamp) -> bool {
+    session.limit_ends_at.is_some_and(|end| end <= now)
+}
+
+/// Whether something was this long ago, or, since the clock was set back, is in the future.
+fn is_past(at: Timestamp, span: Duration, now: Timestamp) -> bool {
+    u128::from(now.0.saturating_sub(at.0).unsigned_abs()) >= span.as_millis()
+}
