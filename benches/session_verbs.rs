@@ -101,6 +101,7 @@ fn request() -> SpawnRequest {
         runtime: None,
         fetch: true,
         argv: vec!["/bin/true".to_owned()],
+        force: false,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::output;
 use crate::signal::Signals;
 
 /// The actor of the changes that this program makes.
-const ACTOR: &str = "cli";
+pub(crate) const ACTOR: &str = "cli";
 
 /// How long an agent may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);

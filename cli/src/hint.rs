@@ -255,6 +255,7 @@ hints! {
     RuntimeFailed "check tmux by hand, then try again; `ao-store doctor` shows its version";
     Interrupted "nothing of it is left: run the command again; what a second signal left, `ao-store reconcile` removes";
     AdmissionLimit "wait for a session to end, or raise the limit: `ao-store project set PROJECT --max-live N`";
+    AccountLimited "wait until it ends, or pass --force; the limits: `ao-store harness limits`; if it is over: `ao-store harness limits --clear ACCOUNT`";
     SetupFailed "correct the command: `ao-store project set PROJECT --setup CMD`";
     ProjectNotResolvable "check that the directory still exists and is a git repository: `ao-store project ls`";
     BranchElsewhere "choose another branch, or remove that worktree: `git worktree remove PATH`";

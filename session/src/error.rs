@@ -3,8 +3,9 @@
 //! `Display` is a lower-case fragment that says what happened, without the cause in `source()`.
 
 use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
 
-use ao_store::{Code, ProjectId, SessionId, io_code};
+use ao_store::{Code, ProjectId, SessionId, Timestamp, io_code};
 use serde_json::{Value, json};
 
 /// The result of every fallible function of this crate.
@@ -67,6 +68,14 @@ pub enum Error {
         reason: String,
         /// The last lines of its output.
         tail: String,
+    },
+    /// The account of a harness has reached a limit.
+    #[error("the account {account} has reached a limit, {}", end_of_limit(*until))]
+    AccountLimited {
+        /// The account.
+        account: String,
+        /// When the limit ends, if that was reported.
+        until: Option<Timestamp>,
     },
     /// tmux is missing or too old.
     #[error("tmux cannot be used: {0}")]
@@ -175,6 +184,17 @@ pub enum Error {
     Failpoint(&'static str),
 }
 
+fn end_of_limit(until: Option<Timestamp>) -> String {
+    let Some(until) = until else { return "and its end is not known".to_owned() };
+    format!("which ends at {}", time(until))
+}
+
+/// A time after 1970 in RFC 3339.
+fn time(at: Timestamp) -> String {
+    let at = UNIX_EPOCH + Duration::from_millis(u64::try_from(at.0).unwrap_or_default());
+    humantime::format_rfc3339_millis(at).to_string()
+}
+
 fn signal_name(signal: u8) -> String {
     let name = signal_hook::low_level::signal_name(i32::from(signal));
     name.map_or_else(|| format!("signal {signal}"), str::to_owned)
@@ -194,6 +214,7 @@ impl Error {
             Error::UnknownHarness { .. } => Code::UnknownHarness,
             Error::AgentNotFound { .. } => Code::AgentNotFound,
             Error::AgentFailed { .. } => Code::AgentFailed,
+            Error::AccountLimited { .. } => Code::AccountLimited,
             Error::RuntimeMissing(_) => Code::RuntimeMissing,
             Error::RuntimeFailed { .. } => Code::RuntimeFailed,
             Error::ProjectNotResolvable { .. } => Code::ProjectNotResolvable,
@@ -227,6 +248,9 @@ impl Error {
             }
             Error::AgentFailed { tail, .. } | Error::SetupFailed { tail, .. } => {
                 json!({"tail": tail})
+            }
+            Error::AccountLimited { account, until } => {
+                json!({"account": account, "ends_at": until.map(time)})
             }
             Error::BranchElsewhere { branch, path } => {
                 json!({"branch": branch, "path": path.to_string_lossy()})

@@ -141,6 +141,7 @@ codes! {
     RuntimeMissing "RUNTIME_PREREQUISITE_MISSING" Conflict 400 5 "tmux is missing or cannot be used; nothing was created.";
     RuntimeFailed "RUNTIME_FAILED" External 502 1 "tmux failed or did not answer in time.";
     AdmissionLimit "ADMISSION_LIMIT" Busy 429 9 "The project has as many live sessions as its limit allows.";
+    AccountLimited "ACCOUNT_LIMITED" Busy 429 9 "The account of the harness has reached a limit.";
     SetupFailed "SETUP_FAILED" External 502 1 "The setup command of the project failed; the session was not created.";
     ProjectNotResolvable "PROJECT_NOT_RESOLVABLE" Conflict 400 5 "The repository of the project does not exist or cannot be used.";
     BranchElsewhere "BRANCH_CHECKED_OUT_ELSEWHERE" Conflict 409 5 "Another worktree has checked out the branch.";
@@ -189,6 +190,7 @@ impl Code {
                 | Code::LeaseHeld
                 | Code::SessionBusy
                 | Code::AdmissionLimit
+                | Code::AccountLimited
                 | Code::RuntimeFailed
                 | Code::StoreInUse
                 | Code::TimedOut

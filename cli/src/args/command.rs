@@ -319,7 +319,7 @@ impl Command {
             | Command::Digest(Digest { list, .. })
             | Command::Consumer(Consumer::Ls { list })
             | Command::Orchestrator(Orchestrator::Ls { list, .. })
-            | Command::Harness(Harness::Ls { list, .. })
+            | Command::Harness(Harness::Ls { list, .. } | Harness::Limits { list, .. })
             | Command::Attention(Attention { list, .. }) => Some(list),
             _ => None,
         }

@@ -78,6 +78,9 @@ pub(crate) struct Common {
     /// Do not fetch the base first
     #[arg(long)]
     pub(crate) no_fetch: bool,
+    /// Spawn it although the account of the harness has reached a limit
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Run this command instead of that of the harness
     #[arg(last = true, value_name = "ARGV")]
     pub(crate) argv: Vec<String>,
@@ -149,6 +152,20 @@ see docs/harnesses.md."
         /// Run the installed programs to print their versions
         #[arg(long)]
         versions: bool,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// List the accounts that have reached a limit
+    #[command(after_help = "Examples:
+  ao-store harness limits
+  ao-store harness limits --clear claude-code    its account can be used again
+
+While an account has a limit, spawn refuses its harness. A limit without a known end ends when an
+agent of the account has finished a turn, or is cleared.")]
+    Limits {
+        /// Clear the limit of this account first
+        #[arg(long, value_name = "ACCOUNT")]
+        clear: Option<String>,
         #[command(flatten)]
         list: ListArgs,
     },

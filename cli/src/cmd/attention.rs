@@ -98,9 +98,11 @@ fn next(item: &Attention) -> String {
         Kind::SessionExited
         | Kind::SessionBlocked
         | Kind::SessionWaiting
-        | Kind::SessionLimited => {
+        | Kind::SessionLimited
+        | Kind::SessionUnknown => {
             format!("`ao-store session get {name}`")
         }
+        Kind::AccountLimited => "`ao-store harness limits`".to_owned(),
         Kind::ObserverDisabled => observer::log_in(host),
         Kind::HostUnreachable | Kind::RepoUnreadable => "`ao-store doctor`".to_owned(),
         Kind::FactsStale => "`ao-store observe`".to_owned(),

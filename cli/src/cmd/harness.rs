@@ -1,5 +1,7 @@
 //! Harnesses: which there are, where their programs are, and what they can do.
 
+mod limits;
+
 use std::path::PathBuf;
 use std::thread;
 
@@ -7,7 +9,7 @@ use ao_program::Environment;
 use ao_session::harness::{self, Harness, Harnesses, NativeId};
 use serde_json::{Value, json};
 
-use crate::args::Harness as Command;
+use crate::args::{Harness as Command, ListArgs};
 use crate::context::Context;
 use crate::error::Result;
 use crate::listing::Listing;
@@ -29,7 +31,13 @@ impl Row<'_> {
 }
 
 pub(crate) fn run(context: &Context, command: &Command) -> Result<()> {
-    let Command::Ls { versions, list } = command;
+    match command {
+        Command::Ls { versions, list } => print(context, *versions, list),
+        Command::Limits { clear, list } => limits::run(context, clear.as_deref(), list),
+    }
+}
+
+fn print(context: &Context, versions: bool, list: &ListArgs) -> Result<()> {
     let harnesses = Harnesses::load(context.harness_file().as_deref())?;
     let environment = Environment::of_process();
     let rows = harnesses.iter().map(|harness| {
@@ -37,12 +45,12 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<()> {
         Row { harness, path: found.ok().map(|found| found.path), version: None }
     });
     let mut rows: Vec<_> = rows.collect();
-    if *versions {
+    if versions {
         find_versions(&mut rows, &environment);
     }
     Listing {
         kind: "harness.list",
-        columns: columns(*versions),
+        columns: columns(versions),
         id: &|row: &Row<'_>| row.harness.name().to_owned(),
         document: &document,
         empty: "there is no harness",

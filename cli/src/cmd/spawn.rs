@@ -69,6 +69,7 @@ pub(super) fn request(context: &Context, common: Common) -> Result<SpawnRequest>
         runtime: Some(name_of(&common.runtime)),
         fetch: !common.no_fetch,
         argv: common.argv,
+        force: common.force,
     })
 }
 

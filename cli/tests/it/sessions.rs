@@ -9,6 +9,7 @@ mod interrupted;
 mod kept;
 mod lab;
 mod life;
+mod limits;
 mod model;
 mod nested;
 mod races;

@@ -4,6 +4,7 @@
 //! one. What a process that ended in between left behind is finished or undone by the next verb on the
 //! session, or by [`Sessions::reconcile`].
 
+mod account;
 mod cleanup;
 mod ensure;
 mod kill;

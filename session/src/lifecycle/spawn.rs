@@ -57,6 +57,8 @@ pub struct SpawnRequest {
     pub fetch: bool,
     /// The command to run instead of that of the harness; may be empty.
     pub argv: Vec<String>,
+    /// Spawn it although the account of the harness has reached a limit.
+    pub force: bool,
 }
 
 /// A session that was spawned.
@@ -108,6 +110,9 @@ impl Sessions {
         let project =
             self.store.read(|snapshot| project::require_active(snapshot, &request.project))?;
         let harness = self.harness_of(request.harness.as_deref())?;
+        if !request.force {
+            self.check_account(harness.name())?;
+        }
         check_prompt(&request.prompt)?;
         let found = harness::find(harness, &request.argv, &self.config.environment)?;
         let given = self.given(request.prompt.clone(), request.model.clone());

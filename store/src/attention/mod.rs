@@ -21,6 +21,7 @@ use crate::log::info::LogInfo;
 use crate::model::id::{PrId, ProjectId, SessionId};
 use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
+use crate::row::account;
 use crate::row::project::{self, Project};
 use crate::row::session as sessions;
 
@@ -46,6 +47,10 @@ text_enum! {
         SessionWaiting = "session_waiting",
         /// The account of a session has reached a limit.
         SessionLimited = "session_limited",
+        /// What the agent of a session does has not been known for long.
+        SessionUnknown = "session_unknown",
+        /// An account has reached a limit, so nothing new is given to its agents.
+        AccountLimited = "account_limited",
         /// The credential for a host is missing or invalid.
         ObserverDisabled = "observer_disabled",
         /// A host does not answer, or refuses requests for a while.
@@ -151,7 +156,10 @@ pub fn attention(
     let mut items = Vec::new();
     let only = filter.session.as_ref();
     pr::push(snapshot, only, &mut items)?;
-    session::push(snapshot, only, &mut items)?;
+    session::push(snapshot, only, now, &mut items)?;
+    if only.is_none() {
+        push_accounts(snapshot, now, &mut items)?;
+    }
     host::push(snapshot, only, now, &mut items)?;
     push_consumers(snapshot, &mut items)?;
     items.retain(|item| scope.has(item));
@@ -195,6 +203,21 @@ impl<'a> Scope<'a> {
     }
 }
 
+fn push_accounts(
+    snapshot: &Snapshot<'_>,
+    now: Timestamp,
+    items: &mut Vec<Attention>,
+) -> Result<()> {
+    for limit in account::limits(snapshot)?.into_iter().filter(|limit| limit.holds(now)) {
+        items.push(Attention {
+            text: limit.message,
+            since: Some(limit.reported_at),
+            ..Attention::new(Kind::AccountLimited, limit.account)
+        });
+    }
+    Ok(())
+}
+
 fn push_consumers(snapshot: &Snapshot<'_>, items: &mut Vec<Attention>) -> Result<()> {
     let info = LogInfo::read(snapshot)?;
     for found in consumer::list(snapshot)? {
@@ -224,7 +247,7 @@ mod tests {
             let found = scans(snapshot.conn(), || {
                 let mut items = Vec::new();
                 pr::push(snapshot, Some(&id), &mut items).unwrap();
-                super::session::push(snapshot, Some(&id), &mut items).unwrap();
+                super::session::push(snapshot, Some(&id), Timestamp(0), &mut items).unwrap();
                 host::push(snapshot, Some(&id), Timestamp(0), &mut items).unwrap();
                 push_consumers(snapshot, &mut items).unwrap();
             });

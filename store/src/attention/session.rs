@@ -1,20 +1,27 @@
-//! Sessions that wait for a person: their agents ended, were lost, cannot continue, or wait for input.
+//! Sessions that wait for a person: their agents ended, were lost, cannot continue, wait for input, or have not
+//! been heard of for long.
 //!
 //! The derived status decides. A session on which a verb runs needs nobody.
 
 use crate::attention::{Attention, Kind, QUOTED_MAX};
+use crate::db::text::text;
 use crate::db::tx::Snapshot;
 use crate::error::Result;
 use crate::model::activity::Activity;
 use crate::model::id::SessionId;
+use crate::model::time::Timestamp;
 use crate::row::launch;
 use crate::row::session::{self, Session};
 use crate::status::{self, Derived, Status};
+
+/// How long an agent may be unknown.
+const UNKNOWN_MS: i64 = 10 * 60_000;
 
 /// Adds all of them, or only this one.
 pub(super) fn push(
     snapshot: &Snapshot<'_>,
     only: Option<&SessionId>,
+    now: Timestamp,
     items: &mut Vec<Attention>,
 ) -> Result<()> {
     for session in session::stopped(snapshot, only)? {
@@ -26,20 +33,63 @@ pub(super) fn push(
             Status::Limited => Kind::SessionLimited,
             _ => continue,
         };
-        let text = in_words(snapshot, &session, kind, &derived)?;
-        let is_external = session.is_external();
-        let Session { id, project, name, .. } = session;
-        items.push(Attention {
-            project: Some(project),
-            title: name,
-            text,
-            since: derived.since,
-            session: Some(id.clone()),
-            is_external,
-            ..Attention::new(kind, id.to_string())
-        });
+        let words = in_words(snapshot, &session, kind, &derived)?;
+        items.push(item(session, kind, words, derived.since));
+    }
+    for session in unknown(snapshot, only, now)? {
+        let since = Some(session.activity_at);
+        let words = "its agent runs, but nothing says what it does".to_owned();
+        items.push(item(session, Kind::SessionUnknown, words, since));
     }
     Ok(())
+}
+
+macro_rules! select_unknown {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id FROM session WHERE ",
+            $condition,
+            " is_terminated = 0 AND activity = 'unknown' AND activity_at <= ?1
+                AND EXISTS (SELECT 1 FROM launch l WHERE l.id = launch_id AND l.ended_at IS NULL
+                    AND l.created_at < activity_at)
+                AND NOT EXISTS (SELECT 1 FROM session_operation o WHERE o.session_id = session.id)
+                AND project_id IN (SELECT id FROM project WHERE archived_at IS NULL)
+            ORDER BY project_id, num"
+        )
+    };
+}
+
+/// The sessions whose agent runs, and has not been known to do anything for long, but was before: of some
+/// programs nothing is ever known.
+fn unknown(
+    snapshot: &Snapshot<'_>,
+    only: Option<&SessionId>,
+    now: Timestamp,
+) -> Result<Vec<Session>> {
+    let (step, since) = ("list sessions that are unknown", now.0.saturating_sub(UNKNOWN_MS));
+    let id = |row: &rusqlite::Row<'_>| Ok(SessionId::stored(text(row, 0)?));
+    let ids = match only {
+        None => snapshot.list(step, select_unknown!(""), [since], id),
+        Some(only) => {
+            snapshot.list(step, select_unknown!("id = ?2 AND"), (since, only.as_str()), id)
+        }
+    };
+    let found = ids?.into_iter().map(|id| session::get(snapshot, &id));
+    found.filter_map(Result::transpose).collect()
+}
+
+fn item(session: Session, kind: Kind, words: String, since: Option<Timestamp>) -> Attention {
+    let is_external = session.is_external();
+    let Session { id, project, name, .. } = session;
+    Attention {
+        project: Some(project),
+        title: name,
+        text: words,
+        since,
+        session: Some(id.clone()),
+        is_external,
+        ..Attention::new(kind, id.to_string())
+    }
 }
 
 /// How an agent ended, with the last line of what it wrote.

@@ -18,6 +18,13 @@ fn spawn(args: &[&str]) -> Provoked {
     Provoked::by(&[&["spawn", "--project", "demo"], args, &COMMAND].concat())
 }
 
+/// An account that has reached a limit.
+const LIMIT: &str =
+    "INSERT OR IGNORE INTO account_limit VALUES ('custom', 'demo-1', '', 1, 99999999999999);";
+
+/// Interrupts the command, which is its parent.
+const INTERRUPT: &str = "UPDATE project SET setup_command = 'kill -INT $PPID; sleep 100';";
+
 /// What is asked for is not possible.
 pub(super) fn spawning(
     code: Code,
@@ -61,11 +68,8 @@ pub(super) fn spawning(
             Provoked::by(&args)
         }
         Code::AdmissionLimit => return Some(after("UPDATE project SET max_live = 1;", spawn(&[]))),
-        Code::Interrupted => {
-            // Its parent is the command.
-            let setup = "UPDATE project SET setup_command = 'kill -INT $PPID; sleep 100';";
-            return Some(after(setup, spawn(&[])));
-        }
+        Code::AccountLimited => return Some(after(LIMIT, spawn(&[]))),
+        Code::Interrupted => return Some(after(INTERRUPT, spawn(&[]))),
         Code::SetupFailed => {
             return Some(after("UPDATE project SET setup_command = 'exit 3';", spawn(&[])));
         }

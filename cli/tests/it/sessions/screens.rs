@@ -208,6 +208,11 @@ fn an_agent_that_reports_nothing_is_unknown_after_a_minute() {
     assert_eq!(stage.activity(&id), "starting");
     stage.age(61);
     stage.wait_for(&id, "unknown");
+    let attention = || stage.lab.env.json("attention.list", &["attention", "--session", &id]);
+    assert_eq!(attention().as_array().unwrap().len(), 0);
+    stage.age(600);
+    stage.lab.sql("UPDATE launch SET created_at = 1");
+    assert_eq!(attention()[0]["kind"], "session_unknown");
 }
 
 #[test]
