@@ -1,18 +1,20 @@
 //! What the hooks of agents call, on every use of a tool.
 //!
-//! It never fails and never delays the agent: it ends within two seconds with exit status 0 and prints what
-//! the agent expects, whatever happens. What went wrong is in `run/hook.log`. Only the launch of its own
-//! environment is reported about; without one, in an agent that a person started, it does nothing.
+//! It never fails and hardly delays the agent: it ends within the busy timeout with exit status 0 and prints
+//! what the agent expects, whatever happens. What went wrong is in `run/hook.log`. Only the session and the
+//! launch of its own environment are reported about; without them, in an agent that a person started, it does
+//! nothing.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use ao_session::harness::{Harness, Harnesses};
-use ao_store::row::evidence;
-use ao_store::{Cause, Options, Store};
+use ao_store::Cause;
+use ao_store::row::{evidence, launch};
 use serde_json::Value;
 
 use crate::args::Args;
@@ -25,39 +27,55 @@ use crate::view;
 /// The actor of the changes.
 const ACTOR: &str = "hook";
 
-/// How long it may take altogether.
-const BOUND: Duration = Duration::from_secs(2);
-
-/// How long it waits for another process that writes to the store.
-const BUSY: Duration = Duration::from_millis(1_500);
-
 /// The most bytes of a payload. The contents of files in it are of no interest.
 const PAYLOAD_MAX: u64 = 4 << 20;
 
 /// The size at which the log begins anew.
 const LOG_MAX: u64 = 64 << 10;
 
+/// What is reported about: the session and the launch of the environment.
+struct Subject {
+    session: String,
+    launch: String,
+}
+
 /// Records what an event reports.
 pub(crate) fn run(args: &Args, harness: &str, event: &str) {
-    let Some(launch) = variable("AO_LAUNCH_ID") else { return };
+    let (Some(session), Some(launch)) = (variable("AO_SESSION_ID"), variable("AO_LAUNCH_ID"))
+    else {
+        return;
+    };
     let cause = Cause::now(ACTOR);
-    let at = cause.at;
-    thread::spawn(|| {
-        thread::sleep(BOUND);
-        std::process::exit(0);
-    });
-    let context = Settings::read(args).and_then(|settings| Context::new(args, settings));
-    let Ok(context) = context else { return };
+    let Ok(settings) = Settings::read(args) else { return };
+    let bound = settings.busy_timeout.value;
+    let Ok(context) = Context::new(args, settings) else { return };
+    let log = Log {
+        path: run_dir(&context).join("hook.log"),
+        about: format!("{}  {harness} {event} of {launch}", view::time(cause.at)),
+    };
+    let log = Arc::new(log);
+    end_after(bound, Arc::clone(&log));
+    let subject = Subject { session, launch };
     let outcome = Harnesses::load(context.harness_file().as_deref())
         .map_err(Error::from)
         .and_then(|all| all.get(harness).cloned().map_err(Error::from))
         .and_then(|harness| {
             reply(&harness);
-            record(&context, &harness, event, &launch, cause)
+            record(&context, &harness, event, subject, cause)
         });
     if let Err(error) = outcome {
-        log(&context, &format!("{}  {harness} {event} of {launch}: {error}\n", view::time(at)));
+        let causes = error.causes().into_iter().map(|cause| format!(": {cause}"));
+        log.write(&format!("{error}{}", causes.collect::<String>()));
     }
+}
+
+/// Ends the process when it takes longer.
+fn end_after(bound: Duration, log: Arc<Log>) {
+    thread::spawn(move || {
+        thread::sleep(bound);
+        log.write(&format!("given up after {bound:?}, the busy timeout"));
+        std::process::exit(0);
+    });
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -76,31 +94,61 @@ fn record(
     context: &Context,
     harness: &Harness,
     event: &str,
-    launch: &str,
+    subject: Subject,
     cause: Cause,
 ) -> Result<()> {
-    let mut payload = Vec::new();
-    let read = std::io::stdin().take(PAYLOAD_MAX).read_to_end(&mut payload);
-    read.map_err(|source| Error::file("read", Path::new("standard input"), source))?;
-    let payload: Value = serde_json::from_slice(&payload)
-        .map_err(|error| Error::file("read", Path::new("standard input"), error.into()))?;
-    let Some(report) = ao_session::hook::report(harness, event, &payload, launch, cause.at) else {
+    let Subject { session, launch } = subject;
+    let Some(report) = ao_session::hook::report(harness, event, &payload()?, &launch, cause.at)
+    else {
         return Ok(());
     };
-    let options = Options { busy: BUSY, ..context.options() };
-    let store = Store::open(context.database(), options)?;
-    store.write(cause, move |tx| evidence::record(tx, &report))?;
+    let _turn = wait_for_turn(context);
+    context.open()?.write(cause, move |tx| {
+        let launch = launch::get(tx, &report.launch)?;
+        if launch.is_some_and(|launch| launch.session.as_str() == session) {
+            evidence::record(tx, &report)?;
+        }
+        Ok(())
+    })?;
     Ok(())
 }
 
-/// Notes what went wrong. Where that is not possible, nobody can be told.
-fn log(context: &Context, text: &str) {
-    let Some(dir) = context.database().parent().map(|dir| dir.join("run")) else { return };
-    let path = dir.join("hook.log");
-    let is_full = fs::metadata(&path).is_ok_and(|found| found.len() > LOG_MAX);
-    let mut options = File::options();
-    let options = options.create(true).write(true).truncate(is_full).append(!is_full);
-    if let Ok(mut file) = options.open(path) {
-        let _ = file.write_all(text.as_bytes());
+/// What the agent wrote to standard input.
+fn payload() -> Result<Value> {
+    let failed = |source| Error::file("read", Path::new("standard input"), source);
+    let mut payload = Vec::new();
+    std::io::stdin().take(PAYLOAD_MAX).read_to_end(&mut payload).map_err(failed)?;
+    serde_json::from_slice(&payload).map_err(|error| failed(error.into()))
+}
+
+fn run_dir(context: &Context) -> PathBuf {
+    context.database_dir().join("run")
+}
+
+/// Waits until no other hook writes. SQLite's own waiting is not fair: of 64 hooks some would wait until
+/// their time is over. Where the lock cannot be had, nothing is waited for.
+fn wait_for_turn(context: &Context) -> Option<File> {
+    let path = run_dir(context).join("hook.lock");
+    let file = File::options().create(true).append(true).open(path).ok()?;
+    file.lock().ok()?;
+    Some(file)
+}
+
+/// Where it is noted what went wrong.
+struct Log {
+    path: PathBuf,
+    /// The event, with its time.
+    about: String,
+}
+
+impl Log {
+    /// Notes what went wrong. Where that is not possible, nobody can be told.
+    fn write(&self, text: &str) {
+        let is_full = fs::metadata(&self.path).is_ok_and(|found| found.len() > LOG_MAX);
+        let mut options = File::options();
+        let options = options.create(true).write(true).truncate(is_full).append(!is_full);
+        if let Ok(mut file) = options.open(&self.path) {
+            let _ = file.write_all(format!("{}: {text}\n", self.about).as_bytes());
+        }
     }
 }

@@ -1,15 +1,36 @@
 //! What agents report through their hooks: recorded for the launch of their environment, and never a failure.
 
-use std::process::Stdio;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use crate::sessions::Lab;
 use crate::support::{Output, finish};
 
+/// The hook of an event in the environment of a launch.
+fn calling(lab: &Lab, (session, launch): (&str, &str), event: &str) -> Command {
+    let mut command = lab.command(&["hook", "claude-code", event]);
+    command.env("AO_SESSION_ID", session).env("AO_LAUNCH_ID", launch).stdin(Stdio::piped());
+    command
+}
+
 /// Calls the hook of an event in the environment of a launch.
 pub(crate) fn hook(lab: &Lab, launch: &str, event: &str, payload: &str) -> Output {
-    let mut command = lab.command(&["hook", "claude-code", event]);
-    command.env("AO_LAUNCH_ID", launch).stdin(Stdio::piped());
-    finish(&mut command, payload.as_bytes())
+    let session = lab.sql(&format!("SELECT session_id FROM launch WHERE id = '{launch}'"));
+    finish(&mut calling(lab, (&session, launch), event), payload.as_bytes())
+}
+
+/// How long a hook may take.
+fn set_busy_timeout(lab: &Lab, time: &str) {
+    fs::create_dir_all(lab.env.path("home/.config/ao-store")).unwrap();
+    lab.env.file("home/.config/ao-store/config.toml", &format!("busy_timeout = \"{time}\"\n"));
+}
+
+/// What hooks could not record.
+fn log(lab: &Lab) -> String {
+    fs::read_to_string(lab.env.path("data/run/hook.log")).unwrap_or_default()
 }
 
 #[test]
@@ -47,14 +68,113 @@ fn a_hook_never_fails_and_of_no_launch_it_records_nothing() {
     let before = lab.env.head();
     let launch = lab.sql("SELECT launch_id FROM session");
     for (launch, event, payload) in [
-        ("", "Stop", "{}"),
-        ("l0000000000000000", "Stop", "{}"),
-        (&launch, "Stop", "no JSON"),
-        (&launch, "Unheard", "{}"),
+        (("demo-1", ""), "Stop", "{}"),
+        (("", &*launch), "Stop", "{}"),
+        (("demo-2", &*launch), "Stop", "{}"),
+        (("demo-1", "l0000000000000000"), "Stop", "{}"),
+        (("demo-1", &*launch), "Stop", "no JSON"),
+        (("demo-1", &*launch), "Unheard", "{}"),
     ] {
-        let Output { code, stdout, .. } = hook(&lab, launch, event, payload);
-        assert_eq!((code, stdout.as_str()), (0, ""), "{launch} {event} {payload}");
+        let mut command = calling(&lab, launch, event);
+        let Output { code, stdout, .. } = finish(&mut command, payload.as_bytes());
+        assert_eq!((code, stdout.as_str()), (0, ""), "{launch:?} {event} {payload}");
     }
+    assert!(log(&lab).contains("standard input: expected ident"), "{}", log(&lab));
     assert_eq!(lab.run(&["hook"]).code, 0, "an agent takes other statuses for a refusal");
     assert_eq!(lab.env.head(), before);
+}
+
+#[test]
+fn a_session_whose_id_has_a_dot_is_reported_about() {
+    let lab = Lab::new();
+    let project = lab.env.repo("other", "");
+    lab.ok(&["project", "add", project.to_str().unwrap(), "--id", "my.app"]);
+    let id = lab.ok(&["spawn", "--project", "my.app", "--harness", "custom", "--", &lab.agent]);
+    let launch = lab.sql("SELECT launch_id FROM session");
+    let mut command = calling(&lab, (id.trim(), &launch), "UserPromptSubmit");
+    finish(&mut command, br#"{"session_id": "n"}"#);
+    assert_eq!((id.trim(), &lab.get("my.app-1")["activity"]), ("my.app-1", &"active".into()));
+}
+
+/// As when sixteen agents call several tools at once, while the facts of pull requests are written.
+#[test]
+fn of_many_hooks_at_once_none_is_lost() {
+    let lab = Lab::new();
+    // How long a hook waits is not the question here, and depends on the machine.
+    set_busy_timeout(&lab, "10m");
+    let sessions: Vec<_> = (0..16).map(|_| lab.spawn(&["--prompt", "p"])).collect();
+    let launch = |id: &String| lab.sql(&format!("SELECT launch_id FROM session WHERE id = '{id}'"));
+    let launches: Vec<_> = sessions.iter().map(launch).collect();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for name in (0..).take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                lab.ok(&["session", "rename", "demo-1", &format!("name {name}")]);
+            }
+        });
+        let mut calls = Vec::new();
+        for (id, launch) in sessions.iter().zip(&launches) {
+            for event in ["SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse"] {
+                let mut command = calling(&lab, (id, launch), event);
+                let payload = format!(r#"{{"session_id": "of {id}", "prompt": "p"}}"#);
+                calls.push(scope.spawn(move || finish(&mut command, payload.as_bytes())));
+            }
+        }
+        let codes = calls.into_iter().map(|call| call.join().unwrap().code);
+        let failed = codes.filter(|code| *code != 0).count();
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(failed, 0);
+    });
+    assert_eq!(log(&lab), "");
+    for id in &sessions {
+        let session = lab.get(id);
+        assert_eq!(session["launch"]["native_id"], format!("of {id}"));
+        assert_eq!(session["launch"]["prompt_stage"], "acknowledged", "{session}");
+        assert_eq!(session["activity_source"], "hook", "{session}");
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_written_never_breaks_an_agent() {
+    let lab = Lab::new();
+    set_busy_timeout(&lab, "200ms");
+    lab.spawn(&["--prompt", "p"]);
+    let launch = lab.sql("SELECT launch_id FROM session");
+    let call = || {
+        let Output { code, stdout, stderr } = hook(&lab, &launch, "Stop", "{}");
+        assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, "", ""));
+    };
+    let database = lab.env.path("data/ao.db");
+    let mut lock = Command::new("sqlite3")
+        .arg(&database)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut to, from) = (lock.stdin.take().unwrap(), lock.stdout.take().unwrap());
+    to.write_all(b"BEGIN IMMEDIATE;\nSELECT 'locked';\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(from).read_line(&mut line).unwrap();
+    assert_eq!(line, "locked\n");
+    call();
+    assert!(log(&lab).contains("given up") || log(&lab).contains("busy"), "{}", log(&lab));
+    drop(to);
+    lock.wait().unwrap();
+    // Another hook that hangs while it writes.
+    let queue = fs::File::options().append(true).open(lab.env.path("data/run/hook.lock")).unwrap();
+    queue.lock().unwrap();
+    fs::remove_file(lab.env.path("data/run/hook.log")).unwrap();
+    call();
+    assert!(log(&lab).contains("given up after 200ms"), "{}", log(&lab));
+    drop(queue);
+    fs::rename(&database, lab.env.path("data/away")).unwrap();
+    call();
+    assert!(!database.exists() && log(&lab).contains("there is no store"), "{}", log(&lab));
+    fs::rename(lab.env.path("data"), lab.env.path("gone")).unwrap();
+    call();
+    fs::rename(lab.env.path("gone"), lab.env.path("data")).unwrap();
+    fs::rename(lab.env.path("data/away"), &database).unwrap();
+    fs::write(lab.env.path("data/run/hook.log"), "x".repeat(100 << 10)).unwrap();
+    hook(&lab, &launch, "Stop", "no JSON");
+    assert!(log(&lab).len() < 1 << 10, "it began anew");
 }
