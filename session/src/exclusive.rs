@@ -1,21 +1,17 @@
-//! One process of ours at a time changes the branches and worktrees of a repository.
+//! One process of ours at a time: the branches and worktrees of a repository are changed so, and a file of a
+//! user.
 //!
 //! git does not lock between its check that no worktree has a branch and the record of a new worktree: two
 //! `git worktree add` at the same moment can both check out the same branch.
 
 use std::fs::{File, TryLockError};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ao_program::GuardedGit;
-
 use crate::error::{Error, Result};
-use crate::worktree::repository::common_path;
 
-/// The file in the directory of git. It stays, because another process may be waiting for it.
-const NAME: &str = "ao-store.lock";
-
-/// How long another process is waited for, which holds it for a few runs of git.
+/// How long another process is waited for, which holds it for a few runs of git at most.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
@@ -26,14 +22,17 @@ pub(crate) struct Exclusive {
 }
 
 impl Exclusive {
-    /// Waits for its turn.
+    /// Waits for its turn. The file stays, because another process may be waiting for it; it may be a
+    /// directory.
     ///
     /// # Errors
     /// The file cannot be opened; no turn within a minute.
-    pub(crate) fn wait(git: &GuardedGit<'_>) -> Result<Exclusive> {
-        let path = common_path(git, NAME)?;
-        let fail = |action, source| Error::File { action, path: path.clone(), source };
-        let opened = File::options().create(true).truncate(false).write(true).open(&path);
+    pub(crate) fn wait(path: &Path) -> Result<Exclusive> {
+        let fail = |action, source| Error::File { action, path: path.to_owned(), source };
+        let opened = match path.is_dir() {
+            true => File::open(path),
+            false => File::options().create(true).truncate(false).write(true).open(path),
+        };
         let file = opened.map_err(|source| fail("open", source))?;
         let deadline = Instant::now() + TIMEOUT;
         loop {

@@ -8,6 +8,7 @@
 //! * Nothing is touched that is not recorded in the store.
 
 mod error;
+mod exclusive;
 mod failpoint;
 pub mod harness;
 pub mod hook;

@@ -5,6 +5,7 @@ mod failpoints;
 mod gone;
 mod hooks;
 mod hostile;
+mod installed;
 mod interrupted;
 mod kept;
 mod lab;

@@ -1,8 +1,11 @@
 //! The command of a harness for a start and for a continued conversation: pure functions of the row and of
 //! what is given.
 
+use std::path::PathBuf;
+
 use ao_program::Environment;
 use ao_store::row::launch::LaunchKind;
+use serde_json::Value;
 
 use super::find::Found;
 use super::hooks::Installed;
@@ -38,6 +41,8 @@ pub struct Given {
     pub prompt: String,
     /// The model; may be empty.
     pub model: String,
+    /// The worktree.
+    pub worktree: PathBuf,
     /// The command of a shell to which the name of the harness and of an event are added; empty for no
     /// hooks.
     pub hook: String,
@@ -151,6 +156,7 @@ fn command(
     if !found.argv.is_empty() {
         return Ok(found.argv.clone());
     }
+    let worktree = Value::from(given.worktree.to_string_lossy()).to_string();
     let mut argv = vec![found.path.to_string_lossy().into_owned()];
     for word in template {
         match word.as_str() {
@@ -165,7 +171,10 @@ fn command(
                 (_, Some(id), false) => argv.push(id.to_owned()),
                 _ => {}
             },
-            word => argv.push(word.replace("{native_id}", native_id.unwrap_or_default())),
+            word => {
+                let word = word.replace("{native_id}", native_id.unwrap_or_default());
+                argv.push(word.replace("{worktree}", &worktree));
+            }
         }
     }
     Ok(argv)

@@ -1,11 +1,11 @@
 //! Proof that a conversation exists: the file in which the program keeps it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ao_program::Environment;
 
-use super::row::{Harness, Place};
+use super::row::Harness;
 
 /// Whether a conversation exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,23 +29,11 @@ impl Harness {
         if native_id.is_empty() || native_id.starts_with('-') || native_id.contains(['/', '\0']) {
             return Conversation::Missing;
         }
-        let home = environment.get("HOME").map(PathBuf::from);
-        let default = match (place.default.strip_prefix("~/"), home) {
-            (Some(rest), Some(home)) => home.join(rest),
-            (Some(_), None) => return Conversation::Unknown,
-            (None, _) => PathBuf::from(&place.default),
-        };
-        let dir = environment.get(&place.variable).map_or(default, PathBuf::from);
-        look(&dir, &place.file(native_id))
-    }
-}
-
-impl Place {
-    /// The pattern of the file of a conversation.
-    fn file(&self, native_id: &str) -> String {
+        let Some(dir) = place.dir(environment) else { return Conversation::Unknown };
         let first: String = native_id.chars().take(8).collect();
         let (all, first) = (glob::Pattern::escape(native_id), glob::Pattern::escape(&first));
-        self.pattern.replace("{native_id}", &all).replace("{native_id_8}", &first)
+        let file = place.pattern.replace("{native_id}", &all).replace("{native_id_8}", &first);
+        look(&dir, &file)
     }
 }
 

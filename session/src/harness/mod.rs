@@ -8,8 +8,10 @@ mod conversation;
 mod find;
 mod hooks;
 pub(crate) mod limit;
+mod place;
 mod row;
 mod screen;
+mod trust;
 mod version;
 
 use std::collections::BTreeMap;
@@ -29,6 +31,7 @@ pub use find::{Found, find};
 pub use hooks::{Heard, Hooks, Installed};
 pub use row::{Harness, NativeId, Prompt};
 pub use screen::{Screen, Seen};
+pub use trust::Trust;
 pub use version::version;
 
 /// The built-in rows.

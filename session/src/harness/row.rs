@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::hooks::Hooks;
+use super::place::Place;
 use super::screen::Screen;
+use super::trust::Trust;
 
 /// How a program gets its prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -64,20 +66,6 @@ impl NativeId {
     }
 }
 
-/// The file that proves that a conversation exists.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Place {
-    /// The variable that moves the directory, where there is one.
-    #[serde(default)]
-    pub(super) variable: String,
-    /// The directory, where the variable is not set.
-    pub(super) default: String,
-    /// The file in it, as a pattern with `{native_id}`, or `{native_id_8}` for its first eight
-    /// characters.
-    pub(super) pattern: String,
-}
-
 /// A harness.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,6 +93,7 @@ pub struct Harness {
     refusal_status: Option<i64>,
     hooks: Option<Hooks>,
     screen: Option<Screen>,
+    trust: Option<Trust>,
 }
 
 impl Harness {
@@ -172,6 +161,12 @@ impl Harness {
         self.screen.as_ref()
     }
 
+    /// Where it records which directories it trusts, where it does.
+    #[must_use]
+    pub fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
+    }
+
     /// Whether one can tell that it refuses a conversation.
     #[must_use]
     pub fn can_refuse(&self) -> bool {
@@ -222,6 +217,9 @@ impl Harness {
         }
         if let Some(screen) = &self.screen {
             screen.check()?;
+        }
+        if self.trust.as_ref().is_some_and(|it| !it.names_worktree()) {
+            return Err("the keys of trust have no {worktree}");
         }
         if self.conversation.as_ref().is_some_and(|it| !it.pattern.contains("{native_id")) {
             return Err("the pattern of conversation has no {native_id}");

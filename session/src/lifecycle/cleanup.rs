@@ -83,8 +83,11 @@ impl Sessions {
                 step!("cleanup.removed");
                 repository.delete_branch(&session.branch, &session.base_ref)
             },
-        );
-        cleaned.map(Some)
+        )?;
+        if cleaned.is_worktree_removed {
+            self.forget_worktree(&session);
+        }
+        Ok(Some(cleaned))
     }
 
     fn each_part(

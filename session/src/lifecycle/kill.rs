@@ -97,6 +97,9 @@ impl Sessions {
             Some(Err(error)) => Removed::kept(&error.to_string()),
             None => Removed::kept("its project does not exist"),
         };
+        if removed.is_removed {
+            self.forget_worktree(session);
+        }
         let before = self.store.read(|snapshot| cleanup::get(snapshot, &session.id))?;
         let before = before.unwrap_or_else(|| Cleanup {
             is_worktree_removed: false,

@@ -16,7 +16,7 @@ use ao_store::row::session::Session;
 use super::{Sessions, new_id};
 use crate::error::{Error, Result};
 use crate::failpoint::step;
-use crate::harness::{Built, Given, Installed};
+use crate::harness::{Built, Given};
 use crate::runtime::{Ended, Start, processes, wait_until_still};
 use crate::supervisor::{Spec, spec_file};
 
@@ -29,7 +29,9 @@ impl Sessions {
     /// of it is left.
     pub(super) fn launch(&self, session: &Session, built: Built) -> Result<Launch> {
         let id = new_id('l');
-        self.begin_launch(session, &id, &built)?;
+        let reports = self.install_hooks(session, &built)?;
+        self.trust_worktree(session);
+        self.begin_launch(session, &id, &built, reports)?;
         let started = self.start_launch(session, &id, built);
         if started.is_err() {
             self.stop_launch_quietly(session, &id);
@@ -38,25 +40,33 @@ impl Sessions {
     }
 
     /// What a program is started with.
-    pub(super) fn given(&self, prompt: String, model: String) -> Given {
+    pub(super) fn given(&self, prompt: String, model: String, worktree: &str) -> Given {
         let hook = self.config.hook.iter().map(|word| word.to_string_lossy());
         let hook: Vec<_> = hook.map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
-        Given { prompt, model, hook: hook.join(" ") }
+        Given { prompt, model, worktree: worktree.into(), hook: hook.join(" ") }
     }
 
-    /// Writes the files of the hooks into the worktree. A file that the repository or a person put there
-    /// stays as it is, and the hooks are not installed.
-    fn install_hooks(&self, session: &Session, worktree: &Path, hooks: &Installed) -> Result<()> {
+    /// Writes the files of the hooks into the worktree, and returns whether the program will run its hooks. A
+    /// file that the repository or a person put there stays as it is, and the hooks are not installed.
+    fn install_hooks(&self, session: &Session, built: &Built) -> Result<bool> {
+        let Some(hooks) = &built.hooks else { return Ok(false) };
         if hooks.files.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let project =
             self.store.read(|snapshot| project::require_active(snapshot, &session.project))?;
+        let worktree = Path::new(&session.worktree_path);
         self.repository(&project)?.add_private_files(worktree, &hooks.files)
     }
 
     /// Records the launch and where it will run, before anything of it exists.
-    fn begin_launch(&self, session: &Session, id: &str, built: &Built) -> Result<()> {
+    fn begin_launch(
+        &self,
+        session: &Session,
+        id: &str,
+        built: &Built,
+        reports: bool,
+    ) -> Result<()> {
         let is_typed = built.typed.is_some();
         let prompt_stage = match built.kind {
             LaunchKind::Prompt if is_typed => PromptStage::Pending,
@@ -70,7 +80,7 @@ impl Sessions {
             boot_id: instance::boot_id(),
             native_id: built.native_id.clone().unwrap_or_default(),
             prompt_stage,
-            reports: built.hooks.is_some(),
+            reports,
         };
         let (session, place) = (session.clone(), self.runtime(&session.runtime_kind)?.place());
         self.write(move |tx| {
@@ -84,9 +94,6 @@ impl Sessions {
         let runtime = self.runtime(&session.runtime_kind)?;
         let worktree = PathBuf::from(&session.worktree_path);
         let environment = self.launch_environment(session, id, &built);
-        if let Some(hooks) = &built.hooks {
-            self.install_hooks(session, &worktree, hooks)?;
-        }
         let spec = Spec {
             launch: id.to_owned(),
             session: session.id.to_string(),

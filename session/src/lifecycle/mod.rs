@@ -16,6 +16,7 @@ mod restore;
 mod settle;
 mod spawn;
 mod terminal;
+mod trust;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -128,7 +128,7 @@ impl Sessions {
         let start = self.store.read(|snapshot| rows::start(snapshot, &session.id))?;
         let found = harness::find(harness, &start.argv, &self.config.environment)?;
         self.runtime(&session.runtime_kind)?.check()?;
-        let given = self.given(start.prompt, session.model.clone());
+        let given = self.given(start.prompt, session.model.clone(), &session.worktree_path);
         let launches = self.launches(&session.id)?;
         let built = self.choose(session, harness, &found, &given, &launches)?;
         // What is left of earlier launches, such as a dead pane, goes when nothing else prevents a new one.

@@ -124,6 +124,7 @@ impl Sessions {
                 repository.undo(&self.root, path, &session.branch, created)?;
             }
         }
+        self.forget_worktree(&session);
         step!("undo.worktree");
         let replaced = operation.map(|operation| operation.replaces).unwrap_or_default();
         let instance = self.instance()?;

@@ -115,7 +115,7 @@ impl Sessions {
         }
         check_prompt(&request.prompt)?;
         let found = harness::find(harness, &request.argv, &self.config.environment)?;
-        let given = self.given(request.prompt.clone(), request.model.clone());
+        let given = self.given(request.prompt.clone(), request.model.clone(), "");
         harness::check(harness, &found, &given)?;
         let runtime = self.runtime(request.runtime.as_deref().unwrap_or_default())?;
         runtime.check()?;
@@ -202,7 +202,8 @@ impl Sessions {
         warnings.extend(self.prepare(&checked.project, path, session)?);
         step!(self, "spawn.prepared");
         let session = self.session(&session.id)?;
-        let given = self.given(request.prompt.clone(), request.model.clone());
+        let (prompt, model) = (request.prompt.clone(), request.model.clone());
+        let given = self.given(prompt, model, &session.worktree_path);
         let built = harness::start(checked.harness, &checked.found, &given)?;
         self.launch(&session, built)?;
         step!(self, "spawn.launched");

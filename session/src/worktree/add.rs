@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use ao_program::{GitCommand, GuardedGit};
 
 use crate::error::{Error, Result};
-use crate::worktree::exclusive::Exclusive;
 use crate::worktree::list::{Record, record_at, records};
 use crate::worktree::plan::{Plan, RemoteRef, Request, Source};
-use crate::worktree::repository::{Repository, TREE_TIMEOUT, argument, commit_of, failed, is_same};
+use crate::worktree::repository::{
+    Repository, TREE_TIMEOUT, argument, commit_of, exclusive, failed, is_same,
+};
 use crate::worktree::root::Root;
 
 impl Repository {
@@ -36,7 +37,7 @@ impl Repository {
     pub fn add(&self, plan: &Plan, root: &Root, path: &Path) -> Result<String> {
         root.check(path)?;
         let git = self.git()?;
-        let exclusive = Exclusive::wait(&git)?;
+        let exclusive = exclusive(&git)?;
         let records = records(&git)?;
         let here = records.iter().find(|record| is_same(&record.path, path));
         match here {

@@ -3,10 +3,9 @@
 use ao_program::GuardedGit;
 
 use crate::error::{Error, Result};
-use crate::worktree::exclusive::Exclusive;
 use crate::worktree::list::records;
 use crate::worktree::removed::Removed;
-use crate::worktree::repository::{Repository, commit_of, failed, text};
+use crate::worktree::repository::{Repository, commit_of, exclusive, failed, text};
 
 /// Checks a branch name from outside.
 ///
@@ -38,7 +37,7 @@ impl Repository {
     /// The name is invalid; git fails, also because the branch moves meanwhile.
     pub fn delete_branch(&self, branch: &str, base: &str) -> Result<Removed> {
         let git = self.git()?;
-        let _exclusive = Exclusive::wait(&git)?;
+        let _exclusive = exclusive(&git)?;
         let (tip, decided) = self.decide_branch(&git, branch, base)?;
         if let Some(tip) = tip.filter(|_| decided.is_removed) {
             delete_ref(&git, branch, &tip)?;

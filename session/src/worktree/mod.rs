@@ -13,7 +13,6 @@ mod add;
 mod branch;
 mod capture;
 mod copy;
-mod exclusive;
 mod inspect;
 mod lease;
 mod list;

@@ -7,6 +7,7 @@ use ao_program::{Environment, Error as ProgramError, Git, GuardedGit};
 use ao_store::ProjectId;
 
 use crate::error::{Error, Result};
+use crate::exclusive::Exclusive;
 use crate::worktree::root::resolve;
 
 /// How long git may take to read refs and configuration.
@@ -97,6 +98,11 @@ pub(crate) fn common_path(git: &GuardedGit<'_>, name: &str) -> Result<PathBuf> {
     let args = ["rev-parse", "--path-format=absolute", "--git-common-dir"];
     let output = git.run(&args).map_err(|error| failed("find the directory of git", &error))?;
     Ok(PathBuf::from(text(&output)).join(name))
+}
+
+/// The turn of this process to change branches and worktrees of the repository.
+pub(crate) fn exclusive(git: &GuardedGit<'_>) -> Result<Exclusive> {
+    Exclusive::wait(&common_path(git, "ao-store.lock")?)
 }
 
 /// The directory of git of a worktree, or another path in it.

@@ -7,10 +7,9 @@ use ao_program::GuardedGit;
 use crate::error::Result;
 use crate::worktree::add::forget;
 use crate::worktree::branch::{check_branch, delete_ref};
-use crate::worktree::exclusive::Exclusive;
 use crate::worktree::inspect::tree_command;
 use crate::worktree::list::{is_missing, record_at, records};
-use crate::worktree::repository::{Repository, argument, commit_of};
+use crate::worktree::repository::{Repository, argument, commit_of, exclusive};
 use crate::worktree::root::Root;
 
 impl Repository {
@@ -58,7 +57,7 @@ impl Repository {
 /// Removes the branch if it is still at the commit and no worktree has it.
 fn undo_branch(git: &GuardedGit<'_>, branch: &str, commit: &str) -> Result<()> {
     check_branch(branch)?;
-    let _exclusive = Exclusive::wait(git)?;
+    let _exclusive = exclusive(git)?;
     let tip = commit_of(git, &format!("refs/heads/{branch}"))?;
     let is_used = records(git)?.iter().any(|r| r.branch.as_deref() == Some(branch));
     if tip.as_deref() == Some(commit) && !is_used {

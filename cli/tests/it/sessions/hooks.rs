@@ -25,7 +25,7 @@ pub(crate) fn hook(lab: &Lab, launch: &str, event: &str, payload: &str) -> Outpu
 /// How long a hook may take.
 fn set_busy_timeout(lab: &Lab, time: &str) {
     fs::create_dir_all(lab.env.path("home/.config/ao-store")).unwrap();
-    lab.env.file("home/.config/ao-store/config.toml", &format!("busy_timeout = \"{time}\"\n"));
+    lab.env.file("home/.config/ao-store/config.toml", format!("busy_timeout = \"{time}\"\n"));
 }
 
 /// What hooks could not record.
@@ -141,7 +141,8 @@ fn a_store_that_cannot_be_written_never_breaks_an_agent() {
     lab.spawn(&["--prompt", "p"]);
     let launch = lab.sql("SELECT launch_id FROM session");
     let call = || {
-        let Output { code, stdout, stderr } = hook(&lab, &launch, "Stop", "{}");
+        let mut command = calling(&lab, ("demo-1", &launch), "Stop");
+        let Output { code, stdout, stderr } = finish(&mut command, b"{}");
         assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, "", ""));
     };
     let database = lab.env.path("data/ao.db");

@@ -7,5 +7,6 @@ mod fixture;
 mod hostile;
 mod plan;
 mod prepare;
+mod private;
 mod refresh;
 mod remove;
