@@ -13,6 +13,9 @@ use super::version::Version;
 /// The most lines that a rule looks at.
 const LINES_MAX: usize = 60;
 
+/// Stands for a character of the animation that programs show while they work.
+const SPINNER: &str = "{spinner}";
+
 /// What the screens of a program show.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,7 +35,7 @@ struct Rule {
     /// How many of the last lines that are not blank count.
     lines: usize,
     /// Texts in this order, each on a line below that of the one before. One that begins with `=` is a whole
-    /// line, without the spaces around it.
+    /// line, without the spaces around it; `{spinner}` is a character of the usual animation.
     has: Vec<String>,
     /// Where a limit is reported: the words in front of its end, with `{in}` or `{at}`.
     #[serde(default)]
@@ -162,6 +165,9 @@ impl Rule {
 }
 
 fn has(line: &str, text: &str) -> bool {
+    if text == SPINNER {
+        return line.contains(|c| ('\u{2801}'..='\u{28ff}').contains(&c));
+    }
     match text.strip_prefix('=') {
         Some(whole) => line.trim() == whole,
         None => line.contains(text),
@@ -205,6 +211,9 @@ mod tests {
         let rules = screen(r#"{ shows = "idle", lines = 2, has = ["=>"] }"#);
         assert_eq!(shown(&rules, "a\n  > \n"), Some(Activity::Idle));
         assert_eq!(shown(&rules, "a\n> b"), None);
+        let rules = screen(r#"{ shows = "active", lines = 2, has = ["{spinner}"] }"#);
+        assert_eq!(shown(&rules, "⠧ Whatever it says\n>"), Some(Activity::Active));
+        assert_eq!(shown(&rules, "Whatever it says\n>"), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use ao_store::activity::{Activity, Evidence, QUIET, Signal, Source, State, reduce};
 use ao_store::row::account::{self, Limit};
 use ao_store::row::evidence::{self, Report};
-use ao_store::row::launch::{self, End, EndCause, Launch, PromptStage};
+use ao_store::row::launch::{self, End, EndCause, Launch};
 use ao_store::row::lifecycle::operation;
 use ao_store::row::lifecycle::{instance, spawn as rows};
 use ao_store::row::session::{self, Session};
@@ -33,6 +33,9 @@ const SILENT: Duration = Duration::from_secs(60);
 /// After this long a turn is unknown of which nothing was reported, and during which nothing was printed: the
 /// end of a turn is not always reported, and a program at work prints.
 const STILL: Duration = Duration::from_secs(5 * 60);
+
+/// How long a screen shows an empty prompt until that counts: a half-drawn one shows it, too.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// What one pass found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -65,6 +68,8 @@ struct Known<'a> {
     /// The second in which its screen was read.
     read_at: Option<i64>,
     screen: String,
+    /// Since when its screen has shown an empty prompt.
+    idle_since: Option<Timestamp>,
 }
 
 /// A launch that should run.
@@ -219,8 +224,10 @@ impl<'a> Reaper<'a> {
             }
         }
         for case in cases {
-            let signal = self.signal(case, pane_of(case), limits, at);
-            let Some((report, signal)) = signal else { continue };
+            let pane = pane_of(case);
+            let seen = self.seen(case, pane, limits, at);
+            let seen = self.settled(case, pane, seen, at);
+            let Some((report, signal)) = signal(case, pane, seen, at) else { continue };
             probed.changes += usize::from(self.record(case, report, signal, at)?);
         }
         Ok(())
@@ -232,10 +239,13 @@ impl<'a> Reaper<'a> {
             let rules = self.rules(&case.session)?;
             self.known.insert(case.launch.id.clone(), Known { rules, ..Known::default() });
         }
-        let Some(known) = self.known.get(&case.launch.id) else { return Ok(false) };
+        let Some(known) = self.known.get_mut(&case.launch.id) else { return Ok(false) };
         // The reducer would not use it.
         let is_fresh = case.session.activity_source == Source::Hook
             && !is_past(case.session.activity_at, QUIET, now);
+        if is_fresh {
+            known.idle_since = None;
+        }
         // What is printed in the second of a read may have come after it.
         let is_changed = known.read_at.is_none_or(|read_at| pane.printed_at >= read_at);
         Ok(known.rules.is_some() && is_changed && !is_fresh)
@@ -264,43 +274,6 @@ impl<'a> Reaper<'a> {
         self.versions.entry((path.to_owned(), changed)).or_insert_with(ask).clone()
     }
 
-    /// What is known of a launch now, with the report that goes with it.
-    fn signal(
-        &self,
-        case: &Case,
-        pane: Option<&Pane>,
-        limits: &[Limit],
-        now: Timestamp,
-    ) -> Option<(Report, Signal)> {
-        let Case { session, launch } = case;
-        let mut report = Report::of(&launch.id, None);
-        match self.seen(case, pane, limits, now) {
-            Some(seen) if seen.activity == Activity::Limited => {
-                let is_known = session.activity == Activity::Limited && !is_over(session, now);
-                report.message = seen.text;
-                (!is_known).then_some((report, Signal::Limited(seen.until)))
-            }
-            Some(seen) => {
-                if !seen.cause.is_empty() {
-                    report.question.text = seen.text;
-                }
-                Some((report, Signal::Shown(seen.activity, seen.cause.to_owned())))
-            }
-            None => {
-                let is_past = |span| is_past(session.activity_at, span, now);
-                let is_still = |pane: &Pane| {
-                    self::is_past(Timestamp(pane.printed_at.saturating_mul(1_000)), STILL, now)
-                };
-                let is_silent = match session.activity {
-                    Activity::Starting => is_past(SILENT),
-                    Activity::Active => is_past(STILL) && pane.is_some_and(is_still),
-                    _ => false,
-                };
-                is_silent.then_some((report, Signal::Silent))
-            }
-        }
-    }
-
     /// What the screen of a launch shows. The message of a limit that is over may still be there.
     fn seen(
         &self,
@@ -321,13 +294,33 @@ impl<'a> Reaper<'a> {
         Some(seen)
     }
 
+    /// What is seen, if it counts: an empty prompt must have been there for a while, and longer before the first
+    /// turn of a program that was given a prompt.
+    fn settled(
+        &mut self,
+        case: &Case,
+        pane: Option<&Pane>,
+        seen: Option<Seen>,
+        now: Timestamp,
+    ) -> Option<Seen> {
+        let (known, pane) = (self.known.get_mut(&case.launch.id)?, pane?);
+        if seen.as_ref().is_none_or(|seen| seen.activity != Activity::Idle) {
+            known.idle_since = None;
+            return seen;
+        }
+        let printed = Timestamp(pane.printed_at.saturating_add(1).saturating_mul(1_000));
+        let since = *known.idle_since.get_or_insert(printed);
+        let is_first = matches!(case.session.activity, Activity::Starting | Activity::Unknown);
+        let wait = if is_first && case.launch.has_prompt() { QUIET } else { SETTLED };
+        seen.filter(|_| since <= now && is_past(since, wait, now))
+    }
+
     /// Records what is known now, if it is new.
     fn record(&self, case: &Case, report: Report, signal: Signal, at: Timestamp) -> Result<bool> {
         let Case { session, launch } = case;
         let source = if signal == Signal::Silent { Source::Process } else { Source::Screen };
         let evidence = Evidence { source, at, seen: Some(session.activity_revision), signal };
-        let has_prompt = matches!(launch.prompt_stage, PromptStage::Pending | PromptStage::Written);
-        let stored = State { has_prompt, ..session.state() };
+        let stored = State { has_prompt: launch.has_prompt(), ..session.state() };
         if reduce(&stored, &evidence, self.sessions.now()).is_none() {
             return Ok(false);
         }
@@ -346,6 +339,41 @@ impl<'a> Reaper<'a> {
     }
 }
 
+/// What is known of a launch now, with the report that goes with it.
+fn signal(
+    case: &Case,
+    pane: Option<&Pane>,
+    seen: Option<Seen>,
+    now: Timestamp,
+) -> Option<(Report, Signal)> {
+    let Case { session, launch } = case;
+    let mut report = Report::of(&launch.id, None);
+    match seen {
+        Some(seen) if seen.activity == Activity::Limited => {
+            let is_known = session.activity == Activity::Limited && !is_over(session, now);
+            report.message = seen.text;
+            (!is_known).then_some((report, Signal::Limited(seen.until)))
+        }
+        Some(seen) => {
+            if !seen.cause.is_empty() {
+                report.question.text = seen.text;
+            }
+            Some((report, Signal::Shown(seen.activity, seen.cause.to_owned())))
+        }
+        None => {
+            let is_quiet = |span| is_past(session.activity_at, span, now);
+            let is_still =
+                |pane: &Pane| is_past(Timestamp(pane.printed_at.saturating_mul(1_000)), STILL, now);
+            let is_silent = match session.activity {
+                Activity::Starting => is_quiet(SILENT),
+                Activity::Active => is_quiet(STILL) && pane.is_some_and(is_still),
+                _ => false,
+            };
+            is_silent.then_some((report, Signal::Silent))
+        }
+    }
+}
+
 /// Whether the limit that a session has reached is over.
 fn is_over(session: &Session, now: Timestamp) -> bool {
     session.limit_ends_at.is_some_and(|end| end <= now)
@@ -354,4 +382,17 @@ fn is_over(session: &Session, now: Timestamp) -> bool {
 /// Whether something was this long ago, or, since the clock was set back, is in the future.
 fn is_past(at: Timestamp, span: Duration, now: Timestamp) -> bool {
     u128::from(now.0.saturating_sub(at.0).unsigned_abs()) >= span.as_millis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_a_clock_that_was_set_back_is_past() {
+        let at = |seconds: i64| Timestamp(seconds * 1_000);
+        assert!(!is_past(at(100), QUIET, at(104)));
+        assert!(is_past(at(100), QUIET, at(105)));
+        assert!(is_past(at(100), QUIET, at(10)));
+    }
 }

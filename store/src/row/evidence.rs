@@ -78,8 +78,7 @@ pub fn record(tx: &Tx<'_>, report: &Report) -> Result<Option<Recorded>> {
         return Ok(Some(Recorded { session: id, state: None, has_ended_turn: false }));
     };
     record_deliveries(tx, &session, report, &evidence.signal)?;
-    let has_prompt = matches!(launch.prompt_stage, PromptStage::Pending | PromptStage::Written);
-    let stored = State { has_prompt, ..session.state() };
+    let stored = State { has_prompt: launch.has_prompt(), ..session.state() };
     let state = reduce(&stored, evidence, tx.now());
     if let Some(state) = &state {
         session::set_state(tx, &session.id, &launch.id, state)?;

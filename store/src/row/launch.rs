@@ -92,6 +92,12 @@ impl Launch {
         self.ended_at.map(|_| EndCause::parse(&self.cause))
     }
 
+    /// Whether it gives its program a prompt of which there is no proof yet that it was accepted.
+    #[must_use]
+    pub fn has_prompt(&self) -> bool {
+        matches!(self.prompt_stage, PromptStage::Pending | PromptStage::Written)
+    }
+
     /// Whether it has not ended, and its program was not given the prompt that it is to get.
     #[must_use]
     pub fn lacks_prompt(&self) -> bool {
