@@ -111,9 +111,12 @@ fn a_limit_without_an_end_holds_until_it_is_cleared() {
 fn a_turn_of_the_account_that_ends_well_ends_its_limit() {
     let stage = Stage::new("2.1.332");
     let hook = |event: &str, payload: &str| {
-        let launch = stage.lab.sql("SELECT launch_id FROM session ORDER BY num DESC LIMIT 1");
+        let newest = |column: &str| {
+            stage.lab.sql(&format!("SELECT {column} FROM session ORDER BY num DESC LIMIT 1"))
+        };
         let mut command = stage.command(&["hook", "claude-code", event]);
-        command.env("AO_LAUNCH_ID", launch).stdin(Stdio::piped());
+        command.env("AO_SESSION_ID", newest("id")).env("AO_LAUNCH_ID", newest("launch_id"));
+        command.stdin(Stdio::piped());
         assert_eq!(finish(&mut command, payload.as_bytes()).code, 0);
     };
     let spawn = ["spawn", "--project", "demo", "--harness", "claude-code"];
