@@ -59,7 +59,15 @@ impl Runtime for Fake {
         Ok(())
     }
 
-    fn send_text(&self, _launch: &str, _socket: &str, _text: &str) -> Result<(), Error> {
+    fn check_input(&self, _launch: &str, _socket: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn paste(&self, _launch: &str, _socket: &str, _text: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn submit(&self, _launch: &str, _socket: &str) -> Result<(), Error> {
         Ok(())
     }
 
@@ -102,6 +110,7 @@ fn request() -> SpawnRequest {
         fetch: true,
         argv: vec!["/bin/true".to_owned()],
         force: false,
+        is_silent: false,
     }
 }
 
@@ -125,6 +134,7 @@ fn main() -> ExitCode {
         worktrees: data.join("worktrees"),
         hook: Vec::new(),
         supervisor: vec!["true".into(), "supervise".into()],
+        runner: Vec::new(),
         environment: Environment::of_process(),
         harnesses: None,
         actor: "bench",

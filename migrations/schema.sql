@@ -89,8 +89,11 @@ CREATE TABLE delivery (
   id TEXT NOT NULL PRIMARY KEY,
   session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
   project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
+  kind TEXT NOT NULL DEFAULT 'message' CHECK (kind IN ('message', 'report')),
   key TEXT NOT NULL,
   sender TEXT NOT NULL,
+  last_stage TEXT NOT NULL DEFAULT 'finished' CHECK (last_stage IN ('written', 'finished')),
+  cursor TEXT NOT NULL DEFAULT '',
   bytes INTEGER NOT NULL,
   digest TEXT NOT NULL,
   stage TEXT NOT NULL CHECK (stage IN ('accepted', 'writing', 'written', 'submitted', 'started',
@@ -501,7 +504,8 @@ CREATE TABLE session_operation (
 CREATE TABLE session_start (
   session_id TEXT NOT NULL PRIMARY KEY REFERENCES session (id) ON DELETE CASCADE,
   prompt TEXT NOT NULL,
-  argv TEXT NOT NULL CHECK (json_valid(argv))
+  argv TEXT NOT NULL CHECK (json_valid(argv)),
+  is_reported INTEGER NOT NULL DEFAULT 1 CHECK (is_reported IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE upkeep (
@@ -558,7 +562,7 @@ SELECT t.id, t.key, t.session_id, t.stage,
   json_array(t.id) AS change_key,
   t.project_id AS change_project,
   t.session_id AS change_session,
-  printf('{"id":%s,"session_id":%s,"project_id":%s,"key":%s,"sender":%s,"bytes":%s,"digest":%s,"stage":%s,"reason":%s,"runner":%s,"launch_id":%s,"accepted_at":%s,"written_at":%s,"submitted_at":%s,"started_at":%s,"finished_at":%s}', json_quote(t.id), json_quote(t.session_id), json_quote(t.project_id), json_quote(t.key), json_quote(t.sender), json_quote(t.bytes), json_quote(t.digest), json_quote(t.stage), json_quote(t.reason), json_quote(t.runner), json_quote(t.launch_id), json_quote(t.accepted_at), json_quote(t.written_at), json_quote(t.submitted_at), json_quote(t.started_at), json_quote(t.finished_at)) AS image
+  printf('{"id":%s,"session_id":%s,"project_id":%s,"kind":%s,"key":%s,"sender":%s,"last_stage":%s,"cursor":%s,"bytes":%s,"digest":%s,"stage":%s,"reason":%s,"runner":%s,"launch_id":%s,"accepted_at":%s,"written_at":%s,"submitted_at":%s,"started_at":%s,"finished_at":%s}', json_quote(t.id), json_quote(t.session_id), json_quote(t.project_id), json_quote(t.kind), json_quote(t.key), json_quote(t.sender), json_quote(t.last_stage), json_quote(t.cursor), json_quote(t.bytes), json_quote(t.digest), json_quote(t.stage), json_quote(t.reason), json_quote(t.runner), json_quote(t.launch_id), json_quote(t.accepted_at), json_quote(t.written_at), json_quote(t.submitted_at), json_quote(t.started_at), json_quote(t.finished_at)) AS image
 FROM delivery t;
 
 CREATE VIEW capture_launch AS
@@ -750,7 +754,7 @@ BEGIN
   FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'delivery' AND (NOT EXISTS (SELECT 1 FROM delivery WHERE id = json_extract(d.key, '$[0]')));
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.stage <> NEW.stage THEN 'delivery_' || NEW.stage ELSE 'delivery_updated' END, 'delivery', 'update',
     change_key, change_project, change_session, before, image
-  FROM change_context c, capture_delivery v, (SELECT printf('{"id":%s,"session_id":%s,"project_id":%s,"key":%s,"sender":%s,"bytes":%s,"digest":%s,"stage":%s,"reason":%s,"runner":%s,"launch_id":%s,"accepted_at":%s,"written_at":%s,"submitted_at":%s,"started_at":%s,"finished_at":%s}', json_quote(OLD.id), json_quote(OLD.session_id), json_quote(OLD.project_id), json_quote(OLD.key), json_quote(OLD.sender), json_quote(OLD.bytes), json_quote(OLD.digest), json_quote(OLD.stage), json_quote(OLD.reason), json_quote(OLD.runner), json_quote(OLD.launch_id), json_quote(OLD.accepted_at), json_quote(OLD.written_at), json_quote(OLD.submitted_at), json_quote(OLD.started_at), json_quote(OLD.finished_at)) AS before)
+  FROM change_context c, capture_delivery v, (SELECT printf('{"id":%s,"session_id":%s,"project_id":%s,"kind":%s,"key":%s,"sender":%s,"last_stage":%s,"cursor":%s,"bytes":%s,"digest":%s,"stage":%s,"reason":%s,"runner":%s,"launch_id":%s,"accepted_at":%s,"written_at":%s,"submitted_at":%s,"started_at":%s,"finished_at":%s}', json_quote(OLD.id), json_quote(OLD.session_id), json_quote(OLD.project_id), json_quote(OLD.kind), json_quote(OLD.key), json_quote(OLD.sender), json_quote(OLD.last_stage), json_quote(OLD.cursor), json_quote(OLD.bytes), json_quote(OLD.digest), json_quote(OLD.stage), json_quote(OLD.reason), json_quote(OLD.runner), json_quote(OLD.launch_id), json_quote(OLD.accepted_at), json_quote(OLD.written_at), json_quote(OLD.submitted_at), json_quote(OLD.started_at), json_quote(OLD.finished_at)) AS before)
   WHERE v.id = NEW.id AND before IS NOT image;
   DELETE FROM capture_displaced WHERE entity = 'delivery';
 END;

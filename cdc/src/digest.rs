@@ -52,6 +52,8 @@ counts! {
     sessions_ended "Sessions that were terminated.";
     launches_started "How often an agent was started.";
     launches_ended "How often an agent ended.";
+    messages "Messages and reports that were accepted for a session.";
+    messages_lost "How often one of them failed, or became ambiguous.";
     opened "Pull requests that were first observed.";
     merged "Pull requests that were merged.";
     closed "Pull requests that were closed.";
@@ -123,6 +125,8 @@ fn count(change: &ChangeRef<'_>, counts: &mut Counts) -> Result<(), ao_store::Er
         "session_terminated" => counts.sessions_ended += 1,
         "launch_started" => counts.launches_started += 1,
         "launch_ended" => counts.launches_ended += 1,
+        "delivery_accepted" => counts.messages += 1,
+        "delivery_failed" | "delivery_ambiguous" => counts.messages_lost += 1,
         "pr_created" => counts.opened += 1,
         "pr_merged" => counts.merged += 1,
         "pr_closed" => counts.closed += 1,

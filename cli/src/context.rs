@@ -1,13 +1,14 @@
 //! What a command works with: where the store is, how to open it, and who makes its changes.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use ao_program::Environment;
-use ao_session::{Config, Sessions};
-use ao_store::{Cause, Durability, Options, Store};
+use ao_session::{Config, Sessions, start_runner};
+use ao_store::{Cause, Durability, Options, SessionId, Store};
 
 use crate::args::{self, Args};
 use crate::config::Settings;
@@ -110,6 +111,7 @@ impl Context {
         let config = Config {
             worktrees: dir.join("worktrees"),
             supervisor: supervisor.map(std::ffi::OsStr::to_owned).to_vec(),
+            runner: runner(&program, &dir),
             hook: vec![program.clone().into_os_string(), "hook".into()],
             environment: Environment::of_process(),
             harnesses: self.harness_file(),
@@ -119,6 +121,15 @@ impl Context {
             interrupted_by,
         };
         Ok(Sessions::new(store, config)?)
+    }
+
+    /// Starts a process that writes what was accepted for a session.
+    pub(crate) fn start_runner(&self, session: &SessionId) -> Result<()> {
+        let program = std::env::current_exe();
+        let program =
+            program.map_err(|source| Error::file("find", Path::new("ao-store"), source))?;
+        let dir = self.data_dir()?;
+        Ok(start_runner(&runner(&program, &dir), &dir, session)?)
     }
 
     /// The user's file of harnesses, if there is one.
@@ -148,6 +159,19 @@ impl Context {
     pub(crate) fn invocation(&self) -> &Invocation {
         &self.invocation
     }
+}
+
+/// The command that writes the accepted messages of a session, without the session.
+fn runner(program: &Path, dir: &Path) -> Vec<OsString> {
+    [
+        program.as_os_str(),
+        "--data-dir".as_ref(),
+        dir.as_os_str(),
+        "delivery".as_ref(),
+        "run".as_ref(),
+    ]
+    .map(std::ffi::OsStr::to_owned)
+    .to_vec()
 }
 
 /// The cause of a change that this program makes now.

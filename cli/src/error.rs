@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ao_store::row::delivery::{Delivery, Stage};
 use ao_store::{Code, ConsumerName, Cursor, SessionId, io_code};
 use serde_json::{Value, json};
 
@@ -67,6 +68,11 @@ pub(crate) enum Error {
     WaitTimedOut { sessions: Vec<String>, wanted: String },
     #[error("session {session} cannot become {wanted} any more: {reason}")]
     ConditionLost { session: SessionId, wanted: String, reason: String },
+    /// A delivery ended before the stage that was waited for.
+    #[error("{}", ended(.0))]
+    DeliveryEnded(Box<Delivery>),
+    #[error("delivery {} is {}: it did not become {wanted} in time", delivery.id, delivery.stage)]
+    DeliveryNotReached { delivery: Box<Delivery>, wanted: Stage },
     /// A command of `tail --exec` failed.
     #[error("the command {} at change {cursor} ({kind}), which is not acknowledged", outcome(*status, *signal))]
     CommandFailed {
@@ -85,6 +91,13 @@ pub(crate) enum Error {
     /// The reader of the output closed it: the command ends without a message.
     #[error("the output was closed")]
     BrokenPipe,
+}
+
+/// How a delivery ended.
+fn ended(delivery: &Delivery) -> String {
+    let Delivery { id, stage, reason, .. } = delivery;
+    let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!("delivery {id} is {stage}{reason}")
 }
 
 /// How a command ended, as the rest of a sentence.
@@ -128,8 +141,14 @@ impl Error {
             Error::GitFailed(_) => Code::GitFailed,
             Error::NotApplied { .. } => Code::NotApplied,
             Error::MigrationPending { .. } => Code::MigrationPending,
-            Error::TimedOut { .. } | Error::WaitTimedOut { .. } => Code::TimedOut,
+            Error::TimedOut { .. }
+            | Error::WaitTimedOut { .. }
+            | Error::DeliveryNotReached { .. } => Code::TimedOut,
             Error::ConditionLost { .. } => Code::ConditionLost,
+            Error::DeliveryEnded(delivery) if delivery.stage == Stage::Ambiguous => {
+                Code::DeliveryAmbiguous
+            }
+            Error::DeliveryEnded(_) => Code::DeliveryFailed,
             Error::Config { .. } => Code::InvalidConfig,
             Error::File { source, .. }
             | Error::ConfigFile { source, .. }
@@ -180,6 +199,10 @@ impl Error {
                 json!({"path": path.to_string_lossy(), "line": line})
             }
             Error::NotApplied { outcome, .. } => outcome.clone(),
+            Error::DeliveryEnded(delivery) | Error::DeliveryNotReached { delivery, .. } => json!({
+                "delivery_id": delivery.id, "stage": delivery.stage.as_str(),
+                "reason": delivery.reason, "cursor": delivery.cursor,
+            }),
             Error::TimedOut { seen, wanted } => json!({"seen": seen, "wanted": wanted}),
             Error::WaitTimedOut { sessions, .. } => json!({"session_ids": sessions}),
             Error::ConditionLost { session, .. } => json!({"session_id": session.as_str()}),

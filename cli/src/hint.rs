@@ -37,6 +37,17 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
         Error::CommandFailed { name, cursor, .. } => Some(format!(
             "run it again: it continues with this change; to skip the change: `ao-store consumer ack {name} {cursor}`"
         )),
+        Error::Session(ao_session::Error::DecisionPending(decision)) => Some(format!(
+            "answer it: `ao-store session answer {0}`, or in its terminal: `ao-store session attach {0}`; then send again",
+            decision.session
+        )),
+        Error::DeliveryEnded(delivery) if delivery.can_be_resent() => Some(format!(
+            "look at the terminal of the agent; to write it again: `ao-store delivery resend {}`",
+            delivery.id
+        )),
+        Error::DeliveryEnded(delivery) | Error::DeliveryNotReached { delivery, .. } => {
+            Some(format!("show it: `ao-store delivery get {}`", delivery.id))
+        }
         Error::RepoMoved { .. } => Some(
             "if that repository was moved, run `git worktree repair` in it; otherwise pass another path"
                 .to_owned(),
@@ -194,7 +205,7 @@ hints! {
     NotAGitRepo "run `git init` there, or pass another path";
     GitNotTrusted "if you trust its files: `git config --global --add safe.directory DIRECTORY`";
     InvalidBranch "use a name that git accepts, such as feature/fix-1";
-    InvalidPrompt "pass the text with --prompt, or a file with --prompt-file FILE";
+    InvalidPrompt "pass a text of at most 1 MiB; `ao-store spawn` reads a file with --prompt-file, `ao-store send` with --file";
     InvalidHarness "correct the file, or move it away; what is built in: `ao-store harness ls`";
     ProjectRequired "pass --project ID, or run it in the directory of a project; list them: `ao-store project ls`";
     AgentRequired "pass --harness NAME, or set AO_AGENT; list them: `ao-store harness ls`";
@@ -246,6 +257,11 @@ hints! {
     SessionNotRestorable "if its agent exited, run `ao-store session relaunch SESSION`; otherwise nothing is needed";
     SessionIncomplete "it cannot come back; spawn a new one: `ao-store spawn --project ID --harness NAME`";
     SessionNotResumable "spawn a new one with a prompt: `ao-store spawn --project ID --harness NAME --prompt TEXT`";
+    NotResendable "show it: `ao-store delivery ls`; to send the text anew: `ao-store send SESSION TEXT`";
+    DeliveryAmbiguous "look at the terminal of the agent; to write it again: `ao-store delivery resend ID`";
+    DeliveryFailed "show why: `ao-store delivery ls`; what was not written can be written again: `ao-store delivery resend ID`";
+    StageNotReported "wait for written, the last stage that is known of this harness";
+    DecisionPending "answer it: `ao-store session answer SESSION`, or in its terminal: `ao-store session attach SESSION`; then send again";
     AgentNotExited "nothing is needed; to start it anew: `ao-store session kill SESSION`, then `ao-store session restore SESSION`";
     SessionNotRunning "start it: `ao-store session relaunch SESSION`, after a kill `ao-store session restore SESSION`; what it printed: `ao-store session log SESSION`";
     NoTerminal "run it at a terminal; what the agent shows: `ao-store session log SESSION`";

@@ -12,6 +12,7 @@ use ao_store::observation::{
     PrState, Review, ReviewDecision, ReviewState, Thread,
 };
 use ao_store::row::decision::{Decision, Resolution};
+use ao_store::row::delivery::{Delivery, DeliveryKind, Stage};
 use ao_store::row::launch::{Launch, LaunchKind, PromptStage};
 use ao_store::row::pr::{Freshness, Pr};
 use ao_store::row::project::Project;
@@ -43,7 +44,7 @@ fields! { bool i64 u64: value => *value }
 fields! { String: value => value.as_str() }
 fields! { Timestamp: value => time(*value) }
 fields! {
-    ProjectId SessionId PrId SessionKind Activity Source DecisionKind Resolution LaunchKind PromptStage PrState Ci ReviewDecision Mergeable Mergeability Completeness
+    ProjectId SessionId PrId SessionKind Activity Source DecisionKind Resolution DeliveryKind Stage LaunchKind PromptStage PrState Ci ReviewDecision Mergeable Mergeability Completeness
     CheckKind CheckStatus ReviewState CommentKind Credential Problem attention::Kind: value => value.as_str()
 }
 
@@ -130,6 +131,12 @@ pub(crate) fn launch_end(cause: &str, exit_status: Option<i64>, signal: Option<i
 pub(crate) fn decision(decision: &Decision) -> Value {
     object!(decision => id, session_id = session, project_id = project, launch_id = launch, kind, tool,
         call, text, options, source, requested_at, resolved_at, resolution, answer)
+}
+
+pub(crate) fn delivery(delivery: &Delivery) -> Value {
+    object!(delivery => id, session_id = session, project_id = project, kind, key, sender, last_stage,
+        cursor, bytes, digest, stage, reason, runner, launch_id = launch, accepted_at, written_at,
+        submitted_at, started_at, finished_at)
 }
 
 pub(crate) fn pr(pr: &Pr) -> Value {

@@ -306,15 +306,19 @@ CREATE TABLE decision (
 ) STRICT;
 CREATE UNIQUE INDEX decision_open ON decision (session_id) WHERE resolved_at IS NULL;
 
--- Messages to sessions. key makes a repeated request the same delivery. sender is the session that sends,
--- or empty. runner is the instance that writes it, and launch_id the launch to which it is or was
--- written. One delivery of a session is written at a time.
+-- Messages to sessions, and the reports of their children. key makes a repeated request the same delivery.
+-- sender is the session that sends, or empty. cursor is the head of the log before it was accepted.
+-- last_stage is the last one that the harness can prove. runner is the instance that writes it, and
+-- launch_id the launch to which it is or was written. One delivery of a session is written at a time.
 CREATE TABLE delivery (
   id TEXT NOT NULL PRIMARY KEY,
   session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
   project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
+  kind TEXT NOT NULL DEFAULT 'message' CHECK (kind IN ('message', 'report')),
   key TEXT NOT NULL,
   sender TEXT NOT NULL,
+  last_stage TEXT NOT NULL DEFAULT 'finished' CHECK (last_stage IN ('written', 'finished')),
+  cursor TEXT NOT NULL DEFAULT '',
   bytes INTEGER NOT NULL,
   digest TEXT NOT NULL,
   stage TEXT NOT NULL CHECK (stage IN ('accepted', 'writing', 'written', 'submitted', 'started',
@@ -349,12 +353,14 @@ CREATE TABLE account_limit (
   ends_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
--- What a session was started with: its prompt, and the command of the caller as a JSON array. Not
--- captured, because such texts can be long; the session has size and digest of the prompt.
+-- What a session was started with: its prompt, the command of the caller as a JSON array, and whether the
+-- session that spawned it gets a report when a turn ends. Not captured, because such texts can be long;
+-- the session has size and digest of the prompt.
 CREATE TABLE session_start (
   session_id TEXT NOT NULL PRIMARY KEY REFERENCES session (id) ON DELETE CASCADE,
   prompt TEXT NOT NULL,
-  argv TEXT NOT NULL CHECK (json_valid(argv))
+  argv TEXT NOT NULL CHECK (json_valid(argv)),
+  is_reported INTEGER NOT NULL DEFAULT 1 CHECK (is_reported IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 
 -- The verb that runs on a session, and the instance that runs it; not captured. A second verb is refused

@@ -64,18 +64,41 @@ pub fn replace_process(argv: &[String], environment: &Environment) -> Error {
 /// # Errors
 /// It cannot be executed.
 pub fn start_background(argv: &[OsString], dir: &Path, variables: &[(&str, &str)]) -> Result<u32> {
+    let mut command = command_of(argv)?;
+    command.current_dir(dir).envs(variables.iter().copied());
+    start_alone(command)
+}
+
+/// The same in a process group of its own, and without some of the variables of this process: what stops
+/// this process, its process group, or the processes that have such a variable, does not stop the program.
+///
+/// # Errors
+/// It cannot be executed.
+pub fn start_apart(argv: &[OsString], dir: &Path, without: &[&str]) -> Result<u32> {
+    let mut command = command_of(argv)?;
+    command.current_dir(dir).process_group(0);
+    for name in without {
+        command.env_remove(name);
+    }
+    start_alone(command)
+}
+
+fn command_of(argv: &[OsString]) -> Result<Command> {
     let Some((program, args)) = argv.split_first() else {
         return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput).into());
     };
     let mut command = Command::new(program);
-    command.args(args).current_dir(dir).envs(variables.iter().copied());
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    command.args(args);
+    Ok(command)
+}
+
+/// Starts a command without input and output. Its end is waited for, so that it does not stay as a zombie
+/// while this process runs.
+fn start_alone(mut command: Command) -> Result<u32> {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let pid = child.id();
-    // Its end is waited for, so that it does not stay as a zombie while this process runs.
-    std::thread::spawn(move || {
-        let mut child = child;
-        child.wait()
-    });
+    std::thread::spawn(move || child.wait());
     Ok(pid)
 }
 
@@ -85,8 +108,5 @@ pub fn start_background(argv: &[OsString], dir: &Path, variables: &[(&str, &str)
 /// # Errors
 /// It cannot be executed or waited for.
 pub fn run_apart(argv: &[OsString], without: &str) -> Result<ExitStatus> {
-    let Some((program, args)) = argv.split_first() else {
-        return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput).into());
-    };
-    Ok(Command::new(program).args(args).env_remove(without).process_group(0).status()?)
+    Ok(command_of(argv)?.env_remove(without).process_group(0).status()?)
 }

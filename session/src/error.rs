@@ -5,6 +5,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
+use ao_store::row::decision::Decision;
+use ao_store::row::delivery::Stage;
 use ao_store::{Code, ProjectId, SessionId, Timestamp, io_code};
 use serde_json::{Value, json};
 
@@ -32,6 +34,9 @@ pub enum Error {
     /// A prompt cannot be given to an agent.
     #[error("the prompt is invalid: {0}")]
     InvalidPrompt(&'static str),
+    /// A message cannot be given to an agent.
+    #[error("the message is invalid: {0}")]
+    InvalidMessage(&'static str),
     /// A file of harnesses is invalid.
     #[error("{}: {reason}", path.display())]
     InvalidHarness {
@@ -149,6 +154,25 @@ pub enum Error {
     /// The agent of a session still runs.
     #[error("the agent of session {0} is still running")]
     AgentNotExited(SessionId),
+    /// What is written to the agent now would answer its question.
+    #[error("session {} waits for a decision ({}){}", .0.session, .0.kind, asked(.0))]
+    DecisionPending(Box<Decision>),
+    /// Nothing reports a stage of a delivery.
+    #[error("the harness {harness} does not report that a message is {stage}")]
+    StageNotReported {
+        /// The harness.
+        harness: String,
+        /// The stage.
+        stage: Stage,
+    },
+    /// A delivery did not end in doubt.
+    #[error("delivery {id} is {stage}")]
+    NotResendable {
+        /// The delivery.
+        id: String,
+        /// Its stage.
+        stage: Stage,
+    },
     /// Another program runs the session.
     #[error("session {0} is run by another program")]
     External(SessionId),
@@ -195,6 +219,13 @@ fn time(at: Timestamp) -> String {
     humantime::format_rfc3339_millis(at).to_string()
 }
 
+/// What is asked, as the end of a sentence.
+fn asked(decision: &Decision) -> String {
+    let words = [&decision.tool, &decision.text];
+    let words: Vec<_> = words.into_iter().filter(|it| !it.is_empty()).map(String::as_str).collect();
+    if words.is_empty() { String::new() } else { format!(": {}", words.join(": ")) }
+}
+
 fn signal_name(signal: u8) -> String {
     let name = signal_hook::low_level::signal_name(i32::from(signal));
     name.map_or_else(|| format!("signal {signal}"), str::to_owned)
@@ -208,7 +239,7 @@ impl Error {
             Error::Store(error) => error.code(),
             Error::InvalidBranch { .. } => Code::InvalidBranch,
             Error::ModelRefused(_) => Code::Usage,
-            Error::InvalidPrompt(_) => Code::InvalidPrompt,
+            Error::InvalidPrompt(_) | Error::InvalidMessage(_) => Code::InvalidPrompt,
             Error::InvalidHarness { .. } => Code::InvalidHarness,
             Error::AgentRequired => Code::AgentRequired,
             Error::UnknownHarness { .. } => Code::UnknownHarness,
@@ -228,6 +259,9 @@ impl Error {
             Error::Incomplete { .. } => Code::SessionIncomplete,
             Error::NotResumable(_) => Code::SessionNotResumable,
             Error::AgentNotExited(_) => Code::AgentNotExited,
+            Error::DecisionPending(_) => Code::DecisionPending,
+            Error::StageNotReported { .. } => Code::StageNotReported,
+            Error::NotResendable { .. } => Code::NotResendable,
             Error::External(_) => Code::SessionExternal,
             Error::NotRunning { .. } => Code::SessionNotRunning,
             Error::NoTerminal(_) => Code::NoTerminal,
@@ -257,6 +291,13 @@ impl Error {
             }
             Error::BranchNotFetched { reference } => json!({"reference": reference}),
             Error::Interrupted { signal } => json!({"signal": signal}),
+            Error::DecisionPending(decision) => json!({
+                "session_id": decision.session.as_str(), "decision_id": decision.id,
+                "kind": decision.kind.as_str(), "tool": decision.tool, "text": decision.text,
+            }),
+            Error::NotResendable { id, stage } => {
+                json!({"delivery_id": id, "stage": stage.as_str()})
+            }
             Error::Incomplete { id, missing } => {
                 json!({"session_id": id.as_str(), "lacks": missing})
             }

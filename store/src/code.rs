@@ -81,7 +81,7 @@ codes! {
     NotAGitRepo "NOT_A_GIT_REPO" Invalid 400 2 "The path is not the work tree of a git repository.";
     GitNotTrusted "GIT_NOT_TRUSTED" Invalid 403 2 "git does not read the repository, because another user owns it.";
     InvalidBranch "INVALID_BRANCH" Invalid 400 2 "A branch has a name that git or ao-store refuses.";
-    InvalidPrompt "INVALID_PROMPT" Invalid 400 2 "A prompt is empty, too long, or contains a NUL character.";
+    InvalidPrompt "INVALID_PROMPT" Invalid 400 2 "A prompt or a message is empty, too long, or not a text.";
     InvalidHarness "INVALID_HARNESS" Invalid 400 2 "The file of harnesses has an unknown key or an invalid value.";
     ProjectRequired "PROJECT_ID_REQUIRED" Invalid 400 2 "No project was named, and none could be inferred.";
     AgentRequired "AGENT_REQUIRED" Invalid 400 2 "No harness was named, and AO_AGENT is not set.";
@@ -133,6 +133,11 @@ codes! {
     SessionIncomplete "SESSION_INCOMPLETE_HANDLE" Conflict 409 5 "The session has no worktree path or no branch to be restored from.";
     SessionNotResumable "SESSION_NOT_RESUMABLE" Conflict 409 5 "The session has neither a conversation nor a prompt to continue from.";
     DeliveryKeyUsed "DELIVERY_KEY_USED" Conflict 409 5 "The key belongs to a delivery of another text.";
+    NotResendable "DELIVERY_NOT_RESENDABLE" Conflict 409 5 "The delivery is neither ambiguous nor failed, so it is not written again.";
+    DeliveryAmbiguous "DELIVERY_AMBIGUOUS" Conflict 409 5 "It is not known whether the agent got the message.";
+    DeliveryFailed "DELIVERY_FAILED" External 502 1 "The message was not written, or its turn ended by a failure.";
+    StageNotReported "STAGE_NOT_REPORTED" Conflict 409 5 "The harness has no hook that reports this stage of a delivery; nothing was sent.";
+    DecisionPending "DECISION_PENDING" Conflict 409 5 "The agent waits for a decision, which a message would answer.";
     AgentNotExited "AGENT_NOT_EXITED" Conflict 409 5 "The agent of the session is still running.";
     SessionNotRunning "SESSION_NOT_RUNNING" Conflict 409 5 "The agent of the session does not run.";
     NoTerminal "NO_TERMINAL" Conflict 409 5 "The command, or the agent of the session, has no terminal.";

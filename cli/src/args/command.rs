@@ -12,6 +12,7 @@ use super::config::Config;
 use super::consent::Consent;
 use super::history::{self, Digest, History};
 use super::list::ListArgs;
+use super::message::{self, Delivery, Send};
 use super::observe::{self, Api, Observe};
 use super::pr::Pr;
 use super::project::Project;
@@ -86,6 +87,17 @@ pub(crate) enum Command {
     /// Spawn a session: a worktree, and an agent program that runs in it
     #[command(after_help = spawn::SPAWN_HELP)]
     Spawn(Box<Spawn>),
+    /// Send a message to the agent of a session, and prove how far it got
+    #[command(after_help = message::SEND_HELP)]
+    Send(Send),
+    /// Show the messages to agents, and write one again whose fate is not known
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store delivery ls --session demo-1
+  ao-store delivery get m0f3c5a7be1d24968"
+    )]
+    Delivery(Delivery),
     /// Manage the orchestrator of a project, of which at most one is active
     #[command(
         subcommand,
@@ -320,6 +332,7 @@ impl Command {
             | Command::Consumer(Consumer::Ls { list })
             | Command::Orchestrator(Orchestrator::Ls { list, .. })
             | Command::Harness(Harness::Ls { list, .. } | Harness::Limits { list, .. })
+            | Command::Delivery(Delivery::Ls { list, .. })
             | Command::Attention(Attention { list, .. }) => Some(list),
             _ => None,
         }

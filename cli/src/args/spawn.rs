@@ -81,6 +81,9 @@ pub(crate) struct Common {
     /// Spawn it although the account of the harness has reached a limit
     #[arg(long)]
     pub(crate) force: bool,
+    /// Send no message to the session that spawns it when a turn ends
+    #[arg(long)]
+    pub(crate) no_report: bool,
     /// Run this command instead of that of the harness
     #[arg(last = true, value_name = "ARGV")]
     pub(crate) argv: Vec<String>,

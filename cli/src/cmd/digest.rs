@@ -13,7 +13,7 @@ use crate::time;
 
 /// The columns with their counts; those of a high rank are left out first. Short names, since a header
 /// is not cut.
-const RANKS: [(&str, &str, u8); 17] = [
+const RANKS: [(&str, &str, u8); 19] = [
     ("merged", "merged", 1),
     ("ci_fail", "ci_failed", 1),
     ("requested", "changes_requested", 2),
@@ -31,6 +31,8 @@ const RANKS: [(&str, &str, u8); 17] = [
     ("ended", "sessions_ended", 9),
     ("launches", "launches_started", 9),
     ("exits", "launches_ended", 9),
+    ("messages", "messages", 9),
+    ("lost", "messages_lost", 6),
 ];
 
 type Row = (Subject, Counts);

@@ -102,14 +102,19 @@ fn record(
     else {
         return Ok(());
     };
-    let _turn = wait_for_turn(context);
-    context.open()?.write(cause, move |tx| {
+    let turn = wait_for_turn(context);
+    let recorded = context.open()?.write(cause, move |tx| {
         let launch = launch::get(tx, &report.launch)?;
-        if launch.is_some_and(|launch| launch.session.as_str() == session) {
-            evidence::record(tx, &report)?;
+        match launch.is_some_and(|launch| launch.session.as_str() == session) {
+            true => evidence::record(tx, &report),
+            false => Ok(None),
         }
-        Ok(())
     })?;
+    drop(turn);
+    // What waited for this, or is a report of it.
+    for session in recorded.value.into_iter().flat_map(|recorded| recorded.deliver_to) {
+        context.start_runner(&session)?;
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod backup;
 mod config;
 mod consumer;
 mod deliver;
+mod delivery;
 mod digest;
 mod doctor;
 mod exec;
@@ -22,6 +23,7 @@ mod reaper;
 mod reconcile;
 mod repair;
 mod retention;
+mod send;
 mod session;
 mod spawn;
 mod status;
@@ -49,6 +51,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
         Command::Up(args) => return up::run(context, &args),
         Command::Tail(args) if args.exec.is_some() => return exec::run(context, &args),
         Command::Tail(tail) => return tail::run(context, &tail),
+        Command::Send(args) => return send::run(context, &args),
         Command::Verify(args) => return admin::verify(context, &args),
         Command::Attention(args) => return attention::run(context, &args),
         Command::Doctor => return doctor::run(context),
@@ -70,6 +73,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
         Command::Project(command) => project::run(context, command),
         Command::Session(command) => session::run(context, command),
         Command::Spawn(args) => spawn::run(context, *args),
+        Command::Delivery(command) => delivery::run(context, command),
         Command::Orchestrator(command) => orchestrator::run(context, command),
         Command::Reconcile(args) => reconcile::run(context, &args),
         Command::Harness(command) => harness::run(context, &command),

@@ -70,11 +70,12 @@ pub(super) fn request(context: &Context, common: Common) -> Result<SpawnRequest>
         fetch: !common.no_fetch,
         argv: common.argv,
         force: common.force,
+        is_silent: common.no_report,
     })
 }
 
 /// The session that this program runs in, if this store has it.
-fn caller(store: &Store, environment: &Environment) -> Result<Option<SessionId>> {
+pub(super) fn caller(store: &Store, environment: &Environment) -> Result<Option<SessionId>> {
     let named = environment.get("AO_SESSION_ID").and_then(|id| id.to_str()?.parse().ok());
     let Some(id) = named else { return Ok(None) };
     let found = store.read(|snapshot| session::get(snapshot, &id))?;

@@ -1,6 +1,7 @@
 //! The stream for people: one line per transaction and thing that changed, with the local time, short
 //! ids, and the fields in the order of their weight. A line is never wider than the terminal.
 
+mod delivery;
 mod fields;
 mod full;
 mod items;
@@ -39,7 +40,7 @@ pub(crate) struct Pretty {
     widths: [usize; 2],
 }
 
-/// What a transaction changed of one project, session, launch or pull request.
+/// What a transaction changed of one project, session, launch, delivery or pull request.
 #[derive(Debug)]
 struct Thing {
     at: Timestamp,
@@ -191,18 +192,18 @@ impl Thing {
         let mut pieces = Vec::new();
         let items = self.items.pieces();
         if let Some(Own { verb, op, before, after }) = self.own {
-            let is_launch = self.entity == "launch";
-            // The words of a launch say what was done to it.
-            if verb != "updated" && verb != "session_changed" && !(is_launch && op == "update") {
+            // The words of these say what was done to them.
+            let has_words = matches!(self.entity, "launch" | "delivery");
+            let is_said = has_words && (op == "update" || verb == "accepted");
+            if verb != "updated" && verb != "session_changed" && !is_said {
                 pieces.push(of_op(op, verb.replace('_', " ")));
             }
-            pieces.extend(match (op, is_launch) {
-                ("insert", false) => fields::identifying(&after),
-                ("delete", false) => fields::identifying(&before),
-                ("insert", true) => launch::identifying(&after),
-                ("delete", true) => launch::identifying(&before),
-                (_, true) => launch::changed(&before, &after),
-                (_, false) => fields::changed(&before, &after, &verb),
+            pieces.extend(match (op, self.entity) {
+                ("insert", entity) => identifying(entity, &after),
+                ("delete", entity) => identifying(entity, &before),
+                (_, "launch") => launch::changed(&before, &after),
+                (_, "delivery") => delivery::changed(&before, &after),
+                _ => fields::changed(&before, &after, &verb),
             });
             if pieces.is_empty() && items.is_empty() {
                 pieces.push(fields::names(&before, &after));
@@ -217,12 +218,22 @@ impl Thing {
     }
 }
 
+/// What identifies a row of an entity, and its states.
+fn identifying(entity: &str, image: &Image) -> Vec<Piece> {
+    match entity {
+        "launch" => launch::identifying(image),
+        "delivery" => delivery::identifying(image),
+        _ => fields::identifying(image),
+    }
+}
+
 /// The entity that a changed row belongs to.
 fn root(entity: &str) -> &'static str {
     match entity {
         "project" => "project",
         "session" => "session",
         "launch" => "launch",
+        "delivery" => "delivery",
         _ => "pr",
     }
 }
@@ -291,8 +302,7 @@ pub(crate) fn write_row(entity: &str, row: &RowAt, out: &mut Vec<u8>) {
     let owner = row.session.as_ref().or(row.project.as_ref()).map_or("", String::as_str);
     let mut parts =
         plain(format!("{entity:<18}{:<16}{}", printable(owner) + "  ", short_id(&key.join(" "))));
-    let identifying = if entity == "launch" { launch::identifying } else { fields::identifying };
-    for piece in identifying(&image) {
+    for piece in identifying(entity, &image) {
         parts.push((Style::new(), "  ".to_owned()));
         parts.extend(piece);
     }

@@ -5,6 +5,7 @@
 
 mod files;
 mod git;
+mod messages;
 mod observing;
 mod sessions;
 
@@ -56,6 +57,7 @@ const GROUPS: &[Group] = &[
     observing::observing,
     sessions::spawning,
     sessions::existing,
+    messages::messages,
 ];
 
 /// A store with rows of every kind.

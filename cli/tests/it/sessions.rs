@@ -11,6 +11,7 @@ mod kept;
 mod lab;
 mod life;
 mod limits;
+mod messages;
 mod model;
 mod nested;
 mod races;

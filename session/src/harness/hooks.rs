@@ -169,6 +169,12 @@ impl Hooks {
         Some(Installed { args, files, environment })
     }
 
+    /// Whether an event says that the program took a prompt.
+    #[must_use]
+    pub fn reports_prompts(&self) -> bool {
+        self.events.iter().any(|rule| rule.prompt.is_some())
+    }
+
     /// What a hook must print; may be empty.
     #[must_use]
     pub fn reply(&self) -> &str {

@@ -6,6 +6,7 @@
 
 mod account;
 mod cleanup;
+mod deliver;
 mod ensure;
 mod kill;
 mod launch;
@@ -13,6 +14,7 @@ mod operation;
 mod reaper;
 mod reconcile;
 mod restore;
+mod send;
 mod settle;
 mod spawn;
 mod terminal;
@@ -42,6 +44,7 @@ pub use kill::Killed;
 pub use reaper::{Probed, Reaper};
 pub use reconcile::{Action, Mode, Report};
 pub use restore::Restored;
+pub use send::{MESSAGE_MAX, Message, Sent, start_runner};
 pub use spawn::{SpawnRequest, Spawned};
 pub use terminal::{Shown, ShownFrom};
 
@@ -58,6 +61,9 @@ pub struct Config {
     /// The command that a hook of an agent runs: the program and the arguments that come before the names of
     /// the harness and of the event.
     pub hook: Vec<OsString>,
+    /// The command that writes the accepted messages of a session: the program and the arguments that come
+    /// before the id of the session.
+    pub runner: Vec<OsString>,
     /// The environment that agents, git and tmux get.
     pub environment: Environment,
     /// The user's file of harnesses, if there is one.

@@ -325,10 +325,12 @@ impl<'a> Reaper<'a> {
             return Ok(false);
         }
         let report = Report { evidence: Some(evidence), ..report };
-        self.write(move |tx| {
-            let recorded = evidence::record(tx, &report)?;
-            Ok(recorded.is_some_and(|recorded| recorded.state.is_some()))
-        })
+        let Some(recorded) = self.write(move |tx| evidence::record(tx, &report))? else {
+            return Ok(false);
+        };
+        // What waited for this, or is a report of it.
+        recorded.deliver_to.iter().for_each(|session| self.sessions.start_runner(session));
+        Ok(recorded.state.is_some())
     }
 
     fn write<T: Send + 'static>(

@@ -100,6 +100,8 @@ impl Sessions {
         let running = self.begin(id, Verb::Relaunch)?;
         let relaunched = self.relaunch_begun(id);
         running.end(|_, _| Ok(()))?;
+        // What waited for an agent.
+        self.start_runners()?;
         relaunched
     }
 

@@ -59,6 +59,8 @@ pub struct SpawnRequest {
     pub argv: Vec<String>,
     /// Spawn it although the account of the harness has reached a limit.
     pub force: bool,
+    /// Whether the session that spawns it gets no report when a turn ends.
+    pub is_silent: bool,
 }
 
 /// A session that was spawned.
@@ -164,7 +166,11 @@ impl Sessions {
                 .runtime(request.runtime.as_deref().unwrap_or_default())?
                 .kind()
                 .to_owned(),
-            start: Start { prompt: request.prompt.clone(), argv: request.argv.clone() },
+            start: Start {
+                prompt: request.prompt.clone(),
+                argv: request.argv.clone(),
+                is_silent: request.is_silent,
+            },
             replaces,
         };
         let (branch, root, machine) = (request.branch.clone(), self.root.clone(), machine_id());

@@ -114,11 +114,33 @@ pub trait Runtime: Send + Sync {
     /// The runtime fails or does not answer.
     fn remove(&self, launch: &str, socket: &str) -> Result<()>;
 
-    /// Types a text into the program of a launch, and submits it.
+    /// Checks that text can be typed into the program of a launch. Nothing is typed.
     ///
     /// # Errors
     /// It has no terminal, has ended, or the runtime fails.
-    fn send_text(&self, launch: &str, socket: &str, text: &str) -> Result<()>;
+    fn check_input(&self, launch: &str, socket: &str) -> Result<()>;
+
+    /// Types a text into the program of a launch, and returns when the program has read it.
+    ///
+    /// # Errors
+    /// The program does not read it, or the runtime fails. A part of it may have been typed.
+    fn paste(&self, launch: &str, socket: &str, text: &str) -> Result<()>;
+
+    /// Submits what was typed.
+    ///
+    /// # Errors
+    /// The runtime fails.
+    fn submit(&self, launch: &str, socket: &str) -> Result<()>;
+
+    /// Types a text into the program of a launch, and submits it.
+    ///
+    /// # Errors
+    /// Those of the three steps.
+    fn send_text(&self, launch: &str, socket: &str, text: &str) -> Result<()> {
+        self.check_input(launch, socket)?;
+        self.paste(launch, socket, text)?;
+        self.submit(launch, socket)
+    }
 
     /// What a launch has shown: its screen, and at most this many lines before it.
     ///

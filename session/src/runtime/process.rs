@@ -40,7 +40,15 @@ impl Runtime for Process {
         Ok(())
     }
 
-    fn send_text(&self, launch: &str, _socket: &str, _text: &str) -> Result<()> {
+    fn check_input(&self, launch: &str, _socket: &str) -> Result<()> {
+        Err(no_terminal("type into it", launch))
+    }
+
+    fn paste(&self, launch: &str, _socket: &str, _text: &str) -> Result<()> {
+        Err(no_terminal("type into it", launch))
+    }
+
+    fn submit(&self, launch: &str, _socket: &str) -> Result<()> {
         Err(no_terminal("type into it", launch))
     }
 

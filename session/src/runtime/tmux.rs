@@ -6,10 +6,12 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ao_program::{Environment, Error as ProgramError, Output, Program};
 use ao_store::row::lifecycle::spawn::Place;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::ioctl_fionread;
 use sha2::{Digest, Sha256};
 
 use super::{Pane, Panes, Runtime, Start, processes};
@@ -21,8 +23,17 @@ const VERSION: (u32, u32) = (3, 2);
 /// How long one command may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between a pasted text and Enter: a program that still reads the text would take Enter for a part of it.
-const SETTLE: Duration = Duration::from_millis(300);
+/// What is tried when a text is typed.
+const TYPE: &str = "type a text";
+
+/// A text counts as read when nothing of it is unread this often, and this long after one another: tmux
+/// writes a long text in pieces.
+const READS: usize = 3;
+const BETWEEN_READS: Duration = Duration::from_millis(100);
+
+/// How long a program may take to read a text, and how many bytes of it take a second more.
+const READ_WITHIN: Duration = Duration::from_secs(60);
+const BYTES_PER_SECOND: usize = 16 << 10;
 
 /// How often a server that ends is tried to be replaced, and the time in between.
 const STARTS: usize = 5;
@@ -101,6 +112,14 @@ impl Tmux {
         }
     }
 
+    /// Runs a command that writes to the program of a pane. Copy mode, in which the pane would take that for
+    /// its own commands, is left at the same moment.
+    fn at_program(&self, socket: &str, target: &str, command: &[&str]) -> Result<()> {
+        let cancel = format!("send-keys -t {target} -X cancel");
+        let leave = ["if-shell", "-F", "-t", target, "#{pane_in_mode}", &cancel, ";"];
+        self.must(TYPE, socket, &[&leave, command].concat(), "").map(|_| ())
+    }
+
     /// The same for a session that must be there.
     fn must(
         &self,
@@ -165,6 +184,29 @@ fn pane(line: &str) -> Option<(String, Pane)> {
     let (id, printed_at) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
     let (is_dead, launch) = (parts.next()? == "1", parts.next()?.to_owned());
     Some((id, Pane { launch, printed_at, is_dead }))
+}
+
+/// Waits until the program at a terminal has read what was written to it: a program that still reads a text
+/// would take Enter for a part of it.
+fn wait_until_read(tty: &Path, bytes: usize) -> Result<()> {
+    let failed = |reason: String| Error::RuntimeFailed { action: TYPE, reason };
+    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let tty = open(tty, flags, Mode::empty())
+        .map_err(|error| failed(format!("cannot open {}: {error}", tty.display())))?;
+    let more = u64::try_from(bytes / BYTES_PER_SECOND).unwrap_or(u64::MAX);
+    let deadline = Instant::now() + READ_WITHIN + Duration::from_secs(more);
+    let mut read = 0;
+    while read < READS {
+        sleep(BETWEEN_READS);
+        match ioctl_fionread(&tty).map_err(|error| failed(error.to_string()))? {
+            0 => read += 1,
+            _ if Instant::now() > deadline => {
+                return Err(failed("the program does not read its input".to_owned()));
+            }
+            _ => read = 0,
+        }
+    }
+    Ok(())
 }
 
 /// A text without what controls a terminal.
@@ -304,28 +346,31 @@ impl Runtime for Tmux {
         }
     }
 
-    fn send_text(&self, launch: &str, socket: &str, text: &str) -> Result<()> {
-        let (action, target) = ("type a text", target(launch));
-        let state = ["display-message", "-p", "-t", &target, "#{pane_dead}"];
-        if self.must(action, socket, &state, "")?.trim() == "1" {
+    fn check_input(&self, launch: &str, socket: &str) -> Result<()> {
+        let state = ["display-message", "-p", "-t", &target(launch), "#{pane_dead}"];
+        if self.must(TYPE, socket, &state, "")?.trim() == "1" {
             let reason = "the program has ended".to_owned();
-            return Err(Error::RuntimeFailed { action, reason });
+            return Err(Error::RuntimeFailed { action: TYPE, reason });
         }
-        let cancel = format!("send-keys -t {target} -X cancel");
-        self.must(
-            action,
-            socket,
-            &["if-shell", "-F", "-t", &target, "#{pane_in_mode}", &cancel],
-            "",
-        )?;
-        let text = typed(text);
-        if !text.is_empty() {
-            self.must(action, socket, &["load-buffer", "-b", launch, "-"], &text)?;
-            let paste = ["paste-buffer", "-p", "-r", "-d", "-b", launch, "-t", &target];
-            self.must(action, socket, &paste, "")?;
-            sleep(SETTLE);
+        Ok(())
+    }
+
+    fn paste(&self, launch: &str, socket: &str, text: &str) -> Result<()> {
+        let (target, text) = (target(launch), typed(text));
+        if text.is_empty() {
+            return Ok(());
         }
-        self.must(action, socket, &["send-keys", "-t", &target, "Enter"], "").map(|_| ())
+        let tty =
+            self.must(TYPE, socket, &["display-message", "-p", "-t", &target, "#{pane_tty}"], "")?;
+        self.must(TYPE, socket, &["load-buffer", "-b", launch, "-"], &text)?;
+        let paste = ["paste-buffer", "-p", "-r", "-d", "-b", launch, "-t", &target];
+        self.at_program(socket, &target, &paste)?;
+        wait_until_read(Path::new(tty.trim()), text.len())
+    }
+
+    fn submit(&self, launch: &str, socket: &str) -> Result<()> {
+        let target = target(launch);
+        self.at_program(socket, &target, &["send-keys", "-t", &target, "Enter"])
     }
 
     fn history(&self, launch: &str, socket: &str, lines: u32) -> Result<String> {

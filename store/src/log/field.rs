@@ -104,8 +104,8 @@ const FIELDS: &[(&str, &[Field])] = fields! {
         resolution: ["" "answered" "released" "ended"], answer: text,
     }
     "delivery" {
-        id: text, session_id: text, project_id: text, key: text, sender: text, bytes: integer,
-        digest: text,
+        id: text, session_id: text, project_id: text, kind: ["message" "report"], key: text,
+        sender: text, last_stage: ["written" "finished"], cursor: text, bytes: integer, digest: text,
         stage: ["accepted" "writing" "written" "submitted" "started" "finished" "ambiguous" "failed"],
         reason: text, runner: text, launch_id: text, accepted_at: time, written_at: time or_null,
         submitted_at: time or_null, started_at: time or_null, finished_at: time or_null,

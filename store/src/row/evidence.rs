@@ -54,8 +54,8 @@ pub struct Recorded {
     pub session: SessionId,
     /// The new state of its activity, if it changed.
     pub state: Option<State>,
-    /// Whether the report ended a turn.
-    pub has_ended_turn: bool,
+    /// The sessions to which a delivery can be written now: a runner must be started for each.
+    pub deliver_to: Vec<SessionId>,
 }
 
 /// Records a report. One of a launch that is not the newest of its session, or that has ended, is ignored;
@@ -75,7 +75,7 @@ pub fn record(tx: &Tx<'_>, report: &Report) -> Result<Option<Recorded>> {
     }
     let id = session.id.clone();
     let Some(evidence) = &report.evidence else {
-        return Ok(Some(Recorded { session: id, state: None, has_ended_turn: false }));
+        return Ok(Some(Recorded { session: id, state: None, deliver_to: Vec::new() }));
     };
     record_deliveries(tx, &session, report, &evidence.signal)?;
     let stored = State { has_prompt: launch.has_prompt(), ..session.state() };
@@ -87,9 +87,36 @@ pub fn record(tx: &Tx<'_>, report: &Report) -> Result<Option<Recorded>> {
     } else if matches!(evidence.signal, Signal::Asked { .. } | Signal::Shown(..)) {
         decision::describe(tx, &session.id, &report.question)?;
     }
-    let is_end = matches!(evidence.signal, Signal::TurnEnded | Signal::TurnFailed(_));
-    let has_ended_turn = is_end && state.is_some();
-    Ok(Some(Recorded { session: id, state, has_ended_turn }))
+    let deliver_to = match &state {
+        Some(_) => deliveries_due(tx, &session, &evidence.signal)?,
+        None => Vec::new(),
+    };
+    Ok(Some(Recorded { session: id, state, deliver_to }))
+}
+
+/// Reports the end of a turn to the parent, and finds the sessions for which a delivery waited for the new
+/// state, or for the report.
+fn deliveries_due(tx: &Tx<'_>, before: &Session, signal: &Signal) -> Result<Vec<SessionId>> {
+    let session = session::require(tx, &before.id)?;
+    let parent = match signal {
+        Signal::TurnEnded => delivery::turn_ended(tx, &session, "")?,
+        // Of a program without hooks only its screen shows it.
+        Signal::Shown(Activity::Idle, _) if before.activity == Activity::Active => {
+            delivery::turn_ended(tx, &session, "")?
+        }
+        Signal::TurnFailed(cause) => delivery::turn_ended(tx, &session, cause)?,
+        _ => None,
+    };
+    let mut found = Vec::new();
+    if delivery::due(tx, &session)?.is_some() {
+        found.push(session.id);
+    }
+    if let Some(parent) = parent
+        && delivery::due(tx, &session::require(tx, &parent)?)?.is_some()
+    {
+        found.push(parent);
+    }
+    Ok(found)
 }
 
 fn record_deliveries(

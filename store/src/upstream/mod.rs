@@ -104,7 +104,7 @@ fn write(tx: &Tx<'_>, plan: &Plan) -> Result<Imported> {
         session::insert(tx, session)?;
     }
     for (session, prompt) in &plan.prompts {
-        spawn::keep_start(tx, session, &Start { prompt: prompt.clone(), argv: Vec::new() })?;
+        spawn::keep_start(tx, session, &Start { prompt: prompt.clone(), ..Start::default() })?;
     }
     for (project, num) in &plan.used {
         session::use_up(tx, project, *num)?;

@@ -63,6 +63,8 @@ fn distinctive(table: &str, column: &str, kind: &str, round: i64) -> String {
         ("decision", "launch_id") => ["'l1'", "'l2'"][round as usize],
         ("decision", "kind") => ["'plan'", "'trust'"][round as usize],
         ("decision", "resolution") => ["'released'", "'ended'"][round as usize],
+        ("delivery", "kind") => ["'message'", "'report'"][round as usize],
+        ("delivery", "last_stage") => ["'written'", "'finished'"][round as usize],
         ("delivery", "stage") => ["'accepted'", "'writing'"][round as usize],
         ("pr" | "launch" | "decision" | "delivery", "session_id") => {
             ["'demo-1'", "'demo-2'"][round as usize]

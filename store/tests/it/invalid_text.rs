@@ -40,7 +40,7 @@ const ROWS_OF_LIFECYCLES: &str = "
     INSERT INTO delivery_text VALUES ('m1', 'x');
     INSERT INTO account_limit VALUES ('a', 'demo-1', 'x', 1, NULL);
     INSERT INTO instance VALUES ('i1', 'x', 'x', 'x', 1);
-    INSERT INTO session_start VALUES ('demo-1', 'x', '[]');
+    INSERT INTO session_start VALUES ('demo-1', 'x', '[]', 1);
     INSERT INTO session_operation (session_id, verb, instance, started_at)
     VALUES ('demo-1', 'kill', 'i1', 1);
     INSERT INTO session_cleanup VALUES ('demo-1', 'kept', 'x', 'kept', 'x', 'x', 1);

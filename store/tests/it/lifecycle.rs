@@ -36,7 +36,8 @@ fn get(store: &Store, session: &SessionId) -> Session {
 }
 
 fn start() -> Start {
-    Start { prompt: "fix \u{e9}".to_owned(), argv: vec!["a b".to_owned(), "--x".to_owned()] }
+    let argv = vec!["a b".to_owned(), "--x".to_owned()];
+    Start { prompt: "fix \u{e9}".to_owned(), argv, is_silent: true }
 }
 
 fn try_seed(

@@ -44,9 +44,6 @@ pub(super) fn spawning(
             fs::write(file, "[x]\nnope = 1\n").unwrap();
             Provoked::by(&["harness", "ls"])
         }
-        Code::DeliveryNotFound | Code::DeliveryKeyUsed => {
-            return Some(Err("no command sends a message".to_owned()));
-        }
         Code::ProjectRequired => Provoked::by(&["spawn", "--harness", "codex"]),
         Code::AgentRequired => Provoked::by(&["spawn", "--project", "demo"]),
         Code::UnknownHarness => Provoked::by(&["spawn", "--project", "demo", "--harness", "nope"]),
@@ -145,7 +142,7 @@ pub(super) fn existing(code: Code, _: &World, env: &TestEnv) -> Option<Result<Pr
         Code::SessionNotResumable => (
             format!(
                 "UPDATE session SET {ours} WHERE id = 'demo-4';
-                 INSERT INTO session_start VALUES ('demo-4', '', '[\"/bin/true\"]');"
+                 INSERT INTO session_start VALUES ('demo-4', '', '[\"/bin/true\"]', 1);"
             ),
             ["restore", "demo-4"],
         ),

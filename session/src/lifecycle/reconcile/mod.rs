@@ -94,6 +94,9 @@ impl Sessions {
             step!(self, "reconcile.recorded");
         }
         report.actions.extend(self.act_on(cases, acts));
+        if acts {
+            self.start_runners()?;
+        }
         Ok(report)
     }
 

@@ -50,7 +50,7 @@ const TABLES: &[Table] = &[
     Table { name: "launch", order: "session_id, num" },
     Table { name: "launch_output", order: "launch_id" },
     Table { name: "decision", order: "id" },
-    Table { name: "delivery", order: "id" },
+    Table { name: "delivery", order: "rowid" },
     Table { name: "delivery_text", order: "delivery_id" },
     Table { name: "account_limit", order: "account" },
     Table { name: "pr", order: "id" },

@@ -19,6 +19,8 @@ pub struct Start {
     pub prompt: String,
     /// The command of the caller; empty for that of the harness.
     pub argv: Vec<String>,
+    /// Whether the session that spawned it gets no report when a turn ends.
+    pub is_silent: bool,
 }
 
 /// What a spawned session is, besides what every new session is.
@@ -53,7 +55,7 @@ fn check_admission(snapshot: &Snapshot<'_>, project: &ProjectId) -> Result<()> {
 }
 
 const INSERT_START: &str =
-    "INSERT INTO session_start (session_id, prompt, argv) VALUES (?1, ?2, ?3)";
+    "INSERT INTO session_start (session_id, prompt, argv, is_reported) VALUES (?1, ?2, ?3, ?4)";
 
 /// Creates the seed row of a session that an instance spawns, and begins the operation `spawn` on it.
 /// `place` gets the new id and gives its branch and the path of its worktree.
@@ -95,11 +97,12 @@ pub fn seed(
 /// Stores what a session is started with.
 pub(crate) fn keep_start(tx: &Tx<'_>, session: &SessionId, start: &Start) -> Result<()> {
     let argv = serde_json::Value::from(start.argv.clone()).to_string();
-    let params = (session.as_str(), &start.prompt, argv);
+    let params = (session.as_str(), &start.prompt, argv, !start.is_silent);
     tx.execute_uncaptured("store what a session is started with", INSERT_START, params).map(|_| ())
 }
 
-const SELECT_START: &str = "SELECT prompt, argv FROM session_start WHERE session_id = ?1";
+const SELECT_START: &str =
+    "SELECT prompt, argv, is_reported FROM session_start WHERE session_id = ?1";
 
 /// What a session was started with; nothing for an external one.
 ///
@@ -108,10 +111,10 @@ const SELECT_START: &str = "SELECT prompt, argv FROM session_start WHERE session
 pub fn start(snapshot: &Snapshot<'_>, session: &SessionId) -> Result<Start> {
     let found =
         snapshot.one("read the start of a session", SELECT_START, [session.as_str()], |row| {
-            Ok((text(row, 0)?, text(row, 1)?))
+            let argv = serde_json::from_str(&text(row, 1)?).unwrap_or_default();
+            Ok(Start { prompt: text(row, 0)?, argv, is_silent: !row.get::<_, bool>(2)? })
         })?;
-    let (prompt, argv) = found.unwrap_or_default();
-    Ok(Start { prompt, argv: serde_json::from_str(&argv).unwrap_or_default() })
+    Ok(found.unwrap_or_default())
 }
 
 const SET_BASE: &str = "UPDATE session SET base_ref = ?2, base_commit = ?3, updated_at = ?4

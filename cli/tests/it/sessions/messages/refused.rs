@@ -1,0 +1,112 @@
+//! What is not sent, and why; and what a key makes of a repetition.
+
+use std::fs;
+
+use super::{Post, pasted};
+use crate::support::text;
+
+#[test]
+fn a_waiting_agent_gets_no_message_and_its_decision_is_named() {
+    let post = Post::new();
+    let id = post.spawn(&[]);
+    post.hook(&id, "Prompt", r#"{"prompt": "p"}"#);
+    post.hook(&id, "Ask", r#"{"tool": "Bash", "text": "touch made"}"#);
+    let stderr = post.lab.refused(&["send", &id, "yes"], 5, "DECISION_PENDING");
+    assert!(stderr.contains("(permission): Bash: touch made"), "{stderr}");
+    for command in ["session answer", "session attach"] {
+        assert!(stderr.contains(&format!("ao-store {command} {id}")), "{stderr}");
+    }
+    assert_eq!(post.stages(), "");
+    post.hook(&id, "Decided", "{}");
+    post.send(&[&id, "now", "--wait", "written"]);
+    assert_eq!(post.heard(&id), pasted("now"));
+}
+
+/// Accepted before the question, it must not become the answer.
+#[test]
+fn what_was_accepted_before_a_question_is_written_after_its_decision() {
+    let post = Post::new();
+    let id = post.spawn(&[]);
+    post.send_failing(&[&id, "later"], "send.accepted");
+    post.hook(&id, "Prompt", r#"{"prompt": "p"}"#);
+    // The state changes, and a process for what waits was started.
+    post.until_stages("written");
+    post.send_failing(&[&id, "even later"], "send.accepted");
+    post.hook(&id, "Ask", r#"{"tool": "Bash", "text": "touch made"}"#);
+    post.lab.ok(&["reconcile"]);
+    post.until_no_runner();
+    assert_eq!(post.stages(), "written,accepted");
+    post.hook(&id, "Decided", "{}");
+    post.until_heard(&id, &(pasted("later") + &pasted("even later")));
+}
+
+#[test]
+fn a_session_that_cannot_take_a_message_says_why() {
+    let post = Post::new();
+    let lab = &post.lab;
+    lab.refused(&["send", "demo-9", "x"], 3, "SESSION_NOT_FOUND");
+    lab.refused(&["send", "../x", "x"], 2, "INVALID_ID");
+    let external = lab.ok(&["session", "new", "--project", "demo"]).trim().to_owned();
+    lab.refused(&["send", &external, "x"], 5, "SESSION_EXTERNAL");
+    let ends = ["spawn", "--project", "demo", "--harness", "custom", "--prompt", "p", "--", "true"];
+    let exited = lab.ok(&ends).trim().to_owned();
+    crate::sessions::lab::wait_until("its end", || lab.get(&exited)["activity"] == "exited");
+    let stderr = lab.refused(&["send", &exited, "x"], 5, "SESSION_NOT_RUNNING");
+    assert!(stderr.contains("session relaunch"), "{stderr}");
+    lab.ok(&["session", "kill", &exited]);
+    lab.refused(&["send", &exited, "x"], 5, "SESSION_TERMINATED");
+    let plain = lab.spawn(&["--runtime", "process"]);
+    lab.refused(&["send", &plain, "x"], 5, "NO_TERMINAL");
+    let id = post.spawn(&[]);
+    for message in ["", " \n\t", "\u{1b}\u{7}"] {
+        lab.refused(&["send", &id, message], 2, "INVALID_PROMPT");
+    }
+    let file = lab.env.path("binary");
+    fs::write(&file, b"a\xff").unwrap();
+    lab.refused(&["send", &id, "--file", text(&file)], 2, "INVALID_PROMPT");
+    lab.refused(&["send", &id, "--file", "nothing"], 1, "IO_ERROR");
+    lab.refused(&["send", &id], 2, "USAGE");
+    lab.refused(&["send", &id, "x", "--timeout", "1s"], 2, "USAGE");
+    lab.refused(&["delivery", "get", "m1"], 3, "DELIVERY_NOT_FOUND");
+    lab.refused(&["delivery", "resend", "../m1"], 3, "DELIVERY_NOT_FOUND");
+    lab.refused(&["delivery", "ls", "--session", "demo-99"], 3, "SESSION_NOT_FOUND");
+    assert_eq!(post.stages(), "");
+}
+
+#[test]
+fn a_limited_account_gets_no_message_unless_it_is_forced() {
+    let post = Post::new();
+    let id = post.spawn(&[]);
+    let sent = post.send(&[&id, "before", "--key", "k"]);
+    post.lab.sql("INSERT INTO account_limit VALUES ('scripted', 'demo-1', 'x', 1, NULL)");
+    post.lab.refused(&["send", &id, "more"], 9, "ACCOUNT_LIMITED");
+    assert_eq!(post.send(&[&id, "before", "--key", "k"]), sent);
+    post.send(&[&id, "more", "--force", "--wait", "written"]);
+    post.until_heard(&id, &(pasted("before") + &pasted("more")));
+}
+
+#[test]
+fn a_key_makes_a_repetition_the_same_delivery() {
+    let post = Post::new();
+    let (id, other) = (post.spawn(&[]), post.spawn(&[]));
+    let first = post.send(&[&id, "text", "--key", "a b", "--wait", "written"]);
+    // Other line ends at its end are the same text.
+    assert_eq!(post.send(&[&id, "text\r\n", "--key", "a b"]), first);
+    let stderr = post.lab.refused(&["send", &id, "other", "--key", "a b"], 5, "DELIVERY_KEY_USED");
+    assert!(stderr.contains(&first), "{stderr}");
+    assert_ne!(post.send(&[&id, "text", "--key", "b"]), first);
+    assert_ne!(post.send(&[&other, "text", "--key", "a b"]), first, "keys are those of a session");
+    assert_ne!(
+        post.send(&[&id, "text"]),
+        post.send(&[&id, "text"]),
+        "without a key nothing is the same"
+    );
+    for key in ["", "a\nb", &"x".repeat(513)] {
+        post.lab.refused(&["send", &id, "text", "--key", key], 2, "INVALID_ID");
+    }
+    post.until_stages(&["written"; 5].join(","));
+    post.until_heard(&id, &pasted("text").repeat(4));
+    // A repetition is answered whatever became of the session.
+    post.lab.ok(&["session", "kill", &id]);
+    assert_eq!(post.send(&[&id, "text", "--key", "a b"]), first);
+}
