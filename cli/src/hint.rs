@@ -37,10 +37,7 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
         Error::CommandFailed { name, cursor, .. } => Some(format!(
             "run it again: it continues with this change; to skip the change: `ao-store consumer ack {name} {cursor}`"
         )),
-        Error::Session(ao_session::Error::DecisionPending(decision)) => Some(format!(
-            "answer it: `ao-store session answer {0}`, or in its terminal: `ao-store session attach {0}`; then send again",
-            decision.session
-        )),
+        Error::Session(error) => of_session(error),
         Error::DeliveryEnded(delivery) if delivery.can_be_resent() => Some(format!(
             "look at the terminal of the agent; to write it again: `ao-store delivery resend {}`",
             delivery.id
@@ -80,6 +77,21 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
 
 /// For text that is not UTF-8.
 const CONVERT: &str = "convert it: `iconv -f UTF-16 -t UTF-8 FILE > COPY`";
+
+/// A hint with the name of the session.
+fn of_session(error: &ao_session::Error) -> Option<String> {
+    use ao_session::Error as E;
+    match error {
+        E::DecisionPending(decision) => Some(format!(
+            "answer it: `ao-store session answer {0}`, or in its terminal: `ao-store session attach {0}`; then send again",
+            decision.session
+        )),
+        E::AnswerNotPossible { session, .. } | E::AnswerNotTaken(session) => {
+            Some(format!("answer it in its terminal: `ao-store session attach {session}`"))
+        }
+        _ => None,
+    }
+}
 
 /// A hint with the names that the error carries.
 fn of_store(error: &ao_store::Error) -> Option<String> {
@@ -265,6 +277,9 @@ hints! {
     AgentNotExited "nothing is needed; to start it anew: `ao-store session kill SESSION`, then `ao-store session restore SESSION`";
     SessionNotRunning "start it: `ao-store session relaunch SESSION`, after a kill `ao-store session restore SESSION`; what it printed: `ao-store session log SESSION`";
     NoTerminal "run it at a terminal; what the agent shows: `ao-store session log SESSION`";
+    DecisionNotOpen "list what is open: `ao-store decision ls`";
+    AnswerNotPossible "answer it in its terminal: `ao-store session attach SESSION`";
+    AnswerNotTaken "answer it in its terminal: `ao-store session attach SESSION`";
     AgentNotFound "install it, or add its directory to PATH; custom needs a command after --; what is found: `ao-store harness ls`";
     AgentFailed "run the program by hand in the repository; its last output is in the error";
     RuntimeMissing "install tmux 3.2 or newer, such as `apt-get install tmux`";

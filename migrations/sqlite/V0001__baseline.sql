@@ -370,7 +370,7 @@ CREATE TABLE session_start (
 CREATE TABLE session_operation (
   session_id TEXT NOT NULL PRIMARY KEY REFERENCES session (id) ON DELETE CASCADE,
   verb TEXT NOT NULL
-    CHECK (verb IN ('spawn', 'kill', 'restore', 'relaunch', 'replace', 'cleanup', 'reconcile')),
+    CHECK (verb IN ('spawn', 'kill', 'restore', 'relaunch', 'replace', 'cleanup', 'answer', 'reconcile')),
   instance TEXT NOT NULL,
   created_at_commit TEXT NOT NULL DEFAULT '',
   replaces TEXT NOT NULL DEFAULT '',

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
+use ao_store::activity::DecisionKind;
 use ao_store::row::decision::Decision;
 use ao_store::row::delivery::Stage;
 use ao_store::{Code, ProjectId, SessionId, Timestamp, io_code};
@@ -187,6 +188,22 @@ pub enum Error {
     /// The agent of a session runs without a terminal.
     #[error("the agent of session {0} runs without a terminal")]
     NoTerminal(SessionId),
+    /// A session waits for no decision.
+    #[error("session {0} does not wait for a decision")]
+    NoDecision(SessionId),
+    /// A decision cannot be answered from here.
+    #[error("the {kind} that session {session} waits for cannot be answered from here: {reason}")]
+    AnswerNotPossible {
+        /// The session.
+        session: SessionId,
+        /// What is asked.
+        kind: DecisionKind,
+        /// Why.
+        reason: String,
+    },
+    /// The agent did not take an answer.
+    #[error("the agent of session {0} got the keys, and still shows the dialog")]
+    AnswerNotTaken(SessionId),
     /// A file could not be read or written.
     #[error("cannot {action} {}", path.display())]
     File {
@@ -265,6 +282,9 @@ impl Error {
             Error::External(_) => Code::SessionExternal,
             Error::NotRunning { .. } => Code::SessionNotRunning,
             Error::NoTerminal(_) => Code::NoTerminal,
+            Error::NoDecision(_) => Code::DecisionNotOpen,
+            Error::AnswerNotPossible { .. } => Code::AnswerNotPossible,
+            Error::AnswerNotTaken(_) => Code::AnswerNotTaken,
             Error::File { source, .. } => io_code(source),
             Error::Interrupted { .. } => Code::Interrupted,
             Error::Failpoint(_) => Code::Internal,

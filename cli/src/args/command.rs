@@ -16,7 +16,7 @@ use super::message::{self, Delivery, Send};
 use super::observe::{self, Api, Observe};
 use super::pr::Pr;
 use super::project::Project;
-use super::session::Session;
+use super::session::{Decision, Session};
 use super::spawn::{self, Harness, Orchestrator, Reconcile, Spawn};
 use super::stream::{self, Consumer, Tail};
 
@@ -84,6 +84,14 @@ pub(crate) enum Command {
   ao-store session ls"
     )]
     Session(Session),
+    /// Show what agents wait for a person to decide
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store decision ls
+  ao-store decision ls --session demo-1 --json"
+    )]
+    Decision(Decision),
     /// Spawn a session: a worktree, and an agent program that runs in it
     #[command(after_help = spawn::SPAWN_HELP)]
     Spawn(Box<Spawn>),

@@ -31,7 +31,7 @@ pub(crate) use message::{Delivery, Send, StageName};
 pub(crate) use observe::{Api, Deliver, Intake, Observe, Run};
 pub(crate) use pr::{ClaimPr, Pr};
 pub(crate) use project::{Project, Set};
-pub(crate) use session::{Condition, Session, SessionKind, Wait};
+pub(crate) use session::{Answer, Condition, Decision, Session, SessionKind, Wait};
 pub(crate) use spawn::{Common, Grace, Harness, Orchestrator, Reconcile, Spawn};
 pub(crate) use stream::{Consumer, FilterArgs, Format, Images, PolicyName, Tail};
 

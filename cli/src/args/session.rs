@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ao_store::status::Status;
 use clap::builder::PossibleValuesParser;
-use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args as ClapArgs, Subcommand, ValueEnum};
 
 use super::{ClaimPr, Consent, Grace, ListArgs};
 
@@ -29,6 +29,58 @@ ci       the checks of an open pull request of it passed or failed
 What is so already counts. With --after only what happened after that change does, also if it is
 no longer so; an end always counts. A session that can no longer meet a condition, such as one
 whose agent ended, ends the wait with CONDITION_LOST (exit status 5).";
+
+const ANSWER_HELP: &str = "Examples:
+  ao-store session answer demo-1 --allow
+  ao-store session answer demo-1 --deny
+  ao-store session answer demo-1 --choice 2
+  ao-store session answer demo-1 'Use the second one'
+
+Keys are sent only while the screen shows the dialog, and the answer is recorded when that is gone.
+Where the keys of a harness are not known, and for everything else: ao-store session attach.
+What is open: ao-store decision ls";
+
+/// An answer.
+#[derive(Debug, ClapArgs)]
+#[command(group = ArgGroup::new("answer").required(true))]
+pub(crate) struct Answer {
+    /// The session
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) id: String,
+    /// Answer with this text
+    #[arg(group = "answer")]
+    pub(crate) text: Option<String>,
+    /// Choose this one
+    #[arg(long, group = "answer", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) choice: Option<u8>,
+    /// Allow it
+    #[arg(long, group = "answer")]
+    pub(crate) allow: bool,
+    /// Deny it
+    #[arg(long, group = "answer")]
+    pub(crate) deny: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Decision {
+    /// List the open decisions, oldest first
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:
+  ao-store decision ls
+  ao-store decision ls --session demo-1
+
+Columns: session, kind, age, tool, text, id, options, launch
+They are answered with ao-store session answer."
+    )]
+    Ls {
+        /// Show only that of this session
+        #[arg(short, long)]
+        session: Option<String>,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+}
 
 /// What to wait for.
 #[derive(Debug, ClapArgs)]
@@ -125,6 +177,9 @@ Columns: id, kind, status, age, reason, branch, issue, name, project, harness, w
         #[arg(long, value_name = "CURSOR")]
         at: Option<String>,
     },
+    /// Answer what the agent of a session waits for, where its keys are known
+    #[command(after_help = ANSWER_HELP)]
+    Answer(Answer),
     /// Wait until sessions are idle, wait for a decision, have ended, or have a pull request or checks
     #[command(after_help = WAIT_HELP)]
     Wait(Wait),

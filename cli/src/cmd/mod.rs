@@ -5,6 +5,7 @@ mod attention;
 mod backup;
 mod config;
 mod consumer;
+mod decision;
 mod deliver;
 mod delivery;
 mod digest;
@@ -72,6 +73,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
         Command::Status => status::run(context),
         Command::Project(command) => project::run(context, command),
         Command::Session(command) => session::run(context, command),
+        Command::Decision(command) => decision::run(context, &command),
         Command::Spawn(args) => spawn::run(context, *args),
         Command::Delivery(command) => delivery::run(context, command),
         Command::Orchestrator(command) => orchestrator::run(context, command),

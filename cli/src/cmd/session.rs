@@ -1,5 +1,6 @@
 //! Sessions: create a seed row, list, show, change name or branch, delete a seed row.
 
+mod answer;
 mod attach;
 pub(super) mod lifecycle;
 mod log;
@@ -52,6 +53,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         Command::Get { id, at } => {
             get(context, &id.parse()?, at.map(|cursor| cursor.parse()).transpose()?)
         }
+        Command::Answer(args) => answer::run(context, args),
         Command::Wait(args) => wait::run(context, &args),
         Command::Log { id, lines, follow } => log::run(context, &id.parse()?, lines, follow),
         Command::Attach { id, read_only } => attach::run(context, &id.parse()?, read_only),

@@ -58,6 +58,7 @@ const GROUPS: &[Group] = &[
     sessions::spawning,
     sessions::existing,
     messages::messages,
+    sessions::agents,
 ];
 
 /// A store with rows of every kind.

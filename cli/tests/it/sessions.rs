@@ -1,5 +1,6 @@
 //! Sessions through the binary, with real git repositories, tmux servers and processes.
 
+mod answer;
 mod apart;
 mod failpoints;
 mod gone;

@@ -5,6 +5,7 @@
 
 mod command;
 mod conversation;
+mod dialog;
 mod find;
 mod hooks;
 pub(crate) mod limit;
@@ -27,6 +28,7 @@ use crate::error::{Error, Result};
 pub(crate) use command::check;
 pub use command::{Built, Given, resume, start};
 pub use conversation::Conversation;
+pub use dialog::{Answer, Dialog, Press};
 pub use find::{Found, find};
 pub use hooks::{Heard, Hooks, Installed};
 pub use row::{Harness, NativeId, Prompt};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::dialog::Dialog;
 use super::hooks::Hooks;
 use super::place::Place;
 use super::screen::Screen;
@@ -94,6 +95,8 @@ pub struct Harness {
     hooks: Option<Hooks>,
     screen: Option<Screen>,
     trust: Option<Trust>,
+    #[serde(default)]
+    dialogs: Vec<Dialog>,
 }
 
 impl Harness {
@@ -167,6 +170,12 @@ impl Harness {
         self.trust.as_ref()
     }
 
+    /// The dialogs that can be answered with keys.
+    #[must_use]
+    pub fn dialogs(&self) -> &[Dialog] {
+        &self.dialogs
+    }
+
     /// Whether one can tell that it refuses a conversation.
     #[must_use]
     pub fn can_refuse(&self) -> bool {
@@ -221,6 +230,7 @@ impl Harness {
         if self.trust.as_ref().is_some_and(|it| !it.names_worktree()) {
             return Err("the keys of trust have no {worktree}");
         }
+        self.dialogs.iter().try_for_each(Dialog::check)?;
         if self.conversation.as_ref().is_some_and(|it| !it.pattern.contains("{native_id")) {
             return Err("the pattern of conversation has no {native_id}");
         }

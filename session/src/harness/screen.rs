@@ -164,7 +164,8 @@ impl Rule {
     }
 }
 
-fn has(line: &str, text: &str) -> bool {
+/// Whether a line has a text of a row.
+pub(super) fn has(line: &str, text: &str) -> bool {
     if text == SPINNER {
         return line.contains(|c| ('\u{2801}'..='\u{28ff}').contains(&c));
     }

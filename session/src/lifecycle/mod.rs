@@ -5,6 +5,7 @@
 //! session, or by [`Sessions::reconcile`].
 
 mod account;
+mod answer;
 mod cleanup;
 mod deliver;
 mod ensure;

@@ -96,7 +96,8 @@ impl Sessions {
                 }
                 running.end(|_, _| Ok(()))?;
             }
-            Verb::Replace | Verb::Cleanup => running.end(|_, _| Ok(()))?,
+            // Whether the keys were sent, the screen shows to the next answer.
+            Verb::Replace | Verb::Cleanup | Verb::Answer => running.end(|_, _| Ok(()))?,
         }
         Ok(Settled::Finished)
     }

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use ao_store::row::lifecycle::spawn::Place;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::harness::Press;
 
 pub use process::Process;
 pub use processes::Ended;
@@ -140,6 +141,15 @@ pub trait Runtime: Send + Sync {
         self.check_input(launch, socket)?;
         self.paste(launch, socket, text)?;
         self.submit(launch, socket)
+    }
+
+    /// Sends keys to the program of a launch, one after the other.
+    ///
+    /// # Errors
+    /// It has no terminal, has ended, or the runtime fails.
+    fn press(&self, launch: &str, _socket: &str, _keys: &[Press]) -> Result<()> {
+        let reason = format!("launch {launch} has no terminal");
+        Err(Error::RuntimeFailed { action: "send keys", reason })
     }
 
     /// What a launch has shown: its screen, and at most this many lines before it.

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Pane, Panes, Runtime, Start, processes};
 use crate::error::{Error, Result};
+use crate::harness::Press;
 
 /// The oldest version that can be used: the first with `new-session -e`.
 const VERSION: (u32, u32) = (3, 2);
@@ -34,6 +35,9 @@ const BETWEEN_READS: Duration = Duration::from_millis(100);
 /// How long a program may take to read a text, and how many bytes of it take a second more.
 const READ_WITHIN: Duration = Duration::from_secs(60);
 const BYTES_PER_SECOND: usize = 16 << 10;
+
+/// Between two keys: a program may redraw after the first one, and lose the next.
+const BETWEEN_KEYS: Duration = Duration::from_millis(300);
 
 /// How often a server that ends is tried to be replaced, and the time in between.
 const STARTS: usize = 5;
@@ -378,6 +382,35 @@ impl Runtime for Tmux {
         let args = ["capture-pane", "-p", "-J", "-S", &start, "-t", &target(launch)];
         let screen = self.must("read a screen", socket, &args, "")?;
         Ok(screen.trim_end().to_owned())
+    }
+
+    fn press(&self, launch: &str, socket: &str, keys: &[Press]) -> Result<()> {
+        let (action, target) = ("send keys", target(launch));
+        let state = ["display-message", "-p", "-t", &target, "#{pane_dead}"];
+        if self.must(action, socket, &state, "")?.trim() == "1" {
+            let reason = "the program has ended".to_owned();
+            return Err(Error::RuntimeFailed { action, reason });
+        }
+        let cancel = format!("send-keys -t {target} -X cancel");
+        let leave = ["if-shell", "-F", "-t", &target, "#{pane_in_mode}", &cancel];
+        self.must(action, socket, &leave, "")?;
+        for (number, key) in keys.iter().enumerate() {
+            if number > 0 {
+                sleep(BETWEEN_KEYS);
+            }
+            let text;
+            let one = match key {
+                Press::Key(name) if name.chars().count() > 1 => vec![name.as_str()],
+                Press::Key(name) => vec!["-l", "--", name],
+                Press::Text(written) => {
+                    text = word(&typed(written));
+                    vec!["-l", "--", &text]
+                }
+            };
+            let args = [&["send-keys", "-t", &target], &one[..]].concat();
+            self.must(action, socket, &args, "")?;
+        }
+        Ok(())
     }
 
     fn attach(&self, launch: &str, socket: &str, is_read_only: bool) -> Option<Vec<String>> {

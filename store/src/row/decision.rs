@@ -90,6 +90,14 @@ pub fn open(snapshot: &Snapshot<'_>, session: &SessionId) -> Result<Option<Decis
     snapshot.one("read a decision", sql, [session.as_str()], Decision::read)
 }
 
+/// The decision of this id.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn get(snapshot: &Snapshot<'_>, id: &str) -> Result<Option<Decision>> {
+    snapshot.one("read a decision", select!("WHERE id = ?1"), [id], Decision::read)
+}
+
 /// The open decisions, oldest first.
 ///
 /// # Errors
@@ -166,6 +174,20 @@ pub fn resolve(
 ) -> Result<bool> {
     let params = (session.as_str(), tx.now().0, resolution.as_str(), cut(answer));
     Ok(tx.execute_captured("resolve a decision", RESOLVE, params)? > 0)
+}
+
+const ANSWERED: &str = "UPDATE decision
+    SET resolved_at = coalesce(resolved_at, ?3), resolution = 'answered', answer = ?4
+    WHERE id = ?1 AND (resolved_at IS NULL OR (resolution = 'released' AND resolved_at >= ?2))";
+
+/// Records that an answer was given from here at a time. A decision that was released since then was so by
+/// the answer; one that ended before stays as it is. Returns whether it was the answer.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn answered(tx: &Tx<'_>, id: &str, given_at: Timestamp, answer: &str) -> Result<bool> {
+    let params = (id, given_at.0, tx.now().0, cut(answer));
+    Ok(tx.execute_captured("record the answer to a decision", ANSWERED, params)? > 0)
 }
 
 fn cut(text: &str) -> String {

@@ -122,10 +122,6 @@ pub(super) fn existing(code: Code, _: &World, env: &TestEnv) -> Option<Result<Pr
             "UPDATE session SET worktree_path = '/w' WHERE id = 'demo-4';".to_owned(),
             ["restore", "demo-4"],
         ),
-        Code::ConditionLost => {
-            let provoked = Provoked::by(&["session", "wait", "demo-4", "--for", "idle"]);
-            return Some(Ok(provoked));
-        }
         Code::SessionNotRunning => {
             (format!("UPDATE session SET {ours} WHERE id = 'demo-1';"), ["attach", "demo-1"])
         }
@@ -161,5 +157,36 @@ pub(super) fn existing(code: Code, _: &World, env: &TestEnv) -> Option<Result<Pr
     Some(match sql.is_empty() || env.sqlite(&sql).is_some() {
         true => Ok(provoked),
         false => Err("no sqlite3".to_owned()),
+    })
+}
+
+/// What an agent does or asks forbids it.
+pub(super) fn agents(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provoked, String>> {
+    let answer = Provoked::by(&["session", "answer", "demo-1", "--allow"]);
+    let harness = match code {
+        Code::ConditionLost => {
+            return Some(Ok(Provoked::by(&["session", "wait", "demo-4", "--for", "idle"])));
+        }
+        Code::DecisionNotOpen => return Some(Ok(answer)),
+        Code::AnswerNotPossible => "custom",
+        Code::AnswerNotTaken => "claude-code",
+        _ => return None,
+    };
+    let sql = format!(
+        "UPDATE session SET spawner = 'i1', harness = '{harness}', runtime_kind = 'tmux', launch_id = 'l1'
+         WHERE id = 'demo-1';
+         INSERT INTO launch (id, session_id, project_id, num, kind, instance, boot_id, created_at)
+         VALUES ('l1', 'demo-1', 'demo', 1, 'fresh', 'i1', 'b', 1);
+         INSERT INTO decision (id, session_id, project_id, launch_id, kind, tool, call, text, options,
+         source, requested_at)
+         VALUES ('l1.1', 'demo-1', 'demo', 'l1', 'permission', '', '', '', '[]', 'hook', 1);"
+    );
+    // It shows the same dialog whatever is typed.
+    let tmux = "#!/bin/sh\ncase \"$*\" in *capture-pane*) printf 'Do you want to go on?\\n ❯ 1. Yes\\n \
+        Esc to cancel · Tab to amend\\n' ;; *display-message*) echo 0 ;; esac\n";
+    let path = Some(path_with(env, Some(tmux)));
+    Some(match env.sqlite(&sql) {
+        Some(_) => Ok(Provoked { path, ..answer }),
+        None => Err("no sqlite3".to_owned()),
     })
 }

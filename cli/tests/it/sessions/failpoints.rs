@@ -5,6 +5,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::sessions::Lab;
+use crate::sessions::answer::spawn_asking;
 use crate::sessions::lab::wait_until;
 
 /// How a step fails.
@@ -237,6 +238,23 @@ fn a_relaunch_or_cleanup_that_fails_can_be_repeated() {
         check: |lab, context| {
             lab.ok(&["session", "cleanup", "--yes"]);
             assert_eq!(lab.git(&["branch", "--list", "ao/*"]), "", "{context}");
+        },
+    });
+}
+
+/// Whether its keys were sent, the screen shows.
+#[test]
+fn an_answer_that_fails_leaves_the_session_to_the_next_one() {
+    sweep(&Sweep {
+        steps: &["answer.begun", "answer.sent"],
+        prepare: spawn_asking,
+        args: |_| words(&["session", "answer", "demo-1", "--allow"]),
+        check: |lab, context| {
+            let is_sent = context.starts_with("answer.sent");
+            let again = lab.run(&["session", "answer", "demo-1", "--allow"]);
+            assert_eq!(again.code, if is_sent { 5 } else { 0 }, "{context}: {}", again.stderr);
+            let keys = fs::read_to_string(lab.env.path("data/keys")).unwrap();
+            assert_eq!(keys, "y", "{context}");
         },
     });
 }

@@ -2,6 +2,7 @@
 
 mod commands;
 mod conversations;
+mod dialogs;
 mod documented;
 mod hooks;
 mod programs;

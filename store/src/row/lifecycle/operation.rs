@@ -27,6 +27,8 @@ text_enum! {
         Replace = "replace",
         /// What it left is removed.
         Cleanup = "cleanup",
+        /// The decision that its agent waits for is answered.
+        Answer = "answer",
         /// Reconciliation makes it as it should be.
         Reconcile = "reconcile",
     } else Reconcile

@@ -1,0 +1,141 @@
+//! Answers what an agent waits for, with the keys of its row.
+//!
+//! Keys are sent only to a screen that shows the dialog, looked at just before. The answer is recorded when the
+//! dialog is gone. While it is given it is an operation on the session, so that one of several callers gives it.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use ao_store::SessionId;
+use ao_store::activity::{Evidence, Signal, Source};
+use ao_store::row::decision::{self, Decision};
+use ao_store::row::evidence::{self, Report};
+use ao_store::row::lifecycle::operation::Verb;
+use ao_store::row::session::Session;
+
+use super::Sessions;
+use super::operation::Running;
+use crate::error::{Error, Result};
+use crate::failpoint::step;
+use crate::harness::{Answer, Dialog, Press};
+
+/// How long the agent may take to close the dialog.
+const TAKEN_WITHIN: Duration = Duration::from_secs(8);
+const POLL: Duration = Duration::from_millis(100);
+
+/// What is needed to answer a decision.
+struct Way {
+    dialog: Dialog,
+    keys: Vec<Press>,
+}
+
+impl Sessions {
+    /// Answers the open decision of a session, and returns it as it is then.
+    ///
+    /// # Errors
+    /// `SESSION_NOT_FOUND`; `DECISION_NOT_OPEN`; `ANSWER_NOT_POSSIBLE`, with the reason, when no key was
+    /// sent; `ANSWER_NOT_TAKEN` when the dialog stays; `SESSION_BUSY`; when its runtime cannot be asked.
+    pub fn answer(&self, id: &SessionId, answer: &Answer) -> Result<Decision> {
+        let asked = self.open_decision(id)?;
+        let session = self.session(id)?;
+        let ways = self.ways(&session, &asked, answer)?;
+        let running = self.begin(id, Verb::Answer)?;
+        let given = self.give(&running, &session, &asked, ways, answer);
+        if given.is_err() {
+            running.give_up();
+        }
+        given
+    }
+
+    fn open_decision(&self, id: &SessionId) -> Result<Decision> {
+        self.session(id)?;
+        let open = self.store.read(|snapshot| decision::open(snapshot, id))?;
+        open.ok_or_else(|| Error::NoDecision(id.clone()))
+    }
+
+    /// The dialogs of the harness that take the answer.
+    fn ways(&self, session: &Session, asked: &Decision, answer: &Answer) -> Result<Vec<Way>> {
+        let harness = self.harnesses.get(&session.harness)?;
+        let of_kind = harness.dialogs().iter().filter(|dialog| dialog.is_of(asked.kind));
+        let way =
+            |dialog: &Dialog| Some(Way { keys: dialog.keys(answer)?, dialog: dialog.clone() });
+        let ways: Vec<_> = of_kind.filter_map(way).collect();
+        if ways.is_empty() {
+            let reason = format!("{} has no keys for it", harness.label());
+            return Err(not_possible(asked, &reason));
+        }
+        Ok(ways)
+    }
+
+    fn give(
+        &self,
+        running: &Running<'_>,
+        session: &Session,
+        asked: &Decision,
+        ways: Vec<Way>,
+        answer: &Answer,
+    ) -> Result<Decision> {
+        step!("answer.begun");
+        // Another one may have been answered in the meantime.
+        if self.open_decision(&session.id)?.id != asked.id {
+            return Err(Error::NoDecision(session.id.clone()));
+        }
+        let screen = self.screen(session, asked)?;
+        let way = ways.into_iter().find(|way| way.dialog.asks(&screen, &asked.text));
+        let reason = "its screen does not show the dialog";
+        let way = way.ok_or_else(|| not_possible(asked, reason))?;
+        let sent_at = self.now();
+        let runtime = self.runtime(&session.runtime_kind)?;
+        runtime.press(&asked.launch, &session.runtime_socket, &way.keys)?;
+        step!("answer.sent");
+        self.wait_until_taken(session, asked, &way.dialog)?;
+        let (asked, answer) = (asked.clone(), answer.shown());
+        let (decision, recorded) = running.end(move |tx, session| {
+            decision::answered(tx, &asked.id, sent_at, &answer)?;
+            let signal = Signal::Decided(asked.call.clone());
+            let evidence = Evidence { source: Source::Screen, at: tx.now(), seen: None, signal };
+            let recorded = evidence::record(tx, &Report::of(&asked.launch, Some(evidence)))?;
+            let decision = decision::get(tx, &asked.id)?;
+            let decision =
+                decision.ok_or_else(|| ao_store::Error::SessionNotFound(session.clone()))?;
+            Ok((decision, recorded))
+        })?;
+        let waiting = recorded.into_iter().flat_map(|recorded| recorded.deliver_to);
+        waiting.for_each(|session| self.start_runner(&session));
+        Ok(decision)
+    }
+
+    /// The visible screen of the launch that asks.
+    fn screen(&self, session: &Session, asked: &Decision) -> Result<String> {
+        let runtime = self.runtime(&session.runtime_kind)?;
+        runtime.history(&asked.launch, &session.runtime_socket, 0)
+    }
+
+    /// Waits until the dialog is gone, or what it asked is decided.
+    fn wait_until_taken(&self, session: &Session, asked: &Decision, dialog: &Dialog) -> Result<()> {
+        let deadline = Instant::now() + TAKEN_WITHIN;
+        loop {
+            sleep(POLL);
+            let open = self.store.read(|snapshot| decision::open(snapshot, &session.id))?;
+            if open.is_none_or(|open| open.id != asked.id) {
+                return Ok(());
+            }
+            // Without a screen it ends, which the supervisor records.
+            let is_there = |screen: String| dialog.asks(&screen, &asked.text);
+            if !self.screen(session, asked).map_or(true, is_there) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Error::AnswerNotTaken(session.id.clone()));
+            }
+        }
+    }
+}
+
+fn not_possible(asked: &Decision, reason: &str) -> Error {
+    Error::AnswerNotPossible {
+        session: asked.session.clone(),
+        kind: asked.kind,
+        reason: reason.to_owned(),
+    }
+}
