@@ -1,6 +1,7 @@
 //! Messages to agents, through a real tmux: they arrive exactly and once, in order, whatever is killed, and each
 //! stage is proven.
 
+mod feedback;
 mod refused;
 mod reports;
 
