@@ -3,7 +3,7 @@
 use ao_store::log::as_of::ENTITIES;
 use ao_store::log::consumer;
 use ao_store::log::field::{FieldKind, fields};
-use ao_store::row::{pr, project, session};
+use ao_store::row::{delivery, pr, project, session};
 use ao_store::{CHANGE_TYPES, Result, Snapshot};
 use clap::Arg;
 use clap_complete::engine::CompletionCandidate;
@@ -17,6 +17,7 @@ pub(super) enum Known {
     Session,
     Pr,
     Consumer,
+    Delivery,
     Repo,
     Type,
     Entity,
@@ -32,6 +33,7 @@ impl Known {
             (_, "session" | "sessions", _) | ("session", "id", true) => Known::Session,
             (_, "pr", _) => Known::Pr,
             (_, "consumer", _) | ("consumer", "name", true) => Known::Consumer,
+            ("delivery", "id", true) => Known::Delivery,
             (_, "repo", _) => Known::Repo,
             (_, "types", _) => Known::Type,
             (_, "entities", _) => Known::Entity,
@@ -75,6 +77,11 @@ impl Known {
             Known::Consumer => {
                 let consumers = consumer::list(snapshot)?;
                 consumers.iter().map(|it| candidate(it.name.as_str(), "")).collect()
+            }
+            Known::Delivery => {
+                let deliveries = delivery::all(snapshot)?;
+                let shown = |it: &delivery::Delivery| candidate(&it.id, it.stage.as_str());
+                deliveries.iter().map(shown).collect()
             }
             Known::Repo => {
                 let projects = project::list(snapshot, false)?;

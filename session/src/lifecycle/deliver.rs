@@ -10,6 +10,7 @@ use ao_store::row::session::Session;
 use ao_store::{SessionId, Timestamp, Tx};
 
 use super::Sessions;
+use super::reaper::Reaper;
 use crate::error::{Error, Result};
 use crate::failpoint::step;
 use crate::runtime::wait_until_still;
@@ -33,12 +34,17 @@ impl Sessions {
     pub fn deliver(&self, id: &SessionId) -> Result<()> {
         step!("deliver.begun");
         let (runner, mut ready) = (self.instance()?, String::new());
+        let mut reaper = Reaper::of(self, id);
         loop {
             let session = self.session(id)?;
             let is_due = self.store.read(|snapshot| delivery::due(snapshot, &session))?.is_some();
             if is_due && ready != session.launch {
                 self.wait_for_composer(&session)?;
                 ready.clone_from(&session.launch);
+            }
+            // A dialog that nothing has reported would take the text for its answer.
+            if is_due && let Err(error) = reaper.probe() {
+                tracing::debug!(session = %id, %error, "its screen cannot be read");
             }
             let last_stage = self.last_stage(&session);
             let (to, runner) = (id.clone(), runner.clone());

@@ -55,6 +55,8 @@ pub struct Probed {
 #[derive(Debug)]
 pub struct Reaper<'a> {
     sessions: &'a Sessions,
+    /// Only this session is looked at.
+    only: Option<SessionId>,
     known: HashMap<String, Known<'a>>,
     /// The versions of programs, by path and time of change.
     versions: HashMap<(PathBuf, SystemTime), Option<String>>,
@@ -88,7 +90,12 @@ impl<'a> Reaper<'a> {
     /// A reaper that has seen nothing.
     #[must_use]
     pub fn new(sessions: &'a Sessions) -> Reaper<'a> {
-        Reaper { sessions, known: HashMap::new(), versions: HashMap::new() }
+        Reaper { sessions, only: None, known: HashMap::new(), versions: HashMap::new() }
+    }
+
+    /// One that looks at this session only.
+    pub(super) fn of(sessions: &'a Sessions, session: &SessionId) -> Reaper<'a> {
+        Reaper { only: Some(session.clone()), ..Reaper::new(sessions) }
     }
 
     /// Probes again and again, until `wait` says that it is to stop. What fails is tried again.
@@ -148,8 +155,9 @@ impl<'a> Reaper<'a> {
             let busy: HashSet<SessionId> = running.into_iter().map(|it| it.session).collect();
             let mut cases = Vec::new();
             for session in session::list(snapshot, &live)? {
-                if session.is_external() || session.launch.is_empty() || busy.contains(&session.id)
-                {
+                let is_other = self.only.as_ref().is_some_and(|only| *only != session.id);
+                let is_busy = session.launch.is_empty() || busy.contains(&session.id);
+                if is_other || is_busy || session.is_external() {
                     continue;
                 }
                 let launch = launch::get(snapshot, &session.launch)?;

@@ -3,6 +3,8 @@
 use std::fs;
 
 use super::{Post, pasted};
+use crate::sessions::lab::wait_until;
+use crate::sessions::screens::Stage;
 use crate::support::text;
 
 #[test]
@@ -40,6 +42,23 @@ fn what_was_accepted_before_a_question_is_written_after_its_decision() {
     post.until_heard(&id, &(pasted("later") + &pasted("even later")));
 }
 
+/// Enter would leave the program, or trust the directory.
+#[test]
+fn a_dialog_that_only_the_screen_shows_gets_no_message_either() {
+    let stage = Stage::new("2.1.332 (Claude Code)");
+    stage.show("claude-code/trust-plain");
+    let id = stage.spawn("claude-code");
+    stage.ok(&["send", &id, "hello"]);
+    wait_until("the look at the screen", || stage.activity(&id) == "blocked trust");
+    assert_eq!(stage.lab.sql("SELECT stage FROM delivery"), "accepted");
+    let refused = stage.run(&["send", &id, "hello"]);
+    assert!(refused.stderr.contains("error[DECISION_PENDING]"), "{}", refused.stderr);
+    // Once the dialog is gone, it is written.
+    stage.show("claude-code/idle-after-turn");
+    stage.wait_for(&id, "idle");
+    wait_until("its delivery", || stage.lab.sql("SELECT stage FROM delivery") == "written");
+}
+
 #[test]
 fn a_session_that_cannot_take_a_message_says_why() {
     let post = Post::new();
@@ -50,7 +69,7 @@ fn a_session_that_cannot_take_a_message_says_why() {
     lab.refused(&["send", &external, "x"], 5, "SESSION_EXTERNAL");
     let ends = ["spawn", "--project", "demo", "--harness", "custom", "--prompt", "p", "--", "true"];
     let exited = lab.ok(&ends).trim().to_owned();
-    crate::sessions::lab::wait_until("its end", || lab.get(&exited)["activity"] == "exited");
+    wait_until("its end", || lab.get(&exited)["activity"] == "exited");
     let stderr = lab.refused(&["send", &exited, "x"], 5, "SESSION_NOT_RUNNING");
     assert!(stderr.contains("session relaunch"), "{stderr}");
     lab.ok(&["session", "kill", &exited]);
