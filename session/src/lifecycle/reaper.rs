@@ -70,14 +70,24 @@ struct Known<'a> {
     /// The second in which its screen was read.
     read_at: Option<i64>,
     screen: String,
-    /// Since when its screen has shown an empty prompt.
-    idle_since: Option<Timestamp>,
+    /// What its screen shows, if anything, and since when.
+    shown: Option<(Option<Activity>, Timestamp)>,
 }
 
 /// A launch that should run.
 struct Case {
     session: Session,
     launch: Launch,
+}
+
+/// What follows from a screen.
+enum Settled {
+    /// It shows something.
+    Seen(Seen),
+    /// It no longer shows what only it has shown.
+    Gone,
+    /// Nothing.
+    Nothing,
 }
 
 /// The rows that a pass is about.
@@ -234,8 +244,8 @@ impl<'a> Reaper<'a> {
         for case in cases {
             let pane = pane_of(case);
             let seen = self.seen(case, pane, limits, at);
-            let seen = self.settled(case, pane, seen, at);
-            let Some((report, signal)) = signal(case, pane, seen, at) else { continue };
+            let settled = self.settled(case, pane, seen, at);
+            let Some((report, signal)) = signal(case, pane, settled, at) else { continue };
             probed.changes += usize::from(self.record(case, report, signal, at)?);
         }
         Ok(())
@@ -252,7 +262,7 @@ impl<'a> Reaper<'a> {
         let is_fresh = case.session.activity_source == Source::Hook
             && !is_past(case.session.activity_at, QUIET, now);
         if is_fresh {
-            known.idle_since = None;
+            known.shown = None;
         }
         // What is printed in the second of a read may have come after it.
         let is_changed = known.read_at.is_none_or(|read_at| pane.printed_at >= read_at);
@@ -302,25 +312,42 @@ impl<'a> Reaper<'a> {
         Some(seen)
     }
 
-    /// What is seen, if it counts: an empty prompt must have been there for a while, and longer before the first
-    /// turn of a program that was given a prompt.
+    /// What follows from what is seen. An empty prompt must have been there for a while, and longer before the
+    /// first turn of a program that was given a prompt. What only the screen has shown is unknown when it is gone.
     fn settled(
         &mut self,
         case: &Case,
         pane: Option<&Pane>,
         seen: Option<Seen>,
         now: Timestamp,
-    ) -> Option<Seen> {
-        let (known, pane) = (self.known.get_mut(&case.launch.id)?, pane?);
-        if seen.as_ref().is_none_or(|seen| seen.activity != Activity::Idle) {
-            known.idle_since = None;
-            return seen;
-        }
+    ) -> Settled {
+        let Some((known, pane)) = self.known.get_mut(&case.launch.id).zip(pane) else {
+            return Settled::Nothing;
+        };
+        let shown = seen.as_ref().map(|seen| seen.activity);
         let printed = Timestamp(pane.printed_at.saturating_add(1).saturating_mul(1_000));
-        let since = *known.idle_since.get_or_insert(printed);
-        let is_first = matches!(case.session.activity, Activity::Starting | Activity::Unknown);
+        let (_, since) = *match &mut known.shown {
+            Some(before) if before.0 == shown => before,
+            before => before.insert((shown, printed)),
+        };
+        let is_since = |span| since <= now && is_past(since, span, now);
+        let Session { activity, activity_source: source, .. } = &case.session;
+        let is_first = matches!(activity, Activity::Starting | Activity::Unknown);
         let wait = if is_first && case.launch.has_prompt() { QUIET } else { SETTLED };
-        seen.filter(|_| since <= now && is_past(since, wait, now))
+        match seen {
+            Some(seen) if seen.activity != Activity::Idle || is_since(wait) => Settled::Seen(seen),
+            None if known.read_at.is_some()
+                && *source == Source::Screen
+                && !matches!(
+                    activity,
+                    Activity::Unknown | Activity::Limited | Activity::Exited
+                )
+                && is_since(QUIET) =>
+            {
+                Settled::Gone
+            }
+            _ => Settled::Nothing,
+        }
     }
 
     /// Records what is known now, if it is new.
@@ -353,24 +380,25 @@ impl<'a> Reaper<'a> {
 fn signal(
     case: &Case,
     pane: Option<&Pane>,
-    seen: Option<Seen>,
+    settled: Settled,
     now: Timestamp,
 ) -> Option<(Report, Signal)> {
     let Case { session, launch } = case;
     let mut report = Report::of(&launch.id, None);
-    match seen {
-        Some(seen) if seen.activity == Activity::Limited => {
+    match settled {
+        Settled::Seen(seen) if seen.activity == Activity::Limited => {
             let is_known = session.activity == Activity::Limited && !is_over(session, now);
             report.message = seen.text;
             (!is_known).then_some((report, Signal::Limited(seen.until)))
         }
-        Some(seen) => {
+        Settled::Seen(seen) => {
             if !seen.cause.is_empty() {
                 report.question.text = seen.text;
             }
             Some((report, Signal::Shown(seen.activity, seen.cause.to_owned())))
         }
-        None => {
+        Settled::Gone => Some((report, Signal::Silent)),
+        Settled::Nothing => {
             let is_quiet = |span| is_past(session.activity_at, span, now);
             let is_still =
                 |pane: &Pane| is_past(Timestamp(pane.printed_at.saturating_mul(1_000)), STILL, now);

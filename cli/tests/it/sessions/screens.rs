@@ -149,15 +149,18 @@ fn a_screen_says_what_an_agent_does_and_what_it_waits_for() {
 }
 
 #[test]
-fn what_no_rule_describes_says_nothing() {
+fn what_only_the_screen_has_shown_is_unknown_when_it_is_gone() {
     let stage = Stage::new("2.1.332");
-    stage.show("claude-code/working");
+    stage.show("claude-code/trust-plain");
     let id = stage.spawn("claude-code");
-    stage.wait_for(&id, "active");
+    stage.wait_for(&id, "blocked trust");
+    stage.print("a screen that no rule describes");
+    stage.wait_for(&id, "unknown");
+    assert!(stage.lab.get(&id)["decision"].is_null());
+    stage.show("claude-code/idle-after-turn");
+    stage.wait_for(&id, "idle");
     stage.print("esc to interrupt\nand then\nsomething else\n");
-    wait_until("the screen", || stage.tmux(&["capture-pane", "-p"]).contains("something else"));
-    assert!(stage.probe().ends_with("screens 1, changes 0"));
-    assert_eq!(stage.activity(&id), "active");
+    stage.wait_for(&id, "unknown");
 }
 
 #[test]

@@ -149,7 +149,8 @@ pub enum Signal {
     Limited(Option<Timestamp>),
     /// The screen shows a state; of a decision with its kind.
     Shown(Activity, String),
-    /// Nothing was reported for long after the start, or of a turn, and nothing was printed either.
+    /// Nothing was reported for long after the start, or of a turn, and nothing was printed either; or
+    /// what the screen has shown is gone.
     Silent,
     /// The program ended.
     Ended,

@@ -73,6 +73,12 @@ fn next(stored: &State, signal: &Signal, source: Source, now: Timestamp) -> Opti
         Signal::Limited(until) => Some(State { until: *until, ..to(Limited)? }),
         Signal::Shown(activity, cause) => shown(stored, *activity, cause, source, now),
         Signal::Silent if matches!(stored.activity, Starting | Active) => to(Unknown),
+        // Nothing else has ever said so.
+        Signal::Silent
+            if stored.source == Source::Screen && (is_open || stored.activity == Idle) =>
+        {
+            to(Unknown)
+        }
         Signal::Silent => None,
     }
 }

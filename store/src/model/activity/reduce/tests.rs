@@ -65,6 +65,7 @@ fn the_page_of_the_transitions_is_up_to_date() {
         call or is blocked by a trust dialog, and a limit has no known end.\n\n\
         - Evidence of another launch, of an ended one, or older than the stored state is ignored.\n\
         - The screen counts only five seconds after the last report of a hook.\n\
+        - What only the screen has shown, and no longer shows, is unknown after five seconds; a limit holds.\n\
         - An observation is ignored when the state has changed since it began.\n\n"
         .to_owned();
     page.push_str("| evidence |");
@@ -212,6 +213,19 @@ fn a_program_that_was_given_a_prompt_is_not_idle_because_its_first_screen_is_emp
     let trust = Signal::Shown(Activity::Blocked, "trust".to_owned());
     let next = after(&given(1), Source::Screen, &trust).unwrap();
     assert_eq!((next.activity, next.cause.as_str()), (Activity::Blocked, "trust"));
+}
+
+#[test]
+fn what_only_the_screen_has_shown_is_unknown_when_it_is_gone() {
+    for activity in [Activity::Active, Activity::Idle, Activity::Waiting, Activity::Blocked] {
+        let seen = State { source: Source::Screen, ..stored(activity) };
+        let next = after(&seen, Source::Process, &Signal::Silent).unwrap();
+        assert_eq!(next.activity, Activity::Unknown);
+    }
+    for activity in [Activity::Idle, Activity::Waiting, Activity::Blocked] {
+        let told = State { source: Source::Hook, ..stored(activity) };
+        assert_eq!(after(&told, Source::Process, &Signal::Silent), None);
+    }
 }
 
 /// Two hooks run at once, and the one that was called first is stored first, but after the other was called.
