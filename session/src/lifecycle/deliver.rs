@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use ao_store::row::delivery::{self, Delivery, Stage, Turn};
 use ao_store::row::launch;
-use ao_store::row::session::Session;
+use ao_store::row::session::{self, Session};
 use ao_store::{SessionId, Timestamp, Tx};
 
 use super::Sessions;
 use super::reaper::Reaper;
+use super::send::refused;
 use crate::error::{Error, Result};
 use crate::failpoint::step;
 use crate::runtime::wait_until_still;
@@ -88,6 +89,14 @@ impl Sessions {
             return self.give_up(delivery, Stage::Ambiguous, &error);
         }
         step!("deliver.pasted");
+        // What was asked meanwhile would be answered by Enter.
+        let refusal = self.store.read(|snapshot| {
+            delivery::refusal(snapshot, &session::require(snapshot, &session.id)?)
+        })?;
+        if let Some(refusal) = refusal {
+            let error = refused(session.id.clone(), refusal);
+            return self.give_up(delivery, Stage::Ambiguous, &error);
+        }
         if let Err(error) = runtime.submit(launch, socket) {
             return self.give_up(delivery, Stage::Ambiguous, &error);
         }

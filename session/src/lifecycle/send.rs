@@ -160,7 +160,8 @@ pub fn start_runner(command: &[OsString], data_dir: &Path, session: &SessionId) 
     }
 }
 
-fn refused(session: SessionId, refusal: Refusal) -> Error {
+/// The error of a refusal.
+pub(super) fn refused(session: SessionId, refusal: Refusal) -> Error {
     match refusal {
         Refusal::Terminated => ao_store::Error::SessionTerminated(session).into(),
         Refusal::External => Error::External(session),

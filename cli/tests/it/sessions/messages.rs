@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use ao_store::lease::Owner;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::documented;
@@ -151,11 +151,12 @@ impl Post {
     fn until_no_runner(&self) {
         let owners = || self.lab.sql("SELECT group_concat(owner, char(10)) FROM instance");
         wait_until("the end of the runner", || {
-            owners().lines().all(Owner::is_gone) && self.runners() == 0
+            owners().lines().all(Owner::is_gone) && self.runners().is_empty()
         });
     }
 
-    fn runners(&self) -> usize {
+    /// The processes that write messages.
+    fn runners(&self) -> Vec<u32> {
         let data = self.lab.env.path("data").canonicalize().unwrap();
         let is_runner = |pid: &u32| {
             let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -164,7 +165,25 @@ impl Post {
         };
         let all = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
         let all = all.filter_map(|it| it.file_name().to_str()?.parse().ok());
-        all.filter(is_runner).count()
+        all.filter(is_runner).collect()
+    }
+
+    /// The process that a failpoint has stopped.
+    fn stopped_runner(&self) -> Option<u32> {
+        self.runners().into_iter().find(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        })
+    }
+}
+
+impl Drop for Post {
+    /// After a test that fails, one may be stopped.
+    fn drop(&mut self) {
+        for pid in self.runners() {
+            let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
 }
 
@@ -301,6 +320,17 @@ fn what_a_killed_process_left_is_taken_over_or_ambiguous() {
 }
 
 #[test]
+fn what_a_killed_sender_accepted_is_written_when_up_starts() {
+    let post = Post::new();
+    let id = post.spawn(&[]);
+    post.send_failing(&[&id, "hello"], "send.accepted");
+    let repo = post.lab.env.path("demo");
+    let _up = Live::start(&mut post.lab.command(&["up", text(&repo), "--no-observe"]));
+    post.until_heard(&id, &pasted("hello"));
+    post.until_stages("written");
+}
+
+#[test]
 fn a_delivery_goes_on_when_its_caller_is_killed() {
     let post = Post::new();
     let id = post.spawn(&[]);
@@ -357,6 +387,23 @@ fn each_stage_is_waited_for_and_proven() {
     assert_eq!(of("proof"), ["store", "runner", "hook", "hook", "hook"]);
     assert_eq!((&shown["text"], &shown["last_stage"]), (&"go on".into(), &"finished".into()));
     assert_eq!(post.heard(&id), pasted("go on"), "it was written once");
+}
+
+/// The state before the message is idle, too, and does not count.
+#[test]
+fn a_script_waits_for_the_end_of_the_turn_that_its_message_begins() {
+    let post = Post::new();
+    let id = post.spawn(&[]);
+    let sent = post.json("send", &["send", &id, "go"]);
+    let after = sent["cursor"].as_str().unwrap();
+    let wait = ["session", "wait", &id, "--for", "idle", "--after", after];
+    let early = post.lab.run(&[&wait[..], &["--timeout", "50ms"]].concat());
+    assert_eq!(early.code, 8, "{}", early.stderr);
+    let waits = Live::start(&mut post.lab.command(&wait));
+    post.hook(&id, "Prompt", r#"{"prompt": "go"}"#);
+    post.hook(&id, "Stop", "{}");
+    let ended = waits.end();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
 }
 
 #[test]

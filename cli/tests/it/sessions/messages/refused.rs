@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use super::{Post, pasted};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Post, killable, pasted};
 use crate::sessions::lab::wait_until;
 use crate::sessions::screens::Stage;
 use crate::support::text;
@@ -40,6 +42,26 @@ fn what_was_accepted_before_a_question_is_written_after_its_decision() {
     assert_eq!(post.stages(), "written,accepted");
     post.hook(&id, "Decided", "{}");
     post.until_heard(&id, &(pasted("later") + &pasted("even later")));
+}
+
+#[test]
+fn a_question_that_comes_while_a_message_is_typed_is_not_answered_by_it() {
+    let post = Post::new();
+    let id = post.spawn(&[]);
+    let mut command = post.lab.command(&["send", &id, "yes"]);
+    killable(command.env("FAILPOINTS", "deliver.pasted=stop"));
+    let typed = pasted("yes").trim_end_matches('\r').to_owned();
+    post.until_heard(&id, &typed);
+    wait_until("the runner to stop", || post.stopped_runner().is_some());
+    post.hook(&id, "Prompt", r#"{"prompt": "p"}"#);
+    post.hook(&id, "Ask", r#"{"tool": "Bash", "text": "touch made"}"#);
+    let runner = Pid::from_raw(post.stopped_runner().unwrap().try_into().unwrap()).unwrap();
+    kill_process(runner, Signal::CONT).unwrap();
+    post.until_stages("ambiguous");
+    post.until_no_runner();
+    assert_eq!(post.heard(&id), typed, "Enter was not sent");
+    let reason = post.lab.sql("SELECT reason FROM delivery");
+    assert!(reason.contains("waits for a decision"), "{reason}");
 }
 
 /// Enter would leave the program, or trust the directory.
