@@ -46,7 +46,7 @@ const FACTS: &str = "s.activity, s.activity_at, l.started_at, l.ended_at, l.caus
 
 const TEXT: &str = "s.id, s.kind, s.branch, s.issue, s.name";
 
-const JSON: &str = "s.id, s.project_id, s.num, s.kind, s.harness, s.model, s.parent_id, s.name, s.issue,
+const JSON: &str = "s.id, s.project_id, s.num, s.kind, s.harness, s.model, s.permission, s.parent_id, s.name, s.issue,
     s.branch, s.base_ref, s.base_commit, s.worktree_path, s.runtime_kind, s.runtime_socket,
     s.runtime_pane, s.launch_id, s.spawner, s.prompt_bytes, s.prompt_digest, s.is_terminated,
     s.terminated_at, s.terminated_reason, s.terminated_by, s.spawned_at, s.created_at, s.updated_at";

@@ -98,6 +98,7 @@ fn request() -> SpawnRequest {
         kind: SessionKind::Worker,
         harness: Some("custom".to_owned()),
         model: String::new(),
+        permission: None,
         branch: None,
         create_branch: false,
         base: None,

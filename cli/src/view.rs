@@ -89,7 +89,7 @@ pub(crate) fn project(project: &Project) -> Value {
 }
 
 pub(crate) fn session(session: &Session) -> Value {
-    object!(session => id, project_id = project, num, kind, harness, model, parent_id = parent, name,
+    object!(session => id, project_id = project, num, kind, harness, model, permission, parent_id = parent, name,
         issue, branch, base_ref, base_commit, worktree_path, runtime_kind, runtime_socket,
         runtime_pane, launch_id = launch, spawner, prompt_bytes, prompt_digest, activity, activity_source,
         activity_cause, activity_call, limit_ends_at, activity_at, activity_revision,

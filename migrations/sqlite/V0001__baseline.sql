@@ -195,6 +195,7 @@ CREATE TABLE session (
   kind TEXT NOT NULL CHECK (kind IN ('worker', 'orchestrator')),
   harness TEXT NOT NULL DEFAULT '',
   model TEXT NOT NULL DEFAULT '',
+  permission TEXT NOT NULL DEFAULT '',
   parent_id TEXT NOT NULL DEFAULT '',
   name TEXT NOT NULL DEFAULT '',
   issue TEXT NOT NULL DEFAULT '',

@@ -32,6 +32,9 @@ pub enum Error {
     /// A model was named that nothing would be told about.
     #[error("--model cannot be used: {0}")]
     ModelRefused(String),
+    /// A permission mode was named that the harness does not have.
+    #[error("--permission cannot be used: {0}")]
+    PermissionRefused(String),
     /// A prompt cannot be given to an agent.
     #[error("the prompt is invalid: {0}")]
     InvalidPrompt(&'static str),
@@ -255,7 +258,7 @@ impl Error {
         match self {
             Error::Store(error) => error.code(),
             Error::InvalidBranch { .. } => Code::InvalidBranch,
-            Error::ModelRefused(_) => Code::Usage,
+            Error::ModelRefused(_) | Error::PermissionRefused(_) => Code::Usage,
             Error::InvalidPrompt(_) | Error::InvalidMessage(_) => Code::InvalidPrompt,
             Error::InvalidHarness { .. } => Code::InvalidHarness,
             Error::AgentRequired => Code::AgentRequired,

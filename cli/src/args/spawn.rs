@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum, ValueHint};
 
 use super::{Api, ListArgs, SessionKind};
@@ -48,6 +49,9 @@ pub(crate) struct Common {
     /// Let the harness use this model
     #[arg(long, default_value = "", hide_default_value = true, allow_hyphen_values = true)]
     pub(crate) model: String,
+    /// What the agent may do unasked: ask, edit or all [default: ask, where the harness has it]
+    #[arg(long, value_name = "MODE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) permission: Option<String>,
     /// Work on this branch
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) branch: Option<String>,
@@ -110,7 +114,7 @@ before the old one is stopped; after a failure the old one stays.")]
         #[arg(long)]
         replace: bool,
         #[command(flatten)]
-        common: Common,
+        common: Box<Common>,
     },
     /// List orchestrators
     #[command(

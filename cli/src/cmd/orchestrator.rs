@@ -11,7 +11,7 @@ use crate::error::Result;
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
         Command::Ensure { replace, common } => {
-            let request = spawn::request(context, common)?;
+            let request = spawn::request(context, *common)?;
             let ensured = context.sessions()?.ensure_orchestrator(&request, replace)?;
             let what = if ensured.is_new { "spawned" } else { "is active" };
             lifecycle::print(

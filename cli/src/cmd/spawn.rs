@@ -58,6 +58,7 @@ pub(super) fn request(context: &Context, common: Common) -> Result<SpawnRequest>
         kind: SessionKind::Worker,
         harness: common.harness,
         model: common.model,
+        permission: common.permission,
         branch: common.branch,
         create_branch: common.create_branch,
         base: common.base,

@@ -41,6 +41,8 @@ pub struct Given {
     pub prompt: String,
     /// The model; may be empty.
     pub model: String,
+    /// The permission mode; empty for that of the harness.
+    pub permission: String,
     /// The worktree.
     pub worktree: PathBuf,
     /// The command of a shell to which the name of the harness and of an event are added; empty for no
@@ -177,6 +179,7 @@ fn command(
             }
         }
     }
+    argv.extend(harness.permission().get(&given.permission).into_iter().flatten().cloned());
     Ok(argv)
 }
 
@@ -228,7 +231,8 @@ fn uuid() -> String {
 /// Checks what a program is to be started with: after it, [`start`] succeeds.
 ///
 /// # Errors
-/// `INVALID_ID` for a model that would be taken for a flag, `USAGE` for one that would be given to nobody, `INVALID_PROMPT` for a prompt that is too long,
+/// `INVALID_ID` for a model that would be taken for a flag, `USAGE` for one that would be given to nobody and
+/// for a permission mode that the harness does not have, `INVALID_PROMPT` for a prompt that is too long,
 /// `AGENT_BINARY_NOT_FOUND` when the harness needs a command of the caller.
 pub(crate) fn check(harness: &Harness, found: &Found, given: &Given) -> Result<()> {
     if given.model.starts_with('-') {
@@ -244,10 +248,28 @@ pub(crate) fn check(harness: &Harness, found: &Found, given: &Given) -> Result<(
         false if !harness.takes_model() => Some(format!("{} takes none", harness.name())),
         _ => None,
     };
-    match refused {
-        Some(reason) => Err(Error::ModelRefused(reason)),
-        None => start(harness, found, given).map(drop),
+    if let Some(reason) = refused {
+        return Err(Error::ModelRefused(reason));
     }
+    check_permission(harness, found, &given.permission)?;
+    start(harness, found, given).map(drop)
+}
+
+/// Checks that the harness has a permission mode.
+fn check_permission(harness: &Harness, found: &Found, mode: &str) -> Result<()> {
+    let modes = harness.permission();
+    let reason = match () {
+        () if mode.is_empty() => return Ok(()),
+        () if !found.argv.is_empty() => "the command after -- is run as it is".to_owned(),
+        () if modes.contains_key(mode) => return Ok(()),
+        () if modes.is_empty() => format!("{} has no modes", harness.name()),
+        () => {
+            let known: Vec<_> = modes.keys().map(String::as_str).collect();
+            let mode: String = mode.chars().take(80).collect();
+            format!("{} has no mode {mode:?}, but {}", harness.name(), known.join(", "))
+        }
+    };
+    Err(Error::PermissionRefused(reason))
 }
 
 #[cfg(test)]

@@ -152,6 +152,12 @@ impl Harness {
         &self.permission
     }
 
+    /// The mode that is used unless another one is named: the program asks, where it can be made to.
+    #[must_use]
+    pub fn default_permission(&self) -> &'static str {
+        if self.permission.contains_key("ask") { "ask" } else { "" }
+    }
+
     /// What its hooks mean, where it has any.
     #[must_use]
     pub fn hooks(&self) -> Option<&Hooks> {

@@ -43,7 +43,13 @@ impl Sessions {
     pub(super) fn given(&self, prompt: String, model: String, worktree: &str) -> Given {
         let hook = self.config.hook.iter().map(|word| word.to_string_lossy());
         let hook: Vec<_> = hook.map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
-        Given { prompt, model, worktree: worktree.into(), hook: hook.join(" ") }
+        Given {
+            prompt,
+            model,
+            permission: String::new(),
+            worktree: worktree.into(),
+            hook: hook.join(" "),
+        }
     }
 
     /// Writes the files of the hooks into the worktree, and returns whether the program will run its hooks. A

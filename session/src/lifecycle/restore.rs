@@ -131,6 +131,7 @@ impl Sessions {
         let found = harness::find(harness, &start.argv, &self.config.environment)?;
         self.runtime(&session.runtime_kind)?.check()?;
         let given = self.given(start.prompt, session.model.clone(), &session.worktree_path);
+        let given = Given { permission: session.permission.clone(), ..given };
         let launches = self.launches(&session.id)?;
         let built = self.choose(session, harness, &found, &given, &launches)?;
         // What is left of earlier launches, such as a dead pane, goes when nothing else prevents a new one.

@@ -15,7 +15,7 @@ use super::operation::Running;
 use super::{Sessions, machine_id};
 use crate::error::{Error, Result};
 use crate::failpoint::step;
-use crate::harness::{self, Found, Harness};
+use crate::harness::{self, Found, Given, Harness};
 use crate::worktree::{self, Plan, Repository, Request};
 
 /// How long all fetches before a session starts may take together.
@@ -35,6 +35,8 @@ pub struct SpawnRequest {
     pub harness: Option<String>,
     /// The model that the harness is to use; may be empty.
     pub model: String,
+    /// The permission mode; `None` for that in which the harness asks, where it has one.
+    pub permission: Option<String>,
     /// The branch to work on; `None` for a new one of its own.
     pub branch: Option<String>,
     /// Create the branch.
@@ -117,7 +119,9 @@ impl Sessions {
         }
         check_prompt(&request.prompt)?;
         let found = harness::find(harness, &request.argv, &self.config.environment)?;
-        let given = self.given(request.prompt.clone(), request.model.clone(), "");
+        let permission = permission_of(request, harness);
+        let given =
+            Given { permission, ..self.given(request.prompt.clone(), request.model.clone(), "") };
         harness::check(harness, &found, &given)?;
         let runtime = self.runtime(request.runtime.as_deref().unwrap_or_default())?;
         runtime.check()?;
@@ -160,6 +164,7 @@ impl Sessions {
         };
         let spawn = NewSpawn {
             model: request.model.clone(),
+            permission: permission_of(request, harness),
             parent: request.parent.clone(),
             instance: self.instance()?,
             runtime: self
@@ -209,7 +214,8 @@ impl Sessions {
         step!(self, "spawn.prepared");
         let session = self.session(&session.id)?;
         let (prompt, model) = (request.prompt.clone(), request.model.clone());
-        let given = self.given(prompt, model, &session.worktree_path);
+        let permission = session.permission.clone();
+        let given = Given { permission, ..self.given(prompt, model, &session.worktree_path) };
         let built = harness::start(checked.harness, &checked.found, &given)?;
         self.launch(&session, built)?;
         step!(self, "spawn.launched");
@@ -284,6 +290,12 @@ impl Sessions {
 /// git cannot have both `a` and `a/b`.
 fn own_branch(id: &SessionId) -> String {
     format!("ao/{id}/root")
+}
+
+/// The permission mode that is asked for. A command of the caller is run as it is.
+fn permission_of(request: &SpawnRequest, harness: &Harness) -> String {
+    let default = if request.argv.is_empty() { harness.default_permission() } else { "" };
+    request.permission.clone().unwrap_or_else(|| default.to_owned())
 }
 
 fn branch_request(request: &SpawnRequest, id: &SessionId) -> Request {

@@ -78,7 +78,7 @@ const FIELDS: &[(&str, &[Field])] = fields! {
     }
     "session" {
         id: text, project_id: text, num: integer, kind: ["worker" "orchestrator"], harness: text,
-        model: text, parent_id: text, name: text, issue: text, branch: text, base_ref: text,
+        model: text, permission: text, parent_id: text, name: text, issue: text, branch: text, base_ref: text,
         base_commit: text, worktree_path: text, runtime_kind: text, runtime_socket: text,
         runtime_pane: text, launch_id: text, spawner: text, prompt_bytes: integer,
         prompt_digest: text,

@@ -39,6 +39,7 @@ pub struct Session {
     pub kind: SessionKind,
     pub harness: String,
     pub model: String,
+    pub permission: String,
     pub parent: String,
     pub name: String,
     pub issue: String,
@@ -119,7 +120,7 @@ pub struct NewSession {
 table! {
     Session in "session" {
         id, project = project_id, num, kind, created_at;
-        harness, model, parent = parent_id, name, issue, branch, base_ref, base_commit, worktree_path,
+        harness, model, permission, parent = parent_id, name, issue, branch, base_ref, base_commit, worktree_path,
         runtime_kind, runtime_socket, runtime_pane, launch = launch_id, spawner, prompt_bytes,
         prompt_digest, activity, activity_source, activity_cause, activity_call, limit_ends_at,
         activity_at, activity_revision, is_terminated, terminated_at, terminated_reason, terminated_by,
@@ -286,6 +287,7 @@ pub(crate) fn seed(tx: &Tx<'_>, new: &NewSession) -> Result<Session> {
         kind: new.kind,
         harness: new.harness.clone(),
         model: String::new(),
+        permission: String::new(),
         parent: String::new(),
         name: new.name.clone(),
         issue: new.issue.clone(),

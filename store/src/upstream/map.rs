@@ -287,6 +287,7 @@ impl Plan {
             num,
             kind,
             model: String::new(),
+            permission: String::new(),
             parent: String::new(),
             base_ref: String::new(),
             base_commit: String::new(),

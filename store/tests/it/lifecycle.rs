@@ -48,6 +48,7 @@ fn try_seed(
     let new = new_session("demo", kind, "");
     let spawn = NewSpawn {
         model: String::new(),
+        permission: String::new(),
         parent: None,
         instance: "i".to_owned(),
         runtime: "process".to_owned(),

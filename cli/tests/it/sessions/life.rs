@@ -1,9 +1,10 @@
 //! The life of a session: spawned, seen, killed, restored, relaunched, reconciled.
 
 use std::fs;
+use std::path::Path;
 
 use crate::sessions::Lab;
-use crate::sessions::lab::wait_until;
+use crate::sessions::lab::{set_executable, wait_until};
 use crate::sessions::signals::Verb;
 use crate::support::text;
 
@@ -231,4 +232,51 @@ fn the_supervisor_takes_only_the_id_of_a_launch() {
         lab.refused(&["supervise", id], 2, "INVALID_ID");
     }
     assert!(fs::exists(outside).unwrap());
+}
+
+/// Several programs start in a mode that asks nothing.
+#[test]
+fn the_permission_mode_is_named_at_every_start() {
+    let lab = Lab::new();
+    let note = "#!/bin/sh\necho \"$*\" >> \"$AO_DATA_DIR/args\"\nexec sleep 100000\n";
+    let program = lab.env.file("mine", note);
+    set_executable(Path::new(&program));
+    let folder = lab.env.path("home/.config/ao-store");
+    fs::create_dir_all(&folder).unwrap();
+    let row = "label = 'Mine'\nprograms = ['mine']\nstart = ['--quiet']\nprompt = 'argument'\n";
+    let row = format!("{row}places = ['{}']\n", text(&lab.env.path("")).trim_end_matches('/'));
+    let modes = "permission = { ask = ['--ask'], all = ['--do', 'all'] }\n";
+    fs::write(folder.join("harnesses.toml"), format!("[mine]\n{row}{modes}[bare]\n{row}")).unwrap();
+    let spawn = |harness: &str, more: &[&str]| {
+        let first = ["spawn", "--project", "demo", "--harness", harness, "--prompt", "p"];
+        lab.ok(&[&first[..], more].concat()).trim().to_owned()
+    };
+    let args = |count: usize| -> Vec<String> {
+        let read = || fs::read_to_string(lab.env.path("data/args")).unwrap_or_default();
+        wait_until("the agent", || read().lines().count() == count);
+        read().lines().map(str::to_owned).collect()
+    };
+    assert_eq!(lab.get(&spawn("mine", &[]))["permission"], "ask");
+    assert_eq!(args(1), ["--quiet --ask -- p"]);
+    let id = spawn("mine", &["--permission", "all"]);
+    assert_eq!(
+        (&lab.get(&id)["permission"], args(2)[1].as_str()),
+        (&"all".into(), "--quiet --do all -- p")
+    );
+    lab.ok(&["session", "kill", &id]);
+    lab.ok(&["session", "restore", &id]);
+    assert_eq!(args(3)[2], "--quiet --do all -- p", "also when it is started again");
+    assert_eq!(lab.get(&spawn("bare", &[]))["permission"], "");
+    assert_eq!(args(4)[3], "--quiet -- p");
+    for (harness, more, reason) in [
+        ("mine", &["--permission", "edit"][..], "has no mode \"edit\", but all, ask"),
+        ("mine", &["--permission", ""], ""),
+        ("bare", &["--permission", "ask"], "has no modes"),
+        ("mine", &["--permission", "ask", "--", "true"], "is run as it is"),
+    ] {
+        let first = ["spawn", "--project", "demo", "--harness", harness];
+        let output = lab.run(&[&first[..], more].concat());
+        assert!(output.code == 2 && output.stderr.contains(reason), "{}", output.stderr);
+    }
+    assert_eq!(lab.sql("SELECT count(*) FROM session"), "3", "nothing was created");
 }

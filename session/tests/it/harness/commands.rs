@@ -62,6 +62,11 @@ fn each_row_gives_the_expected_command_lines() {
     let mut text = String::new();
     for harness in built_in().iter() {
         let found = installed.find(harness);
+        let permission = harness.default_permission().to_owned();
+        let given = |prompt: &str, model: &str| Given {
+            permission: permission.clone(),
+            ..given(prompt, model)
+        };
         let start = |given: Given| harness::start(harness, &found, &given).unwrap();
         writeln!(text, "[{}]", harness.name()).unwrap();
         for (what, given) in [

@@ -28,6 +28,8 @@ pub struct Start {
 pub struct NewSpawn {
     /// The model that its harness is to use; may be empty.
     pub model: String,
+    /// The permission mode that its harness is to use; may be empty.
+    pub permission: String,
     /// The session that spawned it.
     pub parent: Option<SessionId>,
     /// The instance that spawns it.
@@ -81,6 +83,7 @@ pub fn seed(
     let mut row = session::seed(tx, new)?;
     (row.branch, row.worktree_path) = place(&row.id);
     row.model.clone_from(&spawn.model);
+    row.permission.clone_from(&spawn.permission);
     row.parent = spawn.parent.as_ref().map(SessionId::to_string).unwrap_or_default();
     row.spawner.clone_from(&spawn.instance);
     row.runtime_kind.clone_from(&spawn.runtime);
