@@ -19,7 +19,8 @@ pub mod worktree;
 
 pub use error::{Error, Result};
 pub use lifecycle::{
-    Action, Cleaned, Config, Ensured, Killed, MESSAGE_MAX, Message, Mode, Probed, Reaper, Report,
-    Restored, Sent, Sessions, Shown, ShownFrom, SpawnRequest, Spawned, start_runner,
+    Action, Cleaned, Config, Ensured, Killed, MESSAGE_MAX, Message, Mode, Probed, Reaper,
+    Recording, Report, Restored, Sent, Sessions, Shown, ShownFrom, SpawnRequest, Spawned,
+    start_runner,
 };
 pub use supervisor::{Spec, supervise};

@@ -162,6 +162,24 @@ see docs/harnesses.md."
         #[command(flatten)]
         list: ListArgs,
     },
+    /// Record screens and hook payloads of a harness, as data for the tests of its row
+    #[command(after_help = "Examples:
+  ao-store harness probe codex --out fixtures
+  ao-store harness probe codex --out fixtures --for 5m
+
+Use the agent meanwhile: `ao-store spawn --harness codex`, then `ao-store session attach SESSION`.
+Each screen that stays for half a second is written once, with neutral paths; name the files by what
+they show. It ends with Ctrl-C.")]
+    Probe {
+        /// The harness
+        harness: String,
+        /// Write to this directory
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: PathBuf,
+        /// End after this time
+        #[arg(long = "for", value_name = "D", value_parser = humantime::parse_duration)]
+        time: Option<Duration>,
+    },
     /// List the accounts that have reached a limit
     #[command(after_help = "Examples:
   ao-store harness limits

@@ -1,6 +1,7 @@
 //! Harnesses: which there are, where their programs are, and what they can do.
 
 mod limits;
+mod probe;
 
 use std::path::PathBuf;
 use std::thread;
@@ -33,6 +34,7 @@ impl Row<'_> {
 pub(crate) fn run(context: &Context, command: &Command) -> Result<()> {
     match command {
         Command::Ls { versions, list } => print(context, *versions, list),
+        Command::Probe { harness, out, time } => probe::run(context, harness, out, *time),
         Command::Limits { clear, list } => limits::run(context, clear.as_deref(), list),
     }
 }

@@ -98,8 +98,9 @@ fn record(
     cause: Cause,
 ) -> Result<()> {
     let Subject { session, launch } = subject;
-    let Some(report) = ao_session::hook::report(harness, event, &payload()?, &launch, cause.at)
-    else {
+    let payload = payload()?;
+    ao_session::hook::keep_payload(context.database_dir(), harness, event, &payload);
+    let Some(report) = ao_session::hook::report(harness, event, &payload, &launch, cause.at) else {
         return Ok(());
     };
     let turn = wait_for_turn(context);

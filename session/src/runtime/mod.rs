@@ -48,6 +48,8 @@ pub struct Pane {
     pub printed_at: i64,
     /// Whether its program ended.
     pub is_dead: bool,
+    /// Its columns and rows, such as `120x40`.
+    pub size: String,
 }
 
 /// What a server has.

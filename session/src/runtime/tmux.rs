@@ -184,10 +184,10 @@ fn target(launch: &str) -> String {
 
 /// A line of the list of panes: the pane with its id.
 fn pane(line: &str) -> Option<(String, Pane)> {
-    let mut parts = line.splitn(4, ' ');
+    let mut parts = line.splitn(5, ' ');
     let (id, printed_at) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
-    let (is_dead, launch) = (parts.next()? == "1", parts.next()?.to_owned());
-    Some((id, Pane { launch, printed_at, is_dead }))
+    let (is_dead, size) = (parts.next()? == "1", parts.next()?.to_owned());
+    Some((id, Pane { launch: parts.next()?.to_owned(), printed_at, is_dead, size }))
 }
 
 /// Waits until the program at a terminal has read what was written to it: a program that still reads a text
@@ -309,8 +309,10 @@ impl Runtime for Tmux {
 
     fn panes(&self, socket: &str) -> Result<Panes> {
         let action = "list the tmux panes";
-        let format = "#{pane_id} #{window_activity} #{pane_dead} #{session_name}";
-        match self.run(action, socket, &["list-panes", "-a", "-F", format], "")? {
+        let size = "#{pane_width}x#{pane_height}";
+        let format =
+            format!("#{{pane_id}} #{{window_activity}} #{{pane_dead}} {size} #{{session_name}}");
+        match self.run(action, socket, &["list-panes", "-a", "-F", &format], "")? {
             Ok(printed) => {
                 let panes = printed.lines().filter_map(pane).collect();
                 Ok(Panes { is_server_gone: false, panes })

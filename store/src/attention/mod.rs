@@ -209,8 +209,12 @@ fn push_accounts(
     items: &mut Vec<Attention>,
 ) -> Result<()> {
     for limit in account::limits(snapshot)?.into_iter().filter(|limit| limit.holds(now)) {
+        let text = match limit.message.as_str() {
+            "" => "nothing new is given to its agents".to_owned(),
+            message => message.to_owned(),
+        };
         items.push(Attention {
-            text: limit.message,
+            text,
             since: Some(limit.reported_at),
             ..Attention::new(Kind::AccountLimited, limit.account)
         });

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -282,4 +282,36 @@ fn up_probes_without_a_word() {
     stage.show("pi/idle-after-turn");
     wait_until("idle", || stage.activity(&id) == "idle");
     drop(up);
+}
+
+#[test]
+fn a_harness_is_recorded_while_its_agents_are_used() {
+    let stage = Stage::new("2.1.332");
+    stage.show("claude-code/working");
+    let id = stage.spawn("claude-code");
+    let out = stage.lab.env.path("out");
+    let args = ["harness", "probe", "claude-code", "--out", text(&out), "--json"];
+    let mut probing = stage.command(&args).spawn().unwrap();
+    let payloads = stage.lab.env.path("data/run/probe/claude-code");
+    let written = |name: &str, what: &str| {
+        let file = out.join("claude-code/2.1.332").join(name);
+        fs::read_to_string(file).is_ok_and(|found| found.contains(what))
+    };
+    wait_until("a frame", || written("frame-001.220x50.txt", "esc to interrupt"));
+    assert!(payloads.is_dir());
+    let launch = stage.lab.sql("SELECT launch_id FROM session");
+    let tree = stage.lab.worktree(&id);
+    for event in ["Stop", "../Stop", "Stop"] {
+        let mut hook = stage.command(&["hook", "claude-code", event]);
+        hook.env("AO_SESSION_ID", &id).env("AO_LAUNCH_ID", &launch).stdin(Stdio::piped());
+        finish(&mut hook, format!("{{\"cwd\": \"{}\"}}", text(&tree)).as_bytes());
+    }
+    signal("-INT", &probing.id().to_string());
+    wait_until("the end", || probing.try_wait().unwrap().is_some());
+    let printed = std::io::read_to_string(probing.stdout.take().unwrap()).unwrap();
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed["data"]["files"].as_array().unwrap().len(), 3, "{printed}");
+    assert!(written("hooks/Stop.2.json", "\"cwd\": \"/repo/demo/wt\""));
+    assert!(!stage.lab.env.path("data/run/probe").exists());
+    stage.lab.refused(&["harness", "probe", "nobody", "--out", "x"], 2, "UNKNOWN_HARNESS");
 }
