@@ -71,12 +71,13 @@ pub(super) fn document(delivery: &Delivery) -> Value {
 
 /// The stages that were reached, with their times and proofs.
 fn stages(delivery: &Delivery) -> Vec<(Stage, Timestamp, &'static str)> {
+    let is_seen = delivery.reason == delivery::END_NOT_REPORTED;
     let reached = [
         (Stage::Accepted, Some(delivery.accepted_at), "store"),
         (Stage::Written, delivery.written_at, "runner"),
         (Stage::Submitted, delivery.submitted_at, "hook"),
         (Stage::Started, delivery.started_at, "hook"),
-        (Stage::Finished, delivery.finished_at, "hook"),
+        (Stage::Finished, delivery.finished_at, if is_seen { "screen" } else { "hook" }),
     ];
     reached.into_iter().filter_map(|(stage, at, proof)| Some((stage, at?, proof))).collect()
 }

@@ -100,8 +100,10 @@ fn deliveries_due(tx: &Tx<'_>, before: &Session, signal: &Signal) -> Result<Vec<
     let session = session::require(tx, &before.id)?;
     let parent = match signal {
         Signal::TurnEnded => delivery::turn_ended(tx, &session, "")?,
-        // Of a program without hooks only its screen shows it.
+        // Of a program without hooks only its screen shows it, and of one with hooks an interrupted or a
+        // failed turn.
         Signal::Shown(Activity::Idle, _) if before.activity == Activity::Active => {
+            delivery::finished(tx, &session, delivery::END_NOT_REPORTED)?;
             delivery::turn_ended(tx, &session, "")?
         }
         Signal::TurnFailed(cause) => delivery::turn_ended(tx, &session, cause)?,

@@ -331,6 +331,21 @@ fn what_a_killed_sender_accepted_is_written_when_up_starts() {
 }
 
 #[test]
+fn what_waits_for_an_agent_that_ended_is_written_to_the_next_one() {
+    let post = Post::new();
+    let spawn = ["spawn", "--project", "demo", "--harness", "scripted", "--prompt", "p"];
+    let id = post.lab.ok(&spawn).trim().to_owned();
+    post.until_heard(&id, &pasted("p"));
+    // Its prompt is taken, so that it is not given again.
+    post.hook(&id, "Prompt", r#"{"prompt": "p"}"#);
+    post.send_failing(&[&id, "later"], "send.accepted");
+    post.lab.kill_launch(&post.lab.sql("SELECT launch_id FROM session"));
+    assert_eq!(post.stages(), "accepted");
+    post.lab.ok(&["session", "relaunch", &id]);
+    post.until_heard(&id, &(pasted("p") + &pasted("later")));
+}
+
+#[test]
 fn a_delivery_goes_on_when_its_caller_is_killed() {
     let post = Post::new();
     let id = post.spawn(&[]);

@@ -115,6 +115,9 @@ macro_rules! select {
 mod proof;
 mod report;
 
+/// The reason of a delivery whose turn has ended, as the screen shows, without a report of it.
+pub const END_NOT_REPORTED: &str = "end_not_reported";
+
 /// What is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDelivery {

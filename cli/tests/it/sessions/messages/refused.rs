@@ -1,13 +1,14 @@
 //! What is not sent, and why; and what a key makes of a repetition.
 
 use std::fs;
+use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Post, killable, pasted};
 use crate::sessions::lab::wait_until;
 use crate::sessions::screens::Stage;
-use crate::support::text;
+use crate::support::{Live, finish, text};
 
 #[test]
 fn a_waiting_agent_gets_no_message_and_its_decision_is_named() {
@@ -79,6 +80,28 @@ fn a_dialog_that_only_the_screen_shows_gets_no_message_either() {
     stage.show("claude-code/idle-after-turn");
     stage.wait_for(&id, "idle");
     wait_until("its delivery", || stage.lab.sql("SELECT stage FROM delivery") == "written");
+}
+
+/// No hook reports an interruption in claude.
+#[test]
+fn a_turn_whose_end_only_the_screen_shows_ends_the_wait() {
+    let stage = Stage::new("2.1.332 (Claude Code)");
+    stage.show("claude-code/idle-after-turn");
+    let id = stage.spawn("claude-code");
+    stage.wait_for(&id, "idle");
+    let waits = Live::start(&mut stage.command(&["send", &id, "hello", "--wait", "finished"]));
+    wait_until("its delivery", || stage.lab.sql("SELECT stage FROM delivery") == "written");
+    stage.show("claude-code/working");
+    let mut hook = stage.command(&["hook", "claude-code", "UserPromptSubmit"]);
+    let launch = stage.lab.sql("SELECT launch_id FROM session");
+    hook.env("AO_SESSION_ID", &id).env("AO_LAUNCH_ID", launch).stdin(Stdio::piped());
+    assert_eq!(finish(&mut hook, br#"{"prompt": "hello"}"#).code, 0);
+    assert_eq!(stage.activity(&id), "active");
+    stage.show("claude-code/idle-after-turn");
+    stage.wait_for(&id, "idle");
+    let ended = waits.end();
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("finished: end_not_reported"), "{}", ended.stderr);
 }
 
 #[test]
