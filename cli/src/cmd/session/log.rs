@@ -28,6 +28,9 @@ pub(super) fn run(context: &Context, id: &SessionId, lines: u32, follow: bool) -
         return Err(Error::Usage(what.to_owned()));
     }
     let sessions = context.sessions_to_look_at()?;
+    if follow {
+        return self::follow(context, &sessions, id, lines);
+    }
     let shown = sessions.log(id, lines)?;
     if context.is_json {
         return output::document(
@@ -41,14 +44,13 @@ pub(super) fn run(context: &Context, id: &SessionId, lines: u32, follow: bool) -
             }),
         );
     }
+    say_if_nowhere(context, id, &shown);
+    print(&shown.lines)
+}
+
+fn say_if_nowhere(context: &Context, id: &SessionId, shown: &Shown) {
     if shown.from == ShownFrom::Nowhere {
         context.say(&format!("the agent of {id} has no terminal: its output is kept at its end"));
-    }
-    print(&shown.lines)?;
-    if follow && shown.launch.ended_at.is_none() {
-        self::follow(&sessions, id, shown)
-    } else {
-        Ok(())
     }
 }
 
@@ -59,22 +61,26 @@ fn print(lines: &[String]) -> Result<()> {
     output::text(&(lines.join("\n") + "\n"))
 }
 
-/// Prints until the launch ends, or another one takes its place.
-fn follow(sessions: &Sessions, id: &SessionId, first: Shown) -> Result<()> {
-    let launch = first.launch.id;
-    let mut printed = Printed { last: first.lines.clone(), lines: first.lines };
+/// Prints the last lines, and what follows until the launch ends or another one takes its place.
+fn follow(context: &Context, sessions: &Sessions, id: &SessionId, lines: u32) -> Result<()> {
+    let window = WINDOW.max(lines);
+    let mut shown = sessions.log(id, window)?;
+    say_if_nowhere(context, id, &shown);
+    let launch = shown.launch.id.clone();
+    let wanted = usize::try_from(lines).unwrap_or(usize::MAX);
+    let mut printed = Printed::after(&shown.lines, wanted);
     loop {
+        let has_ended = shown.launch.ended_at.is_some();
+        print(&printed.news(shown.lines, has_ended))?;
+        if has_ended {
+            return Ok(());
+        }
         thread::sleep(PACE);
         if is_output_closed() {
             return Err(Error::BrokenPipe);
         }
-        let shown = sessions.log(id, WINDOW)?;
+        shown = sessions.log(id, window)?;
         if shown.launch.id != launch {
-            return Ok(());
-        }
-        let has_ended = shown.launch.ended_at.is_some();
-        print(&printed.news(shown.lines, has_ended))?;
-        if has_ended {
             return Ok(());
         }
     }
@@ -88,11 +94,22 @@ struct Printed {
 }
 
 impl Printed {
+    /// Of a first reading all but the last lines count as printed: these are to be printed.
+    fn after(first: &[String], wanted: usize) -> Printed {
+        let skipped = first[..first.len().saturating_sub(wanted)].to_vec();
+        Printed { lines: skipped, last: first[..first.len().saturating_sub(1)].to_vec() }
+    }
+
     /// The lines of a reading that are to be printed: those that will not change, because they have not since
     /// the last reading, or because there is no other one.
     fn news(&mut self, now: Vec<String>, is_final: bool) -> Vec<String> {
         let stays = if is_final { now.len() } else { common(&self.last, &now) };
-        let known = common(&self.lines, &now);
+        let mut known = common(&self.lines, &now);
+        // The end of a long output that was kept can begin within a line.
+        if is_final && known == 0 && now.len() > 1 {
+            let rest = common(&self.lines, &now[1..]);
+            known = if rest > 0 { rest + 1 } else { 0 };
+        }
         let news = now[known.min(stays)..stays].to_vec();
         self.lines = now[..known.max(stays)].to_vec();
         self.last = now;
@@ -114,25 +131,29 @@ mod tests {
         text.chars().map(String::from).collect()
     }
 
-    /// What is printed for these readings; each character is a line.
+    /// What is printed for these readings; each character is a line, and of the first one the last three are
+    /// wanted.
     fn printed(readings: &[&str]) -> String {
-        let (first, rest) = readings.split_first().unwrap();
-        let mut printed = Printed { lines: lines(first), last: lines(first) };
-        let mut all = lines(first);
-        for (index, reading) in rest.iter().enumerate() {
-            all.extend(printed.news(lines(reading), index + 1 == rest.len()));
-        }
-        all.concat()
+        let mut printed = Printed::after(&lines(readings[0]), 3);
+        let all = readings
+            .iter()
+            .enumerate()
+            .flat_map(|(index, reading)| printed.news(lines(reading), index + 1 == readings.len()));
+        all.collect()
     }
 
     #[test]
     fn each_line_is_printed_once_also_when_lines_leave_at_the_top() {
         for (readings, expected) in [
             (&["", "abc", "abc"][..], "abc"),
+            (&["abc"], "abc"),
+            (&["xyzabc"], "abc"),
+            (&["xyzabc", "xyzabcd", "yzabcde"], "abcde"),
             (&["abc", "abcd", "abcd", "bcde", "cdef"], "abcdef"),
             (&["abc", "abc", "abc"], "abc"),
             (&["aaa", "aaaa", "aaaa"], "aaaa"),
-            (&["abc", "xyz", "xyz"], "abcxyz"),
+            (&["abc", "xyz", "xyz"], "abxyz"),
+            (&["abc", "abc", "?bcde"], "abcde"),
         ] {
             assert_eq!(printed(readings), expected, "{readings:?}");
         }

@@ -1,13 +1,12 @@
 //! The terminal of an agent, as its text and attached, and sessions as a tree.
 
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
-use std::thread;
 
 use crate::pty;
 use crate::sessions::Lab;
 use crate::sessions::lab::{set_executable, wait_until};
-use crate::support::finish;
 
 /// Prints `first`, and further lines when a test says so; then it ends.
 const WRITER: &str = "#!/bin/sh
@@ -55,18 +54,21 @@ fn a_followed_log_has_each_line_once_and_ends_with_the_launch() {
     let lab = Lab::new();
     let id = spawn(&lab, &[]);
     wait_until("the first line", || log(&lab, &id, &[]) == "first in bold\n");
-    let mut command = lab.command(&["session", "log", &id, "-f"]);
-    let follower = thread::spawn(move || finish(&mut command, b""));
+    let file = lab.env.path("followed");
+    let mut command = lab.command(&["session", "log", "-f", &id]);
+    let mut follower = command.stdout(File::create(&file).unwrap()).spawn().unwrap();
+    let followed = || fs::read_to_string(&file).unwrap();
+    wait_until("the first line", || followed() == "first in bold\n");
     lab.env.file("data/go", "");
-    wait_until("the lines", || log(&lab, &id, &[]).ends_with("line 200.\n"));
+    wait_until("the lines", || followed().ends_with("line 200.\n"));
     lab.env.file("data/end", "");
-    let followed = follower.join().unwrap();
-    assert_eq!((followed.code, followed.stderr.as_str()), (0, ""));
+    assert!(follower.wait().unwrap().success());
     let lines = ["first in bold".to_owned()].into_iter();
     let lines = lines.chain((1..=200).map(|n| format!("line {n}."))).chain(["last".to_owned()]);
     let expected: Vec<_> = lines.collect();
-    let printed: Vec<_> = followed.stdout.lines().take(expected.len()).collect();
-    assert_eq!(printed, expected, "{}", followed.stdout);
+    let followed_lines = followed();
+    let printed: Vec<_> = followed_lines.lines().take(expected.len()).collect();
+    assert_eq!(printed, expected, "{followed_lines}");
     assert_eq!(lab.run(&["session", "log", &id, "--follow", "--json"]).code, 2);
 }
 
