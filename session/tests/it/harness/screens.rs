@@ -118,7 +118,7 @@ fn check(root: &Path) -> BTreeMap<String, usize> {
 #[test]
 fn each_recorded_screen_gives_the_state_that_its_name_says() {
     let seen = check(&own());
-    assert_eq!(seen.values().sum::<usize>(), 14, "{seen:?}");
+    assert_eq!(seen.values().sum::<usize>(), 15, "{seen:?}");
     let Some(root) = recorded() else { return };
     let seen = check(&root);
     let with_rules = built_in().iter().filter(|row| row.screen().is_some()).count();
