@@ -95,6 +95,9 @@ fn next(item: &Attention) -> String {
         | Kind::ThreadsUnresolved
         | Kind::PrUnreadable => format!("`ao-store pr get {name}`"),
         Kind::SessionExited if !item.is_external => format!("`ao-store session relaunch {name}`"),
+        Kind::SessionBlocked | Kind::SessionWaiting if !item.is_external => {
+            format!("`ao-store session attach {name}`")
+        }
         Kind::SessionExited
         | Kind::SessionBlocked
         | Kind::SessionWaiting

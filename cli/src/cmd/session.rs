@@ -292,6 +292,7 @@ fn shown(snapshot: &Snapshot<'_>, id: &SessionId, now: Timestamp) -> ao_store::R
     Ok(Shown {
         derived: Some(status::of(snapshot, &session)?),
         launch: launch::get(snapshot, &session.launch)?,
+        decision: decision::open(snapshot, id)?,
         output: launch::output(snapshot, &session.launch)?.unwrap_or_default(),
         cleanup: cleanup::get(snapshot, id)?,
         prs: pr::list(snapshot, &of_session)?,

@@ -4,6 +4,7 @@ use anstyle::Style;
 use ao_store::Timestamp;
 use ao_store::attention::Attention;
 use ao_store::log::change::Change;
+use ao_store::row::decision::Decision;
 use ao_store::row::launch::{Launch, PromptStage};
 use ao_store::row::lifecycle::cleanup::Cleanup;
 use ao_store::row::pr::Pr;
@@ -26,6 +27,8 @@ pub(crate) struct Shown {
     pub(crate) derived: Option<Derived>,
     /// Its newest launch.
     pub(crate) launch: Option<Launch>,
+    /// What its agent waits for; `None` as of a cursor.
+    pub(crate) decision: Option<Decision>,
     /// What its agent wrote last; empty as of a cursor, and while it runs.
     pub(crate) output: String,
     /// What was done to its worktree and branch; `None` as of a cursor.
@@ -44,6 +47,7 @@ impl Shown {
             session,
             derived: None,
             launch: None,
+            decision: None,
             output: String::new(),
             cleanup: None,
             prs: Vec::new(),
@@ -58,6 +62,9 @@ pub(crate) fn write(page: &mut Page, shown: &Shown, now: Timestamp) {
     facts(page, &shown.session, shown.derived.as_ref(), now);
     if let Some(launch) = &shown.launch {
         of_launch(page, launch, now);
+    }
+    if let Some(decision) = &shown.decision {
+        of_decision(page, decision, now);
     }
     if let Some(cleanup) = &shown.cleanup {
         of_cleanup(page, cleanup, now);
@@ -74,6 +81,12 @@ pub(crate) fn write(page: &mut Page, shown: &Shown, now: Timestamp) {
         page.words(4, &pr::summary(found));
     }
     changes(page, &shown.changes, now);
+}
+
+fn of_decision(page: &mut Page, decision: &Decision, now: Timestamp) {
+    let words = [decision.kind.as_str(), &decision.tool, &decision.text];
+    let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    page.field("waits for", &format!("{}, {}", words.join(": "), when(decision.requested_at, now)));
 }
 
 fn facts(page: &mut Page, session: &Session, derived: Option<&Derived>, now: Timestamp) {
@@ -95,6 +108,7 @@ fn facts(page: &mut Page, session: &Session, derived: Option<&Derived>, now: Tim
         let age = since.map(|since| format!(", {}", when(since, now))).unwrap_or_default();
         page.field("status", &format!("{reason}{age}"));
     }
+    page.field("permission", &session.permission);
     page.field("project", session.project.as_str());
     page.field("branch", &session.branch);
     page.field("issue", &session.issue);

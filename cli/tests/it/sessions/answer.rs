@@ -95,6 +95,10 @@ fn an_answer_is_typed_and_recorded() {
             (&listed[0]["text"], &listed[0]["kind"]),
             (&"touch made".into(), &"permission".into())
         );
+        let page = lab.ok(&["session", "get", "demo-1"]);
+        assert!(page.contains("waits for") && page.contains("Bash: touch made"), "{page}");
+        let needed = lab.env.json("attention.list", &["attention", "--session", "demo-1"]);
+        assert_eq!(needed[0]["next"], "ao-store session attach demo-1");
         let printed = lab.ok(&[&["session", "answer", "demo-1"], args, &["--json"]].concat());
         let document: Value = serde_json::from_str(&printed).unwrap();
         crate::documented::check("session.answer", &document["data"]);
