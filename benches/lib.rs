@@ -14,6 +14,6 @@ pub use fixture::{
     session_of, threads,
 };
 pub use harness::{
-    Budget, Run, Sample, at_least, at_most, child_cpu, child_role, cpu, median, monotonic,
-    percentile, process_cpu, program, respawn, wall,
+    Budget, Run, Sample, at_least, at_most, child_cpu, child_role, children_cpu, cpu, median,
+    monotonic, percentile, process_cpu, program, respawn, wall,
 };
