@@ -16,6 +16,7 @@ mod messages;
 mod model;
 mod nested;
 mod races;
+mod real;
 mod reboot;
 mod screens;
 mod seen;
