@@ -19,6 +19,9 @@ use crate::error::{Error, Result};
 use crate::failpoint::step;
 use crate::harness::{Answer, Dialog, Press};
 
+/// How long the agent may take to draw the dialog.
+const SHOWN_WITHIN: Duration = Duration::from_secs(3);
+
 /// How long the agent may take to close the dialog.
 const TAKEN_WITHIN: Duration = Duration::from_secs(8);
 const POLL: Duration = Duration::from_millis(100);
@@ -76,14 +79,7 @@ impl Sessions {
         answer: &Answer,
     ) -> Result<Decision> {
         step!("answer.begun");
-        // Another one may have been answered in the meantime.
-        if self.open_decision(&session.id)?.id != asked.id {
-            return Err(Error::NoDecision(session.id.clone()));
-        }
-        let screen = self.screen(session, asked)?;
-        let way = ways.into_iter().find(|way| way.dialog.asks(&screen, &asked.text));
-        let reason = "its screen does not show the dialog";
-        let way = way.ok_or_else(|| not_possible(asked, reason))?;
+        let way = self.wait_for_dialog(session, asked, ways)?;
         let sent_at = self.now();
         let runtime = self.runtime(&session.runtime_kind)?;
         runtime.press(&asked.launch, &session.runtime_socket, &way.keys)?;
@@ -103,6 +99,30 @@ impl Sessions {
         let waiting = recorded.into_iter().flat_map(|recorded| recorded.deliver_to);
         waiting.for_each(|session| self.start_runner(&session));
         Ok(decision)
+    }
+
+    /// The way that the screen shows. A hook reports a decision before its dialog is drawn.
+    fn wait_for_dialog(
+        &self,
+        session: &Session,
+        asked: &Decision,
+        mut ways: Vec<Way>,
+    ) -> Result<Way> {
+        let deadline = Instant::now() + SHOWN_WITHIN;
+        loop {
+            // Another one may have been answered in the meantime.
+            if self.open_decision(&session.id)?.id != asked.id {
+                return Err(Error::NoDecision(session.id.clone()));
+            }
+            let screen = self.screen(session, asked)?;
+            if let Some(at) = ways.iter().position(|way| way.dialog.asks(&screen, &asked.text)) {
+                return Ok(ways.swap_remove(at));
+            }
+            if Instant::now() > deadline {
+                return Err(not_possible(asked, "its screen does not show the dialog"));
+            }
+            sleep(POLL);
+        }
     }
 
     /// The visible screen of the launch that asks.
