@@ -24,6 +24,9 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long the agent may take to close the dialog.
 const TAKEN_WITHIN: Duration = Duration::from_secs(8);
+/// How long a dialog stays before the keys are sent again.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
+
 const POLL: Duration = Duration::from_millis(100);
 
 /// What is needed to answer a decision.
@@ -81,10 +84,9 @@ impl Sessions {
         step!("answer.begun");
         let way = self.wait_for_dialog(session, asked, ways)?;
         let sent_at = self.now();
-        let runtime = self.runtime(&session.runtime_kind)?;
-        runtime.press(&asked.launch, &session.runtime_socket, &way.keys)?;
+        self.press(session, asked, &way)?;
         step!("answer.sent");
-        self.wait_until_taken(session, asked, &way.dialog)?;
+        self.wait_until_taken(session, asked, &way)?;
         let (asked, answer) = (asked.clone(), answer.shown());
         let (decision, recorded) = running.end(move |tx, session| {
             decision::answered(tx, &asked.id, sent_at, &answer)?;
@@ -131,9 +133,16 @@ impl Sessions {
         runtime.history(&asked.launch, &session.runtime_socket, 0)
     }
 
-    /// Waits until the dialog is gone, or what it asked is decided.
-    fn wait_until_taken(&self, session: &Session, asked: &Decision, dialog: &Dialog) -> Result<()> {
-        let deadline = Instant::now() + TAKEN_WITHIN;
+    fn press(&self, session: &Session, asked: &Decision, way: &Way) -> Result<()> {
+        let runtime = self.runtime(&session.runtime_kind)?;
+        runtime.press(&asked.launch, &session.runtime_socket, &way.keys)
+    }
+
+    /// Waits until the dialog is gone, or what it asked is decided. While it stays, the keys are sent again:
+    /// claude ignores keys that come just after it has drawn a dialog.
+    fn wait_until_taken(&self, session: &Session, asked: &Decision, way: &Way) -> Result<()> {
+        let begun = Instant::now();
+        let mut again = 1;
         loop {
             sleep(POLL);
             let open = self.store.read(|snapshot| decision::open(snapshot, &session.id))?;
@@ -141,12 +150,16 @@ impl Sessions {
                 return Ok(());
             }
             // Without a screen it ends, which the supervisor records.
-            let is_there = |screen: String| dialog.asks(&screen, &asked.text);
+            let is_there = |screen: String| way.dialog.asks(&screen, &asked.text);
             if !self.screen(session, asked).map_or(true, is_there) {
                 return Ok(());
             }
-            if Instant::now() > deadline {
+            if begun.elapsed() > TAKEN_WITHIN {
                 return Err(Error::AnswerNotTaken(session.id.clone()));
+            }
+            if begun.elapsed() > again * AGAIN_AFTER {
+                again += 1;
+                self.press(session, asked, way)?;
             }
         }
     }

@@ -174,8 +174,12 @@ fn an_agent_that_ignores_its_keys_is_not_answered() {
     let lab = asking();
     lab.env.file("data/deaf", "");
     lab.refused(&ALLOW, 1, "ANSWER_NOT_TAKEN");
-    assert_eq!((keys(&lab).as_str(), open(&lab).as_str()), ("y", "1"));
-    assert_eq!(lab.get("demo-1")["activity"], "waiting");
+    assert!(keys(&lab).chars().all(|key| key == 'y'), "{}", keys(&lab));
+    assert!(keys(&lab).len() > 1, "they were sent again: {}", keys(&lab));
+    assert_eq!(
+        (lab.get("demo-1")["activity"].as_str(), open(&lab).as_str()),
+        (Some("waiting"), "1")
+    );
     lab.check_no_orphan();
 }
 
