@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::failpoint::step;
 use crate::runtime::wait_until_still;
 
-/// How long a program counts as one that still starts, unless it has reported.
+/// How long a program counts as one that still starts, unless it works.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a stage is written again and again: the store may be busy, or the disk full.
@@ -57,14 +57,15 @@ impl Sessions {
         }
     }
 
-    /// A program that still starts would lose what is typed.
+    /// A program that still starts would lose what is typed, also after it has reported that it runs: gemini
+    /// reports that before it reads.
     fn wait_for_composer(&self, session: &Session) -> Result<()> {
-        use ao_store::activity::Activity::{Starting, Unknown};
+        use ao_store::activity::Activity::{Idle, Starting, Unknown};
         let launch = self.store.read(|snapshot| launch::get(snapshot, &session.launch))?;
         let started = launch.and_then(|launch| launch.started_at).unwrap_or(Timestamp(0));
         let age = u64::try_from(self.now().0.saturating_sub(started.0)).unwrap_or(0);
         let is_fresh = Duration::from_millis(age) < STARTS_WITHIN;
-        if !is_fresh || !matches!(session.activity, Starting | Unknown) {
+        if !is_fresh || !matches!(session.activity, Starting | Unknown | Idle) {
             return Ok(());
         }
         let runtime = self.runtime(&session.runtime_kind)?;

@@ -138,7 +138,7 @@ impl<'a> Real<'a> {
 
     fn ok(&self, args: &[&str]) -> String {
         let Output { code, stdout, stderr } = finish(&mut self.command(args), b"");
-        let now = self.screen() + &self.lab.get("demo-1").to_string();
+        let now = self.screen() + &self.lab.ok(&["delivery", "ls"]);
         assert_eq!(code, 0, "{}: {args:?}: {stderr}\n{now}", self.program.harness);
         stdout
     }
