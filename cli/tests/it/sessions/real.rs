@@ -1,5 +1,6 @@
 //! Real agent programs in panes, against a model server on this machine that needs no account:
-//! `AO_REAL_HARNESS=codex,gemini cargo test -p ao-cli --test it real`. Without the variable nothing is run.
+//! `AO_REAL_HARNESS=codex,gemini cargo test -p ao-cli --all-features --test it sessions::real`. Without the
+//! variable nothing is run. docs/harnesses.md has what was tried.
 //!
 //! The programs are installed by npm into `target/harness`, and get a home of their own. The model server is
 //! `fake_model.py` of the recorded material: `TOOL:command` in a prompt makes it ask for a command,
@@ -218,7 +219,6 @@ impl<'a> Real<'a> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "prints why a test was skipped, and what was tried")]
 fn real_programs_work_in_panes() {
     let wanted = std::env::var("AO_REAL_HARNESS").unwrap_or_default();
     if wanted.is_empty() {
