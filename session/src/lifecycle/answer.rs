@@ -20,7 +20,7 @@ use crate::failpoint::step;
 use crate::harness::{Answer, Dialog, Press};
 
 /// How long the agent may take to draw the dialog.
-const SHOWN_WITHIN: Duration = Duration::from_secs(3);
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long the agent may take to close the dialog.
 const TAKEN_WITHIN: Duration = Duration::from_secs(8);
@@ -138,7 +138,7 @@ impl Sessions {
         runtime.press(&asked.launch, &session.runtime_socket, &way.keys)
     }
 
-    /// Waits until the dialog is gone, or what it asked is decided. While it stays, the keys are sent again:
+    /// Waits until the dialog is gone, or what it asked is decided. While it stays, a single key is sent again:
     /// claude ignores keys that come just after it has drawn a dialog.
     fn wait_until_taken(&self, session: &Session, asked: &Decision, way: &Way) -> Result<()> {
         let begun = Instant::now();
@@ -157,7 +157,8 @@ impl Sessions {
             if begun.elapsed() > TAKEN_WITHIN {
                 return Err(Error::AnswerNotTaken(session.id.clone()));
             }
-            if begun.elapsed() > again * AGAIN_AFTER {
+            // Of several keys the first ones may have been taken.
+            if way.keys.len() == 1 && begun.elapsed() > again * AGAIN_AFTER {
                 again += 1;
                 self.press(session, asked, way)?;
             }

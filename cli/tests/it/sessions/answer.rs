@@ -14,6 +14,7 @@ use crate::support::text;
 /// Shows a dialog, notes the keys that it gets, and goes on with the first one, unless it is deaf.
 const ASKER: &str = "#!/bin/sh
 stty raw -echo
+while [ -e \"$AO_DATA_DIR/late\" ]; do sleep 0.1; done
 printf '\\033[2J\\033[HRun %s?\\r\\n> 1. Yes\\r\\n  2. No\\r\\nEsc cancels\\r\\n' \"$(cat \"$AO_DATA_DIR/asked\")\"
 while key=$(dd bs=1 count=1 2>/dev/null); do
   printf '%s' \"$key\" >> \"$AO_DATA_DIR/keys\"
@@ -202,6 +203,21 @@ fn of_two_answers_one_is_given() {
     assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "{codes:?}");
     assert!(codes.iter().all(|code| [0, 5, 9].contains(code)), "{codes:?}");
     assert_eq!(keys(&lab), "y");
+}
+
+/// The hook of gemini does.
+#[test]
+fn a_hook_may_ask_before_the_dialog_is_drawn() {
+    let lab = Lab::new();
+    add_harness(&lab);
+    let late = lab.env.file("data/late", "");
+    lab.ok(&["spawn", "--project", "demo", "--harness", "asker"]);
+    ask(&lab, "touch made");
+    let answer = Verb::start(&lab, &ALLOW.map(str::to_owned), &[]);
+    wait_until("the answer", || lab.sql("SELECT count(*) FROM session_operation") == "1");
+    fs::remove_file(late).unwrap();
+    let (code, printed) = answer.end();
+    assert_eq!((code, keys(&lab).as_str()), (0, "y"), "{printed}");
 }
 
 /// Such as in its terminal, just before the keys are sent.
