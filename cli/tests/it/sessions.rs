@@ -2,6 +2,7 @@
 
 mod answer;
 mod apart;
+mod complaints;
 mod failpoints;
 mod gone;
 mod hooks;

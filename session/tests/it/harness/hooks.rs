@@ -1,14 +1,16 @@
 //! What recorded payloads of real programs mean: each gives the state that its name says.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 
 use ao_session::harness::Harnesses;
 use ao_store::Timestamp;
 use ao_store::activity::{Activity, Evidence, Source, State, reduce};
 use serde_json::{Value, json};
 
-use super::recorded;
+use super::{assert_golden, built_in, recorded};
 
 /// The activity after the payload of an event, when nothing was reported before.
 fn after(harness: &str, event: &str, payload: &Value) -> Option<Activity> {
@@ -111,4 +113,32 @@ fn a_prompt_is_read_from_whatever_shape_it_has() {
         let _ = read("claude-code", "UserPromptSubmit", payload);
     }
     assert_eq!(read("claude-code", "Unheard", json!({})).signal, None);
+}
+
+/// What each program is given so that it runs its hooks: nothing else is written anywhere.
+#[test]
+fn each_row_installs_its_hooks_as_expected() {
+    let mut text = String::new();
+    for harness in built_in().iter() {
+        let Some(hooks) = harness.hooks() else { continue };
+        writeln!(text, "[{}]", harness.name()).unwrap();
+        let Some(installed) = hooks.install(harness.name(), "'/bin/ao-store' 'hook'") else {
+            writeln!(text, "installed by the user").unwrap();
+            continue;
+        };
+        for word in &installed.args {
+            writeln!(text, "argument: {word}").unwrap();
+        }
+        for (name, value) in &installed.environment {
+            writeln!(text, "variable: {name}={value}").unwrap();
+        }
+        for (name, content) in &installed.files {
+            writeln!(text, "file: {name}: {content}").unwrap();
+        }
+        if !hooks.reply().is_empty() {
+            writeln!(text, "reply: {}", hooks.reply()).unwrap();
+        }
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/harness/hooks.txt");
+    assert_golden(&file, &text);
 }
