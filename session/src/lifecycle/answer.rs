@@ -50,6 +50,8 @@ impl Sessions {
         if given.is_err() {
             running.give_up();
         }
+        // What waited for the decision, or is a report of it: while this verb ran, nothing could be written.
+        self.start_runners()?;
         given
     }
 
@@ -88,19 +90,14 @@ impl Sessions {
         step!("answer.sent");
         self.wait_until_taken(session, asked, &way)?;
         let (asked, answer) = (asked.clone(), answer.shown());
-        let (decision, recorded) = running.end(move |tx, session| {
+        running.end(move |tx, session| {
             decision::answered(tx, &asked.id, sent_at, &answer)?;
             let signal = Signal::Decided(asked.call.clone());
             let evidence = Evidence { source: Source::Screen, at: tx.now(), seen: None, signal };
-            let recorded = evidence::record(tx, &Report::of(&asked.launch, Some(evidence)))?;
+            evidence::record(tx, &Report::of(&asked.launch, Some(evidence)))?;
             let decision = decision::get(tx, &asked.id)?;
-            let decision =
-                decision.ok_or_else(|| ao_store::Error::SessionNotFound(session.clone()))?;
-            Ok((decision, recorded))
-        })?;
-        let waiting = recorded.into_iter().flat_map(|recorded| recorded.deliver_to);
-        waiting.for_each(|session| self.start_runner(&session));
-        Ok(decision)
+            decision.ok_or_else(|| ao_store::Error::SessionNotFound(session.clone()))
+        })
     }
 
     /// The way that the screen shows. A hook reports a decision before its dialog is drawn.

@@ -220,6 +220,31 @@ fn a_hook_may_ask_before_the_dialog_is_drawn() {
     assert_eq!((code, keys(&lab).as_str()), (0, "y"), "{printed}");
 }
 
+/// While the answer is given, nothing else is written.
+#[test]
+fn what_was_accepted_before_a_question_is_written_after_its_answer() {
+    for step in ["answer.begun", "answer.sent"] {
+        let lab = Lab::new();
+        spawn(&lab);
+        let send = ["send", "demo-1", "later"].map(str::to_owned);
+        let (code, printed) = Verb::start(&lab, &send, &[("send.accepted", "return")]).end();
+        assert_eq!(code, 1, "{printed}");
+        ask(&lab, "touch made");
+        let answer = Verb::start(&lab, &ALLOW.map(str::to_owned), &[(step, "stop")]);
+        answer.wait_for_stop(step);
+        // It is decided meanwhile, too.
+        if step == "answer.sent" {
+            let launch = lab.sql("SELECT launch_id FROM session");
+            let call = r#"{"tool_name": "Bash", "tool_input": {"command": "touch made"}}"#;
+            hook(&lab, &launch, "PostToolUse", call);
+        }
+        answer.resume();
+        let (code, printed) = answer.end();
+        assert_eq!(code, 0, "{step}: {printed}");
+        wait_until("the message", || keys(&lab) == "ylater\r");
+    }
+}
+
 /// Such as in its terminal, just before the keys are sent.
 #[test]
 fn what_was_decided_in_the_meantime_is_not_answered() {
