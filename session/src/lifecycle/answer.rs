@@ -20,11 +20,13 @@ use crate::failpoint::step;
 use crate::harness::{Answer, Dialog, Press};
 
 /// How long the agent may take to draw the dialog.
-const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long the agent may take to close the dialog.
+/// How long the agent may take to read the keys.
+const READ_WITHIN: Duration = Duration::from_secs(30);
+/// How long the agent may take to close the dialog once it has read them.
 const TAKEN_WITHIN: Duration = Duration::from_secs(8);
-/// How long a dialog stays before the keys are sent again.
+/// How long a dialog stays after that before a single key is sent again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 const POLL: Duration = Duration::from_millis(100);
@@ -136,10 +138,12 @@ impl Sessions {
     }
 
     /// Waits until the dialog is gone, or what it asked is decided. While it stays, a single key is sent again:
-    /// claude ignores keys that come just after it has drawn a dialog.
+    /// claude ignores keys that come just after it has drawn a dialog. One that it has not read yet is not
+    /// ignored: sent again, it would answer the next dialog.
     fn wait_until_taken(&self, session: &Session, asked: &Decision, way: &Way) -> Result<()> {
+        let runtime = self.runtime(&session.runtime_kind)?;
         let begun = Instant::now();
-        let mut again = 1;
+        let (mut read, mut sent) = (begun, begun);
         loop {
             sleep(POLL);
             let open = self.store.read(|snapshot| decision::open(snapshot, &session.id))?;
@@ -151,13 +155,16 @@ impl Sessions {
             if !self.screen(session, asked).map_or(true, is_there) {
                 return Ok(());
             }
-            if begun.elapsed() > TAKEN_WITHIN {
+            if !runtime.has_read(&asked.launch, &session.runtime_socket).unwrap_or(true) {
+                (read, sent) = (Instant::now(), Instant::now());
+            }
+            if read.elapsed() > TAKEN_WITHIN || begun.elapsed() > READ_WITHIN {
                 return Err(Error::AnswerNotTaken(session.id.clone()));
             }
             // Of several keys the first ones may have been taken.
-            if way.keys.len() == 1 && begun.elapsed() > again * AGAIN_AFTER {
-                again += 1;
+            if way.keys.len() == 1 && sent.elapsed() > AGAIN_AFTER {
                 self.press(session, asked, way)?;
+                sent = Instant::now();
             }
         }
     }

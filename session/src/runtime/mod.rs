@@ -154,6 +154,15 @@ pub trait Runtime: Send + Sync {
         Err(Error::RuntimeFailed { action: "send keys", reason })
     }
 
+    /// Whether the program of a launch has read all that was typed into it.
+    ///
+    /// # Errors
+    /// It has no terminal, or the runtime fails.
+    fn has_read(&self, launch: &str, _socket: &str) -> Result<bool> {
+        let reason = format!("launch {launch} has no terminal");
+        Err(Error::RuntimeFailed { action: "look at its input", reason })
+    }
+
     /// What a launch has shown: its screen, and at most this many lines before it.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! command is escaped. A program that ended leaves a dead pane, in which nothing interprets input.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -124,6 +124,12 @@ impl Tmux {
         self.must(TYPE, socket, &[&leave, command].concat(), "").map(|_| ())
     }
 
+    /// The terminal of the program of a session.
+    fn tty(&self, socket: &str, target: &str) -> Result<PathBuf> {
+        let args = ["display-message", "-p", "-t", target, "#{pane_tty}"];
+        Ok(PathBuf::from(self.must(TYPE, socket, &args, "")?.trim()))
+    }
+
     /// The same for a session that must be there.
     fn must(
         &self,
@@ -190,22 +196,30 @@ fn pane(line: &str) -> Option<(String, Pane)> {
     Some((id, Pane { launch: parts.next()?.to_owned(), printed_at, is_dead, size }))
 }
 
+/// How many bytes the program at a terminal has not read yet.
+fn unread(tty: &Path) -> Result<u64> {
+    let failed = |error| {
+        let reason = format!("cannot look at {}: {error}", tty.display());
+        Error::RuntimeFailed { action: TYPE, reason }
+    };
+    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let tty = open(tty, flags, Mode::empty()).map_err(failed)?;
+    ioctl_fionread(&tty).map_err(failed)
+}
+
 /// Waits until the program at a terminal has read what was written to it: a program that still reads a text
 /// would take Enter for a part of it.
 fn wait_until_read(tty: &Path, bytes: usize) -> Result<()> {
-    let failed = |reason: String| Error::RuntimeFailed { action: TYPE, reason };
-    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let tty = open(tty, flags, Mode::empty())
-        .map_err(|error| failed(format!("cannot open {}: {error}", tty.display())))?;
     let more = u64::try_from(bytes / BYTES_PER_SECOND).unwrap_or(u64::MAX);
     let deadline = Instant::now() + READ_WITHIN + Duration::from_secs(more);
     let mut read = 0;
     while read < READS {
         sleep(BETWEEN_READS);
-        match ioctl_fionread(&tty).map_err(|error| failed(error.to_string()))? {
+        match unread(tty)? {
             0 => read += 1,
             _ if Instant::now() > deadline => {
-                return Err(failed("the program does not read its input".to_owned()));
+                let reason = "the program does not read its input".to_owned();
+                return Err(Error::RuntimeFailed { action: TYPE, reason });
             }
             _ => read = 0,
         }
@@ -366,12 +380,15 @@ impl Runtime for Tmux {
         if text.is_empty() {
             return Ok(());
         }
-        let tty =
-            self.must(TYPE, socket, &["display-message", "-p", "-t", &target, "#{pane_tty}"], "")?;
+        let tty = self.tty(socket, &target)?;
         self.must(TYPE, socket, &["load-buffer", "-b", launch, "-"], &text)?;
         let paste = ["paste-buffer", "-p", "-r", "-d", "-b", launch, "-t", &target];
         self.at_program(socket, &target, &paste)?;
-        wait_until_read(Path::new(tty.trim()), text.len())
+        wait_until_read(&tty, text.len())
+    }
+
+    fn has_read(&self, launch: &str, socket: &str) -> Result<bool> {
+        Ok(unread(&self.tty(socket, &target(launch))?)? == 0)
     }
 
     fn submit(&self, launch: &str, socket: &str) -> Result<()> {

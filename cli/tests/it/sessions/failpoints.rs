@@ -251,6 +251,10 @@ fn an_answer_that_fails_leaves_the_session_to_the_next_one() {
         args: |_| words(&["session", "answer", "demo-1", "--allow"]),
         check: |lab, context| {
             let is_sent = context.starts_with("answer.sent");
+            if is_sent {
+                let log = || lab.ok(&["session", "log", "demo-1"]);
+                wait_until("the end of the dialog", || log().contains("going on"));
+            }
             let again = lab.run(&["session", "answer", "demo-1", "--allow"]);
             assert_eq!(again.code, if is_sent { 5 } else { 0 }, "{context}: {}", again.stderr);
             let keys = fs::read_to_string(lab.env.path("data/keys")).unwrap();
