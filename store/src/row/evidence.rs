@@ -98,7 +98,10 @@ pub fn record(tx: &Tx<'_>, report: &Report) -> Result<Option<Recorded>> {
 /// state, or for the report.
 fn deliveries_due(tx: &Tx<'_>, before: &Session, signal: &Signal) -> Result<Vec<SessionId>> {
     let session = session::require(tx, &before.id)?;
+    // Of a turn that has failed, its end was that.
+    let has_failed = before.activity == Activity::Blocked && before.state().decision().is_none();
     let parent = match signal {
+        Signal::TurnEnded if has_failed => None,
         Signal::TurnEnded => delivery::turn_ended(tx, &session, "")?,
         // Of a program without hooks only its screen shows it, and of one with hooks an interrupted or a
         // failed turn.

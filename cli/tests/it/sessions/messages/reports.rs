@@ -29,6 +29,8 @@ fn a_parent_gets_the_ends_of_turns_once_and_together_while_it_is_busy() {
         turn(&post, child, "Stop");
     }
     turn(&post, &second, "Fail");
+    // Some programs report the end of such a turn, too.
+    post.hook(&second, "Stop", "{}");
     post.until_no_runner();
     assert_eq!((post.stages().as_str(), post.heard(&parent)), ("written,accepted", wanted.clone()));
     // A message is not delayed by them.
