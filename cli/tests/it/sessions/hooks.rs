@@ -22,12 +22,6 @@ pub(crate) fn hook(lab: &Lab, launch: &str, event: &str, payload: &str) -> Outpu
     finish(&mut calling(lab, (&session, launch), event), payload.as_bytes())
 }
 
-/// How long a hook may take.
-fn set_busy_timeout(lab: &Lab, time: &str) {
-    fs::create_dir_all(lab.env.path("home/.config/ao-store")).unwrap();
-    lab.env.file("home/.config/ao-store/config.toml", format!("busy_timeout = \"{time}\"\n"));
-}
-
 /// What hooks could not record.
 fn log(lab: &Lab) -> String {
     fs::read_to_string(lab.env.path("data/run/hook.log")).unwrap_or_default()
@@ -100,8 +94,6 @@ fn a_session_whose_id_has_a_dot_is_reported_about() {
 #[test]
 fn of_many_hooks_at_once_none_is_lost() {
     let lab = Lab::new();
-    // How long a hook waits is not the question here, and depends on the machine.
-    set_busy_timeout(&lab, "10m");
     let sessions: Vec<_> = (0..16).map(|_| lab.spawn(&["--prompt", "p"])).collect();
     let launch = |id: &String| lab.sql(&format!("SELECT launch_id FROM session WHERE id = '{id}'"));
     let launches: Vec<_> = sessions.iter().map(launch).collect();
@@ -137,9 +129,9 @@ fn of_many_hooks_at_once_none_is_lost() {
 #[test]
 fn a_store_that_cannot_be_written_never_breaks_an_agent() {
     let lab = Lab::new();
-    set_busy_timeout(&lab, "200ms");
     lab.spawn(&["--prompt", "p"]);
     let launch = lab.sql("SELECT launch_id FROM session");
+    lab.set_busy_timeout("200ms");
     let call = || {
         let mut command = calling(&lab, ("demo-1", &launch), "Stop");
         let Output { code, stdout, stderr } = finish(&mut command, b"{}");
@@ -168,6 +160,8 @@ fn a_store_that_cannot_be_written_never_breaks_an_agent() {
     call();
     assert!(log(&lab).contains("given up after 200ms"), "{}", log(&lab));
     drop(queue);
+    // From here on a hook must get as far as that.
+    lab.set_busy_timeout("1m");
     fs::rename(&database, lab.env.path("data/away")).unwrap();
     call();
     assert!(!database.exists() && log(&lab).contains("there is no store"), "{}", log(&lab));

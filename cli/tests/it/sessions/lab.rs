@@ -45,7 +45,17 @@ impl Lab {
     pub(crate) fn of(env: TestEnv) -> Lab {
         let agent = env.file("agent.sh", AGENT);
         set_executable(Path::new(&agent));
-        Lab { env, agent }
+        let lab = Lab { env, agent };
+        // A hook that takes longer is given up; how long it takes depends on the machine.
+        lab.set_busy_timeout("1m");
+        lab
+    }
+
+    /// How long the store is waited for, and a hook may take.
+    pub(crate) fn set_busy_timeout(&self, time: &str) {
+        fs::create_dir_all(self.env.path("home/.config/ao-store")).unwrap();
+        let text = format!("busy_timeout = \"{time}\"\n");
+        self.env.file("home/.config/ao-store/config.toml", text);
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {

@@ -253,12 +253,12 @@ fn a_mebibyte_arrives_whole() {
 fn concurrent_senders_arrive_whole_and_in_the_order_of_acceptance() {
     let post = Post::new();
     let id = post.spawn(&[]);
-    let senders = 6;
+    let senders = 4;
     std::thread::scope(|scope| {
         for sender in 0..senders {
             let (post, id) = (&post, &id);
             scope.spawn(move || {
-                for number in 0..4 {
+                for number in 0..3 {
                     post.send(&[id, &format!("{sender}.{number}\nof {sender}")]);
                 }
             });
@@ -267,12 +267,12 @@ fn concurrent_senders_arrive_whole_and_in_the_order_of_acceptance() {
     let texts = "SELECT group_concat(text, '|') FROM (SELECT text FROM delivery
         JOIN delivery_text ON delivery_id = id ORDER BY delivery.rowid)";
     let accepted = post.lab.sql(texts);
-    assert_eq!(accepted.split('|').count(), senders * 4);
+    assert_eq!(accepted.split('|').count(), senders * 3);
     post.until_heard(&id, &accepted.split('|').map(pasted).collect::<String>());
     for sender in 0..senders {
         let of_it = accepted.split('|').filter(|it| it.starts_with(&format!("{sender}.")));
         let numbers: String = of_it.map(|it| &it[2..3]).collect();
-        assert_eq!(numbers, "0123", "the order of one sender");
+        assert_eq!(numbers, "012", "the order of one sender");
     }
 }
 

@@ -24,7 +24,7 @@ fn a_waiting_agent_gets_no_message_and_its_decision_is_named() {
     assert_eq!(post.stages(), "");
     post.hook(&id, "Decided", "{}");
     post.send(&[&id, "now", "--wait", "written"]);
-    assert_eq!(post.heard(&id), pasted("now"));
+    post.until_heard(&id, &pasted("now"));
 }
 
 /// Accepted before the question, it must not become the answer.
