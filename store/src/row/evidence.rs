@@ -104,10 +104,13 @@ fn deliveries_due(tx: &Tx<'_>, before: &Session, signal: &Signal) -> Result<Vec<
         Signal::TurnEnded if has_failed => None,
         Signal::TurnEnded => delivery::turn_ended(tx, &session, "")?,
         // Of a program without hooks only its screen shows it, and of one with hooks an interrupted or a
-        // failed turn.
-        Signal::Shown(Activity::Idle, _) if before.activity == Activity::Active => {
+        // failed turn, and one that was ended by the answer in its terminal.
+        Signal::Shown(Activity::Idle, _) => {
             delivery::finished(tx, &session, delivery::END_NOT_REPORTED)?;
-            delivery::turn_ended(tx, &session, "")?
+            match before.activity {
+                Activity::Active | Activity::Waiting => delivery::turn_ended(tx, &session, "")?,
+                _ => None,
+            }
         }
         Signal::TurnFailed(cause) => delivery::turn_ended(tx, &session, cause)?,
         _ => None,

@@ -82,26 +82,35 @@ fn a_dialog_that_only_the_screen_shows_gets_no_message_either() {
     wait_until("its delivery", || stage.lab.sql("SELECT stage FROM delivery") == "written");
 }
 
-/// No hook reports an interruption in claude.
+/// No hook reports an interruption in claude, also not one by the answer to a question.
 #[test]
 fn a_turn_whose_end_only_the_screen_shows_ends_the_wait() {
-    let stage = Stage::new("2.1.332 (Claude Code)");
-    stage.show("claude-code/idle-after-turn");
-    let id = stage.spawn("claude-code");
-    stage.wait_for(&id, "idle");
-    let waits = Live::start(&mut stage.command(&["send", &id, "hello", "--wait", "finished"]));
-    wait_until("its delivery", || stage.lab.sql("SELECT stage FROM delivery") == "written");
-    stage.show("claude-code/working");
-    let mut hook = stage.command(&["hook", "claude-code", "UserPromptSubmit"]);
-    let launch = stage.lab.sql("SELECT launch_id FROM session");
-    hook.env("AO_SESSION_ID", &id).env("AO_LAUNCH_ID", launch).stdin(Stdio::piped());
-    assert_eq!(finish(&mut hook, br#"{"prompt": "hello"}"#).code, 0);
-    assert_eq!(stage.activity(&id), "active");
-    stage.show("claude-code/idle-after-turn");
-    stage.wait_for(&id, "idle");
-    let ended = waits.end();
-    assert_eq!(ended.code, 1, "{}", ended.stderr);
-    assert!(ended.stderr.contains("finished: end_not_reported"), "{}", ended.stderr);
+    let asked = r#"{"tool_name": "Bash", "tool_input": {"command": "touch made"}}"#;
+    let prompted = ("UserPromptSubmit", r#"{"prompt": "hello"}"#);
+    for (reports, activity) in [
+        (&[prompted][..], "active"),
+        (&[prompted, ("PermissionRequest", asked)], "waiting permission"),
+    ] {
+        let stage = Stage::new("2.1.332 (Claude Code)");
+        stage.show("claude-code/idle-after-turn");
+        let id = stage.spawn("claude-code");
+        stage.wait_for(&id, "idle");
+        let waits = Live::start(&mut stage.command(&["send", &id, "hello", "--wait", "finished"]));
+        wait_until("its delivery", || stage.lab.sql("SELECT stage FROM delivery") == "written");
+        stage.show("claude-code/working");
+        let launch = stage.lab.sql("SELECT launch_id FROM session");
+        for (event, payload) in reports {
+            let mut hook = stage.command(&["hook", "claude-code", event]);
+            hook.env("AO_SESSION_ID", &id).env("AO_LAUNCH_ID", &launch).stdin(Stdio::piped());
+            assert_eq!(finish(&mut hook, payload.as_bytes()).code, 0);
+        }
+        assert_eq!(stage.activity(&id), activity);
+        stage.show("claude-code/idle-after-turn");
+        stage.wait_for(&id, "idle");
+        let ended = waits.end();
+        assert_eq!(ended.code, 1, "{}", ended.stderr);
+        assert!(ended.stderr.contains("finished: end_not_reported"), "{}", ended.stderr);
+    }
 }
 
 #[test]
