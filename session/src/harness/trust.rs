@@ -2,11 +2,15 @@
 //!
 //! The file is changed additively, by one process of ours at a time, and replaced as a whole. One that is
 //! missing, empty or no JSON object is never written: such a file may be half-written by the program, and a
-//! login may be in it. What the program writes at the same time is not lost: the change is made again.
+//! login may be in it. What the program writes at the same time is not lost: the change is made again. What
+//! was changed here is not lost either, where the row names the lock that the program takes for its own changes:
+//! a program that had read the file before would otherwise write it back without the change.
 
 use std::fs::{self, Metadata};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use ao_program::Environment;
 use serde::Deserialize;
@@ -19,6 +23,11 @@ use crate::exclusive::Exclusive;
 
 /// How often a change is made again, because the program has changed the file.
 const ATTEMPTS: usize = 20;
+/// How long the lock of the program is waited for.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+/// The age of a lock that a dead process left: one that is held is renewed more often.
+const LOCK_STALE: Duration = Duration::from_secs(10);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Where a program records which directories it trusts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -28,6 +37,10 @@ pub struct Trust {
     place: Place,
     /// The keys that lead to the value, which is `true`; `{worktree}` is the path of the worktree.
     keys: Vec<String>,
+    /// What follows the name of the file in that of the directory which the program makes while it changes
+    /// the file; empty where it makes none.
+    #[serde(default)]
+    lock: String,
 }
 
 impl Trust {
@@ -41,9 +54,19 @@ impl Trust {
         self.keys.iter().map(|key| key.replace("{worktree}", &path)).collect()
     }
 
-    /// The file, where it exists. A symbolic link stays one.
-    fn file(&self, environment: &Environment) -> Option<PathBuf> {
-        self.place.dir(environment)?.join(&self.place.pattern).canonicalize().ok()
+    /// The path of the file.
+    fn path(&self, environment: &Environment) -> Option<PathBuf> {
+        Some(self.place.dir(environment)?.join(&self.place.pattern))
+    }
+
+    /// Takes the lock that the program itself takes, where it has one.
+    fn lock(&self, path: &Path) -> Result<Option<Lock>> {
+        if self.lock.is_empty() {
+            return Ok(None);
+        }
+        let mut lock = path.to_owned().into_os_string();
+        lock.push(&self.lock);
+        Lock::take(lock.into()).map(Some)
     }
 
     /// Records that the program trusts a worktree, where the file exists.
@@ -68,10 +91,13 @@ impl Trust {
         worktree: &Path,
         change: impl Fn(&mut Map<String, Value>, &[String]) -> bool,
     ) -> Result<()> {
-        let Some(file) = self.file(environment) else { return Ok(()) };
+        let Some(path) = self.path(environment) else { return Ok(()) };
+        // A symbolic link stays one. The lock is beside the link.
+        let Ok(file) = path.canonicalize() else { return Ok(()) };
         let dir = file.parent().unwrap_or(Path::new("/"));
         let keys = self.keys(worktree);
         let _exclusive = Exclusive::wait(dir)?;
+        let _lock = self.lock(&path)?;
         for _ in 0..ATTEMPTS {
             if try_change(&file, dir, |document| change(document, &keys))? {
                 return Ok(());
@@ -79,6 +105,42 @@ impl Trust {
         }
         Err(failed("change", &file)(std::io::ErrorKind::ResourceBusy.into()))
     }
+}
+
+/// A directory that exists while one process changes a file; held until it is dropped.
+#[derive(Debug)]
+struct Lock(PathBuf);
+
+impl Lock {
+    /// Makes the directory. One that nobody has renewed for a while is removed.
+    fn take(path: PathBuf) -> Result<Lock> {
+        let deadline = Instant::now() + LOCK_TIMEOUT;
+        loop {
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Lock(path)),
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(failed("lock", &path)(error));
+                }
+                Err(error) if Instant::now() >= deadline => {
+                    return Err(failed("lock", &path)(error));
+                }
+                Err(_) if is_stale(&path) => drop(fs::remove_dir(&path)),
+                Err(_) => sleep(LOCK_POLL),
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // One that cannot be removed gets stale.
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+fn is_stale(lock: &Path) -> bool {
+    let renewed = fs::metadata(lock).and_then(|lock| lock.modified()).ok();
+    renewed.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > LOCK_STALE)
 }
 
 /// Returns whether the file is as it shall be; `false` if it was changed meanwhile.
@@ -149,6 +211,7 @@ fn remove(document: &mut Map<String, Value>, keys: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::PermissionsExt;
 
     use serde_json::json;
@@ -236,6 +299,32 @@ mod tests {
         fs::remove_file(home.file()).unwrap();
         home.trust("/w").unwrap();
         assert!(!home.file().exists(), "the program asks, and makes it");
+    }
+
+    #[test]
+    fn the_lock_of_the_program_is_respected_and_a_stale_one_is_removed() {
+        let home = Home::with("{}");
+        let lock = home.0.path().join(".claude.json.lock");
+        fs::create_dir(&lock).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| home.trust("/w").unwrap());
+            // The program had read the file before, and writes it while it holds the lock.
+            sleep(LOCK_POLL * 3);
+            assert_eq!(home.text(), "{}");
+            fs::write(home.file(), r#"{"mine": 1}"#).unwrap();
+            fs::remove_dir(&lock).unwrap();
+            waiting.join().unwrap();
+        });
+        assert_eq!(home.json()["mine"], 1);
+        assert_eq!(home.json()["projects"]["/w"]["hasTrustDialogAccepted"], true);
+        assert!(!lock.exists());
+
+        fs::create_dir(&lock).unwrap();
+        let old = std::time::SystemTime::now() - LOCK_STALE * 2;
+        File::open(&lock).unwrap().set_modified(old).unwrap();
+        home.forget("/w").unwrap();
+        assert_eq!(home.json(), json!({"mine": 1, "projects": {}}));
+        assert!(!lock.exists());
     }
 
     #[test]
