@@ -9,7 +9,8 @@ use crate::state_color;
 /// A delivery as it is: new, deleted, or in a snapshot.
 pub(super) fn identifying(image: &Image) -> Vec<Piece> {
     let bytes = image.get("bytes").and_then(Value::as_i64).unwrap_or_default();
-    let mut words = format!("{} of {bytes} bytes", text(image, "kind"));
+    let unit = if bytes == 1 { "byte" } else { "bytes" };
+    let mut words = format!("{} of {bytes} {unit}", text(image, "kind"));
     let sender = text(image, "sender");
     if !sender.is_empty() {
         words += &format!(" from {}", short(&sender.into()));

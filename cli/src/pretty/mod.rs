@@ -1,6 +1,7 @@
 //! The stream for people: one line per transaction and thing that changed, with the local time, short
 //! ids, and the fields in the order of their weight. A line is never wider than the terminal.
 
+mod decision;
 mod delivery;
 mod fields;
 mod full;
@@ -40,7 +41,7 @@ pub(crate) struct Pretty {
     widths: [usize; 2],
 }
 
-/// What a transaction changed of one project, session, launch, delivery or pull request.
+/// What a transaction changed of one project, session, launch, delivery, decision or pull request.
 #[derive(Debug)]
 struct Thing {
     at: Timestamp,
@@ -193,7 +194,7 @@ impl Thing {
         let items = self.items.pieces();
         if let Some(Own { verb, op, before, after }) = self.own {
             // The words of these say what was done to them.
-            let has_words = matches!(self.entity, "launch" | "delivery");
+            let has_words = matches!(self.entity, "launch" | "delivery" | "decision");
             let is_said = has_words && (op == "update" || verb == "accepted");
             if verb != "updated" && verb != "session_changed" && !is_said {
                 pieces.push(of_op(op, verb.replace('_', " ")));
@@ -203,6 +204,7 @@ impl Thing {
                 ("delete", entity) => identifying(entity, &before),
                 (_, "launch") => launch::changed(&before, &after),
                 (_, "delivery") => delivery::changed(&before, &after),
+                (_, "decision") => decision::changed(&before, &after),
                 _ => fields::changed(&before, &after, &verb),
             });
             if pieces.is_empty() && items.is_empty() {
@@ -223,6 +225,7 @@ fn identifying(entity: &str, image: &Image) -> Vec<Piece> {
     match entity {
         "launch" => launch::identifying(image),
         "delivery" => delivery::identifying(image),
+        "decision" => decision::identifying(image),
         _ => fields::identifying(image),
     }
 }
@@ -234,6 +237,7 @@ fn root(entity: &str) -> &'static str {
         "session" => "session",
         "launch" => "launch",
         "delivery" => "delivery",
+        "decision" => "decision",
         _ => "pr",
     }
 }

@@ -98,6 +98,8 @@ fn an_answer_is_typed_and_recorded() {
         );
         let page = lab.ok(&["session", "get", "demo-1"]);
         assert!(page.contains("waits for") && page.contains("Bash: touch made"), "{page}");
+        let words = lab.ok(&["history", "session", "demo-1", "--format", "pretty"]);
+        assert!(words.contains("decision  requested  permission  Bash"), "{words}");
         let needed = lab.env.json("attention.list", &["attention", "--session", "demo-1"]);
         assert_eq!(needed[0]["next"], "ao-store session attach demo-1");
         let printed = lab.ok(&[&["session", "answer", "demo-1"], args, &["--json"]].concat());
