@@ -85,7 +85,7 @@ fn detail(item: &Attention) -> String {
 }
 
 /// What to do next, as a message has it: commands are in backticks.
-fn next(item: &Attention) -> String {
+pub(super) fn next(item: &Attention) -> String {
     let Attention { name, host, .. } = item;
     let session = item.session.as_ref().map_or("SESSION", |id| id.as_str());
     match item.kind {

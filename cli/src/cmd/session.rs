@@ -20,6 +20,7 @@ use ao_store::status::{self, Derived};
 use ao_store::{Cursor, ProjectId, SessionId, Snapshot, Timestamp, Tx, attention};
 use serde_json::{Value, json};
 
+use super::attention::next;
 use crate::args::{self, ListArgs, Session as Command};
 use crate::confirm::{self, Answer};
 use crate::context::{Context, cause};
@@ -282,7 +283,11 @@ fn get(context: &Context, id: &SessionId, at: Option<Cursor>) -> Result<()> {
     }
     let mut page = Page::new();
     page::session::write(&mut page, &shown, now);
-    page.print()
+    page.print()?;
+    if let Some(item) = shown.attention.first() {
+        context.say(&format!("next: {}", next(item)));
+    }
+    Ok(())
 }
 
 fn shown(snapshot: &Snapshot<'_>, id: &SessionId, now: Timestamp) -> ao_store::Result<Shown> {

@@ -116,7 +116,8 @@ fn facts(page: &mut Page, session: &Session, derived: Option<&Derived>, now: Tim
     page.field("base", &base(session));
     page.field("worktree", &session.worktree_path);
     let Session { runtime_kind, runtime_socket, runtime_pane, .. } = session;
-    let place = [("", runtime_kind), ("pane ", runtime_pane), ("socket ", runtime_socket)];
+    let pane = if runtime_socket.is_empty() { "pid " } else { "pane " };
+    let place = [("", runtime_kind), (pane, runtime_pane), ("socket ", runtime_socket)];
     let is_given = |(_, value): &(&str, &String)| !value.is_empty();
     let place = place.into_iter().filter(is_given).map(|(name, value)| format!("{name}{value}"));
     page.field("runtime", &place.collect::<Vec<_>>().join(", "));

@@ -65,7 +65,7 @@ fn the_human_output_names_what_the_next_command_needs() {
     assert_eq!(listed.lines().count(), 2, "{listed}");
     assert!(listed.starts_with("ID "), "{listed}");
     let shown = env.ok(&["session", "get", "demo-1"]);
-    assert!(shown.contains("  branch    b\n"), "{shown}");
+    assert!(shown.contains("  branch      b\n"), "{shown}");
 }
 
 #[test]
