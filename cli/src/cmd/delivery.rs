@@ -10,6 +10,8 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::listing::Listing;
 use crate::output::{self, printable, printable_lines};
+use crate::page::delivery::Reached;
+use crate::page::{self, Page};
 use crate::table::{Cell, Column};
 use crate::view;
 
@@ -70,7 +72,7 @@ pub(super) fn document(delivery: &Delivery) -> Value {
 }
 
 /// The stages that were reached, with their times and proofs.
-fn stages(delivery: &Delivery) -> Vec<(Stage, Timestamp, &'static str)> {
+fn stages(delivery: &Delivery) -> Vec<Reached> {
     let is_seen = delivery.reason == delivery::END_NOT_REPORTED;
     let reached = [
         (Stage::Accepted, Some(delivery.accepted_at), "store"),
@@ -91,17 +93,17 @@ fn get(context: &Context, id: &str) -> Result<()> {
         data["text"] = text.into();
         return output::document("delivery.get", &data);
     }
-    let mut shown = view::fields(&view::delivery(&delivery));
-    for (stage, at, proof) in stages(&delivery) {
-        shown += &format!("{:<19} {}, proven by the {proof}\n", stage.as_str(), view::time(at));
-    }
-    if delivery.last_stage == Stage::Written {
-        shown += "the harness has no hook that reports what its agent takes: written is the last stage\n";
+    if context.is_verbose {
+        output::text(&view::fields(&view::delivery(&delivery)))?;
+    } else {
+        let mut page = Page::new();
+        page::delivery::write(&mut page, &delivery, &stages(&delivery), Timestamp::now());
+        page.print()?;
     }
     if delivery.can_be_resent() {
         context.say(&format!("to write it again: `ao-store delivery resend {}`", printable(id)));
     }
-    output::text(&format!("{shown}\n{}\n", printable_lines(&text)))
+    output::text(&format!("\n{}\n", printable_lines(&text)))
 }
 
 fn resend(context: &Context, id: &str) -> Result<()> {

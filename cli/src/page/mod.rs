@@ -1,6 +1,7 @@
 //! Pages: one thing described for people. On a terminal a text is wrapped to its width and cut after some
 //! lines, and says so; a pipe gets everything. Addresses are never broken, so that they can be copied.
 
+pub(crate) mod delivery;
 pub(crate) mod pr;
 pub(crate) mod session;
 
@@ -19,7 +20,7 @@ const LINES_MAX: usize = 12;
 /// The least width of a wrapped text, however narrow the terminal is.
 const LEAST: usize = 20;
 /// The width of the names of fields.
-const NAME: usize = 10;
+const NAME: usize = 12;
 
 /// A page under construction.
 pub(crate) struct Page {
