@@ -85,6 +85,8 @@ impl Sessions {
         let socket = &session.runtime_socket;
         let argv = runtime.attach(&launch.id, socket, is_read_only);
         let argv = argv.ok_or_else(|| Error::NoTerminal(id.clone()))?;
+        // Without it no terminal is found, which is no proof that there is none.
+        runtime.check()?;
         if !runtime.shown(socket)?.contains(&launch.id) {
             return Err(Error::NotRunning { session: id.clone(), reason: "its terminal is gone" });
         }
@@ -117,7 +119,14 @@ impl Sessions {
     }
 }
 
+/// What tmux writes below the screen of a program that has ended; it is the status of the supervisor.
+const DEAD: &str = "Pane is dead (";
+
 fn shown(launch: Launch, from: ShownFrom, text: &str, lines: u32) -> Shown {
+    let text = text.trim_end();
+    let (before, last) = text.rsplit_once('\n').unwrap_or(("", text));
+    let is_note = launch.ended_at.is_some() && last.starts_with(DEAD);
+    let text = if is_note { before } else { text };
     let mut all: Vec<_> = text.trim_end().lines().map(|line| line.trim_end().to_owned()).collect();
     let wanted = usize::try_from(lines).unwrap_or(usize::MAX);
     Shown { launch, from, lines: all.split_off(all.len().saturating_sub(wanted)) }

@@ -42,7 +42,9 @@ fn the_log_is_the_text_of_the_terminal_also_after_the_end() {
     assert_eq!((&shown["source"], &shown["ended_at"]), (&"terminal".into(), &().into()));
     lab.env.file("data/end", "");
     wait_until("the end", || lab.get(&id)["activity"] == "exited");
-    assert!(log(&lab, &id, &[]).contains("\nlast\n"), "the terminal is still there");
+    let ended = log(&lab, &id, &[]);
+    assert!(ended.contains("\nlast\n"), "the terminal is still there");
+    assert!(!ended.contains("Pane is dead"), "a note of tmux is no output: {ended}");
     lab.ok(&["session", "kill", &id]);
     let kept = log(&lab, &id, &[]);
     assert!(kept.contains("line 200.\nlast"), "{kept}");
@@ -95,6 +97,10 @@ fn a_session_whose_agent_does_not_run_is_not_attached_to() {
     let id = lab.spawn(&[]);
     let error = lab.refused(&["session", "attach", &id], 5, "NO_TERMINAL");
     assert!(error.contains("no terminal is attached"), "{error}");
+    // Without tmux nothing is known of the terminal.
+    let output = lab.command(&["session", "attach", &id]).env("PATH", "/nonexistent").output();
+    let stderr = String::from_utf8(output.unwrap().stderr).unwrap();
+    assert!(stderr.contains("RUNTIME_PREREQUISITE_MISSING"), "{stderr}");
     lab.kill_servers();
     // Whether its supervisor has recorded the end by now or not.
     lab.refused(&["session", "attach", &id], 5, "SESSION_NOT_RUNNING");
