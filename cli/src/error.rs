@@ -64,7 +64,7 @@ pub(crate) enum Error {
     MigrationPending { found: u32, known: u32 },
     #[error("only {seen} of {wanted} changes arrived in time")]
     TimedOut { seen: u64, wanted: u64 },
-    #[error("not {wanted} in time: {}", sessions.join(", "))]
+    #[error("--for {wanted} was not met in time by {}", sessions.join(", "))]
     WaitTimedOut { sessions: Vec<String>, wanted: String },
     #[error("session {session} cannot become {wanted} any more: {reason}")]
     ConditionLost { session: SessionId, wanted: String, reason: String },

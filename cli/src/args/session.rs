@@ -21,11 +21,11 @@ const WAIT_HELP: &str = "Examples:
   ao-store session wait demo-1 --for ci && ao-store pr get demo-1
 
 It prints each session that meets a condition, with the reason. Of several conditions one is enough.
-idle     its agent has finished its turn, or has none
-waiting  its agent waits for a decision, or is blocked
-exited   its agent ended, or the session was terminated
-pr       it has a pull request
-ci       the checks of an open pull request of it passed or failed
+  idle     its agent has finished its turn, or has none
+  waiting  its agent waits for a decision, or is blocked
+  exited   its agent ended, or the session was terminated
+  pr       it has a pull request
+  ci       the checks of an open pull request of it passed or failed
 What is so already counts. With --after only what happened after that change does, also if it is
 no longer so; an end always counts. A session that can no longer meet a condition, such as one
 whose agent ended, ends the wait with CONDITION_LOST (exit status 5).";
@@ -71,7 +71,8 @@ pub(crate) enum Decision {
   ao-store decision ls --session demo-1
 
 Columns: session, kind, age, tool, text, id, options, launch
-They are answered with ao-store session answer."
+
+Answer one: ao-store session answer. At its terminal: ao-store session attach."
     )]
     Ls {
         /// Show only that of this session

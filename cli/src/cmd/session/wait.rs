@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use ao_cdc::{Condition, Outcome, Wait};
-use ao_store::SessionId;
+use ao_store::activity::Activity;
+use ao_store::row::session;
+use ao_store::{SessionId, Store};
 use serde_json::{Value, json};
 
 use crate::args::{self, Wait as Args};
@@ -19,6 +21,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let by = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let store = context.open()?;
     let mut wait = Wait::open(&store, &ids, &conditions, after)?;
+    warn(context, &store, &ids, args)?;
     let mut met: Vec<Value> = Vec::new();
     while (met.is_empty() || !args.any) && !wait.is_over() {
         match next(&mut wait, by)? {
@@ -47,6 +50,23 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         true => output::document("session.wait", &json!({ "sessions": met })),
         false => Ok(()),
     }
+}
+
+/// Says which sessions may never meet a condition, because nothing reports what their agents do.
+fn warn(context: &Context, store: &Store, ids: &[SessionId], args: &Args) -> Result<()> {
+    let is_activity = |it| matches!(it, args::Condition::Idle | args::Condition::Waiting);
+    if !args.conditions.iter().all(|it| is_activity(*it)) {
+        return Ok(());
+    }
+    for id in ids {
+        let session = store.read(|snapshot| session::require(snapshot, id))?;
+        if session.activity == Activity::Unknown && !session.is_terminated {
+            context.say(&format!(
+                "warning: nothing reports what the agent of {id} does: only its end may end this wait"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The next outcome; `None` after the time.

@@ -106,8 +106,14 @@ fn a_wait_ends_with_its_time_and_a_cursor_leaves_out_what_was_before() {
     for more in [&["--timeout", "0s"][..], &["--timeout", "1ms", "--json"]] {
         let Output { code, stdout, stderr } = wait(more);
         assert_eq!((code, stdout.as_str()), (8, ""), "{stderr}");
-        assert!(stderr.contains("TIMED_OUT") && stderr.contains("not idle in time"), "{stderr}");
+        assert!(
+            stderr.contains("TIMED_OUT")
+                && stderr.contains("--for idle was not met in time by demo-"),
+            "{stderr}"
+        );
     }
+    let help = lab.ok(&["session", "wait", "--help"]);
+    assert!(help.contains("\n  waiting  its agent"), "one condition per line: {help}");
     hook(&lab, &launch(&lab, &id), "Stop", "{}");
     let met: Value = serde_json::from_str(&wait(&["--json"]).stdout).unwrap();
     let cursor = met["data"]["sessions"][0]["cursor"].as_str().unwrap();
