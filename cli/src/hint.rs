@@ -83,8 +83,14 @@ fn of_session(error: &ao_session::Error) -> Option<String> {
     use ao_session::Error as E;
     match error {
         E::DecisionPending(decision) => Some(format!(
-            "answer it: `ao-store session answer {0}`, or in its terminal: `ao-store session attach {0}`; then send again",
+            "answer it: `ao-store session answer {0} --allow` or --deny, or in its terminal: `ao-store session attach {0}`; then send again",
             decision.session
+        )),
+        E::NotResendable { id, .. } => Some(format!(
+            "show it: `ao-store delivery get {id}`; to send the text anew: `ao-store send SESSION TEXT`"
+        )),
+        E::NoTerminal(session) => Some(format!(
+            "a session has a terminal unless it was spawned with --runtime process; what it printed: `ao-store session log {session}`"
         )),
         E::AnswerNotPossible { session, .. } | E::AnswerNotTaken(session) => {
             Some(format!("answer it in its terminal: `ao-store session attach {session}`"))
@@ -269,11 +275,11 @@ hints! {
     SessionNotRestorable "if its agent exited, run `ao-store session relaunch SESSION`; otherwise nothing is needed";
     SessionIncomplete "it cannot come back; spawn a new one: `ao-store spawn --project ID --harness NAME`";
     SessionNotResumable "spawn a new one with a prompt: `ao-store spawn --project ID --harness NAME --prompt TEXT`";
-    NotResendable "show it: `ao-store delivery ls`; to send the text anew: `ao-store send SESSION TEXT`";
+    NotResendable "show it: `ao-store delivery get ID`; to send the text anew: `ao-store send SESSION TEXT`";
     DeliveryAmbiguous "look at the terminal of the agent; to write it again: `ao-store delivery resend ID`";
     DeliveryFailed "show why: `ao-store delivery ls`; what was not written can be written again: `ao-store delivery resend ID`";
     StageNotReported "wait for written, the last stage that is known of this harness";
-    DecisionPending "answer it: `ao-store session answer SESSION`, or in its terminal: `ao-store session attach SESSION`; then send again";
+    DecisionPending "answer it: `ao-store session answer SESSION --allow` or --deny, or in its terminal: `ao-store session attach SESSION`; then send again";
     AgentNotExited "nothing is needed; to start it anew: `ao-store session kill SESSION`, then `ao-store session restore SESSION`";
     SessionNotRunning "start it: `ao-store session relaunch SESSION`, after a kill `ao-store session restore SESSION`; what it printed: `ao-store session log SESSION`";
     NoTerminal "run it at a terminal; what the agent shows: `ao-store session log SESSION`";

@@ -48,7 +48,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
         output::document("send", &data)?;
         return Ok(Ended::Done);
     }
-    let known = if is_new { "" } else { ", accepted before" };
+    let known = if is_new { "" } else { " (this message was sent before)" };
     context.say(&printable(&format!("message to {}: {}{known}", delivery.session, delivery.stage)));
     output::line(&delivery.id)?;
     Ok(Ended::Done)

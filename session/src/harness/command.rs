@@ -266,7 +266,7 @@ fn check_permission(harness: &Harness, found: &Found, mode: &str) -> Result<()> 
         () => {
             let known: Vec<_> = modes.keys().map(String::as_str).collect();
             let mode: String = mode.chars().take(80).collect();
-            format!("{} has no mode {mode:?}, but {}", harness.name(), known.join(", "))
+            format!("{} has no mode {mode:?}; it has {}", harness.name(), known.join(", "))
         }
     };
     Err(Error::PermissionRefused(reason))

@@ -19,8 +19,11 @@ pub(super) fn run(context: &Context, clear: Option<&str>, list: &ListArgs) -> Re
         let name = account.to_owned();
         let cleared =
             store.write(Cause::now(ACTOR), move |tx| account::clear_account(tx, &name))?;
-        let what = if cleared.value { "is cleared" } else { "is not set" };
-        context.say(&printable(&format!("the limit of {account} {what}")));
+        let message = match cleared.value {
+            true => format!("the limit of {account} is cleared"),
+            false => format!("account \"{account}\" has no limit: nothing is cleared"),
+        };
+        context.say(&printable(&message));
     }
     let now = Timestamp::now();
     let mut limits = store.read(account::limits)?;

@@ -269,7 +269,7 @@ fn the_permission_mode_is_named_at_every_start() {
     assert_eq!(lab.get(&spawn("bare", &[]))["permission"], "");
     assert_eq!(args(4)[3], "--quiet -- p");
     for (harness, more, reason) in [
-        ("mine", &["--permission", "edit"][..], "has no mode \"edit\", but all, ask"),
+        ("mine", &["--permission", "edit"][..], "has no mode \"edit\"; it has all, ask"),
         ("mine", &["--permission", ""], ""),
         ("bare", &["--permission", "ask"], "has no modes"),
         ("mine", &["--permission", "ask", "--", "true"], "is run as it is"),
