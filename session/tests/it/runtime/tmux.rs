@@ -88,7 +88,7 @@ fn two_stores_with_equal_launches_do_not_touch_each_other() {
     let second = world.start(&two, &launch, &program, &["x"]);
     assert_ne!(first.socket, second.socket);
     one.remove(&launch, &first.socket).unwrap();
-    assert!(one.is_server_gone(&first.socket).unwrap(), "the last session ends the server");
+    world.until("the last session ends the server", || one.is_server_gone(&first.socket).unwrap());
     assert!(!two.is_server_gone(&second.socket).unwrap());
     assert!(two.capture(&launch, &second.socket).is_ok());
 }
