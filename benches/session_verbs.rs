@@ -134,6 +134,7 @@ fn main() -> ExitCode {
     let config = Config {
         worktrees: data.join("worktrees"),
         hook: Vec::new(),
+        hook_answers: Duration::ZERO,
         supervisor: vec!["true".into(), "supervise".into()],
         runner: Vec::new(),
         environment: Environment::of_process(),

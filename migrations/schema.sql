@@ -82,6 +82,7 @@ CREATE TABLE decision (
   resolution TEXT NOT NULL DEFAULT ''
     CHECK (resolution IN ('', 'answered', 'released', 'ended')),
   answer TEXT NOT NULL DEFAULT '',
+  hook_ends_at INTEGER,
   CHECK ((resolved_at IS NULL) = (resolution = ''))
 ) STRICT;
 
@@ -555,7 +556,7 @@ SELECT t.id, t.resolved_at, t.session_id,
   json_array(t.id) AS change_key,
   t.project_id AS change_project,
   t.session_id AS change_session,
-  printf('{"id":%s,"session_id":%s,"project_id":%s,"launch_id":%s,"kind":%s,"tool":%s,"call":%s,"text":%s,"options":%s,"source":%s,"requested_at":%s,"resolved_at":%s,"resolution":%s,"answer":%s}', json_quote(t.id), json_quote(t.session_id), json_quote(t.project_id), json_quote(t.launch_id), json_quote(t.kind), json_quote(t.tool), json_quote(t.call), json_quote(t.text), json_quote(t.options), json_quote(t.source), json_quote(t.requested_at), json_quote(t.resolved_at), json_quote(t.resolution), json_quote(t.answer)) AS image
+  printf('{"id":%s,"session_id":%s,"project_id":%s,"launch_id":%s,"kind":%s,"tool":%s,"call":%s,"text":%s,"options":%s,"source":%s,"requested_at":%s,"resolved_at":%s,"resolution":%s,"answer":%s,"hook_ends_at":%s}', json_quote(t.id), json_quote(t.session_id), json_quote(t.project_id), json_quote(t.launch_id), json_quote(t.kind), json_quote(t.tool), json_quote(t.call), json_quote(t.text), json_quote(t.options), json_quote(t.source), json_quote(t.requested_at), json_quote(t.resolved_at), json_quote(t.resolution), json_quote(t.answer), json_quote(t.hook_ends_at)) AS image
 FROM decision t;
 
 CREATE VIEW capture_delivery AS
@@ -690,7 +691,7 @@ BEGIN
   FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'decision' AND (NOT EXISTS (SELECT 1 FROM decision WHERE id = json_extract(d.key, '$[0]')));
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.resolved_at IS NULL AND NEW.resolved_at IS NOT NULL THEN 'decision_resolved' ELSE 'decision_updated' END, 'decision', 'update',
     change_key, change_project, change_session, before, image
-  FROM change_context c, capture_decision v, (SELECT printf('{"id":%s,"session_id":%s,"project_id":%s,"launch_id":%s,"kind":%s,"tool":%s,"call":%s,"text":%s,"options":%s,"source":%s,"requested_at":%s,"resolved_at":%s,"resolution":%s,"answer":%s}', json_quote(OLD.id), json_quote(OLD.session_id), json_quote(OLD.project_id), json_quote(OLD.launch_id), json_quote(OLD.kind), json_quote(OLD.tool), json_quote(OLD.call), json_quote(OLD.text), json_quote(OLD.options), json_quote(OLD.source), json_quote(OLD.requested_at), json_quote(OLD.resolved_at), json_quote(OLD.resolution), json_quote(OLD.answer)) AS before)
+  FROM change_context c, capture_decision v, (SELECT printf('{"id":%s,"session_id":%s,"project_id":%s,"launch_id":%s,"kind":%s,"tool":%s,"call":%s,"text":%s,"options":%s,"source":%s,"requested_at":%s,"resolved_at":%s,"resolution":%s,"answer":%s,"hook_ends_at":%s}', json_quote(OLD.id), json_quote(OLD.session_id), json_quote(OLD.project_id), json_quote(OLD.launch_id), json_quote(OLD.kind), json_quote(OLD.tool), json_quote(OLD.call), json_quote(OLD.text), json_quote(OLD.options), json_quote(OLD.source), json_quote(OLD.requested_at), json_quote(OLD.resolved_at), json_quote(OLD.resolution), json_quote(OLD.answer), json_quote(OLD.hook_ends_at)) AS before)
   WHERE v.id = NEW.id AND before IS NOT image;
   DELETE FROM capture_displaced WHERE entity = 'decision';
 END;

@@ -22,6 +22,9 @@ use crate::error::{Error, Result};
 /// More than any configuration has, in bytes.
 const FILE_MAX: u64 = 1 << 20;
 
+/// The longest time for which a hook waits.
+const LONGEST_HOOK: Duration = Duration::from_secs(24 * 3600);
+
 /// Where a value is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -49,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) data_dir: Option<Setting<PathBuf>>,
     pub(crate) durability: Setting<Durability>,
     pub(crate) busy_timeout: Setting<Duration>,
+    /// How long a hook of an agent waits for an answer; zero for not at all.
+    pub(crate) hook_answers: Setting<Duration>,
     pub(crate) color: Setting<Color>,
 }
 
@@ -73,8 +78,10 @@ impl Settings {
         let dir = args.data_dir.clone().map(|dir| (dir, Origin::Flag("--data-dir")));
         let dir = dir.or(variable).or(of_file).or(default.map(|dir| (dir, Origin::Default)));
         let durability = source.value(keys.durability, choice)?;
-        let busy_timeout = source.value(keys.busy_timeout, |text| {
-            humantime::parse_duration(text).map_err(|_| "write a duration, such as 5s".to_owned())
+        let busy_timeout = source.value(keys.busy_timeout, duration)?;
+        let hook_answers = source.value(keys.hook_answers, |text| match duration(text)? {
+            time if time > LONGEST_HOOK => Err("it is longer than a day".to_owned()),
+            time => Ok(time),
         })?;
         let color = source.value(keys.color, choice)?;
         Ok(Settings {
@@ -87,6 +94,7 @@ impl Settings {
                 busy_timeout,
                 Duration::from_secs(5),
             ),
+            hook_answers: Setting::of(None, "", hook_answers, Duration::ZERO),
             color: Setting::of(args.color, "--color", color, Color::Auto),
             file: path,
         })
@@ -113,6 +121,7 @@ struct Keys {
     data_dir: Option<Spanned<String>>,
     durability: Option<Spanned<String>>,
     busy_timeout: Option<Spanned<String>>,
+    hook_answers: Option<Spanned<String>>,
     color: Option<Spanned<String>>,
 }
 
@@ -154,6 +163,10 @@ impl Source<'_> {
     fn line(&self, at: usize) -> usize {
         1 + self.text.bytes().take(at).filter(|byte| *byte == b'\n').count()
     }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "write a duration, such as 5s".to_owned())
 }
 
 /// One of the values of a flag.

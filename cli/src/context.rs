@@ -113,6 +113,7 @@ impl Context {
             supervisor: supervisor.map(std::ffi::OsStr::to_owned).to_vec(),
             runner: runner(&program, &dir),
             hook: vec![program.clone().into_os_string(), "hook".into()],
+            hook_answers: self.settings.hook_answers.value,
             environment: Environment::of_process(),
             harnesses: self.harness_file(),
             data_dir: dir,

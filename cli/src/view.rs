@@ -130,7 +130,7 @@ pub(crate) fn launch_end(cause: &str, exit_status: Option<i64>, signal: Option<i
 
 pub(crate) fn decision(decision: &Decision) -> Value {
     object!(decision => id, session_id = session, project_id = project, launch_id = launch, kind, tool,
-        call, text, options, source, requested_at, resolved_at, resolution, answer)
+        call, text, options, source, requested_at, resolved_at, resolution, answer, hook_ends_at)
 }
 
 pub(crate) fn delivery(delivery: &Delivery) -> Value {

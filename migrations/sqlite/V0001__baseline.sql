@@ -286,7 +286,8 @@ CREATE TABLE launch_output (
 ) STRICT, WITHOUT ROWID;
 
 -- Decisions that a launch waits for, or waited for. text and options are cut to 1 KiB each; options is a
--- JSON array of texts. call is the tool call that waits.
+-- JSON array of texts. call is the tool call that waits. hook_ends_at is until when a hook of the agent waits
+-- for the answer, NULL if none does; an answer of an open decision is one that no hook has taken yet.
 CREATE TABLE decision (
   id TEXT NOT NULL PRIMARY KEY,
   session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
@@ -303,6 +304,7 @@ CREATE TABLE decision (
   resolution TEXT NOT NULL DEFAULT ''
     CHECK (resolution IN ('', 'answered', 'released', 'ended')),
   answer TEXT NOT NULL DEFAULT '',
+  hook_ends_at INTEGER,
   CHECK ((resolved_at IS NULL) = (resolution = ''))
 ) STRICT;
 CREATE UNIQUE INDEX decision_open ON decision (session_id) WHERE resolved_at IS NULL;

@@ -205,7 +205,7 @@ pub enum Error {
         reason: String,
     },
     /// The agent did not take an answer.
-    #[error("the agent of session {0} got the keys, and still shows the dialog")]
+    #[error("the agent of session {0} did not take the answer")]
     AnswerNotTaken(SessionId),
     /// A file could not be read or written.
     #[error("cannot {action} {}", path.display())]

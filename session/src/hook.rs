@@ -1,14 +1,17 @@
-//! What a hook of an agent reports, as evidence about its launch.
+//! What a hook of an agent reports, as evidence about its launch, and the answer that it waits for.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use ao_store::Timestamp;
 use ao_store::activity::{Evidence, Signal, Source};
-use ao_store::row::evidence::Report;
+use ao_store::row::decision::{self, Decision};
+use ao_store::row::evidence::{self, Recorded, Report};
+use ao_store::{Store, Timestamp, Tx};
 use serde_json::Value;
 
+use crate::error::Result;
 use crate::harness::{Harness, Heard, limit};
 
 /// The report of a hook about a launch; `None` when its harness gives the event no meaning.
@@ -30,6 +33,67 @@ pub fn report(
     }
     let evidence = signal.map(|signal| Evidence { source: Source::Hook, at, seen: None, signal });
     Some(Report { native_id, prompt, question, message, ..Report::of(launch, evidence) })
+}
+
+/// Records until when the hook that reports a permission waits for its answer. Returns the decision; `None` when
+/// there is none to answer.
+///
+/// # Errors
+/// When the store cannot be written.
+pub fn await_answer(
+    tx: &Tx<'_>,
+    report: &Report,
+    until: Timestamp,
+) -> ao_store::Result<Option<String>> {
+    match report.evidence.as_ref().map(|evidence| &evidence.signal) {
+        Some(Signal::Asked { call, .. }) => {
+            decision::wait_for_answer(tx, &report.launch, call, until)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Waits until an answer is offered to the hook that waits for a decision until a time; returns whether one
+/// is. It is not when the decision was resolved, or a later hook waits. Nothing is locked meanwhile.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn wait_for_answer(store: &Store, decision: &str, until: Timestamp) -> Result<bool> {
+    // A commit after this line wakes it.
+    let mut listener = store.listen()?;
+    loop {
+        let found = store.read(|snapshot| decision::get(snapshot, decision))?;
+        let is_mine = |it: &Decision| it.resolved_at.is_none() && it.hook_ends_at == Some(until);
+        let Some(found) = found.filter(is_mine) else { return Ok(false) };
+        if !found.answer.is_empty() {
+            return Ok(true);
+        }
+        let left = u64::try_from(until.0.saturating_sub(Timestamp::now().0)).unwrap_or(0);
+        if left == 0 {
+            return Ok(false);
+        }
+        listener.wait(Duration::from_millis(left))?;
+    }
+}
+
+/// Takes the answer that is offered to that hook, and records that the agent goes on. `None` when it was
+/// withdrawn, or the decision resolved.
+///
+/// # Errors
+/// When the store cannot be written.
+pub fn take_answer(
+    tx: &Tx<'_>,
+    decision: &str,
+    until: Timestamp,
+) -> ao_store::Result<Option<(String, Option<Recorded>)>> {
+    if !decision::take(tx, decision, until)? {
+        return Ok(None);
+    }
+    let Some(taken) = decision::get(tx, decision)? else { return Ok(None) };
+    let signal = Signal::Decided(taken.call);
+    let evidence = Evidence { source: Source::Hook, at: tx.now(), seen: None, signal };
+    let recorded = evidence::record(tx, &Report::of(&taken.launch, Some(evidence)))?;
+    Ok(Some((taken.answer, recorded)))
 }
 
 /// The most payloads of an event that are kept.

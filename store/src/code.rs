@@ -143,7 +143,7 @@ codes! {
     NoTerminal "NO_TERMINAL" Conflict 409 5 "The command, or the agent of the session, has no terminal.";
     DecisionNotOpen "DECISION_NOT_OPEN" Conflict 409 5 "The session does not wait for a decision, or no longer for the same one.";
     AnswerNotPossible "ANSWER_NOT_POSSIBLE" Conflict 409 5 "The answer cannot be given from here; no key was sent.";
-    AnswerNotTaken "ANSWER_NOT_TAKEN" External 502 1 "The keys of an answer were sent, and the dialog is still there.";
+    AnswerNotTaken "ANSWER_NOT_TAKEN" External 502 1 "The keys of an answer were sent, and the dialog is still there; or the hook that waited did not take it.";
     AgentNotFound "AGENT_BINARY_NOT_FOUND" Conflict 400 5 "The program of the harness is not installed; nothing was created.";
     AgentFailed "AGENT_START_FAILED" External 502 1 "The program of the agent could not be started.";
     RuntimeMissing "RUNTIME_PREREQUISITE_MISSING" Conflict 400 5 "tmux is missing or cannot be used; nothing was created.";

@@ -260,6 +260,7 @@ The file is TOML. A flag or an environment variable takes precedence over it. It
   data_dir = \"~/.local/share/ao-store\"
   durability = \"full\"       # or relaxed
   busy_timeout = \"5s\"
+  hook_answers = \"0s\"         # how long the hook of a permission waits for session answer
   color = \"auto\"            # or always, never"
     )]
     Config(Config),

@@ -36,7 +36,8 @@ const ANSWER_HELP: &str = "Examples:
   ao-store session answer demo-1 --choice 2
   ao-store session answer demo-1 'Use the second one'
 
-Keys are sent only while the screen shows the dialog, and the answer is recorded when that is gone.
+Where the hook of the agent waits for the answer (hook_answers in the configuration file), that takes
+it. Else keys are sent, only while the screen shows the dialog, and it is recorded when that is gone.
 Where the keys of a harness are not known, and for everything else: ao-store session attach.
 What is open: ao-store decision ls";
 
@@ -178,7 +179,7 @@ Columns: id, kind, status, age, reason, branch, issue, name, project, harness, w
         #[arg(long, value_name = "CURSOR")]
         at: Option<String>,
     },
-    /// Answer what the agent of a session waits for, where its keys are known
+    /// Answer what the agent of a session waits for, where its hook or its keys can carry it
     #[command(after_help = ANSWER_HELP)]
     Answer(Answer),
     /// Wait until sessions are idle, wait for a decision, have ended, or have a pull request or checks

@@ -58,15 +58,16 @@ fn show(settings: &Settings, path: &Path, shows_origin: bool, is_json: bool) -> 
 }
 
 fn list(settings: &Settings) -> Vec<(&'static str, String, Origin)> {
-    let Settings { durability, busy_timeout, color, .. } = settings;
+    let Settings { durability, busy_timeout, hook_answers, color, .. } = settings;
     let dir = settings
         .data_dir
         .iter()
         .map(|dir| ("data_dir", dir.value.to_string_lossy().into_owned(), dir.origin));
-    let time = humantime::format_duration(busy_timeout.value).to_string();
+    let time = |value| humantime::format_duration(value).to_string();
     let others = [
         ("durability", name_of(&durability.value), durability.origin),
-        ("busy_timeout", time, busy_timeout.origin),
+        ("busy_timeout", time(busy_timeout.value), busy_timeout.origin),
+        ("hook_answers", time(hook_answers.value), hook_answers.origin),
         ("color", name_of(&color.value), color.origin),
     ];
     dir.chain(others).collect()

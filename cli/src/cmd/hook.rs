@@ -4,17 +4,22 @@
 //! what the agent expects, whatever happens. What went wrong is in `run/hook.log`. Only the session and the
 //! launch of its own environment are reported about; without them, in an agent that a person started, it does
 //! nothing.
+//!
+//! Where the configuration says so, the hook of a permission then waits for an answer from here. A hook that is
+//! killed meanwhile has taken none.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
 use ao_session::harness::{Harness, Harnesses};
-use ao_store::Cause;
-use ao_store::row::{evidence, launch};
+use ao_store::row::evidence::{self, Recorded};
+use ao_store::row::launch;
+use ao_store::{Cause, Store, Timestamp, Tx};
 use serde_json::Value;
 
 use crate::args::Args;
@@ -39,6 +44,14 @@ struct Subject {
     launch: String,
 }
 
+/// A decision whose answer is waited for.
+struct Waiting {
+    store: Store,
+    decision: String,
+    until: Timestamp,
+    longest: Duration,
+}
+
 /// Records what an event reports.
 pub(crate) fn run(args: &Args, harness: &str, event: &str) {
     let (Some(session), Some(launch)) = (variable("AO_SESSION_ID"), variable("AO_LAUNCH_ID"))
@@ -54,14 +67,17 @@ pub(crate) fn run(args: &Args, harness: &str, event: &str) {
         about: format!("{}  {harness} {event} of {launch}", view::time(cause.at)),
     };
     let log = Arc::new(log);
-    end_after(bound, Arc::clone(&log));
+    let bound = end_after(bound, Arc::clone(&log));
     let subject = Subject { session, launch };
     let outcome = Harnesses::load(context.harness_file().as_deref())
         .map_err(Error::from)
         .and_then(|all| all.get(harness).cloned().map_err(Error::from))
         .and_then(|harness| {
             reply(&harness);
-            record(&context, &harness, event, subject, cause)
+            let Some(waiting) = record(&context, &harness, event, subject, cause)? else {
+                return Ok(());
+            };
+            wait_for_answer(&context, &harness, &waiting, &bound)
         });
     if let Err(error) = outcome {
         let causes = error.causes().into_iter().map(|cause| format!(": {cause}"));
@@ -69,13 +85,23 @@ pub(crate) fn run(args: &Args, harness: &str, event: &str) {
     }
 }
 
-/// Ends the process when it takes longer.
-fn end_after(bound: Duration, log: Arc<Log>) {
+/// Ends the process when it takes longer than the busy timeout. What is sent gives it this much time anew, and
+/// then the busy timeout.
+fn end_after(bound: Duration, log: Arc<Log>) -> Sender<Duration> {
+    let (more, given) = mpsc::channel();
     thread::spawn(move || {
-        thread::sleep(bound);
+        let mut left = bound;
+        loop {
+            match given.recv_timeout(left) {
+                Ok(wait) => left = bound.saturating_add(wait),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
         log.write(&format!("given up after {bound:?}, the busy timeout"));
         std::process::exit(0);
     });
+    more
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -96,27 +122,64 @@ fn record(
     event: &str,
     subject: Subject,
     cause: Cause,
-) -> Result<()> {
+) -> Result<Option<Waiting>> {
     let Subject { session, launch } = subject;
     let payload = payload()?;
     ao_session::hook::keep_payload(context.database_dir(), harness, event, &payload);
     let Some(report) = ao_session::hook::report(harness, event, &payload, &launch, cause.at) else {
-        return Ok(());
+        return Ok(None);
     };
+    let store = context.open()?;
+    let longest = context.settings().hook_answers.value;
+    let waits = !longest.is_zero() && harness.hooks().is_some_and(|it| it.takes_answers(event));
+    let until = waits.then(|| cause.at.after(longest));
     let turn = wait_for_turn(context);
-    let recorded = context.open()?.write(cause, move |tx| {
+    let recorded = store.write(cause, move |tx| {
         let launch = launch::get(tx, &report.launch)?;
-        match launch.is_some_and(|launch| launch.session.as_str() == session) {
-            true => evidence::record(tx, &report),
-            false => Ok(None),
+        if launch.is_none_or(|launch| launch.session.as_str() != session) {
+            return Ok((None, None));
         }
+        let recorded = evidence::record(tx, &report)?;
+        let decision = until.map(|until| ao_session::hook::await_answer(tx, &report, until));
+        Ok((recorded, decision.transpose()?.flatten()))
     })?;
     drop(turn);
-    // What waited for this, or is a report of it.
-    for session in recorded.value.into_iter().flat_map(|recorded| recorded.deliver_to) {
-        context.start_runner(&session)?;
+    let (recorded, decision) = recorded.value;
+    start_runners(context, recorded)?;
+    let waiting = decision.zip(until);
+    Ok(waiting.map(|(decision, until)| Waiting { store, decision, until, longest }))
+}
+
+/// Starts what waited for this, or is a report of it.
+fn start_runners(context: &Context, recorded: Option<Recorded>) -> Result<()> {
+    let mut sessions = recorded.into_iter().flat_map(|recorded| recorded.deliver_to);
+    sessions.try_for_each(|session| context.start_runner(&session))
+}
+
+/// Waits for the answer to a decision, and prints what the agent makes of it.
+fn wait_for_answer(
+    context: &Context,
+    harness: &Harness,
+    waiting: &Waiting,
+    bound: &Sender<Duration>,
+) -> Result<()> {
+    let Waiting { store, decision, until, longest } = waiting;
+    // The process ends without the thread that bounds it.
+    let _ = bound.send(*longest);
+    let is_offered = ao_session::hook::wait_for_answer(store, decision, *until)?;
+    let _ = bound.send(Duration::ZERO);
+    if !is_offered {
+        return Ok(());
     }
-    Ok(())
+    let turn = wait_for_turn(context);
+    let (id, until) = (decision.clone(), *until);
+    let work = move |tx: &Tx<'_>| ao_session::hook::take_answer(tx, &id, until);
+    let taken = store.write(Cause::now(ACTOR), work)?;
+    drop(turn);
+    let Some((answer, recorded)) = taken.value else { return Ok(()) };
+    let text = harness.hooks().and_then(|hooks| hooks.printed(&answer)).unwrap_or_default();
+    output::raw_bytes(format!("{text}\n").as_bytes())?;
+    start_runners(context, recorded)
 }
 
 /// What the agent wrote to standard input.

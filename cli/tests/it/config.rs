@@ -47,6 +47,7 @@ fn a_flag_precedes_the_variable_the_file_and_the_default() {
         item("data_dir", text(&dir), "file", line(2).into()),
         item("durability", "full", "default", Value::Null),
         item("busy_timeout", "9s", "file", line(4).into()),
+        item("hook_answers", "0s", "default", Value::Null),
         item("color", "auto", "default", Value::Null),
     ];
     assert_eq!(settings(&env, &[]), expected);
@@ -56,6 +57,7 @@ fn a_flag_precedes_the_variable_the_file_and_the_default() {
         item("data_dir", "/x", "flag", "--data-dir".into()),
         item("durability", "relaxed", "flag", "--durability".into()),
         item("busy_timeout", "1s", "flag", "--busy-timeout".into()),
+        item("hook_answers", "0s", "default", Value::Null),
         item("color", "never", "flag", "--color".into()),
     ];
     assert_eq!(settings(&env, &flags), expected);
@@ -73,7 +75,8 @@ fn the_settings_are_shown_as_a_file_that_can_be_used() {
     let shown = run(&env, &["config", "show"]).stdout;
     let dir = env.path("home/.local/share/ao-store");
     let expected = format!(
-        "data_dir = \"{}\"\ndurability = \"relaxed\"\nbusy_timeout = \"5s\"\ncolor = \"auto\"\n",
+        "data_dir = \"{}\"\ndurability = \"relaxed\"\nbusy_timeout = \"5s\"\n\
+         hook_answers = \"0s\"\ncolor = \"auto\"\n",
         text(&dir)
     );
     assert_eq!(shown, expected);
@@ -92,6 +95,7 @@ fn the_settings_are_shown_as_a_file_that_can_be_used() {
 fn a_mistake_is_an_error_with_its_line() {
     for (content, expected) in [
         ("\nbusy_timout = \"5s\"", "line 2: unknown field `busy_timout`, expected one of"),
+        ("hook_answers = \"25h\"", "line 1: \"25h\" cannot be used: it is longer than a day"),
         ("busy_timeout = 5", "line 1: invalid type: integer `5`, expected a string"),
         ("busy_timeout = \"soon\"", "line 1: \"soon\" cannot be used: write a duration"),
         (

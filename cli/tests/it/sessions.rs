@@ -1,6 +1,7 @@
 //! Sessions through the binary, with real git repositories, tmux servers and processes.
 
 mod answer;
+mod answered;
 mod apart;
 mod complaints;
 mod failpoints;

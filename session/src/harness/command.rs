@@ -2,6 +2,7 @@
 //! what is given.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ao_program::Environment;
 use ao_store::row::launch::LaunchKind;
@@ -48,6 +49,8 @@ pub struct Given {
     /// The command of a shell to which the name of the harness and of an event are added; empty for no
     /// hooks.
     pub hook: String,
+    /// How long a hook waits for an answer.
+    pub hook_answers: Duration,
 }
 
 /// A command that can be started.
@@ -124,7 +127,7 @@ fn add_hooks(
     given: &Given,
 ) -> Option<Installed> {
     let hooks = harness.hooks().filter(|_| found.argv.is_empty() && !given.hook.is_empty())?;
-    let installed = hooks.install(harness.name(), &given.hook)?;
+    let installed = hooks.install(harness.name(), &given.hook, given.hook_answers)?;
     argv.extend(installed.args.iter().cloned());
     Some(installed)
 }

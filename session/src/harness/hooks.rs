@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
+use std::time::Duration;
 
 use ao_store::activity::{DecisionKind, Signal};
 use ao_store::row::decision::Question;
@@ -13,6 +14,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::limit::is_pattern;
+
+/// The seconds that a hook may take: more than the usual busy timeout, by which it ends itself.
+const HOOK_TIMEOUT: u64 = 10;
 
 /// The hooks of a program.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -27,10 +31,21 @@ pub struct Hooks {
     /// What each event means. Of an event with several rules the first one whose condition holds is used.
     events: Vec<EventRule>,
     install: Option<Install>,
+    answers: Option<Answers>,
+}
+
+/// What the hook of an event prints when the permission that it reports was answered from here.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answers {
+    /// The event.
+    on: String,
+    allow: String,
+    deny: String,
 }
 
 /// How the hooks get into the program. In all texts `{event}` is the name of an event, `{shell}` the command
-/// that it runs, and `{command}` that command as a JSON string.
+/// that it runs, `{command}` that command as a JSON string, and `{timeout}` the seconds that it may take.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Install {
@@ -143,14 +158,18 @@ impl Hooks {
     }
 
     /// What must be given to the program so that it runs `program HARNESS EVENT` for each event. `program` is
-    /// a command of a shell. `None` where it is not known how.
+    /// a command of a shell. A hook that can answer may take this much longer than the others. `None` where
+    /// it is not known how.
     #[must_use]
-    pub fn install(&self, harness: &str, program: &str) -> Option<Installed> {
+    pub fn install(&self, harness: &str, program: &str, longer: Duration) -> Option<Installed> {
         let install = self.install.as_ref()?;
         let fill = |text: &str, event: &str| {
             let shell = format!("{program} {harness} {event}");
             let command = Value::from(shell.as_str()).to_string();
-            text.replace("{event}", event).replace("{shell}", &shell).replace("{command}", &command)
+            let longer = if self.takes_answers(event) { longer.as_secs() } else { 0 };
+            let timeout = HOOK_TIMEOUT.saturating_add(longer).to_string();
+            let text = text.replace("{event}", event).replace("{timeout}", &timeout);
+            text.replace("{shell}", &shell).replace("{command}", &command)
         };
         let events: Vec<_> = self.events().map(|event| fill(&install.event, event)).collect();
         let text = install.text.replace("{events}", &events.join(","));
@@ -175,6 +194,23 @@ impl Hooks {
         self.events.iter().any(|rule| rule.prompt.is_some())
     }
 
+    /// Whether the hook of this event can wait for an answer.
+    #[must_use]
+    pub fn takes_answers(&self, event: &str) -> bool {
+        self.answers.as_ref().is_some_and(|answers| answers.on == event)
+    }
+
+    /// What a hook prints for this answer; `None` where it can carry none.
+    #[must_use]
+    pub fn printed(&self, answer: &str) -> Option<&str> {
+        let answers = self.answers.as_ref()?;
+        match answer {
+            "allow" => Some(&answers.allow),
+            "deny" => Some(&answers.deny),
+            _ => None,
+        }
+    }
+
     /// What a hook must print; may be empty.
     #[must_use]
     pub fn reply(&self) -> &str {
@@ -188,6 +224,15 @@ impl Hooks {
         };
         if self.events.iter().any(is_wrong) {
             return Err("until of a rule of hooks belongs to limited, and has {in} or {at}");
+        }
+        let asks = |on: &str| {
+            self.events.iter().any(|rule| rule.on == on && rule.says == Says::Permission)
+        };
+        if self.answers.as_ref().is_some_and(|answers| !asks(&answers.on)) {
+            return Err("on of hooks.answers is no event that says permission");
+        }
+        if self.answers.is_some() && !self.reply().is_empty() {
+            return Err("hooks.answers and the reply of hooks.install exclude each other");
         }
         let Some(install) = &self.install else { return Ok(()) };
         let is_inside = |part: Component<'_>| matches!(part, Component::Normal(_));

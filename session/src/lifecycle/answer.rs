@@ -1,5 +1,6 @@
-//! Answers what an agent waits for, with the keys of its row.
+//! Answers what an agent waits for: through the hook that waits for it, else with the keys of its row.
 //!
+//! A hook has to take the answer, which is then given, before it is withdrawn; one of both happens.
 //! Keys are sent only to a screen that shows the dialog, looked at just before. The answer is recorded when the
 //! dialog is gone. While it is given it is an operation on the session, so that one of several callers gives it.
 
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ao_store::SessionId;
 use ao_store::activity::{Evidence, Signal, Source};
-use ao_store::row::decision::{self, Decision};
+use ao_store::row::decision::{self, Decision, Resolution};
 use ao_store::row::evidence::{self, Report};
 use ao_store::row::lifecycle::operation::Verb;
 use ao_store::row::session::Session;
@@ -46,9 +47,21 @@ impl Sessions {
     pub fn answer(&self, id: &SessionId, answer: &Answer) -> Result<Decision> {
         let asked = self.open_decision(id)?;
         let session = self.session(id)?;
-        let ways = self.ways(&session, &asked, answer)?;
+        let by_hook = self.is_for_hook(&session, &asked, answer)?;
+        let ways = match self.ways(&session, &asked, answer) {
+            Err(_) if by_hook => Vec::new(),
+            ways => ways?,
+        };
         let running = self.begin(id, Verb::Answer)?;
-        let given = self.give(&running, &session, &asked, ways, answer);
+        let given = match by_hook {
+            true => self.give_to_hook(&running, &asked, answer),
+            false => Ok(None),
+        };
+        let given = given.and_then(|given| match given {
+            Some(decision) => Ok(decision),
+            None if ways.is_empty() => Err(Error::AnswerNotTaken(id.clone())),
+            None => self.give(&running, &session, &asked, ways, answer),
+        });
         if given.is_err() {
             running.give_up();
         }
@@ -61,6 +74,44 @@ impl Sessions {
         self.session(id)?;
         let open = self.store.read(|snapshot| decision::open(snapshot, id))?;
         open.ok_or_else(|| Error::NoDecision(id.clone()))
+    }
+
+    /// Whether a hook waits for this decision, and can carry the answer.
+    fn is_for_hook(&self, session: &Session, asked: &Decision, answer: &Answer) -> Result<bool> {
+        let hooks = self.harnesses.get(&session.harness)?.hooks();
+        let can_carry = hooks.is_some_and(|hooks| hooks.printed(&answer.shown()).is_some());
+        let is_named = matches!(answer, Answer::Allow | Answer::Deny);
+        Ok(is_named && can_carry && asked.hook_ends_at.is_some_and(|end| end > self.now()))
+    }
+
+    /// Offers the answer to the hook, and withdraws it when the hook does not take it, such as one that was
+    /// killed. `None` then: the decision is open, and no hook can take the answer any more.
+    fn give_to_hook(
+        &self,
+        running: &Running<'_>,
+        asked: &Decision,
+        answer: &Answer,
+    ) -> Result<Option<Decision>> {
+        let (id, answer) = (asked.id.clone(), answer.shown());
+        let is_offered = self.write(move |tx| decision::offer(tx, &id, &answer))?;
+        let begun = Instant::now();
+        let is_open = || {
+            let found = self.store.read(|snapshot| decision::get(snapshot, &asked.id))?;
+            Ok::<_, Error>(found.is_some_and(|found| found.resolved_at.is_none()))
+        };
+        while is_offered && is_open()? && begun.elapsed() < TAKEN_WITHIN {
+            sleep(POLL);
+        }
+        let id = asked.id.clone();
+        if self.write(move |tx| decision::withdraw(tx, &id))? {
+            return Ok(None);
+        }
+        let found = self.store.read(|snapshot| decision::get(snapshot, &asked.id))?;
+        let is_taken = |it: &Decision| is_offered && it.resolution == Resolution::Answered;
+        let taken = found.filter(is_taken);
+        let taken = taken.ok_or_else(|| Error::NoDecision(asked.session.clone()))?;
+        running.end(|_, _| Ok(()))?;
+        Ok(Some(taken))
     }
 
     /// The dialogs of the harness that take the answer.

@@ -49,6 +49,7 @@ impl Sessions {
             permission: String::new(),
             worktree: worktree.into(),
             hook: hook.join(" "),
+            hook_answers: self.config.hook_answers,
         }
     }
 

@@ -64,6 +64,8 @@ pub struct Config {
     /// The command that a hook of an agent runs: the program and the arguments that come before the names of
     /// the harness and of the event.
     pub hook: Vec<OsString>,
+    /// How long a hook waits for an answer, where its harness can carry one; zero for not at all.
+    pub hook_answers: Duration,
     /// The command that writes the accepted messages of a session: the program and the arguments that come
     /// before the id of the session.
     pub runner: Vec<OsString>,

@@ -102,6 +102,7 @@ const FIELDS: &[(&str, &[Field])] = fields! {
         kind: ["permission" "question" "plan" "trust" "login"], tool: text, call: text, text: text,
         options: text, source: text, requested_at: time, resolved_at: time or_null,
         resolution: ["" "answered" "released" "ended"], answer: text,
+        hook_ends_at: time or_null,
     }
     "delivery" {
         id: text, session_id: text, project_id: text, kind: ["message" "report"], key: text,

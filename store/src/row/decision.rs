@@ -47,6 +47,7 @@ pub struct Decision {
     pub resolved_at: Option<Timestamp>,
     pub resolution: Resolution,
     pub answer: String,
+    pub hook_ends_at: Option<Timestamp>,
 }
 
 impl Decision {
@@ -61,6 +62,7 @@ table! {
     Decision in "decision" {
         id, session = session_id, project = project_id, launch = launch_id, kind, requested_at;
         tool, call, text, options, source, resolved_at, resolution, answer,
+        hook_ends_at,
     }
 }
 
@@ -139,6 +141,7 @@ pub(crate) fn request(
         resolved_at: None,
         resolution: Resolution::Open,
         answer: String::new(),
+        hook_ends_at: None,
     };
     columns::insert(tx, "insert a decision", &decision)
 }
@@ -188,6 +191,66 @@ const ANSWERED: &str = "UPDATE decision
 pub fn answered(tx: &Tx<'_>, id: &str, given_at: Timestamp, answer: &str) -> Result<bool> {
     let params = (id, given_at.0, tx.now().0, cut(answer));
     Ok(tx.execute_captured("record the answer to a decision", ANSWERED, params)? > 0)
+}
+
+const WAITS: &str = "SELECT id FROM decision
+    WHERE launch_id = ?1 AND call = ?2 AND kind = 'permission' AND resolved_at IS NULL";
+
+const WAIT: &str = "UPDATE decision SET hook_ends_at = ?2 WHERE id = ?1";
+
+/// Records until when a hook of a launch waits for the answer about a call. Returns the decision; `None` when
+/// it is not open. Of several hooks only the last one waits.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn wait_for_answer(
+    tx: &Tx<'_>,
+    launch: &str,
+    call: &str,
+    until: Timestamp,
+) -> Result<Option<String>> {
+    let found = tx.one("find a decision", WAITS, [launch, call], |row| row.get::<_, String>(0))?;
+    if let Some(id) = &found {
+        tx.execute_captured("let a hook wait for an answer", WAIT, (id, until.0))?;
+    }
+    Ok(found)
+}
+
+const OFFER: &str = "UPDATE decision SET answer = ?2
+    WHERE id = ?1 AND resolved_at IS NULL AND hook_ends_at > ?3";
+
+/// Offers an answer to the hook that waits for it. Returns whether one does.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn offer(tx: &Tx<'_>, id: &str, answer: &str) -> Result<bool> {
+    let params = (id, cut(answer), tx.now().0);
+    Ok(tx.execute_captured("offer an answer", OFFER, params)? > 0)
+}
+
+const TAKE: &str = "UPDATE decision SET resolved_at = ?3, resolution = 'answered'
+    WHERE id = ?1 AND resolved_at IS NULL AND hook_ends_at = ?2 AND answer <> ''";
+
+/// Takes the answer that is offered to the hook that waits until a time: from then on it is given. Returns
+/// whether there was one.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn take(tx: &Tx<'_>, id: &str, until: Timestamp) -> Result<bool> {
+    let params = (id, until.0, tx.now().0);
+    Ok(tx.execute_captured("take an answer", TAKE, params)? > 0)
+}
+
+const WITHDRAW: &str = "UPDATE decision SET answer = '', hook_ends_at = NULL
+    WHERE id = ?1 AND resolved_at IS NULL";
+
+/// Withdraws an offered answer that no hook has taken; none can take it afterwards. Returns whether the
+/// decision is still open.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn withdraw(tx: &Tx<'_>, id: &str) -> Result<bool> {
+    Ok(tx.execute_captured("withdraw an answer", WITHDRAW, [id])? > 0)
 }
 
 fn cut(text: &str) -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use ao_session::harness::Harnesses;
 use ao_store::Timestamp;
@@ -122,7 +123,9 @@ fn each_row_installs_its_hooks_as_expected() {
     for harness in built_in().iter() {
         let Some(hooks) = harness.hooks() else { continue };
         writeln!(text, "[{}]", harness.name()).unwrap();
-        let Some(installed) = hooks.install(harness.name(), "'/bin/ao-store' 'hook'") else {
+        let Some(installed) =
+            hooks.install(harness.name(), "'/bin/ao-store' 'hook'", Duration::ZERO)
+        else {
             writeln!(text, "installed by the user").unwrap();
             continue;
         };
