@@ -83,14 +83,14 @@ fn the_page_has_everything_of_a_session_that_ended() {
     let commit = lab.git(&["rev-parse", "--short=12", "main"]);
     for part in [
         "exited · worker · custom",
-        "status    its agent exited with status 3, ",
-        "parent    demo-1",
-        &format!("base      origin/main at {commit}"),
-        &format!("worktree  {}", text(&path)),
-        "runtime   process",
-        "launch    1, from its prompt, started ",
+        "status      its agent exited with status 3, ",
+        "parent      demo-1",
+        &format!("base        origin/main at {commit}"),
+        &format!("worktree    {}", text(&path)),
+        "runtime     process",
+        "launch      1, from its prompt, started ",
         "prompt written",
-        "ended     exited with status 3, ",
+        "ended       exited with status 3, ",
         "Last output\n  │ one\n  │ red\n",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
@@ -154,7 +154,7 @@ fn as_of_a_cursor_there_is_the_launch_of_then_and_no_status() {
     }
     let shown = lab.ok(&then);
     assert!(shown.contains("activity unknown · worker"), "{shown}");
-    assert!(shown.contains("launch    1, ") && !shown.contains("status    "), "{shown}");
+    assert!(shown.contains("launch      1, ") && !shown.contains("\n  status "), "{shown}");
     assert!(!lab.get(&id)["launch"]["ended_at"].is_null());
 }
 
