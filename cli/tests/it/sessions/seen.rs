@@ -110,8 +110,8 @@ fn the_page_has_everything_of_a_session_that_ended() {
         let reason = data["cleanup"][part].as_str().unwrap();
         assert!(shown.contains(reason), "{reason}: {shown}");
     }
-    assert!(shown.contains("cleanup   worktree kept: "), "{shown}");
-    assert!(shown.contains("ended by  "), "{shown}");
+    assert!(shown.contains("cleanup     worktree kept: "), "{shown}");
+    assert!(shown.contains("ended by    "), "{shown}");
 }
 
 #[test]
