@@ -115,6 +115,22 @@ fn request() -> SpawnRequest {
     }
 }
 
+fn config(data: &Path) -> Config {
+    Config {
+        worktrees: data.join("worktrees"),
+        hook: Vec::new(),
+        hook_answers: Duration::ZERO,
+        supervisor: vec!["true".into(), "supervise".into()],
+        runner: Vec::new(),
+        environment: Environment::of_process(),
+        harnesses: None,
+        actor: "bench",
+        grace: Duration::from_secs(1),
+        interrupted_by: Arc::default(),
+        data_dir: data.to_owned(),
+    }
+}
+
 fn main() -> ExitCode {
     let dir = tempfile::tempdir().expect("create a directory");
     let data = dir.path().canonicalize().expect("its path");
@@ -131,21 +147,9 @@ fn main() -> ExitCode {
         default_branch: String::new(),
     };
     store.write(Cause::now("bench"), move |tx| project::add(tx, &new)).expect("add a project");
-    let config = Config {
-        worktrees: data.join("worktrees"),
-        hook: Vec::new(),
-        hook_answers: Duration::ZERO,
-        supervisor: vec!["true".into(), "supervise".into()],
-        runner: Vec::new(),
-        environment: Environment::of_process(),
-        harnesses: None,
-        actor: "bench",
-        grace: Duration::from_secs(1),
-        interrupted_by: Arc::default(),
-        data_dir: data.clone(),
-    };
     let runtimes: Vec<Box<dyn Runtime>> = vec![Box::new(Fake(store.clone()))];
-    let sessions = Sessions::with_runtimes(store.clone(), config, runtimes).expect("open sessions");
+    let sessions =
+        Sessions::with_runtimes(store.clone(), config(&data), runtimes).expect("open sessions");
     let mut run = Run::new("session_verbs");
     let mut number = 0;
     run.compare(
