@@ -83,6 +83,8 @@ fn interrupt(
         let (code, printed) = verb.end();
         assert_eq!(code, *status, "{step}: {printed}");
         assert!(printed.contains("error[INTERRUPTED]"), "{step}: {printed}");
+        // Shown with a failure of what follows.
+        println!("{step}: {printed}");
         lab.check_no_orphan();
         check(&lab, step);
     }
@@ -215,6 +217,7 @@ fn a_termination_is_not_interrupted() {
         let verb = Verb::start(&lab, &words(&["session", "kill", "demo-1"]), &[(step, signal)]);
         let (code, printed) = verb.end();
         assert_eq!(code, 0, "{step}: {printed}");
+        println!("{step}: {printed}");
         assert_eq!(lab.sql("SELECT is_terminated FROM session"), "1", "{step}");
         assert!(lab.panes().is_empty() && lab.processes().is_empty(), "{step}");
         lab.check_no_orphan();
@@ -226,7 +229,9 @@ fn a_second_signal_ends_the_process_and_reconciliation_undoes_the_rest() {
     let lab = Lab::new();
     let args = lab.spawning(&["--prompt", "p"]);
     let verb = Verb::start(&lab, &args, &[("launch.running", "INT"), ("undo.stopped", "INT")]);
-    assert_eq!(verb.end().0, 130);
+    let (code, printed) = verb.end();
+    assert_eq!(code, 130, "{printed}");
+    println!("{printed}");
     assert_eq!(lab.sql("SELECT count(*) FROM session"), "1");
     assert!(lab.ok(&["reconcile"]).contains("demo-1: undone"));
     assert_eq!(lab.sql("SELECT count(*) FROM session"), "0");
@@ -250,6 +255,7 @@ fn a_ctrl_c_during_the_setup_command_stops_it_and_undoes_the_spawn() {
     let (code, printed) = verb.end();
     assert_eq!(code, 130, "{printed}");
     assert!(printed.contains("error[INTERRUPTED]"), "{printed}");
+    println!("{printed}");
     assert!(!hit.exists() && !fs::exists(format!("/proc/{}", pid())).unwrap());
     assert_eq!(lab.sql("SELECT count(*) FROM session"), "0");
     lab.check_no_orphan();
@@ -266,6 +272,7 @@ fn a_hangup_under_nohup_is_no_interruption() {
     let verb = Verb(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let (code, printed) = verb.end();
     assert_eq!(code, 0, "{printed}");
+    println!("{printed}");
     assert_eq!(lab.panes().len(), 1);
 }
 
