@@ -294,6 +294,30 @@ impl Error {
         }
     }
 
+    /// Whether the same may succeed a moment later. What is refused for what the rows say does not.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Error::Store(error) => error.code().is_retryable(),
+            Error::RuntimeFailed { .. }
+            | Error::ProjectNotResolvable { .. }
+            | Error::Git { .. }
+            | Error::File { .. }
+            | Error::Failpoint(_) => true,
+            _ => false,
+        }
+    }
+
+    /// The error and its causes in one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
+    }
+
     /// Machine-readable fields of the error.
     #[must_use]
     pub fn details(&self) -> Value {

@@ -13,6 +13,7 @@ use ao_store::row::lifecycle::spawn::{self as rows, Place};
 use ao_store::row::project;
 use ao_store::row::session::Session;
 
+use super::again::again;
 use super::{Sessions, new_id};
 use crate::error::{Error, Result};
 use crate::failpoint::step;
@@ -215,14 +216,21 @@ impl Sessions {
             let runtime = self.runtime(&session.runtime_kind)?;
             runtime.remove(id, &session.runtime_socket)?;
         }
-        Ok(ended)
+        match ended {
+            // One that was being started could not be known yet, and may outlive its terminal.
+            Ended::Absent => processes::end(id, self.config.grace),
+            ended => Ok(ended),
+        }
     }
 
     /// The same for a launch that failed, whose error is the one to report.
     fn stop_launch_quietly(&self, session: &Session, id: &str) {
-        let stored = self.session(&session.id);
-        if let Err(error) = stored.and_then(|session| self.stop_launch(&session, id)) {
-            tracing::warn!(session = %session.id, launch = id, %error, "cannot stop a failed launch");
+        let stopped = again(&session.id, "stop a failed launch", || {
+            self.stop_launch(&self.session(&session.id)?, id)
+        });
+        if let Err(error) = stopped {
+            let error = error.chain();
+            tracing::warn!(session = %session.id, launch = id, error, "cannot stop a failed launch");
         }
     }
 }

@@ -5,6 +5,7 @@
 //! session, or by [`Sessions::reconcile`].
 
 mod account;
+mod again;
 mod answer;
 mod cleanup;
 mod deliver;

@@ -3,6 +3,7 @@
 use ao_store::row::lifecycle::operation::{self, Verb};
 use ao_store::{SessionId, Tx};
 
+use super::again::again;
 use super::{Sessions, new_id};
 use crate::error::Result;
 
@@ -59,15 +60,20 @@ impl Running<'_> {
     pub(super) fn abandon(&self) {
         let (session, from, nobody) = (self.session.clone(), self.instance.clone(), new_id('i'));
         let work = move |tx: &Tx<'_>| operation::hand_over(tx, &session, &from, &nobody);
-        if let Err(error) = self.sessions.write(work) {
-            tracing::warn!(session = %self.session, %error, "cannot abandon an operation");
+        let abandoned =
+            again(&self.session, "abandon an operation", || self.sessions.write(work.clone()));
+        if let Err(error) = abandoned {
+            let error = error.chain();
+            tracing::warn!(session = %self.session, error, "cannot abandon an operation");
         }
     }
 
     /// Ends the verb, whose effects were undone. A failure leaves it to the next verb.
     pub(super) fn give_up(&self) {
-        if let Err(error) = self.end(|_, _| Ok(())) {
-            tracing::warn!(session = %self.session, %error, "cannot end an operation");
+        let ended = again(&self.session, "end an operation", || self.end(|_, _| Ok(())));
+        if let Err(error) = ended {
+            let error = error.chain();
+            tracing::warn!(session = %self.session, error, "cannot end an operation");
         }
     }
 }

@@ -16,6 +16,7 @@ use ao_store::row::project;
 use ao_store::row::session::{Session, SessionKind};
 
 use super::Sessions;
+use super::again::again;
 use super::operation::Running;
 use crate::error::{Error, Result};
 use crate::failpoint::step;
@@ -54,9 +55,10 @@ impl Sessions {
         }
         let restored = self.restore_begun(&running);
         if restored.is_err()
-            && let Err(error) = self.undo_restore(&running)
+            && let Err(error) = again(id, "undo a failed restore", || self.undo_restore(&running))
         {
-            tracing::warn!(session = %id, %error, "cannot undo a failed restore; reconcile will");
+            let error = error.chain();
+            tracing::warn!(session = %id, error, "cannot undo a failed restore; reconcile will");
             running.abandon();
         }
         restored
@@ -99,7 +101,7 @@ impl Sessions {
     pub fn relaunch(&self, id: &SessionId) -> Result<Restored> {
         let running = self.begin(id, Verb::Relaunch)?;
         let relaunched = self.relaunch_begun(id);
-        running.end(|_, _| Ok(()))?;
+        running.give_up();
         // What waited for an agent.
         self.start_runners()?;
         relaunched

@@ -10,6 +10,7 @@ use ao_store::row::project;
 use ao_store::row::session::{self, Deleted, Session};
 
 use super::Sessions;
+use super::again::again;
 use super::operation::Running;
 use crate::error::{Error, Result};
 use crate::failpoint::step;
@@ -54,7 +55,9 @@ impl Sessions {
             return Ok(Settled::Elsewhere);
         }
         let running = self.running(&abandoned.session, &self.instance()?);
-        let settled = self.settle_own(abandoned.verb, &running);
+        let settled = again(&abandoned.session, "settle an abandoned operation", || {
+            self.settle_own(abandoned.verb, &running)
+        });
         if settled.is_err() {
             running.abandon();
         }
@@ -117,7 +120,8 @@ impl Sessions {
                 self.root.remove(path)?;
             } else {
                 let repository = self.repository(&project)?;
-                if has_run {
+                // Without a record an earlier try has captured it, and removed the rest in part.
+                if has_run && repository.has_record(path)? {
                     repository.capture(path, &session.id)?;
                 }
                 let created = operation.as_ref().map_or("", |running| &running.created_at_commit);
@@ -170,8 +174,10 @@ impl Sessions {
 
     /// The same after a failure, whose error is the one to report. What is left is done by reconciliation.
     pub(super) fn undo_quietly(&self, session: &Session) {
-        if let Err(error) = self.undo_spawn(session) {
-            tracing::warn!(session = %session.id, %error, "cannot undo a failed spawn; reconcile will");
+        let undone = again(&session.id, "undo a failed spawn", || self.undo_spawn(session));
+        if let Err(error) = undone {
+            let error = error.chain();
+            tracing::warn!(session = %session.id, error, "cannot undo a failed spawn; reconcile will");
             self.running(&session.id, &session.spawner).abandon();
         }
     }

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{self, Read};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,9 @@ pub(crate) const INSTANCE: &str = "AO_INSTANCE_ID";
 /// How long the end of killed processes is waited for. One in an uninterruptible call may never end.
 const AFTER_KILL: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(50);
+
+/// How long a process may take to become another program, once it has given up the one it was.
+const EXEC_WITHIN: Duration = Duration::from_secs(5);
 
 /// The ids of the processes of each launch.
 pub type ByLaunch = HashMap<String, Vec<u32>>;
@@ -70,11 +74,45 @@ fn by_value(variable: &str) -> Result<ByLaunch> {
 
 /// A variable of a process, such as the launch that it belongs to. A zombie has none.
 fn value_of(pid: u32, variable: &str) -> Option<String> {
-    let variables = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let variables = variables_of(pid)?;
     let mut each = variables.split(|byte| *byte == 0);
     let value =
         each.find_map(|it| it.strip_prefix(variable.as_bytes())?.strip_prefix(b"=".as_slice()))?;
     String::from_utf8(value.to_vec()).ok()
+}
+
+/// The variables of a process. While it becomes another program (exec) none can be read for a moment, and it
+/// would be taken for one that does not belong to its launch.
+fn variables_of(pid: u32) -> Option<Vec<u8>> {
+    let deadline = Instant::now() + EXEC_WITHIN;
+    loop {
+        let variables = read_at_once(&format!("/proc/{pid}/environ")).ok()?;
+        if !variables.is_empty() || has_no_variables(pid) || Instant::now() > deadline {
+            return Some(variables);
+        }
+        sleep(Duration::from_millis(1));
+    }
+}
+
+/// The content of a file of the kernel, read in large pieces: what was opened before an exec ends after it.
+fn read_at_once(path: &str) -> io::Result<Vec<u8>> {
+    let (mut file, mut piece, mut all) = (fs::File::open(path)?, [0; 32 << 10], Vec::new());
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(all),
+            read => all.extend_from_slice(&piece[..read]),
+        }
+    }
+}
+
+/// Whether a process has ended, is a thread of the kernel, or was started without any variables: the end of
+/// its status line says where they begin and end, which are zeros during an exec.
+fn has_no_variables(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let mut last = status.trim_end().rsplit(' ').skip(1);
+    let (end, start) = (last.next(), last.next());
+    let is_empty = end == start && end != Some("0");
+    is_empty || fs::read_link(format!("/proc/{pid}/exe")).is_err()
 }
 
 /// The variables of what an instance runs and waits for.
@@ -196,4 +234,26 @@ pub(crate) fn forward(launch: &str, number: i32) {
     let own = std::process::id();
     let others = by_launch().ok().and_then(|mut all| all.remove(launch)).unwrap_or_default();
     others.iter().filter(|pid| **pid != own).for_each(|pid| signal(*pid, launch, found));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_whose_program_is_replaced_again_and_again_is_always_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("again");
+        fs::write(&script, "#!/bin/sh\nexec \"$0\"\n").unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let launch = format!("l-{}", std::process::id());
+        let mut child = Command::new(&script).env(VARIABLE, &launch).spawn().unwrap();
+        let missed = (0..2_000).filter(|_| value_of(child.id(), VARIABLE).is_none()).count();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(missed, 0);
+    }
 }

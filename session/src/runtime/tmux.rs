@@ -165,6 +165,8 @@ fn read(output: Output) -> Result<String, Refusal> {
         Err(Refusal::NoServer)
     } else if is(&["can't find session", "can't find window", "can't find pane", "no sessions"]) {
         Err(Refusal::NoSession)
+    } else if printed.is_empty() {
+        Err(Refusal::Other(format!("it ended with status {} and printed nothing", output.status)))
     } else {
         Err(Refusal::Other(printed))
     }

@@ -20,6 +20,14 @@ impl Repository {
         is_missing(&path.join(".git")) && is_missing(&path.join("HEAD"))
     }
 
+    /// Whether git has a record of a worktree at this path.
+    ///
+    /// # Errors
+    /// git fails.
+    pub fn has_record(&self, path: &Path) -> Result<bool> {
+        Ok(record_at(&self.git()?, path)?.is_some())
+    }
+
     /// Removes the worktree with its content, and the branch that [`add`](Repository::add) created if its tip
     /// is still the commit at which it did. For a spawn that failed; it can be repeated, and half of it, or
     /// nothing, may be there.

@@ -2,7 +2,7 @@
 //! and the work on it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 
 use rustix::process::{Pid, test_kill_process};
@@ -23,17 +23,14 @@ impl SlowGit {
     fn new(lab: &Lab, before: &str) -> SlowGit {
         let (begun, go) = (lab.env.path("begun"), lab.env.path("go"));
         let path = path_of(lab, &["git", "tmux", "sh", "sleep", "cat", "mv"]);
-        let real = fs::read_link(path.join("git")).unwrap();
-        fs::remove_file(path.join("git")).unwrap();
         let (begun_arg, go_arg) = (text(&begun), text(&go));
-        let script = format!(
-            "#!/bin/sh\ncase \"$*\" in *'{before}'*)\n\
-            echo $$ > '{begun_arg}.new'; mv '{begun_arg}.new' '{begun_arg}'\n\
-            while [ ! -e '{go_arg}' ]; do sleep 0.05; done;;\nesac\nexec {} \"$@\"\n",
-            text(&real)
-        );
-        fs::write(path.join("git"), script).unwrap();
-        set_executable(&path.join("git"));
+        wrap(&path, "git", |_| {
+            format!(
+                "case \"$*\" in *'{before}'*)\n\
+                echo $$ > '{begun_arg}.new'; mv '{begun_arg}.new' '{begun_arg}'\n\
+                while [ ! -e '{go_arg}' ]; do sleep 0.05; done;;\nesac\n"
+            )
+        });
         SlowGit { path, begun, go }
     }
 
@@ -183,23 +180,102 @@ fn a_prompt_that_a_killed_launcher_did_not_type_is_typed_by_the_next() {
 #[test]
 fn a_tmux_server_that_ends_is_replaced() {
     let lab = Lab::new();
-    let path = path_of(&lab, &["git", "tmux", "sh", "sleep", "touch"]);
-    let real = fs::read_link(path.join("tmux")).unwrap();
-    fs::remove_file(path.join("tmux")).unwrap();
-    let marker = lab.env.path("ended");
-    let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *new-session*)\n\
-        [ -e '{0}' ] || {{ touch '{0}'; echo server exited unexpectedly >&2; exit 1; }};;\nesac\n\
-        exec {1} \"$@\"\n",
-        text(&marker),
-        text(&real)
-    );
-    fs::write(path.join("tmux"), script).unwrap();
-    set_executable(&path.join("tmux"));
+    let path = failing_once(&lab, "tmux", "new-session", "server exited unexpectedly");
     let args = spawning(&lab, &["--no-fetch", "--prompt", "p"]);
     assert!(finish_any(lab.command(&args).env("PATH", &path)));
-    assert!(marker.exists());
+    assert!(lab.env.path("failed").exists());
     lab.check_no_orphan();
+}
+
+/// Something may hold a lock of git, or a server be too busy to answer.
+#[test]
+fn an_undo_that_fails_once_is_tried_again() {
+    let spawn = |lab: &Lab| lab.spawning(&["--no-fetch", "--prompt", "p"]);
+    for (program, arguments) in
+        [("tmux", "kill-session"), ("git", "worktree unlock"), ("git", "update-ref --no-deref -d")]
+    {
+        let lab = Lab::new();
+        let path = failing_once(&lab, program, arguments, "it is busy");
+        let mut command = lab.command(&spawn(&lab).iter().map(String::as_str).collect::<Vec<_>>());
+        command.env("PATH", &path).env("FAILPOINTS", "spawn.launched=return");
+        assert!(!finish_any(&mut command));
+        assert!(lab.env.path("failed").exists(), "{arguments} was not run");
+        assert_eq!(lab.sql("SELECT count(*) FROM session"), "0", "{arguments}");
+        lab.check_no_orphan();
+    }
+    for step in ["undo.stopped", "undo.worktree"] {
+        let lab = Lab::new();
+        let mut command = lab.command(&spawn(&lab).iter().map(String::as_str).collect::<Vec<_>>());
+        command.env("FAILPOINTS", format!("spawn.launched=return;{step}=1*return"));
+        assert!(!finish_any(&mut command));
+        assert_eq!(lab.sql("SELECT count(*) FROM session"), "0", "{step}");
+        lab.check_no_orphan();
+    }
+}
+
+#[test]
+fn an_undo_of_a_restore_that_fails_once_is_tried_again() {
+    for (program, arguments) in [("tmux", "kill-session"), ("git", "worktree unlock")] {
+        let lab = Lab::new();
+        lab.spawn(&["--prompt", "p"]);
+        lab.ok(&["session", "kill", "demo-1"]);
+        let path = failing_once(&lab, program, arguments, "it is busy");
+        let mut command = lab.command(&["session", "restore", "demo-1"]);
+        command.env("PATH", &path).env("FAILPOINTS", "restore.launched=return");
+        assert!(!finish_any(&mut command));
+        assert!(lab.env.path("failed").exists(), "{arguments} was not run");
+        assert_eq!(lab.get("demo-1")["is_terminated"], true);
+        assert!(lab.panes().is_empty() && lab.processes().is_empty());
+        lab.check_no_orphan();
+    }
+}
+
+/// A program writes into its worktree while that is removed, and the one that removes it is killed: git has
+/// forgotten the worktree, and there is no work in it that could be captured.
+#[test]
+fn a_worktree_that_git_has_forgotten_is_removed_by_the_next_undo() {
+    let lab = Lab::new();
+    let worktree = lab.env.path("data/worktrees/demo/demo-1");
+    let left = format!("mkdir -p {0} && echo x > {0}/left && kill -9 $PPID", text(&worktree));
+    let path = path_of(&lab, &["git", "tmux", "sh", "sleep", "mkdir"]);
+    wrap(&path, "git", |real| {
+        format!("case \"$*\" in *'worktree remove'*) {real} \"$@\"; {left};; esac\n")
+    });
+    let args = spawning(&lab, &["--no-fetch", "--prompt", "p"]);
+    let mut command = lab.command(&args);
+    command.env("PATH", &path).env("FAILPOINTS", "spawn.launched=return");
+    assert!(!finish_any(&mut command));
+    assert!(worktree.join("left").exists());
+    let report = lab.ok(&["reconcile"]);
+    assert!(report.contains("demo-1: undone"), "{report}");
+    assert!(!worktree.exists());
+    assert_eq!(lab.sql("SELECT count(*) FROM session"), "0");
+    lab.check_no_orphan();
+}
+
+/// A `PATH` with a program that fails once when its arguments contain something: it prints a reason,
+/// and `failed` exists.
+fn failing_once(lab: &Lab, program: &str, arguments: &str, reason: &str) -> PathBuf {
+    let path = path_of(lab, &["git", "tmux", "sh", "sleep", "touch"]);
+    let failed = lab.env.path("failed");
+    wrap(&path, program, |_| {
+        format!(
+            "case \"$*\" in *'{arguments}'*)\n\
+            [ -e '{0}' ] || {{ touch '{0}'; echo {reason} >&2; exit 1; }};;\nesac\n",
+            text(&failed)
+        )
+    });
+    path
+}
+
+/// Puts a script in the place of a program in the directory of [`path_of`], which it runs at its end.
+fn wrap(path: &Path, program: &str, script: impl Fn(&str) -> String) {
+    let file = path.join(program);
+    let real = fs::read_link(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let script = script(text(&real));
+    fs::write(&file, format!("#!/bin/sh\n{script}exec {} \"$@\"\n", text(&real))).unwrap();
+    set_executable(&file);
 }
 
 /// Runs a command that may be killed; whether it succeeded.
