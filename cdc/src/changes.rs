@@ -11,8 +11,7 @@ use ao_store::log::change::Change;
 use crossbeam_channel::{Receiver, SendTimeoutError, bounded};
 
 use crate::error::{Error, Result};
-use crate::subscribers::TICK;
-use crate::tail::{LONGEST_WAIT, Tail};
+use crate::tail::{LONGEST_WAIT, TICK, Tail};
 
 /// Changes copied out of the log in one read.
 const BATCH: usize = 512;

@@ -1,64 +1,75 @@
 //! One reader of the log for any number of subscribers.
 //!
-//! The reader copies each change once and hands the same batch to the bounded channel of every
-//! subscriber. It never waits: a subscriber whose channel is full falls back to catch-up reads of
-//! the log, and receives live batches again once it has reached the position of the reader.
+//! The reader copies each change once, into a ring that all subscribers share. It never waits for a
+//! subscriber: one that falls further behind than the ring reaches reads the log itself until the ring
+//! has its next change again.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use ao_store::Store;
 use ao_store::log::change::Change;
-use ao_store::{Cursor, Store};
 
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::subscribers::{Subscribers, TICK};
+use crate::ring::Ring;
 use crate::subscription::Subscription;
-use crate::tail::{Start, Tail};
+use crate::tail::{Start, TICK, Tail};
 
 /// Changes copied in one read.
 const READ: usize = 512;
-/// Changes in one delivery. Batches, not single changes, keep its cost at 20 ns per subscriber.
-const BATCH: usize = 64;
+/// The reads of a backlog after which the subscribers are woken. At the head they are woken at once;
+/// before it, a wake-up for each read would cost more than the read once there are a hundred of them.
+const WAKE_AFTER: u32 = 4;
+/// The memory of the ring, unless the caller decides: about 20,000 changes.
+const MEMORY: usize = 16 << 20;
 
 /// A running fan-out; dropping it stops the reader.
 #[derive(Debug)]
 pub struct Fanout {
     store: Store,
-    subscribers: Arc<Subscribers>,
+    ring: Arc<Ring>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Fanout {
-    /// Starts reading at the head of the log.
+    /// Starts reading at the head of the log. The newest 16 MiB of changes stay in memory.
     ///
     /// # Errors
     /// When the store cannot be read or the thread cannot be started.
     pub fn start(store: &Store) -> Result<Fanout> {
+        Fanout::with_memory(store, MEMORY)
+    }
+
+    /// The same with at most this many bytes of changes in memory; what the newest read found always
+    /// stays.
+    ///
+    /// # Errors
+    /// Those of [`Fanout::start`].
+    pub fn with_memory(store: &Store, bytes: usize) -> Result<Fanout> {
         let tail = Tail::open(store, Start::End, Filter::default())?;
-        let subscribers = Arc::new(Subscribers::new(tail.cursor()));
+        let ring = Arc::new(Ring::new(tail.cursor(), bytes));
         let store = store.clone();
-        let reader = (store.clone(), Arc::clone(&subscribers));
+        let reader = (store.clone(), Arc::clone(&ring));
         let thread = thread::Builder::new()
             .name("ao-cdc-fanout".to_owned())
             .spawn(move || run(&reader.0, tail, &reader.1))
             .map_err(Error::Thread)?;
-        Ok(Fanout { store, subscribers, thread: Some(thread) })
+        Ok(Fanout { store, ring, thread: Some(thread) })
     }
 
-    /// Subscribes from a position on. At most `capacity` batches wait for the subscriber before it
-    /// falls back to catch-up reads.
+    /// Subscribes from a position on: one short read of the log.
     ///
     /// # Errors
     /// Those of [`Tail::open`].
-    pub fn subscribe(&self, start: Start, filter: Filter, capacity: usize) -> Result<Subscription> {
-        Subscription::open(&self.store, Arc::clone(&self.subscribers), start, filter, capacity)
+    pub fn subscribe(&self, start: Start, filter: Filter) -> Result<Subscription> {
+        Subscription::open(&self.store, Arc::clone(&self.ring), start, filter)
     }
 }
 
 impl Drop for Fanout {
     fn drop(&mut self) {
-        self.subscribers.stop();
+        self.ring.stop();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -66,26 +77,25 @@ impl Drop for Fanout {
 }
 
 /// When the reader ends, also by a panic, no subscriber keeps waiting for it.
-struct ShutdownGuard<'a>(&'a Subscribers);
+struct ShutdownGuard<'a>(&'a Ring);
 
 impl Drop for ShutdownGuard<'_> {
     fn drop(&mut self) {
         self.0.stop();
-        self.0.clear(None);
     }
 }
 
-fn run(store: &Store, mut tail: Tail, subscribers: &Subscribers) {
-    let _guard = ShutdownGuard(subscribers);
-    while !subscribers.is_stopped() {
-        if let Err(error) = serve(&mut tail, subscribers) {
+fn run(store: &Store, mut tail: Tail, ring: &Ring) {
+    let _guard = ShutdownGuard(ring);
+    while !ring.is_stopped() {
+        if let Err(error) = serve(&mut tail, ring) {
             // The subscribers get the same error from their own reads.
             tracing::warn!(%error, "the fan-out lost its position and restarts at the head");
-            subscribers.clear(None);
-            while !subscribers.is_stopped() {
+            ring.restart(None);
+            while !ring.is_stopped() {
                 thread::sleep(TICK);
                 if let Ok(fresh) = Tail::open(store, Start::End, Filter::default()) {
-                    subscribers.clear(Some(fresh.cursor()));
+                    ring.restart(Some(fresh.cursor()));
                     tail = fresh;
                     break;
                 }
@@ -94,23 +104,21 @@ fn run(store: &Store, mut tail: Tail, subscribers: &Subscribers) {
     }
 }
 
-fn serve(tail: &mut Tail, subscribers: &Subscribers) -> Result<()> {
-    while !subscribers.is_stopped() {
-        let mut batches: Vec<Vec<Change>> = Vec::new();
-        let epoch = tail.cursor().epoch;
+fn serve(tail: &mut Tail, ring: &Ring) -> Result<()> {
+    let mut reads = 0;
+    while !ring.is_stopped() {
+        let mut changes: Vec<Change> = Vec::new();
         let visited = tail.visit(READ, |change| {
-            let change = change.to_owned()?;
-            match batches.last_mut().filter(|batch| batch.len() < BATCH) {
-                Some(batch) => batch.push(change),
-                None => batches.push(vec![change]),
-            }
+            changes.push(change.to_owned()?);
             Ok(())
         })?;
-        for batch in batches {
-            let seq = batch[batch.len() - 1].seq;
-            subscribers.deliver(&batch.into(), Cursor { epoch, seq });
+        ring.push(changes);
+        reads += 1;
+        if visited.is_at_head || reads % WAKE_AFTER == 0 {
+            ring.wake();
         }
         if visited.is_at_head {
+            reads = 0;
             tail.wait(TICK)?;
         }
     }

@@ -3,8 +3,9 @@
 //! * [`Tail`] reads the log from a position on and waits for more.
 //! * [`Changes`] is a tail as an iterator and [`ChangeReceiver`] a tail as a channel; with the feature
 //!   `tokio`, `TailStream` is a tail as a stream.
-//! * [`Fanout`] decodes each change once for any number of subscribers. A subscriber that does not
-//!   keep up falls back to catch-up reads; it is never dropped and delays no other.
+//! * [`Fanout`] decodes each change once for any number of subscribers, threads and tasks alike. A
+//!   subscriber that does not keep up falls back to catch-up reads; it is never dropped and delays no
+//!   other.
 //! * [`Consumer`] is a durable named cursor under a lease; [`SnapshotReader`] reads the rows as they
 //!   were at a cursor, then the stream from there.
 //! * [`Wait`] ends when sessions meet a condition.
@@ -38,10 +39,10 @@ mod fanout;
 mod feed;
 mod filter;
 mod history;
+mod ring;
 mod snapshot;
 #[cfg(feature = "tokio")]
 mod stream;
-mod subscribers;
 mod subscription;
 mod tail;
 mod transition;
@@ -60,7 +61,7 @@ pub use history::{History, Thing};
 pub use snapshot::{RESERVATION, Reservation, Rows, SnapshotReader};
 #[cfg(feature = "tokio")]
 pub use stream::TailStream;
-pub use subscription::{Batch, Subscription};
+pub use subscription::{Batch, Polled, Subscription};
 pub use tail::{Start, Tail, Visited, has_settled};
 pub use wait::{Outcome, Wait};
 

@@ -1,17 +1,17 @@
-//! One subscriber of a fan-out: live while it keeps up, by catch-up reads of the log otherwise.
+//! One subscriber of a fan-out: from its ring while it keeps up, by reads of the log otherwise.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ao_store::log::change::Change;
 use ao_store::{Cursor, Store};
-use crossbeam_channel::RecvTimeoutError;
 
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::subscribers::{SharedBatch, Slot, Subscribers, TICK};
-use crate::tail::{LONGEST_WAIT, Start, Tail, read_after};
+use crate::ring::{Found, Ring, SharedBatch};
+use crate::tail::{LONGEST_WAIT, Start, TICK, read_after, start_position};
 
 /// Changes copied out of the log in one catch-up read.
 const CATCH_UP: usize = 512;
@@ -31,44 +31,43 @@ impl Batch {
     }
 }
 
-/// Where the subscriber gets its changes from.
-#[derive(Debug)]
-enum Source {
-    /// The fan-out's channel.
-    Live(Slot),
-    /// Catch-up reads through the store's pooled readers: any number of subscribers that fell
-    /// behind need no connection each. A reserved slot goes live once the cursor reaches its position.
-    CatchUp(Option<(Slot, Cursor)>),
+/// What a task finds without a read of the log.
+#[derive(Debug, Clone)]
+pub enum Polled {
+    /// The next changes.
+    Batch(Batch),
+    /// The subscriber has to read the log, which may wait for the disk: call
+    /// [`Subscription::next_within`] once, on a thread that may block, and poll again.
+    Behind,
 }
 
 /// A subscriber. Every change after its start comes exactly once, in order, whether it keeps up or
-/// not.
+/// not. It is a position in the log: it holds no connection, and no memory but a batch.
 #[derive(Debug)]
 pub struct Subscription {
     store: Store,
-    subscribers: Arc<Subscribers>,
+    ring: Arc<Ring>,
+    /// Its number in the ring.
+    number: u64,
     filter: Arc<Filter>,
-    capacity: usize,
     cursor: Cursor,
-    source: Source,
+    /// Whether the ring had the changes after the cursor.
+    is_live: bool,
     fallbacks: u64,
 }
 
 impl Subscription {
     pub(crate) fn open(
         store: &Store,
-        subscribers: Arc<Subscribers>,
+        ring: Arc<Ring>,
         start: Start,
         filter: Filter,
-        capacity: usize,
     ) -> Result<Subscription> {
-        let cursor = Tail::open(store, start, filter.clone())?.cursor();
-        let source = Source::CatchUp(subscribers.join(capacity, cursor.epoch));
+        let (log, seq) = start_position(store, start, &filter)?;
+        let cursor = log.cursor(seq);
+        let (number, is_live) = ring.join(cursor);
         let (store, filter) = (store.clone(), Arc::new(filter));
-        let mut subscription =
-            Subscription { store, subscribers, filter, capacity, cursor, source, fallbacks: 0 };
-        subscription.go_live();
-        Ok(subscription)
+        Ok(Subscription { store, ring, number, filter, cursor, is_live, fallbacks: 0 })
     }
 
     /// Everything up to here was returned or does not pass the filter.
@@ -91,81 +90,79 @@ impl Subscription {
     pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Batch>> {
         let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let found = match &self.source {
-                Source::Live(slot) => match slot.channel.recv_timeout(left) {
-                    Ok(changes) => self.accept(changes)?,
-                    Err(RecvTimeoutError::Timeout) => return Ok(None),
-                    Err(RecvTimeoutError::Disconnected) => {
-                        self.fall_back()?;
-                        None
-                    }
-                },
-                Source::CatchUp(_) => self.catch_up(left)?,
+            let found = self.ring.wait(self.cursor, deadline);
+            let batch = match self.note(found)? {
+                Found::Changes(changes) => self.accept(changes),
+                Found::Nothing | Found::Stopped => None,
+                Found::Missing => self.catch_up(deadline)?,
             };
-            if found.is_some() || left.is_zero() {
-                return Ok(found);
+            if batch.is_some() || Instant::now() >= deadline {
+                return Ok(batch);
             }
         }
     }
 
-    /// A batch from the channel, without the changes that were returned before.
-    fn accept(&mut self, changes: SharedBatch) -> Result<Option<Batch>> {
-        let skip = changes.partition_point(|change| change.seq <= self.cursor.seq);
-        let Some(first) = changes.get(skip) else { return Ok(None) };
-        if first.seq != self.cursor.seq.next() {
-            // This cannot happen while the channel is live; the log decides.
-            self.fall_back()?;
-            return Ok(None);
+    /// The next changes for a task, which is woken when there are some. It never blocks.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] when the fan-out has stopped. The others come from
+    /// [`Subscription::next_within`].
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Polled>> {
+        loop {
+            let Poll::Ready(found) = self.ring.poll(self.cursor, self.number, cx) else {
+                self.is_live = true;
+                return Poll::Pending;
+            };
+            match self.note(found)? {
+                Found::Changes(changes) => {
+                    if let Some(batch) = self.accept(changes) {
+                        return Poll::Ready(Ok(Polled::Batch(batch)));
+                    }
+                }
+                _ => return Poll::Ready(Ok(Polled::Behind)),
+            }
         }
-        self.cursor.seq = changes[changes.len() - 1].seq;
+    }
+
+    /// Whether it is live, and how often it was not any more.
+    fn note(&mut self, found: Found) -> Result<Found> {
+        match found {
+            Found::Stopped => return Err(Error::Stopped),
+            Found::Missing => self.fallbacks += u64::from(std::mem::take(&mut self.is_live)),
+            Found::Changes(_) | Found::Nothing => self.is_live = true,
+        }
+        Ok(found)
+    }
+
+    /// The changes after the cursor, if one passes the filter.
+    fn accept(&mut self, changes: SharedBatch) -> Option<Batch> {
+        let skip = changes.partition_point(|change| change.seq <= self.cursor.seq);
+        self.cursor.seq = changes[skip..].last()?.seq;
         let batch = Batch { changes, skip, filter: Arc::clone(&self.filter) };
         let is_empty = batch.iter().next().is_none();
-        Ok((!is_empty).then_some(batch))
+        (!is_empty).then_some(batch)
     }
 
-    fn fall_back(&mut self) -> Result<()> {
-        if self.subscribers.is_stopped() {
-            return Err(Error::Stopped);
-        }
-        self.fallbacks += 1;
-        self.source = Source::CatchUp(None);
-        Ok(())
-    }
-
-    /// Reads the log once. At its head the subscriber takes a slot, and what is delivered from then
-    /// on waits in the channel; it goes live once it has read up to the position of the slot.
-    fn catch_up(&mut self, wait: Duration) -> Result<Option<Batch>> {
-        let Source::CatchUp(joined) = &mut self.source else { return Ok(None) };
+    /// Reads the log once, through the store's pooled readers: any number of subscribers that fell
+    /// behind need no connection each.
+    fn catch_up(&mut self, deadline: Instant) -> Result<Option<Batch>> {
         let (cursor, mut changes) = (self.cursor, Vec::new());
-        let (_, is_at_head) = self.store.read(|snapshot| {
+        self.store.read(|snapshot| {
             read_after(snapshot, cursor, CATCH_UP, |change| {
                 changes.push(change.to_owned()?);
                 Ok(())
             })
         })?;
-        if is_at_head && joined.is_none() {
-            *joined = self.subscribers.join(self.capacity, cursor.epoch);
-        }
-        if changes.is_empty() && joined.is_none() {
-            if self.subscribers.is_stopped() {
-                return Err(Error::Stopped);
-            }
+        if changes.is_empty() {
             // The fan-out has lost its position and soon has one again.
-            thread::sleep(wait.min(TICK));
+            thread::sleep(deadline.saturating_duration_since(Instant::now()).min(TICK));
         }
-        let batch = self.accept(changes.into())?;
-        self.go_live();
-        Ok(batch)
+        Ok(self.accept(changes.into()))
     }
+}
 
-    fn go_live(&mut self) {
-        let Source::CatchUp(joined) = &mut self.source else { return };
-        let cursor = self.cursor;
-        let is_reached =
-            |position: &Cursor| position.epoch == cursor.epoch && position.seq <= cursor.seq;
-        if let Some((slot, _)) = joined.take_if(|(_, position)| is_reached(position)) {
-            self.source = Source::Live(slot);
-        }
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.ring.leave(self.number);
     }
 }

@@ -12,6 +12,9 @@ use crate::filter::Filter;
 /// Longer waits end after this: a deadline that the clock cannot represent would be a panic.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// How often a waiting thread checks whether it should stop.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
 /// Changes scanned in one read while searching for the last ones that pass.
 const BACK: usize = 4096;
 
@@ -71,23 +74,8 @@ impl Tail {
     pub fn open(store: &Store, start: Start, filter: Filter) -> Result<Tail> {
         // The listener comes first: a commit after this line wakes it, an earlier one is read.
         let listener = store.listen()?;
+        let (info, position) = start_position(store, start, &filter)?;
         let reader = store.own_reader()?;
-        let (info, position) = reader.read(|snapshot| {
-            let info = LogInfo::read(snapshot)?;
-            let position = match start {
-                Start::Beginning => info.floor,
-                Start::End | Start::Last(_) => info.head,
-                Start::Cursor(cursor) => info.check_cursor(cursor).map(|()| cursor.seq)?,
-                Start::Since(time) | Start::LastBefore(_, time) => info.before(snapshot, time)?,
-            };
-            Ok((info, position))
-        })?;
-        let position = match start {
-            Start::Last(count) | Start::LastBefore(count, _) => {
-                before_last(&reader, info.floor, position, &filter, count)?
-            }
-            _ => position,
-        };
         let LogInfo { log_id, epoch, .. } = info;
         Ok(Tail { listener, reader, filter, epoch, position, log_id })
     }
@@ -175,15 +163,40 @@ pub(crate) fn read_after(
     Ok((last, last >= info.head))
 }
 
+/// The log, and the position before the first change from a start on.
+pub(crate) fn start_position(
+    store: &Store,
+    start: Start,
+    filter: &Filter,
+) -> Result<(LogInfo, Seq)> {
+    let (info, position) = store.read(|snapshot| {
+        let info = LogInfo::read(snapshot)?;
+        let position = match start {
+            Start::Beginning => info.floor,
+            Start::End | Start::Last(_) => info.head,
+            Start::Cursor(cursor) => info.check_cursor(cursor).map(|()| cursor.seq)?,
+            Start::Since(time) | Start::LastBefore(_, time) => info.before(snapshot, time)?,
+        };
+        Ok((info, position))
+    })?;
+    let position = match start {
+        Start::Last(count) | Start::LastBefore(count, _) => {
+            before_last(store, info.floor, position, filter, count)?
+        }
+        _ => position,
+    };
+    Ok((info, position))
+}
+
 /// The position before the last `count` changes up to `end` that pass, found in short reads.
-fn before_last(reader: &Reader, floor: Seq, end: Seq, filter: &Filter, count: u64) -> Result<Seq> {
+fn before_last(store: &Store, floor: Seq, end: Seq, filter: &Filter, count: u64) -> Result<Seq> {
     if filter.is_empty() {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         return Ok(floor.max(Seq(end.0.saturating_sub(count))));
     }
     let (mut left, mut position) = (count, end);
     while left > 0 && position > floor {
-        let found = reader.read(|snapshot| {
+        let found = store.read(|snapshot| {
             change::scan_back(snapshot, position, BACK, |change| {
                 left -= u64::from(filter.matches_ref(change)?);
                 Ok(left > 0)
@@ -216,7 +229,7 @@ mod tests {
         let path = dir.path().join("ao.db");
         let (store, _) = Store::create(&path, ao_store::Options::default()).unwrap();
         let filter = Filter::new(vec!["pr_created".to_owned()], vec![], vec![]).unwrap();
-        let found = before_last(&store.own_reader().unwrap(), Seq(0), Seq(5), &filter, 1);
+        let found = before_last(&store, Seq(0), Seq(5), &filter, 1);
         assert_eq!(found.unwrap(), Seq(5));
     }
 }

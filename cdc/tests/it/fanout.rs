@@ -11,8 +11,13 @@ use crate::support::{
     Fixture, SOON, add_sessions, at, cut, has_shell, in_time, prune, rename, seqs,
 };
 
-pub(crate) fn subscribe(fanout: &Fanout, start: Start, capacity: usize) -> Subscription {
-    fanout.subscribe(start, Filter::default(), capacity).unwrap()
+pub(crate) fn subscribe(fanout: &Fanout, start: Start) -> Subscription {
+    fanout.subscribe(start, Filter::default()).unwrap()
+}
+
+/// A fan-out that keeps only what its newest read found.
+pub(crate) fn with_small_ring(fixture: &Fixture) -> Fanout {
+    Fanout::with_memory(&fixture.store, 1).unwrap()
 }
 
 /// Everything up to a position, each batch in time.
@@ -41,13 +46,13 @@ fn commit_singly(fixture: &Fixture, witness: &mut Subscription, count: usize) {
 fn every_subscriber_sees_every_change_once_and_in_order_under_four_writers() {
     let fixture = Fixture::with_changes(2);
     add_sessions(&fixture.store, "demo", 3);
-    let fanout = Fanout::start(&fixture.store).unwrap();
+    let fanouts = [with_small_ring(&fixture), Fanout::start(&fixture.store).unwrap()];
     let head = 5 + 4 * 60;
     let readers: Vec<_> = (0..8)
         .map(|number| {
             let start =
                 [Start::End, Start::Beginning, Start::Cursor(at(1, 3)), Start::Last(4)][number % 4];
-            let mut subscription = subscribe(&fanout, start, [1, 64][number / 4]);
+            let mut subscription = subscribe(&fanouts[number / 4], start);
             let from = subscription.cursor().seq.0;
             assert_eq!(from, [5, 0, 3, 1][number % 4]);
             thread::spawn(move || (from, up_to(&mut subscription, head)))
@@ -75,9 +80,9 @@ fn every_subscriber_sees_every_change_once_and_in_order_under_four_writers() {
 #[test]
 fn a_subscriber_that_stops_reading_falls_back_to_catch_up_reads_and_comes_back() {
     let fixture = Fixture::with_changes(2);
-    let fanout = Fanout::start(&fixture.store).unwrap();
-    let mut slow = subscribe(&fanout, Start::End, 1);
-    let mut quick = subscribe(&fanout, Start::End, 64);
+    let fanout = with_small_ring(&fixture);
+    let mut slow = subscribe(&fanout, Start::End);
+    let mut quick = subscribe(&fanout, Start::End);
     commit_singly(&fixture, &mut quick, 20);
     assert_eq!((slow.fallbacks(), slow.cursor()), (0, at(1, 2)), "it has not read yet");
     let found = up_to(&mut slow, 22);
@@ -102,17 +107,17 @@ fn a_live_subscriber_does_not_read_the_log() {
         return;
     }
     let fixture = Fixture::with_changes(2);
-    let fanout = Fanout::start(&fixture.store).unwrap();
-    let mut quick = subscribe(&fanout, Start::End, 64);
-    let mut fresh = subscribe(&fanout, Start::Beginning, 4);
-    let mut behind_once = subscribe(&fanout, Start::End, 1);
+    let fanout = with_small_ring(&fixture);
+    let mut quick = subscribe(&fanout, Start::End);
+    let mut fresh = subscribe(&fanout, Start::Beginning);
+    let mut behind_once = subscribe(&fanout, Start::End);
     commit_singly(&fixture, &mut quick, 4);
     for subscription in [&mut fresh, &mut behind_once] {
         up_to(subscription, 6);
         assert!(subscription.next_within(Duration::ZERO).unwrap().is_none());
     }
     assert_eq!((fresh.fallbacks(), behind_once.fallbacks()), (0, 1));
-    // What waits in the channel is delivered even if it was pruned from the log.
+    // What waits in the ring is delivered even if it was pruned from the log.
     commit_singly(&fixture, &mut quick, 1);
     cut(fixture.path(), 7);
     for subscription in [&mut fresh, &mut behind_once] {
@@ -123,9 +128,9 @@ fn a_live_subscriber_does_not_read_the_log() {
 #[test]
 fn a_subscriber_that_stops_reading_delays_no_other() {
     let fixture = Fixture::with_changes(2);
-    let fanout = Fanout::start(&fixture.store).unwrap();
-    let stopped: Vec<_> = (0..20).map(|_| subscribe(&fanout, Start::End, 1)).collect();
-    let mut quick = subscribe(&fanout, Start::End, 64);
+    let fanout = with_small_ring(&fixture);
+    let stopped: Vec<_> = (0..20).map(|_| subscribe(&fanout, Start::End)).collect();
+    let mut quick = subscribe(&fanout, Start::End);
     let mut slowest = Duration::ZERO;
     for _ in 0..40 {
         let started = Instant::now();
@@ -143,51 +148,53 @@ fn a_subscriber_that_stops_reading_delays_no_other() {
 #[test]
 fn the_cursor_of_a_subscriber_whose_log_was_pruned_expires() {
     let fixture = Fixture::with_changes(2);
-    let fanout = Fanout::start(&fixture.store).unwrap();
-    let mut quick = subscribe(&fanout, Start::End, 64);
-    let mut slow = subscribe(&fanout, Start::End, 1);
+    let fanout = with_small_ring(&fixture);
+    let mut quick = subscribe(&fanout, Start::End);
+    let mut slow = subscribe(&fanout, Start::End);
     commit_singly(&fixture, &mut quick, 10);
     prune(&fixture.store, 8);
-    // The one batch that waits in its channel is still delivered; the rest was pruned.
-    assert_eq!(seqs(&up_to(&mut slow, 3)), [3]);
     for _ in 0..2 {
         let error = slow.next_within(SOON).unwrap_err();
         assert_eq!(error.code().name(), "CURSOR_EXPIRED");
-        assert_eq!(slow.cursor(), at(1, 3));
+        assert_eq!(slow.cursor(), at(1, 2));
     }
-    let expired = fanout.subscribe(Start::Cursor(at(1, 7)), Filter::default(), 1).unwrap_err();
+    let expired = fanout.subscribe(Start::Cursor(at(1, 7)), Filter::default()).unwrap_err();
     assert_eq!(expired.code().name(), "CURSOR_EXPIRED");
     commit_singly(&fixture, &mut quick, 2);
-    assert_eq!(seqs(&up_to(&mut subscribe(&fanout, Start::Cursor(at(1, 8)), 1), 14)), range(8, 14));
+    assert_eq!(seqs(&up_to(&mut subscribe(&fanout, Start::Cursor(at(1, 8))), 14)), range(8, 14));
 }
 
 #[test]
 fn dropping_the_fanout_stops_its_subscribers() {
     let fixture = Fixture::with_changes(2);
     let fanout = Fanout::start(&fixture.store).unwrap();
-    let mut waiting = subscribe(&fanout, Start::End, 4);
-    let mut behind = subscribe(&fanout, Start::End, 4);
-    let mut behind_once = subscribe(&fanout, Start::End, 1);
-    let mut witness = subscribe(&fanout, Start::End, 64);
-    commit_singly(&fixture, &mut witness, 2);
+    let mut waiting = subscribe(&fanout, Start::End);
+    let mut behind = subscribe(&fanout, Start::End);
+    let mut witness = subscribe(&fanout, Start::End);
+    let other = with_small_ring(&fixture);
+    let mut far_behind = subscribe(&other, Start::End);
+    let mut other_witness = subscribe(&other, Start::End);
+    for _ in 0..2 {
+        commit_singly(&fixture, &mut witness, 1);
+        up_to(&mut other_witness, witness.cursor().seq.0);
+    }
     up_to(&mut waiting, 4);
     let waiting = thread::spawn(move || waiting.next_within(SOON).map(|_| ()));
     thread::sleep(Duration::from_millis(50));
     let started = Instant::now();
-    drop(fanout);
+    drop((fanout, other));
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     assert!(matches!(waiting.join().unwrap(), Err(Error::Stopped)));
     assert_eq!(seqs(&up_to(&mut behind, 4)), [3, 4], "what was delivered is kept");
-    assert_eq!(seqs(&up_to(&mut behind_once, 3)), [3]);
-    for subscription in [&mut behind, &mut behind_once] {
+    for subscription in [&mut behind, &mut far_behind] {
         for _ in 0..2 {
             let stopped = subscription.next_within(SOON).unwrap_err();
             assert!(matches!(stopped, Error::Stopped), "{stopped:?}");
         }
     }
     // A tail can resume where it was stopped.
-    let rest = crate::support::drain(fixture.tail(Start::Cursor(behind_once.cursor())));
-    assert_eq!(seqs(&rest), [4]);
+    let rest = crate::support::drain(fixture.tail(Start::Cursor(far_behind.cursor())));
+    assert_eq!(seqs(&rest), [3, 4]);
     assert_eq!(fixture.sockets().len(), 0, "no thread and no tail is left");
 }
 
@@ -196,7 +203,7 @@ fn dropping_the_fanout_stops_a_subscriber_that_reads_the_log() {
     let fixture = Fixture::with_changes(2);
     add_sessions(&fixture.store, "demo", 2000);
     let fanout = Fanout::start(&fixture.store).unwrap();
-    let mut behind = subscribe(&fanout, Start::Beginning, 1);
+    let mut behind = subscribe(&fanout, Start::Beginning);
     assert!(behind.next_within(SOON).unwrap().is_some());
     drop(fanout);
     let error = in_time(move || {
@@ -212,9 +219,8 @@ fn dropping_the_fanout_stops_a_subscriber_that_reads_the_log() {
 #[test]
 fn two_hundred_subscribers_see_everything() {
     let fixture = Fixture::with_changes(2);
-    let fanout = Fanout::start(&fixture.store).unwrap();
-    let mut subscriptions: Vec<_> =
-        (0..200).map(|n| subscribe(&fanout, Start::End, 1 + n % 40)).collect();
+    let fanout = Fanout::with_memory(&fixture.store, 16 << 10).unwrap();
+    let mut subscriptions: Vec<_> = (0..200).map(|_| subscribe(&fanout, Start::End)).collect();
     assert_eq!(fixture.sockets().len(), 1, "a live subscriber has no tail of its own");
     for _ in 0..45 {
         fixture.commit();
@@ -232,17 +238,20 @@ fn two_hundred_subscribers_see_everything() {
 fn a_filter_is_applied_live_and_in_the_log_and_the_cursor_moves_on() {
     let fixture = Fixture::with_changes(2);
     add_sessions(&fixture.store, "demo", 1);
-    let fanout = Fanout::start(&fixture.store).unwrap();
+    let fanouts = [Fanout::start(&fixture.store).unwrap(), with_small_ring(&fixture)];
     let filter = Filter::new(vec![], vec![], vec!["demo-2".parse().unwrap()]).unwrap();
-    let open = |capacity| fanout.subscribe(Start::Beginning, filter.clone(), capacity).unwrap();
-    let (mut live, mut slow) = (open(64), open(1));
-    let mut witness = subscribe(&fanout, Start::End, 64);
+    let open = |fanout: &Fanout| fanout.subscribe(Start::Beginning, filter.clone()).unwrap();
+    let (mut live, mut slow) = (open(&fanouts[0]), open(&fanouts[1]));
+    let mut witnesses = fanouts.each_ref().map(|fanout| subscribe(fanout, Start::End));
     for subscription in [&mut live, &mut slow] {
         let batch = subscription.next_within(SOON).unwrap().unwrap();
         assert_eq!(seqs(batch.iter()), [3], "the creation of demo-2");
         assert!(subscription.next_within(Duration::ZERO).unwrap().is_none());
     }
-    commit_singly(&fixture, &mut witness, 5);
+    for _ in 0..5 {
+        let seq = fixture.commit().0;
+        witnesses.iter_mut().for_each(|witness| assert_eq!(seqs(&up_to(witness, seq)), [seq]));
+    }
     for subscription in [&mut live, &mut slow] {
         assert!(subscription.next_within(Duration::from_millis(150)).unwrap().is_none());
         assert_eq!(subscription.cursor(), at(1, 8), "nothing passed, but it was seen");
@@ -259,8 +268,8 @@ fn a_filter_is_applied_live_and_in_the_log_and_the_cursor_moves_on() {
 fn a_subscriber_can_wait_without_a_limit() {
     let fixture = Fixture::with_changes(2);
     let fanout = Fanout::start(&fixture.store).unwrap();
-    let mut live = subscribe(&fanout, Start::End, 4);
-    let mut log = subscribe(&fanout, Start::Beginning, 4);
+    let mut live = subscribe(&fanout, Start::End);
+    let mut log = subscribe(&fanout, Start::Beginning);
     let found = in_time(move || log.next_within(Duration::MAX).unwrap().unwrap());
     assert_eq!(seqs(found.iter()), [1, 2]);
     let store = fixture.store.clone();
@@ -276,7 +285,7 @@ fn a_subscriber_can_wait_without_a_limit() {
 fn delivered_before_drop(count: usize) -> usize {
     let fixture = Fixture::with_changes(2);
     let fanout = Fanout::start(&fixture.store).unwrap();
-    let mut subscription = subscribe(&fanout, Start::End, 1000);
+    let mut subscription = subscribe(&fanout, Start::End);
     add_sessions(&fixture.store, "demo", count);
     drop(fanout);
     let mut found = 0;
@@ -292,24 +301,4 @@ fn dropping_the_fanout_does_not_wait_for_the_end_of_a_backlog() {
     let found: Vec<_> =
         (0..5).map(|_| delivered_before_drop(3000)).take_while(|n| *n == 3000).collect();
     assert!(found.len() < 5, "it was always read to its end");
-}
-
-#[test]
-fn subscribers_that_leave_while_nothing_is_written_free_their_slots() {
-    let resident = || -> u64 {
-        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-        pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
-    };
-    let fixture = Fixture::with_changes(2);
-    let fanout = Fanout::start(&fixture.store).unwrap();
-    let before = resident();
-    // A channel allocates its capacity at once: megabytes each.
-    for _ in 0..60 {
-        drop(subscribe(&fanout, Start::End, 200_000));
-    }
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 100_000_000, "{grown} bytes");
-    let mut subscription = subscribe(&fanout, Start::End, 1);
-    let seq = fixture.commit().0;
-    assert_eq!(seqs(&up_to(&mut subscription, seq)), [seq]);
 }

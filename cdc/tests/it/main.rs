@@ -7,6 +7,7 @@ mod consumer_policy;
 mod etcd;
 mod fanout;
 mod fanout_epoch;
+mod fanout_task;
 mod feed;
 mod filter;
 mod kill;

@@ -149,7 +149,7 @@ fn consume(store: &Store, fanout: &Fanout, done: &AtomicI64, mut random: Random)
             }
             _ => {
                 let start = Start::Cursor(cursor);
-                let mut live = fanout.subscribe(start, filter.clone(), 1 + some % 3).unwrap();
+                let mut live = fanout.subscribe(start, filter.clone()).unwrap();
                 for _ in 0..some {
                     let batch = live.next_within(pause).unwrap();
                     changes.extend(batch.iter().flat_map(|batch| batch.iter().cloned()));
@@ -198,7 +198,7 @@ fn run(seed: u64) -> usize {
         add_project(&fixture.store, project);
         add_sessions(&fixture.store, project, sessions);
     }
-    let fanout = Fanout::start(&fixture.store).unwrap();
+    let fanout = Fanout::with_memory(&fixture.store, 4096).unwrap();
     let acknowledged = Mutex::new(Vec::new());
     let done = AtomicI64::new(-1);
     let consumed: Vec<Consumed> = thread::scope(|scope| {

@@ -98,7 +98,7 @@ fn tails_that_open_while_writers_commit_miss_nothing() {
 #[test]
 fn subscriptions_that_open_while_writers_commit_miss_nothing() {
     let fixture = written_at();
-    let fanout = Fanout::start(&fixture.store).unwrap();
+    let fanout = Fanout::with_memory(&fixture.store, 4096).unwrap();
     let writers = Writers::start(&fixture.store, 4);
     let mut opened = Vec::new();
     let mut random = Random(6);
@@ -112,8 +112,7 @@ fn subscriptions_that_open_while_writers_commit_miss_nothing() {
             1 => Start::End,
             _ => Start::Last(random.below(9)),
         };
-        let capacity = usize::try_from(1 + random.below(6)).unwrap();
-        let mut subscription = fanout.subscribe(start, Filter::default(), capacity).unwrap();
+        let mut subscription = fanout.subscribe(start, Filter::default()).unwrap();
         let from = subscription.cursor().seq.0;
         match start {
             Start::Cursor(cursor) => assert_eq!(from, cursor.seq.0),

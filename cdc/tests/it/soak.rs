@@ -112,7 +112,7 @@ struct Long {
 impl Long {
     fn open(store: &Store) -> Long {
         let fanout = Fanout::start(store).unwrap();
-        let live = fanout.subscribe(Start::End, Filter::default(), 4).unwrap();
+        let live = fanout.subscribe(Start::End, Filter::default()).unwrap();
         let tail = Tail::open(store, Start::End, Filter::default()).unwrap();
         Long { head: tail.cursor().seq.0, tail, _fanout: fanout, live }
     }
@@ -203,7 +203,7 @@ fn come_and_go(store: &Store) {
 fn subscribe_and_leave(store: &Store) {
     let fanout = Fanout::start(store).unwrap();
     let starts = [Start::End, Start::Beginning, Start::Last(50), Start::End];
-    let subscribe = |start| fanout.subscribe(start, Filter::default(), 1).unwrap();
+    let subscribe = |start| fanout.subscribe(start, Filter::default()).unwrap();
     let mut subscriptions = starts.map(subscribe);
     for subscription in &mut subscriptions[1..] {
         match subscription.next_within(Duration::from_millis(1)) {

@@ -33,7 +33,7 @@ fn the_write_ahead_log_is_truncated_under_idle_consumers() {
     let receivers: Vec<_> =
         (0..6).map(|n| fixture.tail(middle).into_receiver(n).unwrap()).collect();
     let fanout = Fanout::start(&fixture.store).unwrap();
-    let subscribe = |start| fanout.subscribe(start, Filter::default(), 1).unwrap();
+    let subscribe = |start| fanout.subscribe(start, Filter::default()).unwrap();
     let mut subscriptions: Vec<_> =
         (0..6).map(|n| subscribe([middle, Start::End][n % 2])).collect();
     for subscription in &mut subscriptions {
@@ -116,7 +116,7 @@ fn the_write_ahead_log_stays_below_64_mib_under_a_hundred_consumers_that_stopped
     let fanout = Fanout::start(&fixture.store).unwrap();
     let start = |n: usize| [middle, Start::End][n % 2];
     let mut subscriptions: Vec<_> =
-        (0..25).map(|n| fanout.subscribe(start(n), Filter::default(), 1).unwrap()).collect();
+        (0..25).map(|n| fanout.subscribe(start(n), Filter::default()).unwrap()).collect();
     let mut consumers: Vec<_> = (0..25).map(|n| stopped_consumer(&fixture, n)).collect();
     let (mut largest, mut rounds) = (0, 0);
     let logged = || fixture.store.stats(Timestamp::now()).unwrap().log_bytes;

@@ -104,7 +104,7 @@ pub(crate) fn play(store: Store, number: u64, seed: u64) {
     store.write(cause("tailer"), move |tx| consumer::create(tx, &new)).unwrap();
     let log = BufWriter::new(File::create(log_of(store.path(), number)).unwrap());
     let random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | (2 * number + 1));
-    let fanout = Fanout::start(&store).unwrap();
+    let fanout = Fanout::with_memory(&store, 4096).unwrap();
     let mut tailer = Tailer { store, fanout, name, filter, random, cursor, log };
     tailer.note(&format!("start {}", cursor.seq));
     say("ready");
@@ -211,7 +211,7 @@ impl Tailer {
 
     fn by_subscription(&mut self, some: u64) -> ao_cdc::Result<()> {
         let (start, filter) = (Start::Cursor(self.cursor), self.filter.clone());
-        let mut live = self.fanout.subscribe(start, filter, 1 + some as usize % 4)?;
+        let mut live = self.fanout.subscribe(start, filter)?;
         for _ in 0..some {
             if let Some(batch) = live.next_within(PAUSE)? {
                 batch.iter().for_each(|change| self.received(change));
