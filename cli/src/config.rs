@@ -75,7 +75,7 @@ impl Settings {
         let variable = variable.map(|dir| (dir.into(), Origin::Environment("AO_DATA_DIR")));
         let of_file = source.value(keys.data_dir, |text| directory(text, directories.as_ref()))?;
         let default = directories.as_ref().map(|it| it.data_dir().join("ao-store"));
-        let dir = args.data_dir.clone().map(|dir| (dir, Origin::Flag("--data-dir")));
+        let dir = args.global.data_dir.clone().map(|dir| (dir, Origin::Flag("--data-dir")));
         let dir = dir.or(variable).or(of_file).or(default.map(|dir| (dir, Origin::Default)));
         let durability = source.value(keys.durability, choice)?;
         let busy_timeout = source.value(keys.busy_timeout, duration)?;
@@ -87,15 +87,20 @@ impl Settings {
         Ok(Settings {
             file_exists: path.as_deref().is_some_and(Path::exists),
             data_dir: dir.map(|(value, origin)| Setting { value, origin }),
-            durability: Setting::of(args.durability, "--durability", durability, Durability::Full),
+            durability: Setting::of(
+                args.global.durability,
+                "--durability",
+                durability,
+                Durability::Full,
+            ),
             busy_timeout: Setting::of(
-                args.busy_timeout,
+                args.global.busy_timeout,
                 "--busy-timeout",
                 busy_timeout,
                 Duration::from_secs(5),
             ),
             hook_answers: Setting::of(None, "", hook_answers, Duration::ZERO),
-            color: Setting::of(args.color, "--color", color, Color::Auto),
+            color: Setting::of(args.global.color, "--color", color, Color::Auto),
             file: path,
         })
     }

@@ -55,8 +55,8 @@ impl Context {
             options,
             invocation,
             settings,
-            is_json: args.json,
-            is_verbose: args.verbose > 0,
+            is_json: args.global.json,
+            is_verbose: args.global.verbose > 0,
         })
     }
 

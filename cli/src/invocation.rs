@@ -22,15 +22,15 @@ impl Invocation {
 
     pub(crate) fn of(args: &Args) -> Invocation {
         let mut options = Vec::new();
-        if let Some(dir) = &args.data_dir {
+        if let Some(dir) = &args.global.data_dir {
             // A command may be run in another directory than this one.
             let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
             options.push(("--data-dir", printable(&quoted(dir))));
         }
-        if let Some(durability) = &args.durability {
+        if let Some(durability) = &args.global.durability {
             options.push(("--durability", name_of(durability)));
         }
-        if let Some(busy) = args.busy_timeout {
+        if let Some(busy) = args.global.busy_timeout {
             let shown = humantime::format_duration(busy).to_string();
             options.push(("--busy-timeout", shown.replace(' ', "")));
         }

@@ -47,8 +47,8 @@ fn main() -> ExitCode {
         }
         Err(error) => return exit::refused(error, args::wants_json()),
     };
-    if let Command::Hook { harness, event, .. } = &args.command {
-        cmd::hook(&args, harness, event);
+    if let Command::Hook(hook) = &args.command {
+        cmd::hook(&args, &hook.harness, &hook.event);
         return ExitCode::SUCCESS;
     }
     if let Command::Complete { words } = &args.command {
@@ -57,18 +57,18 @@ fn main() -> ExitCode {
     }
     let settings = Settings::read(&args);
     // With a file that cannot be used, its error is printed as the flag demands.
-    let color = settings.as_ref().ok().map(|settings| settings.color.value).or(args.color);
+    let color = settings.as_ref().ok().map(|settings| settings.color.value).or(args.global.color);
     color.unwrap_or(Color::Auto).apply();
-    output::set_quiet(args.quiet);
+    output::set_quiet(args.global.quiet);
     tracing_subscriber::fmt()
         .with_writer(|| output::LogOut)
         .with_max_level(args.log_level())
         .without_time()
         .with_target(false)
         // Without -v there are only warnings, for people: they need no level.
-        .with_level(args.verbose > 0)
+        .with_level(args.global.verbose > 0)
         .init();
-    let (invocation, is_json) = (Invocation::of(&args), args.json);
+    let (invocation, is_json) = (Invocation::of(&args), args.global.json);
     let result = settings
         .and_then(|settings| Context::new(&args, settings))
         .and_then(|context| cmd::run(&context, args.command));

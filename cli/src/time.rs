@@ -1,6 +1,9 @@
 //! Times that a person writes: a duration before now, a day or a time of the local time zone, or
 //! RFC 3339. The time zone is that of `TZ`, otherwise of the machine.
 
+use std::fs;
+use std::sync::OnceLock;
+
 use ao_store::Timestamp;
 use jiff::Zoned;
 use jiff::civil::DateTime;
@@ -18,7 +21,19 @@ pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {
 /// A time in the local time zone; a damaged one becomes the nearest time that exists.
 pub(crate) fn local(at: Timestamp) -> Zoned {
     let nearest = if at.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-    jiff::Timestamp::from_millisecond(at.0).unwrap_or(nearest).to_zoned(TimeZone::system())
+    let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or(nearest);
+    at.to_zoned(ZONE.get_or_init(zone).clone())
+}
+
+static ZONE: OnceLock<TimeZone> = OnceLock::new();
+
+/// The zone of the machine is in one file. The library would first list all zones that there are, which takes
+/// longer than what most commands do.
+fn zone() -> TimeZone {
+    let is_chosen = std::env::var_os("TZ").is_some();
+    let file = if is_chosen { None } else { fs::read("/etc/localtime").ok() };
+    let zone = file.and_then(|file| TimeZone::tzif("local", &file).ok());
+    zone.unwrap_or_else(TimeZone::system)
 }
 
 /// A day is its beginning.

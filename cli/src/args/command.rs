@@ -40,6 +40,17 @@ pub(crate) enum Shell {
     Fish,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Hook {
+    /// The harness
+    pub(crate) harness: String,
+    /// The event
+    pub(crate) event: String,
+    /// What the agent adds, which is ignored
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<OsString>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create the store if needed, register a repository, observe its pull requests, and follow the
@@ -133,15 +144,7 @@ An agent that ended by itself is not started again: see ao-store session relaunc
     Harness(Harness),
     /// Record what a hook of an agent reports on standard input
     #[command(hide = true)]
-    Hook {
-        /// The harness
-        harness: String,
-        /// The event
-        event: String,
-        /// What the agent adds, which is ignored
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-        rest: Vec<std::ffi::OsString>,
-    },
+    Hook(Hook),
     /// Probe once what runs, as `up` does each second
     #[command(hide = true)]
     Probe,

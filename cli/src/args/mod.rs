@@ -5,6 +5,7 @@ mod attention;
 mod command;
 mod config;
 mod consent;
+mod frequent;
 mod history;
 mod list;
 mod message;
@@ -22,7 +23,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum, ValueHint};
 
 pub(crate) use admin::{Import, Prune, Retention, Rules, Verify};
 pub(crate) use attention::Attention;
-pub(crate) use command::{Command, Shell, Up};
+pub(crate) use command::{Command, Hook, Shell, Up};
 pub(crate) use config::Config;
 pub(crate) use consent::Consent;
 pub(crate) use history::{Digest, History, ThingKind};
@@ -40,6 +41,16 @@ pub(crate) use stream::{Consumer, FilterArgs, Format, Images, PolicyName, Tail};
 #[derive(Debug, Parser)]
 #[command(name = "ao-store", version, max_term_width = 100, after_help = ROOT_HELP)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The options of every command.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub(crate) struct Global {
     /// Use the store in this directory; the database is ao.db in it [default: $AO_DATA_DIR, otherwise
     /// that of the configuration file, otherwise ao-store in the XDG data directory]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = GLOBAL, hide_short_help = true)]
@@ -63,8 +74,6 @@ pub(crate) struct Args {
     /// Print no messages on stderr except errors and questions
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL, hide_short_help = true)]
     pub(crate) quiet: bool,
-    #[command(subcommand)]
-    pub(crate) command: Command,
 }
 
 const GLOBAL: &str = "Global options";
@@ -163,13 +172,15 @@ pub(crate) fn wants_json() -> bool {
 impl Args {
     /// Parses the arguments of this process.
     pub(crate) fn read() -> Result<Args, clap::Error> {
-        let matches = command().try_get_matches()?;
-        let mut args = Args::from_arg_matches(&matches)?;
+        let mut args = match frequent::parse(std::env::args_os()) {
+            Some(args) => args,
+            None => Args::from_arg_matches(&command().try_get_matches()?)?,
+        };
         if let Some(list) = args.command.list_args() {
-            if let Some(why) = list.contradiction(args.json) {
+            if let Some(why) = list.contradiction(args.global.json) {
                 return Err(command().error(clap::error::ErrorKind::ArgumentConflict, why));
             }
-            args.json |= list.is_json();
+            args.global.json |= list.is_json();
         }
         Ok(args)
     }
@@ -177,10 +188,10 @@ impl Args {
     /// How much of the log goes to stderr.
     pub(crate) fn log_level(&self) -> tracing_subscriber::filter::LevelFilter {
         use tracing_subscriber::filter::LevelFilter;
-        match self.verbose {
+        match self.global.verbose {
             // An error is then one line of JSON, and nothing else is printed.
-            0 if self.json => LevelFilter::OFF,
-            0 if self.quiet => LevelFilter::ERROR,
+            0 if self.global.json => LevelFilter::OFF,
+            0 if self.global.quiet => LevelFilter::ERROR,
             0 => LevelFilter::WARN,
             1 => LevelFilter::INFO,
             _ => LevelFilter::DEBUG,

@@ -86,7 +86,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
         Command::Schema { name } => manual::schema(&name),
         Command::Completion { shell } => output::raw_bytes(completion::script(shell).as_bytes()),
         // Before there is a context: see `main`.
-        Command::Complete { .. } | Command::Hook { .. } => Ok(()),
+        Command::Complete { .. } | Command::Hook(_) => Ok(()),
         Command::Man { out } => manual::man(&out),
     }?;
     Ok(Ended::Done)

@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::{Arg, Command, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate, complete};
 
-use crate::args::{self, Args, Shell};
+use crate::args::{self, Args, Global, Shell};
 use crate::completion::known::Known;
 use crate::config::Settings;
 use crate::context::Context;
@@ -42,8 +42,9 @@ pub(crate) fn script(shell: Shell) -> &'static str {
 /// the line that is being typed.
 pub(crate) fn run(args: Args, words: &[OsString]) -> ExitCode {
     let words = joined(words);
-    let data_dir = data_dir(&words).or(args.data_dir);
-    let args = Args { data_dir, busy_timeout: Some(BUSY), ..args };
+    let data_dir = data_dir(&words).or(args.global.data_dir);
+    let global = Global { data_dir, busy_timeout: Some(BUSY), ..args.global };
+    let args = Args { global, ..args };
     let context = Settings::read(&args).and_then(|settings| Context::new(&args, settings));
     let context = context.ok().map(Arc::new);
     let found = candidates(context.as_ref(), words);

@@ -55,6 +55,12 @@ pub(crate) fn open(
     Ok(conn)
 }
 
+/// Makes a reader the writer of its store: it has the schema, which takes most of the time of opening.
+pub(crate) fn promote(conn: &Connection, durability: Durability, busy: Duration) -> Result<()> {
+    enter_wal(conn, busy)?;
+    configure_writer(conn, durability)
+}
+
 /// Opens a new, empty file in which a store is made.
 pub(crate) fn open_new(path: &Path) -> Result<Connection> {
     let busy = Duration::ZERO;
@@ -137,6 +143,10 @@ fn configure(conn: &Connection, role: Role, durability: Durability, busy: Durati
     if role == Role::Reader {
         return conn.execute_batch("PRAGMA query_only = ON").context("set pragmas");
     }
+    configure_writer(conn, durability)
+}
+
+fn configure_writer(conn: &Connection, durability: Durability) -> Result<()> {
     let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
     let writer = format!("PRAGMA synchronous = {synchronous}; {WRITER}");
     conn.execute_batch(&writer).context("set pragmas")

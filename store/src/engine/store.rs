@@ -165,7 +165,14 @@ impl Store {
         }
         let Options { durability, busy } = self.shared.options;
         self.shared.identity.check_for_write()?;
-        let conn = connection::open(self.path(), Role::Writer, durability, busy)?;
+        let idle = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let conn = match idle {
+            Some(reader) => {
+                connection::promote(&reader, durability, busy)?;
+                reader
+            }
+            None => connection::open(self.path(), Role::Writer, durability, busy)?,
+        };
         schema::require_current(&conn)?;
         let guard = SchemaGuard::default();
         epoch::begin(&conn, durability, |conn| guard.begin(conn))?;

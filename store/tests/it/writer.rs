@@ -27,6 +27,27 @@ fn name(store: &Store, id: &str) -> String {
     store.read(|snapshot| session::require(snapshot, &id)).unwrap().name
 }
 
+/// How often this process has the file open.
+fn opened(path: &Path) -> usize {
+    let links = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
+    links.filter(|link| std::fs::read_link(link.path()).is_ok_and(|file| file == path)).count()
+}
+
+#[test]
+fn the_first_write_opens_no_second_connection() {
+    let Fixture { store, dir } = fixture();
+    let path = dir.path().canonicalize().unwrap().join("ao.db");
+    drop(store);
+    let store = Store::open(&path, Options::default()).unwrap();
+    let id = add_session(&store, "demo", "");
+    assert_eq!(opened(&path), 1);
+    // A read takes a connection that cannot write.
+    assert_eq!(name(&store, id.as_str()), "");
+    assert_eq!(opened(&path), 2);
+    add_session(&store, "demo", "");
+    assert_eq!(opened(&path), 2);
+}
+
 #[test]
 fn jobs_that_fail_or_panic_do_not_affect_others_of_their_batch() {
     let Fixture { store, dir } = fixture();
