@@ -11,7 +11,7 @@
 //! other load, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
-use ao_benches::{Budget, Fixture, NewFixture, Run, Sample, at_least, cause, wall};
+use ao_benches::{Budget, Fixture, Line, NewFixture, Run, Sample, at_least, cause, wall};
 use ao_cdc::{Consumer, Filter, Takeover};
 use ao_store::lease::{Fence, Owner};
 use ao_store::log::consumer::{self, NewConsumer, Policy};
@@ -75,8 +75,8 @@ fn coalesced(fixture: &Fixture, changes: i64) -> Sample {
     })
 }
 
-fn main() {
-    let mut run = Run::new("consumer");
+/// The lines of this file.
+pub(crate) fn measure(run: &mut Run) {
     let durability = Durability::Full;
     let fixture =
         NewFixture { durability, prs: PRS, threads: THREADS, ..NewFixture::default() }.create();
@@ -84,7 +84,10 @@ fn main() {
     let new = NewConsumer { name: name(), start: at(0), filter, policy: Policy::None };
     fixture.store.write(cause(), move |tx| consumer::create(tx, &new)).expect("create");
     let head = fixture.store.read(|snapshot| snapshot.head()).expect("the head").seq.0;
-    let bare = || bare(&fixture);
-    run.compare("written acks", at_least(0.4), ROUNDS, bare, || flushed(&fixture));
-    run.compare("coalesced acks", Budget::None, ROUNDS, bare, || coalesced(&fixture, head));
+    let commit = "a bare durable commit";
+    let written = Line::ratio("30", "acknowledgement that is written", commit, at_least(0.4));
+    run.compare(written, ROUNDS, || bare(&fixture), || flushed(&fixture));
+    let coalesced_line =
+        Line::ratio("30", "acknowledgement that is not yet written", commit, Budget::None);
+    run.compare(coalesced_line, ROUNDS, || bare(&fixture), || coalesced(&fixture, head));
 }

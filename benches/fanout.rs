@@ -23,8 +23,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ao_benches::{
-    Fixture, NewFixture, Run, Sample, apply_all, at_least, at_most, cpu, monotonic, observation,
-    threads, wall,
+    Fixture, Line, NewFixture, Run, Sample, apply_all, at_least, at_most, cpu, monotonic,
+    observation, threads, wall,
 };
 use ao_cdc::{Fanout, Filter, Polled, Start, Subscription};
 use ao_store::Seq;
@@ -218,35 +218,42 @@ fn join(run: &mut Run) {
         TIMES
     };
     run.compare(
-        "join against a read of the head",
-        at_most(3.0),
+        Line::ratio("8b", "joining a fan-out, CPU", "a read of the head", at_most(3.0)),
         ROUNDS,
         || cpu(head),
         || cpu(subscribe),
     );
 }
 
-fn main() {
-    let mut run = Run::new("fanout");
-    for (subscribers, bound) in [(1, 1.8), (10, 1.8), (100, 3.0), (1000, 3.0)] {
-        let name = format!("burst to {subscribers} against the scan");
-        if run.is_selected(&name) {
-            let rig = Rig::new(subscribers, false);
-            run.compare(&name, at_most(bound), ROUNDS, || rig.scan(), || rig.burst());
+/// The lines of this file.
+pub(crate) fn measure(run: &mut Run) {
+    for (subscribers, is_async, bound) in [
+        (1, false, 1.8),
+        (10, false, 1.8),
+        (100, false, 3.0),
+        (1000, false, 3.0),
+        (1000, true, 3.0),
+    ] {
+        if run.is_selected("8") {
+            let rig = Rig::new(subscribers, is_async);
+            let work = format!("burst of 20,000 changes to {subscribers} {}", what(is_async));
+            let line = Line::ratio("8", work, "scan of those rows", at_most(bound));
+            run.compare(line, ROUNDS, || rig.scan(), || rig.burst());
         }
     }
-    let name = "burst to 1000 tasks against the scan";
-    if run.is_selected(name) {
-        let rig = Rig::new(1000, true);
-        run.compare(name, at_most(3.0), ROUNDS, || rig.scan(), || rig.burst());
-    }
-    for (name, bound, is_async) in
-        [("rate to 100 against 1", 0.5, false), ("rate to 100 tasks against 1", 0.8, true)]
-    {
-        if run.is_selected(name) {
+    for (is_async, bound) in [(false, 0.5), (true, 0.8)] {
+        if run.is_selected("11") {
             let (one, hundred) = (Rig::new(1, is_async), Rig::new(100, is_async));
-            run.compare(name, at_least(bound), ROUNDS, || one.burst(), || hundred.burst());
+            let work = format!("changes per second to 100 {}", what(is_async));
+            let line = Line::ratio("11", work, "to one", at_least(bound));
+            run.compare(line, ROUNDS, || one.burst(), || hundred.burst());
         }
     }
-    join(&mut run);
+    if run.is_selected("8b") {
+        join(run);
+    }
+}
+
+fn what(is_async: bool) -> &'static str {
+    if is_async { "tasks" } else { "subscribers" }
 }

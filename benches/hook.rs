@@ -14,16 +14,16 @@
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
 use ao_benches::{
-    Fixture, NewFixture, Run, Sample, at_least, at_most, cause, child_role, children_cpu,
-    close_context, monotonic, open_context, percentile, program, respawn, session_of,
+    Fixture, Line, NewFixture, Run, Sample, at_least, at_most, cause, children_cpu, close_context,
+    monotonic, open_context, percentile, program, respawn, session_of,
 };
 use ao_store::Durability;
 use ao_store::row::launch::{self, LaunchKind, NewLaunch, PromptStage};
@@ -133,7 +133,7 @@ impl Sides {
 }
 
 /// Runs a process to its end.
-fn run(mut command: Command) {
+fn complete(mut command: Command) {
     command.stdin(Stdio::piped()).stdout(Stdio::null());
     let mut child = command.spawn().expect("start a process");
     let mut input = child.stdin.take().expect("its input");
@@ -146,7 +146,7 @@ fn run(mut command: Command) {
 /// The CPU time of one process after the other.
 fn one_by_one(command: impl Fn(usize) -> Command) -> Sample {
     let before = children_cpu();
-    (0..STARTS).for_each(|step| run(command(step)));
+    (0..STARTS).for_each(|step| complete(command(step)));
     Sample { units: STARTS as u64, nanos: children_cpu() - before }
 }
 
@@ -159,7 +159,7 @@ fn at_once(times: &Mutex<Vec<f64>>, command: impl Fn(usize, usize) -> Command + 
             scope.spawn(move || {
                 for step in 0..EACH {
                     let begun = monotonic();
-                    run(command(number, step));
+                    complete(command(number, step));
                     let time = (monotonic() - begun) as f64 / 1e6;
                     times.lock().expect("no panic").push(time);
                 }
@@ -169,32 +169,27 @@ fn at_once(times: &Mutex<Vec<f64>>, command: impl Fn(usize, usize) -> Command + 
     Sample { units: (AT_ONCE * EACH) as u64, nanos: monotonic() - start }
 }
 
-fn main() -> ExitCode {
-    if child_role().as_deref() == Some("bare") {
-        let args: Vec<_> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-        let text = |at: usize| args[at].to_string_lossy();
-        update(&args[0], &text(1), &text(2), args.get(3).map(PathBuf::as_path));
-        return ExitCode::SUCCESS;
-    }
-    let Some(program) = program() else {
-        let hint = "hook: ao-store is not built: run `cargo build --release` first";
-        let _ = writeln!(io::stderr(), "{hint}");
-        return ExitCode::FAILURE;
-    };
-    let sides = Sides { program, fixture: fixture() };
-    let mut runs = Run::new("hook");
-    runs.compare(
-        "one after the other",
-        at_most(1.4),
+/// The work of a process that this bench started.
+pub(crate) fn play() {
+    let args: Vec<_> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let text = |at: usize| args[at].to_string_lossy();
+    update(&args[0], &text(1), &text(2), args.get(3).map(PathBuf::as_path));
+}
+
+/// The lines of this file.
+pub(crate) fn measure(run: &mut Run) {
+    let sides = Sides { program: program(), fixture: fixture() };
+    run.compare(
+        Line::ratio("12b", "a hook, CPU", "a process with the same update", at_most(1.4)),
         ROUNDS,
         || one_by_one(|step| sides.bare(1, step, false)),
         || one_by_one(|step| sides.hook(1, step)),
     );
     let (times, others) = (Mutex::default(), Mutex::default());
     let before = sides.transactions();
-    let measured = runs.compare(
-        "64 at once",
-        at_least(0.75),
+    let work = "hooks per second, 64 at once, 640 in all";
+    let measured = run.compare(
+        Line::ratio("12c", work, "such processes in the same kernel queue", at_least(0.75)),
         ROUNDS,
         || at_once(&others, |number, step| sides.bare(number, step, true)),
         || at_once(&times, |number, step| sides.hook(number, step)),
@@ -202,9 +197,9 @@ fn main() -> ExitCode {
     if measured.is_some() {
         let mut times: Vec<f64> = times.into_inner().expect("no panic");
         let (p50, p99) = (percentile(&mut times, 0.5), percentile(&mut times, 0.99));
-        runs.limit("64 at once, p99", "times the median", at_most(4.0), p99 / p50);
+        let line = Line::figure("12c", "the same, p99", "x", at_most(4.0)).of("its median");
+        run.limit(line, vec![p99 / p50]);
         let lost = times.len() - (sides.transactions() - before).min(times.len());
-        runs.limit("64 at once, lost", "hooks", at_most(0.0), lost as f64);
+        run.limit(Line::figure("12c", "the same, lost", "hooks", at_most(0.0)), vec![lost as f64]);
     }
-    ExitCode::SUCCESS
 }

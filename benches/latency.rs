@@ -24,7 +24,7 @@ use std::thread;
 use std::time::Duration;
 
 use ao_benches::{
-    Fixture, NewFixture, Run, Sample, at_most, cause, child_role, close_context, median, monotonic,
+    Fixture, Line, NewFixture, Run, Sample, at_most, cause, close_context, median, monotonic,
     observation, open_context, percentile, process_cpu, respawn, threads,
 };
 use ao_cdc::{Filter, Start, Tail};
@@ -220,9 +220,9 @@ impl Rig {
         sample
     }
 
-    /// The median p99 of the rounds, in milliseconds.
-    fn p99_ms(&self) -> f64 {
-        median(&mut self.p99.take()) / 1e6
+    /// The p99 of each round, in milliseconds.
+    fn p99_ms(&self) -> Vec<f64> {
+        self.p99.take().into_iter().map(|nanos| nanos / 1e6).collect()
     }
 }
 
@@ -231,8 +231,11 @@ fn say(text: &dyn std::fmt::Display) {
     writeln!(output, "{text}").and_then(|()| output.flush()).expect("the bench reads");
 }
 
+/// The roles of processes that [`Other`] started.
+pub(crate) const ROLES: [&str; 3] = ["wake", "tail", "idle"];
+
 /// The work of a process that [`Other`] started.
-fn play(role: &str) {
+pub(crate) fn play(role: &str) {
     let path = std::env::args_os().nth(1).expect("the database");
     if role == "wake" {
         say(&"ready");
@@ -255,24 +258,22 @@ fn play(role: &str) {
     }
 }
 
-fn main() {
-    if let Some(role) = child_role() {
-        return play(&role);
-    }
-    let mut run = Run::new("latency");
+/// The lines of this file.
+pub(crate) fn measure(run: &mut Run) {
     let rig = Rig::new();
-    let name = "same process, p50";
-    let baseline = || rig.bare_thread();
-    if run.compare(name, at_most(2.5), ROUNDS, baseline, || rig.same_process()).is_some() {
-        run.limit("same process, p99", "ms", at_most(1.0), rig.p99_ms());
+    let figure = |number, work, unit, most| Line::figure(number, work, unit, at_most(most));
+    let work = "commit to subscriber, same process, p50";
+    let line = Line::ratio("6", work, "wake of a parked thread", at_most(1.6));
+    if run.compare(line, ROUNDS, || rig.bare_thread(), || rig.same_process()).is_some() {
+        run.limit(figure("6", "the same, p99", "ms", 0.5), rig.p99_ms());
     }
-    let name = "other process, p50";
-    let baseline = || rig.bare_process();
-    if run.compare(name, at_most(4.0), ROUNDS, baseline, || rig.other_process()).is_some() {
-        run.limit("other process, p99", "ms", at_most(1.0), rig.p99_ms());
+    let work = "commit to subscriber, other process, p50";
+    let line = Line::ratio("7", work, "wake by a byte in a pipe", at_most(2.5));
+    if run.compare(line, ROUNDS, || rig.bare_process(), || rig.other_process()).is_some() {
+        run.limit(figure("7", "the same, p99", "ms", 0.5), rig.p99_ms());
         let mut idle = Other::start("idle", &rig.fixture.path);
         let share = idle.number() as f64 / IDLE.as_nanos() as f64 * 100.0;
         idle.end();
-        run.limit("other process, idle", "% of a core", at_most(0.1), share);
+        run.limit(figure("7", "idle subscriber", "% of a core", 0.1), vec![share]);
     }
 }

@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ao_benches::{
-    Fixture, NewFixture, Run, apply_all, at_least, at_most, cause, observation, percentile,
+    Fixture, Line, NewFixture, Run, apply_all, at_least, at_most, cause, observation, percentile,
     session_of, threads,
 };
 use ao_store::log::retention::{self, Rules};
@@ -70,11 +70,15 @@ fn floor(fixture: &Fixture) -> Seq {
 }
 
 fn report(run: &mut Run, name: &str, mut alone: Vec<f64>, mut during: Vec<f64>, rate: f64) {
-    for (what, share, bound) in [("p50", 0.5, 1.25), ("p99", 0.99, 5.0)] {
+    for (what, share, bound) in [("p50", 0.5, 1.6), ("p99", 0.99, 5.0)] {
         let ratio = percentile(&mut during, share) / percentile(&mut alone, share);
-        run.limit(&format!("{name}, {what}"), "x", at_most(bound), ratio);
+        let work = format!("commits beside pruning {name}, {what}");
+        let line = Line::figure("13", work, "x", at_most(bound)).of("the writer alone");
+        run.limit(line, vec![ratio]);
     }
-    run.limit(&format!("{name}, rate"), "thousand changes/s", at_least(50.0), rate / 1e3);
+    let work = format!("pruning {name}");
+    let line = Line::figure("13", work, "changes/s", at_least(50_000.0));
+    run.limit(line, vec![rate]);
 }
 
 fn in_background(run: &mut Run) {
@@ -129,18 +133,18 @@ fn during_a_snapshot(run: &mut Run) {
     let alone = rate(&fixture);
     let reader = fixture.raw();
     reader.execute_batch("BEGIN; SELECT count(*) FROM change_log").expect("hold a snapshot");
-    run.limit("commits during a held snapshot", "x", at_least(0.8), rate(&fixture) / alone);
+    let work = "commits per second beside a held snapshot";
+    let line = Line::figure("13b", work, "x", at_least(0.8)).of("the writer alone");
+    run.limit(line, vec![rate(&fixture) / alone]);
 }
 
-fn main() {
-    let mut run = Run::new("prune");
-    for (name, bench) in [
-        ("in the background", in_background as fn(&mut Run)),
-        ("by prune", by_prune),
-        ("commits during a held snapshot", during_a_snapshot),
-    ] {
-        if run.is_selected(name) {
-            bench(&mut run);
+/// The lines of this file.
+pub(crate) fn measure(run: &mut Run) {
+    for (number, bench) in
+        [("13", in_background as fn(&mut Run)), ("13", by_prune), ("13b", during_a_snapshot)]
+    {
+        if run.is_selected(number) {
+            bench(run);
         }
     }
 }

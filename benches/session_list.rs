@@ -17,10 +17,10 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use ao_benches::{
-    Fixture, NewFixture, Run, Sample, at_most, cause, child_cpu, child_role, observation, program,
+    Fixture, Line, NewFixture, Run, Sample, at_most, cause, child_cpu, observation, program,
     respawn, session_of,
 };
 use ao_store::apply_observation;
@@ -113,62 +113,51 @@ fn start(tx: &ao_store::Tx<'_>, number: usize) -> ao_store::Result<()> {
 }
 
 /// The CPU time of `starts` runs of a command.
-fn run(starts: u64, mut command: impl FnMut() -> Command) -> Sample {
+fn cost(starts: u64, mut command: impl FnMut() -> Command) -> Sample {
     let nanos = (0..starts).map(|_| child_cpu(&mut command())).sum();
     Sample { units: starts, nanos }
 }
 
-fn main() -> ExitCode {
-    let columns = match child_role().as_deref() {
-        Some("text") => Some(TEXT),
-        Some("json") => Some(JSON),
-        _ => None,
-    };
-    if let Some(columns) = columns {
-        let database = std::env::args_os().nth(1).map(PathBuf::from);
-        select(&database.expect("the database"), columns);
-        return ExitCode::SUCCESS;
-    }
-    let Some(program) = program() else {
-        let hint = "session_list: ao-store is not built: run `cargo build --release` first";
-        let _ = writeln!(io::stderr(), "{hint}");
-        return ExitCode::FAILURE;
-    };
+/// The work of a process that this bench started.
+pub(crate) fn play(role: &str) {
+    let database = std::env::args_os().nth(1).map(PathBuf::from);
+    select(&database.expect("the database"), if role == "text" { TEXT } else { JSON });
+}
+
+/// The lines of this file.
+pub(crate) fn measure(run: &mut Run) {
+    let program = program();
     let ao_store = |fixture: &Fixture, args: &[&str]| {
         let mut command = Command::new(&program);
         command.args(args).env("AO_DATA_DIR", fixture.path.parent().expect("a folder"));
         command
     };
-    let mut runs = Run::new("session_list");
     let (large, small) = (fixture(SESSIONS), fixture(1));
-    for (role, budget, args) in
-        [("text", 3.0, &["session", "ls"][..]), ("json", 3.7, &["session", "ls", "--json"])]
-    {
+    for (role, work, budget, args) in [
+        ("text", "`session ls` of 10,000, CPU", 3.0, &["session", "ls"][..]),
+        ("json", "`session ls --json` of 10,000, CPU", 4.0, &["session", "ls", "--json"]),
+    ] {
         let select = || {
             let mut command = respawn(role).expect("this executable");
             command.arg(&large.path);
             command
         };
-        let name = format!("ls of 10,000, {role}");
-        runs.compare(
-            &name,
-            at_most(budget),
+        run.compare(
+            Line::ratio("20", work, "select of the printed columns", at_most(budget)),
             ROUNDS,
-            || run(1, select),
-            || run(1, || ao_store(&large, args)),
+            || cost(1, select),
+            || cost(1, || ao_store(&large, args)),
         );
     }
-    for (name, budget, args) in [
-        ("get, page", 1.4, &["session", "get", "demo-1"][..]),
-        ("get, json", 1.1, &["session", "get", "demo-1", "--json"]),
+    for (work, args) in [
+        ("`session get` among 10,000 pull requests, CPU", &["session", "get", "demo-1"][..]),
+        ("the same with `--json`", &["session", "get", "demo-1", "--json"]),
     ] {
-        runs.compare(
-            name,
-            at_most(budget),
+        run.compare(
+            Line::ratio("20b", work, "the same among one", at_most(1.1)),
             ROUNDS,
-            || run(STARTS, || ao_store(&small, args)),
-            || run(STARTS, || ao_store(&large, args)),
+            || cost(STARTS, || ao_store(&small, args)),
+            || cost(STARTS, || ao_store(&large, args)),
         );
     }
-    ExitCode::SUCCESS
 }

@@ -11,11 +11,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ao_benches::{Run, Sample, at_most, wall};
+use ao_benches::{Line, Run, Sample, at_most, wall};
 use ao_program::Environment;
 use ao_session::runtime::{Runtime, Start, processes};
 use ao_session::{Config, Error, Mode, Sessions, SpawnRequest};
@@ -132,7 +132,8 @@ fn config(data: &Path) -> Config {
     }
 }
 
-fn main() -> ExitCode {
+/// The lines of this file.
+pub(crate) fn measure(run: &mut Run) {
     let dir = tempfile::tempdir().expect("create a directory");
     let data = dir.path().canonicalize().expect("its path");
     let repo = repository(&data);
@@ -151,11 +152,9 @@ fn main() -> ExitCode {
     let runtimes: Vec<Box<dyn Runtime>> = vec![Box::new(Fake(store.clone()))];
     let sessions =
         Sessions::with_runtimes(store.clone(), config(&data), runtimes).expect("open sessions");
-    let mut run = Run::new("session_verbs");
     let mut number = 0;
     run.compare(
-        "spawn",
-        at_most(12.0),
+        Line::ratio("34", "`spawn` without its agent", "`git worktree add`", at_most(12.0)),
         ROUNDS,
         || {
             number += 1;
@@ -171,9 +170,9 @@ fn main() -> ExitCode {
     while live(&store) < RUNNING {
         spawn(&sessions);
     }
+    let work = "`reconcile` of 200 running sessions";
     run.compare(
-        "reconcile 200 running sessions",
-        at_most(3.0),
+        Line::ratio("35", work, "reading the processes and the rows", at_most(3.0)),
         ROUNDS,
         || {
             wall(|| {
@@ -189,7 +188,6 @@ fn main() -> ExitCode {
             })
         },
     );
-    ExitCode::SUCCESS
 }
 
 fn spawn(sessions: &Sessions) -> Sample {

@@ -22,7 +22,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use ao_benches::{
-    Fixture, NewFixture, Run, Sample, apply_all, at_most, close_context, cpu, observation,
+    Fixture, Line, NewFixture, Run, Sample, apply_all, at_most, close_context, cpu, observation,
     open_context, process_cpu, threads,
 };
 use ao_store::observation::{Observation, Thread};
@@ -126,8 +126,7 @@ fn apply(fixture: &Fixture, seen: &Arc<[Observation]>, changes: u64) -> Sample {
 fn unchanged(run: &mut Run, baseline: &Baseline, fixture: &Fixture) {
     let plain = observe(0, 0);
     run.compare(
-        "unchanged, by digest",
-        at_most(1.0 / 3.0),
+        Line::ratio("1", "set-diff, unchanged, by digest", "SELECT of the rows", at_most(1.25)),
         ROUNDS,
         || baseline.transaction("BEGIN", ROWS, || baseline.select()),
         || apply(fixture, &plain, 0),
@@ -142,8 +141,7 @@ fn unchanged(run: &mut Run, baseline: &Baseline, fixture: &Fixture) {
         .collect();
     let mut is_odd = false;
     run.compare(
-        "unchanged, row by row",
-        at_most(1.5),
+        Line::ratio("1b", "the same, compared row by row", "SELECT of the rows", at_most(6.0)),
         ROUNDS,
         || baseline.transaction("BEGIN", ROWS, || baseline.select()),
         || {
@@ -160,8 +158,7 @@ fn changed(run: &mut Run, baseline: &Baseline, fixture: &Fixture) {
         variant.get()
     };
     run.compare(
-        "1 % changed",
-        at_most(1.6),
+        Line::ratio("2", "set-diff, 1 % changed", "SELECT and the known writes", at_most(1.7)),
         ROUNDS,
         || {
             let rows: Vec<_> =
@@ -174,8 +171,7 @@ fn changed(run: &mut Run, baseline: &Baseline, fixture: &Fixture) {
         || apply(fixture, &observe(next(), CHANGED), CHANGED as u64),
     );
     run.compare(
-        "all changed",
-        at_most(1.2),
+        Line::ratio("3", "set-diff, all changed", "writing the known rows", at_most(1.2)),
         ROUNDS,
         || {
             let rows = all(next());
@@ -184,8 +180,7 @@ fn changed(run: &mut Run, baseline: &Baseline, fixture: &Fixture) {
         || apply(fixture, &observe_all(next()), ROWS),
     );
     run.compare(
-        "all new",
-        at_most(1.2),
+        Line::ratio("3", "set-diff, all new", "writing the known rows", at_most(1.2)),
         ROUNDS,
         || {
             let rows = all(next());
@@ -205,14 +200,14 @@ fn changed(run: &mut Run, baseline: &Baseline, fixture: &Fixture) {
     );
 }
 
-fn main() {
-    let mut run = Run::new("set_diff");
+/// The lines of this file.
+pub(crate) fn measure(run: &mut Run) {
     let (conn, _dir) = NewFixture::default().create().into_raw();
     // The store's writer checkpoints its WAL while it works, so the baseline does too.
     conn.execute_batch("PRAGMA wal_autocheckpoint = 1000").expect("set a pragma");
     let prs = (1..=PRS).map(|number| format!("github.com/acme/demo#{number}")).collect();
     let baseline = Baseline { conn, prs };
     let fixture = NewFixture::default().create();
-    unchanged(&mut run, &baseline, &fixture);
-    changed(&mut run, &baseline, &fixture);
+    unchanged(run, &baseline, &fixture);
+    changed(run, &baseline, &fixture);
 }

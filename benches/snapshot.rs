@@ -13,7 +13,7 @@
 use std::hint::black_box;
 
 use ao_benches::{
-    Budget, Fixture, NewFixture, Run, Sample, apply_all, at_most, cpu, observation, threads,
+    Budget, Fixture, Line, NewFixture, Run, Sample, apply_all, at_most, cpu, observation, threads,
 };
 use ao_cdc::{Filter, SnapshotReader, Start};
 use ao_store::{Cursor, Seq};
@@ -54,16 +54,17 @@ fn snapshot(fixture: &Fixture, start: Start) -> Sample {
     })
 }
 
-fn main() {
-    let mut run = Run::new("snapshot");
+/// The lines of this file.
+pub(crate) fn measure(run: &mut Run) {
     let fixture = NewFixture { prs: PRS, threads: THREADS, ..NewFixture::default() }.create();
     let scan = || scan(&fixture);
-    run.compare("at the head", at_most(2.0), ROUNDS, scan, || snapshot(&fixture, Start::End));
+    let line = |work, budget| Line::ratio("31", work, "one scan of the rows", budget);
+    let at_head = line("snapshot in chunks at the head", at_most(2.0));
+    run.compare(at_head, ROUNDS, scan, || snapshot(&fixture, Start::End));
     let seen = |pr| observation(pr, threads(pr, THREADS, 1));
     apply_all(&fixture.store, &(0..100).map(seen).collect::<Vec<_>>().into());
     let head = fixture.store.read(|snapshot| snapshot.head()).expect("the head");
     let earlier = Start::Cursor(Cursor { seq: Seq(head.seq.0 - 2000), ..head });
-    run.compare("as of 2,000 changes ago", Budget::None, ROUNDS, scan, || {
-        snapshot(&fixture, earlier)
-    });
+    let in_past = line("snapshot as of 2,000 changes ago", Budget::None);
+    run.compare(in_past, ROUNDS, scan, || snapshot(&fixture, earlier));
 }

@@ -15,11 +15,9 @@
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 
-use ao_benches::{
-    Budget, NewFixture, Run, Sample, at_most, child_role, monotonic, program, respawn,
-};
+use ao_benches::{Budget, Line, NewFixture, Run, Sample, at_most, monotonic, program, respawn};
 use ao_cdc::wire::Encoder;
 use ao_cdc::{Filter, Start, Tail};
 use ao_store::{Options, Store};
@@ -55,37 +53,30 @@ fn print_newest(path: &OsStr) {
     io::stdout().write_all(&line).expect("write a line");
 }
 
-fn main() -> ExitCode {
-    match child_role().as_deref() {
-        Some("nothing") => {
-            io::stdout().write_all(b"\n").expect("write a line");
-            return ExitCode::SUCCESS;
-        }
-        Some("library") => {
-            print_newest(&std::env::args_os().nth(1).expect("the database"));
-            return ExitCode::SUCCESS;
-        }
-        _ => {}
+/// The work of a process that this bench started.
+pub(crate) fn play(role: &str) {
+    if role == "nothing" {
+        io::stdout().write_all(b"\n").expect("write a line");
+    } else {
+        print_newest(&std::env::args_os().nth(1).expect("the database"));
     }
-    let mut run = Run::new("start");
+}
+
+/// The lines of this file.
+pub(crate) fn measure(run: &mut Run) {
     let fixture = NewFixture { prs: 100, ..NewFixture::default() }.create();
     let nothing = || respawn("nothing").expect("this executable");
+    let line = |work, budget| Line::ratio("33", work, "a process that does nothing", budget);
     run.compare(
-        "the libraries alone",
-        Budget::None,
+        line("the libraries of `tail -c 1 --no-follow` alone", Budget::None),
         ROUNDS,
         || first_line(&mut nothing()),
         || first_line(respawn("library").expect("this executable").arg(&fixture.path)),
     );
-    let Some(program) = program() else {
-        let hint = "start: ao-store is not built: run `cargo build --release` first";
-        let _ = writeln!(io::stderr(), "{hint}");
-        return ExitCode::FAILURE;
-    };
+    let program = program();
     let dir = fixture.path.parent().expect("a folder");
     run.compare(
-        "tail -c 1 --no-follow",
-        at_most(2.1),
+        line("`tail -c 1 --no-follow` until its line", at_most(2.1)),
         ROUNDS,
         || first_line(&mut nothing()),
         || {
@@ -94,5 +85,4 @@ fn main() -> ExitCode {
             first_line(&mut command)
         },
     );
-    ExitCode::SUCCESS
 }

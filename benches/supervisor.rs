@@ -13,13 +13,15 @@
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ao_benches::{Fixture, NewFixture, Run, Sample, at_most, cause, median, monotonic, program};
+use ao_benches::{
+    Fixture, Line, NewFixture, Run, Sample, at_most, cause, median, monotonic, program,
+};
 use ao_session::Spec;
 use ao_store::Durability;
 use ao_store::row::launch::{self, LaunchKind, NewLaunch, PromptStage};
@@ -175,13 +177,9 @@ fn sample(mut start: impl FnMut() -> u64) -> Sample {
     Sample { units: STARTS, nanos: (0..STARTS).map(|_| start()).sum() }
 }
 
-fn main() -> ExitCode {
-    let Some(program) = program() else {
-        let hint = "supervisor: ao-store is not built: run `cargo build --release` first";
-        let _ = writeln!(io::stderr(), "{hint}");
-        return ExitCode::FAILURE;
-    };
-    let mut run = Run::new("supervisor");
+/// The lines of this file.
+pub(crate) fn measure(run: &mut Run) {
+    let program = program();
     let durability = Durability::Full;
     let fixture = NewFixture { durability, prs: 100, ..NewFixture::default() }.create();
     let mut supervisors = Supervisors { fixture, program, number: 0 };
@@ -190,8 +188,7 @@ fn main() -> ExitCode {
     let agent = std::cell::RefCell::new(Agent::new(supervisors.dir()));
     let (mut of_baseline, mut of_subject) = (Vec::new(), Vec::new());
     run.compare(
-        "from the recorded launch to the running agent",
-        at_most(5.0),
+        Line::ratio("36", "recorded launch to running agent", "a C program", at_most(5.0)),
         ROUNDS,
         || {
             sample(|| {
@@ -220,13 +217,14 @@ fn main() -> ExitCode {
         },
     );
     if of_subject.is_empty() {
-        return ExitCode::SUCCESS;
+        return;
     }
     let middle = |of: fn(&(f64, f64)) -> f64, all: &[(f64, f64)]| {
         median(&mut all.iter().map(of).collect::<Vec<_>>())
     };
     let (private, pss) = (|it: &(f64, f64)| it.0, |it: &(f64, f64)| it.1);
-    run.limit("private memory", "KiB", at_most(3000.0), middle(private, &of_subject));
+    let line = Line::figure("36", "memory of a supervisor, written", "KiB", at_most(3000.0));
+    run.limit(line, vec![middle(private, &of_subject)]);
     run.note(format_args!(
         "note   supervisor/memory: private {:.0} : {:.0} KiB, Pss {:.0} : {:.0} KiB",
         middle(private, &of_subject),
@@ -234,5 +232,4 @@ fn main() -> ExitCode {
         middle(pss, &of_subject),
         middle(pss, &of_baseline),
     ));
-    ExitCode::SUCCESS
 }

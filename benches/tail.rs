@@ -19,7 +19,7 @@ use std::io::{Read, Write, pipe};
 use std::thread;
 
 use ao_benches::{
-    Fixture, NewFixture, Run, Sample, apply_all, at_least, at_most, cpu, observation, threads,
+    Fixture, Line, NewFixture, Run, Sample, apply_all, at_least, at_most, cpu, observation, threads,
 };
 use ao_cdc::wire::Encoder;
 use ao_cdc::{Filter, Start, Tail};
@@ -142,18 +142,22 @@ fn filtered(fixture: &Fixture, filter: Filter) -> Sample {
     })
 }
 
-fn main() {
-    let mut run = Run::new("tail");
+/// The lines of this file.
+pub(crate) fn measure(run: &mut Run) {
     let fixture = fixture();
     let scan = || scan(&fixture);
-    run.compare("owned changes", at_least(0.6), ROUNDS, scan, || owned(&fixture));
-    run.compare("ndjson to a pipe", at_least(0.7), ROUNDS, scan, || ndjson(&fixture));
+    let line = |number, work, least| {
+        Line::ratio(number, work, "scan of the log without copies", at_least(least))
+    };
+    let values = line("9", "tail from cold, changes as values", 0.75);
+    run.compare(values, ROUNDS, scan, || owned(&fixture));
+    let lines = line("10", "`tail --format ndjson` to a pipe, catch-up", 0.75);
+    run.compare(lines, ROUNDS, scan, || ndjson(&fixture));
     let by_type = Filter::new(vec!["pr_merged".to_owned()], vec![], vec![]).expect("a filter");
     let changed = ["is_resolved=true".to_owned()];
     let by_transition = Filter::default().of_changed(&changed).expect("a filter");
     run.compare(
-        "filter by transition against by type",
-        at_most(2.0),
+        Line::ratio("32", "filter by transition, CPU", "filter by type", at_most(2.0)),
         ROUNDS,
         || filtered(&fixture, by_type.clone()),
         || filtered(&fixture, by_transition.clone()),

@@ -20,7 +20,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use ao_benches::{
-    Budget, Fixture, NewFixture, Run, Sample, at_least, cause, close_context, monotonic,
+    Budget, Fixture, Line, NewFixture, Run, Sample, at_least, cause, close_context, monotonic,
     open_context, session_of, wall,
 };
 use ao_store::Durability;
@@ -96,15 +96,14 @@ fn disk(file: &File, count: u64) -> Sample {
     })
 }
 
-fn main() {
-    let mut run = Run::new("writer");
+/// The lines of this file.
+pub(crate) fn measure(run: &mut Run) {
     let file = tempfile::tempfile().expect("make a file");
     file.write_all_at(&vec![0; 64 * 3 * 4120], 0).expect("write");
     file.sync_all().expect("sync");
     let fixture = fixture();
     run.compare(
-        "1 producer against the disk",
-        at_least(0.8),
+        Line::ratio("5b", "durable commits, 1 producer", "fdatasync of 3 frames", Budget::None),
         ROUNDS,
         || disk(&file, 128),
         || produce(1, 128, |producer| through_store(&fixture, producer)),
@@ -114,16 +113,13 @@ fn main() {
     conn.execute_batch("PRAGMA wal_autocheckpoint = 1000").expect("set a pragma");
     let conn = Mutex::new(conn);
     drop(other.store);
-    for producers in [1, 4, 16, 64] {
-        let budget = match producers {
-            64 => Budget::AtLeastByDisk(4.0, 25.0),
-            1 => at_least(0.65),
-            _ => at_least(1.0),
-        };
+    for (number, producers, least) in
+        [("5b", 1, 0.85), ("5", 4, 1.0), ("5", 16, 1.0), ("5", 64, 4.5)]
+    {
         let count = 512 / producers.max(4);
+        let work = format!("durable commits per second, {producers} producers");
         run.compare(
-            &format!("{producers} producers against one mutex"),
-            budget,
+            Line::ratio(number, work, "a mutex, one bare commit each", at_least(least)),
             ROUNDS,
             || produce(producers, count, |producer| through_mutex(&conn, producer)),
             || produce(producers, count, |producer| through_store(&fixture, producer)),

@@ -5,7 +5,7 @@ use std::fmt;
 use ao_benches::percentile;
 use ao_fake_github::Counters;
 
-use crate::scene::{CYCLE_MS, Pending};
+use crate::observe::scene::{CYCLE_MS, Pending};
 
 /// The figures of one measured time.
 #[derive(Debug, Clone, Default)]

@@ -20,8 +20,8 @@ use std::fmt::Write as _;
 use ao_fake_github::{Request, Response};
 use serde_json::{Value, json};
 
-use crate::figures::Figures;
-use crate::scene::{CYCLE_MS, Pending, Scene, Subject};
+use crate::observe::figures::Figures;
+use crate::observe::scene::{CYCLE_MS, Pending, Scene, Subject};
 
 const BATCH: usize = 25;
 const MAX_AGE_MS: i64 = 300_000;

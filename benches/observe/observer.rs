@@ -17,8 +17,8 @@ use ao_store::row::session::{self, NewSession, SessionKind};
 use ao_store::{Durability, Options, Seq, Store, Timestamp};
 use tempfile::TempDir;
 
-use crate::figures::Figures;
-use crate::scene::{CYCLE_MS, Scene, Subject};
+use crate::observe::figures::Figures;
+use crate::observe::scene::{CYCLE_MS, Scene, Subject};
 
 /// What the limits of a host are at least for a GitHub App of a large organization.
 const APP_LIMIT: u64 = 12_500;

@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Duration;
 
-use ao_benches::{Run, Sample, at_most, cpu, median};
+use ao_benches::{Line, Run, Sample, at_most, cpu, median};
 use ao_observer::github::call::{Call, Reply, Request};
 use ao_observer::poll::{Config, Step};
 use ao_store::Timestamp;
 use serde_json::Value;
 
-use crate::observer::{Observer, Token};
-use crate::scene::Scene;
+use crate::observe::observer::{Observer, Token};
+use crate::observe::scene::Scene;
 
 const PRS: usize = 100;
 const ROUNDS: usize = 41;
@@ -85,8 +85,7 @@ impl Idle {
 
 /// Receive: at most twice the CPU time of parsing the body.
 pub(crate) fn compare(run: &mut Run) {
-    let name = "100 pull requests, nothing new";
-    if !run.is_selected(name) {
+    if !run.is_selected("16") {
         return;
     }
     let mut idle = Idle::new();
@@ -96,8 +95,7 @@ pub(crate) fn compare(run: &mut Run) {
     let idle = RefCell::new(idle);
     let of = |mut nanos: Vec<f64>| Sample { units: 1, nanos: median(&mut nanos) as u64 };
     run.compare(
-        name,
-        at_most(2.0),
+        Line::ratio("16", "an answer about 100 pull requests", "parsing its JSON", at_most(0.7)),
         ROUNDS,
         || {
             let body = &idle.borrow().body;
@@ -112,7 +110,7 @@ pub(crate) fn compare(run: &mut Run) {
     );
     let idle = idle.into_inner();
     run.note(format_args!(
-        "note   observe/{name}: a body of {} bytes with a listing of ten repositories",
+        "note   an answer about 100 pull requests has {} bytes with a listing of ten repositories",
         idle.body.len()
     ));
 }
