@@ -16,6 +16,6 @@ pub use fixture::{
     session_of, threads,
 };
 pub use harness::{
-    Budget, Line, Run, Sample, at_least, at_most, child_cpu, child_role, children_cpu, cpu, median,
-    monotonic, percentile, process_cpu, program, respawn, wall,
+    Budget, File, Line, Run, Sample, at_least, at_most, child_cpu, children_cpu, cpu, median,
+    monotonic, percentile, process_cpu, program, respawn, suite, wall,
 };

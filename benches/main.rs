@@ -19,7 +19,26 @@ mod writer;
 
 use std::process::ExitCode;
 
-use ao_benches::{Run, child_role};
+use ao_benches::{File, suite};
+
+const FILES: [File; 16] = [
+    File { name: "set_diff", numbers: &["1", "1b", "2", "3"], measure: set_diff::measure },
+    File { name: "capture", numbers: &["4"], measure: capture::measure },
+    File { name: "writer", numbers: &["5", "5b"], measure: writer::measure },
+    File { name: "latency", numbers: &["6", "7"], measure: latency::measure },
+    File { name: "fanout", numbers: &["8", "8b", "11"], measure: fanout::measure },
+    File { name: "tail", numbers: &["9", "10", "32"], measure: tail::measure },
+    File { name: "hook", numbers: &["12b", "12c"], measure: hook::measure },
+    File { name: "prune", numbers: &["13", "13b"], measure: prune::measure },
+    File { name: "verify", numbers: &["14"], measure: verify::measure },
+    File { name: "observe", numbers: &["15", "16", "17"], measure: observe::measure },
+    File { name: "session_list", numbers: &["20", "20b"], measure: session_list::measure },
+    File { name: "consumer", numbers: &["30"], measure: consumer::measure },
+    File { name: "snapshot", numbers: &["31"], measure: snapshot::measure },
+    File { name: "start", numbers: &["33"], measure: start::measure },
+    File { name: "session_verbs", numbers: &["34", "35"], measure: session_verbs::measure },
+    File { name: "supervisor", numbers: &["36"], measure: supervisor::measure },
+];
 
 /// What a process does that a bench has started as its child.
 fn play(role: &str) {
@@ -32,26 +51,5 @@ fn play(role: &str) {
 }
 
 fn main() -> ExitCode {
-    if let Some(role) = child_role() {
-        play(&role);
-        return ExitCode::SUCCESS;
-    }
-    let mut run = Run::new();
-    run.file("set_diff", &["1", "1b", "2", "3"], set_diff::measure);
-    run.file("capture", &["4"], capture::measure);
-    run.file("writer", &["5", "5b"], writer::measure);
-    run.file("latency", &["6", "7"], latency::measure);
-    run.file("fanout", &["8", "8b", "11"], fanout::measure);
-    run.file("tail", &["9", "10", "32"], tail::measure);
-    run.file("hook", &["12b", "12c"], hook::measure);
-    run.file("prune", &["13", "13b"], prune::measure);
-    run.file("verify", &["14"], verify::measure);
-    run.file("observe", &["15", "16", "17"], observe::measure);
-    run.file("session_list", &["20", "20b"], session_list::measure);
-    run.file("consumer", &["30"], consumer::measure);
-    run.file("snapshot", &["31"], snapshot::measure);
-    run.file("start", &["33"], start::measure);
-    run.file("session_verbs", &["34", "35"], session_verbs::measure);
-    run.file("supervisor", &["36"], supervisor::measure);
-    run.finish()
+    suite(&FILES, play)
 }

@@ -5,8 +5,10 @@ mod clock;
 mod process;
 mod report;
 mod run;
+mod suite;
 
 pub use budget::{Budget, Line, at_least, at_most};
 pub use clock::{Sample, cpu, median, monotonic, percentile, process_cpu, wall};
-pub use process::{child_cpu, child_role, children_cpu, program, respawn};
+pub use process::{child_cpu, children_cpu, program, respawn};
 pub use run::Run;
+pub use suite::{File, suite};

@@ -66,7 +66,6 @@ pub fn respawn(role: &str) -> io::Result<Command> {
 }
 
 /// The role in which this process was started by [`respawn`].
-#[must_use]
-pub fn child_role() -> Option<String> {
+pub(super) fn child_role() -> Option<String> {
     std::env::var_os(ROLE).as_deref().and_then(OsStr::to_str).map(str::to_owned)
 }

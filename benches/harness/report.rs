@@ -1,51 +1,128 @@
-//! The table of budgets, and the part of `docs/BENCHMARKS.md` that is made from it.
+//! What a file of benches tells of its figures, the table of budgets that is made of it, and the part of
+//! `docs/BENCHMARKS.md` that has it.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::process::Command;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
-use super::budget::InUnit;
-use super::run::Measured;
+use serde_json::{Value, json};
+
+use super::budget::{InUnit, Line, Verdict};
+
+/// The columns of the table.
+const COLUMNS: usize = 6;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/BENCHMARKS.md");
 const BEGIN: &str = "<!-- Written by the benches: see AO_WRITE_BENCHMARKS above. -->\n";
 const END: &str = "<!-- The end of what the benches write. -->\n";
 
-/// The order of numbers such as `8` and `12b`.
-pub(super) fn order(number: &str) -> (u32, String) {
-    let digits = number.trim_end_matches(|it: char| !it.is_ascii_digit());
-    (digits.parse().unwrap_or(u32::MAX), number.to_owned())
+/// A figure that was measured.
+pub(super) struct Measured {
+    pub(super) line: Line,
+    pub(super) value: f64,
+    pub(super) verdict: Verdict,
 }
 
-/// The figures as a table in Markdown, which fits a terminal, too.
-pub(super) fn table(measured: &[Measured]) -> String {
-    let head = ["#", "work", "baseline", "budget", "measured", ""].map(str::to_owned);
-    let rows = measured.iter().map(|Measured { line, value, verdict }| {
-        [
-            line.number.to_owned(),
-            line.work.to_string(),
-            line.baseline.to_owned(),
+impl Measured {
+    /// Tells the suite, which runs this process.
+    pub(super) fn report(&self, [least, most]: [f64; 2], times: &str) {
+        let Measured { line, value, verdict } = self;
+        let print = format!(
+            "{:<4} {}: {} [{least:.3}..{most:.3}] ({}) {verdict}   {times}",
+            line.number,
+            line.work,
+            InUnit(format!("{value:.3}"), line.unit),
             line.bounds(),
-            InUnit(short(*value), line.unit).to_string(),
-            verdict.to_string(),
-        ]
-    });
-    let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
-    let widths: [usize; 6] = std::array::from_fn(|column| {
-        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
-    });
-    let mut table = String::new();
-    for (number, row) in rows.iter().enumerate() {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        table.push_str(&format!("| {} |\n", cells.collect::<Vec<_>>().join(" | ")));
-        if number == 0 {
-            let rules = widths.map(|width| "-".repeat(width.max(3)));
-            table.push_str(&format!("| {} |\n", rules.join(" | ")));
-        }
+        );
+        let row = [
+            line.number,
+            &line.work,
+            line.baseline,
+            &line.bounds(),
+            &InUnit(short(*value), line.unit).to_string(),
+            &verdict.to_string(),
+        ];
+        say(&json!({ "print": print, "row": row, "missed": *verdict == Verdict::Missed }));
     }
-    table
+}
+
+/// Tells the suite a line of a table of its own.
+pub(super) fn note(line: fmt::Arguments<'_>) {
+    say(&json!({ "print": line.to_string(), "note": true }));
+}
+
+fn say(record: &Value) {
+    print(&record.to_string());
+}
+
+/// Prints a line.
+pub(super) fn print(line: &str) {
+    // A closed standard output cannot be reported anywhere.
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+/// What the processes of all files have told.
+#[derive(Default)]
+pub(super) struct Report {
+    rows: Vec<[String; COLUMNS]>,
+    notes: Vec<String>,
+    /// How many budgets are missed.
+    pub(super) missed: usize,
+}
+
+impl Report {
+    /// Takes a line of the output of a process, and prints it. Anything else than records is from criterion.
+    pub(super) fn take(&mut self, line: &str) {
+        let record = serde_json::from_str(line).unwrap_or(Value::Null);
+        let Some(text) = record["print"].as_str() else { return print(line) };
+        print(text);
+        if let Ok(row) = serde_json::from_value(record["row"].clone()) {
+            self.rows.push(row);
+        }
+        if record["note"] == true {
+            self.notes.push(text.to_owned());
+        }
+        self.missed += usize::from(record["missed"] == true);
+    }
+
+    /// The figures in the order of their numbers as a table in Markdown, which fits a terminal, too.
+    pub(super) fn table(&mut self) -> String {
+        self.rows.sort_by_key(|row| order(&row[0]));
+        let head = ["#", "work", "baseline", "budget", "measured", ""].map(str::to_owned);
+        let rows: Vec<_> = std::iter::once(&head).chain(&self.rows).collect();
+        let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
+            rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+        });
+        let rule = format!("| {} |", widths.map(|width| "-".repeat(width.max(3))).join(" | "));
+        let mut lines: Vec<_> = rows.iter().map(|row| cells(row, widths)).collect();
+        lines.insert(1, rule);
+        lines.join("\n")
+    }
+
+    /// Replaces the part of the document between its marks.
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        let text = fs::read_to_string(DOCUMENT)?;
+        let without = || io::Error::other("its marks are missing");
+        let (before, rest) = text.split_once(BEGIN).ok_or_else(without)?;
+        let (_, after) = rest.split_once(END).ok_or_else(without)?;
+        let (table, notes) = (self.table(), self.notes.join("\n"));
+        let own = format!("{}\n\n{table}\n\n```text\n{notes}\n```", machine()?);
+        fs::write(DOCUMENT, format!("{before}{BEGIN}\n{own}\n\n{END}{after}"))
+    }
+}
+
+fn cells(row: &[String; COLUMNS], widths: [usize; COLUMNS]) -> String {
+    let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+    format!("| {} |", cells.collect::<Vec<_>>().join(" | "))
+}
+
+/// The order of numbers such as `8` and `12b`.
+fn order(number: &str) -> (u32, String) {
+    let digits = number.trim_end_matches(|it: char| !it.is_ascii_digit());
+    (digits.parse().unwrap_or(u32::MAX), number.to_owned())
 }
 
 /// Three significant digits.
@@ -56,17 +133,6 @@ fn short(value: f64) -> String {
         size if size >= 1.0 || size == 0.0 => format!("{value:.2}"),
         _ => format!("{value:.3}"),
     }
-}
-
-/// Replaces the part of the document between its marks.
-pub(super) fn write(table: &str, notes: &[String]) -> io::Result<()> {
-    let text = fs::read_to_string(DOCUMENT)?;
-    let without = || io::Error::other(format!("{DOCUMENT} does not have its marks"));
-    let (before, rest) = text.split_once(BEGIN).ok_or_else(without)?;
-    let (_, after) = rest.split_once(END).ok_or_else(without)?;
-    let notes = notes.join("\n");
-    let own = format!("{}\n\n{table}\n```text\n{notes}\n```\n", machine()?);
-    fs::write(DOCUMENT, format!("{before}{BEGIN}\n{own}\n{END}{after}"))
 }
 
 /// What the figures were measured on, and when.

@@ -1,15 +1,13 @@
 //! Interleaved rounds of a baseline and a subject, and the median of their paired ratios.
 
 use std::fmt;
-use std::io::{self, Write};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode};
 
-use super::budget::{InUnit, Line, Verdict};
+use super::budget::Line;
 use super::clock::{Sample, percentile};
-use super::report;
+use super::report::{self, Measured};
 
 /// The amount of measuring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,26 +20,16 @@ enum Depth {
     Statistics,
 }
 
-/// A figure that was measured.
-pub(super) struct Measured {
-    pub(super) line: Line,
-    pub(super) value: f64,
-    pub(super) verdict: Verdict,
-}
-
-/// One run of the benches.
+/// The run of one file of benches, in a process of its own.
 pub struct Run {
     depth: Depth,
     filter: Option<String>,
     criterion: Criterion,
-    measured: Vec<Measured>,
-    notes: Vec<String>,
 }
 
 impl Run {
-    /// Reads the command line and the environment.
-    #[must_use]
-    pub fn new() -> Run {
+    /// The run of a file: of all of its lines, or of those of one number.
+    pub(super) fn new(filter: Option<String>) -> Run {
         let is_bench = std::env::args().any(|arg| arg == "--bench");
         let depth = match std::env::var_os("AO_RATIOS_ONLY") {
             _ if !is_bench => Depth::Once,
@@ -52,21 +40,8 @@ impl Run {
             .sample_size(10)
             .nresamples(10_000)
             .warm_up_time(Duration::from_millis(50))
-            .measurement_time(Duration::from_millis(500))
-            .configure_from_args();
-        let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-        Run { depth, filter, criterion, measured: Vec::new(), notes: Vec::new() }
-    }
-
-    /// Runs a file of benches if the command line names it or one of its numbers, or nothing.
-    pub fn file(&mut self, name: &str, numbers: &[&str], measure: impl FnOnce(&mut Run)) {
-        let filter = self.filter.as_deref();
-        if filter.is_none_or(|filter| filter == name || numbers.contains(&filter)) {
-            if filter == Some(name) {
-                self.filter = None;
-            }
-            measure(self);
-        }
+            .measurement_time(Duration::from_millis(500));
+        Run { depth, filter, criterion }
     }
 
     /// Whether the command line selects the lines of this number.
@@ -136,53 +111,15 @@ impl Run {
         let value = percentile(values, 0.5);
         // Half of the range that has the middle half of the rounds.
         let noise = (percentile(values, 0.75) - percentile(values, 0.25)) / 2.0 / value;
-        let verdict = line.budget.verdict(value, noise);
-        self.note(format_args!(
-            "{:<4} {}: {} [{:.3}..{:.3}] ({}) {verdict}   {times}",
-            line.number,
-            line.work,
-            InUnit(format!("{value:.3}"), line.unit),
-            values.first().copied().unwrap_or(value),
-            values.last().copied().unwrap_or(value),
-            line.bounds(),
-        ));
-        self.notes.pop();
-        self.measured.push(Measured { line, value, verdict });
+        let measured = Measured { verdict: line.budget.verdict(value, noise), line, value };
+        let range = [values.first(), values.last()].map(|it| it.copied().unwrap_or(value));
+        measured.report(range, times);
         value
     }
 
     /// Prints another line, such as one of a table.
     pub fn note(&mut self, line: fmt::Arguments<'_>) {
-        // A closed standard output cannot be reported anywhere.
-        let _ = writeln!(io::stdout().lock(), "{line}");
-        self.notes.push(line.to_string());
-    }
-
-    /// Prints the table of budgets, and writes it into `docs/BENCHMARKS.md` if `AO_WRITE_BENCHMARKS` is set.
-    /// Fails if a budget is missed.
-    #[must_use]
-    pub fn finish(mut self) -> ExitCode {
-        self.measured.sort_by_key(|it| report::order(it.line.number));
-        let table = report::table(&self.measured);
-        let _ = writeln!(io::stdout().lock(), "\n{table}");
-        if std::env::var_os("AO_WRITE_BENCHMARKS").is_some()
-            && let Err(error) = report::write(&table, &self.notes)
-        {
-            let _ = writeln!(io::stderr(), "cannot write docs/BENCHMARKS.md: {error}");
-            return ExitCode::FAILURE;
-        }
-        let missed = self.measured.iter().filter(|it| it.verdict == Verdict::Missed).count();
-        if missed == 0 || self.depth == Depth::Once {
-            return ExitCode::SUCCESS;
-        }
-        let _ = writeln!(io::stderr(), "{missed} budgets are missed");
-        ExitCode::FAILURE
-    }
-}
-
-impl Default for Run {
-    fn default() -> Run {
-        Run::new()
+        report::note(line);
     }
 }
 
