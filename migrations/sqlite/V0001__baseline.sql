@@ -317,7 +317,7 @@ CREATE TABLE delivery (
   id TEXT NOT NULL PRIMARY KEY,
   session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
   project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
-  kind TEXT NOT NULL DEFAULT 'message' CHECK (kind IN ('message', 'report')),
+  kind TEXT NOT NULL DEFAULT 'message' CHECK (kind IN ('message', 'report', 'prompt')),
   key TEXT NOT NULL,
   sender TEXT NOT NULL,
   last_stage TEXT NOT NULL DEFAULT 'finished' CHECK (last_stage IN ('written', 'finished')),

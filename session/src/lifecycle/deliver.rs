@@ -4,8 +4,8 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ao_store::row::delivery::{self, Delivery, Stage, Turn};
-use ao_store::row::launch;
+use ao_store::row::delivery::{self, Delivery, DeliveryKind, Stage, Turn};
+use ao_store::row::launch::{self, PromptStage};
 use ao_store::row::session::{self, Session};
 use ao_store::{SessionId, Timestamp, Tx};
 
@@ -47,11 +47,15 @@ impl Sessions {
             if is_due && let Err(error) = reaper.probe() {
                 tracing::debug!(session = %id, %error, "its screen cannot be read");
             }
+            let seen = is_due.then(|| session.launch.clone());
+            step!("deliver.seen");
             let last_stage = self.last_stage(&session);
             let (to, runner) = (id.clone(), runner.clone());
-            let turn = self.persist(move |tx| delivery::take(tx, &to, &runner, last_stage))?;
+            let turn = self
+                .persist(move |tx| delivery::take(tx, &to, &runner, last_stage, seen.as_deref()))?;
             match turn {
                 Turn::Write(delivery) => self.write_to_agent(&session, &delivery)?,
+                Turn::Look => {}
                 Turn::Wait | Turn::Nothing => return Ok(()),
             }
         }
@@ -70,7 +74,7 @@ impl Sessions {
         }
         let runtime = self.runtime(&session.runtime_kind)?;
         let socket = &session.runtime_socket;
-        if let Err(error) = wait_until_still(runtime, &session.launch, socket, || Ok(())) {
+        if let Err(error) = wait_until_still(runtime, &session.launch, socket) {
             // If its pane is gone, that becomes the reason of the failed delivery.
             tracing::debug!(session = %session.id, %error, "its screen cannot be read");
         }
@@ -102,14 +106,24 @@ impl Sessions {
             return self.give_up(delivery, Stage::Ambiguous, &error);
         }
         step!("deliver.submitted");
-        let id = delivery.id.clone();
-        self.persist(move |tx| delivery::written(tx, &id)).map(|_| ())
+        let taken = delivery.clone();
+        self.persist(move |tx| {
+            let written = delivery::written(tx, &taken)?;
+            // The report of the agent may have come before.
+            if written.kind == DeliveryKind::Prompt
+                && launch::get(tx, &written.launch)?
+                    .is_some_and(|launch| launch.prompt_stage == PromptStage::Pending)
+            {
+                launch::set_prompt_stage(tx, &written.launch, PromptStage::Written)?;
+            }
+            Ok(())
+        })
     }
 
     fn give_up(&self, delivery: &Delivery, stage: Stage, error: &Error) -> Result<()> {
-        let (id, reason) = (delivery.id.clone(), error.to_string());
+        let (taken, reason) = (delivery.clone(), error.to_string());
         let reason = reason[..reason.floor_char_boundary(REASON_MAX)].to_owned();
-        self.persist(move |tx| delivery::give_up(tx, &id, stage, &reason)).map(|_| ())
+        self.persist(move |tx| delivery::give_up(tx, &taken, stage, &reason)).map(|_| ())
     }
 
     /// Writes to the store, again and again while that may help.

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use ao_store::row::delivery;
 use ao_store::row::launch::{self, End, EndCause, Launch, LaunchKind, NewLaunch, PromptStage};
 use ao_store::row::lifecycle::instance;
-use ao_store::row::lifecycle::spawn::{self as rows, Place};
+use ao_store::row::lifecycle::spawn as rows;
 use ao_store::row::project;
 use ao_store::row::session::Session;
 
@@ -18,7 +19,7 @@ use super::{Sessions, new_id};
 use crate::error::{Error, Result};
 use crate::failpoint::step;
 use crate::harness::{Built, Given};
-use crate::runtime::{Ended, Start, processes, wait_until_still};
+use crate::runtime::{Ended, Start, processes};
 use crate::supervisor::{Spec, spec_file};
 
 /// How long the supervisor may take to report that the program runs.
@@ -27,8 +28,11 @@ const POLL: Duration = Duration::from_millis(20);
 
 impl Sessions {
     /// Starts the program of a session in its worktree, and returns when it runs. After an error nothing
-    /// of it is left.
+    /// of it is left. A prompt that is typed is a delivery, which is due when the verb is over.
     pub(super) fn launch(&self, session: &Session, built: Built) -> Result<Launch> {
+        if built.typed.is_some() && !delivery::has_terminal(session) {
+            return Err(Error::NoTerminal(session.id.clone()));
+        }
         let id = new_id('l');
         let reports = self.install_hooks(session, &built)?;
         self.trust_worktree(session);
@@ -90,10 +94,15 @@ impl Sessions {
             prompt_stage,
             reports,
         };
+        let typed = built.typed.clone().map(|text| (new_id('m'), self.last_stage(session), text));
         let (session, place) = (session.clone(), self.runtime(&session.runtime_kind)?.place());
         self.write(move |tx| {
             rows::set_place(tx, &session.id, &place)?;
-            launch::begin(tx, &session, &new).map(|_| ())
+            launch::begin(tx, &session, &new)?;
+            match typed {
+                Some((id, stage, text)) => delivery::owe_prompt(tx, &session, &id, stage, &text),
+                None => Ok(()),
+            }
         })
     }
 
@@ -121,20 +130,7 @@ impl Sessions {
         let launch = self.wait_for_start(id)?;
         step!(self, "launch.running");
         drop(file);
-        if let Some(text) = built.typed {
-            self.type_prompt(&place, id, &text)?;
-        }
-        Ok(self.store.read(|snapshot| launch::get(snapshot, id))?.unwrap_or(launch))
-    }
-
-    /// Gives the program its prompt once: the stage is recorded first, so that a crash in between never
-    /// gives it twice.
-    fn type_prompt(&self, place: &Place, id: &str, text: &str) -> Result<()> {
-        let launch = id.to_owned();
-        let runtime = self.runtime(&place.kind)?;
-        wait_until_still(runtime, id, &place.socket, || self.check_interrupted())?;
-        self.write(move |tx| launch::set_prompt_stage(tx, &launch, PromptStage::Written))?;
-        runtime.send_text(id, &place.socket, text)
+        Ok(launch)
     }
 
     /// The variables of the agent program.

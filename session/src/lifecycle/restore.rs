@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ao_store::SessionId;
+use ao_store::row::delivery;
 use ao_store::row::launch::{self, EndCause, Launch, LaunchKind, PromptStage};
 use ao_store::row::lifecycle::operation::Verb;
 use ao_store::row::lifecycle::{cleanup, spawn as rows};
@@ -81,6 +82,7 @@ impl Sessions {
             rows::mark(tx, id)?;
             cleanup::forget(tx, id)
         })?;
+        self.start_runners();
         Ok(restored)
     }
 
@@ -90,7 +92,11 @@ impl Sessions {
         let session = self.session(&running.session)?;
         self.stop_launches(&session)?;
         let released = self.release_worktree(&session)?;
-        running.end(move |tx, id| cleanup::set(tx, id, &released))
+        running.end(move |tx, id| {
+            // Such as its prompt.
+            delivery::session_ended(tx, id)?;
+            cleanup::set(tx, id, &released)
+        })
     }
 
     /// Starts the agent of a session again that is not terminated and whose agent has ended.
@@ -103,7 +109,7 @@ impl Sessions {
         let relaunched = self.relaunch_begun(id);
         running.give_up();
         // What waited for an agent.
-        self.start_runners()?;
+        self.start_runners();
         relaunched
     }
 

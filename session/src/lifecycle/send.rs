@@ -134,11 +134,11 @@ impl Sessions {
     }
 
     /// The same for each session for which there is something to do.
-    pub(super) fn start_runners(&self) -> Result<()> {
-        for session in self.store.read(delivery::unattended)? {
-            self.start_runner(&session);
+    pub(super) fn start_runners(&self) {
+        match self.store.read(delivery::unattended) {
+            Ok(all) => all.iter().for_each(|session| self.start_runner(session)),
+            Err(error) => tracing::warn!(%error, "cannot start the processes that write messages"),
         }
-        Ok(())
     }
 }
 

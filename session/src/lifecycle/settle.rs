@@ -92,15 +92,10 @@ impl Sessions {
                 self.undo_restore(running)?;
                 return Ok(Settled::Undone);
             }
-            Verb::Relaunch | Verb::Reconcile => {
-                // One that did not get its prompt never would.
-                if self.launches(&session.id)?.last().is_some_and(Launch::lacks_prompt) {
-                    self.stop_launches(&session)?;
-                }
+            // What of it runs is adopted. Whether the keys of an answer were sent, the screen shows to the next.
+            Verb::Relaunch | Verb::Reconcile | Verb::Replace | Verb::Cleanup | Verb::Answer => {
                 running.end(|_, _| Ok(()))?;
             }
-            // Whether the keys were sent, the screen shows to the next answer.
-            Verb::Replace | Verb::Cleanup | Verb::Answer => running.end(|_, _| Ok(()))?,
         }
         Ok(Settled::Finished)
     }

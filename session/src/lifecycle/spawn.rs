@@ -101,7 +101,11 @@ impl Sessions {
         let session = self.seed(request, checked.harness, replaces)?;
         let running = self.running(&session.id, &session.spawner);
         match self.build(request, &checked, &session, &running) {
-            Ok(warnings) => Ok(Spawned { session: session.id, warnings }),
+            Ok(warnings) => {
+                // What is typed, such as its prompt.
+                self.start_runners();
+                Ok(Spawned { session: session.id, warnings })
+            }
             Err(error) => {
                 self.undo_quietly(&session);
                 Err(error)

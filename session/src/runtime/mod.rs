@@ -135,16 +135,6 @@ pub trait Runtime: Send + Sync {
     /// The runtime fails.
     fn submit(&self, launch: &str, socket: &str) -> Result<()>;
 
-    /// Types a text into the program of a launch, and submits it.
-    ///
-    /// # Errors
-    /// Those of the three steps.
-    fn send_text(&self, launch: &str, socket: &str, text: &str) -> Result<()> {
-        self.check_input(launch, socket)?;
-        self.paste(launch, socket, text)?;
-        self.submit(launch, socket)
-    }
-
     /// Sends keys to the program of a launch, one after the other.
     ///
     /// # Errors
@@ -184,13 +174,8 @@ pub trait Runtime: Send + Sync {
 }
 
 /// Waits until the screen of a launch shows something and does not change any more, or for 20 seconds: a
-/// program that still starts would lose what is typed. An error of `check` ends the wait.
-pub(crate) fn wait_until_still(
-    runtime: &dyn Runtime,
-    launch: &str,
-    socket: &str,
-    check: impl Fn() -> Result<()>,
-) -> Result<()> {
+/// program that still starts would lose what is typed.
+pub(crate) fn wait_until_still(runtime: &dyn Runtime, launch: &str, socket: &str) -> Result<()> {
     let deadline = Instant::now() + STILL_WITHIN;
     let (mut seen, mut since) = (String::new(), Instant::now());
     while Instant::now() < deadline {
@@ -201,7 +186,6 @@ pub(crate) fn wait_until_still(
         if !seen.trim().is_empty() && since.elapsed() >= STILL {
             break;
         }
-        check()?;
         sleep(POLL);
     }
     Ok(())

@@ -105,7 +105,7 @@ const FIELDS: &[(&str, &[Field])] = fields! {
         hook_ends_at: time or_null,
     }
     "delivery" {
-        id: text, session_id: text, project_id: text, kind: ["message" "report"], key: text,
+        id: text, session_id: text, project_id: text, kind: ["message" "report" "prompt"], key: text,
         sender: text, last_stage: ["written" "finished"], cursor: text, bytes: integer, digest: text,
         stage: ["accepted" "writing" "written" "submitted" "started" "finished" "ambiguous" "failed"],
         reason: text, runner: text, launch_id: text, accepted_at: time, written_at: time or_null,

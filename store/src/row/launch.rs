@@ -97,12 +97,6 @@ impl Launch {
     pub fn has_prompt(&self) -> bool {
         matches!(self.prompt_stage, PromptStage::Pending | PromptStage::Written)
     }
-
-    /// Whether it has not ended, and its program was not given the prompt that it is to get.
-    #[must_use]
-    pub fn lacks_prompt(&self) -> bool {
-        self.ended_at.is_none() && self.prompt_stage == PromptStage::Pending
-    }
 }
 
 table! {

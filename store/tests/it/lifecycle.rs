@@ -20,7 +20,7 @@ use crate::support::{
     new_session, observation, observe, raw,
 };
 
-fn write<T: Send + 'static>(
+pub(crate) fn write<T: Send + 'static>(
     store: &Store,
     work: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
 ) -> T {
@@ -59,11 +59,11 @@ fn try_seed(
     Ok(store.write(cause(), move |tx| spawn::seed(tx, &new, &spawn, place))?.value)
 }
 
-fn seed(store: &Store) -> Session {
+pub(crate) fn seed(store: &Store) -> Session {
     try_seed(store, SessionKind::Worker, None).unwrap()
 }
 
-fn begin(store: &Store, session: &SessionId, launch: &str) {
+pub(crate) fn begin(store: &Store, session: &SessionId, launch: &str) {
     let (session, id) = (session.clone(), launch.to_owned());
     let (instance, boot_id, native_id) = ("i".to_owned(), "b".to_owned(), String::new());
     let (kind, prompt_stage) = (LaunchKind::Prompt, PromptStage::Pending);
@@ -71,7 +71,13 @@ fn begin(store: &Store, session: &SessionId, launch: &str) {
     write(store, move |tx| launch::begin(tx, &session::require(tx, &session)?, &new));
 }
 
-fn end(store: &Store, launch: &str, cause: EndCause, status: Option<i32>, tail: &str) -> bool {
+pub(crate) fn end(
+    store: &Store,
+    launch: &str,
+    cause: EndCause,
+    status: Option<i32>,
+    tail: &str,
+) -> bool {
     let (id, tail) = (launch.to_owned(), tail.to_owned());
     let end = End { exit_status: status, signal: None, cause };
     write(store, move |tx| launch::ended(tx, &id, end, &tail))

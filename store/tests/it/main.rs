@@ -14,6 +14,7 @@ mod checks;
 mod claims;
 mod clock;
 mod copies;
+mod delivery;
 mod disk_full;
 mod equal_times;
 mod faults;

@@ -38,8 +38,14 @@ pub(super) const SPAWN: &[&str] = with_launch![
 ];
 
 /// The steps of a message; `messages.rs` kills at each of them.
-pub(super) const MESSAGE: &[&str] =
-    &["send.accepted", "deliver.begun", "deliver.taken", "deliver.pasted", "deliver.submitted"];
+pub(super) const MESSAGE: &[&str] = &[
+    "send.accepted",
+    "deliver.begun",
+    "deliver.seen",
+    "deliver.taken",
+    "deliver.pasted",
+    "deliver.submitted",
+];
 
 fn words(args: &[&str]) -> Vec<String> {
     args.iter().map(|arg| (*arg).to_owned()).collect()

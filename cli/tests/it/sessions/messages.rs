@@ -284,7 +284,7 @@ fn what_a_killed_process_left_is_taken_over_or_ambiguous() {
         let output = post.send_failing(&[&id, "first"], step);
         let is_sender = *step == "send.accepted";
         assert_eq!(output.code == 0, !is_sender, "{step}: {}", output.stderr);
-        let is_before = matches!(*step, "send.accepted" | "deliver.begun");
+        let is_before = matches!(*step, "send.accepted" | "deliver.begun" | "deliver.seen");
         assert_eq!(post.stages(), if is_before { "accepted" } else { "writing" }, "{step}");
         // Each of these takes over.
         if is_sender {
@@ -294,7 +294,7 @@ fn what_a_killed_process_left_is_taken_over_or_ambiguous() {
         }
         match *step {
             "send.accepted" => post.until_stages("written"),
-            "deliver.begun" => post.until_stages("written,written"),
+            "deliver.begun" | "deliver.seen" => post.until_stages("written,written"),
             _ => post.until_stages("ambiguous,written"),
         }
         let first = match *step {
@@ -340,7 +340,7 @@ fn what_waits_for_an_agent_that_ended_is_written_to_the_next_one() {
     post.hook(&id, "Prompt", r#"{"prompt": "p"}"#);
     post.send_failing(&[&id, "later"], "send.accepted");
     post.lab.kill_launch(&post.lab.sql("SELECT launch_id FROM session"));
-    assert_eq!(post.stages(), "accepted");
+    assert_eq!(post.stages(), "submitted,accepted");
     post.lab.ok(&["session", "relaunch", &id]);
     post.until_heard(&id, &(pasted("p") + &pasted("later")));
 }

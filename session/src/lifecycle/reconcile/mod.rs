@@ -95,7 +95,7 @@ impl Sessions {
         }
         report.actions.extend(self.act_on(cases, acts));
         if acts {
-            self.start_runners()?;
+            self.start_runners();
         }
         Ok(report)
     }

@@ -12,6 +12,13 @@ use super::world::World;
 const NOTE: &str =
     "stty -echo; echo ready; while IFS= read -r line; do printf '%s\\n' \"$line\" >> \"$1\"; done";
 
+/// Types a text, and submits it.
+fn send_text(tmux: &Tmux, launch: &str, socket: &str, text: &str) -> Result<(), Error> {
+    tmux.check_input(launch, socket)?;
+    tmux.paste(launch, socket, text)?;
+    tmux.submit(launch, socket)
+}
+
 #[test]
 fn a_text_arrives_as_it_is() {
     let world = World::new();
@@ -26,7 +33,7 @@ fn a_text_arrives_as_it_is() {
     for text in
         ["-x leading", "ends;", "#(touch marker) #{pane_id}", "a\u{1b}]0;title\u{7}b", "last"]
     {
-        tmux.send_text(&launch, &place.socket, text).unwrap();
+        send_text(&tmux, &launch, &place.socket, text).unwrap();
     }
     world.until("the last line", || {
         fs::read_to_string(&out).is_ok_and(|text| text.ends_with("last\n"))
@@ -50,7 +57,7 @@ fn a_dead_pane_interprets_nothing() {
     assert!(tmux.capture(&launch, &place.socket).unwrap().contains("over"));
     let marker = world.path("marker");
     let text = format!("touch {}", marker.display());
-    let refused = tmux.send_text(&launch, &place.socket, &text);
+    let refused = send_text(&tmux, &launch, &place.socket, &text);
     assert!(matches!(refused, Err(Error::RuntimeFailed { .. })));
     let keys = ["-S", &place.socket, "send-keys", "-t", &place.pane, &text, "Enter"];
     let _ = Command::new("tmux").args(keys).output().unwrap();

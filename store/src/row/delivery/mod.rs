@@ -19,7 +19,9 @@ use crate::row::lifecycle::instance;
 use crate::row::lifecycle::operation::{self, Operation};
 use crate::row::session::{self, Session};
 
-pub(crate) use proof::{finished, launch_ended, session_ended, started, submitted};
+pub use prompt::owe_prompt;
+pub use proof::session_ended;
+pub(crate) use proof::{finished, launch_ended, started, submitted};
 pub(crate) use report::turn_ended;
 
 text_enum! {
@@ -51,6 +53,8 @@ text_enum! {
         Message = "message",
         /// The report that the turns of children have ended. It waits until the agent has nothing to do.
         Report = "report",
+        /// The prompt of a launch whose program gets it typed.
+        Prompt = "prompt",
     } else Message
 }
 
@@ -91,6 +95,26 @@ impl Delivery {
         is_over || self.stage == self.last_stage
     }
 
+    /// The same, as one that waits for its turn.
+    fn again(self) -> Delivery {
+        Delivery {
+            stage: Stage::Accepted,
+            reason: String::new(),
+            runner: String::new(),
+            launch: String::new(),
+            written_at: None,
+            submitted_at: None,
+            started_at: None,
+            finished_at: None,
+            ..self
+        }
+    }
+
+    /// Whether a runner writes it, the same that wrote this one.
+    fn is_written_as(&self, taken: &Delivery) -> bool {
+        self.stage == Stage::Writing && self.runner == taken.runner && self.launch == taken.launch
+    }
+
     /// Whether a person may have it written again.
     #[must_use]
     pub fn can_be_resent(&self) -> bool {
@@ -112,6 +136,7 @@ macro_rules! select {
 }
 
 // Below the macro, which they use.
+mod prompt;
 mod proof;
 mod report;
 
@@ -164,7 +189,8 @@ pub enum Accepted {
 }
 
 /// Whether text can be written to the agent of a session.
-fn has_terminal(session: &Session) -> bool {
+#[must_use]
+pub fn has_terminal(session: &Session) -> bool {
     session.runtime_kind == "tmux"
 }
 
@@ -316,18 +342,7 @@ pub fn resend(tx: &Tx<'_>, id: &str) -> Result<Resent> {
     if let Some(refusal) = refusal(tx, &session)? {
         return Ok(Resent::Refused(session.id, refusal));
     }
-    let again = Delivery {
-        stage: Stage::Accepted,
-        reason: String::new(),
-        runner: String::new(),
-        launch: String::new(),
-        written_at: None,
-        submitted_at: None,
-        started_at: None,
-        finished_at: None,
-        ..found
-    };
-    update(tx, again).map(Resent::Accepted)
+    update(tx, found.again()).map(Resent::Accepted)
 }
 
 /// What a runner may do next for a session.
@@ -335,6 +350,8 @@ pub fn resend(tx: &Tx<'_>, id: &str) -> Result<Resent> {
 pub enum Turn {
     /// To write this delivery, which is recorded as being written.
     Write(Box<Delivery>),
+    /// To look at the screen first, and to ask again: what is due now was not when the runner looked.
+    Look,
     /// To wait: another runner writes.
     Wait,
     /// Nothing is to be written.
@@ -352,11 +369,18 @@ fn being_written(snapshot: &Snapshot<'_>, id: &SessionId) -> Result<Option<(Deli
 
 /// Takes the oldest accepted delivery of a session that can be written now for a runner, before its first
 /// byte is written. What a runner that ended was writing becomes ambiguous. `last_stage` is the last one
-/// that the harness of the session can prove.
+/// that the harness of the session can prove, and `seen` the launch whose screen the runner has looked at
+/// while something was due.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub fn take(tx: &Tx<'_>, id: &SessionId, runner: &str, last_stage: Stage) -> Result<Turn> {
+pub fn take(
+    tx: &Tx<'_>,
+    id: &SessionId,
+    runner: &str,
+    last_stage: Stage,
+    seen: Option<&str>,
+) -> Result<Turn> {
     if let Some((other, is_dead)) = being_written(tx, id)? {
         if !is_dead {
             return Ok(Turn::Wait);
@@ -366,6 +390,9 @@ pub fn take(tx: &Tx<'_>, id: &SessionId, runner: &str, last_stage: Stage) -> Res
     }
     let session = session::require(tx, id)?;
     let Some(found) = due(tx, &session)? else { return Ok(Turn::Nothing) };
+    if seen != Some(session.launch.as_str()) {
+        return Ok(Turn::Look);
+    }
     let (runner, launch) = (runner.to_owned(), session.launch);
     update(tx, Delivery { stage: Stage::Writing, last_stage, runner, launch, ..found })
         .map(|it| Turn::Write(Box::new(it)))
@@ -384,7 +411,7 @@ pub fn due(snapshot: &Snapshot<'_>, session: &Session) -> Result<Option<Delivery
         return Ok(None);
     }
     let is_free = matches!(session.activity, Activity::Idle | Activity::Unknown);
-    Ok(accepted.into_iter().find(|it| is_free || it.kind == DeliveryKind::Message))
+    Ok(accepted.into_iter().find(|it| is_free || it.kind != DeliveryKind::Report))
 }
 
 const SELECT_WAITING: &str =
@@ -411,26 +438,27 @@ pub fn unattended(snapshot: &Snapshot<'_>) -> Result<Vec<SessionId>> {
     Ok(found)
 }
 
-/// Records that a runner has written a delivery, whose stage may have been passed by the agent's report
-/// already.
+/// Records that a runner has written a delivery that it had taken, whose stage may have been passed by the
+/// agent's report already.
 ///
 /// # Errors
 /// `DELIVERY_NOT_FOUND`.
-pub fn written(tx: &Tx<'_>, id: &str) -> Result<Delivery> {
-    let found = require(tx, id)?;
-    if found.stage != Stage::Writing {
+pub fn written(tx: &Tx<'_>, taken: &Delivery) -> Result<Delivery> {
+    let found = require(tx, &taken.id)?;
+    if !found.is_written_as(taken) {
         return Ok(found);
     }
     update(tx, Delivery { stage: Stage::Written, written_at: Some(tx.now()), ..found })
 }
 
-/// Ends a delivery that was not written, or of which that is not known. One that has ended stays as it is.
+/// Ends a delivery that a runner had taken and that was not written, or of which that is not known. One that
+/// has ended, or is to be written again, stays as it is.
 ///
 /// # Errors
 /// `DELIVERY_NOT_FOUND`.
-pub fn give_up(tx: &Tx<'_>, id: &str, stage: Stage, reason: &str) -> Result<Delivery> {
-    let found = require(tx, id)?;
-    if !matches!(found.stage, Stage::Accepted | Stage::Writing) {
+pub fn give_up(tx: &Tx<'_>, taken: &Delivery, stage: Stage, reason: &str) -> Result<Delivery> {
+    let found = require(tx, &taken.id)?;
+    if !found.is_written_as(taken) {
         return Ok(found);
     }
     update(tx, Delivery { stage, reason: reason.to_owned(), ..found })

@@ -107,7 +107,7 @@ const FAIL_ACCEPTED: &str = "UPDATE delivery
 ///
 /// # Errors
 /// When the database cannot be written.
-pub(crate) fn session_ended(tx: &Tx<'_>, session: &SessionId) -> Result<()> {
+pub fn session_ended(tx: &Tx<'_>, session: &SessionId) -> Result<()> {
     tx.execute_captured("fail deliveries", FAIL_ACCEPTED, [session.as_str()]).map(|_| ())
 }
 

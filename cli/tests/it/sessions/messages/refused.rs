@@ -1,7 +1,7 @@
 //! What is not sent, and why; and what a key makes of a repetition.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -80,6 +80,41 @@ fn a_dialog_that_only_the_screen_shows_gets_no_message_either() {
     stage.show("claude-code/idle-after-turn");
     stage.wait_for(&id, "idle");
     wait_until("its delivery", || stage.lab.sql("SELECT stage FROM delivery") == "written");
+}
+
+/// An agent that asks when it starts, and notes the answer and then what it is told.
+const ASKING: &str = "#!/bin/sh
+if [ \"$1\" = --version ]; then echo 'aider 0.86.2'; exit 0; fi
+printf 'Add .aider* to .gitignore? (Y)es/(N)o [Yes]: '
+read -r answer; echo \"$answer\" > \"$AO_DATA_DIR/answer\"
+printf '\\033[2J────\\n=> '
+while read -r line; do echo \"$line\" >> \"$AO_DATA_DIR/told\"; done
+";
+
+/// It would answer what the program asks when it starts.
+#[test]
+fn a_prompt_that_is_typed_waits_for_the_dialog_at_the_start() {
+    let stage = Stage::with("aider", "0.86.2");
+    fs::write(stage.lab.env.path("bin/aider"), ASKING).unwrap();
+    let spawn = ["spawn", "--project", "demo", "--harness", "aider", "--prompt", "do it"];
+    let id = stage.ok(&spawn).trim().to_owned();
+    wait_until("the look at the screen", || stage.activity(&id) == "waiting question");
+    let of_delivery = || stage.lab.sql("SELECT kind || ' ' || stage FROM delivery");
+    let prompt_stage = || stage.lab.get(&id)["launch"]["prompt_stage"].clone();
+    assert_eq!((of_delivery().as_str(), prompt_stage()), ("prompt accepted", "pending".into()));
+    let read = |name: &str| fs::read_to_string(stage.lab.env.path(&format!("data/{name}")));
+    assert!(read("answer").is_err(), "nothing was typed");
+    let pane = stage.lab.sql("SELECT runtime_socket || ' ' || runtime_pane FROM session");
+    let (socket, pane) = pane.split_once(' ').unwrap();
+    let keys = ["-S", socket, "send-keys", "-t", pane, "n", "Enter"];
+    assert!(Command::new("tmux").args(keys).status().unwrap().success());
+    wait_until("the prompt", || {
+        stage.probe();
+        read("told").is_ok_and(|told| told == "do it\n")
+    });
+    assert_eq!(read("answer").unwrap(), "n\n");
+    wait_until("its record", || prompt_stage() == "written");
+    assert_eq!(of_delivery(), "prompt written");
 }
 
 /// No hook reports an interruption in claude, also not one by the answer to a question.
