@@ -22,6 +22,7 @@ mod settle;
 mod spawn;
 mod terminal;
 mod trust;
+mod writers;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 //! that proves.
 //!
 //! It may run in any number of processes, as often as one likes. What it cannot ask changes nothing, an
-//! observation that says nothing new is not written, and it starts or stops nothing.
+//! observation that says nothing new is not written, and it starts or stops no agent.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -20,6 +20,7 @@ use ao_store::{Cause, SessionId, Timestamp};
 
 use super::Sessions;
 use super::reconcile::is_mass;
+use super::writers::Writers;
 use crate::error::Result;
 use crate::harness::{self, Screen, Seen};
 use crate::runtime::{Pane, Panes, Runtime};
@@ -108,10 +109,13 @@ impl<'a> Reaper<'a> {
         Reaper { only: Some(session.clone()), ..Reaper::new(sessions) }
     }
 
-    /// Probes again and again, until `wait` says that it is to stop. What fails is tried again.
+    /// Probes again and again, until `wait` says that it is to stop, and has written what waits for nothing. What
+    /// fails is tried again.
     pub fn run(&mut self, mut wait: impl FnMut() -> bool) {
+        let mut writers = Writers::default();
         loop {
-            if let Err(error) = self.probe() {
+            let probed = self.probe();
+            if let Err(error) = probed.and_then(|_| writers.start(self.sessions)) {
                 tracing::debug!(%error, "the launches cannot be probed");
             }
             if wait() {

@@ -319,6 +319,19 @@ fn what_a_killed_process_left_is_taken_over_or_ambiguous() {
     }
 }
 
+/// The hook that would have started one was killed, such as by a time limit of the agent.
+#[test]
+fn what_a_killed_sender_accepted_is_written_while_up_runs() {
+    let post = Post::new();
+    let id = post.spawn(&[]);
+    let repo = post.lab.env.path("demo");
+    let _up = Live::start(&mut post.lab.command(&["up", text(&repo), "--no-observe"]));
+    wait_until("the reaper", || post.lab.listeners() > 0);
+    post.send_failing(&[&id, "hello"], "send.accepted");
+    post.until_heard(&id, &pasted("hello"));
+    post.until_stages("written");
+}
+
 #[test]
 fn what_a_killed_sender_accepted_is_written_when_up_starts() {
     let post = Post::new();
