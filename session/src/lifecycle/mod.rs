@@ -22,6 +22,7 @@ mod settle;
 mod spawn;
 mod terminal;
 mod trust;
+mod versions;
 mod writers;
 
 use std::ffi::OsString;

@@ -5,9 +5,7 @@
 //! observation that says nothing new is not written, and it starts or stops no agent.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use ao_store::activity::{Activity, Evidence, QUIET, Signal, Source, State, reduce};
 use ao_store::row::account::{self, Limit};
@@ -20,6 +18,7 @@ use ao_store::{Cause, SessionId, Timestamp};
 
 use super::Sessions;
 use super::reconcile::is_mass;
+use super::versions::{Asked, Versions};
 use super::writers::Writers;
 use crate::error::Result;
 use crate::harness::{self, Screen, Seen};
@@ -59,8 +58,7 @@ pub struct Reaper<'a> {
     /// Only this session is looked at.
     only: Option<SessionId>,
     known: HashMap<String, Known<'a>>,
-    /// The versions of programs, by path and time of change.
-    versions: HashMap<(PathBuf, SystemTime), Option<String>>,
+    versions: Versions,
 }
 
 /// What is remembered of a launch.
@@ -68,6 +66,8 @@ pub struct Reaper<'a> {
 struct Known<'a> {
     /// The rules for its screens, where they can be used.
     rules: Option<&'a Screen>,
+    /// When they are looked for again, because the version of its program is not known.
+    again_at: Option<Instant>,
     /// The second in which its screen was read.
     read_at: Option<i64>,
     screen: String,
@@ -101,7 +101,7 @@ impl<'a> Reaper<'a> {
     /// A reaper that has seen nothing.
     #[must_use]
     pub fn new(sessions: &'a Sessions) -> Reaper<'a> {
-        Reaper { sessions, only: None, known: HashMap::new(), versions: HashMap::new() }
+        Reaper { sessions, only: None, known: HashMap::new(), versions: Versions::default() }
     }
 
     /// One that looks at this session only.
@@ -257,9 +257,11 @@ impl<'a> Reaper<'a> {
 
     /// Whether the screen of a launch can say anything, and may have changed since it was read.
     fn is_to_be_read(&mut self, case: &Case, pane: &Pane, now: Timestamp) -> Result<bool> {
-        if !self.known.contains_key(&case.launch.id) {
-            let rules = self.rules(&case.session)?;
-            self.known.insert(case.launch.id.clone(), Known { rules, ..Known::default() });
+        let known = self.known.get(&case.launch.id);
+        if known.is_none_or(|known| known.again_at.is_some_and(|at| at <= Instant::now())) {
+            let (rules, again_at) = self.rules(&case.session)?;
+            let known = Known { rules, again_at, ..Known::default() };
+            self.known.insert(case.launch.id.clone(), known);
         }
         let Some(known) = self.known.get_mut(&case.launch.id) else { return Ok(false) };
         // The reducer would not use it.
@@ -274,26 +276,24 @@ impl<'a> Reaper<'a> {
     }
 
     /// The rules for the screens of a session: those of its harness, if the program is one of that harness and
-    /// its version was seen.
-    fn rules(&mut self, session: &Session) -> Result<Option<&'a Screen>> {
-        let sessions = self.sessions;
-        let Ok(row) = sessions.harnesses.get(&session.harness) else { return Ok(None) };
-        let Some(screen) = row.screen() else { return Ok(None) };
+    /// its version was seen. And when they are to be looked for again.
+    fn rules(&mut self, session: &Session) -> Result<(Option<&'a Screen>, Option<Instant>)> {
+        let (sessions, none) = (self.sessions, Ok((None, None)));
+        let Ok(row) = sessions.harnesses.get(&session.harness) else { return none };
+        let Some(screen) = row.screen() else { return none };
         let start = sessions.store.read(|snapshot| rows::start(snapshot, &session.id))?;
         let found = harness::find(row, &start.argv, &sessions.config.environment);
-        let Ok(path) = found.map(|found| found.path) else { return Ok(None) };
+        let Ok(path) = found.map(|found| found.path) else { return none };
         // A command of the caller is not run to see what it is.
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if !row.programs().iter().any(|known| known == name) {
-            return Ok(None);
+            return none;
         }
-        Ok(self.version(&path).is_some_and(|version| screen.covers(&version)).then_some(screen))
-    }
-
-    fn version(&mut self, path: &Path) -> Option<String> {
-        let changed = fs::metadata(path).and_then(|found| found.modified()).ok()?;
-        let ask = || harness::version(path, &self.sessions.config.environment);
-        self.versions.entry((path.to_owned(), changed)).or_insert_with(ask).clone()
+        match self.versions.of(&path, &sessions.config.environment) {
+            Some(Asked::Version(version)) => Ok((screen.covers(&version).then_some(screen), None)),
+            Some(Asked::Again(at)) => Ok((None, Some(at))),
+            None => none,
+        }
     }
 
     /// What the screen of a launch shows. The message of a limit that is over may still be there.

@@ -163,6 +163,22 @@ fn what_only_the_screen_has_shown_is_unknown_when_it_is_gone() {
     stage.wait_for(&id, "unknown");
 }
 
+/// The machine may have been too busy.
+#[test]
+fn a_program_that_once_printed_no_version_is_asked_again_by_the_same_reaper() {
+    let stage = Stage::new("2.1.332 (Claude Code)");
+    let (program, asked) = (stage.bin.join("claude"), stage.lab.env.path("asked"));
+    let once = format!("[ -e '{0}' ] || {{ touch '{0}'; exit 1; }}; echo", text(&asked));
+    let script = fs::read_to_string(&program).unwrap().replacen("echo", &once, 1);
+    fs::write(&program, script).unwrap();
+    stage.show("claude-code/trust-plain");
+    let id = stage.spawn("claude-code");
+    let repo = stage.lab.env.path("demo");
+    let _up = Live::start(&mut stage.command(&["up", text(&repo), "--no-observe"]));
+    wait_until("the screen", || stage.activity(&id) == "blocked trust");
+    assert!(asked.exists());
+}
+
 #[test]
 fn the_screens_of_a_version_that_was_not_seen_are_not_used() {
     let stage = Stage::new("9.9.9 (Claude Code)");
