@@ -48,7 +48,8 @@ impl Context {
             args::Durability::Full => Durability::Full,
             args::Durability::Relaxed => Durability::Relaxed,
         };
-        let options = Options { durability, busy: settings.busy_timeout.value.min(LONGEST_BUSY) };
+        let busy = settings.busy_timeout.value.min(LONGEST_BUSY);
+        let options = Options { durability, busy, is_brief: true };
         let invocation = Invocation::of(args);
         Ok(Context {
             database: dir.join("ao.db"),

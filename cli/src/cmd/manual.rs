@@ -54,6 +54,10 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("ao.db, ao.db-wal, ao.db-shm", "The SQLite database, in the data directory."),
     ("ao.db.head", "The newest change, by which an older copy of the database is noticed."),
+    (
+        "ao.db.queue, ao.db.turn",
+        "The queue of the processes that write; empty files that are locked.",
+    ),
     ("ballast", "Disk space that is reserved for pruning on a full disk."),
     ("observer.lock", "The lock of the process that observes for the store."),
     ("ao.db.before-restore-*", "Databases that restore-db replaced."),

@@ -20,6 +20,8 @@ pub(super) struct Files {
     pub(super) database: PathBuf,
     pub(super) wal: PathBuf,
     pub(super) shm: PathBuf,
+    /// The locks of the queue of writers.
+    queue: [PathBuf; 2],
     pub(super) dir: PathBuf,
 }
 
@@ -33,7 +35,8 @@ impl Files {
         };
         let dir = database.parent().unwrap_or(Path::new("/")).to_owned();
         let (wal, shm) = (beside("-wal"), beside("-shm"));
-        Files { named: named.to_owned(), database, wal, shm, dir }
+        let queue = [".queue", ".turn"].map(beside);
+        Files { named: named.to_owned(), database, wal, shm, queue, dir }
     }
 }
 
@@ -68,9 +71,9 @@ struct FileMode {
 /// Checks that this user owns the store, and that no other user has access.
 pub(super) fn permissions(files: &Files) -> Finding {
     let mut seen = Vec::new();
-    for (path, wanted) in
-        [(&files.dir, 0o700), (&files.database, 0o600), (&files.wal, 0o600), (&files.shm, 0o600)]
-    {
+    let private = [&files.database, &files.wal, &files.shm].into_iter().chain(&files.queue);
+    let private = private.map(|path| (path, 0o600));
+    for (path, wanted) in [(&files.dir, 0o700)].into_iter().chain(private) {
         match metadata(path) {
             Ok(None) => {}
             Ok(Some(file)) => seen.push(FileMode {

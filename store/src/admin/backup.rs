@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::admin::new_file::{NewFile, refuse_target, with_suffix};
 use crate::db::connection::{self, Durability, Role};
 use crate::db::tx::{Cause, Snapshot, Tx};
+use crate::db::write_queue::SUFFIXES;
 use crate::engine::store::Store;
 use crate::error::{Context, Error, Result};
 use crate::log::info::LogInfo;
@@ -37,7 +38,7 @@ pub struct Receipt {
     pub sha256: String,
 }
 
-/// The names that a store uses in its folder, beside that of its database and of its head file.
+/// The names that a store uses in its folder, beside those that begin with that of its database.
 const OWN_NAMES: [&str; 3] = ["ballast", "observer.lock", "wakeups"];
 
 impl Store {
@@ -76,9 +77,13 @@ impl Store {
         let of_database = self.path().file_name().unwrap_or_default();
         let is_beside = out.with_file_name(of_database).exists();
         let name = out.file_name().unwrap_or_default().to_ascii_lowercase();
-        let is_head =
-            name == with_suffix(Path::new(of_database), ".head").as_os_str().to_ascii_lowercase();
-        if is_beside && (is_head || OWN_NAMES.iter().any(|own| name == *own)) {
+        let is_side_file = |suffix: &str| {
+            name == with_suffix(Path::new(of_database), suffix).as_os_str().to_ascii_lowercase()
+        };
+        let is_own = is_side_file(".head")
+            || SUFFIXES.into_iter().any(is_side_file)
+            || OWN_NAMES.iter().any(|own| name == *own);
+        if is_beside && is_own {
             return Err(Error::ReservedName(out.to_owned()));
         }
         refuse_target(out)

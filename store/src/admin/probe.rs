@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use crate::code::Code;
 use crate::db::connection::{self, Role};
 use crate::db::tx::Snapshot;
+use crate::db::write_queue::take_turn;
 use crate::engine::store::Store;
 use crate::error::{Context, Result};
 
@@ -77,6 +78,7 @@ impl Store {
     pub fn probe_capture(&self) -> Result<Vec<String>> {
         let options = self.options();
         let conn = connection::open(self.path(), Role::Writer, options.durability, options.busy)?;
+        let _turn = take_turn(self.path(), &conn, options.busy)?;
         conn.execute_batch("BEGIN IMMEDIATE").context("begin the capture probe")?;
         let found = run(&conn);
         if !conn.is_autocommit() {

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode};
 
 use crate::admin::verify::values::{self, Counter, InvalidText};
 use crate::admin::verify::{self, Depth, Report};
@@ -17,6 +17,7 @@ use crate::db::options::Options;
 use crate::db::schema::{self, SCHEMA_VERSION};
 use crate::db::text::text;
 use crate::db::tx::{Cause, Snapshot, Tx};
+use crate::db::write_queue::{QueuedTransaction, take_turn};
 use crate::engine::migrate;
 use crate::error::{Context, Error, Result};
 use crate::log::head_file::Recorded;
@@ -49,9 +50,7 @@ pub struct Repaired {
 pub fn repair(path: &Path, options: Options, cause: &Cause, permit: Permit) -> Result<Repaired> {
     Identity::of(path)?.check_for_write()?;
     let conn = connection::open(path, Role::Writer, Durability::Full, options.busy)?;
-    let step = "repair the store";
-    let transaction =
-        Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).context(step)?;
+    let transaction = QueuedTransaction::begin(&conn, take_turn(path, &conn, options.busy)?)?;
     let recorded = Recorded::read(path).map_or(Epoch(0), |recorded| recorded.epoch());
     let mut done = Vec::new();
     if let Err(error @ Error::Emptied(_)) = schema::version(&conn) {
@@ -79,7 +78,7 @@ pub fn repair(path: &Path, options: Options, cause: &Cause, permit: Permit) -> R
     }
     let log = LogInfo::read(&Snapshot::new(&conn))?;
     if !permit.is_dry && !done.is_empty() {
-        transaction.commit().context(step)?;
+        transaction.commit("repair the store")?;
     }
     Ok(Repaired { done, log })
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 
+use crate::db::write_queue::WriteQueue;
 use crate::error::{Context, Result};
 
 /// The backlog in pages from which a checkpoint runs when the queue is empty: 4 MiB.
@@ -49,6 +50,7 @@ impl Checkpointer {
     pub(crate) fn after_commit(
         &mut self,
         conn: &Connection,
+        queue: &WriteQueue,
         is_calm: bool,
         timeout: Duration,
     ) -> Result<()> {
@@ -69,7 +71,8 @@ impl Checkpointer {
             self.large = LARGE;
         }
         if pages > self.large {
-            let blocked = run_waiting(conn, "PRAGMA wal_checkpoint(RESTART)", self.wait, timeout)?;
+            let restart = "PRAGMA wal_checkpoint(RESTART)";
+            let blocked = run_waiting(conn, queue, restart, (self.wait, timeout))?;
             self.large = if blocked == Some(0) { LARGE } else { pages.saturating_mul(2) };
         } else if backlog > bound {
             self.last = Instant::now();
@@ -80,12 +83,17 @@ impl Checkpointer {
 
     /// Nothing was written for a while: copies all pages to the database and truncates the WAL, unless a
     /// reader blocks it. `timeout` is the busy timeout of the connection, which is suspended meanwhile.
-    pub(crate) fn idle(&mut self, conn: &Connection, timeout: Duration) -> Result<()> {
+    pub(crate) fn idle(
+        &mut self,
+        conn: &Connection,
+        queue: &WriteQueue,
+        timeout: Duration,
+    ) -> Result<()> {
         if self.is_clean {
             return Ok(());
         }
         let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
-        self.is_clean = run_waiting(conn, truncate, Duration::ZERO, timeout)? == Some(0);
+        self.is_clean = run_waiting(conn, queue, truncate, (Duration::ZERO, timeout))? == Some(0);
         Ok(())
     }
 
@@ -118,13 +126,15 @@ impl Wal {
     }
 }
 
-/// Runs a checkpoint that waits for readers up to `wait`; `timeout` is the busy timeout otherwise.
+/// Runs a checkpoint that waits for readers up to `wait`; `timeout` is the busy timeout otherwise. It locks
+/// writers out, so they queue meanwhile, if no process is before it.
 fn run_waiting(
     conn: &Connection,
+    queue: &WriteQueue,
     sql: &'static str,
-    wait: Duration,
-    timeout: Duration,
+    (wait, timeout): (Duration, Duration),
 ) -> Result<Option<i64>> {
+    let _turn = queue.try_enter();
     let busy = conn.busy_timeout(wait);
     let blocked = run(conn, sql);
     if busy.and_then(|()| conn.busy_timeout(timeout)).is_err() {
@@ -215,14 +225,14 @@ mod tests {
     fn a_reader_that_stays_delays_at_each_doubling_until_it_ends() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ao.db");
-        let (writer, reader) = (open(&path), open(&path));
+        let (writer, reader, queue) = (open(&path), open(&path), WriteQueue::of(&path));
         writer.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
         let mut checkpointer = Checkpointer::new();
         checkpointer.wait = Duration::ZERO;
         let mut write = |bytes: i64| {
             writer.execute("UPDATE t SET x = randomblob(?1)", [bytes]).unwrap();
             checkpointer.measured = Instant::now() - MEASURE_EVERY;
-            checkpointer.after_commit(&writer, true, Duration::ZERO).unwrap();
+            checkpointer.after_commit(&writer, &queue, true, Duration::ZERO).unwrap();
             (checkpointer.large, Wal::of(&writer).pages)
         };
         reader.execute_batch("BEGIN").unwrap();
@@ -251,13 +261,14 @@ mod tests {
                 scope.spawn(move || turns.read(path, is_first));
             }
             let _end = End(&turns.is_over);
-            let mut checkpointer = Checkpointer::new();
+            let (mut checkpointer, queue) = (Checkpointer::new(), WriteQueue::of(&path));
             checkpointer.wait = Duration::from_secs(20);
             // 40,000 pages.
             for _ in 0..400 {
                 conn.execute("UPDATE t SET x = randomblob(400000)", []).unwrap();
                 checkpointer.measured = Instant::now() - MEASURE_EVERY;
-                checkpointer.after_commit(&conn, true, Duration::from_secs(20)).unwrap();
+                let wait = Duration::from_secs(20);
+                checkpointer.after_commit(&conn, &queue, true, wait).unwrap();
                 most = most.max(Wal::of(&conn).pages);
             }
         });

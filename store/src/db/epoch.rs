@@ -4,10 +4,11 @@
 //! used again. A relaxed writer therefore stores the boot id of the machine; the first writer after a
 //! reboot finds another boot id and begins a new epoch.
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 
 use crate::db::connection::Durability;
 use crate::db::text::text;
+use crate::db::write_queue::QueuedTransaction;
 use crate::error::{Context, Result};
 use crate::model::clock;
 
@@ -18,7 +19,7 @@ const UNKNOWN: &str = "unknown";
 pub(crate) fn begin(
     conn: &Connection,
     durability: Durability,
-    transaction: impl FnOnce(&Connection) -> Result<Transaction<'_>>,
+    transaction: impl FnOnce(&Connection) -> Result<QueuedTransaction<'_>>,
 ) -> Result<()> {
     let step = "read the epoch";
     let stored: String = conn
@@ -52,7 +53,7 @@ fn store_boot(
     stored: &str,
     boot: &str,
     durability: Durability,
-    transaction: impl FnOnce(&Connection) -> Result<Transaction<'_>>,
+    transaction: impl FnOnce(&Connection) -> Result<QueuedTransaction<'_>>,
 ) -> Result<()> {
     let step = "begin an epoch";
     let lost = i64::from(!stored.is_empty() && is_other(stored, boot));
@@ -66,7 +67,7 @@ fn store_boot(
     conn.execute_batch("PRAGMA synchronous = FULL").context(step)?;
     let tx = transaction(conn)?;
     tx.execute(sql, (lost, next, stored)).context(step)?;
-    tx.commit().context(step)?;
+    tx.commit(step)?;
     if durability == Durability::Relaxed {
         conn.execute_batch("PRAGMA synchronous = NORMAL").context(step)?;
     }
@@ -79,7 +80,7 @@ fn store_boot(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rusqlite::TransactionBehavior;
+    use crate::db::write_queue::Turn;
 
     fn meta() -> Connection {
         let conn = Connection::open_in_memory().unwrap();
@@ -92,7 +93,7 @@ mod tests {
 
     fn store(conn: &Connection, stored: &str, boot: &str, durability: Durability) -> Result<()> {
         store_boot(conn, stored, boot, durability, |conn| {
-            Transaction::new_unchecked(conn, TransactionBehavior::Immediate).context("begin")
+            QueuedTransaction::begin(conn, Turn::default())
         })
     }
 

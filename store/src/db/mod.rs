@@ -12,3 +12,4 @@ pub(crate) mod schema;
 pub(crate) mod text;
 pub(crate) mod tx;
 pub(crate) mod wakeup;
+pub(crate) mod write_queue;

@@ -11,10 +11,13 @@ pub struct Options {
     pub durability: Durability,
     /// How long to wait for a writer of another process before `BUSY`.
     pub busy: Duration,
+    /// The process ends soon after a write: background maintenance begins with its second one.
+    pub is_brief: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { durability: Durability::Full, busy: Duration::from_secs(5) }
+        let (durability, busy) = (Durability::Full, Duration::from_secs(5));
+        Options { durability, busy, is_brief: false }
     }
 }

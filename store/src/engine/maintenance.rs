@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use crate::db::connection::Durability;
 use crate::db::tx::{Cause, Snapshot, Tx};
+use crate::db::write_queue::Turn;
 use crate::engine::schema_guard::SchemaGuard;
 use crate::error::{Context, Error, Result};
 use crate::log::info::LogInfo;
@@ -78,12 +79,13 @@ impl Maintenance {
         &mut self,
         conn: &Connection,
         guard: &SchemaGuard,
+        turn: Turn,
         now: ClockReading,
     ) -> Result<()> {
         // A later commit syncs this one too, before any process gets an acknowledgement that depends on it.
         conn.execute_batch("PRAGMA synchronous = NORMAL").context("begin maintenance")?;
         let begun = Instant::now();
-        let done = self.step_unsynced(conn, guard, now);
+        let done = self.step_unsynced(conn, guard, turn, now);
         self.next = Instant::now() + begun.elapsed() * PAUSE;
         if self.durability == Durability::Full {
             // SQLite refuses this inside a transaction. If one is still open, the writer must halt, or
@@ -101,14 +103,15 @@ impl Maintenance {
         &mut self,
         conn: &Connection,
         guard: &SchemaGuard,
+        turn: Turn,
         now: ClockReading,
     ) -> Result<()> {
         let commit = "commit maintenance";
-        let transaction = guard.begin(conn)?;
+        let transaction = guard.begin(conn, turn)?;
         if self.is_sealing {
             let before = seal::sealed(conn)?.seq;
             let after = seal::close(conn, 0)?.seq;
-            transaction.commit().context(commit)?;
+            transaction.commit(commit)?;
             if after > before {
                 // Sealed changes may be pruned.
                 return self.plan(conn, now);
@@ -119,7 +122,7 @@ impl Maintenance {
         }
         if self.is_vacuuming {
             self.is_vacuuming = vacuum(conn, IDLE_PAGES)? > 0;
-            return transaction.commit().context(commit);
+            return transaction.commit(commit);
         }
         let cause = Cause::new("retention", now);
         let before = LogInfo::read(&Snapshot::new(conn))?.floor;
@@ -128,7 +131,7 @@ impl Maintenance {
         let is_current = retention::rules(&tx)? == self.rules;
         let target = if is_current { self.target } else { before };
         let done = pruning::step(&tx, target, IDLE_BATCH)?;
-        transaction.commit().context(commit)?;
+        transaction.commit(commit)?;
         if done.floor >= self.target || done.floor == before {
             tracing::debug!(floor = done.floor.0, "retention has pruned the log");
             self.target = Seq(0);
@@ -161,13 +164,13 @@ mod tests {
         let now = ClockReading::now();
         maintenance.plan(&conn, now).unwrap();
         // The changes of a foreign writer are sealed first.
-        maintenance.step(&conn, &guard, now).unwrap();
-        maintenance.step(&conn, &guard, now).unwrap();
+        maintenance.step(&conn, &guard, Turn::default(), now).unwrap();
+        maintenance.step(&conn, &guard, Turn::default(), now).unwrap();
         let floor = || store.read(|snapshot| Ok(LogInfo::read(snapshot)?.floor)).unwrap();
         let first = floor();
         assert!(Seq(0) < first && first < Seq(390), "{first}");
         conn.execute_batch("UPDATE retention SET keep_events = NULL").unwrap();
-        maintenance.step(&conn, &guard, now).unwrap();
+        maintenance.step(&conn, &guard, Turn::default(), now).unwrap();
         assert_eq!((maintenance.delay(), floor()), (None, first));
     }
     #[test]
@@ -185,7 +188,7 @@ mod tests {
         let (mut maintenance, guard) = (Maintenance::new(Durability::Full), SchemaGuard::default());
         let now = ClockReading::now();
         maintenance.plan(&conn, now).unwrap();
-        let refused = maintenance.step(&conn, &guard, now).unwrap_err();
+        let refused = maintenance.step(&conn, &guard, Turn::default(), now).unwrap_err();
         assert_eq!((refused.code(), sealed()), (crate::Code::SchemaMismatch, Seq(0)));
         assert!(conn.is_autocommit());
     }

@@ -1,5 +1,8 @@
-//! The engine: migrations, the writer thread with its maintenance, and the store handle.
+//! The engine: migrations, the writer of a process with its maintenance, and the store handle.
 
+pub(crate) mod committer;
+pub(crate) mod job;
+pub(crate) mod jobs;
 pub(crate) mod maintenance;
 pub(crate) mod migrate;
 pub(crate) mod schema_guard;

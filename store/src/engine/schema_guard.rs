@@ -6,8 +6,9 @@
 
 use std::cell::Cell;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 
+use crate::db::write_queue::{QueuedTransaction, Turn};
 use crate::engine::migrate;
 use crate::error::{Context, Result};
 
@@ -18,10 +19,13 @@ pub(crate) struct SchemaGuard {
 }
 
 impl SchemaGuard {
-    /// Begins a write transaction, which rolls back on drop.
-    pub(crate) fn begin<'c>(&self, conn: &'c Connection) -> Result<Transaction<'c>> {
-        let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate);
-        let tx = tx.context("begin a write transaction")?;
+    /// Begins a write transaction in a turn, which rolls back on drop.
+    pub(crate) fn begin<'c>(
+        &self,
+        conn: &'c Connection,
+        turn: Turn,
+    ) -> Result<QueuedTransaction<'c>> {
+        let tx = QueuedTransaction::begin(conn, turn)?;
         self.check(conn)?;
         Ok(tx)
     }

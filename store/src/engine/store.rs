@@ -13,16 +13,19 @@ use crate::db::options::Options;
 use crate::db::schema;
 use crate::db::tx::{Cause, Snapshot, Tx};
 use crate::db::wakeup::{Listener, LocalListeners};
+use crate::db::write_queue::{WriteQueue, take_turn};
+use crate::engine::committer::Committer;
+use crate::engine::job::Committed;
 use crate::engine::migrate::{self, Migrated};
 use crate::engine::schema_guard::SchemaGuard;
-use crate::engine::writer::{Committed, Writer};
+use crate::engine::writer::Writer;
 use crate::error::{Context, Error, Result};
 use crate::log::head_file::{self, Recorded};
 
 /// The maximum number of idle read connections.
 const READERS: usize = 4;
 
-/// An open store. Cheap to clone; the writer thread starts with the first write.
+/// An open store. Cheap to clone; its writer opens with the first write.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -49,6 +52,7 @@ impl Store {
     /// When there is no file, it is not a store, its schema is newer, or its history diverges.
     pub fn migrate(path: &Path, options: Options) -> Result<Migrated> {
         let mut conn = connection::open(path, Role::Writer, Durability::Full, options.busy)?;
+        let _turn = take_turn(path, &conn, options.busy)?;
         migrate::migrate(&mut conn)
     }
 
@@ -154,7 +158,7 @@ impl Store {
     }
 
     fn reader(&self) -> Result<Connection> {
-        let Options { durability, busy } = self.shared.options;
+        let Options { durability, busy, .. } = self.shared.options;
         connection::open(self.path(), Role::Reader, durability, busy)
     }
 
@@ -163,7 +167,7 @@ impl Store {
         if let Some(writer) = slot.as_ref() {
             return Ok(Arc::clone(writer));
         }
-        let Options { durability, busy } = self.shared.options;
+        let Options { durability, busy, .. } = self.shared.options;
         self.shared.identity.check_for_write()?;
         let idle = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let conn = match idle {
@@ -174,17 +178,20 @@ impl Store {
             None => connection::open(self.path(), Role::Writer, durability, busy)?,
         };
         schema::require_current(&conn)?;
-        let guard = SchemaGuard::default();
-        epoch::begin(&conn, durability, |conn| guard.begin(conn))?;
-        head_file::begin(&conn, self.path(), |conn| guard.begin(conn))?;
-        let local = Arc::clone(&self.shared.local);
-        let writer = Arc::new(Writer::start(
+        let (guard, path) = (SchemaGuard::default(), self.path());
+        let turn = |conn: &Connection| take_turn(path, conn, busy);
+        epoch::begin(&conn, durability, |conn| guard.begin(conn, turn(conn)?))?;
+        head_file::begin(&conn, path, |conn| guard.begin(conn, turn(conn)?))?;
+        let queue = Arc::new(WriteQueue::of(path));
+        let committer = Committer::new(
             conn,
             guard,
             self.shared.identity.clone(),
-            local,
+            Arc::clone(&queue),
+            Arc::clone(&self.shared.local),
             self.shared.options,
-        )?);
+        );
+        let writer = Arc::new(Writer::new(committer, queue, self.shared.options));
         *slot = Some(Arc::clone(&writer));
         Ok(writer)
     }

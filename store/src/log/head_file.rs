@@ -10,10 +10,11 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::db::tx::Snapshot;
+use crate::db::write_queue::QueuedTransaction;
 use crate::error::{Context, Result};
 use crate::log::change::select_changes;
 use crate::log::digest::Hasher;
@@ -121,7 +122,7 @@ const BEGIN: &str = "UPDATE log_meta SET epoch = ?1 WHERE epoch <= ?2";
 pub(crate) fn begin(
     conn: &Connection,
     database: &Path,
-    transaction: impl FnOnce(&Connection) -> Result<Transaction<'_>>,
+    transaction: impl FnOnce(&Connection) -> Result<QueuedTransaction<'_>>,
 ) -> Result<()> {
     let Some(recorded) = Recorded::read(database) else { return Ok(()) };
     if !recorded.is_replaced(&Snapshot::new(conn))? {
@@ -130,7 +131,7 @@ pub(crate) fn begin(
     let (step, epoch) = ("begin an epoch", recorded.epoch().0);
     let tx = transaction(conn)?;
     let began = tx.execute(BEGIN, (epoch.saturating_add(1), epoch)).context(step)?;
-    tx.commit().context(step)?;
+    tx.commit(step)?;
     if began > 0 {
         tracing::warn!(
             "{} was replaced by an older copy or another database: a new epoch begins",
@@ -149,7 +150,7 @@ pub(crate) fn begin(
 pub(crate) fn record(
     conn: &Connection,
     database: &Path,
-    transaction: impl FnOnce(&Connection) -> Result<Transaction<'_>>,
+    transaction: impl FnOnce(&Connection) -> Result<QueuedTransaction<'_>>,
 ) -> Result<()> {
     begin(conn, database, transaction)?;
     Recorded::of(conn)?.write(database);

@@ -195,6 +195,8 @@ fn the_names_of_sqlite_and_of_the_store_are_refused() {
         "wakeups",
         "ao.db.head",
         "AO.db.Head",
+        "ao.db.queue",
+        "AO.DB.TURN",
         &aliased,
     ] {
         let out = dir.join(name);

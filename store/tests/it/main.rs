@@ -46,4 +46,5 @@ mod upstream_file;
 mod upstream_random;
 mod upstream_skipped;
 mod verify;
+mod write_queue;
 mod writer;

@@ -1,8 +1,6 @@
 //! A write is refused, and not acknowledged, while the schema differs from that of the migrations: a
 //! change might not be captured. Once the schema is correct again, writes continue.
 
-use std::time::Duration;
-
 use ao_store::log::retention::Rules;
 use ao_store::row::session::{self, Filter};
 use ao_store::{Code, Durability, Error, Options, Store};
@@ -98,7 +96,7 @@ fn pruning_and_a_new_epoch_are_refused_as_well() {
     let pruned = store.prune(&at(crate::support::T0), &rules, |_| {});
     assert_eq!((code(pruned), number(&other, floor)), (Code::SchemaMismatch, 0));
     for durability in [Durability::Full, Durability::Relaxed] {
-        let options = Options { durability, busy: Duration::from_secs(5) };
+        let options = Options { durability, ..Options::default() };
         assert_eq!(code(Store::open(&path, options)), Code::SchemaMismatch);
     }
     assert_eq!(number(&other, "SELECT epoch FROM log_meta"), 1);

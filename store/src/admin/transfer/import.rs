@@ -18,6 +18,7 @@ use crate::admin::verify::{self, Depth};
 use crate::db::connection;
 use crate::db::schema::SCHEMA_VERSION;
 use crate::db::tx::Snapshot;
+use crate::db::write_queue::{QueuedTransaction, Turn};
 use crate::engine::migrate;
 use crate::error::{Context, Error, Result};
 use crate::log::{anew, head_file, seal};
@@ -83,7 +84,10 @@ pub fn import(target: &Path, input: &mut dyn BufRead, on_bad: OnBad) -> Result<I
     let mut imported = import.finish(on_bad)?;
     conn.execute_batch("COMMIT").context("commit the import")?;
     // There may have been a store at this place.
-    head_file::begin(&conn, target, |conn| conn.unchecked_transaction().context("begin an epoch"))?;
+    head_file::begin(&conn, target, |conn| {
+        // No other process knows the file.
+        QueuedTransaction::begin(conn, Turn::default())
+    })?;
     imported.cursor = new.finish_database(conn)?.cursor;
     new.place()?;
     Ok(imported)
