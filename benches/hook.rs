@@ -1,34 +1,30 @@
 //! Claim: a hook, which agents run at every use of a tool, costs little more than its write. Budgets: at
-//! most 1.4 times the CPU time of a process that makes the same captured update on a bare connection; of 64
-//! at once, 640 in all, at least 0.75 times the rate of such processes in the kernel's queue of a file lock,
-//! their slowest hundredth at most 4 times the median, and none lost.
+//! most 1.4 times the CPU time of a C program that makes the same captured update; of 64 at once, 640 in all, at
+//! least 0.75 times the rate of such programs in the kernel's queue of a file lock, their slowest hundredth at most 4 times the median, and none lost.
 //!
-//! The baseline is this executable, started again. Each hook begins or ends a turn, so each one writes; the
+//! The baseline uses the same SQLite and the same file. Each hook begins or ends a turn, so each one writes; the
 //! session of the baseline changes in the same columns, with the same triggers. Commits wait for the disk, as
 //! those of hooks do. CPU time is that of all threads of the processes.
 //!
 //! It needs the program: run `cargo build --release` first.
 //!
-//! Last recorded: one after the other 2.5x (12.6 ms : 5.2 ms), 64 at once 0.61x [0.37..0.80] the rate, p99
+//! Last recorded: one after the other 2.35x (8.9 ms : 3.9 ms), 64 at once 0.61x [0.37..0.80] the rate, p99
 //! 2.4 times the median, none lost; 2 shared vCPUs beside other builds, which slow both sides, 2026-11-29.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
-use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
-use std::time::Duration;
 
 use ao_benches::{
-    Fixture, Line, NewFixture, Run, Sample, at_least, at_most, cause, children_cpu, close_context,
-    monotonic, open_context, percentile, program, respawn, session_of,
+    Fixture, Line, NewFixture, Run, Sample, at_least, at_most, baseline, cause, children_cpu,
+    monotonic, percentile, program, session_of,
 };
 use ao_store::Durability;
 use ao_store::row::launch::{self, LaunchKind, NewLaunch, PromptStage};
 use ao_store::row::session;
-use rusqlite::Connection;
 
 const ROUNDS: usize = 9;
 /// Processes per round whose CPU time is measured.
@@ -36,28 +32,6 @@ const STARTS: usize = 200;
 const AT_ONCE: usize = 64;
 /// What each of them does, one after the other.
 const EACH: usize = 10;
-
-const UPDATE: &str = "UPDATE session SET activity = ?2, activity_source = 'hook', activity_at = ?3,
-    activity_revision = activity_revision + 1, updated_at = ?3 WHERE id = ?1";
-
-/// What a hook writes, on a bare connection.
-fn update(database: &Path, session: &str, event: &str, queue: Option<&Path>) {
-    let queue = queue.map(|path| File::create(path).expect("open the queue"));
-    if let Some(queue) = &queue {
-        queue.lock().expect("wait in the queue");
-    }
-    let conn = Connection::open(database).expect("open the database");
-    conn.busy_timeout(Duration::from_secs(60)).expect("set the timeout");
-    conn.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA recursive_triggers = ON; BEGIN IMMEDIATE",
-    )
-    .expect("begin");
-    open_context(&conn);
-    let activity = if event == "Stop" { "idle" } else { "active" };
-    conn.execute(UPDATE, (session, activity, monotonic().cast_signed())).expect("update");
-    close_context(&conn);
-    conn.execute_batch("COMMIT").expect("commit");
-}
 
 /// A store with sessions that run, two for each process at once: of the subject and of the baseline.
 fn fixture() -> Fixture {
@@ -116,9 +90,10 @@ impl Sides {
     }
 
     fn bare(&self, number: usize, step: usize, is_queued: bool) -> Command {
-        let mut command = respawn("bare").expect("this executable");
+        let mut command = baseline("write");
         let session = session_of(AT_ONCE + number).to_string();
-        command.arg(&self.fixture.path).args([&session, event(step)]);
+        let activity = if step.is_multiple_of(2) { "active" } else { "idle" };
+        command.arg(&self.fixture.path).args([&session, activity, &monotonic().to_string()]);
         if is_queued {
             command.arg(self.fixture.path.with_file_name("queue"));
         }
@@ -169,18 +144,11 @@ fn at_once(times: &Mutex<Vec<f64>>, command: impl Fn(usize, usize) -> Command + 
     Sample { units: (AT_ONCE * EACH) as u64, nanos: monotonic() - start }
 }
 
-/// The work of a process that this bench started.
-pub(crate) fn play() {
-    let args: Vec<_> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let text = |at: usize| args[at].to_string_lossy();
-    update(&args[0], &text(1), &text(2), args.get(3).map(PathBuf::as_path));
-}
-
 /// The lines of this file.
 pub(crate) fn measure(run: &mut Run) {
     let sides = Sides { program: program(), fixture: fixture() };
     run.compare(
-        Line::ratio("12b", "a hook, CPU", "a process with the same update", at_most(1.4)),
+        Line::ratio("12b", "a hook, CPU", "C with the same captured update", at_most(1.4)),
         ROUNDS,
         || one_by_one(|step| sides.bare(1, step, false)),
         || one_by_one(|step| sides.hook(1, step)),
@@ -189,7 +157,7 @@ pub(crate) fn measure(run: &mut Run) {
     let before = sides.transactions();
     let work = "hooks per second, 64 at once, 640 in all";
     let measured = run.compare(
-        Line::ratio("12c", work, "such processes in the same kernel queue", at_least(0.75)),
+        Line::ratio("12c", work, "C in the same kernel queue", at_least(0.75)),
         ROUNDS,
         || at_once(&others, |number, step| sides.bare(number, step, true)),
         || at_once(&times, |number, step| sides.hook(number, step)),

@@ -8,9 +8,11 @@
 //! on the command line selects a budget by its number, or those of one file. `AO_WRITE_BENCHMARKS=1` writes
 //! the table into `docs/BENCHMARKS.md`.
 
+mod baseline;
 mod fixture;
 mod harness;
 
+pub use baseline::baseline;
 pub use fixture::{
     AS_OF, Fixture, NewFixture, apply_all, cause, close_context, observation, open_context,
     session_of, threads,

@@ -35,7 +35,7 @@ const FILES: [File; 16] = [
     File { name: "session_list", numbers: &["20", "20b"], measure: session_list::measure },
     File { name: "consumer", numbers: &["30"], measure: consumer::measure },
     File { name: "snapshot", numbers: &["31"], measure: snapshot::measure },
-    File { name: "start", numbers: &["33"], measure: start::measure },
+    File { name: "start", numbers: &["12", "33"], measure: start::measure },
     File { name: "session_verbs", numbers: &["34", "35"], measure: session_verbs::measure },
     File { name: "supervisor", numbers: &["36"], measure: supervisor::measure },
 ];
@@ -44,7 +44,6 @@ const FILES: [File; 16] = [
 fn play(role: &str) {
     match role {
         role if latency::ROLES.contains(&role) => latency::play(role),
-        "bare" => hook::play(),
         "nothing" | "library" => start::play(role),
         _ => session_list::play(role),
     }
