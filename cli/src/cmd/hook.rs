@@ -71,9 +71,8 @@ pub(crate) fn run(args: &Args, harness: &str, event: &str) {
     let log = Arc::new(log);
     let bound = end_after(bound, Arc::clone(&log));
     let subject = Subject { session, launch };
-    let outcome = Harnesses::load(context.harness_file().as_deref())
+    let outcome = Harnesses::only(harness, context.harness_file().as_deref())
         .map_err(Error::from)
-        .and_then(|all| all.get(harness).cloned().map_err(Error::from))
         .and_then(|harness| {
             reply(&harness);
             let Some(waiting) = record(&context, &harness, event, subject, cause)? else {

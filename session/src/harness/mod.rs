@@ -59,6 +59,20 @@ impl Harnesses {
         Ok(Harnesses(all))
     }
 
+    /// The harness of this name, as [`Harnesses::load`] and [`Harnesses::get`] find it. It reads no other
+    /// built-in row: all of them take longer to read than what a hook writes.
+    ///
+    /// # Errors
+    /// `INVALID_HARNESS` with the line; `UNKNOWN_HARNESS` with the nearest names; the file cannot be read.
+    pub fn only(name: &str, file: Option<&Path>) -> Result<Harness> {
+        let own = file.map(|path| parse(&read(path)?, path)).transpose()?;
+        let row = match own.and_then(|mut rows| rows.remove(name)) {
+            Some(row) => Some(row),
+            None => parse(built_in(name), Path::new("table.toml"))?.remove(name),
+        };
+        row.map_or_else(|| Harnesses::load(file)?.get(name).cloned(), Ok)
+    }
+
     /// The harness of this name.
     ///
     /// # Errors
@@ -86,6 +100,21 @@ impl Harnesses {
     pub fn iter(&self) -> impl Iterator<Item = &Harness> {
         self.0.values()
     }
+}
+
+/// The text of a built-in row, from its first heading to that of the next row; empty if there is none.
+fn built_in(name: &str) -> &'static str {
+    let (mut at, mut start) = (0, None);
+    for line in TABLE.split_inclusive('\n') {
+        let heading = line.strip_prefix('[').and_then(|line| line.split(['.', ']']).next());
+        match (heading, start) {
+            (Some(heading), None) if heading == name => start = Some(at),
+            (Some(heading), Some(start)) if heading != name => return &TABLE[start..at],
+            _ => {}
+        }
+        at += line.len();
+    }
+    start.map_or("", |start| &TABLE[start..])
 }
 
 /// The text of the user's file.
@@ -172,6 +201,23 @@ mod tests {
             "vibe",
         ] {
             assert!(names.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_read_alone_is_the_same() {
+        for row in Harnesses::load(None).unwrap().iter() {
+            let only = Harnesses::only(row.name(), None).unwrap();
+            assert_eq!(format!("{only:?}"), format!("{row:?}"));
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("harnesses.toml");
+        std::fs::write(&file, built_in("codex").replace("[codex", "[mine")).unwrap();
+        assert_eq!(Harnesses::only("mine", Some(&file)).unwrap().name(), "mine");
+        assert_eq!(Harnesses::only("codex", Some(&file)).unwrap().name(), "codex");
+        for name in ["", "codex.hooks", "codx"] {
+            let error = Harnesses::only(name, Some(&file)).unwrap_err();
+            assert_eq!(error.code(), ao_store::Code::UnknownHarness, "{name}");
         }
     }
 
