@@ -175,6 +175,10 @@ pub fn resolve(
     resolution: Resolution,
     answer: &str,
 ) -> Result<bool> {
+    // Most often there is none, and an update of a captured table takes longer to prepare than most reads to run.
+    if open(tx, session)?.is_none() {
+        return Ok(false);
+    }
     let params = (session.as_str(), tx.now().0, resolution.as_str(), cut(answer));
     Ok(tx.execute_captured("resolve a decision", RESOLVE, params)? > 0)
 }

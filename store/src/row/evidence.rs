@@ -70,7 +70,9 @@ pub fn record(tx: &Tx<'_>, report: &Report) -> Result<Option<Recorded>> {
         return Ok(None);
     }
     launch::set_native_id(tx, &launch, &report.native_id)?;
-    if report.prompt.is_some() && launch.prompt_stage != PromptStage::None {
+    let needs_no_proof =
+        matches!(launch.prompt_stage, PromptStage::None | PromptStage::Acknowledged);
+    if report.prompt.is_some() && !needs_no_proof {
         launch::set_prompt_stage(tx, &launch.id, PromptStage::Acknowledged)?;
     }
     let id = session.id.clone();
