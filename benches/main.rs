@@ -31,7 +31,7 @@ const FILES: [File; 16] = [
     File { name: "hook", numbers: &["12b", "12c"], measure: hook::measure },
     File { name: "prune", numbers: &["13", "13b"], measure: prune::measure },
     File { name: "verify", numbers: &["14"], measure: verify::measure },
-    File { name: "observe", numbers: &["15", "16", "17"], measure: observe::measure },
+    File { name: "observe", numbers: &["15", "16", "17", "17b", "17c"], measure: observe::measure },
     File { name: "session_list", numbers: &["20", "20b"], measure: session_list::measure },
     File { name: "consumer", numbers: &["30"], measure: consumer::measure },
     File { name: "snapshot", numbers: &["31"], measure: snapshot::measure },

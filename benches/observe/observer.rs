@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ao_benches::{cause, process_cpu};
+use ao_benches::{cause, cpu, process_cpu};
 use ao_fake_github::{Request, Response};
 use ao_observer::github::call::{Answer, Call, Headers, Reply, Request as Ask};
 use ao_observer::poll::{Config, CredentialLookup, Poller, Step, Totals, Written};
@@ -148,6 +148,32 @@ impl Observer {
         });
         self.charge(sample.nanos);
         step
+    }
+
+    /// Another program renames a session; returns the CPU time of the reaction, in nanoseconds. Nothing
+    /// else is due.
+    pub(crate) fn react(&mut self) -> u64 {
+        loop {
+            match self.step() {
+                Step::FindCredentials => self.probe(),
+                Step::Send(call) => {
+                    let reply = self.answer(&call);
+                    self.receive(&reply);
+                }
+                Step::Wait(_) => break,
+            }
+        }
+        let name = format!("name {}", self.scene.now());
+        let rename = move |tx: &ao_store::Tx<'_>| session::rename(tx, &"p0-1".parse()?, &name);
+        self.store.write(cause(), rename).expect("rename a session");
+        let now = Timestamp(self.scene.now());
+        let sample = cpu(|| {
+            self.poller.refresh(now).expect("read the store");
+            self.poller.next(now);
+            1
+        });
+        self.scene.advance(self.scene.now() + 1);
+        sample.nanos
     }
 
     pub(crate) fn probe(&mut self) {

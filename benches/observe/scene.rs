@@ -99,8 +99,13 @@ pub(crate) fn repos(prs: usize) -> usize {
 
 impl Scene {
     pub(crate) fn new(prs: usize) -> Scene {
+        Scene::with_threads(prs, THREADS)
+    }
+
+    /// A scene in which nothing is planned, with so many threads at each pull request.
+    pub(crate) fn with_threads(prs: usize, threads: usize) -> Scene {
         let repos = repos(prs);
-        let mut world = World::fleet(repos, prs, CHECKS, THREADS);
+        let mut world = World::fleet(repos, prs, CHECKS, threads);
         world.options.latency_ms = LATENCY_MS;
         world.options.node_latency_us = NODE_LATENCY_US;
         for repo in world.repos() {

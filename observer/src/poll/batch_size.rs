@@ -108,7 +108,7 @@ pub(crate) struct BatchSizes {
 
 impl Default for BatchSizes {
     fn default() -> Self {
-        let [heartbeat, full, detail] = [100, 50, 50].map(BatchSize::new);
+        let [heartbeat, full, detail] = [100, 50, 100].map(BatchSize::new);
         BatchSizes { heartbeat, full, detail }
     }
 }

@@ -26,7 +26,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             interval: Duration::from_secs(30),
-            graphql_per_minute: 60,
+            graphql_per_minute: 90,
             rest_per_minute: 300,
             log_time: Duration::from_secs(60),
         }

@@ -9,6 +9,8 @@
 
 mod state;
 
+use std::collections::BTreeSet;
+
 use ao_store::row::scm::{Credential, HostState, PrPoll, RefreshRequest, RepoState, SubjectPr};
 use ao_store::{PrId, Timestamp};
 
@@ -32,8 +34,9 @@ use crate::poll::tracked_prs::poll_points;
 use crate::poll::tracker::Tracker;
 use crate::poll::write_batch::{Outcome, Write, WriteBatch};
 
-/// Pages that have waited this long are requested before the next poll.
+/// Pages that have waited this long are requested before the next poll, in up to so many requests.
 const DETAIL_PATIENCE_MS: i64 = 5_000;
+const DETAILS_IN_ROW: u32 = 3;
 
 /// The host refuses a query that costs more.
 const COST_MAX: i64 = 5_000;
@@ -51,8 +54,8 @@ pub(crate) struct Engine {
     pub(crate) tracker: Tracker,
     in_flight: Option<InFlight>,
     totals: Totals,
-    /// Whether pages were requested since the last poll.
-    has_requested_pages: bool,
+    /// Detail requests since the last poll.
+    details_in_row: u32,
     skips_slow_start: bool,
     /// When a run that ends when everything was read stops to read logs.
     logs_until: Option<Timestamp>,
@@ -80,7 +83,7 @@ impl Engine {
             tracker: Tracker::new(&stored.host, repos),
             in_flight: None,
             totals: Totals::default(),
-            has_requested_pages: false,
+            details_in_row: 0,
             skips_slow_start: false,
             logs_until: None,
             record: HostRecord::new(stored),
@@ -125,6 +128,18 @@ impl Engine {
         self.clock.began_at.get_or_insert(now);
     }
 
+    /// Takes over what is stored of those pull requests that other programs touched, and the targets if
+    /// they may have changed.
+    pub(crate) fn update_subjects(
+        &mut self,
+        touched: &BTreeSet<PrId>,
+        prs: &[(SubjectPr, PrPoll)],
+        targets: Option<Vec<ListTarget>>,
+        now: Timestamp,
+    ) {
+        self.tracker.update_subjects(touched, prs, targets, now);
+    }
+
     /// Takes over which refresh requests are stored.
     pub(crate) fn set_refresh_requests(&mut self, stored: Vec<RefreshRequest>, now: Timestamp) {
         let noticed_at = self.clock.newest(now);
@@ -153,10 +168,10 @@ impl Engine {
         if let Some(until) = slow_start.filter(|_| !self.skips_slow_start) {
             return Step::Wait(until);
         }
-        let oldest = self.tracker.prs.oldest_fetch();
+        let oldest = self.tracker.prs.oldest_fetch(now);
         let is_late = oldest.is_some_and(|at| now.0.saturating_sub(at.0) >= DETAIL_PATIENCE_MS);
         let mut order = [Engine::next_poll, Engine::next_detail, Engine::next_log];
-        if is_late && !self.has_requested_pages {
+        if is_late && self.details_in_row < DETAILS_IN_ROW {
             order.swap(0, 1);
         }
         let mut earliest = self.tracker.next_due(now).unwrap_or(NEVER);
@@ -195,7 +210,7 @@ impl Engine {
         if let Some(until) = self.limiter.wait_until(Resource::Graphql, cost, now) {
             return Some(Step::Wait(until));
         }
-        self.has_requested_pages = false;
+        self.details_in_row = 0;
         Some(self.send_poll(level, due, listings, now))
     }
 
@@ -227,7 +242,7 @@ impl Engine {
     }
 
     fn next_detail(&mut self, now: Timestamp) -> Option<Step> {
-        self.tracker.prs.oldest_fetch()?;
+        self.tracker.prs.oldest_fetch(now)?;
         if let Some(until) = self.limiter.wait_until(Resource::Graphql, 1, now) {
             return Some(Step::Wait(until));
         }
@@ -235,7 +250,7 @@ impl Engine {
         let asks: Vec<_> = pages.iter().map(|(_, page)| page.ask.clone()).collect();
         let call = request::graphql(query::detail(self.dialect, &asks));
         self.totals.detail_requests += 1;
-        self.has_requested_pages = true;
+        self.details_in_row += 1;
         let query = Kind::Query(Query::Detail { pages });
         Some(self.send(query, call, Resource::Graphql, now))
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ao_store::row::scm::{self, HostState, PrPoll};
+use ao_store::row::scm::{self, HostState};
 use ao_store::{Cause, ClockReading, Cursor, Error, Kind, PrId, Result, Store, Timestamp};
 
 use crate::github::call::Reply;
@@ -15,6 +15,8 @@ use crate::poll::reading::Reading;
 use crate::poll::repo_listing::ListTarget;
 use crate::poll::report::Report;
 use crate::poll::request::Step;
+use crate::poll::subjects_read::SubjectsRead;
+use crate::poll::touched::Touched;
 use crate::poll::write_batch::{Write, WriteBatch, Written};
 
 /// The actor of an observer's changes.
@@ -86,38 +88,39 @@ impl Poller {
         self.head = None;
     }
 
-    /// Reads from the store what is to be observed, if it may have changed, and the refresh requests.
+    /// Reads from the store what is to be observed, as far as it may have changed, and the refresh
+    /// requests.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn refresh(&mut self, now: Timestamp) -> Result<()> {
-        let host = &self.host;
-        let (head, requests) = self
-            .store
-            .read(|snapshot| Ok((snapshot.head()?, scm::refresh_requests(snapshot, host)?)))?;
-        if self.head != Some(head) {
-            self.reload(now)?;
-            self.head = Some(head);
-        }
+        let (host, seen, ended_before) = (&self.host, self.head, Timestamp(now.0 - ENDED_MS));
+        let (head, read, requests) = self.store.read(|snapshot| {
+            let head = snapshot.head()?;
+            let touched = match seen {
+                Some(seen) => Touched::since(snapshot, seen, head)?,
+                None => Touched::All,
+            };
+            let read = SubjectsRead::of(snapshot, touched, host, ended_before)?;
+            Ok((head, read, scm::refresh_requests(snapshot, host)?))
+        })?;
+        self.update(read, now);
+        self.head = Some(head);
         self.engine.set_refresh_requests(requests, now);
         Ok(())
     }
 
-    fn reload(&mut self, now: Timestamp) -> Result<()> {
-        let (host, ended_before) = (&self.host, Timestamp(now.0 - ENDED_MS));
-        let (subjects, polls) = self.store.read(|snapshot| {
-            Ok((scm::subjects(snapshot, host, ended_before)?, scm::polls(snapshot, host)?))
-        })?;
-        let mut polls: HashMap<PrId, PrPoll> = polls.into_iter().collect();
-        let prs = subjects.prs.into_iter().filter(|subject| self.is_wanted(&subject.pr.repo));
-        let with_poll = |subject: scm::SubjectPr| {
-            let poll = polls.remove(&subject.pr.id).unwrap_or_default();
-            (subject, poll)
-        };
-        let prs: Vec<_> = prs.map(with_poll).collect();
-        let targets = self.list_targets(subjects.scans);
-        self.engine.set_subjects(&prs, targets, now);
-        Ok(())
+    /// Takes over what was read of the subjects.
+    fn update(&mut self, read: SubjectsRead, now: Timestamp) {
+        let SubjectsRead { only, mut prs, scans } = read;
+        prs.retain(|(subject, _)| self.is_wanted(&subject.pr.repo));
+        let targets = scans.map(|scans| self.list_targets(scans));
+        match (only, targets) {
+            (None, targets) => self.engine.set_subjects(&prs, targets.unwrap_or_default(), now),
+            (Some(touched), targets) => {
+                self.engine.update_subjects(&touched, &prs, targets, now);
+            }
+        }
     }
 
     fn is_wanted(&self, repo: &str) -> bool {

@@ -4,7 +4,7 @@ use ao_store::Timestamp;
 
 use crate::github::query::Level;
 use crate::poll::answer_context::AnswerContext;
-use crate::poll::tier::{self, Tier};
+use crate::poll::tier;
 
 /// Never: far in the future, and no sum with it overflows.
 pub(crate) const NEVER: Timestamp = Timestamp(i64::MAX / 2);
@@ -102,17 +102,16 @@ impl PollSchedule {
         self.unknown_mergeable = if is_mergeable_unknown { self.unknown_mergeable + 1 } else { 0 };
     }
 
-    /// Plans the polls after one of this level. A full query that could not be read is repeated when
+    /// Plans the polls after one of this level, with the intervals of both levels. A full query that could not be read is repeated when
     /// a heartbeat would be due.
     pub(crate) fn plan(
         &mut self,
         level: Level,
         is_read: bool,
-        tier: Tier,
+        (heartbeat, full): (i64, i64),
         context: &AnswerContext,
     ) {
-        let AnswerContext { now, interval_ms, stretch, .. } = *context;
-        let (heartbeat, full) = tier::intervals(tier, interval_ms);
+        let AnswerContext { now, stretch, .. } = *context;
         let after = |every: i64| Timestamp(now.0 + tier::stretched(every, stretch));
         match level {
             Level::Full => self.full_due = after(if is_read { full } else { heartbeat }),

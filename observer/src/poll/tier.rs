@@ -19,6 +19,15 @@ pub(crate) enum Tier {
     Done,
 }
 
+/// How many tiers there are.
+pub(crate) const COUNT: usize = 5;
+
+impl Tier {
+    /// In their order.
+    pub(crate) const ALL: [Tier; COUNT] =
+        [Tier::Hot, Tier::Warm, Tier::Cool, Tier::Cold, Tier::Done];
+}
+
 /// What decides the tier, beside what is stored.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PrStatus {
@@ -60,7 +69,18 @@ pub(crate) fn tier(status: PrStatus, poll: &PrPoll, now: Timestamp) -> Tier {
 
 /// How long after a poll the next heartbeat query and the next full query are due, in milliseconds.
 /// A terminal pull request is polled again because it may be reopened.
-pub(crate) fn intervals(tier: Tier, interval_ms: i64) -> (i64, i64) {
+///
+/// Of one that `is_quiet`, a heartbeat shows nearly everything that may happen, so the full query is
+/// ten times as rare, but not rarer than in the last tier.
+pub(crate) fn intervals(tier: Tier, is_quiet: bool, interval_ms: i64) -> (i64, i64) {
+    let (heartbeat, full) = usual_intervals(tier, interval_ms);
+    match tier {
+        Tier::Warm | Tier::Cool if is_quiet => (heartbeat, (10 * full).min(120 * interval_ms)),
+        _ => (heartbeat, full),
+    }
+}
+
+fn usual_intervals(tier: Tier, interval_ms: i64) -> (i64, i64) {
     match tier {
         Tier::Hot => (interval_ms / 2, interval_ms),
         Tier::Warm => (interval_ms, 4 * interval_ms),
@@ -104,6 +124,17 @@ mod tests {
 
     fn ago(hours: i64) -> Option<Timestamp> {
         Some(Timestamp(NOW.0 - hours * HOUR))
+    }
+
+    #[test]
+    fn full_queries_of_what_is_quiet_are_rare_unless_something_is_going_on() {
+        for (tier, usual, quiet) in
+            [(Tier::Hot, 1, 1), (Tier::Warm, 4, 40), (Tier::Cool, 20, 120), (Tier::Cold, 120, 120)]
+        {
+            assert_eq!(intervals(tier, false, 1).1, usual, "{tier:?}");
+            assert_eq!(intervals(tier, true, 2), (intervals(tier, false, 2).0, 2 * quiet));
+        }
+        assert!(Tier::ALL.into_iter().enumerate().all(|(at, tier)| tier as usize == at));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::poll::answer_context::AnswerContext;
 use crate::poll::detail_fetch::{DetailFetch, ListFingerprints, thread_states};
 use crate::poll::discussion::Discussion;
 use crate::poll::list::{List, Shortfall, facet};
+use crate::poll::problem;
 use crate::poll::schedule::{NEVER, PollSchedule};
 use crate::poll::tier::{self, PrStatus, Tier};
 use crate::poll::write_batch::PrWrite;
@@ -31,9 +32,8 @@ use crate::poll::write_batch::PrWrite;
 /// comment that was minimised.
 const SWEEP_MS: i64 = 6 * 3_600_000;
 
-/// A pull request that was missing this often, and for this long, is unreachable.
-const MISSES: i64 = 3;
-const MISSES_MS: i64 = 600_000;
+/// A pull request that did not change for this long may be quiet.
+const QUIET_AFTER_MS: i64 = 600_000;
 
 /// A fetch of which a list failed or changed is repeated at once up to this often.
 const REPEATS: u32 = 1;
@@ -56,6 +56,8 @@ pub(crate) struct TrackedPr {
     pub(crate) poll: PrPoll,
     /// The states of the threads whose content is stored.
     known_threads: BTreeMap<String, ThreadState>,
+    /// Whether the last full query found that there is no review thread.
+    has_no_threads: bool,
     /// Workflows of the head that wait and have no check run.
     waiting: Vec<Check>,
     pub(crate) schedule: PollSchedule,
@@ -85,6 +87,7 @@ impl TrackedPr {
             metadata: None,
             poll,
             known_threads: BTreeMap::new(),
+            has_no_threads: false,
             waiting: Vec::new(),
             schedule: PollSchedule::new(due),
             fetch: None,
@@ -123,9 +126,25 @@ impl TrackedPr {
         tier::tier(self.status, &self.poll, now)
     }
 
+    /// Whether nobody does anything, and the last full query found nothing that is likely to change
+    /// without moving the time or the roll-up: no review thread, which can be resolved, no workflow
+    /// that waits, and no check that fails beside others.
+    pub(crate) fn is_quiet(&self, now: Timestamp) -> bool {
+        let is_idle = |at: Timestamp| now.0.saturating_sub(at.0) >= QUIET_AFTER_MS;
+        self.has_no_threads
+            && self.waiting.is_empty()
+            && self.status.ci == Ci::Passing
+            && self.poll.changed_at.is_some_and(is_idle)
+    }
+
+    /// How long after a poll the next ones of each level are due.
+    pub(crate) fn intervals(&self, interval_ms: i64, now: Timestamp) -> (i64, i64) {
+        tier::intervals(self.tier(now), self.is_quiet(now), interval_ms)
+    }
+
     /// Whether it can be read, and was not longer than two of its intervals ago.
     pub(crate) fn is_fresh(&self, interval_ms: i64, now: Timestamp) -> bool {
-        let (heartbeat, _) = tier::intervals(self.tier(now), interval_ms);
+        let (heartbeat, _) = self.intervals(interval_ms, now);
         let is_recent = |at: Timestamp| now.0.saturating_sub(at.0) <= 2 * heartbeat;
         self.poll.problem == Problem::None && self.schedule.read_at.is_some_and(is_recent)
     }
@@ -168,24 +187,25 @@ impl TrackedPr {
                 observation = self.record_node(&node, level, as_of, now);
                 totals.unchanged += u64::from(observation.is_none());
             }
-            Found::Missing => self.record_missing(now),
+            Found::Missing => problem::record_missing(&mut self.poll, now),
             Found::Forbidden => {
                 // Where the repository is listed, the listing logs it, once for all.
                 if self.poll.problem != Problem::Forbidden && !is_listed {
                     tracing::warn!(pr = %self.location, "the credentials may not read this pull request");
                 }
-                self.set_problem(Problem::Forbidden, now);
+                problem::set(&mut self.poll, Problem::Forbidden, now);
             }
             Found::Failed => {
                 totals.failures += 1;
                 is_read = false;
-                self.set_problem(Problem::Failed, now);
+                problem::set(&mut self.poll, Problem::Failed, now);
             }
         }
         if self.is_done() {
             self.schedule.set_both(self.recheck_at(now));
         } else {
-            self.schedule.plan(level, is_read, self.tier(now), context);
+            let intervals = self.intervals(context.interval_ms, now);
+            self.schedule.plan(level, is_read, intervals, context);
         }
         // What a heartbeat found to have changed is read by a full query, and then by a fetch.
         let is_rest_read = self.fetch.is_none() && self.schedule.full_due > now;
@@ -208,7 +228,7 @@ impl TrackedPr {
     ) -> Option<Observation> {
         // What is missing in a list is read by the next fetch.
         if self.poll.problem != Problem::Incomplete {
-            self.clear_problem();
+            problem::clear(&mut self.poll);
         }
         self.record_activity(node, level, now);
         let heartbeat = node.heartbeat_fingerprint();
@@ -297,6 +317,7 @@ impl TrackedPr {
         }
         self.waiting = waiting;
         let states = thread_states(node);
+        self.has_no_threads = states.is_read() && states.items.is_empty();
         let seen = ListFingerprints {
             checks: Some(node.checks_fingerprint()),
             discussion: Some(node.discussion_fingerprint()),
@@ -391,12 +412,12 @@ impl TrackedPr {
     fn record_fetch(&mut self, is_failed: bool, began_at: Timestamp, now: Timestamp) {
         if is_failed {
             self.failed_fetches += 1;
-            self.set_problem(Problem::Incomplete, now);
+            problem::set(&mut self.poll, Problem::Incomplete, now);
             return;
         }
         self.failed_fetches = 0;
         if self.poll.problem == Problem::Incomplete {
-            self.clear_problem();
+            problem::clear(&mut self.poll);
         }
         if self.poll.problem == Problem::None {
             self.schedule.read_at = self.schedule.read_at.max(Some(began_at));
@@ -422,37 +443,11 @@ impl TrackedPr {
         jobs
     }
 
-    /// The host reports that there is no such pull request. It counts as missing and after some time
-    /// as unreachable, but never as closed: credentials that lost their access get the same answer.
-    fn record_missing(&mut self, now: Timestamp) {
-        self.poll.failures += 1;
-        let since = *self.poll.problem_since.get_or_insert(now);
-        let is_long = now.0.saturating_sub(since.0) >= MISSES_MS;
-        self.poll.problem = if self.poll.failures >= MISSES && is_long {
-            Problem::Unreachable
-        } else {
-            Problem::Missing
-        };
-    }
-
-    fn set_problem(&mut self, problem: Problem, now: Timestamp) {
-        if self.poll.problem != problem {
-            self.poll.problem = problem;
-            self.poll.problem_since = Some(now);
-        }
-    }
-
-    fn clear_problem(&mut self) {
-        self.poll.failures = 0;
-        self.poll.problem = Problem::None;
-        self.poll.problem_since = None;
-    }
-
     /// The store rejects what the host reports, and will again, so it is polled rarely until it
     /// changes.
     pub(crate) fn record_rejection(&mut self, due: Timestamp, now: Timestamp) {
         self.forget(due);
-        self.set_problem(Problem::Invalid, now);
+        problem::set(&mut self.poll, Problem::Invalid, now);
     }
 
     /// What was read counts as not read: the next poll reads and stores all of it again.

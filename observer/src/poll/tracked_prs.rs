@@ -4,7 +4,8 @@
 //! A heartbeat query costs one point whether it polls one pull request or a hundred, so it includes
 //! those that would be due soon anyway.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ao_store::row::scm::{PrPoll, Problem, SubjectPr};
 use ao_store::{PrId, Timestamp};
@@ -17,14 +18,30 @@ use crate::poll::tier::{self, Tier};
 use crate::poll::tracked_pr::TrackedPr;
 
 /// Maximum number of nodes that one detail request asks for: with more the host aborts it.
-const DETAIL_NODES: i64 = 500;
+const DETAIL_NODES: i64 = 1_000;
 
 /// Refresh requests come in bursts; a poll waits for the rest of one.
 pub(crate) const DEBOUNCE_MS: i64 = 2_500;
 
 /// The tracked pull requests of one host.
 #[derive(Debug, Default)]
-pub(crate) struct TrackedPrs(BTreeMap<PrId, TrackedPr>);
+pub(crate) struct TrackedPrs {
+    prs: BTreeMap<PrId, TrackedPr>,
+    /// `None` when one of them may have changed since.
+    summary: Cell<Option<Summary>>,
+}
+
+/// What most steps ask of all of them, read in one pass.
+#[derive(Debug, Clone, Copy)]
+struct Summary {
+    /// The earliest poll of any level, and the earliest full query.
+    due: Timestamp,
+    full_due: Timestamp,
+    /// Since when the oldest fetch waits that has pages to request.
+    oldest_fetch: Option<Timestamp>,
+    /// How many are polled in each tier: all of them, and of these those whose full queries are rare.
+    polled: [(u32, u32); tier::COUNT],
+}
 
 impl TrackedPrs {
     /// Takes over which pull requests are tracked. What is known of one that stays is kept; for the
@@ -35,7 +52,8 @@ impl TrackedPrs {
         first_due: impl Fn(usize) -> Timestamp,
         now: Timestamp,
     ) {
-        let mut known = std::mem::take(&mut self.0);
+        self.summary.take();
+        let mut known = std::mem::take(&mut self.prs);
         for (index, (subject, poll)) in subjects.iter().enumerate() {
             let id = &subject.pr.id;
             let tracked = match known.remove(id) {
@@ -45,24 +63,45 @@ impl TrackedPrs {
                 }
                 None => TrackedPr::new(subject, poll.clone(), first_due(index), now),
             };
-            self.0.insert(id.clone(), tracked);
+            self.prs.insert(id.clone(), tracked);
+        }
+    }
+
+    /// The same for some of them: those of `touched` that are not in `subjects` are no longer tracked.
+    pub(crate) fn update_some(
+        &mut self,
+        touched: &BTreeSet<PrId>,
+        subjects: &[(SubjectPr, PrPoll)],
+        now: Timestamp,
+    ) {
+        self.summary.take();
+        let is_there = |id: &PrId| subjects.iter().any(|(subject, _)| subject.pr.id == *id);
+        touched.iter().filter(|id| !is_there(id)).for_each(|id| {
+            self.prs.remove(id);
+        });
+        for (subject, poll) in subjects {
+            let new = || TrackedPr::new(subject, poll.clone(), now, now);
+            let tracked = self.prs.entry(subject.pr.id.clone()).or_insert_with(new);
+            tracked.adopt(&subject.pr, subject.is_session_live);
         }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &TrackedPr> {
-        self.0.values()
+        self.prs.values()
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut TrackedPr> {
-        self.0.values_mut()
+        self.summary.take();
+        self.prs.values_mut()
     }
 
     pub(crate) fn get(&self, id: &PrId) -> Option<&TrackedPr> {
-        self.0.get(id)
+        self.prs.get(id)
     }
 
     pub(crate) fn get_mut(&mut self, id: &PrId) -> Option<&mut TrackedPr> {
-        self.0.get_mut(id)
+        self.summary.take();
+        self.prs.get_mut(id)
     }
 
     /// The open pull requests, and those that ended and were not read to their end since.
@@ -81,7 +120,7 @@ impl TrackedPrs {
         now: Timestamp,
     ) -> Vec<PrId> {
         let candidate = |pr: &'_ TrackedPr| {
-            let (heartbeat, full) = tier::intervals(pr.tier(now), interval_ms);
+            let (heartbeat, full) = pr.intervals(interval_ms, now);
             let every = if level == Level::Full { full } else { heartbeat };
             let at = pr.schedule.due_at(level);
             // One that ended, or was polled a moment ago, is not polled early.
@@ -105,8 +144,50 @@ impl TrackedPrs {
     }
 
     /// Since when the oldest fetch waits that has pages to request.
-    pub(crate) fn oldest_fetch(&self) -> Option<Timestamp> {
-        self.waiting_fetches().map(|(_, fetch)| fetch.began_at).min()
+    pub(crate) fn oldest_fetch(&self, now: Timestamp) -> Option<Timestamp> {
+        self.summary(now).oldest_fetch
+    }
+
+    /// Whether a poll of this level is due.
+    pub(crate) fn is_due(&self, level: Level, now: Timestamp) -> bool {
+        let Summary { due, full_due, .. } = self.summary(now);
+        now >= if level == Level::Full { full_due } else { due }
+    }
+
+    /// When the next poll is due after now.
+    pub(crate) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let due = self.summary(now).due;
+        if due > now {
+            return Some(due);
+        }
+        let dues = self.iter().map(|pr| &pr.schedule);
+        let dues = dues.flat_map(|schedule| [schedule.heartbeat_due, schedule.full_due]);
+        dues.filter(|due| *due > now).min()
+    }
+
+    /// The tiers in it are those of the time when it was made: time alone moves a pull request to
+    /// another one, and nothing is decided by that before its next poll.
+    fn summary(&self, now: Timestamp) -> Summary {
+        if let Some(summary) = self.summary.get() {
+            return summary;
+        }
+        let (due, full_due, polled) = (NEVER, NEVER, [(0, 0); tier::COUNT]);
+        let mut summary = Summary { due, full_due, oldest_fetch: None, polled };
+        for pr in self.iter() {
+            let fetch = pr.fetch.as_ref().filter(|fetch| !fetch.pages.is_empty());
+            let began_at = fetch.map(|fetch| fetch.began_at);
+            summary.oldest_fetch = [summary.oldest_fetch, began_at].into_iter().flatten().min();
+            let due = pr.schedule.due();
+            summary.due = summary.due.min(due);
+            summary.full_due = summary.full_due.min(pr.schedule.full_due);
+            if due < NEVER {
+                let (all, quiet) = &mut summary.polled[pr.tier(now) as usize];
+                *all += 1;
+                *quiet += u32::from(pr.is_quiet(now));
+            }
+        }
+        self.summary.set(Some(summary));
+        summary
     }
 
     fn waiting_fetches(&self) -> impl Iterator<Item = (&TrackedPr, &DetailFetch)> {
@@ -137,7 +218,7 @@ impl TrackedPrs {
     }
 
     /// The points per hour that the planned polls cost.
-    #[expect(clippy::cast_precision_loss, reason = "a number of pull requests")]
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds and a number of pull requests")]
     pub(crate) fn points_per_hour(
         &self,
         sizes: &BatchSizes,
@@ -146,11 +227,16 @@ impl TrackedPrs {
     ) -> f64 {
         let per_hour = |every: i64| 3_600_000.0 / every as f64;
         let (mut points, mut polls) = (0.0, 0.0_f64);
-        for pr in self.iter().filter(|pr| pr.schedule.due() < NEVER) {
-            let (heartbeat, full) = tier::intervals(pr.tier(now), interval_ms);
-            polls = polls.max(per_hour(heartbeat));
-            points += per_hour(heartbeat) / sizes.heartbeat.usual() as f64
-                + 2.0 * per_hour(full) / sizes.full.usual() as f64;
+        for (tier, (all, quiet)) in Tier::ALL.into_iter().zip(self.summary(now).polled) {
+            for (count, is_quiet) in [(all - quiet, false), (quiet, true)] {
+                if count == 0 {
+                    continue;
+                }
+                let (heartbeat, full) = tier::intervals(tier, is_quiet, interval_ms);
+                polls = polls.max(per_hour(heartbeat));
+                points += f64::from(count) * per_hour(heartbeat) / sizes.heartbeat.usual() as f64
+                    + f64::from(count) * 2.0 * per_hour(full) / sizes.full.usual() as f64;
+            }
         }
         // However few pull requests there are, a poll costs a point.
         points.max(polls)

@@ -2,7 +2,7 @@
 //! are listed, the logs to read, and the requests to refresh one of these now. It records the
 //! answers about them and decides what is due; whether anything may be sent is not its concern.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ao_store::attribution::{Attribution, attribute};
 use ao_store::row::scm::{
@@ -67,17 +67,39 @@ impl Tracker {
         now: Timestamp,
     ) {
         self.prs.update(prs, first_due, now);
+        self.poll_renamed(now);
+        self.logs.retain(|pr| self.prs.get(pr).is_some());
+        self.listings.set_targets(&self.host, targets, now);
+    }
+
+    /// Takes over what is stored of some pull requests: of those with these ids and of those in `prs`.
+    /// One that is not in `prs` is not tracked any more.
+    pub(crate) fn update_subjects(
+        &mut self,
+        touched: &BTreeSet<PrId>,
+        prs: &[(SubjectPr, PrPoll)],
+        targets: Option<Vec<ListTarget>>,
+        now: Timestamp,
+    ) {
+        if !touched.is_empty() || !prs.is_empty() {
+            self.prs.update_some(touched, prs, now);
+            self.poll_renamed(now);
+            self.logs.retain(|pr| self.prs.get(pr).is_some());
+        }
+        if let Some(targets) = targets {
+            self.listings.set_targets(&self.host, targets, now);
+        }
+    }
+
+    /// What has ended is not polled, so nothing else would notice that its repository was renamed.
+    fn poll_renamed(&mut self, now: Timestamp) {
         for pr in self.prs.iter_mut().filter(|pr| pr.is_terminal()) {
-            // What has ended is not polled, so nothing else would notice that its repository was
-            // renamed.
             let is_renamed = |it: &RepoListing| !it.name().eq_ignore_ascii_case(&pr.location.repo);
             let listing = self.listings.get(&pr.location.repo);
             if pr.poll.problem == Problem::None && listing.is_some_and(is_renamed) {
                 pr.schedule.heartbeat_due = pr.schedule.heartbeat_due.min(now);
             }
         }
-        self.logs.retain(|pr| self.prs.get(pr).is_some());
-        self.listings.set_targets(&self.host, targets, now);
     }
 
     /// Takes over which refresh requests are stored: for pull requests, or for the listings of
@@ -181,15 +203,14 @@ impl Tracker {
 
     /// When another poll will be due; those that are due already wait for the limits.
     pub(crate) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
-        let prs = self.prs.iter().map(|pr| &pr.schedule);
-        let prs = prs.flat_map(|schedule| [schedule.heartbeat_due, schedule.full_due]);
-        let dues = prs.chain(self.listings.targets().map(|listing| listing.due));
+        let listings = self.listings.targets().map(|listing| listing.due);
+        let dues = self.prs.next_due(now).into_iter().chain(listings);
         dues.filter(|due| *due > now).min()
     }
 
     /// The level of the poll that is due: a full query contains the heartbeat.
     pub(crate) fn due_level(&self, now: Timestamp) -> Option<Level> {
-        let is_due = |level| self.prs.iter().any(|pr| pr.schedule.due_at(level) <= now);
+        let is_due = |level| self.prs.is_due(level, now);
         if is_due(Level::Full) {
             return Some(Level::Full);
         }

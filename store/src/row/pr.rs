@@ -1,6 +1,6 @@
 //! Tracked pull requests: the location, the owner and the metadata of each.
 
-use rusqlite::{Params, params_from_iter};
+use rusqlite::{Params, Row, params_from_iter};
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
@@ -336,27 +336,59 @@ pub fn open(snapshot: &Snapshot<'_>, session: Option<&SessionId>) -> Result<Vec<
     }
 }
 
-/// The pull requests of active projects at a host, each with whether its session is not terminated.
+/// Which pull requests of a host.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OfHost<'a> {
+    /// All.
+    All,
+    /// This one.
+    Pr(&'a PrId),
+    /// Those of a session.
+    Session(&'a SessionId),
+}
+
+macro_rules! select_of_host {
+    ($condition:literal) => {
+        concat!(
+            "SELECT ",
+            names!(),
+            ", (SELECT is_terminated = 0 FROM session WHERE session.id = pr.session_id),
+            (SELECT meta_provider_at FROM pr_observed WHERE pr_id = pr.id) FROM pr
+            WHERE ",
+            $condition,
+            " host = ?1 COLLATE NOCASE
+                AND +project_id IN (SELECT id FROM project WHERE archived_at IS NULL)
+                AND NOT (state IN ('merged', 'closed') AND EXISTS
+                    (SELECT 1 FROM pr_poll WHERE pr_id = pr.id AND confirmed_at < ?2))
+            ORDER BY repo, number"
+        )
+    };
+}
+
+/// The pull requests of active projects at a host, each with whether its session is not terminated and
+/// the provider's time of its metadata.
 pub(crate) fn of_host(
     snapshot: &Snapshot<'_>,
     host: &str,
+    which: OfHost<'_>,
     ended_before: Timestamp,
 ) -> Result<Vec<(Pr, bool, Option<Timestamp>)>> {
-    let sql = concat!(
-        "SELECT ",
-        names!(),
-        ", (SELECT is_terminated = 0 FROM session WHERE session.id = pr.session_id),
-        (SELECT meta_provider_at FROM pr_observed WHERE pr_id = pr.id) FROM pr
-        WHERE host = ?1 COLLATE NOCASE
-            AND project_id IN (SELECT id FROM project WHERE archived_at IS NULL)
-            AND NOT (state IN ('merged', 'closed') AND EXISTS
-                (SELECT 1 FROM pr_poll WHERE pr_id = pr.id AND confirmed_at < ?2))
-        ORDER BY repo, number"
-    );
-    snapshot.list("list the pull requests of a host", sql, (host, ended_before.0), |row| {
+    let (step, ended) = ("list the pull requests of a host", ended_before.0);
+    let read = |row: &Row<'_>| {
         let is_session_live = row.get::<_, Option<bool>>(Pr::NAMES.len())?.unwrap_or(false);
         Ok((Pr::read(row)?, is_session_live, Column::read(row, Pr::NAMES.len() + 1)?))
-    })
+    };
+    match which {
+        OfHost::All => snapshot.list(step, select_of_host!(""), (host, ended), read),
+        OfHost::Pr(id) => {
+            let sql = select_of_host!("id = ?3 AND");
+            snapshot.list(step, sql, (host, ended, id.as_str()), read)
+        }
+        OfHost::Session(id) => {
+            let sql = select_of_host!("session_id = ?3 AND");
+            snapshot.list(step, sql, (host, ended, id.as_str()), read)
+        }
+    }
 }
 
 const ID_TAKEN: &str = "SELECT 1 FROM pr WHERE id = ?1";

@@ -130,7 +130,7 @@ fn no_query_becomes_dearer() {
         ("100 heartbeats, 1 list", 1, 100, "Heartbeat", false, (100, 1, 1)),
         ("50 full, 1 list", 1, 100, "Full", false, (50, 201, 2)),
         ("50 lists", 50, 50, "listing", false, (50, 50, 1)),
-        ("50 details", 1, 100, "Detail", false, (50, 50, 1)),
+        ("100 details", 1, 100, "Detail", false, (100, 100, 1)),
         ("100 heartbeats of an older server", 1, 100, "Heartbeat", true, (100, 101, 1)),
         ("50 full of an older server", 1, 100, "Full", true, (50, 401, 4)),
     ] {

@@ -134,7 +134,7 @@ fn a_pull_request_is_read_once_whatever_the_number_of_sessions() {
 
 /// Case 50. The engine has one request in flight at a time by design.
 #[test]
-fn no_minute_sees_more_than_sixty_requests_however_much_there_is_to_read() {
+fn no_minute_sees_more_than_ninety_requests_however_much_there_is_to_read() {
     let mut rig = Rig::unseen(4, 40);
     let prs = rig.world.prs();
     for pr in &prs {
@@ -156,8 +156,8 @@ fn no_minute_sees_more_than_sixty_requests_however_much_there_is_to_read() {
         times[at..].iter().take_while(|time| **time < start + 60_000).count()
     };
     let most = times.iter().enumerate().map(within_a_minute).max().unwrap();
-    assert!((30..=60).contains(&most), "{most} requests in a minute");
-    assert!(rig.world.counters.secondary_minute_max <= 60);
+    assert!((30..=90).contains(&most), "{most} requests in a minute");
+    assert!(rig.world.counters.secondary_minute_max <= 90);
     assert_eq!(rig.world.counters.graphql_in_flight_max, 0, "answered in the process");
     rig.minutes(10);
     rig.assert_observed();

@@ -24,7 +24,7 @@ pub use refresh_request::{
 pub use repo::{Access, RepoState, repos, set_repo};
 pub use skipped_pr::{SKIPPED_PRS_MAX, SkippedPr, set_skipped_prs, skipped_prs};
 pub use staleness::{FactAge, pr_age, pr_ages};
-pub use subject::{SubjectPr, SubjectProject, Subjects, subjects};
+pub use subject::{SubjectPr, SubjectProject, Subjects, scans, subject_prs, subjects};
 pub use unread::{Unread, unread};
 pub use webhook_delivery::{
     DELIVERIES_MAX, DELIVERY_DAYS, forget_webhook_delivery, record_webhook_delivery,

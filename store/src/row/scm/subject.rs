@@ -1,14 +1,14 @@
 //! What an observer observes at a host: the tracked pull requests of active projects, and the
 //! branches of sessions whose pull requests are not tracked yet.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::db::tx::Snapshot;
 use crate::error::Result;
 use crate::model::attribution::Candidate;
-use crate::model::id::ProjectId;
+use crate::model::id::{PrId, ProjectId, SessionId};
 use crate::model::time::Timestamp;
-use crate::row::pr::{self, Pr};
+use crate::row::pr::{self, OfHost, Pr};
 use crate::row::project::{self, Project};
 use crate::row::session;
 
@@ -48,12 +48,47 @@ pub struct SubjectProject {
 /// # Errors
 /// When the database cannot be read.
 pub fn subjects(snapshot: &Snapshot<'_>, host: &str, ended_before: Timestamp) -> Result<Subjects> {
-    let prs = pr::of_host(snapshot, host, ended_before)?;
-    let prs = prs.into_iter().map(|(pr, is_session_live, provider_at)| SubjectPr {
-        pr,
-        is_session_live,
-        provider_at,
-    });
+    let prs = tracked(snapshot, host, OfHost::All, ended_before)?;
+    Ok(Subjects { prs, scans: scans(snapshot, host, ended_before)? })
+}
+
+/// Of the tracked pull requests those with these ids and those of these sessions.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn subject_prs(
+    snapshot: &Snapshot<'_>,
+    host: &str,
+    prs: &BTreeSet<PrId>,
+    sessions: &BTreeSet<SessionId>,
+    ended_before: Timestamp,
+) -> Result<Vec<SubjectPr>> {
+    let which = prs.iter().map(OfHost::Pr).chain(sessions.iter().map(OfHost::Session));
+    let found = which.map(|which| tracked(snapshot, host, which, ended_before));
+    Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+fn tracked(
+    snapshot: &Snapshot<'_>,
+    host: &str,
+    which: OfHost<'_>,
+    ended_before: Timestamp,
+) -> Result<Vec<SubjectPr>> {
+    let prs = pr::of_host(snapshot, host, which, ended_before)?;
+    let subject =
+        |(pr, is_session_live, provider_at)| SubjectPr { pr, is_session_live, provider_at };
+    Ok(prs.into_iter().map(subject).collect())
+}
+
+/// The projects of [`subjects`].
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn scans(
+    snapshot: &Snapshot<'_>,
+    host: &str,
+    ended_before: Timestamp,
+) -> Result<Vec<SubjectProject>> {
     let mut candidates: HashMap<ProjectId, Vec<Candidate>> = HashMap::new();
     for candidate in session::candidates_of_host(snapshot, host, ended_before)? {
         candidates.entry(candidate.project.clone()).or_default().push(candidate);
@@ -62,5 +97,5 @@ pub fn subjects(snapshot: &Snapshot<'_>, host: &str, ended_before: Timestamp) ->
         let candidates = candidates.remove(&project.id).unwrap_or_default();
         SubjectProject { project, candidates }
     });
-    Ok(Subjects { prs: prs.collect(), scans: scans.collect() })
+    Ok(scans.collect())
 }
