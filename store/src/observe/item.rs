@@ -24,7 +24,7 @@ pub(super) trait Item: SetRow + Clone + Hash {
     const NAME: FacetName;
 
     /// Identifies the item in its facet.
-    fn key(&self) -> String;
+    fn key(&self) -> Cow<'_, str>;
 
     /// How far the item is in its life. Times of the provider are whole seconds: between facts of equal
     /// times the later stage is the newer one.
@@ -64,8 +64,8 @@ pub(super) fn row_key(check: &Check) -> [&str; 8] {
 impl Item for Check {
     const NAME: FacetName = FacetName::Checks;
 
-    fn key(&self) -> String {
-        check_set::identity(self)
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Owned(check_set::identity(self))
     }
 
     /// A short check is queued, started and completed within one second.
@@ -113,7 +113,7 @@ impl Item for Check {
     /// when more of its identity is known.
     fn merge(tx: &Tx<'_>, pr: &PrId, checks: &[Check], _gone: &[String]) -> Result<Delta> {
         let stored = facet::checks(tx, pr)?;
-        let merged: HashSet<String> = checks.iter().map(Item::key).collect();
+        let merged: HashSet<_> = checks.iter().map(Item::key).collect();
         let others = stored.iter().filter(|it| !merged.contains(&it.key()));
         let all: Vec<_> = others.chain(checks).cloned().collect();
         let settled = check_set::settle(&all);
@@ -141,8 +141,8 @@ impl Item for Check {
 impl Item for Thread {
     const NAME: FacetName = FacetName::Threads;
 
-    fn key(&self) -> String {
-        self.id.clone()
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.id)
     }
 
     /// A thread has no time of its own: resolving and reopening it move none. It begins unresolved, so
@@ -159,8 +159,8 @@ impl Item for Thread {
 impl Item for Review {
     const NAME: FacetName = FacetName::Reviews;
 
-    fn key(&self) -> String {
-        self.id.clone()
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.id)
     }
 
     fn stage(&self) -> u8 {
@@ -183,8 +183,8 @@ const SELECT_COMMENT: &str = "SELECT id, thread_id, reply_to, is_minimized, edit
 impl Item for Comment {
     const NAME: FacetName = FacetName::Comments;
 
-    fn key(&self) -> String {
-        self.id.clone()
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.id)
     }
 
     fn stage(&self) -> u8 {

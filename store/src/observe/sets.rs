@@ -1,5 +1,6 @@
 //! The four sets of a pull request under the three modes, and the rules of freshness.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::db::tx::Tx;
@@ -86,8 +87,7 @@ impl State {
         let seen = self.after.facet(R::NAME);
         let mut digest = Some(set::digest(&facet.items, self.after.seed));
         let is_same = seen.digest == digest;
-        let keys = || facet.items.iter().map(Item::key).collect::<HashSet<_>>();
-        if !is_same && keys().len() < facet.items.len() {
+        if !is_same && !is_distinct(&facet.items) {
             // The digest ignores order, but of items with one key the last counts.
             digest = None;
         }
@@ -148,7 +148,7 @@ impl State {
         // repeated, only if it changed something.
         let is_delivery = facet.completeness.is_none();
         if delta.is_change() || is_delivery {
-            for key in fresh.iter().map(Item::key).chain(gone) {
+            for key in fresh.iter().map(Item::key).chain(gone.into_iter().map(Cow::Owned)) {
                 observed::set_item(tx, pr, R::NAME, &key, as_of)?;
             }
         }
@@ -158,6 +158,12 @@ impl State {
         }
         Ok(delta)
     }
+}
+
+/// Whether no two items have one key.
+fn is_distinct<R: Item>(items: &[R]) -> bool {
+    items.is_sorted_by(|a, b| a.key() < b.key())
+        || items.iter().map(Item::key).collect::<HashSet<_>>().len() == items.len()
 }
 
 /// The completeness of a facet after this observation, if it was observed.

@@ -34,12 +34,19 @@ pub(crate) trait Columns: Sized {
     type Values<'a>: AsRef<[ValueRef<'a>]>
     where
         Self: 'a;
+    /// An array of the values of the fixed columns.
+    type Fixed<'a>: AsRef<[ValueRef<'a>]>
+    where
+        Self: 'a;
 
     /// Reads a row of a query that selects exactly these columns first.
     fn read(row: &Row<'_>) -> rusqlite::Result<Self>;
 
     /// The values of all columns.
     fn values(&self) -> Self::Values<'_>;
+
+    /// The values of the fixed columns.
+    fn fixed(&self) -> Self::Fixed<'_>;
 }
 
 /// A row type that has a table of exactly its columns.
@@ -197,6 +204,7 @@ macro_rules! columns {
             const FIXED: usize = [$(stringify!($fixed)),+].len();
             type Values<'a> = [rusqlite::types::ValueRef<'a>;
                 [$(stringify!($fixed),)+ $(stringify!($value)),+].len()];
+            type Fixed<'a> = [rusqlite::types::ValueRef<'a>; [$(stringify!($fixed)),+].len()];
 
             fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
                 use $crate::row::columns::Column;
@@ -212,6 +220,11 @@ macro_rules! columns {
             fn values(&self) -> Self::Values<'_> {
                 use $crate::row::columns::Column;
                 [$(self.$fixed.value(),)+ $(self.$value.value()),+]
+            }
+
+            fn fixed(&self) -> Self::Fixed<'_> {
+                use $crate::row::columns::Column;
+                [$(self.$fixed.value()),+]
             }
         }
     };

@@ -9,6 +9,7 @@
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
+use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -176,9 +177,11 @@ struct Plan {
 /// The rows in key order; the last one of several with equal keys.
 pub(crate) fn distinct<R: SetRow>(rows: &[R]) -> Vec<&R> {
     let mut sorted: Vec<&R> = rows.iter().collect();
-    let key = |row: &R, other: &R| {
-        compare(&row.values().as_ref()[..R::FIXED], &other.values().as_ref()[..R::FIXED])
-    };
+    let key = |row: &R, other: &R| compare(row.fixed().as_ref(), other.fixed().as_ref());
+    // A set that was read in order needs neither.
+    if rows.is_sorted_by(|a, b| key(a, b).is_lt()) {
+        return sorted;
+    }
     // Stable, so the last of equal keys stays last; deduplicating the reverse keeps it.
     sorted.sort_by(|a, b| key(a, b));
     sorted.reverse();
@@ -206,34 +209,34 @@ fn diff<R: SetRow>(tx: &Tx<'_>, pr: &PrId, observed: &[&R], rest: Unobserved<'_>
     let mut statement = tx.conn().prepare_cached(&R::sql().select).context(step)?;
     let mut stored = statement.query([pr.as_str()]).context(step)?;
     let mut plan = Plan::default();
-    let mut next = 0;
+    let mut each = observed.iter().map(|row| row.values()).enumerate();
+    let mut next = each.next();
     while let Some(row) = stored.next().context(step)? {
         let field = |i: usize| row.get_ref(i).context(step);
         loop {
-            let order = match observed.get(next) {
-                Some(observed) => compare_key(observed.values().as_ref(), R::FIXED, field)?,
+            let order = match &next {
+                Some((_, values)) => compare_key(values.as_ref(), R::FIXED, field)?,
                 None => Ordering::Greater,
             };
-            match order {
-                Ordering::Less => plan.inserts.push(next),
-                Ordering::Equal if equals(observed[next].values().as_ref(), R::FIXED, field)? => {
+            match (order, &next) {
+                (Ordering::Less, Some((at, _))) => plan.inserts.push(*at),
+                (Ordering::Equal, Some((_, values)))
+                    if equals(values.as_ref(), R::FIXED, field)? =>
+                {
                     plan.unchanged += 1;
                 }
-                Ordering::Equal => plan.updates.push(next),
-                Ordering::Greater if rest.has(field)? => {
-                    let part = |i| Ok(row.get_ref(i)?.as_bytes()?.to_vec());
-                    let key = (0..R::FIXED).map(part).collect::<rusqlite::Result<_>>();
-                    plan.deletes.push(key.context(step)?);
-                }
-                Ordering::Greater => plan.unchanged += 1,
+                (Ordering::Equal, Some((at, _))) => plan.updates.push(*at),
+                _ => plan.not_observed(row, R::FIXED, rest)?,
             }
-            next += usize::from(order != Ordering::Greater);
+            if order != Ordering::Greater {
+                next = each.next();
+            }
             if order != Ordering::Less {
                 break;
             }
         }
     }
-    plan.inserts.extend(next..observed.len());
+    plan.inserts.extend(next.into_iter().chain(each).map(|(at, _)| at));
     Ok(plan)
 }
 
@@ -265,6 +268,19 @@ fn equals<'s>(
 }
 
 impl Plan {
+    /// A stored row of `key` columns that was not observed.
+    fn not_observed(&mut self, row: &Row<'_>, key: usize, rest: Unobserved<'_>) -> Result<()> {
+        let step = "read a stored set";
+        if rest.has(|i| row.get_ref(i).context(step))? {
+            let part = |i| Ok(row.get_ref(i)?.as_bytes()?.to_vec());
+            let key = (0..key).map(part).collect::<rusqlite::Result<_>>();
+            self.deletes.push(key.context(step)?);
+        } else {
+            self.unchanged += 1;
+        }
+        Ok(())
+    }
+
     fn execute<R: SetRow>(self, tx: &Tx<'_>, pr: &PrId, observed: &[&R]) -> Result<Delta> {
         let sql = R::sql();
         let mut delta = Delta { unchanged: self.unchanged, ..Delta::default() };
