@@ -37,6 +37,10 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
         Error::CommandFailed { name, cursor, .. } => Some(format!(
             "run it again: it continues with this change; to skip the change: `ao-store consumer ack {name} {cursor}`"
         )),
+        Error::Session(ao_session::Error::BranchExists { is_own: true, .. }) => Some(format!(
+            "run it again, which takes the next name; if another store spawns sessions in this repository, name the branch: `{}`",
+            invocation.with("--branch NAME --create-branch")
+        )),
         Error::Session(error) => of_session(error),
         Error::DeliveryEnded(delivery) if delivery.can_be_resent() => Some(format!(
             "look at the terminal of the agent; to write it again: `ao-store delivery resend {}`",

@@ -120,8 +120,13 @@ pub enum Error {
         reference: String,
     },
     /// A branch to create exists.
-    #[error("branch {0} already exists")]
-    BranchExists(String),
+    #[error("branch {branch} already exists")]
+    BranchExists {
+        /// The branch.
+        branch: String,
+        /// Whether it is, or is in the way of, the one that a session gets without a name of its own.
+        is_own: bool,
+    },
     /// Something else is at the path of a worktree.
     #[error("{} exists already", .0.display())]
     WorktreeExists(PathBuf),
@@ -271,7 +276,7 @@ impl Error {
             Error::ProjectNotResolvable { .. } => Code::ProjectNotResolvable,
             Error::BranchElsewhere { .. } => Code::BranchElsewhere,
             Error::BranchNotFetched { .. } => Code::BranchNotFetched,
-            Error::BranchExists(_) => Code::BranchExists,
+            Error::BranchExists { .. } => Code::BranchExists,
             Error::WorktreeExists(_) => Code::WorktreeExists,
             Error::Git { .. } => Code::GitFailed,
             Error::SetupFailed { .. } => Code::SetupFailed,

@@ -239,7 +239,7 @@ impl Sessions {
         })?;
         step!(self, "spawn.planned");
         let added = checked.repository.add(plan, &self.root, path);
-        if let Err(Error::BranchExists(_)) = &added {
+        if let Err(Error::BranchExists { .. }) = &added {
             // It appeared meanwhile, and is not ours to undo.
             let id = session.id.clone();
             self.write(move |tx| operation::creates_branch(tx, &id, ""))?;

@@ -134,7 +134,7 @@ fn create_branch(git: &GuardedGit<'_>, plan: &Plan) -> Result<()> {
     let created = git.run(&[&args[..], &[&name, plan.commit(), ""]].concat());
     if let Err(error) = created {
         return match commit_of(git, &name)? {
-            Some(_) => Err(Error::BranchExists(plan.request.branch.clone())),
+            Some(_) => Err(plan.request.exists(&plan.request.branch)),
             None => Err(failed("create the branch", &error)),
         };
     }

@@ -37,6 +37,11 @@ impl Request {
     fn is_new(&self) -> bool {
         self.is_own || self.create
     }
+
+    /// The error of a branch that is in the way.
+    pub(crate) fn exists(&self, branch: &str) -> Error {
+        Error::BranchExists { branch: branch.to_owned(), is_own: self.is_own }
+    }
 }
 
 /// Where the branch comes from.
@@ -116,14 +121,14 @@ impl Repository {
                 let base = self.base(&git, request.base.as_deref())?;
                 (Source::Created(base.remote.clone()), base)
             }
-            (Some(_), true) => return Err(Error::BranchExists(branch.to_owned())),
+            (Some(_), true) => return Err(request.exists(branch)),
             (Some(found), false) => found,
             (None, false) => {
                 return Err(Error::BranchNotFetched { reference: branch.to_owned() });
             }
         };
         if source != Source::Local {
-            check_room(&git, branch)?;
+            check_room(&git, request)?;
         }
         Ok(Plan { request: request.clone(), source, base_ref: base.name, commit: base.commit })
     }
@@ -239,13 +244,14 @@ fn check_free(git: &GuardedGit<'_>, branch: &str, target: Option<&Path>) -> Resu
 }
 
 /// Refuses a new branch whose name needs a directory that is a branch, or the reverse.
-fn check_room(git: &GuardedGit<'_>, branch: &str) -> Result<()> {
+fn check_room(git: &GuardedGit<'_>, request: &Request) -> Result<()> {
+    let branch = request.branch.as_str();
     for (end, _) in branch.match_indices('/') {
         let above = &branch[..end];
         let name = format!("refs/heads/{above}");
         let found = git.query(&["show-ref", "--verify", "--quiet", "--end-of-options", &name]);
         if found.map_err(|error| failed("look up a branch", &error))?.is_some() {
-            return Err(Error::BranchExists(above.to_owned()));
+            return Err(request.exists(above));
         }
     }
     let below = format!("refs/heads/{branch}/");
@@ -253,7 +259,7 @@ fn check_room(git: &GuardedGit<'_>, branch: &str) -> Result<()> {
     let found = git.run(&args).map_err(|error| failed("look up branches", &error))?;
     match text(&found) {
         other if other.is_empty() => Ok(()),
-        other => Err(Error::BranchExists(other)),
+        other => Err(request.exists(&other)),
     }
 }
 

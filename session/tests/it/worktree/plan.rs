@@ -192,7 +192,7 @@ fn a_name_below_or_above_a_branch_is_refused_and_the_other_named() {
         [("ao/x/root", "ao/x"), ("ao/x/y/z", "ao/x"), ("deep/er", "deep/er/still")]
     {
         match home.plan(branch, true, None) {
-            Err(Error::BranchExists(name)) => assert_eq!(name, other, "{branch}"),
+            Err(Error::BranchExists { branch: name, .. }) => assert_eq!(name, other, "{branch}"),
             plan => panic!("{branch}: {plan:?}"),
         }
     }

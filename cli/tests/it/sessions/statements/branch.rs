@@ -79,7 +79,8 @@ fn s3_3_9_a_branch_is_created_only_on_request() {
     assert_eq!(lab.get(&id)["branch"], "typo");
     lab.ok(&["session", "kill", &id]);
     let args = spawning(&lab, &["--branch", "typo", "--create-branch"]);
-    refused_untouched(&lab, &args, 5, "BRANCH_EXISTS");
+    let error = refused_untouched(&lab, &args, 5, "BRANCH_EXISTS");
+    assert!(error.contains("hint: omit --create-branch"), "{error}");
 }
 
 /// A failure of git after the row exists leaves no row either: the ref appears after the checks.
@@ -88,7 +89,9 @@ fn s3_3_10_no_row_is_left() {
     let lab = Lab::new();
     lab.git(&["branch", "ao/demo-1/root"]);
     let before = traces(&lab);
-    lab.refused(&spawning(&lab, &[]), 5, "BRANCH_EXISTS");
+    let error = lab.refused(&spawning(&lab, &[]), 5, "BRANCH_EXISTS");
+    // Nobody gave --create-branch.
+    assert!(error.contains("--branch NAME --create-branch -- "), "{error}");
     assert_eq!(traces(&lab), before, "the branch of another stays");
     assert_eq!(lab.spawn(&[]), "demo-2", "the next one has another number");
 }
