@@ -2,6 +2,9 @@
 
 mod watch;
 
+use std::sync::OnceLock;
+
+use ao_session::harness::{Answer, Harnesses};
 use ao_store::attention::{Attention, Filter, Kind, attention};
 use ao_store::{Store, Timestamp, row::scm};
 use serde_json::Value;
@@ -28,7 +31,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
     let items = read(&store, &filter)?;
     let is_any = !items.is_empty();
     let is_for_people = matches!(args.list.output, None | Some(ListFormat::Table));
-    let next = items.first().filter(|_| is_for_people).map(next);
+    let next = items.first().filter(|_| is_for_people).map(|item| next(context, item));
     print(context, &args.list, items)?;
     if let Some(next) = next {
         context.say(&format!("next: {next}"));
@@ -85,7 +88,7 @@ fn detail(item: &Attention) -> String {
 }
 
 /// What to do next, as a message has it: commands are in backticks.
-pub(super) fn next(item: &Attention) -> String {
+pub(super) fn next(context: &Context, item: &Attention) -> String {
     let Attention { name, host, .. } = item;
     let session = item.session.as_ref().map_or("SESSION", |id| id.as_str());
     match item.kind {
@@ -95,9 +98,13 @@ pub(super) fn next(item: &Attention) -> String {
         | Kind::ThreadsUnresolved
         | Kind::PrUnreadable => format!("`ao-store pr get {name}`"),
         Kind::SessionExited if !item.is_external => format!("`ao-store session relaunch {name}`"),
+        Kind::SessionBlocked | Kind::SessionWaiting if can_be_answered(context, item) => {
+            format!("`ao-store session answer {name} --allow` or --deny")
+        }
         Kind::SessionBlocked | Kind::SessionWaiting if !item.is_external => {
             format!("`ao-store session attach {name}`")
         }
+        Kind::SessionUnread => "`ao-store up`".to_owned(),
         Kind::SessionExited
         | Kind::SessionBlocked
         | Kind::SessionWaiting
@@ -114,8 +121,19 @@ pub(super) fn next(item: &Attention) -> String {
     }
 }
 
+/// Whether its harness has the keys that allow what its agent waits for.
+fn can_be_answered(context: &Context, item: &Attention) -> bool {
+    static HARNESSES: OnceLock<Option<Harnesses>> = OnceLock::new();
+    let load = || Harnesses::load(context.harness_file().as_deref()).ok();
+    let row = HARNESSES.get_or_init(load).as_ref().and_then(|all| all.get(&item.harness).ok());
+    row.zip(item.decision).is_some_and(|(row, kind)| {
+        let mut dialogs = row.dialogs().iter().filter(|dialog| dialog.is_of(kind));
+        dialogs.any(|dialog| dialog.keys(&Answer::Allow).is_some())
+    })
+}
+
 /// The command of that alone, with the options of the user.
 fn command(context: &Context, item: &Attention) -> String {
-    let text = context.invocation().complete(&next(item));
+    let text = context.invocation().complete(&next(context, item));
     text.split('`').nth(1).unwrap_or_default().to_owned()
 }

@@ -285,7 +285,7 @@ fn get(context: &Context, id: &SessionId, at: Option<Cursor>) -> Result<()> {
     page::session::write(&mut page, &shown, now);
     page.print()?;
     if let Some(item) = shown.attention.first() {
-        context.say(&format!("next: {}", next(item)));
+        context.say(&format!("next: {}", next(context, item)));
     }
     Ok(())
 }

@@ -12,14 +12,15 @@ use ao_store::row::account::{self, Limit};
 use ao_store::row::evidence::{self, Report};
 use ao_store::row::launch::{self, End, EndCause, Launch};
 use ao_store::row::lifecycle::operation;
-use ao_store::row::lifecycle::{instance, spawn as rows};
+use ao_store::row::lifecycle::instance::{self, Instance};
+use ao_store::row::lifecycle::spawn as rows;
 use ao_store::row::session::{self, Session};
 use ao_store::{Cause, SessionId, Timestamp};
 
-use super::Sessions;
 use super::reconcile::is_mass;
 use super::versions::{Asked, Versions};
 use super::writers::Writers;
+use super::{Sessions, new_id};
 use crate::error::Result;
 use crate::harness::{self, Screen, Seen};
 use crate::runtime::{Pane, Panes, Runtime};
@@ -111,7 +112,21 @@ impl<'a> Reaper<'a> {
 
     /// Probes again and again, until `wait` says that it is to stop, and has written what waits for nothing. What
     /// fails is tried again.
-    pub fn run(&mut self, mut wait: impl FnMut() -> bool) {
+    pub fn run(&mut self, wait: impl FnMut() -> bool) {
+        // What nobody reads is hinted at.
+        let command = instance::SCREEN_READER;
+        let reader = Instance::of_this_process(&new_id('i'), command, self.sessions.now());
+        let id = reader.id.clone();
+        if let Err(error) = self.write(move |tx| instance::register(tx, &reader)) {
+            tracing::debug!(%error, "it cannot be recorded that screens are read");
+        }
+        self.run_registered(wait);
+        if let Err(error) = self.write(move |tx| instance::remove(tx, &id)) {
+            tracing::debug!(%error, "it cannot be recorded that screens are not read any more");
+        }
+    }
+
+    fn run_registered(&mut self, mut wait: impl FnMut() -> bool) {
         let mut writers = Writers::default();
         loop {
             let probed = self.probe();

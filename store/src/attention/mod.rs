@@ -18,6 +18,7 @@ use crate::db::tx::Snapshot;
 use crate::error::{Error, Result};
 use crate::log::consumer;
 use crate::log::info::LogInfo;
+use crate::model::activity::DecisionKind;
 use crate::model::id::{PrId, ProjectId, SessionId};
 use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
@@ -49,6 +50,8 @@ text_enum! {
         SessionLimited = "session_limited",
         /// What the agent of a session does has not been known for long.
         SessionUnknown = "session_unknown",
+        /// The agent of a session has not reported that it runs, and nothing reads its screen.
+        SessionUnread = "session_unread",
         /// An account has reached a limit, so nothing new is given to its agents.
         AccountLimited = "account_limited",
         /// The credential for a host is missing or invalid.
@@ -95,6 +98,10 @@ pub struct Attention {
     pub since: Option<Timestamp>,
     /// Whether another program runs the session, so that only that can start its agent again.
     pub is_external: bool,
+    /// The harness of the session; may be empty.
+    pub harness: String,
+    /// What its agent waits for.
+    pub decision: Option<DecisionKind>,
 }
 
 impl Attention {
@@ -112,6 +119,8 @@ impl Attention {
             text: String::new(),
             since: None,
             is_external: false,
+            harness: String::new(),
+            decision: None,
         }
     }
 

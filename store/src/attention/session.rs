@@ -10,12 +10,16 @@ use crate::error::Result;
 use crate::model::activity::Activity;
 use crate::model::id::SessionId;
 use crate::model::time::Timestamp;
-use crate::row::launch;
+use crate::row::lifecycle::instance;
+use crate::row::{decision, launch};
 use crate::row::session::{self, Session};
 use crate::status::{self, Derived, Status};
 
 /// How long an agent may be unknown.
 const UNKNOWN_MS: i64 = 10 * 60_000;
+
+/// How long an agent may start.
+const STARTING_MS: i64 = 60_000;
 
 /// Adds all of them, or only this one.
 pub(super) fn push(
@@ -34,28 +38,52 @@ pub(super) fn push(
             _ => continue,
         };
         let words = in_words(snapshot, &session, kind, &derived)?;
-        items.push(item(session, kind, words, derived.since));
+        let decision = decision::open(snapshot, &session.id)?.map(|open| open.kind);
+        let item = item(session, kind, words, derived.since);
+        items.push(Attention { decision, ..item });
     }
     for session in unknown(snapshot, only, now)? {
         let since = Some(session.activity_at);
         let words = "its agent runs, but nothing says what it does".to_owned();
         items.push(item(session, Kind::SessionUnknown, words, since));
     }
+    let starting = starting(snapshot, only, now)?;
+    if !starting.is_empty() && !instance::has_screen_reader(snapshot)? {
+        for session in starting {
+            let since = Some(session.activity_at);
+            let words = "its agent has reported nothing since its start, and `up`, which reads \
+                screens, does not run";
+            items.push(item(session, Kind::SessionUnread, words.to_owned(), since));
+        }
+    }
     Ok(())
+}
+
+macro_rules! select {
+    ($condition:literal, $state:literal, $launch:literal) => {
+        concat!(
+            "SELECT id FROM session WHERE ",
+            $condition,
+            " is_terminated = 0 AND activity_at <= ?1 AND ",
+            $state,
+            " AND EXISTS (SELECT 1 FROM launch l WHERE l.id = launch_id AND l.ended_at IS NULL",
+            $launch,
+            ") AND NOT EXISTS (SELECT 1 FROM session_operation o WHERE o.session_id = session.id)
+                AND project_id IN (SELECT id FROM project WHERE archived_at IS NULL)
+            ORDER BY project_id, num"
+        )
+    };
 }
 
 macro_rules! select_unknown {
     ($condition:literal) => {
-        concat!(
-            "SELECT id FROM session WHERE ",
-            $condition,
-            " is_terminated = 0 AND activity = 'unknown' AND activity_at <= ?1
-                AND EXISTS (SELECT 1 FROM launch l WHERE l.id = launch_id AND l.ended_at IS NULL
-                    AND l.created_at < activity_at)
-                AND NOT EXISTS (SELECT 1 FROM session_operation o WHERE o.session_id = session.id)
-                AND project_id IN (SELECT id FROM project WHERE archived_at IS NULL)
-            ORDER BY project_id, num"
-        )
+        select!($condition, "activity = 'unknown'", " AND l.created_at < activity_at")
+    };
+}
+
+macro_rules! select_starting {
+    ($condition:literal) => {
+        select!($condition, "activity = 'starting'", "")
     };
 }
 
@@ -66,13 +94,32 @@ fn unknown(
     only: Option<&SessionId>,
     now: Timestamp,
 ) -> Result<Vec<Session>> {
-    let (step, since) = ("list sessions that are unknown", now.0.saturating_sub(UNKNOWN_MS));
+    let sql = [select_unknown!(""), select_unknown!("id = ?2 AND")];
+    quiet(snapshot, only, sql, now.0.saturating_sub(UNKNOWN_MS))
+}
+
+/// The sessions whose agent has reported nothing since its start.
+fn starting(
+    snapshot: &Snapshot<'_>,
+    only: Option<&SessionId>,
+    now: Timestamp,
+) -> Result<Vec<Session>> {
+    let sql = [select_starting!(""), select_starting!("id = ?2 AND")];
+    quiet(snapshot, only, sql, now.0.saturating_sub(STARTING_MS))
+}
+
+/// Those that the first query finds, or by the second one only this.
+fn quiet(
+    snapshot: &Snapshot<'_>,
+    only: Option<&SessionId>,
+    [all, one]: [&'static str; 2],
+    since: i64,
+) -> Result<Vec<Session>> {
+    let step = "list sessions that are quiet";
     let id = |row: &rusqlite::Row<'_>| Ok(SessionId::stored(text(row, 0)?));
     let ids = match only {
-        None => snapshot.list(step, select_unknown!(""), [since], id),
-        Some(only) => {
-            snapshot.list(step, select_unknown!("id = ?2 AND"), (since, only.as_str()), id)
-        }
+        None => snapshot.list(step, all, [since], id),
+        Some(only) => snapshot.list(step, one, (since, only.as_str()), id),
     };
     let found = ids?.into_iter().map(|id| session::get(snapshot, &id));
     found.filter_map(Result::transpose).collect()
@@ -80,7 +127,7 @@ fn unknown(
 
 fn item(session: Session, kind: Kind, words: String, since: Option<Timestamp>) -> Attention {
     let is_external = session.is_external();
-    let Session { id, project, name, .. } = session;
+    let Session { id, project, name, harness, .. } = session;
     Attention {
         project: Some(project),
         title: name,
@@ -88,6 +135,7 @@ fn item(session: Session, kind: Kind, words: String, since: Option<Timestamp>) -
         since,
         session: Some(id.clone()),
         is_external,
+        harness,
         ..Attention::new(kind, id.to_string())
     }
 }

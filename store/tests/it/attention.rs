@@ -7,6 +7,7 @@ use ao_store::observation::{
     ReviewDecision, ReviewState,
 };
 use ao_store::row::launch::{self, End, EndCause, LaunchKind, NewLaunch, PromptStage};
+use ao_store::row::lifecycle::instance::{self, Instance};
 use ao_store::row::lifecycle::operation::{self, Verb};
 use ao_store::row::scm::{self, Access, Credential, HostState, PrPoll, Problem, RepoState};
 use ao_store::row::session;
@@ -230,6 +231,34 @@ fn an_agent_that_ended_or_was_lost_says_how_and_what_it_wrote_last() {
     let items = all(store);
     assert_eq!(shown(&items), expected);
     assert!(items.iter().all(|item| !item.is_external));
+}
+
+/// Such as at the question whether it may trust the worktree.
+#[test]
+fn an_agent_that_starts_for_long_is_listed_while_nobody_reads_its_screen() {
+    let Fixture { store, .. } = &fixture();
+    let new = NewLaunch {
+        id: "l1".to_owned(),
+        kind: LaunchKind::Fresh,
+        instance: "i".to_owned(),
+        boot_id: "b".to_owned(),
+        native_id: String::new(),
+        prompt_stage: PromptStage::None,
+        reports: true,
+    };
+    write(store, move |tx| {
+        launch::begin(tx, &session::require(tx, &"demo-1".parse()?)?, &new).map(|_| ())
+    });
+    let after = |seconds: i64| {
+        let now = Timestamp(T0 + seconds * 1_000);
+        let items = store.read(|snapshot| attention(snapshot, &Filter::default(), now)).unwrap();
+        items.into_iter().map(|item| (item.kind, item.name)).collect::<Vec<_>>()
+    };
+    assert_eq!(after(59), []);
+    assert_eq!(after(60), [(Kind::SessionUnread, "demo-1".to_owned())]);
+    let reader = Instance::of_this_process("r", instance::SCREEN_READER, Timestamp(T0));
+    write(store, move |tx| instance::register(tx, &reader));
+    assert_eq!(after(60), []);
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn an_answer_is_typed_and_recorded() {
         let words = lab.ok(&["history", "session", "demo-1", "--format", "pretty"]);
         assert!(words.contains("decision  requested  permission  Bash"), "{words}");
         let needed = lab.env.json("attention.list", &["attention", "--session", "demo-1"]);
-        assert_eq!(needed[0]["next"], "ao-store session attach demo-1");
+        assert_eq!(needed[0]["next"], "ao-store session answer demo-1 --allow");
         let printed = lab.ok(&[&["session", "answer", "demo-1"], args, &["--json"]].concat());
         let document: Value = serde_json::from_str(&printed).unwrap();
         crate::documented::check("session.answer", &document["data"]);

@@ -74,6 +74,19 @@ pub fn get(snapshot: &Snapshot<'_>, id: &str) -> Result<Option<Instance>> {
     snapshot.one("read an instance", select!(" WHERE id = ?1"), [id], read)
 }
 
+/// The command of an instance that reads the screens of all sessions again and again.
+pub const SCREEN_READER: &str = "reads screens";
+
+/// Whether a process reads the screens of the sessions.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn has_screen_reader(snapshot: &Snapshot<'_>) -> Result<bool> {
+    let sql = select!(" WHERE command = ?1");
+    let all = snapshot.list("find who reads screens", sql, [SCREEN_READER], read)?;
+    Ok(all.iter().any(|instance| !instance.is_dead()))
+}
+
 const INSERT: &str = "INSERT INTO instance (id, owner, boot_id, command, started_at)
     VALUES (?1, ?2, ?3, ?4, ?5)";
 
