@@ -73,6 +73,9 @@ pub(crate) enum Error {
     DeliveryEnded(Box<Delivery>),
     #[error("delivery {} is {}: it did not become {wanted} in time", delivery.id, delivery.stage)]
     DeliveryNotReached { delivery: Box<Delivery>, wanted: Stage },
+    /// The agent ended before a delivery was written.
+    #[error("the agent of session {} has ended; delivery {} is written when it runs again", .0.session, .0.id)]
+    DeliveryWaits(Box<Delivery>),
     /// A command of `tail --exec` failed.
     #[error("the command {} at change {cursor} ({kind}), which is not acknowledged", outcome(*status, *signal))]
     CommandFailed {
@@ -145,6 +148,7 @@ impl Error {
             | Error::WaitTimedOut { .. }
             | Error::DeliveryNotReached { .. } => Code::TimedOut,
             Error::ConditionLost { .. } => Code::ConditionLost,
+            Error::DeliveryWaits(_) => Code::SessionNotRunning,
             Error::DeliveryEnded(delivery) if delivery.stage == Stage::Ambiguous => {
                 Code::DeliveryAmbiguous
             }
@@ -199,7 +203,9 @@ impl Error {
                 json!({"path": path.to_string_lossy(), "line": line})
             }
             Error::NotApplied { outcome, .. } => outcome.clone(),
-            Error::DeliveryEnded(delivery) | Error::DeliveryNotReached { delivery, .. } => json!({
+            Error::DeliveryEnded(delivery)
+            | Error::DeliveryWaits(delivery)
+            | Error::DeliveryNotReached { delivery, .. } => json!({
                 "delivery_id": delivery.id, "stage": delivery.stage.as_str(),
                 "reason": delivery.reason, "cursor": delivery.cursor,
             }),

@@ -46,6 +46,9 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
             "look at the terminal of the agent; to write it again: `ao-store delivery resend {}`",
             delivery.id
         )),
+        Error::DeliveryWaits(delivery) => {
+            Some(format!("start it: `ao-store session relaunch {}`", delivery.session))
+        }
         Error::DeliveryEnded(delivery) | Error::DeliveryNotReached { delivery, .. } => {
             Some(format!("show it: `ao-store delivery get {}`", delivery.id))
         }

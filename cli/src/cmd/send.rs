@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use ao_program::Environment;
 use ao_session::{MESSAGE_MAX, Message, Sent};
-use ao_store::row::delivery::{self, Delivery, Stage};
+use ao_store::row::delivery::{self, Delivery, Refusal, Stage};
+use ao_store::row::session;
 use ao_store::text_input::without_mark;
 use ao_store::{SessionId, Store};
 
@@ -98,12 +99,19 @@ fn wait(
     // Before the first read, so that no commit is missed.
     let mut listener = store.listen()?;
     loop {
-        let delivery = store.read(|snapshot| delivery::require(snapshot, &accepted.id))?;
+        let (delivery, refusal) = store.read(|snapshot| {
+            let session = session::require(snapshot, &accepted.session)?;
+            let delivery = delivery::require(snapshot, &accepted.id)?;
+            Ok((delivery, delivery::refusal(snapshot, &session)?))
+        })?;
         if has_reached(&delivery, wanted) {
             return Ok(Some(delivery));
         }
         if delivery.has_ended() {
             return Err(Error::DeliveryEnded(Box::new(delivery)));
+        }
+        if delivery.stage == Stage::Accepted && refusal == Some(Refusal::AgentEnded) {
+            return Err(Error::DeliveryWaits(Box::new(delivery)));
         }
         loop {
             let left = by.map_or(TICK, |by| by.saturating_duration_since(Instant::now()));

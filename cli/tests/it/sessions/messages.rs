@@ -358,6 +358,30 @@ fn what_waits_for_an_agent_that_ended_is_written_to_the_next_one() {
     post.until_heard(&id, &(pasted("p") + &pasted("later")));
 }
 
+/// It would wait for ever.
+#[test]
+fn a_wait_ends_when_the_agent_does_before_the_message_is_written() {
+    let post = Post::new();
+    let spawn = ["spawn", "--project", "demo", "--harness", "scripted", "--prompt", "p"];
+    let id = post.lab.ok(&spawn).trim().to_owned();
+    post.until_heard(&id, &pasted("p"));
+    post.hook(&id, "Prompt", r#"{"prompt": "p"}"#);
+    let mut command = post.lab.command(&["send", &id, "hello", "--wait", "written"]);
+    let waits = Live::start(command.env("FAILPOINTS", "deliver.begun=return(kill)"));
+    wait_until("its acceptance", || post.stages() == "submitted,accepted");
+    let agent = post.lab.sql("SELECT agent_pid FROM launch");
+    kill_process(Pid::from_raw(agent.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    let ended = waits.end();
+    assert_eq!(ended.code, 5, "{}", ended.stderr);
+    for text in ["error[SESSION_NOT_RUNNING]", "is written when it runs again", "relaunch demo-1`"]
+    {
+        assert!(ended.stderr.contains(text), "{}", ended.stderr);
+    }
+    post.lab.ok(&["session", "relaunch", &id]);
+    post.until_heard(&id, &(pasted("p") + &pasted("hello")));
+    post.until_stages("finished,written");
+}
+
 #[test]
 fn a_delivery_goes_on_when_its_caller_is_killed() {
     let post = Post::new();
