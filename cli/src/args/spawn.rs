@@ -120,9 +120,13 @@ before the old one is stopped; after a failure the old one stays.")]
     #[command(
         visible_alias = "list",
         after_help = "Examples:
-  ao-store orchestrator ls"
+  ao-store orchestrator ls
+  ao-store orchestrator ls --project demo --all"
     )]
     Ls {
+        /// Show only those of this project
+        #[arg(short, long)]
+        project: Option<String>,
         /// Include terminated ones
         #[arg(short, long)]
         all: bool,

@@ -22,8 +22,9 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
                 &ensured.warnings,
             )
         }
-        Command::Ls { all, list } => {
-            let filter = Filter { project: None, terminated: all };
+        Command::Ls { project, all, list } => {
+            let project = project.map(|id| id.parse()).transpose()?;
+            let filter = Filter { project, terminated: all };
             session::list_of_kind(context, &filter, SessionKind::Orchestrator, &list)
         }
     }
