@@ -12,7 +12,10 @@ use ao_store::{ProjectId, SessionId};
 use super::Sessions;
 use crate::error::Result;
 use crate::failpoint::step;
-use crate::worktree::{Removed, Repository};
+use crate::worktree::{Removed, Repository, is_missing};
+
+/// Why a worktree is kept, and a branch is not there.
+const GONE: &str = "the repository of its project is gone";
 
 /// What was done, or would be done, for one session.
 #[derive(Debug)]
@@ -98,18 +101,24 @@ impl Sessions {
     ) -> Result<Cleanup> {
         let project = self.store.read(|snapshot| project::get(snapshot, &session.project))?;
         let done = self.store.read(|snapshot| cleanup::get(snapshot, &session.id))?;
-        let repository = match project {
-            Some(project) => self.repository(&project)?,
-            None => return Err(ao_store::Error::ProjectNotFound(session.project.clone()).into()),
+        let Some(project) = project else {
+            return Err(ao_store::Error::ProjectNotFound(session.project.clone()).into());
         };
-        let (worktree, preserved) = match session.worktree_path.is_empty() {
-            true => (Removed::kept("it has none"), String::new()),
-            false => worktree(&repository, Path::new(&session.worktree_path))?,
+        let path = Path::new(&session.worktree_path);
+        let is_gone = Repository::is_gone(Path::new(&project.path));
+        let repository = if is_gone { None } else { Some(self.repository(&project)?) };
+        let (worktree, preserved) = match &repository {
+            _ if session.worktree_path.is_empty() => (Removed::kept("it has none"), String::new()),
+            Some(repository) => worktree(repository, path)?,
+            None if is_missing(path) => (Removed::gone("it does not exist"), String::new()),
+            // Without the repository its work cannot be captured.
+            None => (Removed::kept(GONE), String::new()),
         };
-        let branch = match (session.branch.is_empty(), worktree.is_removed) {
-            (true, _) => Removed::kept("it has none"),
-            (_, false) => Removed::kept("its worktree is kept"),
-            _ => branch(&repository)?,
+        let branch = match &repository {
+            _ if session.branch.is_empty() => Removed::kept("it has none"),
+            None => Removed::gone(GONE),
+            Some(_) if !worktree.is_removed => Removed::kept("its worktree is kept"),
+            Some(repository) => branch(repository)?,
         };
         Ok(Cleanup {
             is_worktree_removed: worktree.is_removed,

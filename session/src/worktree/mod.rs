@@ -30,6 +30,7 @@ mod undo;
 pub use capture::Applied;
 pub use copy::{Copied, check_glob, copy_files};
 pub use inspect::State;
+pub(crate) use list::is_missing;
 pub use plan::{Plan, Request};
 pub use removed::Removed;
 pub use repository::Repository;

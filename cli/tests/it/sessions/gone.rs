@@ -40,6 +40,25 @@ fn what_is_gone_counts_as_stopped() {
     lab.check_no_orphan();
 }
 
+/// There is nothing left that it could capture the work with, and nothing that would come back.
+#[test]
+fn a_cleanup_without_the_repository_says_what_it_keeps() {
+    let lab = Lab::new();
+    let ids: Vec<_> = (0..2).map(|_| lab.spawn(&["--prompt", "p"])).collect();
+    let work = lab.worktree(&ids[0]).join("work");
+    fs::write(&work, "x").unwrap();
+    ids.iter().for_each(|id| kill(&lab, id));
+    fs::remove_dir_all(lab.env.path("demo")).unwrap();
+    for _ in 0..2 {
+        let cleaned = lab.env.json("session.cleanup", &["session", "cleanup", "--yes"]);
+        let text = cleaned["sessions"][0].to_string();
+        assert!(text.contains("the repository of its project is gone"), "{cleaned}");
+    }
+    assert!(work.exists());
+    let of = "SELECT worktree || ' ' || branch FROM session_cleanup ORDER BY session_id";
+    assert_eq!(lab.sql(of), "kept deleted\nremoved deleted");
+}
+
 /// tmux was removed from the machine; its server may still run.
 #[test]
 fn without_the_program_tmux_a_session_is_terminated() {
