@@ -11,8 +11,8 @@ use ao_store::activity::{Activity, Evidence, QUIET, Signal, Source, State, reduc
 use ao_store::row::account::{self, Limit};
 use ao_store::row::evidence::{self, Report};
 use ao_store::row::launch::{self, End, EndCause, Launch};
-use ao_store::row::lifecycle::operation;
 use ao_store::row::lifecycle::instance::{self, Instance};
+use ao_store::row::lifecycle::operation;
 use ao_store::row::lifecycle::spawn as rows;
 use ao_store::row::session::{self, Session};
 use ao_store::{Cause, SessionId, Timestamp};

@@ -11,8 +11,8 @@ use crate::model::activity::Activity;
 use crate::model::id::SessionId;
 use crate::model::time::Timestamp;
 use crate::row::lifecycle::instance;
-use crate::row::{decision, launch};
 use crate::row::session::{self, Session};
+use crate::row::{decision, launch};
 use crate::status::{self, Derived, Status};
 
 /// How long an agent may be unknown.

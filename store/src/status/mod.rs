@@ -77,8 +77,14 @@ pub struct Derived {
 struct Facts<'a> {
     session: &'a Session,
     launch: Option<&'a LaunchFacts>,
-    operation: Option<&'a Operation>,
+    operation: Option<&'a Running>,
     prs: &'a [PrFacts],
+}
+
+/// The operation on a session, and whether the process that ran it is known to have ended.
+struct Running {
+    operation: Operation,
+    is_abandoned: bool,
 }
 
 /// What a rule finds: the reason, and since when.
@@ -93,6 +99,16 @@ struct Rule {
 
 /// Every rule; the first that applies decides.
 const RULES: &[Rule] = &[
+    Rule {
+        status: Status::Lost,
+        condition: "the process of a command on it has ended before the command: the next one, or reconcile, finishes or undoes that",
+        applies: |facts| {
+            let running = facts.operation.filter(|running| running.is_abandoned)?;
+            let Operation { verb, started_at, .. } = &running.operation;
+            let reason = format!("{verb} was interrupted; `reconcile` finishes or undoes it");
+            Some((reason, Some(*started_at)))
+        },
+    },
     Rule {
         status: Status::Starting,
         condition: "spawn, restore, relaunch or reconcile runs on it",
@@ -223,8 +239,9 @@ impl Facts<'_> {
     }
 
     fn running(&self, verbs: &[Verb]) -> Found {
-        let running = self.operation.filter(|running| verbs.contains(&running.verb))?;
-        Some((format!("{} runs", running.verb), Some(running.started_at)))
+        let Running { operation, .. } = self.operation?;
+        let is_meant = verbs.contains(&operation.verb);
+        is_meant.then(|| (format!("{} runs", operation.verb), Some(operation.started_at)))
     }
 
     fn ended(&self, causes: &[EndCause]) -> Found {
@@ -258,10 +275,16 @@ impl Facts<'_> {
 pub fn of(snapshot: &Snapshot<'_>, session: &Session) -> Result<Derived> {
     let launch = launches::of_session(snapshot, session)?;
     let operation = operation::get(snapshot, &session.id)?;
+    let operation = operation.map(|operation| running(snapshot, operation)).transpose()?;
     let prs = pulls::of_session(snapshot, &session.id)?;
     let facts =
         Facts { session, launch: launch.as_ref(), operation: operation.as_ref(), prs: &prs };
     Ok(facts.derive())
+}
+
+fn running(snapshot: &Snapshot<'_>, operation: Operation) -> Result<Running> {
+    let is_abandoned = operation.is_abandoned(snapshot)?;
+    Ok(Running { operation, is_abandoned })
 }
 
 /// The sessions of a filter with their statuses, in the order of project and number: a fixed number of
@@ -271,8 +294,10 @@ pub fn of(snapshot: &Snapshot<'_>, session: &Session) -> Result<Derived> {
 /// When the database cannot be read.
 pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<(Session, Derived)>> {
     // Only those that run now, in all projects: they are few.
-    let operations: HashMap<SessionId, Operation> =
-        operation::list(snapshot)?.into_iter().map(|it| (it.session.clone(), it)).collect();
+    let mut operations: HashMap<SessionId, Running> = HashMap::new();
+    for operation in operation::list(snapshot)? {
+        operations.insert(operation.session.clone(), running(snapshot, operation)?);
+    }
     let (launches, prs) = (launches::list(snapshot, filter)?, pulls::list(snapshot, filter)?);
     let (mut launches, mut prs) = (launches.as_slice(), prs.as_slice());
     session::list_as(snapshot, filter, |session| {

@@ -1,12 +1,13 @@
 //! The derived status: each rule, in its order, and one list that agrees with every single session.
 
 use ao_store::row::launch::{self, End, EndCause, LaunchKind, NewLaunch, PromptStage};
+use ao_store::row::lifecycle::instance::{self, Instance};
 use ao_store::row::lifecycle::operation::{self, Verb};
 use ao_store::row::session::{self, Filter};
 use ao_store::status::{self, Status};
-use ao_store::{SessionId, Store};
+use ao_store::{SessionId, Store, Timestamp};
 
-use crate::support::{Fixture, add_session, cause, fixture, raw};
+use crate::support::{Fixture, T0, add_session, cause, fixture, raw};
 
 fn status_of(store: &Store, id: &str) -> (Status, String) {
     let id: SessionId = id.parse().unwrap();
@@ -90,6 +91,10 @@ fn the_end_of_a_launch_says_how_its_agent_ended() {
     }
     let session = id.clone();
     store.write(cause(), move |tx| operation::begin(tx, &session, Verb::Relaunch, "i")).unwrap();
+    let interrupted = "relaunch was interrupted; `reconcile` finishes or undoes it".to_owned();
+    assert_eq!(status_of(&store, id.as_str()), (Status::Lost, interrupted));
+    let owner = Instance::of_this_process("i", "test", Timestamp(T0));
+    store.write(cause(), move |tx| instance::register(tx, &owner)).unwrap();
     assert_eq!(status_of(&store, id.as_str()).0, Status::Starting);
     let late = store.write(cause(), |tx| {
         launch::ended(
