@@ -37,11 +37,7 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
         Error::CommandFailed { name, cursor, .. } => Some(format!(
             "run it again: it continues with this change; to skip the change: `ao-store consumer ack {name} {cursor}`"
         )),
-        Error::Session(ao_session::Error::BranchExists { is_own: true, .. }) => Some(format!(
-            "run it again, which takes the next name; if another store spawns sessions in this repository, name the branch: `{}`",
-            invocation.with("--branch NAME --create-branch")
-        )),
-        Error::Session(error) => of_session(error),
+        Error::Session(error) => of_session(error, invocation),
         Error::DeliveryEnded(delivery) if delivery.can_be_resent() => Some(format!(
             "look at the terminal of the agent; to write it again: `ao-store delivery resend {}`",
             delivery.id
@@ -86,9 +82,13 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
 const CONVERT: &str = "convert it: `iconv -f UTF-16 -t UTF-8 FILE > COPY`";
 
 /// A hint with the name of the session.
-fn of_session(error: &ao_session::Error) -> Option<String> {
+fn of_session(error: &ao_session::Error, invocation: &Invocation) -> Option<String> {
     use ao_session::Error as E;
     match error {
+        E::BranchExists { is_own: true, .. } => Some(format!(
+            "run it again, which takes the next name; if another store spawns sessions in this repository, name the branch: `{}`",
+            invocation.with("--branch NAME --create-branch")
+        )),
         E::DecisionPending(decision) => Some(format!(
             "answer it: `ao-store session answer {0} --allow` or --deny, or in its terminal: `ao-store session attach {0}`; then send again",
             decision.session

@@ -268,6 +268,9 @@ fn a_session_on_which_a_verb_runs_needs_nobody() {
     end_launch(store, "demo-1", "l1", lost, "");
     assert_eq!(all(store).len(), 1);
     write(store, |tx| operation::begin(tx, &"demo-1".parse()?, Verb::Reconcile, "i").map(|_| ()));
+    assert_eq!(all(store).len(), 1, "the process that ran it has ended");
+    let owner = Instance::of_this_process("i", "test", Timestamp(T0));
+    write(store, move |tx| instance::register(tx, &owner));
     assert_eq!(all(store), []);
 }
 
