@@ -5,6 +5,7 @@ mod consumer;
 mod fanout;
 mod hook;
 mod latency;
+mod memory;
 mod observe;
 mod prune;
 mod session_list;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use ao_benches::{File, suite};
 
-const FILES: [File; 16] = [
+const FILES: [File; 17] = [
     File { name: "set_diff", numbers: &["1", "1b", "2", "3"], measure: set_diff::measure },
     File { name: "capture", numbers: &["4"], measure: capture::measure },
     File { name: "writer", numbers: &["5", "5b"], measure: writer::measure },
@@ -38,6 +39,7 @@ const FILES: [File; 16] = [
     File { name: "start", numbers: &["12", "33"], measure: start::measure },
     File { name: "session_verbs", numbers: &["34", "35"], measure: session_verbs::measure },
     File { name: "supervisor", numbers: &["36"], measure: supervisor::measure },
+    File { name: "memory", numbers: &["37"], measure: memory::measure },
 ];
 
 /// What a process does that a bench has started as its child.

@@ -42,9 +42,9 @@
 
 mod figures;
 mod go_pattern;
-mod observer;
+pub(crate) mod observer;
 mod receive;
-mod scene;
+pub(crate) mod scene;
 
 use ao_benches::{Budget, Line, Run, at_most, percentile};
 use ao_observer::poll::Config;
