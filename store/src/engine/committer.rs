@@ -39,7 +39,7 @@ const PLAN_EVERY: Duration = Duration::from_secs(30);
 const RECORD_EVERY: Duration = Duration::from_secs(1);
 
 /// A job that ran and awaits the commit.
-type Ran = (Box<dyn Job>, Done);
+type Ran = (Job, Done);
 
 /// The jobs of one transaction.
 #[derive(Default)]
@@ -158,9 +158,9 @@ impl Committer {
             let Some(mut job) = jobs.pop() else { break };
             let is_first = batch.done.is_empty();
             let ran = if is_first {
-                self.run_job(job.as_mut(), head)
+                self.run_job(&mut job, head)
             } else {
-                self.run_in_savepoint(job.as_mut(), head)
+                self.run_in_savepoint(&mut job, head)
             };
             match ran {
                 Ok(outcome) => {
@@ -181,7 +181,7 @@ impl Committer {
     }
 
     /// A job that joins others: if it fails, it alone is rolled back.
-    fn run_in_savepoint(&mut self, job: &mut dyn Job, head: Cursor) -> Result<Done> {
+    fn run_in_savepoint(&mut self, job: &mut Job, head: Cursor) -> Result<Done> {
         self.execute("SAVEPOINT job")?;
         let outcome = self.run_job(job, head);
         let undone = if outcome.is_err() { self.execute_in_tx("ROLLBACK TO job") } else { Ok(()) };
@@ -195,7 +195,7 @@ impl Committer {
         outcome
     }
 
-    fn run_job(&self, job: &mut dyn Job, head: Cursor) -> Result<Done> {
+    fn run_job(&self, job: &mut Job, head: Cursor) -> Result<Done> {
         let cause = job.cause().clone();
         let tx = Tx::new(&self.conn, &cause);
         catch_unwind(AssertUnwindSafe(|| job.run(&tx)))

@@ -1,4 +1,9 @@
 //! A unit of work for the writer, and the result of a durable write.
+//!
+//! Only the closure of the caller knows the type of its value, so that little of the writer is compiled for
+//! every kind of job.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -17,13 +22,6 @@ pub struct Committed<T> {
     pub changes: u64,
 }
 
-/// A unit of work; only its caller knows the type of its result.
-pub(crate) trait Job: Send {
-    fn cause(&self) -> &Cause;
-    fn run(&mut self, tx: &Tx<'_>) -> Result<()>;
-    fn finish(self: Box<Self>, outcome: Result<Done>);
-}
-
 /// The head of the log after a job, and what its commit must do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Done {
@@ -33,48 +31,58 @@ pub(crate) struct Done {
     pub(crate) wakes: bool,
 }
 
-struct TypedJob<T, F> {
-    cause: Cause,
-    work: Option<F>,
-    value: Option<T>,
-    reply: Sender<Result<Committed<T>>>,
-}
+/// What a job does; it keeps its value.
+pub(crate) type Work = Box<dyn FnOnce(&Tx<'_>) -> Result<()> + Send>;
 
 /// The outcome of a job. It is closed without one when the writer broke down.
-pub(crate) type Reply<T> = Receiver<Result<Committed<T>>>;
+pub(crate) type Reply = Receiver<Result<Done>>;
 
-/// A job, and where its outcome arrives.
-pub(crate) fn job<T, F>(cause: Cause, work: F) -> (Box<dyn Job>, Reply<T>)
-where
-    T: Send + 'static,
-    F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
-{
-    let (reply, outcome) = bounded(1);
-    (Box::new(TypedJob { cause, work: Some(work), value: None, reply }), outcome)
+/// Work that is done once, and where its outcome goes.
+pub(crate) struct Job {
+    cause: Cause,
+    work: Option<Work>,
+    reply: Sender<Result<Done>>,
 }
 
-impl<T, F> Job for TypedJob<T, F>
-where
-    T: Send,
-    F: FnOnce(&Tx<'_>) -> Result<T> + Send,
-{
-    fn cause(&self) -> &Cause {
+impl Job {
+    pub(crate) fn new(cause: Cause, work: Work) -> (Job, Reply) {
+        let (reply, outcome) = bounded(1);
+        (Job { cause, work: Some(work), reply }, outcome)
+    }
+
+    pub(crate) fn cause(&self) -> &Cause {
         &self.cause
     }
 
-    fn run(&mut self, tx: &Tx<'_>) -> Result<()> {
-        let work = self.work.take().ok_or(Error::Closed)?;
-        self.value = Some(work(tx)?);
-        Ok(())
+    pub(crate) fn run(&mut self, tx: &Tx<'_>) -> Result<()> {
+        self.work.take().ok_or(Error::Closed)?(tx)
     }
 
-    fn finish(self: Box<Self>, outcome: Result<Done>) {
-        let TypedJob { value, reply, .. } = *self;
-        let answer = outcome.and_then(|Done { cursor, changes, .. }| {
-            let value = value.ok_or(Error::Closed)?;
-            Ok(Committed { value, cursor, changes })
-        });
+    pub(crate) fn finish(self, outcome: Result<Done>) {
         // The caller may be gone; the commit remains.
-        let _ = reply.send(answer);
+        let _ = self.reply.send(outcome);
+    }
+}
+
+/// The value of a job, once it is done.
+pub(crate) struct Value<T>(Arc<Mutex<Option<T>>>);
+
+impl<T: Send + 'static> Value<T> {
+    /// Work that keeps its value here.
+    pub(crate) fn of(work: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> (Value<T>, Work) {
+        let kept = Arc::new(Mutex::new(None));
+        let value = Value(Arc::clone(&kept));
+        let keep = move |tx: &Tx<'_>| {
+            let value = work(tx)?;
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            Ok(())
+        };
+        (value, Box::new(keep))
+    }
+
+    pub(crate) fn committed(self, done: Done) -> Result<Committed<T>> {
+        let value = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let value = value.ok_or(Error::Closed)?;
+        Ok(Committed { value, cursor: done.cursor, changes: done.changes })
     }
 }

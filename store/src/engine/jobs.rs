@@ -19,7 +19,7 @@ const QUEUE: usize = 1024;
 
 struct Queued {
     id: u64,
-    job: Box<dyn Job>,
+    job: Job,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Jobs {
     ///
     /// # Errors
     /// In a job, which would wait for itself; when the writer is closed.
-    pub(crate) fn push(&self, job: Box<dyn Job>) -> Result<(u64, Pushed)> {
+    pub(crate) fn push(&self, job: Job) -> Result<(u64, Pushed)> {
         let (mut state, caller) = (self.lock(), thread::current().id());
         if state.runner == Some(caller) {
             return Err(Error::Nested);
@@ -131,7 +131,7 @@ impl Jobs {
     }
 
     /// Takes the first job, to run it in this thread.
-    pub(crate) fn pop(&self) -> Option<Box<dyn Job>> {
+    pub(crate) fn pop(&self) -> Option<Job> {
         let mut state = self.lock();
         let queued = state.waiting.pop_front()?;
         state.runner = Some(thread::current().id());
@@ -168,7 +168,7 @@ impl Jobs {
     }
 
     /// Removes a job that was not taken.
-    pub(crate) fn remove(&self, id: u64) -> Option<Box<dyn Job>> {
+    pub(crate) fn remove(&self, id: u64) -> Option<Job> {
         let mut state = self.lock();
         let at = state.waiting.iter().position(|queued| queued.id == id)?;
         let queued = state.waiting.remove(at)?;

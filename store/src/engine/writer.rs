@@ -17,7 +17,7 @@ use crate::db::options::Options;
 use crate::db::tx::{Cause, Tx};
 use crate::db::write_queue::{Turn, WriteQueue};
 use crate::engine::committer::{Begun, Committer};
-use crate::engine::job::{Committed, Reply, job};
+use crate::engine::job::{Committed, Done, Job, Reply, Value, Work};
 use crate::engine::jobs::{Call, Jobs, Pushed};
 use crate::error::{Error, Result};
 
@@ -58,8 +58,13 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     {
+        let (value, work) = Value::of(work);
+        value.committed(self.run(cause, work)?)
+    }
+
+    fn run(&self, cause: Cause, work: Work) -> Result<Done> {
         let (since, shared) = (Instant::now(), &self.shared);
-        let (job, reply) = job(cause, work);
+        let (job, reply) = Job::new(cause, work);
         let (id, pushed) = shared.jobs.push(job)?;
         match pushed {
             Pushed::Lead => shared.isolate(|| self.lead()),
@@ -71,7 +76,7 @@ impl Writer {
 
     /// Waits for the answer to a job. It is refused if the leader still waits for another process at the
     /// end of the bound.
-    fn answer<T>(&self, id: u64, reply: &Reply<T>, since: Instant) -> Result<Committed<T>> {
+    fn answer(&self, id: u64, reply: &Reply, since: Instant) -> Result<Done> {
         let Shared { jobs, busy, .. } = &*self.shared;
         let mut wait = busy.saturating_sub(since.elapsed());
         loop {
