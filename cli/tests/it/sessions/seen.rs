@@ -1,5 +1,7 @@
 //! What people see of a session: its page, what needs attention, and the stream, on a terminal and at a pipe.
 
+use ao_store::Timestamp;
+use ao_store::row::lifecycle::instance::Instance;
 use unicode_width::UnicodeWidthStr;
 
 use crate::documented;
@@ -65,8 +67,11 @@ fn a_verb_that_runs_on_a_session_needs_nobody() {
     assert_eq!(attention(&lab, &id)["kind"], "session_exited");
     lab.sql(
         "INSERT INTO session_operation (session_id, verb, instance, started_at)
-            SELECT id, 'relaunch', spawner, 1 FROM session",
+            SELECT id, 'relaunch', 'i', 1 FROM session",
     );
+    assert_eq!(lab.get(&id)["status"], "lost", "the process that ran it has ended");
+    let Instance { owner, boot_id, .. } = Instance::of_this_process("i", "test", Timestamp(1));
+    lab.sql(&format!("INSERT INTO instance VALUES ('i', '{owner}', '{boot_id}', 'test', 1)"));
     assert_eq!(lab.get(&id)["status"], "starting");
     assert!(attention(&lab, &id).is_null());
 }
