@@ -31,6 +31,8 @@ const ROUND: i64 = 500;
 const KEPT: u64 = 2_000;
 /// How much the memory may grow after the first half, in KiB: what the allocator keeps varies.
 const GROWTH_KIB: i64 = 4_096;
+/// The memory of the ring of a fan-out, which is full after the first rounds.
+const RING: usize = 1 << 20;
 /// Idle read connections may be opened late; each has a descriptor of the database and one of the WAL.
 const POOLED_DESCRIPTORS: i64 = 8;
 /// A checkpoint waits for readers from 32 MiB on, for a short time: on a loaded machine the next attempts,
@@ -111,7 +113,7 @@ struct Long {
 
 impl Long {
     fn open(store: &Store) -> Long {
-        let fanout = Fanout::start(store).unwrap();
+        let fanout = Fanout::with_memory(store, RING).unwrap();
         let live = fanout.subscribe(Start::End, Filter::default()).unwrap();
         let tail = Tail::open(store, Start::End, Filter::default()).unwrap();
         Long { head: tail.cursor().seq.0, tail, _fanout: fanout, live }
