@@ -23,7 +23,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ao_benches::{
-    Fixture, Line, NewFixture, Run, Sample, apply_all, at_least, at_most, cpu, monotonic,
+    Fixture, Line, NewFixture, Run, Sample, apply_all, at_least, at_most, cause, cpu, monotonic,
     observation, threads, wall,
 };
 use ao_cdc::{Fanout, Filter, Polled, Start, Subscription};
@@ -98,6 +98,11 @@ impl Rig {
         let observations = (0..PRS).map(seen).collect::<Vec<_>>().into();
         let orders = self.orders.as_ref().expect("the bench runs");
         orders.send(target).expect("a subscriber");
+        // After a write of another thread, the writer's thread commits. A caller that alone writes commits itself,
+        // and returns after its checkpoint, when the subscribers have the burst.
+        let store = self.fixture.store.clone();
+        let other = thread::spawn(move || store.write(cause(), |_| Ok(())).map(|_| ()));
+        other.join().expect("another thread").expect("a write");
         assert_eq!(apply_all(&self.fixture.store, &observations), BURST);
         let start = monotonic();
         let last = (0..self.reports).map(|_| self.arrived.recv().expect("a subscriber")).max();
