@@ -241,7 +241,7 @@ pub(crate) fn measure(run: &mut Run) {
     ] {
         if run.is_selected("8") {
             let rig = Rig::new(subscribers, is_async);
-            let work = format!("burst of 20,000 changes to {subscribers} {}", what(is_async));
+            let work = format!("burst of 20,000 changes, {}: {subscribers}", what(is_async));
             let line = Line::ratio("8", work, "scan of those rows", at_most(bound));
             run.compare(line, ROUNDS, || rig.scan(), || rig.burst());
         }

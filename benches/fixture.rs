@@ -66,6 +66,17 @@ impl NewFixture {
         }
         Fixture { store, path, dir }
     }
+
+    /// Creates the store, and changes every thread this often, so that the log has updates.
+    #[must_use]
+    pub fn create_changed(self, passes: i64) -> Fixture {
+        let fixture = self.create();
+        for variant in 1..=passes {
+            let seen = |pr| observation(pr, threads(pr, self.threads, variant));
+            apply_all(&fixture.store, &(0..self.prs).map(seen).collect::<Vec<_>>().into());
+        }
+        fixture
+    }
 }
 
 fn add_sessions(tx: &ao_store::Tx<'_>, count: usize) -> ao_store::Result<()> {

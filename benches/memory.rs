@@ -13,9 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use ao_benches::{
-    Fixture, Line, NewFixture, Run, apply_all, at_most, observation, program, threads,
-};
+use ao_benches::{Fixture, Line, NewFixture, Run, at_most, program};
 use ao_observer::poll::Config;
 
 use crate::observe::observer::{Observer, Token};
@@ -40,12 +38,7 @@ fn resident(pid: &str) -> f64 {
 }
 
 fn fixture() -> Fixture {
-    let fixture = NewFixture { prs: PRS, threads: THREADS, ..NewFixture::default() }.create();
-    for variant in 1..=PASSES {
-        let seen = |pr| observation(pr, threads(pr, THREADS, variant));
-        apply_all(&fixture.store, &(0..PRS).map(seen).collect::<Vec<_>>().into());
-    }
-    fixture
+    NewFixture { prs: PRS, threads: THREADS, ..NewFixture::default() }.create_changed(PASSES)
 }
 
 /// The program in the store of a fixture; what it prints is read until this line.

@@ -18,9 +18,7 @@ use std::hint::black_box;
 use std::io::{Read, Write, pipe};
 use std::thread;
 
-use ao_benches::{
-    Fixture, Line, NewFixture, Run, Sample, apply_all, at_least, at_most, cpu, observation, threads,
-};
+use ao_benches::{Fixture, Line, NewFixture, Run, Sample, at_least, at_most, cpu};
 use ao_cdc::wire::Encoder;
 use ao_cdc::{Filter, Start, Tail};
 use rusqlite::Connection;
@@ -37,12 +35,7 @@ const SELECT: &str = "SELECT seq, tx, at, actor, type, entity, op, key, project,
     after FROM change_log WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
 fn fixture() -> Fixture {
-    let fixture = NewFixture { prs: PRS, threads: THREADS, ..NewFixture::default() }.create();
-    for variant in 1..=PASSES {
-        let seen = |pr| observation(pr, threads(pr, THREADS, variant));
-        apply_all(&fixture.store, &(0..PRS).map(seen).collect::<Vec<_>>().into());
-    }
-    fixture
+    NewFixture { prs: PRS, threads: THREADS, ..NewFixture::default() }.create_changed(PASSES)
 }
 
 /// The position before the last `CHANGES` changes.

@@ -8,9 +8,7 @@
 //! Last recorded: digests 2.2x, deep 6.3x; 2 shared vCPUs without other load, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
-use ao_benches::{
-    Fixture, Line, NewFixture, Run, Sample, apply_all, at_most, cpu, observation, threads,
-};
+use ao_benches::{Fixture, Line, NewFixture, Run, Sample, at_most, cpu};
 use ao_store::verify::Depth;
 
 const PRS: usize = 100;
@@ -20,11 +18,8 @@ const PASSES: i64 = 60;
 const ROUNDS: usize = 7;
 
 fn fixture() -> Fixture {
-    let fixture = NewFixture { prs: PRS, threads: THREADS, ..NewFixture::default() }.create();
-    for variant in 1..=PASSES {
-        let seen = |pr| observation(pr, threads(pr, THREADS, variant));
-        apply_all(&fixture.store, &(0..PRS).map(seen).collect::<Vec<_>>().into());
-    }
+    let fixture =
+        NewFixture { prs: PRS, threads: THREADS, ..NewFixture::default() }.create_changed(PASSES);
     fixture.raw().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("checkpoint");
     fixture
 }

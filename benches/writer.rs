@@ -117,7 +117,7 @@ pub(crate) fn measure(run: &mut Run) {
         [("5b", 1, 0.85), ("5", 4, 1.0), ("5", 16, 1.0), ("5", 64, 4.5)]
     {
         let count = 512 / producers.max(4);
-        let work = format!("durable commits per second, {producers} producers");
+        let work = format!("durable commits per second, producers: {producers}");
         run.compare(
             Line::ratio(number, work, "a mutex, one bare commit each", at_least(least)),
             ROUNDS,

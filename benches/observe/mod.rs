@@ -157,6 +157,12 @@ fn reaction(run: &mut Run, prs: usize) {
     run.limit(Line::figure("17c", work, "ms", at_most(0.1)), times);
 }
 
+fn app_table(run: &mut Run, prs: usize, share: f64, figures: &Figures) {
+    run.note(format_args!("table  {prs} pull requests, the token of an app"));
+    run.note(format_args!("       change  of          {HEADS}"));
+    line(run, "ao-store", share, figures);
+}
+
 /// Lateness, with a token whose limits allow the planned intervals.
 fn lateness(run: &mut Run, prs: usize) {
     // A single round only tests the bench, for which the smallest fleet is enough.
@@ -165,9 +171,7 @@ fn lateness(run: &mut Run, prs: usize) {
     }
     let mut ours = Observer::tracking(Scene::new(prs), Token::App, Config::default());
     let figures = ours.measure(run.rounds(CYCLES), 0.01, PATIENCE_MS);
-    run.note(format_args!("table  {prs} pull requests, the token of an app"));
-    run.note(format_args!("       change  of          {HEADS}"));
-    line(run, "ao-store", 0.01, &figures);
+    app_table(run, prs, 0.01, &figures);
     let late =
         |values: &[f64], interval: f64| percentile(&mut values.to_vec(), 0.99) - interval * JITTER;
     let [seen, hidden] = [late(&figures.seen, HEARTBEAT_S), late(&figures.hidden, FULL_S)];
@@ -185,9 +189,7 @@ fn overload(run: &mut Run, prs: usize) {
     }
     let mut ours = Observer::tracking(Scene::new(prs), Token::App, Config::default());
     let figures = ours.measure(run.rounds(CYCLES), 1.0, PATIENCE_MS);
-    run.note(format_args!("table  {prs} pull requests, the token of an app"));
-    run.note(format_args!("       change  of          {HEADS}"));
-    line(run, "ao-store", 1.0, &figures);
+    app_table(run, prs, 1.0, &figures);
     let mut all = [&figures.seen[..], &figures.hidden].concat();
     let unseen = 100.0 * figures.unseen as f64 / figures.made.max(1) as f64;
     let figure = |what: &str, unit, most: f64| {

@@ -1,4 +1,5 @@
-//! The queue of the processes that write to one store: whoever is first in it begins a write transaction.
+//! The queue of the processes that write to one store: they begin their write transactions in the order in
+//! which they came.
 //!
 //! SQLite's own wait for its lock is not fair: it sleeps and tries again, so of many short processes some
 //! find it free and others never do. Here the kernel wakes one waiter after the other, in their order. A

@@ -30,14 +30,19 @@ fn what_a_killed_sender_accepted_is_written_when_up_starts() {
     post.until_stages("written");
 }
 
-#[test]
-fn what_waits_for_an_agent_that_ended_is_written_to_the_next_one() {
+/// An agent that has taken its prompt, so that it is not given again.
+fn prompted() -> (Post, String) {
     let post = Post::new();
     let spawn = ["spawn", "--project", "demo", "--harness", "scripted", "--prompt", "p"];
     let id = post.lab.ok(&spawn).trim().to_owned();
     post.until_heard(&id, &pasted("p"));
-    // Its prompt is taken, so that it is not given again.
     post.hook(&id, "Prompt", r#"{"prompt": "p"}"#);
+    (post, id)
+}
+
+#[test]
+fn what_waits_for_an_agent_that_ended_is_written_to_the_next_one() {
+    let (post, id) = prompted();
     post.send_failing(&[&id, "later"], "send.accepted");
     post.lab.kill_launch(&post.lab.sql("SELECT launch_id FROM session"));
     assert_eq!(post.stages(), "submitted,accepted");
@@ -48,11 +53,7 @@ fn what_waits_for_an_agent_that_ended_is_written_to_the_next_one() {
 /// It would wait for ever.
 #[test]
 fn a_wait_ends_when_the_agent_does_before_the_message_is_written() {
-    let post = Post::new();
-    let spawn = ["spawn", "--project", "demo", "--harness", "scripted", "--prompt", "p"];
-    let id = post.lab.ok(&spawn).trim().to_owned();
-    post.until_heard(&id, &pasted("p"));
-    post.hook(&id, "Prompt", r#"{"prompt": "p"}"#);
+    let (post, id) = prompted();
     let mut command = post.lab.command(&["send", &id, "hello", "--wait", "written"]);
     let waits = Live::start(command.env("FAILPOINTS", "deliver.begun=return(kill)"));
     wait_until("its acceptance", || post.stages() == "submitted,accepted");
