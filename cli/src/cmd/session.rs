@@ -132,8 +132,7 @@ fn list(
     args: &ListArgs,
 ) -> Result<()> {
     let (mut sessions, shared) = context.open()?.read(|snapshot| {
-        filter.project.as_ref().map_or(Ok(()), |project| require_project(snapshot, project))?;
-        let sessions = status::list(snapshot, filter)?;
+        let sessions = selected(snapshot, filter)?;
         let listed = sessions.iter().map(|(session, _)| session);
         let shared = shared_branch::of_list(snapshot, filter, listed)?;
         Ok((sessions, shared))
@@ -215,6 +214,15 @@ fn columns(indents: &HashMap<SessionId, String>) -> Vec<Column<'_, Row>> {
     ]
 }
 
+/// The sessions that a filter selects, with their statuses.
+///
+/// # Errors
+/// `PROJECT_NOT_FOUND`.
+fn selected(snapshot: &Snapshot<'_>, filter: &Filter) -> ao_store::Result<Vec<(Session, Derived)>> {
+    filter.project.as_ref().map_or(Ok(()), |project| require_project(snapshot, project))?;
+    status::list(snapshot, filter)
+}
+
 /// Lists the sessions of a kind.
 pub(super) fn list_of_kind(
     context: &Context,
@@ -222,7 +230,7 @@ pub(super) fn list_of_kind(
     kind: SessionKind,
     args: &ListArgs,
 ) -> Result<()> {
-    let mut sessions = context.open()?.read(|snapshot| status::list(snapshot, filter))?;
+    let mut sessions = context.open()?.read(|snapshot| selected(snapshot, filter))?;
     sessions.retain(|(session, _)| session.kind == kind);
     let empty =
         "no orchestrators; spawn one: `ao-store orchestrator ensure --project ID --harness NAME`";

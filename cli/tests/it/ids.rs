@@ -95,6 +95,7 @@ fn a_document_names_a_pull_request_by_its_id() {
 const ACCEPTED: &[(&str, &[&str])] = &[
     ("project", &["project", "get", "ID"]),
     ("project", &["session", "ls", "--project", "ID"]),
+    ("project", &["orchestrator", "ls", "--project", "ID"]),
     ("project", &["pr", "ls", "--project", "ID"]),
     ("project", &["tail", "--no-follow", "--project", "ID"]),
     ("project", &["session", "new", "--project", "ID"]),

@@ -204,7 +204,7 @@ fn sessions_are_listed_by_project() {
     };
     assert_eq!(of(&[]), json!(["demo-1", "other-1"]));
     assert_eq!(of(&["--project", "other"]), json!(["other-1"]));
-    for noun in ["session", "pr"] {
+    for noun in ["session", "orchestrator", "pr"] {
         env.refused(&[noun, "ls", "--project", "nobody"], 3, "PROJECT_NOT_FOUND");
     }
     env.refused(&["pr", "ls", "--session", "demo-9"], 3, "SESSION_NOT_FOUND");
