@@ -8,8 +8,17 @@ mod size;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const CRATES: &[&str] =
-    &["store", "program", "cdc", "observer", "observer/fake-github", "session", "cli", "benches"];
+const CRATES: &[&str] = &[
+    "store",
+    "program",
+    "cdc",
+    "observer",
+    "observer/fake-github",
+    "session",
+    "daemon",
+    "cli",
+    "benches",
+];
 
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()

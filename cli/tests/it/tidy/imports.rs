@@ -15,7 +15,8 @@ fn dependencies_point_downwards() {
         ("observer", &["ao-store", "ao-program"]),
         ("observer/fake-github", &[]),
         ("session", &["ao-store", "ao-program"]),
-        ("cli", &["ao-store", "ao-program", "ao-cdc", "ao-observer", "ao-session"]),
+        ("daemon", &["ao-store", "ao-program", "ao-cdc", "ao-observer", "ao-session"]),
+        ("cli", &["ao-store", "ao-program", "ao-cdc", "ao-observer", "ao-session", "ao-daemon"]),
     ]);
     for (name, allowed) in allowed {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
