@@ -29,11 +29,20 @@ const LARGE_WAIT: Duration = Duration::from_millis(100);
 /// The interval at which the backlog is measured when the queue is empty.
 const MEASURE_EVERY: Duration = Duration::from_millis(10);
 
+/// A checkpoint that is due.
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    Passive,
+    /// It waits for readers; the size of the WAL, in pages.
+    Restart(i64),
+}
+
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
     last: Instant,
     measured: Instant,
     is_clean: bool,
+    due: Option<Due>,
     /// The size of the WAL at which the next checkpoint waits for readers.
     large: i64,
     wait: Duration,
@@ -41,42 +50,57 @@ pub(crate) struct Checkpointer {
 
 impl Checkpointer {
     pub(crate) fn new() -> Checkpointer {
-        let now = Instant::now();
-        Checkpointer { last: now, measured: now, is_clean: false, large: LARGE, wait: LARGE_WAIT }
+        let (last, measured) = (Instant::now(), Instant::now());
+        let (is_clean, due, large, wait) = (false, None, LARGE, LARGE_WAIT);
+        Checkpointer { last, measured, is_clean, due, large, wait }
     }
 
-    /// `is_calm`: no job waits, and no maintenance is pending that would soon cause another checkpoint.
-    /// `timeout` is the busy timeout of the connection.
-    pub(crate) fn after_commit(
-        &mut self,
-        conn: &Connection,
-        queue: &WriteQueue,
-        is_calm: bool,
-        timeout: Duration,
-    ) -> Result<()> {
+    /// After a commit: whether a checkpoint is due, which [`Checkpointer::run_due`] then runs, here or in
+    /// another thread. `is_calm`: no job waits, and no maintenance is pending that would soon cause
+    /// another checkpoint.
+    pub(crate) fn is_due(&mut self, conn: &Connection, is_calm: bool) -> bool {
         self.is_clean = false;
-        let is_due = if is_calm {
+        let is_time = if is_calm {
             self.measured.elapsed() >= MEASURE_EVERY
         } else {
             self.last.elapsed() >= FORCED_EVERY
         };
-        if !is_due {
-            return Ok(());
+        if is_time {
+            self.measured = Instant::now();
+            self.due = self.measure(Wal::of(conn), if is_calm { BACKLOG } else { BACKLOG_FORCED });
         }
-        self.measured = Instant::now();
-        let bound = if is_calm { BACKLOG } else { BACKLOG_FORCED };
-        let Wal { pages, backlog } = Wal::of(conn);
+        self.due.is_some()
+    }
+
+    fn measure(&mut self, Wal { pages, backlog }: Wal, bound: i64) -> Option<Due> {
         if pages < LARGE {
             // It began anew: the reader that stayed has ended.
             self.large = LARGE;
         }
         if pages > self.large {
-            let restart = "PRAGMA wal_checkpoint(RESTART)";
-            let blocked = run_waiting(conn, queue, restart, (self.wait, timeout))?;
-            self.large = if blocked == Some(0) { LARGE } else { pages.saturating_mul(2) };
-        } else if backlog > bound {
-            self.last = Instant::now();
-            run(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;
+            return Some(Due::Restart(pages));
+        }
+        (backlog > bound).then_some(Due::Passive)
+    }
+
+    /// Runs the checkpoint that is due, if any. `timeout` is the busy timeout of the connection.
+    pub(crate) fn run_due(
+        &mut self,
+        conn: &Connection,
+        queue: &WriteQueue,
+        timeout: Duration,
+    ) -> Result<()> {
+        match self.due.take() {
+            Some(Due::Restart(pages)) => {
+                let restart = "PRAGMA wal_checkpoint(RESTART)";
+                let blocked = run_waiting(conn, queue, restart, (self.wait, timeout))?;
+                self.large = if blocked == Some(0) { LARGE } else { pages.saturating_mul(2) };
+            }
+            Some(Due::Passive) => {
+                self.last = Instant::now();
+                run(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;
+            }
+            None => {}
         }
         Ok(())
     }
@@ -232,7 +256,8 @@ mod tests {
         let mut write = |bytes: i64| {
             writer.execute("UPDATE t SET x = randomblob(?1)", [bytes]).unwrap();
             checkpointer.measured = Instant::now() - MEASURE_EVERY;
-            checkpointer.after_commit(&writer, &queue, true, Duration::ZERO).unwrap();
+            checkpointer.is_due(&writer, true);
+            checkpointer.run_due(&writer, &queue, Duration::ZERO).unwrap();
             (checkpointer.large, Wal::of(&writer).pages)
         };
         reader.execute_batch("BEGIN").unwrap();
@@ -267,8 +292,8 @@ mod tests {
             for _ in 0..400 {
                 conn.execute("UPDATE t SET x = randomblob(400000)", []).unwrap();
                 checkpointer.measured = Instant::now() - MEASURE_EVERY;
-                let wait = Duration::from_secs(20);
-                checkpointer.after_commit(&conn, &queue, true, wait).unwrap();
+                checkpointer.is_due(&conn, true);
+                checkpointer.run_due(&conn, &queue, Duration::from_secs(20)).unwrap();
                 most = most.max(Wal::of(&conn).pages);
             }
         });

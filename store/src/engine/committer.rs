@@ -140,7 +140,7 @@ impl Committer {
                 let batch = self.run_jobs(jobs, head);
                 match &batch.lost {
                     Some(error) => self.fail_all(batch.done, error),
-                    None => self.commit(jobs, batch, turn),
+                    None => self.commit(batch, turn),
                 }
             }
             Err(error) => self.fail(jobs, &error),
@@ -209,7 +209,7 @@ impl Committer {
         Ok(Done { cursor, changes, has_changes, wakes })
     }
 
-    fn commit(&mut self, jobs: &Jobs, batch: Batch, turn: Turn) {
+    fn commit(&mut self, batch: Batch, turn: Turn) {
         let Batch { done, has_changes, wakes, .. } = batch;
         if done.is_empty() {
             // No caller waits any more.
@@ -232,20 +232,27 @@ impl Committer {
         if wakes {
             self.notifier.notify();
         }
+        self.is_recorded &= !has_changes;
+    }
+
+    /// After a commit: whether the head file or a checkpoint is due. No caller has to wait for either.
+    pub(crate) fn is_follow_up_due(&mut self, jobs: &Jobs) -> bool {
         // Maintenance fills the WAL too; while it is pending, checkpoints run only when they must, so that
         // they delay as few jobs as possible.
-        self.is_recorded &= !has_changes;
+        let is_calm = jobs.is_empty() && self.maintenance.delay().is_none();
+        let is_head_due = !self.is_recorded && self.recorded.elapsed() >= RECORD_EVERY;
+        self.checkpointer.is_due(&self.conn, is_calm) || is_head_due
+    }
+
+    /// Does what is due after a commit.
+    pub(crate) fn follow_up(&mut self) {
         if self.recorded.elapsed() >= RECORD_EVERY {
             self.record_head();
         }
-        let is_calm = has_changes && jobs.is_empty() && self.maintenance.delay().is_none();
-        self.checkpoint(is_calm);
-    }
-
-    fn checkpoint(&mut self, is_calm: bool) {
-        let (conn, queue) = (&self.conn, &self.queue);
-        let checkpointed = self.checkpointer.after_commit(conn, queue, is_calm, self.busy);
-        self.halt_on_failed_write(checkpointed);
+        if self.halted.is_none() {
+            let done = self.checkpointer.run_due(&self.conn, &self.queue, self.busy);
+            self.halt_on_failed_write(done);
+        }
     }
 
     /// Writes the head file if it lacks a change of this writer.
@@ -282,7 +289,8 @@ impl Committer {
         let done = self.maintenance.step(&self.conn, &self.guard, turn, ClockReading::now());
         if self.postpone_on_error(done) {
             // Not calm: a job may arrive at any time, and a checkpoint would delay it.
-            self.checkpoint(false);
+            self.checkpointer.is_due(&self.conn, false);
+            self.follow_up();
         }
         self.maintenance.delay()
     }

@@ -1,9 +1,10 @@
 //! The one writer of a process. It commits in groups, led by one thread at a time, which runs the waiting jobs and
 //! commits for all: a caller that alone writes leads itself, without a switch between threads.
 //!
-//! A caller gets `Ok` only after the commit that contains its job is durable. The writer's thread leads for
-//! several callers and where the leader must wait for another process, and it runs the maintenance. A short
-//! command needs no thread, and each caller ends its own wait for another process.
+//! A caller gets `Ok` only after the commit that contains its job is durable, and without a wait for more than
+//! that: the writer's thread runs the checkpoints and the maintenance. It leads for several callers and where
+//! the leader must wait for another process. A short command needs no thread, and each caller ends its own wait
+//! for another process.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -107,15 +108,29 @@ impl Writer {
             Begun::Busy => return self.pass_to_thread(true),
             Begun::Refused => {}
         }
-        if *is_brief && jobs.commits() == 1 {
+        let is_due = committer.is_follow_up_due(jobs);
+        let has_thread = if *is_brief && jobs.commits() == 1 {
             // If no other write follows, no thread does this later.
             committer.record_head();
-        } else if let Err(error) = self.start_thread() {
-            tracing::warn!(%error, "maintenance is postponed");
+            false
+        } else {
+            self.try_start_thread()
+        };
+        if is_due && !has_thread {
+            committer.follow_up();
         }
-        if !jobs.end_lead() {
+        drop(slot);
+        if (is_due && has_thread) || !jobs.end_lead() {
             self.pass_to_thread(false);
         }
+    }
+
+    fn try_start_thread(&self) -> bool {
+        let started = self.start_thread();
+        if let Err(error) = &started {
+            tracing::warn!(%error, "maintenance is postponed");
+        }
+        started.is_ok()
     }
 
     fn pass_to_thread(&self, is_blocked: bool) {
@@ -191,7 +206,11 @@ impl Shared {
             let is_due = commits - maintained >= BUSY_COMMITS;
             match call {
                 Call::End => return,
-                Call::Lead => self.lead_for_all(),
+                Call::Lead => {
+                    self.lead_for_all();
+                    // What a caller that committed itself has left.
+                    self.follow_up();
+                }
                 Call::Time if is_quiet || is_due => {
                     is_wanted = !self.jobs.want_lead();
                     if is_wanted {
@@ -201,7 +220,7 @@ impl Shared {
                 Call::Time => continue,
             }
             let is_called = matches!(call, Call::Lead);
-            if !is_called || mem::take(&mut is_wanted) {
+            if mem::take(&mut is_wanted) || is_due || !is_called {
                 maintained = commits;
                 delay = self.maintain(!is_called && is_quiet && delay >= IDLE);
             }
@@ -225,12 +244,21 @@ impl Shared {
             jobs.set_blocked(false);
             if begun == Begun::Yes {
                 committer.commit_group(jobs, turn);
+                if committer.is_follow_up_due(jobs) {
+                    committer.follow_up();
+                }
             }
             drop(slot);
             groups += 1;
             if groups % BUSY_COMMITS == 0 {
                 self.maintain(false);
             }
+        }
+    }
+
+    fn follow_up(&self) {
+        if let Some(committer) = self.committer().as_mut() {
+            committer.follow_up();
         }
     }
 
@@ -268,5 +296,90 @@ impl Shared {
             Some(delay) => delay,
             None => IDLE,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Store;
+    use crate::db::connection::{self, Durability, Role};
+    use crate::db::identity::Identity;
+    use crate::db::wakeup::LocalListeners;
+    use crate::engine::schema_guard::SchemaGuard;
+    use rusqlite::Connection;
+    use std::path::Path;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn open(path: &Path) -> Connection {
+        connection::open(path, Role::Writer, Durability::Full, Duration::ZERO).unwrap()
+    }
+
+    fn writer(path: &Path, options: Options) -> Writer {
+        let (queue, identity) = (Arc::new(WriteQueue::of(path)), Identity::of(path).unwrap());
+        let local = Arc::new(LocalListeners::new());
+        let (conn, guard) = (open(path), SchemaGuard::default());
+        let committer = Committer::new(conn, guard, identity, Arc::clone(&queue), local, options);
+        Writer::new(committer, queue, options)
+    }
+
+    /// More than a checkpoint leaves in the WAL, written by another process.
+    fn fill(conn: &Connection) {
+        let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+            INSERT INTO project (id, path, name, created_at, updated_at)
+            SELECT i, hex(randomblob(2000)), '', 0, 0 FROM n";
+        conn.execute_batch(many).unwrap();
+    }
+
+    /// The pages that no checkpoint has copied yet.
+    fn backlog(conn: &Connection) -> i64 {
+        let sql = "PRAGMA wal_checkpoint(NOOP)";
+        conn.query_row(sql, [], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?)).unwrap()
+    }
+
+    /// A writer of a store whose WAL waits for a checkpoint.
+    fn with_backlog(is_brief: bool) -> (tempfile::TempDir, Connection, Writer) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ao.db");
+        drop(Store::create(&path, Options::default()).unwrap());
+        let conn = open(&path);
+        fill(&conn);
+        assert!(backlog(&conn) > 1000);
+        let writer = writer(&path, Options { busy: PATIENCE, is_brief, ..Options::default() });
+        // The size of the WAL is measured at intervals.
+        thread::sleep(LOOK);
+        (dir, conn, writer)
+    }
+
+    #[test]
+    fn a_caller_that_commits_itself_leaves_the_checkpoint_to_the_thread() {
+        let (_dir, conn, writer) = with_backlog(false);
+        // A thread that does nothing yet.
+        let (begin, begun) = crossbeam_channel::bounded::<()>(0);
+        let shared = Arc::clone(&writer.shared);
+        let thread = thread::spawn(move || {
+            begun.recv().unwrap();
+            shared.run();
+        });
+        *writer.thread.lock().unwrap() = Some(thread);
+        writer.write(Cause::now("test"), |_| Ok(())).unwrap();
+        assert!(backlog(&conn) > 1000, "the caller was answered first");
+        assert!(matches!(writer.shared.jobs.wait_to_lead(Duration::ZERO), Call::Lead));
+        begin.send(()).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while backlog(&conn) > 0 {
+            assert!(Instant::now() < deadline, "the thread never ran it");
+            thread::sleep(Duration::from_millis(1));
+        }
+        writer.write(Cause::now("test"), |_| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn without_a_thread_the_caller_runs_the_checkpoint() {
+        let (_dir, conn, writer) = with_backlog(true);
+        writer.write(Cause::now("test"), |_| Ok(())).unwrap();
+        assert!(writer.thread.lock().unwrap().is_none());
+        assert_eq!(backlog(&conn), 0);
     }
 }
