@@ -215,7 +215,8 @@ fn bind(path: &Path) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-fn data_version(conn: &Connection) -> Result<i64> {
+/// A number that is another one after each commit of another connection.
+pub(crate) fn data_version(conn: &Connection) -> Result<i64> {
     let step = "read data_version";
     let mut statement = conn.prepare_cached("PRAGMA data_version").context(step)?;
     statement.query_row([], |row| row.get(0)).context(step)

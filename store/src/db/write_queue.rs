@@ -9,8 +9,10 @@
 //!
 //! The queue only orders; SQLite's lock excludes, also foreign writers. Therefore a writer goes on without it
 //! where the files cannot be opened or locked, and also when its time is over: a process that is stopped
-//! in the queue must not stop all others. The order is always the queue first, then SQLite's lock.
+//! in the queue must not stop all others. One that finds such a queue removes the files, and all others go on
+//! with new ones. The order is always the queue first, then SQLite's lock.
 
+use std::fs;
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -50,17 +52,21 @@ impl Files {
     }
 }
 
-/// Never through a symbolic link, and not to wait at a named pipe.
-fn open_lock(database: &Path, suffix: &str) -> io::Result<OwnedFd> {
+fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
     path.push(suffix);
+    path.into()
+}
+
+/// Never through a symbolic link, and not to wait at a named pipe.
+fn open_lock(database: &Path, suffix: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY
         | OFlags::CREATE
         | OFlags::NOFOLLOW
         | OFlags::NONBLOCK
         | OFlags::NOCTTY
         | OFlags::CLOEXEC;
-    let file = open(Path::new(&path), flags, Mode::RUSR | Mode::WUSR)?;
+    let file = open(beside(database, suffix), flags, Mode::RUSR | Mode::WUSR)?;
     if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -121,6 +127,25 @@ impl WriteQueue {
             *files = opened.ok().map(Arc::new);
         }
         files.clone()
+    }
+
+    /// Whether other processes wait for the same files.
+    pub(crate) fn is_in_place(&self) -> bool {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.as_ref().is_none_or(|files| files.are_in_place())
+    }
+
+    /// Removes the files, which a process holds that does not write. Those who wait for them notice it.
+    pub(crate) fn renew(&self) {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if !files.as_ref().is_some_and(|files| files.are_in_place()) {
+            return;
+        }
+        for suffix in SUFFIXES {
+            if let Err(error) = fs::remove_file(beside(&self.database, suffix)) {
+                tracing::debug!(%error, "the queue of writers was not renewed");
+            }
+        }
     }
 
     /// The turn, if no process waits or writes.
@@ -213,7 +238,6 @@ impl Deref for QueuedTransaction<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;

@@ -18,7 +18,7 @@ use crate::db::checkpoint::Checkpointer;
 use crate::db::identity::Identity;
 use crate::db::options::Options;
 use crate::db::tx::{Snapshot, Tx};
-use crate::db::wakeup::{LocalListeners, Notifier};
+use crate::db::wakeup::{LocalListeners, Notifier, data_version};
 use crate::db::write_queue::{Turn, WriteQueue};
 use crate::engine::job::{Done, Job};
 use crate::engine::jobs::Jobs;
@@ -106,6 +106,11 @@ impl Committer {
             recorded: Instant::now(),
             is_recorded: true,
         }
+    }
+
+    /// A number that is another one after each commit of another process, if it can be read.
+    pub(crate) fn version(&self) -> Option<i64> {
+        data_version(&self.conn).ok()
     }
 
     /// Begins the transaction of the next group, for which it waits up to `wait`.

@@ -42,6 +42,8 @@ struct State {
     is_blocked: bool,
     /// The thread wants to lead once the present leader ends.
     is_wanted: bool,
+    /// The number of the thread: how many were given up before it.
+    thread: u64,
     is_closed: bool,
     /// How many callers wait until there is room.
     for_room: usize,
@@ -87,6 +89,7 @@ impl Jobs {
             runner: None,
             is_blocked: false,
             is_wanted: false,
+            thread: 0,
             is_closed: false,
             for_room: 0,
             commits: 0,
@@ -204,6 +207,31 @@ impl Jobs {
         let mut state = self.lock();
         state.is_blocked = is_blocked;
         !state.is_closed
+    }
+
+    /// The thread with this number has what it waited for; returns whether it was not given up.
+    pub(crate) fn unblock(&self, thread: u64) -> bool {
+        let mut state = self.lock();
+        let is_current = state.thread == thread;
+        state.is_blocked &= !is_current;
+        is_current
+    }
+
+    /// The number of the thread, or of the next one.
+    pub(crate) fn thread(&self) -> u64 {
+        self.lock().thread
+    }
+
+    /// A caller leads instead of the thread, which waits for its turn and is given up; returns whether it
+    /// still waits.
+    pub(crate) fn give_up_thread(&self) -> bool {
+        let mut state = self.lock();
+        if !state.is_blocked {
+            return false;
+        }
+        state.thread += 1;
+        (state.leader, state.is_blocked, state.is_wanted) = (Leader::Caller, false, false);
+        true
     }
 
     /// What the thread waits for, up to `time`.

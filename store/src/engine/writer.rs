@@ -26,8 +26,8 @@ use crate::error::{Error, Result};
 const BUSY_COMMITS: u64 = 64;
 /// How long no job must be committed before the WAL is truncated.
 const IDLE: Duration = Duration::from_secs(1);
-/// The shortest time between two looks of a caller at why it still waits.
-const LOOK: Duration = Duration::from_millis(10);
+/// The longest time between two looks of a caller at why it still waits.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What callers and the thread share.
 struct Shared {
@@ -79,22 +79,56 @@ impl Writer {
     /// end of the bound.
     fn answer(&self, id: u64, reply: &Reply, since: Instant) -> Result<Done> {
         let Shared { jobs, busy, .. } = &*self.shared;
-        let mut wait = busy.saturating_sub(since.elapsed());
+        let (mut left, mut seen) = (busy.saturating_sub(since.elapsed()), None);
+        let mut wait = left.min(LOOK);
         loop {
             match reply.recv_timeout(wait) {
                 Ok(outcome) => return outcome,
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Closed),
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            left = busy.saturating_sub(since.elapsed());
             if jobs.is_stuck(id) {
-                self.shared.isolate(|| self.shared.try_without_turn());
-                if jobs.remove(id).is_some() {
+                self.shared.isolate(|| self.look(&mut seen, left.is_zero()));
+                if left.is_zero() && jobs.remove(id).is_some() {
                     let waited_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
                     return Err(Error::Busy { waited_ms });
                 }
             }
-            wait = LOOK.max(*busy);
+            wait = if left.is_zero() { LOOK } else { left.min(LOOK) };
         }
+    }
+
+    /// A caller waits while the thread waits for its turn. If no process has committed since the last look, at
+    /// which it saw `seen`, and none has SQLite's lock now, a process is stopped in the queue: the caller
+    /// commits without a turn, and everyone goes on with a new queue. If it is late, it tries in any case.
+    fn look(&self, seen: &mut Option<i64>, is_late: bool) {
+        let Shared { jobs, queue, committer, .. } = &*self.shared;
+        // Otherwise the thread waits for SQLite's lock.
+        let Ok(mut slot) = committer.try_lock() else { return };
+        let Some(committer) = slot.as_mut() else { return };
+        let version = committer.version();
+        let is_stopped = version.is_some() && version == std::mem::replace(seen, version);
+        if (is_stopped || is_late) && committer.begin(jobs, Duration::ZERO) == Begun::Yes {
+            committer.commit_group(jobs, Turn::default());
+            if is_stopped {
+                queue.renew();
+            }
+        }
+        if !queue.is_in_place() && self.give_up_thread() {
+            drop(slot);
+            self.lead();
+        }
+    }
+
+    /// The thread waits for files that no other process uses any more: the next one is started instead.
+    fn give_up_thread(&self) -> bool {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_given_up = self.shared.jobs.give_up_thread();
+        if is_given_up {
+            thread.take();
+        }
+        is_given_up
     }
 
     /// Commits once for all that wait. What arrives meanwhile is passed on.
@@ -146,8 +180,8 @@ impl Writer {
     fn start_thread(&self) -> std::io::Result<()> {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
-            let shared = Arc::clone(&self.shared);
-            let run = move || shared.isolate(|| shared.run());
+            let (shared, number) = (Arc::clone(&self.shared), self.shared.jobs.thread());
+            let run = move || shared.isolate(|| shared.run(number));
             *thread = Some(thread::Builder::new().name("ao-store-writer".to_owned()).spawn(run)?);
         }
         Ok(())
@@ -185,19 +219,9 @@ impl Shared {
         }
     }
 
-    /// One attempt to commit although the thread waits for its turn: a process that is stopped in the queue
-    /// must not stop all others.
-    fn try_without_turn(&self) {
-        let Ok(mut slot) = self.committer.try_lock() else { return };
-        let Some(committer) = slot.as_mut() else { return };
-        if committer.begin(&self.jobs, Duration::ZERO) == Begun::Yes {
-            committer.commit_group(&self.jobs, Turn::default());
-        }
-    }
-
     /// The thread: it leads when it is asked to, and runs the maintenance when no job was committed for a while, or
     /// many were: the log must not grow without bound.
-    fn run(&self) {
+    fn run(&self, number: u64) {
         let (mut delay, mut seen, mut maintained, mut is_wanted) = (IDLE, 0, 0, false);
         loop {
             let call = self.jobs.wait_to_lead(delay);
@@ -207,7 +231,9 @@ impl Shared {
             match call {
                 Call::End => return,
                 Call::Lead => {
-                    self.lead_for_all();
+                    if !self.lead_for_all(number) {
+                        return;
+                    }
                     // What a caller that committed itself has left.
                     self.follow_up();
                 }
@@ -222,21 +248,26 @@ impl Shared {
             let is_called = matches!(call, Call::Lead);
             if mem::take(&mut is_wanted) || is_due || !is_called {
                 maintained = commits;
-                delay = self.maintain(!is_called && is_quiet && delay >= IDLE);
+                let is_idle = !is_called && is_quiet && delay >= IDLE;
+                let Some(next) = self.maintain(number, is_idle) else { return };
+                delay = next;
             }
             while !self.jobs.end_lead() {
-                self.lead_for_all();
+                if !self.lead_for_all(number) {
+                    return;
+                }
             }
         }
     }
 
     /// Commits until no job waits. Each time it waits for its turn in the queue, and then for a foreign writer.
-    fn lead_for_all(&self) {
+    /// Returns whether the thread with this number goes on.
+    fn lead_for_all(&self, number: u64) -> bool {
         let (jobs, mut groups) = (&self.jobs, 0);
         while !jobs.is_empty() {
-            let turn = self.enter();
+            let Some(turn) = self.enter(number) else { return false };
             let mut slot = self.committer();
-            let Some(committer) = slot.as_mut() else { return };
+            let Some(committer) = slot.as_mut() else { return false };
             let mut begun = committer.begin(jobs, Duration::ZERO);
             while begun == Begun::Busy && !jobs.is_empty() && jobs.set_blocked(true) {
                 begun = committer.begin(jobs, self.busy);
@@ -250,10 +281,11 @@ impl Shared {
             }
             drop(slot);
             groups += 1;
-            if groups % BUSY_COMMITS == 0 {
-                self.maintain(false);
+            if groups % BUSY_COMMITS == 0 && self.maintain(number, false).is_none() {
+                return false;
             }
         }
+        true
     }
 
     fn follow_up(&self) {
@@ -262,20 +294,20 @@ impl Shared {
         }
     }
 
-    /// Waits for the turn, unless the writer is closed; nothing else is held meanwhile.
-    fn enter(&self) -> Turn {
-        self.queue.try_enter().unwrap_or_else(|| {
-            let turn =
-                if self.jobs.set_blocked(true) { self.queue.enter() } else { Turn::default() };
-            self.jobs.set_blocked(false);
-            turn
-        })
+    /// Waits for the turn, unless the writer is closed; nothing else is held meanwhile. `None` when the thread
+    /// with this number was given up: it must end.
+    fn enter(&self, number: u64) -> Option<Turn> {
+        if let Some(turn) = self.queue.try_enter() {
+            return Some(turn);
+        }
+        let turn = if self.jobs.set_blocked(true) { self.queue.enter() } else { Turn::default() };
+        self.jobs.unblock(number).then_some(turn)
     }
 
     /// Runs one step of maintenance, or what is due when nothing was written for a while; returns when to
-    /// come back.
-    fn maintain(&self, is_idle: bool) -> Duration {
-        let Some(pending) = self.committer().as_mut().map(|committer| {
+    /// come back, or `None` when the thread with this number must end.
+    fn maintain(&self, number: u64, is_idle: bool) -> Option<Duration> {
+        let pending = self.committer().as_mut().map(|committer| {
             if is_idle {
                 committer.record_head();
             }
@@ -284,18 +316,13 @@ impl Shared {
                 committer.rest();
             }
             pending
-        }) else {
-            return IDLE;
-        };
-        match pending {
-            Some(Duration::ZERO) => {
-                let turn = self.enter();
-                let next = self.committer().as_mut().and_then(|committer| committer.maintain(turn));
-                next.unwrap_or(IDLE)
-            }
-            Some(delay) => delay,
-            None => IDLE,
+        })?;
+        if pending == Some(Duration::ZERO) {
+            let turn = self.enter(number)?;
+            let next = self.committer().as_mut().and_then(|committer| committer.maintain(turn));
+            return Some(next.unwrap_or(IDLE));
         }
+        Some(pending.unwrap_or(IDLE))
     }
 }
 
@@ -360,7 +387,7 @@ mod tests {
         let shared = Arc::clone(&writer.shared);
         let thread = thread::spawn(move || {
             begun.recv().unwrap();
-            shared.run();
+            shared.run(0);
         });
         *writer.thread.lock().unwrap() = Some(thread);
         writer.write(Cause::now("test"), |_| Ok(())).unwrap();

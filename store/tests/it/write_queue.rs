@@ -1,7 +1,8 @@
 //! The queue of the processes that write: many at once all get their turn, none that is stopped or killed in
-//! it holds the others for longer than their bound, and it is never in the way of a write.
+//! it holds the others for longer than their bound, one that is stopped there without writing delays them once,
+//! and it is never in the way of a write.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -63,22 +64,42 @@ fn many_processes_that_write_at_once_all_get_their_turn() {
     assert_log_equals_tables(&store, &raw(&path));
 }
 
-/// A process that stays in its write transaction.
+/// Another process, which is killed in the end.
 struct Holder(Child);
 
 impl Holder {
-    fn start(path: &Path) -> Holder {
-        let mut command =
-            child("write_queue::a_child_stays_in_its_turn", &path.display().to_string());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().ends_with("in its turn")));
-        Holder(child)
+    fn start(test: &str, argument: &str) -> Holder {
+        let mut command = child(test, argument);
+        Holder(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
     }
 
+    fn wait_for(&mut self, end: &str) {
+        let mut output = BufReader::new(self.0.stdout.take().unwrap());
+        assert!(output.by_ref().lines().any(|line| line.unwrap().ends_with(end)));
+        self.0.stdout = Some(output.into_inner());
+    }
+
+    /// A process that stays in its write transaction.
+    fn in_its_turn(path: &Path) -> Holder {
+        let test = "write_queue::a_child_stays_in_its_turn";
+        let mut holder = Holder::start(test, &path.display().to_string());
+        holder.wait_for("in its turn");
+        holder
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    /// Stops it; returns once it is stopped.
     fn stop(&self) {
-        let pid = Pid::from_child(&self.0);
-        kill_process(pid, Signal::STOP).unwrap();
+        self.signal(Signal::STOP);
+        let deadline = Instant::now() + PATIENCE;
+        let status = format!("/proc/{}/stat", self.0.id());
+        while !fs::read_to_string(&status).unwrap().contains(") T ") {
+            assert!(Instant::now() < deadline, "it was never stopped");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -108,7 +129,7 @@ fn a_child_stays_in_its_turn() {
 fn one_that_is_stopped_in_its_turn_makes_the_others_busy_within_their_bound() {
     let Fixture { store, dir } = fixture();
     let path = dir.path().join("ao.db");
-    let holder = Holder::start(&path);
+    let holder = Holder::in_its_turn(&path);
     holder.stop();
     let (bound, since) = (Duration::from_millis(200), Instant::now());
     let others = [open(&path, bound), open(&path, bound)];
@@ -128,6 +149,85 @@ fn one_that_is_stopped_in_its_turn_makes_the_others_busy_within_their_bound() {
     for other in &others {
         rename(other, "again").unwrap();
         rename(&store, "and again").unwrap();
+    }
+}
+
+#[test]
+fn a_child_locks_a_file() {
+    let Some(path) = child_argument() else { return };
+    let file = File::open(path).unwrap();
+    file.lock().unwrap();
+    println!("\nlocked");
+    let _ = std::io::stdin().read(&mut [0]);
+}
+
+fn is_locked(path: &Path) -> bool {
+    matches!(File::open(path).unwrap().try_lock(), Err(TryLockError::WouldBlock))
+}
+
+/// A process that is stopped while it waits for its turn, as the first in line.
+fn stopped_in_line(path: &Path) -> Holder {
+    let [queue, turn] = ["ao.db.queue", "ao.db.turn"].map(|name| path.with_file_name(name));
+    let (held, writes) = (File::open(turn).unwrap(), raw(path));
+    held.lock().unwrap();
+    // As long as a process writes, it waits.
+    writes.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let argument = format!("{}|of the stopped one", path.display());
+    let holder = Holder::start("write_queue::a_child_writes_once", &argument);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "it never waited");
+        if !is_locked(&queue) {
+            thread::sleep(Duration::from_millis(1));
+            continue;
+        }
+        holder.stop();
+        if is_locked(&queue) {
+            return holder;
+        }
+        // It only looked whether its turn was free.
+        holder.signal(Signal::CONT);
+    }
+}
+
+/// Stopped after it got its turn and before its transaction, or after that and before it gave the turn back.
+fn stopped_with_the_turn(path: &Path) -> Holder {
+    let file = path.with_file_name("ao.db.turn").display().to_string();
+    let mut holder = Holder::start("write_queue::a_child_locks_a_file", &file);
+    holder.wait_for("locked");
+    holder.stop();
+    holder
+}
+
+#[test]
+fn one_that_is_stopped_in_the_queue_delays_the_others_once() {
+    for stopped in [stopped_in_line as fn(&Path) -> Holder, stopped_with_the_turn] {
+        let Fixture { store, dir } = fixture();
+        let path = dir.path().join("ao.db");
+        let lasting = open(&path, PATIENCE);
+        rename(&store, "first").unwrap();
+        rename(&lasting, "second").unwrap();
+        let (mut holder, start, since) = (stopped(&path), head(&store), Instant::now());
+        // Several that wait already, a short process after the other, and two that have waited before.
+        thread::scope(|scope| {
+            for number in 0..4 {
+                let path = &path;
+                scope.spawn(move || rename(&open(path, PATIENCE), &format!("at once {number}")));
+            }
+        });
+        for number in 0..20 {
+            rename(&open(&path, PATIENCE), &format!("short {number}")).unwrap();
+            rename(&lasting, &format!("lasting {number}")).unwrap();
+        }
+        assert!(since.elapsed() < PATIENCE, "one of them waited for its whole bound");
+        assert_eq!(head(&store), Seq(start.0 + 44));
+        // Those that come now take turns again.
+        assert!(!is_locked(&path.with_file_name("ao.db.queue")));
+        holder.signal(Signal::CONT);
+        drop(holder.0.stdin.take());
+        assert!(holder.0.wait().unwrap().success());
+        rename(&store, "last").unwrap();
+        assert_log_equals_tables(&store, &raw(&path));
     }
 }
 
