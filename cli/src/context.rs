@@ -11,7 +11,7 @@ use ao_session::{Config, Sessions, start_runner};
 use ao_store::{Cause, Durability, Options, SessionId, Store};
 
 use crate::args::{self, Args};
-use crate::config::Settings;
+use crate::config::{Settings, name_of};
 use crate::error::{Error, Result};
 use crate::invocation::Invocation;
 use crate::output;
@@ -102,7 +102,20 @@ impl Context {
         grace: Duration,
         interrupted_by: Arc<AtomicUsize>,
     ) -> Result<Sessions> {
-        let store = self.open()?;
+        self.sessions_of(self.open()?, grace, interrupted_by)
+    }
+
+    /// The sessions of an open store in a process that runs until a signal. Their verbs stop at it.
+    pub(crate) fn sessions_to_serve(&self, store: &Store, signals: &Signals) -> Result<Sessions> {
+        self.sessions_of(store.clone(), GRACE, signals.number())
+    }
+
+    fn sessions_of(
+        &self,
+        store: Store,
+        grace: Duration,
+        interrupted_by: Arc<AtomicUsize>,
+    ) -> Result<Sessions> {
         let dir = self.data_dir()?;
         let program = std::env::current_exe();
         let program =
@@ -141,9 +154,26 @@ impl Context {
     }
 
     /// The data directory, without symbolic links.
-    fn data_dir(&self) -> Result<PathBuf> {
+    pub(crate) fn data_dir(&self) -> Result<PathBuf> {
         let dir = self.database_dir();
         dir.canonicalize().map_err(|source| Error::file("find", dir, source))
+    }
+
+    /// The data directory without symbolic links; `None` if it does not exist.
+    pub(crate) fn existing_dir(&self) -> Result<Option<PathBuf>> {
+        match self.data_dir() {
+            Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            found => found.map(Some),
+        }
+    }
+
+    /// The global options that say how the store is written.
+    pub(crate) fn global_options(&self) -> Vec<OsString> {
+        let durability = name_of(&self.settings.durability.value);
+        let busy = humantime::format_duration(self.options.busy).to_string().replace(' ', "");
+        ["--durability", &durability, "--busy-timeout", &busy].map(OsString::from).to_vec()
     }
 
     /// The data directory as it was named.

@@ -20,6 +20,15 @@ pub(crate) enum Error {
     Observer(#[from] ao_observer::Error),
     #[error(transparent)]
     Session(#[from] ao_session::Error),
+    #[error(transparent)]
+    Daemon(#[from] ao_daemon::Error),
+    /// The daemon ended before it was ready.
+    #[error("the daemon ended before it was ready: {last}")]
+    DaemonFailed { log: PathBuf, last: String },
+    #[error("the daemon was not ready in time: it is {state}")]
+    DaemonNotReady { state: &'static str, log: PathBuf },
+    #[error("the daemon did not end in time")]
+    DaemonNotStopped { pid: Option<u32> },
     #[error("no project was named, and this directory is not in the repository of one")]
     ProjectRequired,
     /// The documents before this one stay applied.
@@ -133,6 +142,9 @@ impl Error {
             Error::Cdc(error) => error.code(),
             Error::Observer(error) => error.code(),
             Error::Session(error) => error.code(),
+            Error::Daemon(error) => error.code(),
+            Error::DaemonFailed { .. } => Code::DaemonFailed,
+            Error::DaemonNotReady { .. } | Error::DaemonNotStopped { .. } => Code::DaemonUnanswered,
             Error::ProjectRequired => Code::ProjectRequired,
             Error::Document { source, .. } | Error::Stranded { source, .. } => source.code(),
             Error::Usage(_) | Error::Unconfirmed(_) => Code::Usage,
@@ -199,6 +211,13 @@ impl Error {
                 details
             }
             Error::Stranded { source, .. } => source.details(),
+            Error::Daemon(ao_daemon::Error::Store(error)) => error.details(),
+            Error::Daemon(ao_daemon::Error::Running { pid }) | Error::DaemonNotStopped { pid } => {
+                json!({"pid": pid})
+            }
+            Error::DaemonFailed { log, .. } | Error::DaemonNotReady { log, .. } => {
+                json!({"log": log.to_string_lossy()})
+            }
             Error::Config { path, line, .. } => {
                 json!({"path": path.to_string_lossy(), "line": line})
             }

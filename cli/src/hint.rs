@@ -255,6 +255,9 @@ hints! {
     ConsumerNotFound "list the consumers: `ao-store consumer ls`";
     CredentialsMissing "log in with `gh auth login`, or set GH_TOKEN";
     CredentialsInvalid "log in again with `gh auth login`; `ao-store status` shows the source of the token";
+    DaemonRunning "`ao-store daemon status` shows it, and `ao-store stop` stops it";
+    DaemonFailed "its messages are in daemon.log in the data directory; in the foreground: `ao-store daemon`";
+    DaemonUnanswered "look at daemon.log in the data directory; a process that hangs can be killed, nothing is lost";
     ObserverRunning "the other process does the work: `ao-store status` shows its state";
     ScmIncomplete "run it again: what is missing is read then; `ao-store status` shows what it is";
     ScmThrottled "wait, or run `ao-store observe` without --once, which continues by itself";

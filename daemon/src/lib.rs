@@ -1,1 +1,32 @@
-//! The daemon of ao-store: one process per data directory that runs the loops and serves the store to programs.
+//! The daemon of ao-store: one process per data directory that runs the loops (observer, reaper, reconcile) and
+//! serves the store to programs over HTTP.
+//!
+//! What this crate guarantees:
+//!
+//! * One daemon serves a data directory at a time, by a lock that the kernel releases. The run-file only tells
+//!   where it is.
+//! * A loop that fails is started again, disturbs no other, and what happened stays visible.
+//! * Stopping, however it happens, touches no session. Everything that matters is in the store.
+
+mod app;
+mod client;
+mod daemon;
+mod error;
+mod http;
+mod listen;
+mod lock;
+mod loops;
+mod notice;
+mod run_file;
+mod serve;
+mod state;
+mod token;
+
+pub use client::{describe, is_ready, shut_down};
+pub use daemon::{CancellationToken, Daemon, Settings};
+pub use error::{Error, Result};
+pub use loops::{LoopState, LoopStatus};
+pub use notice::{Notice, Notify};
+pub use run_file::RunFile;
+pub use state::{Found, State};
+pub use token::Tokens;

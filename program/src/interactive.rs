@@ -2,6 +2,7 @@
 //! outlive this one.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -81,6 +82,19 @@ pub fn start_apart(argv: &[OsString], dir: &Path, without: &[&str]) -> Result<u3
         command.env_remove(name);
     }
     start_alone(command)
+}
+
+/// The same, with its output and messages appended to a file. The caller can look at whether it has ended.
+///
+/// # Errors
+/// It cannot be executed.
+pub fn start_logged(argv: &[OsString], dir: &Path, without: &[&str], log: File) -> Result<Child> {
+    let mut command = command_of(argv)?;
+    command.current_dir(dir).process_group(0).stdin(Stdio::null());
+    for name in without {
+        command.env_remove(name);
+    }
+    Ok(command.stdout(log.try_clone()?).stderr(log).spawn()?)
 }
 
 fn command_of(argv: &[OsString]) -> Result<Command> {

@@ -49,7 +49,9 @@ pub use environment::Environment;
 pub use error::{Error, Result};
 pub use git::{Git, WorkTree};
 pub use git_write::{GitCommand, GuardedGit};
-pub use interactive::{Interactive, replace_process, run_apart, start_apart, start_background};
+pub use interactive::{
+    Interactive, replace_process, run_apart, start_apart, start_background, start_logged,
+};
 pub use program::{Output, Program};
 pub use ssh::host_of_alias;
 pub use tail::Tail;

@@ -23,4 +23,5 @@ pub use lifecycle::{
     Recording, Report, Restored, Sent, Sessions, Shown, ShownFrom, SpawnRequest, Spawned,
     start_runner,
 };
+pub use runtime::processes::LAUNCH_VARIABLES;
 pub use supervisor::{Spec, supervise};

@@ -105,6 +105,9 @@ codes! {
     ConsumerNotFound "CONSUMER_NOT_FOUND" NotFound 404 3 "No consumer has this name.";
     CredentialsMissing "CREDENTIALS_MISSING" Credentials 401 4 "No source has a token for the host.";
     CredentialsInvalid "CREDENTIALS_INVALID" Credentials 401 4 "The host refuses the token.";
+    DaemonRunning "DAEMON_RUNNING" Busy 409 9 "Another process serves the data directory.";
+    DaemonFailed "DAEMON_FAILED" External 500 1 "The daemon ended before it was ready.";
+    DaemonUnanswered "DAEMON_UNANSWERED" TimedOut 503 8 "The daemon of the data directory did not answer, or did not end, in time.";
     ObserverRunning "OBSERVER_RUNNING" Busy 409 9 "Another process observes for this store.";
     ScmIncomplete "SCM_INCOMPLETE" External 502 1 "Something at the host could not be read; the rest is stored.";
     ScmThrottled "SCM_THROTTLED" Busy 503 9 "The host or its remaining rate limit forbids requests for now.";
@@ -190,7 +193,9 @@ impl Code {
     pub const fn is_retryable(self) -> bool {
         matches!(
             self,
-            Code::ObserverRunning
+            Code::DaemonRunning
+                | Code::DaemonUnanswered
+                | Code::ObserverRunning
                 | Code::ScmIncomplete
                 | Code::ScmThrottled
                 | Code::ScmUnavailable

@@ -10,10 +10,11 @@ use super::admin::{Import, Prune, Retention, Verify};
 use super::attention::{self, Attention};
 use super::config::Config;
 use super::consent::Consent;
+use super::daemon::{Daemon, Serve, Start, Stop};
 use super::history::{self, Digest, History};
 use super::list::ListArgs;
 use super::message::{self, Delivery, Send};
-use super::observe::{self, Api, Observe};
+use super::observe::{self, Observe};
 use super::pr::Pr;
 use super::project::Project;
 use super::session::{Decision, Session};
@@ -25,11 +26,8 @@ pub(crate) struct Up {
     /// The repository to register
     #[arg(default_value = ".")]
     pub(crate) path: PathBuf,
-    /// Do not observe pull requests
-    #[arg(long)]
-    pub(crate) no_observe: bool,
     #[command(flatten)]
-    pub(crate) api: Api,
+    pub(crate) serve: Serve,
 }
 
 /// A shell that completes commands.
@@ -53,8 +51,8 @@ pub(crate) struct Hook {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create the store if needed, register a repository, observe its pull requests, and follow the
-    /// stream until Ctrl-C
+    /// Create the store if needed, register a repository, run the daemon, and follow the stream until
+    /// Ctrl-C
     #[command(after_help = "Examples:
   ao-store up
   ao-store up ~/src/demo
@@ -74,6 +72,22 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Run the daemon in the foreground: the loops, and the store over HTTP
+    #[command(after_help = "Examples:
+  ao-store daemon
+  ao-store daemon --port 3001 --no-observe
+  ao-store daemon status")]
+    Daemon(Daemon),
+    /// Start the daemon in the background, and wait until it is ready
+    #[command(after_help = "Examples:
+  ao-store start
+  ao-store start --json | jq -r .data.url")]
+    Start(Start),
+    /// Stop the daemon, and wait until it has ended; sessions go on
+    #[command(after_help = "Examples:
+  ao-store stop
+  ao-store stop --timeout 1m")]
+    Stop(Stop),
     /// Show where the store is, what it holds, and how far behind its consumers are
     #[command(after_help = "Examples:
   ao-store status

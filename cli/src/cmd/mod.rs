@@ -5,6 +5,7 @@ mod attention;
 mod backup;
 mod config;
 mod consumer;
+mod daemon;
 mod decision;
 mod deliver;
 mod delivery;
@@ -50,6 +51,9 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
     }
     match command {
         Command::Up(args) => return up::run(context, &args),
+        Command::Daemon(args) => return daemon::run(context, &args),
+        Command::Start(args) => daemon::start(context, &args),
+        Command::Stop(args) => daemon::stop(context, &args),
         Command::Tail(args) if args.exec.is_some() => return exec::run(context, &args),
         Command::Tail(tail) => return tail::run(context, &tail),
         Command::Send(args) => return send::run(context, &args),

@@ -1,10 +1,9 @@
-//! Runs the observer: in the foreground with its progress, or in a thread beside another command.
+//! Runs the observer in the foreground with its progress, and the words for what it does.
 
 mod json;
 mod show;
 mod text;
 
-use std::cell::RefCell;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -13,17 +12,20 @@ use ao_observer::github::host::Endpoints;
 use ao_observer::poll::{Config, INTERVAL_MAX, INTERVAL_MIN};
 use ao_observer::run::{self, CancellationToken, Event, Lock, Setup};
 use ao_program::Environment;
+use ao_store::PrRef;
 use ao_store::row::project;
-use ao_store::{PrRef, Store};
 use serde_json::json;
 
 use crate::args::{Api, Run};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::invocation::{self, Invocation};
+use crate::invocation;
 use crate::output::{self, Ended};
 use crate::signal::Signals;
-use show::{BesideStream, Show};
+use show::Show;
+
+pub(crate) use show::BesideStream;
+pub(crate) use text::another;
 
 /// How often signals and the lock of another observer are checked.
 const TICK: Duration = Duration::from_millis(50);
@@ -103,93 +105,6 @@ pub(crate) fn api(api: &Api) -> Result<Option<Endpoints>> {
     let variable = std::env::var("AO_GITHUB_API_URL").ok().filter(|url| !url.is_empty());
     let url = api.api_url.clone().or(variable);
     Ok(url.map(|url: String| Endpoints::from_api_url(&url)).transpose()?)
-}
-
-/// An observer that runs until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Beside {
-    stop: CancellationToken,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Beside {
-    pub(crate) fn begin(
-        context: &Context,
-        store: &Store,
-        api: Option<Endpoints>,
-    ) -> Result<Beside> {
-        let setup = Setup {
-            store: store.clone(),
-            config: Config::default(),
-            api,
-            only: Vec::new(),
-            environment: Environment::of_process(),
-            is_once: false,
-        };
-        let stop = CancellationToken::new();
-        let cancelled = stop.clone();
-        let invocation = (!context.is_json).then(|| context.invocation().clone());
-        let work = move || {
-            let Some(lock) = wait_for_lock(&setup, &cancelled, invocation.as_ref()) else { return };
-            let show = RefCell::new(BesideStream::default());
-            let event = move |event: Event| {
-                if let Some(invocation) = &invocation {
-                    show.borrow_mut().event(&event, invocation);
-                }
-            };
-            if let Err(error) =
-                run::run(&setup, lock, &cancelled, event).and_then(run::Ended::outcome)
-            {
-                let error = Error::from(error);
-                output::say(&format!(
-                    "the observer stopped: {}",
-                    output::printable(&error.to_string())
-                ));
-            }
-        };
-        Ok(Beside { stop, thread: Some(spawn(work)?) })
-    }
-}
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        if let Some(thread) = self.thread.take() {
-            // The panic hook has already reported a panic.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Waits until no other process observes for the store; `None` if it must stop before that.
-fn wait_for_lock(
-    setup: &Setup,
-    stop: &CancellationToken,
-    invocation: Option<&Invocation>,
-) -> Option<Lock> {
-    let mut is_reported = false;
-    loop {
-        match Lock::take(setup.store.path(), &invocation::command_line()) {
-            Ok(lock) => return Some(lock),
-            Err(ao_observer::Error::Running) => {
-                if let Some(invocation) = invocation.filter(|_| !is_reported) {
-                    let other = run::running(setup.store.path()).ok().flatten();
-                    output::say(&invocation.complete(&text::another(other.as_ref())));
-                }
-                is_reported = true;
-            }
-            Err(error) => {
-                output::say(&format!("cannot observe: {}", output::printable(&error.to_string())));
-                return None;
-            }
-        }
-        for _ in 0..20 {
-            if stop.is_cancelled() {
-                return None;
-            }
-            thread::sleep(TICK);
-        }
-    }
 }
 
 fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {

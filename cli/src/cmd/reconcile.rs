@@ -8,6 +8,9 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::{self, printable};
 
+const UNCONFIRMED: &str = "the sessions were recorded on another machine, or before a restore: nothing was \
+    changed; if they run on this machine: `ao-store reconcile --yes`";
+
 pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let mode = match (args.dry_run, args.yes) {
         (true, _) => Mode::DryRun,
@@ -18,7 +21,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     if context.is_json {
         output::document("reconcile", &document(&report, args.dry_run))?;
     } else {
-        say(context, &report);
+        for text in preface(&report) {
+            context.say(&printable(&text));
+        }
         for action in report.actions.iter().filter(|action| action.what != "left") {
             output::line(&printable(&line(action, mode == Mode::DryRun)))?;
         }
@@ -29,27 +34,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     }
 }
 
-/// Reconciles when `up` starts. What fails is reported, and does not stop it.
-pub(super) fn at_start(context: &Context) -> Result<()> {
-    let report = context.sessions()?.reconcile(Mode::Act)?;
-    say(context, &report);
+/// What a person should know of a report on the start of the daemon.
+pub(super) fn news(report: &Report) -> Vec<String> {
     let is_news = |action: &&Action| !["left", "adopted"].contains(&action.what);
-    for action in report.actions.iter().filter(is_news) {
-        context.say(&printable(&line(action, false)));
-    }
-    Ok(())
+    let actions = report.actions.iter().filter(is_news).map(|action| line(action, false));
+    let lines = preface(report).into_iter().chain(actions);
+    lines.map(|line| printable(&line)).collect()
 }
 
-fn say(context: &Context, report: &Report) {
-    if !report.is_confirmed {
-        context.say(
-            "the sessions were recorded on another machine, or before a restore: nothing was changed; \
-             if they run on this machine: `ao-store reconcile --yes`",
-        );
-    }
-    for event in &report.events {
-        context.say(&printable(event));
-    }
+fn preface(report: &Report) -> Vec<String> {
+    let unconfirmed = (!report.is_confirmed).then(|| UNCONFIRMED.to_owned());
+    unconfirmed.into_iter().chain(report.events.iter().cloned()).collect()
 }
 
 fn line(action: &Action, dry_run: bool) -> String {

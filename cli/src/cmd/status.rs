@@ -13,6 +13,7 @@ use ao_store::{ClockReading, SCHEMA_VERSION, Stats, Store, Timestamp};
 use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
 
+use super::daemon;
 use crate::context::Context;
 use crate::doctor::observer;
 use crate::doctor::readers::{WalReader, wal_readers};
@@ -26,12 +27,16 @@ pub(crate) fn run(context: &Context) -> Result<()> {
     let (stats, now) = (store.stats(reading)?, reading.at);
     let observer = Observer::read(&store)?;
     let readers = wal_readers(context.database());
+    let found = daemon::find(context)?;
     if context.is_json {
         let mut data = document(context, &stats, &readers, now);
         data["observer"] = observer.json();
+        data["daemon"] = daemon::document(found.state, found.run_file.as_ref());
         return output::document("store.status", &data);
     }
-    output::text(&describe(context, &stats, &observer, &readers, now))
+    let daemon = daemon::describe(found.state, found.run_file.as_ref());
+    let daemon = output::printable(&context.invocation().complete(&daemon));
+    output::text(&describe(context, &stats, &observer, &daemon, &readers, now))
 }
 
 /// Prints the same in the text format of Prometheus, or replaces a file with it.
@@ -156,11 +161,13 @@ fn describe(
     context: &Context,
     stats: &Stats,
     observer: &Observer,
+    daemon: &str,
     readers: &[WalReader],
     now: Timestamp,
 ) -> String {
     let mut lines = Lines::default();
     lines.add("store", context.database().to_string_lossy());
+    lines.add("daemon", daemon);
     lines.add("observer", context.invocation().complete(&observer.describe(now)));
     for (state, problems) in &stats.hosts {
         lines.add("host", describe_host(state, *problems, now));

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use ao_cdc::wire::Images;
 use ao_cdc::{Feed, FeedOptions, Filter, Origin, Start, Step, Takeover};
+use ao_daemon::CancellationToken;
 use ao_store::lease::Owner;
 use ao_store::{ConsumerName, Store, Timestamp};
 
@@ -36,6 +37,7 @@ fn print(context: &Context, args: &Args, name: Option<&ConsumerName>) -> Result<
         after: args.count,
         // A time that the clock cannot represent never comes.
         by: args.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+        when: None,
     };
     let origin = origin(args, name)?;
     let signals = Signals::listen().map_err(Error::Stdout)?;
@@ -73,12 +75,13 @@ fn origin(args: &Args, name: Option<&ConsumerName>) -> Result<Origin> {
     })
 }
 
-/// Prints changes from a position on until a signal ends it.
+/// Prints changes from a position on until a signal or `stop` ends it.
 pub(crate) fn follow(
     context: &Context,
     store: &Store,
     start: Start,
     format: Format,
+    stop: &CancellationToken,
 ) -> Result<Ended> {
     let signals = Signals::listen().map_err(Error::Stdout)?;
     let origin = Origin::Log { start, filter: Filter::default() };
@@ -87,7 +90,7 @@ pub(crate) fn follow(
         context,
         Printer::new(feed, format, Images::Full, context.is_verbose),
         &signals,
-        Stop::default(),
+        Stop { when: Some(stop.clone()), ..Stop::default() },
     )
 }
 
@@ -156,8 +159,9 @@ fn images(images: args::Images) -> Images {
 }
 
 /// When a stream ends by itself.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Stop {
+    when: Option<CancellationToken>,
     at_head: bool,
     after: Option<u64>,
     by: Option<Instant>,
@@ -195,6 +199,9 @@ fn print_until(
         let step = printer.next(left().min(TICK))?;
         if let Some(signal) = signals.received() {
             return Ok(Ended::BySignal(signal));
+        }
+        if stop.when.as_ref().is_some_and(CancellationToken::is_cancelled) {
+            return Ok(Ended::Done);
         }
         match step {
             Step::Snapshot => continue,

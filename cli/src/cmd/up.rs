@@ -1,27 +1,26 @@
-//! `up`: creates the store, registers a repository, observes it and the agents, and follows the changes.
+//! `up`: creates the store, registers a repository, runs the daemon, and follows the changes.
 //!
-//! The observer runs in a thread beside the stream. While another process observes for the store, it
-//! waits.
+//! Where a daemon serves the data directory already, it only follows.
 
 use std::path::Path;
 
 use ao_cdc::Start;
+use ao_daemon::CancellationToken;
 use ao_observer::run::unobservable;
 use ao_program::Environment;
 use ao_store::Store;
 use ao_store::row::project::{self, Project};
 
 use crate::args::Up as Args;
-use crate::cmd::poll::{self, Beside};
-use crate::cmd::{project as projects, reaper, reconcile, tail};
+use crate::cmd::{daemon, project as projects, tail};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::git;
 use crate::output::{self, Ended, printable};
+use crate::signal::Signals;
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
     let path = args.path.as_path();
-    let api = poll::api(&args.api)?;
     let (store, migrated) = Store::create(context.database(), context.options())?;
     let what = if migrated.from == 0 { "created" } else { "opened" };
     context.say(&format!("store {} {what}", output::path(context.database())));
@@ -39,17 +38,25 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
         }
         Err(error) => return Err(error),
     }
-    if let Err(error) = reconcile::at_start(context) {
-        context.say(&printable(&format!("the sessions cannot be reconciled: {error}")));
-    }
-    if args.no_observe {
+    if args.serve.no_observe {
         context.say("observing is off: --no-observe");
     }
-    // Runs until the stream ends.
-    let _reaper = reaper::Beside::begin(context)?;
-    let _observer = (!args.no_observe).then(|| Beside::begin(context, &store, api)).transpose()?;
+    let signals = Signals::listen().map_err(Error::Stdout)?;
+    let stop = CancellationToken::new();
+    // It serves until the stream ends.
+    let _daemon = match daemon::begin(context, store.clone(), &args.serve, &signals, &stop) {
+        Ok(daemon) => {
+            context.say(&daemon::ready(daemon.run_file()));
+            Some(daemon)
+        }
+        Err(Error::Daemon(error @ ao_daemon::Error::Running { .. })) => {
+            context.say(&printable(&format!("{error}; this command only follows the stream")));
+            None
+        }
+        Err(error) => return Err(error),
+    };
     let format = tail::default_format(context);
-    tail::follow(context, &store, start, format)
+    tail::follow(context, &store, start, format, &stop)
 }
 
 /// What is observed for a project, or why nothing is and how that changes.

@@ -11,6 +11,7 @@ mod completion;
 mod config;
 mod consumer;
 mod copies;
+mod daemon;
 mod deliver;
 mod digest;
 mod documented;

@@ -150,8 +150,7 @@ impl Sessions {
 pub fn start_runner(command: &[OsString], data_dir: &Path, session: &SessionId) -> Result<()> {
     let mut argv = command.to_vec();
     argv.push(session.as_str().into());
-    let without = [processes::VARIABLE, processes::INSTANCE];
-    match start_apart(&argv, data_dir, &without) {
+    match start_apart(&argv, data_dir, &processes::LAUNCH_VARIABLES) {
         Ok(_) => Ok(()),
         Err(error) => {
             let action = "start the process that writes messages";

@@ -25,6 +25,10 @@ pub const VARIABLE: &str = "AO_LAUNCH_ID";
 /// The variable by which the processes are known that an instance runs and waits for.
 pub(crate) const INSTANCE: &str = "AO_INSTANCE_ID";
 
+/// The variables by which the processes of a launch and of an instance are found and ended. What outlives them
+/// is started without these.
+pub const LAUNCH_VARIABLES: [&str; 2] = [VARIABLE, INSTANCE];
+
 /// How long the end of killed processes is waited for. One in an uninterruptible call may never end.
 const AFTER_KILL: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(50);

@@ -126,12 +126,12 @@ impl Progress {
 /// Shows the events of the observer that runs beside a stream: what the observer may do, what fails, and
 /// the first cycle. What changes is in the stream.
 #[derive(Default)]
-pub(super) struct BesideStream {
+pub(crate) struct BesideStream {
     begun: BTreeSet<String>,
 }
 
 impl BesideStream {
-    pub(super) fn event(&mut self, event: &Event, invocation: &Invocation) {
+    pub(crate) fn event(&mut self, event: &Event, invocation: &Invocation) {
         let text = match &event.what {
             What::Cycle(cycle) if cycle.failures == 0 && self.begun.insert(event.host.clone()) => {
                 Some(text::first_cycle(&event.host, cycle, event.at))

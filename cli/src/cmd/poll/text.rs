@@ -98,7 +98,7 @@ pub(super) fn first_cycle(host: &str, cycle: &Cycle, now: Timestamp) -> String {
 }
 
 /// Another process observes, for one that would.
-pub(super) fn another(other: Option<&Running>) -> String {
+pub(crate) fn another(other: Option<&Running>) -> String {
     let who = other.map_or("another process".to_owned(), observer::who);
     format!("{who} observes for this store; this process observes as soon as that one has ended")
 }

@@ -30,6 +30,18 @@ pub(super) fn observing(code: Code, _: &World, env: &TestEnv) -> Option<Result<P
         ))),
         Code::ScmThrottled => facing(Some(Kind::primary_limit())),
         Code::ScmUnavailable => facing(Some(Kind::internal())),
+        Code::DaemonRunning | Code::DaemonUnanswered => {
+            let lock = fs::File::create(env.path("data/daemon.lock")).unwrap();
+            lock.try_lock().unwrap();
+            let start = ["start", "--timeout", "100ms"];
+            let args = if code == Code::DaemonRunning { &["daemon"][..] } else { &start };
+            Provoked { _hold: Some(Box::new(lock)), ..Provoked::by(args) }
+        }
+        Code::DaemonFailed => {
+            // Where its tokens should be is a file.
+            fs::write(env.path("data/tokens"), "").unwrap();
+            Provoked::by(&["start"])
+        }
         Code::ObserverRunning => {
             let lock = fs::File::create(env.path("data/observer.lock")).unwrap();
             lock.try_lock().unwrap();

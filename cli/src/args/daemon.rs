@@ -1,0 +1,61 @@
+//! The commands about the daemon.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Subcommand, ValueHint};
+
+use super::observe::Api;
+
+/// What a daemon serves, and where.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Serve {
+    /// Listen on this port of 127.0.0.1; if it is taken, on another one
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub(crate) port: u16,
+    /// Record who starts it; only a program that named itself `app` stops it by disconnecting
+    #[arg(long, value_name = "NAME", value_parser = ["app", "persistent"])]
+    pub(crate) owner: Option<String>,
+    /// Do not observe pull requests
+    #[arg(long)]
+    pub(crate) no_observe: bool,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Daemon {
+    #[command(subcommand)]
+    pub(crate) command: Option<DaemonCommand>,
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum DaemonCommand {
+    /// Show whether a daemon runs, where it listens, and what its loops do
+    #[command(after_help = "Examples:
+  ao-store daemon status
+  ao-store daemon status --json | jq -r .data.url")]
+    Status,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Start {
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+    /// Wait up to this long until it is ready
+    #[arg(long, value_name = "D", value_parser = humantime::parse_duration, default_value = "30s")]
+    pub(crate) timeout: Duration,
+    /// Append its messages to this file [default: daemon.log in the data directory]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) log_file: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Stop {
+    /// Wait up to this long until it has ended
+    #[arg(long, value_name = "D", value_parser = humantime::parse_duration, default_value = "30s")]
+    pub(crate) timeout: Duration,
+}

@@ -1,0 +1,273 @@
+//! The daemon: in the foreground, started and stopped in the background, and its state.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::Child;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ao_daemon::{CancellationToken, Daemon, Found, Notice, Notify, RunFile, Settings, State};
+use ao_observer::run::Setup;
+use ao_program::{Environment, start_logged};
+use ao_session::LAUNCH_VARIABLES;
+use ao_store::{Store, Timestamp};
+use serde_json::{Value, json};
+
+use super::{poll, reconcile};
+use crate::args::{Daemon as Args, DaemonCommand, Serve, Start, Stop};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::invocation;
+use crate::output::{self, Ended};
+use crate::signal::Signals;
+use crate::time;
+
+/// How often signals, and the state of another process, are looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
+    match args.command {
+        Some(DaemonCommand::Status) => status(context).map(|()| Ended::Done),
+        None => serve(context, &args.serve),
+    }
+}
+
+fn serve(context: &Context, args: &Serve) -> Result<Ended> {
+    let signals = Signals::listen().map_err(Error::Stdout)?;
+    let (store, _) = Store::create(context.database(), context.options())?;
+    let stop = CancellationToken::new();
+    let daemon = begin(context, store, args, &signals, &stop)?;
+    if context.is_json {
+        output::document("daemon", &document(State::Ready, Some(daemon.run_file())))?;
+    } else {
+        context.say(&ready(daemon.run_file()));
+    }
+    while signals.received().is_none() && !stop.is_cancelled() {
+        thread::sleep(TICK);
+    }
+    drop(daemon);
+    context.say("stopped");
+    Ok(signals.received().map_or(Ended::Done, Ended::BySignal))
+}
+
+/// Begins to serve a store, with the loops that tell the user at the terminal what they do.
+pub(super) fn begin(
+    context: &Context,
+    store: Store,
+    args: &Serve,
+    signals: &Signals,
+    stop: &CancellationToken,
+) -> Result<Daemon> {
+    let sessions = Arc::new(context.sessions_to_serve(&store, signals)?);
+    let api = poll::api(&args.api)?;
+    let observer = (!args.no_observe).then(|| Setup {
+        store: store.clone(),
+        config: ao_observer::poll::Config::default(),
+        api,
+        only: Vec::new(),
+        environment: Environment::of_process(),
+        is_once: false,
+    });
+    let settings = Settings {
+        data_dir: context.data_dir()?,
+        store,
+        sessions,
+        observer,
+        port: args.port,
+        owner: args.owner.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        command: invocation::command_line(),
+        notify: teller(context),
+    };
+    Ok(Daemon::start(settings, stop)?)
+}
+
+/// Tells a person what the loops do.
+fn teller(context: &Context) -> Notify {
+    if context.is_json {
+        return Arc::new(drop::<Notice>);
+    }
+    let observer = Mutex::new(poll::BesideStream::default());
+    let invocation = context.invocation().clone();
+    Arc::new(move |notice| match notice {
+        Notice::Reconciled(report) => {
+            for line in reconcile::news(&report) {
+                output::say(&invocation.complete(&line));
+            }
+        }
+        Notice::Observer(event) => {
+            let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
+            observer.event(&event, &invocation);
+        }
+        Notice::ObserverElsewhere(running) => {
+            output::say(&invocation.complete(&poll::another(running.as_ref())));
+        }
+    })
+}
+
+pub(crate) fn start(context: &Context, args: &Start) -> Result<()> {
+    let (store, _) = Store::create(context.database(), context.options())?;
+    drop(store);
+    let dir = context.data_dir()?;
+    let log = args.log_file.clone().unwrap_or_else(|| dir.join("daemon.log"));
+    let until = Instant::now() + args.timeout;
+    let found = Found::read(&dir)?;
+    let mut child = match found.state.is_running() {
+        true => None,
+        false => Some(spawn(context, &args.serve, &dir, &log)?),
+    };
+    loop {
+        let found = Found::read(&dir)?;
+        if found.state == State::Ready {
+            return report(context, "daemon.start", &found, ready);
+        }
+        let ended = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+        // Another one may have begun at the same time.
+        if ended.is_some() && !found.state.is_running() {
+            return Err(Error::DaemonFailed { log: log.clone(), last: last_line(&log) });
+        }
+        if Instant::now() >= until {
+            return Err(Error::DaemonNotReady { state: found.state.as_str(), log });
+        }
+        thread::sleep(TICK);
+    }
+}
+
+/// Starts the daemon as a process that outlives this one, and any session in which this one runs.
+fn spawn(context: &Context, args: &Serve, dir: &Path, log: &Path) -> Result<Child> {
+    let failed = |source| Error::file("open", log, source);
+    let file: File =
+        OpenOptions::new().create(true).append(true).mode(0o600).open(log).map_err(failed)?;
+    let program = std::env::current_exe();
+    let program = program.map_err(|source| Error::file("find", "ao-store".as_ref(), source))?;
+    let mut argv: Vec<OsString> = vec![program.into()];
+    argv.extend(context.global_options());
+    argv.extend(["--data-dir".into(), dir.into(), "daemon".into()]);
+    argv.extend(["--port".into(), args.port.to_string().into()]);
+    for (flag, value) in [("--owner", &args.owner), ("--api-url", &args.api.api_url)] {
+        argv.extend(value.iter().flat_map(|value| [flag.into(), value.into()]));
+    }
+    argv.extend(args.no_observe.then(|| "--no-observe".into()));
+    start_logged(&argv, dir, &LAUNCH_VARIABLES, file).map_err(Error::Command)
+}
+
+/// What a daemon that ended said last.
+fn last_line(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let line = text.lines().rev().find(|line| line.starts_with("error")).or(text.lines().last());
+    line.unwrap_or_default().to_owned()
+}
+
+pub(crate) fn stop(context: &Context, args: &Stop) -> Result<()> {
+    let dir = context.existing_dir()?;
+    let Some(dir) = dir else {
+        return report(context, "daemon.stop", &Found::NONE, |_| String::new());
+    };
+    let found = Found::read(&dir)?;
+    if !found.state.is_running() {
+        return report(context, "daemon.stop", &found, |_| String::new());
+    }
+    let until = Instant::now() + args.timeout;
+    let mut asked = Ok(());
+    while Instant::now() < until {
+        let found = Found::read(&dir)?;
+        if !found.state.is_running() {
+            context.say("the daemon has ended; sessions go on");
+            return report(context, "daemon.stop", &found, |_| String::new());
+        }
+        if let Some(run_file) = &found.run_file {
+            asked = ao_daemon::shut_down(&run_file.socket);
+        }
+        thread::sleep(TICK);
+    }
+    asked?;
+    Err(Error::DaemonNotStopped { pid: found.run_file.map(|it| it.pid) })
+}
+
+fn status(context: &Context) -> Result<()> {
+    let found = find(context)?;
+    if context.is_json {
+        let loops = found.run_file.as_ref().filter(|_| found.state == State::Ready);
+        let loops = loops.and_then(|run_file| ao_daemon::describe(&run_file.socket).ok());
+        let mut data = document(found.state, found.run_file.as_ref());
+        data["loops"] = loops.map_or(Value::Null, |mut described| described["loops"].take());
+        return output::document("daemon.status", &data);
+    }
+    report(context, "daemon.status", &found, ready)?;
+    let Some(run_file) = found.run_file.filter(|_| found.state == State::Ready) else {
+        return Ok(());
+    };
+    let described = ao_daemon::describe(&run_file.socket)?;
+    for it in described["loops"].as_array().into_iter().flatten() {
+        let [name, state, outcome] = ["name", "state", "outcome"].map(|key| &it[key]);
+        let text = [name, state, outcome].map(|it| it.as_str().unwrap_or_default());
+        output::line(&output::printable(&format!("{:<10} {:<8} {}", text[0], text[1], text[2])))?;
+    }
+    Ok(())
+}
+
+/// The daemon of the data directory, which need not exist.
+pub(crate) fn find(context: &Context) -> Result<Found> {
+    match context.existing_dir()? {
+        Some(dir) => Ok(Found::read(&dir)?),
+        None => Ok(Found::NONE),
+    }
+}
+
+fn report(
+    context: &Context,
+    kind: &str,
+    found: &Found,
+    ready: impl Fn(&RunFile) -> String,
+) -> Result<()> {
+    if context.is_json {
+        return output::document(kind, &document(found.state, found.run_file.as_ref()));
+    }
+    let text = match (found.state, &found.run_file) {
+        (State::Ready, Some(run_file)) => ready(run_file),
+        (state, run_file) => describe(state, run_file.as_ref()),
+    };
+    output::line(&output::printable(&context.invocation().complete(&text)))
+}
+
+pub(super) fn ready(run_file: &RunFile) -> String {
+    let RunFile { url, socket, pid, .. } = run_file;
+    format!("the daemon is ready: {url}, {} (pid {pid})", output::path(socket))
+}
+
+/// A daemon for people.
+pub(crate) fn describe(state: State, run_file: Option<&RunFile>) -> String {
+    let pid = run_file.map(|it| format!(" (pid {})", it.pid)).unwrap_or_default();
+    match state {
+        State::Ready => {
+            let since = run_file.map(|it| {
+                let since = time::local(Timestamp(it.started_at.as_millisecond()));
+                since.strftime("%Y-%m-%d %H:%M").to_string()
+            });
+            let since = since.unwrap_or_default();
+            let url = run_file.map(|it| it.url.as_str()).unwrap_or_default();
+            format!("ready at {url}{pid}, since {since}")
+        }
+        State::NotReady => format!("starting or stopping{pid}"),
+        State::Stopped => "not running: `ao-store start`".to_owned(),
+        State::Stale => format!("not running; it did not end in order{pid}: `ao-store start`"),
+        State::Unhealthy => format!("it runs{pid} and does not answer: `ao-store stop`"),
+    }
+}
+
+/// A daemon as in docs/json.md.
+pub(crate) fn document(state: State, run_file: Option<&RunFile>) -> Value {
+    json!({
+        "state": state.as_str(),
+        "pid": run_file.map(|it| it.pid),
+        "started_at": run_file.map(|it| it.started_at),
+        "url": run_file.map(|it| &it.url),
+        "socket": run_file.map(|it| it.socket.to_string_lossy()),
+        "version": run_file.map(|it| &it.version),
+        "owner": run_file.and_then(|it| it.owner.as_ref()),
+    })
+}

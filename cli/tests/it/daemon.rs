@@ -1,0 +1,89 @@
+//! The daemon as a process: started and stopped, alone on its data directory, found again after it was killed.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{Live, TestEnv};
+
+/// A daemon in the background that ends with this value.
+struct Started<'a>(&'a TestEnv);
+
+impl Started<'_> {
+    fn new(env: &TestEnv) -> (Started<'_>, Value) {
+        let started = env.json("daemon.start", &["start", "--no-observe"]);
+        (Started(env), started)
+    }
+}
+
+impl Drop for Started<'_> {
+    fn drop(&mut self) {
+        self.0.run(&["stop"]);
+    }
+}
+
+fn state(env: &TestEnv) -> String {
+    let status = env.json("daemon.status", &["daemon", "status"]);
+    status["state"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn start_and_stop_can_be_repeated_and_status_tells_the_state() {
+    let env = TestEnv::new();
+    assert_eq!(state(&env), "stopped");
+    assert_eq!(env.json("daemon.stop", &["stop"])["state"], "stopped");
+    let (daemon, first) = Started::new(&env);
+    assert_eq!(first["state"], "ready");
+    let again = env.json("daemon.start", &["start"]);
+    assert_eq!(first["pid"], again["pid"], "a second start finds the first daemon");
+    let status = env.json("daemon.status", &["daemon", "status"]);
+    assert_eq!((&status["state"], &status["url"]), (&Value::from("ready"), &first["url"]));
+    let names: Vec<_> = status["loops"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["reconcile", "reaper"]);
+    assert_eq!(env.json("store.status", &["status"])["daemon"]["pid"], first["pid"]);
+    env.refused(&["daemon"], 9, "DAEMON_RUNNING");
+    drop(daemon);
+    assert_eq!(state(&env), "stopped");
+    assert!(!env.path("data/running.json").exists() && !env.path("data/daemon.sock").exists());
+}
+
+#[test]
+fn the_token_of_the_operator_survives_a_restart() {
+    let env = TestEnv::new();
+    let file = env.path("data/tokens/operator.token");
+    let read = || fs::read_to_string(&file).unwrap();
+    drop(Started::new(&env));
+    let first = read();
+    assert_eq!((first.lines().count(), first.trim().len()), (1, 64));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    drop(Started::new(&env));
+    assert_eq!(read(), first);
+}
+
+#[test]
+fn a_killed_daemon_is_stale_and_the_next_one_takes_its_place() {
+    let env = TestEnv::new();
+    let daemon = Live::start(&mut env.command(&["daemon", "--no-observe"]));
+    daemon.until_printed("the daemon is ready");
+    assert_eq!(state(&env), "ready");
+    daemon.signal(Signal::KILL);
+    drop(daemon);
+    assert_eq!(state(&env), "stale");
+    assert_eq!(env.json("daemon.stop", &["stop"])["state"], "stale");
+    let (_daemon, started) = Started::new(&env);
+    assert_eq!(started["state"], "ready");
+}
+
+#[test]
+fn a_signal_ends_the_daemon_in_order() {
+    let env = TestEnv::new();
+    for (signal, status) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let daemon = Live::start(&mut env.command(&["daemon", "--no-observe"]));
+        daemon.until_printed("the daemon is ready");
+        daemon.signal(signal);
+        assert_eq!(daemon.end().code, status);
+        assert_eq!(state(&env), "stopped");
+    }
+}

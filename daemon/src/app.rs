@@ -1,0 +1,47 @@
+//! What the handlers of a daemon work with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ao_session::Sessions;
+use ao_store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::loops::Loops;
+use crate::run_file::RunFile;
+use crate::token::Tokens;
+
+/// One per daemon, shared by all requests.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) store: Store,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) loops: Loops,
+    pub(crate) tokens: Tokens,
+    pub(crate) run_file: RunFile,
+    /// Cancelled when the daemon is to stop.
+    pub(crate) stop: CancellationToken,
+    is_ready: AtomicBool,
+}
+
+impl App {
+    pub(crate) fn new(
+        store: Store,
+        sessions: Arc<Sessions>,
+        tokens: Tokens,
+        run_file: RunFile,
+        stop: CancellationToken,
+    ) -> App {
+        let loops = Loops::new(stop.clone());
+        App { store, sessions, loops, tokens, run_file, stop, is_ready: AtomicBool::new(false) }
+    }
+
+    /// Whether requests are served: from the listening on, until the daemon stops.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed) && !self.stop.is_cancelled()
+    }
+
+    pub(crate) fn set_ready(&self) {
+        self.is_ready.store(true, Ordering::Relaxed);
+    }
+}

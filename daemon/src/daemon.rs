@@ -1,0 +1,164 @@
+//! The daemon from its start to its end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ao_observer::run::Setup;
+use ao_session::Sessions;
+use ao_store::Store;
+use ao_store::lease::Owner;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+pub use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::listen::{self, Socket};
+use crate::lock::DaemonLock;
+use crate::loops::{observer, reaper, reconcile};
+use crate::notice::Notify;
+use crate::run_file::RunFile;
+use crate::token::Tokens;
+use crate::{http, serve};
+
+/// The threads that answer requests; what waits for the store has threads of its own.
+const WORKERS: usize = 2;
+/// How many requests work on the store or on sessions at a time; more wait.
+const BLOCKING: usize = 64;
+/// How long work on the store may delay the end.
+const END: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// How a daemon is run.
+pub struct Settings {
+    /// The data directory, canonical.
+    pub data_dir: PathBuf,
+    /// Its store.
+    pub store: Store,
+    /// The sessions of the store.
+    pub sessions: Arc<Sessions>,
+    /// How pull requests are observed; `None` for not at all.
+    pub observer: Option<Setup>,
+    /// The port on 127.0.0.1; 0 for any. If it is taken, another one is used.
+    pub port: u16,
+    /// Who starts it, for the run-file.
+    pub owner: Option<String>,
+    /// The version of the program.
+    pub version: &'static str,
+    /// The command line, for the lock of the observer.
+    pub command: String,
+    /// Gets what the loops tell.
+    pub notify: Notify,
+}
+
+/// A daemon that serves. Dropping it stops it: no new request is accepted, those that run may end within ten
+/// seconds, the loops end, and the run-file and the sockets are removed. Sessions go on.
+#[derive(Debug)]
+pub struct Daemon {
+    app: Arc<App>,
+    data_dir: PathBuf,
+    server: Option<JoinHandle<()>>,
+    runtime: Option<Runtime>,
+    // Dropped last: another daemon can begin when everything else has ended.
+    _lock: DaemonLock,
+}
+
+impl Daemon {
+    /// Begins to serve; requests are answered when this returns. Cancelling `stop` ends that, as does a request
+    /// to shut down.
+    ///
+    /// # Errors
+    /// `DAEMON_RUNNING` when another process serves the data directory; what the daemon needs cannot be made.
+    pub fn start(settings: Settings, stop: &CancellationToken) -> Result<Daemon> {
+        let dir = settings.data_dir.clone();
+        let Some(lock) = DaemonLock::take(&dir)? else {
+            let pid = RunFile::read(&dir)?.map(|found| found.pid);
+            return Err(Error::Running { pid });
+        };
+        raise_file_limit();
+        let tokens = Tokens::open(&dir)?;
+        let runtime = runtime()?;
+        let (socket, tcp) = runtime.block_on(async {
+            Ok::<_, Error>((Socket::bind(&dir, "daemon.sock")?, listen::tcp(settings.port).await?))
+        })?;
+        let run_file = describe(&settings, &socket, &tcp)?;
+        let Settings { store, sessions, observer, command, notify, .. } = settings;
+        let app = Arc::new(App::new(store, sessions, tokens, run_file, stop.clone()));
+        let serving = serve::serve(tcp, socket, http::router(&app), stop.clone());
+        let server = runtime.spawn(serving);
+        let data_dir = dir;
+        let daemon =
+            Daemon { app, data_dir, server: Some(server), runtime: Some(runtime), _lock: lock };
+        daemon.app.run_file.write(&daemon.data_dir)?;
+        daemon.app.set_ready();
+        daemon.start_loops(observer, command, &notify)?;
+        Ok(daemon)
+    }
+
+    /// What it has published about itself.
+    #[must_use]
+    pub fn run_file(&self) -> &RunFile {
+        &self.app.run_file
+    }
+
+    fn start_loops(&self, setup: Option<Setup>, command: String, notify: &Notify) -> Result<()> {
+        let loops = &self.app.loops;
+        let (sessions, told) = (Arc::clone(&self.app.sessions), Notify::clone(notify));
+        loops.start("reconcile", move |reporter| reconcile::run(&sessions, &told, reporter))?;
+        let sessions = Arc::clone(&self.app.sessions);
+        loops.start("reaper", move |reporter| {
+            reaper::run(&sessions, reporter);
+            Ok(())
+        })?;
+        if let Some(setup) = setup {
+            let told = Notify::clone(notify);
+            let observe = move |reporter: &_| observer::run(&setup, &command, &told, reporter);
+            loops.start("observer", observe)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.app.stop.cancel();
+        if let (Some(runtime), Some(server)) = (self.runtime.take(), self.server.take()) {
+            // It ends within a bound; a panic was reported by its hook.
+            let _ = runtime.block_on(server);
+            self.app.loops.finish();
+            runtime.shutdown_timeout(END);
+        }
+        if let Err(error) = self.app.run_file.remove(&self.data_dir) {
+            tracing::warn!(%error, "the run-file is left behind");
+        }
+    }
+}
+
+fn runtime() -> Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(WORKERS).max_blocking_threads(BLOCKING).thread_name("ao-daemon");
+    builder.enable_all().build().map_err(Error::Thread)
+}
+
+fn describe(settings: &Settings, socket: &Socket, tcp: &TcpListener) -> Result<RunFile> {
+    let address = tcp.local_addr().map_err(Error::Listen)?;
+    Ok(RunFile {
+        pid: std::process::id(),
+        process: Owner::this_process().to_string(),
+        started_at: jiff::Timestamp::now(),
+        url: format!("http://{address}"),
+        socket: socket.path().to_owned(),
+        version: settings.version.to_owned(),
+        owner: settings.owner.clone(),
+    })
+}
+
+/// A thousand clients need a thousand descriptors; the usual limit is for programs that use `select`.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays");
+    }
+}

@@ -1,0 +1,115 @@
+//! Which requests are let in. Through the Unix socket come processes of the same user, which need no token.
+//! On the port, a page of any web site in a browser of the user could connect: such requests are refused by
+//! their host and origin, and every other one needs a token.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, Method, StatusCode, header};
+
+use super::failure::Failure;
+use crate::app::App;
+use crate::serve::Peer;
+use crate::token::Scope;
+
+/// The routes that anyone may ask, because they say nothing.
+const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Refuses a request, or passes it on.
+pub(crate) async fn check(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check_request(&app, peer, &request) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    }
+}
+
+fn check_request(app: &App, peer: Peer, request: &Request) -> Result<(), Failure> {
+    let headers = request.headers();
+    if let Peer::Tcp { local } = peer {
+        check_host(request, local.port())?;
+        check_origin(headers, local.port())?;
+        if !OPEN.contains(&request.uri().path()) {
+            check_token(app, request)?;
+        }
+    }
+    check_content(request.method(), headers)
+}
+
+/// The names under which a local program reaches the port. Any other means that a name of a web site was made
+/// to point here.
+fn own_hosts(port: u16) -> [String; 3] {
+    ["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{port}"))
+}
+
+fn check_host(request: &Request, port: u16) -> Result<(), Failure> {
+    let mut named = request.headers().get_all(header::HOST).iter();
+    let host = named.next().filter(|_| named.next().is_none()).and_then(|host| host.to_str().ok());
+    let is_own = |host: &str| own_hosts(port).iter().any(|own| own.eq_ignore_ascii_case(host));
+    // A request to a proxy names the host in its target, too.
+    let target = request.uri().authority().is_none_or(|target| is_own(target.as_str()));
+    match host.is_some_and(is_own) && target {
+        true => Ok(()),
+        false => {
+            let what = "the request is for another host";
+            Err(Failure::new(StatusCode::MISDIRECTED_REQUEST, "HOST_NOT_ALLOWED", what))
+        }
+    }
+}
+
+fn check_origin(headers: &HeaderMap, port: u16) -> Result<(), Failure> {
+    let own = own_hosts(port).map(|host| format!("http://{host}"));
+    let is_own = |origin: &[u8]| own.iter().any(|own| own.as_bytes() == origin);
+    let origin = headers.get_all(header::ORIGIN).iter().all(|origin| is_own(origin.as_bytes()));
+    let site = headers.get_all("sec-fetch-site").iter();
+    let site = site.into_iter().all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
+    match origin && site {
+        true => Ok(()),
+        false => {
+            let what = "a page of another site sent the request";
+            Err(Failure::new(StatusCode::FORBIDDEN, "ORIGIN_FORBIDDEN", what))
+        }
+    }
+}
+
+fn check_token(app: &App, request: &Request) -> Result<(), Failure> {
+    let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = shown.and_then(|value| value.strip_prefix("Bearer "));
+    let Some(scope) = token.and_then(|token| app.tokens.scope(token.trim())) else {
+        let what =
+            "send a token: `Authorization: Bearer …`; the operator's is in tokens/operator.token";
+        return Err(Failure::new(StatusCode::UNAUTHORIZED, "TOKEN_REQUIRED", what));
+    };
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    match scope == Scope::Operator || reads {
+        true => Ok(()),
+        false => {
+            Err(Failure::new(StatusCode::FORBIDDEN, "TOKEN_READ_ONLY", "this token may only read"))
+        }
+    }
+}
+
+/// What changes something has a JSON body, or none: the form of a web page can send neither.
+fn check_content(method: &Method, headers: &HeaderMap) -> Result<(), Failure> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
+    let is_json = |kind: &str| {
+        kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+    };
+    match kind.is_none_or(is_json) {
+        true => Ok(()),
+        false => {
+            let what = "send a body of type application/json";
+            Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_CONTENT_TYPE", what))
+        }
+    }
+}
