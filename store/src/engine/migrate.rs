@@ -244,6 +244,18 @@ mod tests {
         assert_eq!(BASELINE, runner.get_migrations()[0].checksum().to_string());
     }
 
+    /// SQLite 3.40, as a foreign writer may have it, gives a function at most 127 arguments: a name and a value
+    /// of each column.
+    #[test]
+    fn an_image_has_as_many_columns_as_a_stock_sqlite_can_make() {
+        let conn = fresh();
+        for table in capture::tables() {
+            let sql = "SELECT count(*) FROM pragma_table_xinfo(?1)";
+            let columns: u32 = conn.query_row(sql, [table], |row| row.get(0)).unwrap();
+            assert!((1..=63).contains(&columns), "{table} has {columns}");
+        }
+    }
+
     #[test]
     fn verification_names_what_differs() {
         let conn = fresh();
