@@ -326,6 +326,7 @@ mod tests {
 
     use super::*;
     use crate::db::plan::scans;
+    use crate::model::id::ProjectId;
     use crate::row::lifecycle::cleanup;
     use crate::row::project::{self, NewProject};
     use crate::row::session::{NewSession, SessionKind};
@@ -364,6 +365,29 @@ mod tests {
                 let of_all = of_list(None);
                 let others = of_all.iter().filter(|scan| !scan.starts_with("SCAN s USING INDEX"));
                 assert_eq!(others.collect::<Vec<_>>(), ["SCAN session_operation"], "{of_all:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_list_with_a_filter_is_read_by_an_index() {
+        with_session(|snapshot, listed| {
+            for terminated in [false, true] {
+                let of_list = |project: Option<ProjectId>| {
+                    let filter = Filter { project, terminated };
+                    scans(snapshot.conn(), || session::list(snapshot, &filter).unwrap())
+                };
+                assert_eq!(of_list(Some(listed.project.clone())), [""; 0]);
+                // In order, without sorting.
+                assert_eq!(of_list(None), ["SCAN s USING INDEX sqlite_autoindex_session_2"]);
+            }
+            for session in [None, Some(listed.id.clone())] {
+                for project in [None, Some(listed.project.clone())] {
+                    let is_all = project.is_none() && session.is_none();
+                    let filter = pr::Filter { project, session: session.clone() };
+                    let found = scans(snapshot.conn(), || pr::list(snapshot, &filter).unwrap());
+                    assert_eq!(found, if is_all { vec!["SCAN p"] } else { Vec::new() });
+                }
             }
         });
     }
