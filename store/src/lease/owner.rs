@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::fs;
+use std::sync::OnceLock;
 
 use crate::model::clock::boot_id;
 
@@ -29,9 +30,10 @@ impl Owner {
     #[must_use]
     pub fn is_gone(text: &str) -> bool {
         let Some(owner) = Owner::parse(text) else { return false };
-        // If no process can be looked up, every owner would seem to have ended.
-        let is_here = owner.place == place() && started(std::process::id()).is_some();
-        is_here && started(owner.pid) != Some(owner.started)
+        owner.place == place()
+            && started(owner.pid) != Some(owner.started)
+            // If no process can be looked up, every owner would seem to have ended.
+            && started(std::process::id()).is_some()
     }
 
     /// Whether a text names a process.
@@ -56,10 +58,19 @@ impl fmt::Display for Owner {
     }
 }
 
+/// The boot of the machine and the namespace of process ids: those of this process never change, so they are
+/// read once.
 fn place() -> String {
+    static FOUND: OnceLock<String> = OnceLock::new();
+    if let Some(place) = FOUND.get() {
+        return place.clone();
+    }
     let space = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     let space: String = space.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
-    format!("{}/{space}", boot_id().chars().take(8).collect::<String>())
+    let boot: String = boot_id().chars().take(8).collect();
+    let place = format!("{boot}/{space}");
+    // It may only be that they cannot be read now.
+    if boot.is_empty() || space.is_empty() { place } else { FOUND.get_or_init(|| place).clone() }
 }
 
 /// The start time of a process: field 22 of its `stat`, counted after the name, which may contain

@@ -15,10 +15,17 @@ pub(crate) const STEP_MS: i64 = 60_000;
 /// Identifies the running kernel.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The boot id of the machine; empty where the system has none.
+/// The boot id of the machine; empty where the system has none. It is the same as long as this process runs,
+/// so it is read once.
 #[must_use]
 pub fn boot_id() -> String {
-    fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned()
+    static FOUND: OnceLock<String> = OnceLock::new();
+    if let Some(id) = FOUND.get() {
+        return id.clone();
+    }
+    let id = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
+    // It may only be that no file can be opened now.
+    if id.is_empty() { id } else { FOUND.get_or_init(|| id).clone() }
 }
 
 /// A time on the clock that runs from the start of the machine, also while the machine sleeps.

@@ -4,7 +4,8 @@
 //! about the single programs, and does not count towards the limit of relaunches.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, DirEntry};
+use std::path::PathBuf;
 
 use ao_store::row::launch::{self, End, EndCause};
 use ao_store::row::lifecycle::instance;
@@ -61,23 +62,36 @@ impl Sessions {
         }
     }
 
-    /// Deletes the files of launches that nobody will start.
+    /// Deletes the files of launches that nobody will start. They are listed before the rows are read: a launch
+    /// is recorded before its file is written.
     pub(super) fn delete_stale_specs(&self) -> Result<()> {
-        let dir = self.launch_dir();
-        let Ok(entries) = fs::read_dir(&dir) else { return Ok(()) };
-        for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
-            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
-            let row = self.store.read(|snapshot| launch::get(snapshot, id))?;
-            let is_stale = row.is_none_or(|launch| launch.ended_at.is_some());
-            if is_stale && path.extension().is_some_and(|ending| ending == "json") {
-                match fs::remove_file(&path) {
-                    // Another process was faster.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(source) => return Err(Error::File { action: "delete", path, source }),
-                    Ok(()) => {}
+        let Ok(entries) = fs::read_dir(self.launch_dir()) else { return Ok(()) };
+        let specs: Vec<_> = entries.filter_map(Result::ok).filter_map(spec).collect();
+        let stale = self.store.read(|snapshot| {
+            let mut stale = Vec::new();
+            for (id, path) in specs {
+                let row = launch::get(snapshot, &id)?;
+                if row.is_none_or(|launch| launch.ended_at.is_some()) {
+                    stale.push(path);
                 }
+            }
+            Ok(stale)
+        })?;
+        for path in stale {
+            match fs::remove_file(&path) {
+                // Another process was faster.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(source) => return Err(Error::File { action: "delete", path, source }),
+                Ok(()) => {}
             }
         }
         Ok(())
     }
+}
+
+/// The file of a launch, with its id.
+fn spec(entry: DirEntry) -> Option<(String, PathBuf)> {
+    let path = entry.path();
+    let id = path.file_stem()?.to_str()?.to_owned();
+    path.extension().is_some_and(|ending| ending == "json").then_some((id, path))
 }
