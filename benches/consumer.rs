@@ -6,9 +6,6 @@
 //! acknowledgement that moved, together with its lease. The coalesced line acknowledges every change of
 //! a batch separately and lets the consumer decide when to write. Wall time, because both wait for the
 //! disk.
-//!
-//! Last recorded: written 0.74x the rate (78 us : 58 us), coalesced 0.18 us each; 2 shared vCPUs without
-//! other load, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use ao_benches::{Budget, Fixture, Line, NewFixture, Run, Sample, at_least, cause, wall};

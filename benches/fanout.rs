@@ -10,10 +10,6 @@
 //! for the burst, so the figure is that of the fan-out: no subscriber falls back to catch-up reads, which
 //! is asserted. A subscriber reads only the first change of each batch, so the figure excludes the work of
 //! subscribers.
-//!
-//! Last recorded, beside other programs: burst to 1, 10, 100, 1,000 subscribers 1.6x to 2.4x, 1.5x, 2.2x,
-//! 1.5x the scan, to 1,000 tasks 2.9x; rate to 100 threads against 1 1.0x to 1.7x, to 100 tasks 0.8x to 1.6x;
-//! join 1.05x (3.8 us : 3.6 us); 2 shared vCPUs, 2026-11-29.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::cell::Cell;

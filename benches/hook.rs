@@ -7,9 +7,6 @@
 //! those of hooks do. CPU time is that of all threads of the processes.
 //!
 //! It needs the program: run `cargo build --release` first.
-//!
-//! Last recorded: one after the other 2.35x (8.9 ms : 3.9 ms), 64 at once 0.61x [0.37..0.80] the rate, p99
-//! 2.4 times the median, none lost; 2 shared vCPUs beside other builds, which slow both sides, 2026-11-29.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::io::Write;

@@ -11,9 +11,7 @@
 //! the median time of the baseline's commit, including savepoint and change context, is subtracted, from
 //! the p99 too. Commits do not wait for the disk here.
 //!
-//! Last recorded: same process p50 47 us to 57 us against 2 us to 4.5 us (11x to 26x), p99 0.1 ms; other
-//! process p50 57 us to 64 us against 2 us to 4 us (20x to 31x), p99 0.13 ms, idle 0.02 % of a core; 2
-//! shared vCPUs without other load, 2026-11-21. The bare wake-up is that of a core that did not sleep.
+//! The bare wake-up is that of a core that did not sleep.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::cell::{Cell, RefCell};

@@ -1,4 +1,5 @@
 //! Every budget of the project, measured against its baseline in one run: see [`ao_benches`].
+//! The figures, and the causes of those that are missed, are in `docs/BENCHMARKS.md`.
 
 mod capture;
 mod consumer;

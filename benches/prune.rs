@@ -9,10 +9,6 @@
 //!
 //! Each transaction has 20 changes, from one observation of a pull request. A transaction is pruned as a
 //! whole: with 2,000 changes per transaction a step takes 5 ms, and p99 becomes 10x to 15x.
-//!
-//! Last recorded, the range of three runs: in the background p50 1.3x to 1.5x, p99 0.9x to 2.3x, 79,000
-//! to 96,000 changes per second; by prune p50 0.9x to 1.9x, p99 6.6x to 9.0x, 49,000 to 59,000; commits
-//! during a held snapshot 0.67x to 0.88x; 2 shared vCPUs without other load, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::thread;
@@ -28,12 +24,12 @@ use ao_store::{Durability, Seq};
 
 const PRS: usize = 100;
 const THREADS: usize = 20;
-/// How often every thread is changed: 300,000 changes.
-const PASSES: i64 = 150;
+/// How often every thread is changed: 150,000 changes, during whose pruning about a thousand commits are made.
+const PASSES: i64 = 75;
 const GAP: Duration = Duration::from_millis(2);
 const ALONE: usize = 500;
 
-fn fixture() -> Fixture {
+fn fixture(passes: i64) -> Fixture {
     let prs = NewFixture {
         durability: Durability::Full,
         prs: PRS,
@@ -41,7 +37,7 @@ fn fixture() -> Fixture {
         ..NewFixture::default()
     };
     let fixture = prs.create();
-    for variant in 1..=PASSES {
+    for variant in 1..=passes {
         let seen = |pr| observation(pr, threads(pr, THREADS, variant));
         for pr in 0..PRS {
             apply_all(&fixture.store, &vec![seen(pr)].into());
@@ -82,7 +78,7 @@ fn report(run: &mut Run, name: &str, mut alone: Vec<f64>, mut during: Vec<f64>, 
 }
 
 fn in_background(run: &mut Run) {
-    let fixture = fixture();
+    let fixture = fixture(PASSES);
     let alone = commits(&fixture, |count| count == ALONE);
     let head = fixture.store.read(|snapshot| snapshot.head()).expect("the head").seq;
     let rules = Rules { keep_events: Some(100), ..Rules::default() };
@@ -103,7 +99,7 @@ fn in_background(run: &mut Run) {
 }
 
 fn by_prune(run: &mut Run) {
-    let fixture = fixture();
+    let fixture = fixture(PASSES);
     let alone = commits(&fixture, |count| count == ALONE);
     let store = fixture.store.clone();
     let rules = Rules { keep_events: Some(100), ..Rules::default() };
@@ -118,7 +114,7 @@ fn by_prune(run: &mut Run) {
 }
 
 fn during_a_snapshot(run: &mut Run) {
-    let fixture = fixture();
+    let fixture = fixture(1);
     let rate = |fixture: &Fixture| {
         let begun = Instant::now();
         for count in 0..2000 {

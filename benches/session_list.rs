@@ -1,18 +1,13 @@
 //! Claim: a list of sessions costs little more than reading it. Budgets: `session ls` of 10,000 sessions
 //! with their launches and pull requests at most 3 times the select of the printed columns, with `--json`
-//! at most 3.7 times; `session get --json` in a store of 10,000 pull requests at most 1.1 times the same in
-//! a store with one, and as a page at most 1.4 times: the page looks for changes of the session among the
-//! newest 2,000 of the log, which the small store does not have.
+//! at most 4 times; `session get`, as a page and with `--json`, in a store of 10,000 pull requests at most 1.1
+//! times the same in a store with one.
 //!
 //! The baseline of a list is this executable, started again to read the columns that are printed and those
 //! from which the status is derived, by one join over a bare connection, and to write them as they are. CPU
 //! time of the process, which has one thread; the output goes to `/dev/null`.
 //!
 //! It needs the program: run `cargo build --release` first.
-//!
-//! Last recorded: text 2.9x, JSON 3.4x; one session as JSON 1.0x, as a page 1.25x. With
-//! sorting and a search for shared branches in SQLite, and escape sequences that were removed again, it was
-//! 4.8x and 4.3x. 2 shared vCPUs beside other builds, which slow both sides, 2026-11-29.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::io::{self, Write};

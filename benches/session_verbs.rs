@@ -4,9 +4,6 @@
 //! times one pass over the environments of all processes of the machine with the bare reads of their rows.
 //!
 //! Wall time, durable commits, a repository with one file.
-//!
-//! Last recorded: spawn 10.5x (86 : 7.7 ms), reconcile 9.2x (49 : 5.5 us a session); 2 shared vCPUs without
-//! other load, 2026-11-29.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::fs;

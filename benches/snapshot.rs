@@ -5,9 +5,6 @@
 //! one statement on a bare connection. The subject returns the rows of all tables as values, in chunks of
 //! 500, each a read of its own, under a reservation. The second line is a snapshot as of 2,000 changes ago,
 //! so that each chunk also reads the log. CPU time of the reader.
-//!
-//! Last recorded: at the head 1.8x (2.8 us : 1.6 us per row), as of 2,000 changes ago 3.2x; 2 shared vCPUs
-//! without other load, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::hint::black_box;

@@ -9,10 +9,6 @@
 //! cost of the command line. A first line is timed from spawn over a pipe, with a log of 2,000 changes.
 //!
 //! It needs the program: run `cargo build --release` first.
-//!
-//! Last recorded: `session get` 2.0x (5.2 ms : 2.6 ms; 21 million instructions against 14, of which 13 parse the
-//! schema and 3 prepare the 25 queries of the page), 2 shared vCPUs beside other builds, 2026-11-29; a first line
-//! 3.6x to 3.9x, the libraries alone 3.3x, without other load, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::ffi::OsStr;

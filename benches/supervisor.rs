@@ -8,8 +8,6 @@
 //! `smaps_rollup` after the store has the start of the launch.
 //!
 //! It needs the program (run `cargo build --release` first) and `cc`.
-//!
-//! Last recorded: not yet.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::fs::{self, File, OpenOptions};

@@ -8,10 +8,6 @@
 //! reading thread: it includes the writes into the pipe, but not the thread that empties the pipe. The log
 //! contains updates of review threads with both images. Of the filters, none passes anything: the one by type
 //! reads no image, and the one by transition must scan both images of every change.
-//!
-//! Last recorded: owned changes 0.71x (1.0 us : 0.7 us per change), NDJSON 0.77x; 2 shared vCPUs without
-//! other load, 2026-11-21. The filter by transition 1.29x (746 ns : 577 ns per change), on busy cores,
-//! 2026-11-29; NDJSON, which names the changed fields since, 0.90x in the same run.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::hint::black_box;

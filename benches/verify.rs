@@ -4,8 +4,6 @@
 //! The store contains updates of review threads with both images; nearly all of its bytes are the log, as
 //! in a store that has been used for a while. Both sides read a file in the page cache through a connection
 //! of their own. CPU time, because neither side waits. A unit is a byte of the file.
-//!
-//! Last recorded: digests 2.2x, deep 6.3x; 2 shared vCPUs without other load, 2026-11-21.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use ao_benches::{Fixture, Line, NewFixture, Run, Sample, at_most, cpu};

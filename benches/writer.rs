@@ -7,10 +7,6 @@
 //! that the store's function makes first. The baseline for one producer is the disk: three frames of a WAL
 //! (3 x 4,120 bytes) overwritten in place, and an fdatasync. Wall time. Every write gives a session a new
 //! name and is acknowledged before its producer continues.
-//!
-//! Last recorded: 1 producer 0.29x to 0.33x the disk (bare SQLite commits this change at 0.4x: 73 us to 82 us
-//! against 30 us to 36 us for three frames); against the mutex 1, 4, 16, 64 producers 0.8x, 1.55x, 2.15x,
-//! 2.6x to 2.9x; 2 shared vCPUs without other load, 2026-11-21, a disk that syncs in 35 us.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::fs::File;

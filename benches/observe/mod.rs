@@ -28,16 +28,6 @@
 //! pull requests are polled about every 48 s. *P=2,000, p99* and *all change, p50*: of each 30 s, 29.9 s are
 //! waiting for one call after the other (30 of the 45 that the observer allows itself), so calls, not limits,
 //! are the bound; 1,000 pull requests fit. GitHub asks for serial calls, so there is no second one in flight.
-//!
-//! Last recorded: receive 0.57x to 0.61x (473 us : 826 us, 115 kB). Requests per cycle, ours : Go's, idle
-//! 1.1 : 12 (P=10), 1.3 : 116 (100), 5.3 : 493 (400), 16 (2,000); 10 % changed 4.4 : 13, 10 : 123, 18 : 533,
-//! 37. Points idle 1.1 : 0.7, 1.8 : 6.5, 7.6 : 53, 23. REST counted in ten minutes at 10 % 3 : 28, 11 : 272,
-//! 39 : 733, 176. Waiting per cycle idle 0.3 s : 1.8 s, 1.2 s : 18 s, 5.5 s : 76 s, 16 s : over 330 s. Seen,
-//! p99 at 10 % 25 s : 94 s, 29 s : 121 s, 32 s : 171 s, 85 s. Unseen at 10 % none : 1 of 20, 47 of 200, 204 of
-//! 800, none. CPU of ours per cycle idle 0.2, 1.1, 4.6 to 7.5, 19 to 52 ms; at 10 % 0.9, 5.6, 19 to 36, 62 to
-//! 165 ms. 2 shared vCPUs under load, 2026-11-21. Without threads
-//! 1.1 (P=100) and 4.3 points (400); reaction 0.014 ms (a read of all subjects 8.5 ms); P=1,000, 1 %: p99 33 s,
-//! hidden 110 s; P=2,000: 48 s, 115 s; all change: p50 104 s, unseen 0.005 %; 2026-11-29.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 mod figures;
