@@ -4,17 +4,50 @@
 //! reads the log otherwise. The reader therefore never waits for a subscriber, and what it adds is not
 //! delivered to each: it wakes those that wait.
 
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use ao_store::log::change::Change;
 use ao_store::{Cursor, Epoch, Seq};
 
-/// The changes of one read as every subscriber receives them.
-pub(crate) type SharedBatch = Arc<[Change]>;
+/// The changes of one read as every subscriber receives them, and what the first of them rendered.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    changes: Box<[Change]>,
+    rendered: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+pub(crate) type SharedBatch = Arc<Read>;
+
+impl Read {
+    /// What `render` makes of all changes: made by the first subscriber that asks. `None` if that was of another
+    /// type.
+    pub(crate) fn rendered<T: Send + Sync + 'static>(
+        &self,
+        render: impl FnOnce(&[Change]) -> T,
+    ) -> Option<&T> {
+        self.rendered.get_or_init(|| Box::new(render(&self.changes))).downcast_ref()
+    }
+}
+
+impl From<Vec<Change>> for Read {
+    fn from(changes: Vec<Change>) -> Read {
+        Read { changes: changes.into(), rendered: OnceLock::new() }
+    }
+}
+
+impl Deref for Read {
+    type Target = [Change];
+
+    fn deref(&self) -> &[Change] {
+        &self.changes
+    }
+}
 
 /// What the ring has after a cursor.
 #[derive(Debug)]
@@ -104,7 +137,7 @@ impl Ring {
     pub(crate) fn push(&self, changes: Vec<Change>) {
         let Some(last) = changes.last().map(|change| change.seq) else { return };
         let bytes = changes.iter().map(size).sum();
-        let kept = Kept { changes: changes.into(), bytes };
+        let kept = Kept { changes: Arc::new(changes.into()), bytes };
         let mut state = self.state();
         let Some(mut range) = state.range else { return };
         range.end = last;

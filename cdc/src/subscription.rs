@@ -27,7 +27,22 @@ pub struct Batch {
 impl Batch {
     /// The changes that pass the filter.
     pub fn iter(&self) -> impl Iterator<Item = &Change> {
-        self.changes[self.skip..].iter().filter(|change| self.filter.matches(change))
+        self.indexes().map(|index| &self.changes[index])
+    }
+
+    /// Where the changes that pass the filter are among all changes of the read.
+    pub fn indexes(&self) -> impl Iterator<Item = usize> {
+        let all = self.changes.iter().enumerate().skip(self.skip);
+        all.filter(|(_, change)| self.filter.matches(change)).map(|(index, _)| index)
+    }
+
+    /// What `render` makes of all changes of the read, of those too that do not pass: made once for all
+    /// subscribers. `None` if another subscriber made a value of another type.
+    pub fn rendered<T: Send + Sync + 'static>(
+        &self,
+        render: impl FnOnce(&[Change]) -> T,
+    ) -> Option<&T> {
+        self.changes.rendered(render)
     }
 }
 
@@ -157,7 +172,7 @@ impl Subscription {
             // The fan-out has lost its position and soon has one again.
             thread::sleep(deadline.saturating_duration_since(Instant::now()).min(TICK));
         }
-        Ok(self.accept(changes.into()))
+        Ok(self.accept(Arc::new(changes.into())))
     }
 }
 

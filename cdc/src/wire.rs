@@ -51,6 +51,12 @@ impl Encoder {
         Encoder { images, ..self }
     }
 
+    /// The epoch of the log.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Appends the change as one line of the native format, documented in `docs/json.md`.
     ///
     /// # Errors

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ao_cdc::Fanout;
 use ao_session::Sessions;
 use ao_store::Store;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::CLIENTS;
 use crate::loops::Loops;
 use crate::run_file::RunFile;
 use crate::token::Tokens;
@@ -16,6 +19,10 @@ use crate::token::Tokens;
 pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) sessions: Arc<Sessions>,
+    /// The one reader of the log for all clients.
+    pub(crate) fanout: Fanout,
+    /// A place for each client that follows the changes.
+    pub(crate) clients: Arc<Semaphore>,
     pub(crate) loops: Loops,
     pub(crate) tokens: Tokens,
     pub(crate) run_file: RunFile,
@@ -28,12 +35,23 @@ impl App {
     pub(crate) fn new(
         store: Store,
         sessions: Arc<Sessions>,
+        fanout: Fanout,
         tokens: Tokens,
         run_file: RunFile,
         stop: CancellationToken,
     ) -> App {
         let loops = Loops::new(stop.clone());
-        App { store, sessions, loops, tokens, run_file, stop, is_ready: AtomicBool::new(false) }
+        App {
+            store,
+            sessions,
+            fanout,
+            clients: Arc::new(Semaphore::new(CLIENTS)),
+            loops,
+            tokens,
+            run_file,
+            stop,
+            is_ready: AtomicBool::new(false),
+        }
     }
 
     /// Whether requests are served: from the listening on, until the daemon stops.

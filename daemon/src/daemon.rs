@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ao_cdc::Fanout;
 use ao_observer::run::Setup;
 use ao_session::Sessions;
 use ao_store::Store;
@@ -84,7 +85,8 @@ impl Daemon {
         })?;
         let run_file = describe(&settings, &socket, &tcp)?;
         let Settings { store, sessions, observer, command, notify, .. } = settings;
-        let app = Arc::new(App::new(store, sessions, tokens, run_file, stop.clone()));
+        let fanout = Fanout::start(&store)?;
+        let app = Arc::new(App::new(store, sessions, fanout, tokens, run_file, stop.clone()));
         let serving = serve::serve(tcp, socket, http::router(&app), stop.clone());
         let server = runtime.spawn(serving);
         let data_dir = dir;

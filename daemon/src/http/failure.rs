@@ -39,6 +39,16 @@ impl Failure {
         Failure::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", what)
     }
 
+    pub(crate) fn invalid_request(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message)
+    }
+
+    /// A defect of this program.
+    pub(crate) fn internal() -> Failure {
+        let what = "a defect of this program";
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", what)
+    }
+
     /// An error of the registry. What is wrong with the machine or with this program is for the log, not for a
     /// client.
     pub(crate) fn of(code: Code, message: String, details: Value) -> Failure {

@@ -2,10 +2,12 @@
 //! them all.
 
 mod daemon;
+mod events;
 mod failure;
 mod guard;
 mod probes;
 mod reply;
+mod work;
 
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+pub(crate) use events::CLIENTS;
 use failure::Failure;
 
 /// The largest body of a request.
@@ -51,4 +54,5 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(probes::readyz))
         .routes(routes!(probes::shutdown))
         .routes(routes!(daemon::get))
+        .routes(routes!(events::follow))
 }

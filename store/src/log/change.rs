@@ -12,10 +12,15 @@ use crate::model::cursor::Seq;
 use crate::model::id::SessionId;
 use crate::model::time::Timestamp;
 
-/// One change, borrowed from the current row of a read; each column is read on request.
+/// One change, borrowed from the current row of a read or from a copy; each column is read on request.
 pub struct ChangeRef<'r> {
-    row: &'r Row<'r>,
+    source: Source<'r>,
     seq: Seq,
+}
+
+enum Source<'r> {
+    Row(&'r Row<'r>),
+    Copy(&'r Change),
 }
 
 /// The columns of `select_changes`, by position.
@@ -63,8 +68,13 @@ impl<'r> ChangeRef<'r> {
     /// # Errors
     /// When the row is damaged.
     pub fn tx(&self) -> Result<Option<Seq>> {
-        let tx: Option<i64> = self.row.get(column::TX).context("read a change")?;
-        Ok(tx.map(Seq))
+        match self.source {
+            Source::Row(row) => {
+                let tx: Option<i64> = row.get(column::TX).context("read a change")?;
+                Ok(tx.map(Seq))
+            }
+            Source::Copy(change) => Ok(change.tx),
+        }
     }
 
     /// The time of its transaction.
@@ -72,7 +82,10 @@ impl<'r> ChangeRef<'r> {
     /// # Errors
     /// When the row is damaged.
     pub fn at(&self) -> Result<Timestamp> {
-        self.row.get(column::AT).map(Timestamp).context("read a change")
+        match self.source {
+            Source::Row(row) => row.get(column::AT).map(Timestamp).context("read a change"),
+            Source::Copy(change) => Ok(change.at),
+        }
     }
 
     /// Who made it; `None` for a foreign writer.
@@ -169,8 +182,12 @@ impl<'r> ChangeRef<'r> {
     }
 
     fn text(&self, column: usize) -> Result<Option<Cow<'r, str>>> {
+        let row = match self.source {
+            Source::Row(row) => row,
+            Source::Copy(change) => return Ok(change.text(column).map(Cow::Borrowed)),
+        };
         let step = "read a change";
-        let value = self.row.get_ref(column).context(step)?;
+        let value = row.get_ref(column).context(step)?;
         let bytes = value.as_bytes_or_null().map_err(rusqlite::Error::from).context(step)?;
         Ok(bytes.map(decode))
     }
@@ -199,6 +216,27 @@ pub struct Change {
 }
 
 impl Change {
+    /// The change as every renderer reads it.
+    #[must_use]
+    pub fn borrowed(&self) -> ChangeRef<'_> {
+        ChangeRef { source: Source::Copy(self), seq: self.seq }
+    }
+
+    fn text(&self, column: usize) -> Option<&str> {
+        match column {
+            column::ACTOR => self.actor.as_deref(),
+            column::TYPE => Some(&self.kind),
+            column::ENTITY => Some(&self.entity),
+            column::OP => Some(&self.op),
+            column::KEY => Some(&self.key),
+            column::PROJECT => self.project.as_deref(),
+            column::SESSION => self.session.as_deref(),
+            column::BEFORE => self.before.as_deref(),
+            column::AFTER => self.after.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The fields that an update changed, in the order of the columns and without `updated_at`; none for
     /// an insert and a delete.
     #[must_use]
@@ -230,7 +268,7 @@ pub fn scan(
         if seq != last.next() {
             return Err(Error::LogHole { missing: last.next() });
         }
-        visit(&ChangeRef { row, seq })?;
+        visit(&ChangeRef { source: Source::Row(row), seq })?;
         last = seq;
     }
     Ok(last)
@@ -257,7 +295,7 @@ pub fn scan_back(
     while let Some(row) = rows.next().context(step)? {
         let seq = Seq(row.get(0).context(step)?);
         position = Seq(seq.0 - 1);
-        if !visit(&ChangeRef { row, seq })? {
+        if !visit(&ChangeRef { source: Source::Row(row), seq })? {
             break;
         }
     }
@@ -286,7 +324,7 @@ pub fn newest_of(
     let mut changes = Vec::new();
     while let Some(row) = rows.next().context(step)? {
         let seq = Seq(row.get(0).context(step)?);
-        changes.push(ChangeRef { row, seq }.to_owned()?);
+        changes.push(ChangeRef { source: Source::Row(row), seq }.to_owned()?);
     }
     Ok(changes)
 }
