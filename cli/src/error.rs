@@ -105,6 +105,23 @@ pub(crate) enum Error {
     BrokenPipe,
 }
 
+impl From<ao_daemon::request::Error> for Error {
+    fn from(error: ao_daemon::request::Error) -> Error {
+        use ao_daemon::request::Error as Of;
+        match error {
+            Of::Store(error) => Error::Store(error),
+            Of::Session(error) => Error::Session(error),
+            Of::NotVerified(error) => Error::NotVerified(error),
+            Of::Invalid(reason) => Error::Usage(reason),
+            Of::InvalidPath { path, reason } => Error::InvalidPath { path, reason },
+            Of::NotAGitRepo(path) => Error::NotAGitRepo(path),
+            Of::RepoMoved { path, repo } => Error::RepoMoved { path, repo },
+            Of::GitNotTrusted(repo) => Error::GitNotTrusted(repo),
+            Of::GitFailed(reason) => Error::GitFailed(reason),
+        }
+    }
+}
+
 /// How a delivery ended.
 fn ended(delivery: &Delivery) -> String {
     let Delivery { id, stage, reason, .. } = delivery;

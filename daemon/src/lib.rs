@@ -11,16 +11,19 @@
 mod app;
 mod client;
 mod daemon;
+pub mod document;
 mod error;
 mod http;
 mod listen;
 mod lock;
 mod loops;
 mod notice;
+pub mod request;
 mod run_file;
 mod serve;
 mod state;
 mod token;
+pub mod wal_reader;
 
 pub use client::{describe, is_ready, shut_down};
 pub use daemon::{CancellationToken, Daemon, Settings};

@@ -4,19 +4,18 @@ mod watch;
 
 use std::sync::OnceLock;
 
-use ao_session::harness::{Answer, Harnesses};
-use ao_store::attention::{Attention, Filter, Kind, attention};
+use ao_daemon::document::attention;
+use ao_session::harness::Harnesses;
+use ao_store::attention::{self as stored, Attention, Filter, Kind};
 use ao_store::{Store, Timestamp, row::scm};
 use serde_json::Value;
 
 use crate::args::{Attention as Args, ListArgs, ListFormat};
 use crate::context::Context;
-use crate::doctor::observer;
 use crate::error::Result;
 use crate::listing::Listing;
 use crate::output::Ended;
 use crate::table::{Cell, Column};
-use crate::view;
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
     let filter = Filter {
@@ -42,7 +41,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
 }
 
 fn read(store: &Store, filter: &Filter) -> Result<Vec<Attention>> {
-    Ok(store.read(|snapshot| attention(snapshot, filter, Timestamp::now()))?)
+    Ok(store.read(|snapshot| stored::attention(snapshot, filter, Timestamp::now()))?)
 }
 
 fn print(context: &Context, args: &ListArgs, items: Vec<Attention>) -> Result<()> {
@@ -57,7 +56,7 @@ fn print(context: &Context, args: &ListArgs, items: Vec<Attention>) -> Result<()
 }
 
 fn document(context: &Context, item: &Attention) -> Value {
-    view::attention(item, &command(context, item))
+    attention::document(item, &command(context, item))
 }
 
 fn columns(context: &Context) -> Vec<Column<'_, Attention>> {
@@ -89,51 +88,12 @@ fn detail(item: &Attention) -> String {
 
 /// What to do next, as a message has it: commands are in backticks.
 pub(super) fn next(context: &Context, item: &Attention) -> String {
-    let Attention { name, host, .. } = item;
-    let session = item.session.as_ref().map_or("SESSION", |id| id.as_str());
-    match item.kind {
-        Kind::CiFailing
-        | Kind::ChangesRequested
-        | Kind::Conflicting
-        | Kind::ThreadsUnresolved
-        | Kind::PrUnreadable => format!("`ao-store pr get {name}`"),
-        Kind::SessionExited if !item.is_external => format!("`ao-store session relaunch {name}`"),
-        Kind::SessionBlocked | Kind::SessionWaiting if can_be_answered(context, item) => {
-            format!("`ao-store session answer {name} --allow` or --deny")
-        }
-        Kind::SessionBlocked | Kind::SessionWaiting if !item.is_external => {
-            format!("`ao-store session attach {name}`")
-        }
-        Kind::SessionUnread => "`ao-store up`".to_owned(),
-        Kind::SessionExited
-        | Kind::SessionBlocked
-        | Kind::SessionWaiting
-        | Kind::SessionLimited
-        | Kind::SessionUnknown => {
-            format!("`ao-store session get {name}`")
-        }
-        Kind::AccountLimited => "`ao-store harness limits`".to_owned(),
-        Kind::ObserverDisabled => observer::log_in(host),
-        Kind::HostUnreachable | Kind::RepoUnreadable => "`ao-store doctor`".to_owned(),
-        Kind::FactsStale => "`ao-store observe`".to_owned(),
-        Kind::PrSkipped => format!("`ao-store pr claim {session} {name}`"),
-        Kind::ConsumerStranded => format!("`ao-store consumer seek {name} --to beginning`"),
-    }
-}
-
-/// Whether its harness has the keys that allow what its agent waits for.
-fn can_be_answered(context: &Context, item: &Attention) -> bool {
     static HARNESSES: OnceLock<Option<Harnesses>> = OnceLock::new();
     let load = || Harnesses::load(context.harness_file().as_deref()).ok();
-    let row = HARNESSES.get_or_init(load).as_ref().and_then(|all| all.get(&item.harness).ok());
-    row.zip(item.decision).is_some_and(|(row, kind)| {
-        let mut dialogs = row.dialogs().iter().filter(|dialog| dialog.is_of(kind));
-        dialogs.any(|dialog| dialog.keys(&Answer::Allow).is_some())
-    })
+    attention::next(item, HARNESSES.get_or_init(load).as_ref())
 }
 
 /// The command of that alone, with the options of the user.
 fn command(context: &Context, item: &Attention) -> String {
-    let text = context.invocation().complete(&next(context, item));
-    text.split('`').nth(1).unwrap_or_default().to_owned()
+    attention::command(&context.invocation().complete(&next(context, item))).to_owned()
 }

@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use ao_cdc::wire::Images;
-use ao_cdc::{Feed, FeedOptions, Filter, Origin, Start, Step, Tail};
+use ao_cdc::{Feed, FeedOptions, Filter, Origin, Start, Step};
+use ao_daemon::document;
+use ao_daemon::request::{create_consumer, policy as policy_of, resolve};
 use ao_store::LogInfo;
 use ao_store::lease::{Fence, Generation};
-use ao_store::log::consumer::{self, Acknowledged, Bounds, Consumer, Lag, NewConsumer, Policy};
+use ao_store::log::consumer::{self, Acknowledged, Bounds, Consumer, Lag, Policy};
 use ao_store::{ClockReading, ConsumerName, Cursor, Store, Timestamp};
 use serde_json::{Value, json};
 
@@ -34,7 +36,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         } => {
             let age_ms = max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
             let bytes = max_bytes.map(|size| size.as_u64());
-            let policy = policy_of(policy, Bounds { events: max_events, bytes, age_ms })?;
+            let policy =
+                policy_of(policy_name(policy), Bounds { events: max_events, bytes, age_ms })?;
             let filter = tail::filter(&filter)?;
             create(context, name.parse()?, &from, (&filter, policy), if_not_exists)
         }
@@ -64,29 +67,20 @@ fn fence(force: bool) -> Fence {
     if force { Fence::Force } else { Fence::Respect }
 }
 
-/// Bounds belong to the policy that has them.
-fn policy_of(name: PolicyName, bounds: Bounds) -> Result<Policy> {
-    let has_bounds = bounds != Bounds::default();
+fn policy_name(name: PolicyName) -> &'static str {
     match name {
-        PolicyName::Bounded if !has_bounds => Err(Error::Usage(
-            "the policy bounded needs a bound: --max-events, --max-bytes or --max-age".to_owned(),
-        )),
-        PolicyName::Bounded => Ok(Policy::Bounded(bounds)),
-        _ if has_bounds => {
-            Err(Error::Usage("--max-… are the bounds of the policy bounded".to_owned()))
-        }
-        PolicyName::Block => Ok(Policy::Block),
-        PolicyName::None => Ok(Policy::None),
+        PolicyName::Bounded => "bounded",
+        PolicyName::Block => "block",
+        PolicyName::None => "none",
     }
 }
 
-/// The cursor of a start that needs no filter.
-fn resolve(store: &Store, text: &str) -> Result<Cursor> {
-    let start = tail::parse_start(text)?;
-    if matches!(start, Start::Last(_)) {
-        return Err(Error::Usage("name beginning, end or a cursor".to_owned()));
+/// The start that a text means, if that needs no filter.
+fn parse_start(text: &str) -> Result<Start> {
+    match tail::parse_start(text)? {
+        Start::Last(_) => Err(Error::Usage("name beginning, end or a cursor".to_owned())),
+        start => Ok(start),
     }
-    Ok(Tail::open(store, start, Filter::default())?.cursor())
 }
 
 fn create(
@@ -96,19 +90,11 @@ fn create(
     (wanted, policy): (&Filter, Policy),
     may_exist: bool,
 ) -> Result<()> {
-    let (store, filter) = (context.open()?, wanted.to_json());
-    if let Some(found) =
-        store.read(|snapshot| consumer::get(snapshot, &name))?.filter(|_| may_exist)
-    {
-        found.require_settings(&filter, policy)?;
+    let store = context.open()?;
+    let from = (parse_start(from)?, may_exist);
+    if !create_consumer(&store, cause(), name.clone(), (wanted, policy), from)? {
         return show(context, &store, "consumer.create", &name, "exists already");
     }
-    let start = resolve(&store, from)?;
-    let new = NewConsumer { name: name.clone(), start, filter, policy };
-    store.write(cause(), move |tx| match consumer::get(tx, &new.name)? {
-        Some(found) if may_exist => found.require_settings(&new.filter, new.policy),
-        _ => consumer::create(tx, &new).map(|_| ()),
-    })?;
     unknown::report(context, &store, wanted)?;
     context.say(&format!("next: `ao-store tail --consumer {name}`"));
     show(context, &store, "consumer.create", &name, "created")
@@ -124,7 +110,7 @@ fn list(context: &Context, args: &ListArgs) -> Result<()> {
         kind: "consumer.list",
         columns: columns(&stats.log, now),
         id: &|(consumer, _): &Listed| consumer.name.to_string(),
-        document: &|(consumer, lag)| view::consumer(consumer, lag, &stats.log, now),
+        document: &|(consumer, lag)| document::consumer(consumer, lag, &stats.log, now),
         empty: "no consumers yet; create one: `ao-store consumer create NAME`",
     }
     .print(context, args, stats.consumers)
@@ -182,7 +168,7 @@ fn data(store: &Store, name: &ConsumerName) -> Result<Value> {
     Ok(store.read(|snapshot| {
         let (found, log) = (consumer::require(snapshot, name)?, LogInfo::read(snapshot)?);
         let lag = consumer::lag(snapshot, &log, &found, now)?;
-        Ok(view::consumer(&found, &lag, &log, now.at))
+        Ok(document::consumer(&found, &lag, &log, now.at))
     })?)
 }
 
@@ -280,7 +266,7 @@ fn show_acknowledged(
 
 fn seek(context: &Context, name: ConsumerName, to: &str, fence: Fence) -> Result<()> {
     let store = context.open()?;
-    let to = resolve(&store, to)?;
+    let to = resolve(&store, parse_start(to)?)?;
     let moved = name.clone();
     store.write(cause(), move |tx| consumer::seek(tx, &moved, to, fence))?;
     show(context, &store, "consumer.seek", &name, "moved")

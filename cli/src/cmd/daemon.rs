@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ao_daemon::document::status::daemon_of;
 use ao_daemon::{CancellationToken, Daemon, Found, Notice, Notify, RunFile, Settings, State};
 use ao_observer::run::Setup;
 use ao_program::{Environment, start_logged};
 use ao_session::LAUNCH_VARIABLES;
 use ao_store::{Store, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{poll, reconcile};
 use crate::args::{Daemon as Args, DaemonCommand, Serve, Start, Stop};
@@ -41,7 +42,7 @@ fn serve(context: &Context, args: &Serve) -> Result<Ended> {
     let stop = CancellationToken::new();
     let daemon = begin(context, store, args, &signals, &stop)?;
     if context.is_json {
-        output::document("daemon", &document(State::Ready, Some(daemon.run_file())))?;
+        output::document("daemon", &daemon_of(State::Ready, Some(daemon.run_file())))?;
     } else {
         context.say(&ready(daemon.run_file()));
     }
@@ -193,7 +194,7 @@ fn status(context: &Context) -> Result<()> {
     if context.is_json {
         let loops = found.run_file.as_ref().filter(|_| found.state == State::Ready);
         let loops = loops.and_then(|run_file| ao_daemon::describe(&run_file.socket).ok());
-        let mut data = document(found.state, found.run_file.as_ref());
+        let mut data = daemon_of(found.state, found.run_file.as_ref());
         data["loops"] = loops.map_or(Value::Null, |mut described| described["loops"].take());
         return output::document("daemon.status", &data);
     }
@@ -225,7 +226,7 @@ fn report(
     ready: impl Fn(&RunFile) -> String,
 ) -> Result<()> {
     if context.is_json {
-        return output::document(kind, &document(found.state, found.run_file.as_ref()));
+        return output::document(kind, &daemon_of(found.state, found.run_file.as_ref()));
     }
     let text = match (found.state, &found.run_file) {
         (State::Ready, Some(run_file)) => ready(run_file),
@@ -257,17 +258,4 @@ pub(crate) fn describe(state: State, run_file: Option<&RunFile>) -> String {
         State::Stale => format!("not running; it did not end in order{pid}: `ao-store start`"),
         State::Unhealthy => format!("it runs{pid} and does not answer: `ao-store stop`"),
     }
-}
-
-/// A daemon as in docs/json.md.
-pub(crate) fn document(state: State, run_file: Option<&RunFile>) -> Value {
-    json!({
-        "state": state.as_str(),
-        "pid": run_file.map(|it| it.pid),
-        "started_at": run_file.map(|it| it.started_at),
-        "url": run_file.map(|it| &it.url),
-        "socket": run_file.map(|it| it.socket.to_string_lossy()),
-        "version": run_file.map(|it| &it.version),
-        "owner": run_file.and_then(|it| it.owner.as_ref()),
-    })
 }

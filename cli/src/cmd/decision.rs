@@ -1,5 +1,6 @@
 //! Lists what agents wait for a person to decide.
 
+use ao_daemon::document;
 use ao_store::SessionId;
 use ao_store::row::decision::{self, Decision};
 use ao_store::row::session;
@@ -9,7 +10,6 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::listing::Listing;
 use crate::table::{Cell, Column};
-use crate::view;
 
 pub(crate) fn run(context: &Context, command: &Command) -> Result<()> {
     let Command::Ls { session, list } = command;
@@ -25,7 +25,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<()> {
         kind: "decision.list",
         columns: columns(),
         id: &|decision: &Decision| decision.id.clone(),
-        document: &view::decision,
+        document: &document::decision,
         empty: "no agent waits for a decision",
     }
     .print(context, list, decisions)

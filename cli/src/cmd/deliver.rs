@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
+use ao_daemon::document;
 use ao_observer::webhook::{self, Recorded, verify_signature};
 use ao_store::row::session;
 use ao_store::text_input::without_mark;
@@ -19,7 +20,6 @@ use crate::args::Deliver;
 use crate::cmd::observe::report::{Report, read_all};
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
-use crate::view;
 
 pub(crate) fn run(context: &Context, args: Deliver) -> Result<()> {
     let store = context.open()?;
@@ -120,7 +120,7 @@ fn deliver(
             report.add(&data, &format!("duplicate: delivery {id} was already applied"))
         }
         Recorded::Unattributed(why) => {
-            report.add(&view::unattributed(None, &why), &format!("unattributed: {why}"))
+            report.add(&document::unattributed(None, &why), &format!("unattributed: {why}"))
         }
         Recorded::Ignored(reason) => {
             let data = json!({"outcome": "ignored", "reason": reason});

@@ -1,16 +1,15 @@
 //! Deliveries: list, show, write again, and the process that writes them.
 
-use ao_store::row::delivery::{self, Delivery, Stage};
+use ao_daemon::document::delivery as document;
+use ao_store::row::delivery::{self, Delivery};
 use ao_store::row::session;
 use ao_store::{SessionId, Timestamp};
-use serde_json::{Value, json};
 
 use crate::args::{Delivery as Command, ListArgs};
 use crate::context::Context;
 use crate::error::Result;
 use crate::listing::Listing;
 use crate::output::{self, printable, printable_lines};
-use crate::page::delivery::Reached;
 use crate::page::{self, Page};
 use crate::table::{Cell, Column};
 use crate::view;
@@ -39,7 +38,7 @@ fn list(context: &Context, to: Option<&SessionId>, args: &ListArgs) -> Result<()
         kind: "delivery.list",
         columns: columns(),
         id: &|it: &Delivery| it.id.clone(),
-        document: &view::delivery,
+        document: &document::listed,
         empty: "no deliveries; send a message: `ao-store send SESSION TEXT`",
     }
     .print(context, args, deliveries)
@@ -61,43 +60,20 @@ fn columns() -> Vec<Column<'static, Delivery>> {
     ]
 }
 
-/// A delivery with what proves each of its stages.
-pub(super) fn document(delivery: &Delivery) -> Value {
-    let mut data = view::delivery(delivery);
-    let stages = stages(delivery).into_iter().map(
-        |(stage, at, proof)| json!({"stage": stage.as_str(), "at": view::time(at), "proof": proof}),
-    );
-    data["stages"] = stages.collect();
-    data
-}
-
-/// The stages that were reached, with their times and proofs.
-fn stages(delivery: &Delivery) -> Vec<Reached> {
-    let is_seen = delivery.reason == delivery::END_NOT_REPORTED;
-    let reached = [
-        (Stage::Accepted, Some(delivery.accepted_at), "store"),
-        (Stage::Written, delivery.written_at, "runner"),
-        (Stage::Submitted, delivery.submitted_at, "hook"),
-        (Stage::Started, delivery.started_at, "hook"),
-        (Stage::Finished, delivery.finished_at, if is_seen { "screen" } else { "hook" }),
-    ];
-    reached.into_iter().filter_map(|(stage, at, proof)| Some((stage, at?, proof))).collect()
-}
-
 fn get(context: &Context, id: &str) -> Result<()> {
     let (delivery, text) = context.open()?.read(|snapshot| {
         Ok((delivery::require(snapshot, id)?, delivery::text_of(snapshot, id)?))
     })?;
-    let mut data = document(&delivery);
+    let mut data = document::document(&delivery);
     if context.is_json {
         data["text"] = text.into();
         return output::document("delivery.get", &data);
     }
     if context.is_verbose {
-        output::text(&view::fields(&view::delivery(&delivery)))?;
+        output::text(&view::fields(&document::listed(&delivery)))?;
     } else {
         let mut page = Page::new();
-        page::delivery::write(&mut page, &delivery, &stages(&delivery), Timestamp::now());
+        page::delivery::write(&mut page, &delivery, &document::stages(&delivery), Timestamp::now());
         page.print()?;
     }
     if delivery.can_be_resent() {
@@ -109,7 +85,7 @@ fn get(context: &Context, id: &str) -> Result<()> {
 fn resend(context: &Context, id: &str) -> Result<()> {
     let delivery = context.sessions()?.resend(id)?;
     if context.is_json {
-        return output::document("delivery.resend", &document(&delivery));
+        return output::document("delivery.resend", &document::document(&delivery));
     }
     context.say(&format!("message to {}: {}", delivery.session, delivery.stage));
     output::line(&delivery.id)

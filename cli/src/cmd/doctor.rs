@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ao_daemon::request::git;
 use ao_observer::run::unobservable;
 use ao_program::Environment;
 use ao_store::log::consumer::Policy;
@@ -14,7 +15,7 @@ use crate::context::Context;
 use crate::doctor::{self, Finding, Level};
 use crate::error::Result;
 use crate::output::{self, Ended};
-use crate::{git, shared_branch, view};
+use crate::{shared_branch, view};
 
 /// A consumer that is this many changes behind is a warning.
 const LAG_EVENTS: u64 = 100_000;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use ao_cdc::wire::Encoder;
 use ao_cdc::{Consumer, Takeover, has_settled};
+use ao_daemon::document;
 use ao_program::CommandLine;
 use ao_store::lease::Owner;
 use ao_store::log::change::ChangeRef;
@@ -21,7 +22,6 @@ use crate::context::{Context, cause};
 use crate::error::{Error, Result};
 use crate::output::Ended;
 use crate::signal::Signals;
-use crate::view;
 
 /// Changes that are read at once.
 const BATCH: usize = 64;
@@ -214,7 +214,7 @@ impl Event {
             ("AO_TYPE", kind.clone()),
             ("AO_SEQ", change.seq().0.to_string()),
             ("AO_CURSOR", cursor.to_string()),
-            ("AO_AT", view::time(at)),
+            ("AO_AT", document::time(at)),
             ("AO_ENTITY", entity.into_owned()),
             ("AO_OP", change.op()?.into_owned()),
             ("AO_PROJECT", text(change.project()?)),

@@ -3,12 +3,8 @@
 mod limits;
 mod probe;
 
-use std::path::PathBuf;
-use std::thread;
-
-use ao_program::Environment;
-use ao_session::harness::{self, Harness, Harnesses, NativeId};
-use serde_json::{Value, json};
+use ao_daemon::document::harness::{Installed, all};
+use ao_session::harness::Harnesses;
 
 use crate::args::{Harness as Command, ListArgs};
 use crate::context::Context;
@@ -16,20 +12,6 @@ use crate::error::Result;
 use crate::listing::Listing;
 use crate::output;
 use crate::table::{Cell, Column};
-
-/// A harness with the path of its program, where that is installed, and its version, if that is asked for.
-struct Row<'a> {
-    harness: &'a Harness,
-    path: Option<PathBuf>,
-    version: Option<String>,
-}
-
-impl Row<'_> {
-    /// Whether the screens of the installed version were seen, as far as that is known.
-    fn is_seen(&self) -> Option<bool> {
-        Some(self.harness.screen()?.covers(self.version.as_deref()?))
-    }
-}
 
 pub(crate) fn run(context: &Context, command: &Command) -> Result<()> {
     match command {
@@ -41,37 +23,19 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<()> {
 
 fn print(context: &Context, versions: bool, list: &ListArgs) -> Result<()> {
     let harnesses = Harnesses::load(context.harness_file().as_deref())?;
-    let environment = Environment::of_process();
-    let rows = harnesses.iter().map(|harness| {
-        let found = harness::find(harness, &[], &environment);
-        Row { harness, path: found.ok().map(|found| found.path), version: None }
-    });
-    let mut rows: Vec<_> = rows.collect();
-    if versions {
-        find_versions(&mut rows, &environment);
-    }
+    let rows = all(&harnesses, versions);
     Listing {
         kind: "harness.list",
         columns: columns(versions),
-        id: &|row: &Row<'_>| row.harness.name().to_owned(),
-        document: &document,
+        id: &|row: &Installed<'_>| row.harness.name().to_owned(),
+        document: &Installed::document,
         empty: "there is no harness",
     }
     .print(context, list, rows)
 }
 
-/// Asks each program for its version, all at the same time: some take seconds.
-fn find_versions(rows: &mut [Row<'_>], environment: &Environment) {
-    thread::scope(|scope| {
-        for row in rows {
-            let Some(path) = row.path.clone() else { continue };
-            scope.spawn(move || row.version = harness::version(&path, environment));
-        }
-    });
-}
-
-fn columns<'a>(with_versions: bool) -> Vec<Column<'static, Row<'a>>> {
-    type Of<'a> = Column<'static, Row<'a>>;
+fn columns<'a>(with_versions: bool) -> Vec<Column<'static, Installed<'a>>> {
+    type Of<'a> = Column<'static, Installed<'a>>;
     let version = Of::text("version", version);
     vec![
         Of::new("name", |row| Cell::text(row.harness.name())),
@@ -85,7 +49,7 @@ fn columns<'a>(with_versions: bool) -> Vec<Column<'static, Row<'a>>> {
 }
 
 /// The version, and that its screens are not used.
-fn version(row: &Row<'_>) -> String {
+fn version(row: &Installed<'_>) -> String {
     let version = row.version.clone().unwrap_or_default();
     match (row.is_seen(), row.harness.screen()) {
         (Some(false), Some(screen)) => {
@@ -99,22 +63,4 @@ fn version(row: &Row<'_>) -> String {
 
 fn yes(it: bool) -> String {
     if it { "yes".to_owned() } else { String::new() }
-}
-
-fn document(row: &Row<'_>) -> Value {
-    let Row { harness, path, version } = row;
-    json!({
-        "name": harness.name(),
-        "label": harness.label(),
-        "programs": harness.programs(),
-        "path": path.as_ref().map(|path| path.to_string_lossy()),
-        "version": version,
-        "screen_versions": harness.screen().map_or(&[][..], |screen| &screen.versions()[..]),
-        "is_version_seen": row.is_seen(),
-        "prompt": harness.prompt().as_str(),
-        "native_id": harness.native_id().map(NativeId::as_str),
-        "can_resume": harness.can_resume(),
-        "takes_model": harness.takes_model(),
-        "permission": harness.permission(),
-    })
 }

@@ -16,6 +16,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
+use ao_daemon::document;
 use ao_session::harness::{Harness, Harnesses};
 use ao_store::row::evidence::{self, Recorded};
 use ao_store::row::launch;
@@ -27,7 +28,6 @@ use crate::config::Settings;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output;
-use crate::view;
 
 /// The actor of the changes.
 const ACTOR: &str = "hook";
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args, harness: &str, event: &str) {
     let Ok(context) = Context::new(args, settings) else { return };
     let log = Log {
         path: run_dir(&context).join("hook.log"),
-        about: format!("{}  {harness} {event} of {launch}", view::time(cause.at)),
+        about: format!("{}  {harness} {event} of {launch}", document::time(cause.at)),
     };
     let log = Arc::new(log);
     let bound = end_after(bound, Arc::clone(&log));

@@ -4,12 +4,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use ao_daemon::document::contract;
 use clap::{Arg, Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::args::Args;
-use crate::contract;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 use crate::output;

@@ -1,5 +1,6 @@
 //! Retention: which changes are kept, by rules from the command line or the store, and pruning.
 
+use ao_daemon::document::time as view_time;
 use ao_store::log::change;
 use ao_store::log::retention::{self, Plan, Rules};
 use ao_store::{ClockReading, Pruned, Store};
@@ -11,7 +12,6 @@ use crate::confirm::{self, Answer};
 use crate::context::{Context, cause};
 use crate::error::{Error, Result};
 use crate::output;
-use crate::view::time as view_time;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use ao_daemon::document;
 use ao_program::Environment;
 use ao_session::{MESSAGE_MAX, Message, Sent};
 use ao_store::row::delivery::{self, Delivery, Refusal, Stage};
@@ -13,8 +14,8 @@ use ao_store::text_input::without_mark;
 use ao_store::{SessionId, Store};
 
 use crate::args::{Send as Args, StageName};
+use crate::cmd::spawn;
 use crate::cmd::tail::TICK;
-use crate::cmd::{delivery as deliveries, spawn};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::{self, Ended, printable};
@@ -44,7 +45,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
         return Ok(signals.received().map_or(Ended::Done, Ended::BySignal));
     };
     if context.is_json {
-        let mut data = deliveries::document(&delivery);
+        let mut data = document::delivery::document(&delivery);
         data["is_new"] = is_new.into();
         output::document("send", &data)?;
         return Ok(Ended::Done);

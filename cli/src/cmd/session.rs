@@ -9,6 +9,7 @@ mod wait;
 
 use std::collections::{HashMap, HashSet};
 
+use ao_daemon::document::session::{self as document, Past};
 use ao_store::log::change;
 use ao_store::row::lifecycle::cleanup;
 use ao_store::row::pr::{self, Pr};
@@ -18,7 +19,7 @@ use ao_store::row::shared_branch::{self, SharedBranch};
 use ao_store::row::{decision, launch, project};
 use ao_store::status::{self, Derived};
 use ao_store::{Cursor, ProjectId, SessionId, Snapshot, Timestamp, Tx, attention};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::attention::next;
 use crate::args::{self, ListArgs, Session as Command};
@@ -104,7 +105,7 @@ fn change(
     })?;
     let (session, shared) = written.value;
     if context.is_json {
-        return output::document(kind, &document(&session, shared.as_ref()));
+        return output::document(kind, &document::changed(&session, shared.as_ref()));
     }
     output::say(&format!("session {} {what}", session.id));
     if let Some(shared) = &shared {
@@ -113,14 +114,8 @@ fn change(
     output::line(session.id.as_str())
 }
 
-fn document(session: &Session, shared: Option<&SharedBranch>) -> Value {
-    let mut data = view::session(session);
-    data["warnings"] = warning::warnings(&session.id, shared);
-    data
-}
-
 fn warn(context: &Context, shared: &SharedBranch) {
-    context.say(&format!("warning: {}", warning::message(shared)));
+    context.say(&format!("warning: {}", document::shared_branch_message(shared)));
     context.say(warning::FIX);
 }
 
@@ -175,20 +170,11 @@ fn print_list(
         columns: columns(indents),
         id: &|(session, _): &Row| session.id.to_string(),
         document: &|(session, derived)| {
-            let mut data = document(session, shared.get(&session.id).copied());
-            put_status(&mut data, derived);
-            data
+            document::listed(session, derived, shared.get(&session.id).copied())
         },
         empty,
     }
     .print(context, args, sessions)
-}
-
-/// Adds the derived status to the document of a session.
-fn put_status(data: &mut Value, derived: &Derived) {
-    data["status"] = derived.status.as_str().into();
-    data["status_reason"] = derived.reason.clone().into();
-    data["status_since"] = derived.since.map(view::time).into();
 }
 
 /// `indents` are in front of the ids of a tree.
@@ -239,26 +225,7 @@ pub(super) fn list_of_kind(
 
 /// The document of `session get`, as the session is now.
 fn document_of(context: &Context, id: &SessionId) -> Result<Value> {
-    Ok(context.open()?.read(|snapshot| {
-        let session = session::require(snapshot, id)?;
-        let of_session = pr::Filter { session: Some(id.clone()), ..pr::Filter::default() };
-        let mut data = document(&session, shared_branch::of(snapshot, &session)?.as_ref());
-        put_status(&mut data, &status::of(snapshot, &session)?);
-        data["is_seed"] = session::is_seed(snapshot, &session)?.into();
-        data["prs"] = pr::list(snapshot, &of_session)?.iter().map(view::pr).collect();
-        data["skipped"] = scm::skipped_prs(snapshot, Some(id))?.iter().map(view::skipped).collect();
-        if let Some(launch) = launch::get(snapshot, &session.launch)? {
-            data["launch"] = view::launch(&launch);
-            data["launch"]["output"] = launch::output(snapshot, &launch.id)?.into();
-        } else {
-            data["launch"] = Value::Null;
-        }
-        data["decision"] =
-            decision::open(snapshot, &session.id)?.as_ref().map(view::decision).into();
-        data["cleanup"] =
-            cleanup::get(snapshot, id)?.as_ref().map(lifecycle::cleanup_document).into();
-        Ok(data)
-    })?)
+    Ok(context.open()?.read(|snapshot| document::now(snapshot, id))?)
 }
 
 fn require_project(snapshot: &Snapshot<'_>, id: &ProjectId) -> ao_store::Result<()> {
@@ -315,27 +282,17 @@ fn shown(snapshot: &Snapshot<'_>, id: &SessionId, now: Timestamp) -> ao_store::R
     })
 }
 
-/// Without what the log does not have: the status, which depends on the commands that ran, what the agent
-/// wrote, and what was kept.
 fn get_as_of(context: &Context, id: &SessionId, cursor: Cursor) -> Result<()> {
-    let shown = context.open()?.read(|snapshot| {
-        let session = session::as_of(snapshot, id, cursor)?
-            .ok_or_else(|| ao_store::Error::SessionNotFound(id.clone()))?;
-        let mut prs = pr::list_as_of(snapshot, cursor)?;
-        prs.retain(|pr| pr.session == *id);
-        let launch = launch::as_of(snapshot, &session.launch, cursor)?;
-        Ok(Shown { launch, prs, ..Shown::of(session) })
-    })?;
-    let mut data = document(&shown.session, None);
-    data["is_seed"] = (shown.session.is_empty() && shown.prs.is_empty()).into();
-    data["launch"] = shown.launch.as_ref().map(view::launch).into();
-    data["prs"] = shown.prs.iter().map(view::pr).collect();
+    let past = context.open()?.read(|snapshot| Past::read(snapshot, id, cursor))?;
+    let data = past.document();
     if context.is_json {
         return output::document("session.get", &data);
     }
     if context.is_verbose {
-        return print_fields(data, &shown.prs);
+        return print_fields(data, &past.prs);
     }
+    let Past { session, launch, prs } = past;
+    let shown = Shown { launch, prs, ..Shown::of(session) };
     let mut page = Page::new();
     page::session::write(&mut page, &shown, Timestamp::now());
     page.print()
@@ -365,7 +322,7 @@ fn require_seed(snapshot: &Snapshot<'_>, id: &SessionId) -> ao_store::Result<()>
 fn remove(context: &Context, id: &SessionId) -> Result<()> {
     context.sessions()?.remove(id)?;
     if context.is_json {
-        return output::document("session.rm", &json!({"id": id.as_str(), "deleted": true}));
+        return output::document("session.rm", &document::deleted(id));
     }
     output::say(&format!("session {id} deleted; its number is never reused"));
     Ok(())

@@ -4,6 +4,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use ao_daemon::request::git;
 use ao_observer::run::{Lookup, look_up};
 use ao_program::Environment;
 use ao_session::SpawnRequest;
@@ -18,7 +19,6 @@ use crate::cmd::session::lifecycle;
 use crate::config::name_of;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::git;
 
 /// The longest prompt that is read; the session crate has its own bound.
 const PROMPT_MAX: u64 = 2 << 20;

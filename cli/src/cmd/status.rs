@@ -5,20 +5,21 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use ao_daemon::document::status::Status;
+use ao_daemon::document::{self, metrics};
+use ao_daemon::wal_reader::{WalReader, wal_readers};
 use ao_observer::run::{Running, running, unobservable};
 use ao_program::Environment;
 use ao_store::row::project;
 use ao_store::row::scm::HostState;
 use ao_store::{ClockReading, SCHEMA_VERSION, Stats, Store, Timestamp};
 use bytesize::ByteSize;
-use serde_json::{Map, Value, json};
 
 use super::daemon;
 use crate::context::Context;
 use crate::doctor::observer;
-use crate::doctor::readers::{WalReader, wal_readers};
 use crate::error::{Error, Result};
-use crate::{hint, metrics, output, time, view};
+use crate::{hint, output, time, view};
 
 /// Shows where the store is and what it holds.
 pub(crate) fn run(context: &Context) -> Result<()> {
@@ -29,10 +30,15 @@ pub(crate) fn run(context: &Context) -> Result<()> {
     let readers = wal_readers(context.database());
     let found = daemon::find(context)?;
     if context.is_json {
-        let mut data = document(context, &stats, &readers, now);
-        data["observer"] = observer.json();
-        data["daemon"] = daemon::document(found.state, found.run_file.as_ref());
-        return output::document("store.status", &data);
+        let status = Status {
+            database: context.database(),
+            stats: &stats,
+            readers: &readers,
+            observer: &observer.running,
+            daemon: (found.state, found.run_file.as_ref()),
+            now,
+        };
+        return output::document("store.status", &status.document());
     }
     let daemon = daemon::describe(found.state, found.run_file.as_ref());
     let daemon = output::printable(&context.invocation().complete(&daemon));
@@ -69,43 +75,6 @@ fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn document(context: &Context, stats: &Stats, readers: &[WalReader], now: Timestamp) -> Value {
-    let Stats { log, .. } = stats;
-    let rows: Map<_, _> =
-        stats.rows.iter().map(|(table, count)| ((*table).to_owned(), json!(count))).collect();
-    let consumers = stats.consumers.iter().map(|(found, lag)| view::consumer(found, lag, log, now));
-    let reservations = stats.reservations.iter().map(|held| {
-        json!({
-            "cursor": log.cursor(held.seq).to_string(),
-            "holder": held.holder,
-            "until": view::time(held.until),
-        })
-    });
-    let readers = readers.iter().map(|it| json!({"pid": it.pid, "command": it.command}));
-    json!({
-        "path": context.database().to_string_lossy(),
-        "schema_version": SCHEMA_VERSION,
-        "log_id": log.log_id,
-        "epoch": log.epoch.0,
-        "head": log.head_cursor().to_string(),
-        "floor": log.cursor(log.floor).to_string(),
-        "changes": log.head.0 - log.floor.0,
-        "log_bytes": stats.log_bytes,
-        "unsealed": stats.unsealed,
-        "database_bytes": stats.database_bytes,
-        "free_bytes": stats.free_bytes,
-        "wal_bytes": stats.wal_bytes,
-        "wal_readers": readers.collect::<Vec<_>>(),
-        "rows": rows,
-        "consumers": consumers.collect::<Vec<_>>(),
-        "reservations": reservations.collect::<Vec<_>>(),
-        "hosts": stats.hosts.iter().map(|(state, problems)| view::host(state, *problems, now)).collect::<Vec<_>>(),
-        "skipped": stats.skipped.iter().map(view::skipped).collect::<Vec<_>>(),
-        "unread": stats.unread.iter().map(view::unread).collect::<Vec<_>>(),
-        "backup_at": stats.backup_at.map(view::time),
-    })
-}
-
 /// The observer, and whether there is something to observe.
 struct Observer {
     /// An error if that cannot be found out.
@@ -120,17 +89,6 @@ impl Observer {
         let projects = store.read(|snapshot| project::list(snapshot, false))?;
         let projects = projects.iter().filter(|it| unobservable(it, &environment).is_none());
         Ok(Observer { running: running(store.path()), projects: projects.count() })
-    }
-
-    fn json(&self) -> Value {
-        let shown = self.running.as_ref().ok().and_then(Option::as_ref);
-        json!({
-            "is_running": self.running.as_ref().ok().map(Option::is_some),
-            "pid": shown.and_then(|it| it.pid),
-            "command": shown.map(|it| &it.command),
-            "since": shown.and_then(Running::since).map(view::time),
-            "next_poll_at": shown.and_then(Running::next_at).map(view::time),
-        })
     }
 
     fn describe(&self, now: Timestamp) -> String {
@@ -257,15 +215,15 @@ fn describe_host(state: &HostState, problems: u64, now: Timestamp) -> String {
         parts.push(format!("{}: {}", state.address, state.failure));
     }
     if let Some(until) = state.block(now) {
-        parts.push(format!("backoff until {}: {}", view::time(until), state.reason));
+        parts.push(format!("backoff until {}: {}", document::time(until), state.reason));
     }
     if problems > 0 {
         parts.push(format!("{problems} pull request(s) cannot be read"));
     }
     if let Some((quota, left)) = state.quota.zip(state.remaining) {
         let until = match state.reset_at {
-            Some(at) if at <= now => format!(", renewed at {}", view::time(at)),
-            Some(at) => format!(" until {}", view::time(at)),
+            Some(at) if at <= now => format!(", renewed at {}", document::time(at)),
+            Some(at) => format!(" until {}", document::time(at)),
             None => String::new(),
         };
         parts.push(format!("{left} of {quota} points left{until}"));

@@ -6,16 +6,16 @@ use std::path::Path;
 
 use ao_cdc::Start;
 use ao_daemon::CancellationToken;
+use ao_daemon::request::{self, git, register_under_free_id};
 use ao_observer::run::unobservable;
 use ao_program::Environment;
 use ao_store::Store;
 use ao_store::row::project::{self, Project};
 
 use crate::args::Up as Args;
-use crate::cmd::{daemon, project as projects, tail};
-use crate::context::Context;
+use crate::cmd::{daemon, tail};
+use crate::context::{Context, cause};
 use crate::error::{Error, Result};
-use crate::git;
 use crate::output::{self, Ended, printable};
 use crate::signal::Signals;
 
@@ -70,17 +70,17 @@ fn observed(project: &Project) -> String {
 
 fn register(context: &Context, store: &Store, path: &Path) -> Result<Project> {
     let tree = git::read(path)?;
-    let known = match projects::register_under_free_id(store, &tree, None) {
+    let known = match register_under_free_id(store, &cause(), &tree, None) {
         Ok(added) => {
             let (id, root) = (&added.id, printable(&added.path));
             context.say(&format!("project {id} registered: {root}"));
             context.say(&format!("next: `ao-store session new --project {id} --branch BRANCH`"));
             return Ok(added);
         }
-        Err(Error::Store(ao_store::Error::PathAlreadyRegistered { owner, .. })) => {
+        Err(request::Error::Store(ao_store::Error::PathAlreadyRegistered { owner, .. })) => {
             store.read(|snapshot| project::require_active(snapshot, &owner))?
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     context.say(&format!("project {} is already registered: {}", known.id, printable(&known.path)));
     Ok(known)

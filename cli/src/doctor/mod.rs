@@ -225,7 +225,7 @@ mod tests {
         let found = machine(&database, 1);
         let readers = found.iter().find(|finding| finding.id == "wal.readers").unwrap();
         assert_eq!(readers.level, Level::Ok, "{readers:?}");
-        assert_eq!(readers::wal_readers(&database), []);
+        assert_eq!(ao_daemon::wal_reader::wal_readers(&database), []);
         assert_eq!(locks(), [1, 1, 1]);
         // The counts would show it if a check had opened and closed a file.
         drop(File::open(&database).unwrap());

@@ -1,5 +1,6 @@
 //! Checks that the observer has a working credential for each host, and can read what it observes.
 
+use ao_daemon::document::{self, attention::log_in};
 use ao_observer::run::Running;
 use ao_store::row::scm::{Credential, HostState, Unread};
 use ao_store::{Stats, Timestamp};
@@ -24,7 +25,7 @@ pub(crate) fn credentials(stats: &Stats, now: Timestamp) -> Finding {
     if let Some((state, until)) = states().find_map(|it| Some((it, it.block(now)?))) {
         let message =
             format!("requests to {} are paused: {}{}", state.host, state.reason, failure(state));
-        let fix = format!("wait: they continue at {}", view::time(until));
+        let fix = format!("wait: they continue at {}", document::time(until));
         return Finding::warn(id, message, fix);
     }
     if let Some(state) = states().find(|it| !it.failure.is_empty()) {
@@ -113,7 +114,7 @@ pub(crate) fn unread(stats: &Stats) -> Finding {
 pub(crate) fn describe_unread(unread: &Unread) -> String {
     let Unread { host, repo, number, reason, since } = unread;
     let number = number.map_or(String::new(), |number| format!("#{number}"));
-    let since = since.map_or(String::new(), |at| format!(" since {}", view::time(at)));
+    let since = since.map_or(String::new(), |at| format!(" since {}", document::time(at)));
     format!("{host}/{repo}{number} is {reason}{since}")
 }
 
@@ -158,18 +159,7 @@ fn failure(state: &HostState) -> String {
 }
 
 fn since(state: &HostState) -> String {
-    state.since.map_or(String::new(), |at| format!(" since {}", view::time(at)))
-}
-
-/// The command that provides a credential. `gh` and the observer read the same variables: one for
-/// GitHub's own hosts, one for all others.
-pub(crate) fn log_in(host: &str) -> String {
-    if host.eq_ignore_ascii_case("github.com") {
-        return "`gh auth login`, or set GH_TOKEN".to_owned();
-    }
-    let is_own = host.to_ascii_lowercase().ends_with(".ghe.com");
-    let variable = if is_own { "GH_TOKEN" } else { "GH_ENTERPRISE_TOKEN" };
-    format!("`gh auth login --hostname {host}`, or set {variable}")
+    state.since.map_or(String::new(), |at| format!(" since {}", document::time(at)))
 }
 
 #[cfg(test)]

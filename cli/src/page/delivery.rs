@@ -1,12 +1,10 @@
 //! The page of a delivery: how far a message got, each stage with its time and what proves it.
 
+use ao_daemon::document::delivery::Reached;
 use ao_store::Timestamp;
 use ao_store::row::delivery::{Delivery, Stage};
 
 use super::{Page, plain, state, when};
-
-/// A stage that was reached, when, and what proves it.
-pub(crate) type Reached = (Stage, Timestamp, &'static str);
 
 /// Writes the page of a delivery, without its text.
 pub(crate) fn write(page: &mut Page, delivery: &Delivery, reached: &[Reached], now: Timestamp) {

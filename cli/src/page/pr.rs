@@ -1,16 +1,14 @@
 //! The page of a pull request: its state, then what needs work (failing checks, unresolved threads), then
 //! reviews and the number of everything else.
 
-use std::collections::HashMap;
-
 use anstyle::Style;
+use ao_daemon::document::pull::{Details, check_name as name};
 use ao_store::Timestamp;
 use ao_store::observation::{
     Check, CheckStatus, Comment, CommentKind, Completeness, PrState, ReviewState, Thread,
 };
-use ao_store::row::facet::Facets;
 use ao_store::row::pr::Pr;
-use ao_store::row::scm::{FactAge, PrPoll};
+use ao_store::row::scm::FactAge;
 
 use super::{Page, Word, ago, count, plain, state, when};
 use crate::invocation::{Invocation, quoted};
@@ -18,44 +16,6 @@ use crate::state_color;
 
 /// The lines of a log that a page shows.
 const LOG_LINES: usize = 8;
-
-/// A pull request with everything that is stored about it.
-pub(crate) struct Details {
-    pub(crate) pr: Pr,
-    pub(crate) facets: Facets,
-    /// The ends of the logs of its checks, by the ids of these.
-    pub(crate) logs: HashMap<String, String>,
-    /// What the observer records about it; `None` as of a cursor.
-    pub(crate) observed: Option<(PrPoll, Option<FactAge>)>,
-}
-
-impl Details {
-    /// The failed checks, in the order of their names.
-    pub(crate) fn failed(&self) -> Vec<&Check> {
-        let failed = |check: &&Check| check.status == CheckStatus::Failed;
-        let mut failed: Vec<_> = self.facets.checks.iter().filter(failed).collect();
-        failed.sort_by_key(|check| name(check));
-        failed
-    }
-
-    /// The end of the log of a check, if it is stored.
-    pub(crate) fn log(&self, check: &Check) -> Option<&str> {
-        let log = self.logs.get(&check.external_id).map(String::as_str);
-        log.filter(|log| !log.trim().is_empty())
-    }
-}
-
-/// The name of a check with its workflow and event.
-pub(crate) fn name(check: &Check) -> String {
-    let mut name = check.name.clone();
-    if !check.workflow.is_empty() && check.workflow != check.name {
-        name = format!("{} / {name}", check.workflow);
-    }
-    if !check.event.is_empty() {
-        name += &format!(" ({})", check.event);
-    }
-    name
-}
 
 /// Writes the page.
 pub(crate) fn write(page: &mut Page, details: &Details, invocation: &Invocation, now: Timestamp) {

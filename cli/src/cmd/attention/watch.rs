@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ao_daemon::document;
 use ao_store::attention::{Attention, Filter};
 use ao_store::{Store, Timestamp};
 use serde_json::{Value, json};
@@ -16,7 +17,6 @@ use crate::error::{Error, Result};
 use crate::output::{self, Ended};
 use crate::printer::is_output_closed;
 use crate::signal::Signals;
-use crate::view;
 
 /// The longest time between two reads.
 const REREAD: Duration = Duration::from_secs(10);
@@ -115,7 +115,7 @@ fn print_differences(
         let names: String = added.map(|(_, item)| format!("{}\n", item.name)).collect();
         return output::text(&names);
     }
-    let at = view::time(Timestamp::now());
+    let at = document::time(Timestamp::now());
     let line = |(event, item): &(&str, &Attention)| -> Value {
         json!({"v": 1, "event": event, "at": at, "item": super::document(context, item)})
     };

@@ -1,5 +1,6 @@
 //! The accounts that have reached a limit.
 
+use ao_daemon::document;
 use ao_store::row::account::{self, Limit};
 use ao_store::{Cause, Timestamp};
 use serde_json::{Value, json};
@@ -10,7 +11,6 @@ use crate::error::Result;
 use crate::listing::Listing;
 use crate::output::printable;
 use crate::table::{Cell, Column};
-use crate::view;
 
 /// Lists those that hold, after clearing one.
 pub(super) fn run(context: &Context, clear: Option<&str>, list: &ListArgs) -> Result<()> {
@@ -42,7 +42,7 @@ fn columns() -> Vec<Column<'static, Limit>> {
     vec![
         Column::new("account", |limit: &Limit| Cell::text(&limit.account)),
         Column::new("since", |limit: &Limit| Cell::age(limit.reported_at)),
-        Column::text("until", |limit: &Limit| limit.until.map(view::time).unwrap_or_default()),
+        Column::text("until", |limit: &Limit| limit.until.map(document::time).unwrap_or_default()),
         Column::new("session", |limit: &Limit| Cell::text(limit.session.as_str())).rank(1),
         Column::new("message", |limit: &Limit| Cell::text(&limit.message)).rank(2),
     ]
@@ -53,7 +53,7 @@ fn document(limit: &Limit) -> Value {
         "account": limit.account,
         "session_id": limit.session.as_str(),
         "message": limit.message,
-        "reported_at": view::time(limit.reported_at),
-        "ends_at": limit.until.map(view::time),
+        "reported_at": document::time(limit.reported_at),
+        "ends_at": limit.until.map(document::time),
     })
 }

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use ao_daemon::document;
 use ao_store::{Applied, Delta, Outcome};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::error::{Error, Result};
-use crate::{output, view};
+use crate::output;
 
 /// The maximum size of a file of webhook deliveries; GitHub limits one payload to 25 MiB.
 const DELIVERIES_MAX: u64 = 256 << 20;
@@ -76,7 +77,7 @@ impl Report {
             Outcome::Unattributed { .. } => format!("unattributed: {}", reason_of(outcome)),
             Outcome::Mismatched { .. } => format!("mismatched: {}", reason_of(outcome)),
         };
-        self.add(&view::outcome(outcome), &text)
+        self.add(&document::outcome(outcome), &text)
     }
 
     pub(in crate::cmd) fn finish(self, kind: &str) -> Result<()> {
@@ -103,7 +104,7 @@ pub(super) fn refuse(outcome: &Outcome) -> Option<Error> {
     let is_applied = matches!(outcome, Outcome::Applied(_));
     let refused = || Error::NotApplied {
         reason: format!("nothing was stored: {}", reason_of(outcome)),
-        outcome: view::outcome(outcome),
+        outcome: document::outcome(outcome),
     };
     (!is_applied).then(refused)
 }

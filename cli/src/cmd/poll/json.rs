@@ -1,10 +1,9 @@
 //! What an observer does, as the JSON documents of docs/json.md.
 
+use ao_daemon::document;
 use ao_observer::poll::Report;
 use ao_observer::run::{Change, Cycle, Event, What};
 use serde_json::{Value, json};
-
-use crate::view;
 
 /// The kind and the data of the document for an event; `None` for what is only progress.
 pub(super) fn event(event: &Event) -> Option<(&'static str, Value)> {
@@ -13,7 +12,7 @@ pub(super) fn event(event: &Event) -> Option<(&'static str, Value)> {
         What::Change(changed) => ("observe.change", change(changed)),
         What::Cycle(done) => ("observe.cycle", cycle(done)),
     };
-    data["at"] = view::time(event.at).into();
+    data["at"] = document::time(event.at).into();
     data["host"] = event.host.as_str().into();
     Some((kind, data))
 }
@@ -30,7 +29,7 @@ fn change(change: &Change) -> Value {
             "change": "budget_low",
             "quota": quota,
             "remaining": remaining,
-            "until": reset_at.map(view::time),
+            "until": reset_at.map(document::time),
         }),
         Change::BudgetRestored { quota, remaining } => {
             json!({"change": "budget_restored", "quota": quota, "remaining": remaining})
@@ -38,7 +37,7 @@ fn change(change: &Change) -> Value {
         Change::BackoffBegun { reason, until, failure } => json!({
             "change": "backoff_begun",
             "reason": reason.as_str(),
-            "until": view::time(*until),
+            "until": document::time(*until),
             "failure": failure,
         }),
         Change::BackoffEnded { reason } => {
@@ -63,7 +62,7 @@ fn cycle(cycle: &Cycle) -> Value {
         "unread": cycle.unread,
         "address": cycle.address,
         "failure": cycle.failure,
-        "next_poll_at": cycle.next_at.map(view::time),
+        "next_poll_at": cycle.next_at.map(document::time),
     })
 }
 
@@ -83,7 +82,7 @@ pub(super) fn host(report: &Report) -> Value {
         "problems": report.problems,
         "unread": report.unread,
         "outdated": totals.outdated,
-        "skipped": report.skipped.iter().map(view::skipped).collect::<Vec<_>>(),
+        "skipped": report.skipped.iter().map(document::skipped).collect::<Vec<_>>(),
         "logs_left": report.logs_left,
         "found": written.found,
         "rows_changed": written.rows_changed,
@@ -92,7 +91,7 @@ pub(super) fn host(report: &Report) -> Value {
         "remaining": report.budget.map(|(_, remaining)| remaining),
         "address": report.address,
         "failure": report.failure,
-        "blocked_until": report.backoff.map(|(_, until)| view::time(until)),
+        "blocked_until": report.backoff.map(|(_, until)| document::time(until)),
         "reason": report.backoff.map(|(reason, _)| reason.as_str()),
     })
 }

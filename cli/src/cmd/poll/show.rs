@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use ao_daemon::document;
 use ao_observer::poll::Report;
 use ao_observer::run::{Event, What};
 use ao_store::Timestamp;
@@ -14,14 +15,13 @@ use crate::invocation::Invocation;
 use crate::output;
 use crate::progress;
 use crate::table;
-use crate::view;
 
 /// How often the progress line is drawn.
 const EVERY: Duration = Duration::from_millis(200);
 
 /// A line of the log: when it happened, in UTC, and what.
 fn log(event: &Event, text: &str, invocation: &Invocation) {
-    output::say(&format!("{} {}", view::time(event.at), invocation.complete(text)));
+    output::say(&format!("{} {}", document::time(event.at), invocation.complete(text)));
 }
 
 /// Shows the events of `observe`.

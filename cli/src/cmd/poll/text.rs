@@ -1,11 +1,12 @@
 //! What an observer does, in words: the lines of its log, its progress, and the summary of a run.
 
+use ao_daemon::document::{self, attention::log_in};
 use ao_observer::poll::{Reading, Report};
 use ao_observer::run::{Change, Cycle, Event, Running, What};
 use ao_store::row::scm::Credential;
 use ao_store::{PrId, Timestamp};
 
-use crate::doctor::observer::{self, log_in};
+use crate::doctor::observer;
 use crate::view;
 
 /// How many things a line names.
@@ -40,7 +41,8 @@ fn of_change(host: &str, change: &Change) -> String {
             format!("no token was found; log in: {}; it is then found within 10s", log_in(host))
         }
         Change::BudgetLow { quota, remaining, reset_at } => {
-            let until = reset_at.map_or(String::new(), |at| format!(" until {}", view::time(at)));
+            let until =
+                reset_at.map_or(String::new(), |at| format!(" until {}", document::time(at)));
             format!("budget low: {remaining} of {quota} points left{until}")
         }
         Change::BudgetRestored { quota, remaining } => {
@@ -48,7 +50,7 @@ fn of_change(host: &str, change: &Change) -> String {
         }
         Change::BackoffBegun { reason, until, failure } => {
             let cause = if failure.is_empty() { "" } else { ": " };
-            format!("backoff until {}: {}{cause}{failure}", view::time(*until), reason.as_str())
+            format!("backoff until {}: {}{cause}{failure}", document::time(*until), reason.as_str())
         }
         Change::BackoffEnded { reason } => format!("backoff ended: {}", reason.as_str()),
     }
@@ -127,7 +129,7 @@ pub(super) fn state(report: &Report, next_at: Option<Timestamp>, now: Timestamp)
     }
     let mut line = format!("{host}: {fresh} of {} fresh", count(*tracked, "pull request"));
     if let Some((reason, until)) = report.backoff {
-        line += &format!(", backoff until {}: {}", view::time(until), reason.as_str());
+        line += &format!(", backoff until {}: {}", document::time(until), reason.as_str());
     } else if let Some(at) = next_at {
         line += &format!(", next poll in {}", until(at, now));
     }
@@ -176,7 +178,7 @@ pub(super) fn summary(report: &Report) -> String {
         line += &format!("; {}: {}", report.address, report.failure);
     }
     if let Some((reason, until)) = report.backoff {
-        line += &format!("; backoff until {}: {}", view::time(until), reason.as_str());
+        line += &format!("; backoff until {}: {}", document::time(until), reason.as_str());
     }
     line
 }

@@ -1,65 +1,27 @@
-//! Claims a pull request for a session; one of which nothing was read is looked up at its host first.
+//! Claims a pull request for a session, and says what that changed.
 
+use ao_daemon::document;
+use ao_daemon::request::{self, verify};
 use ao_observer::github::host::Endpoints;
-use ao_observer::run::{Lookup, look_up};
-use ao_program::Environment;
-use ao_store::row::{pr, session};
-use ao_store::{PrClaim, PrName, SessionId, Takeover, Timestamp};
-use serde_json::json;
+use ao_store::{PrName, SessionId, Takeover};
 
 use crate::context::{Context, cause};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::output;
-
-/// Asks the host about a pull request of which nothing was ever read.
-pub(super) fn verify(
-    context: &Context,
-    session: &SessionId,
-    name: &PrName,
-    no_verify: bool,
-    api: Option<Endpoints>,
-) -> Result<Option<Lookup>> {
-    let (stored, location) = context.open()?.read(|snapshot| {
-        session::require(snapshot, session)?;
-        Ok((pr::named(snapshot, name)?, pr::locate(snapshot, name)?))
-    })?;
-    if stored.is_some_and(|pr| !pr.node_id.is_empty()) {
-        return Ok(None);
-    }
-    if no_verify {
-        return Ok(Some(Lookup::NotAsked("--no-verify was passed".to_owned())));
-    }
-    let environment = Environment::of_process();
-    let found = look_up(&location, api, &environment, Timestamp::now());
-    found.map(Some).map_err(Error::NotVerified)
-}
 
 pub(super) fn claim(
     context: &Context,
     session: SessionId,
-    name: PrName,
-    takeover: Takeover,
-    checked: Option<Lookup>,
+    wanted: (PrName, Takeover),
+    no_verify: bool,
+    api: Option<Endpoints>,
 ) -> Result<()> {
-    let (seen, reason) = match checked {
-        None => (None, None),
-        Some(Lookup::Found(seen)) => (Some(seen), None),
-        Some(Lookup::NotAsked(reason)) => (None, Some(reason)),
-    };
-    let wanted = PrClaim { name, seen: seen.map(|seen| *seen), takeover };
-    let claim = context.open()?.write(cause(), move |tx| wanted.apply(tx, &session))?.value;
+    let store = context.open()?;
+    let checked = verify(&store, &session, &wanted.0, no_verify, api)?;
+    let (claim, reason) = request::claim(&store, cause(), session, wanted, checked)?;
     if context.is_json {
-        return output::document(
-            "pr.claim",
-            &json!({
-                "pr_id": claim.pr.as_str(),
-                "session_id": claim.session.as_str(),
-                "previous_session_id": claim.previous.as_ref().map(SessionId::as_str),
-                "was_previous_terminated": claim.was_previous_terminated,
-                "is_verified": reason.is_none(),
-                "reason": reason,
-            }),
-        );
+        let data = document::pull::claim(&claim, reason.as_deref());
+        return output::document("pr.claim", &data);
     }
     // The name that was passed may be that of before a rename.
     let (shown, session) = (&claim.pr, &claim.session);

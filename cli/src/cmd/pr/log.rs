@@ -1,19 +1,18 @@
 //! Prints what is stored of the logs of failed checks: their ends.
 
+use ao_daemon::document::pull::{Details, check_name as name};
 use ao_store::observation::Check;
 use ao_store::{PrName, Timestamp};
 use serde_json::{Value, json};
 
-use super::get;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 use crate::output;
-use crate::page::pr::{Details, name};
 
 pub(super) fn run(context: &Context, pr: &PrName, check: Option<&str>) -> Result<()> {
     let now = Timestamp::now();
-    let (details, _) = context.open()?.read(|snapshot| get::details(snapshot, pr, now))?;
+    let details = context.open()?.read(|snapshot| Details::read(snapshot, pr, now))?;
     let chosen = match check {
         None => details.failed(),
         Some(text) => named(&details, text)?,

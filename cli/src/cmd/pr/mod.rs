@@ -8,6 +8,7 @@ mod open;
 
 use std::collections::HashMap;
 
+use ao_daemon::document;
 use ao_store::row::pr::{self, Filter, Pr};
 use ao_store::row::scm::{self, FactAge};
 use ao_store::row::{project, session};
@@ -19,7 +20,6 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::listing::Listing;
 use crate::table::{Cell, Column};
-use crate::view;
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
@@ -53,8 +53,7 @@ pub(super) fn claim(context: &Context, args: &ClaimPr) -> Result<()> {
     let takeover = if args.takeover { Takeover::Allow } else { Takeover::Refuse };
     let (session, name) = (args.session.parse()?, name::resolve(context, &args.pr)?);
     let api = poll::api(&args.api)?;
-    let checked = claim::verify(context, &session, &name, args.no_verify, api)?;
-    claim::claim(context, session, name, takeover, checked)
+    claim::claim(context, session, (name, takeover), args.no_verify, api)
 }
 
 fn list(
@@ -88,7 +87,7 @@ fn list(
         kind: "pr.list",
         columns: columns(&ages, is_any_stale),
         id: &|pr: &Pr| pr.id.to_string(),
-        document: &view::pr,
+        document: &document::pull::listed,
         empty: match is_empty {
             true => "no tracked pull requests; find them: `ao-store observe --once`",
             false => "no tracked pull request is in that state; all: `ao-store pr ls`",

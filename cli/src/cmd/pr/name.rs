@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
+use ao_daemon::request::{self, git};
 use ao_store::row::project;
 use ao_store::{PrName, PrRef};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::git;
 use crate::output;
 
 /// The name that a text means.
@@ -28,8 +28,8 @@ fn here(context: &Context, number: i64) -> Result<PrName> {
     let refuse = |why: &str| Error::Usage(format!("{what}: {why}; or write OWNER/REPO#{number}"));
     let tree = match git::work_tree(Path::new(".")) {
         Ok(tree) => tree,
-        Err(Error::NotAGitRepo(_)) => return Err(refuse("this directory is in none")),
-        Err(error) => return Err(error),
+        Err(request::Error::NotAGitRepo(_)) => return Err(refuse("this directory is in none")),
+        Err(error) => return Err(error.into()),
     };
     let root = tree.root.to_string_lossy();
     let Some(project) = store.read(|snapshot| project::at_path(snapshot, &root))? else {

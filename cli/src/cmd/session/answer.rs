@@ -1,11 +1,12 @@
 //! Answers what an agent waits for.
 
+use ao_daemon::document;
 use ao_session::harness::Answer;
 
 use crate::args;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::{output, view};
+use crate::output;
 
 /// The most bytes of a text that is typed as an answer.
 const TEXT_MAX: usize = 1 << 10;
@@ -20,7 +21,7 @@ pub(super) fn run(context: &Context, args: args::Answer) -> Result<()> {
     };
     let decision = context.sessions()?.answer(&id, &answer)?;
     if context.is_json {
-        return output::document("session.answer", &view::decision(&decision));
+        return output::document("session.answer", &document::decision(&decision));
     }
     output::say(&format!("the {} of session {id} was answered", decision.kind));
     output::line(id.as_str())

@@ -1,9 +1,9 @@
 //! The verbs on a session that exists: kill, restore, relaunch, cleanup.
 
+use ao_daemon::document::session as document;
 use ao_session::Cleaned;
 use ao_store::row::lifecycle::cleanup::Cleanup;
 use ao_store::{ProjectId, SessionId};
-use serde_json::{Value, json};
 
 use super::document_of;
 use crate::args::Consent;
@@ -43,13 +43,7 @@ pub(in crate::cmd) fn print(
 ) -> Result<()> {
     if context.is_json {
         let mut data = document_of(context, id)?;
-        if let Some(all) = data["warnings"].as_array_mut() {
-            all.extend(
-                warnings
-                    .iter()
-                    .map(|text| json!({"code": "INCOMPLETE", "message": text, "session_ids": []})),
-            );
-        }
+        document::put_incomplete(&mut data, warnings);
         return output::document(kind, &data);
     }
     for warning in warnings {
@@ -94,11 +88,7 @@ pub(super) fn cleanup(
 
 fn print_cleaned(context: &Context, cleaned: &[Cleaned], dry_run: bool) -> Result<()> {
     if context.is_json {
-        let sessions: Vec<Value> = cleaned.iter().map(document).collect();
-        return output::document(
-            "session.cleanup",
-            &json!({"dry_run": dry_run, "sessions": sessions}),
-        );
+        return output::document("session.cleanup", &document::cleanup(cleaned, dry_run));
     }
     if cleaned.is_empty() {
         context.say("nothing to clean up");
@@ -122,29 +112,4 @@ fn print_cleaned(context: &Context, cleaned: &[Cleaned], dry_run: bool) -> Resul
 
 fn fate(is_gone: bool, would: &str, gone: &str) -> String {
     if is_gone { format!("{would}{gone}") } else { format!("{would}kept") }
-}
-
-fn document(cleaned: &Cleaned) -> Value {
-    let error = cleaned
-        .outcome
-        .as_ref()
-        .err()
-        .map(|error| json!({"code": error.code().name(), "message": error.to_string()}));
-    json!({
-        "session_id": cleaned.session.as_str(),
-        "cleanup": cleaned.outcome.as_ref().ok().map(cleanup_document),
-        "error": error,
-    })
-}
-
-/// What was done to worktree and branch.
-pub(super) fn cleanup_document(cleanup: &Cleanup) -> Value {
-    json!({
-        "worktree": if cleanup.is_worktree_removed { "removed" } else { "kept" },
-        "worktree_reason": cleanup.worktree_reason,
-        "branch": if cleanup.is_branch_deleted { "deleted" } else { "kept" },
-        "branch_reason": cleanup.branch_reason,
-        "preserved_ref": cleanup.preserved_ref,
-        "at": crate::view::time(cleanup.at),
-    })
 }

@@ -7,14 +7,15 @@
 use std::thread;
 use std::time::Duration;
 
+use ao_daemon::document;
 use ao_session::{Sessions, Shown, ShownFrom};
 use ao_store::SessionId;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::output;
 use crate::printer::is_output_closed;
-use crate::{output, view};
 
 /// The time between two readings.
 const PACE: Duration = Duration::from_millis(500);
@@ -40,7 +41,7 @@ pub(super) fn run(context: &Context, id: &SessionId, lines: u32, follow: bool) -
                 "launch_id": shown.launch.id,
                 "source": shown.from.as_str(),
                 "text": shown.lines.join("\n"),
-                "ended_at": shown.launch.ended_at.map(view::time),
+                "ended_at": shown.launch.ended_at.map(document::time),
             }),
         );
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-const PAGE: &str = include_str!("../../docs/json.md");
+const PAGE: &str = include_str!("../../../docs/json.md");
 
 /// The schemas that have a name of their own besides the kinds of documents.
 const NAMES: &[&str] = &["observation", "event", "cloudevent", "error", "document"];
@@ -36,12 +36,14 @@ enum Form {
 }
 
 /// The names that [`schema`] knows.
-pub(crate) fn names() -> Vec<&'static str> {
+#[must_use]
+pub fn names() -> Vec<&'static str> {
     NAMES.iter().copied().chain(Page::read().documents.into_keys()).collect()
 }
 
 /// The schema of this name; `None` for a name that is not among [`names`].
-pub(crate) fn schema(name: &str) -> Option<Value> {
+#[must_use]
+pub fn schema(name: &str) -> Option<Value> {
     let page = Page::read();
     let mut definitions = Definitions { page: &page, made: BTreeMap::new(), open: BTreeSet::new() };
     let title = format!("{name} of ao-store");

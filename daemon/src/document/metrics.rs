@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::output::printable;
+use super::printable::printable;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
@@ -51,7 +51,8 @@ struct Table {
 type Number = Gauge<u64, AtomicU64>;
 
 /// Renders everything.
-pub(crate) fn render(stats: &Stats, wal_readers: usize) -> String {
+#[must_use]
+pub fn render(stats: &Stats, wal_readers: usize) -> String {
     let mut registry = Registry::with_prefix("ao_store");
     // The text format of Prometheus has no type `info`.
     let build = Family::<Build, Number>::default();

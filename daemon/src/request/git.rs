@@ -8,23 +8,27 @@ use ao_observer::run::default_host;
 use ao_program::{Environment, Error as ProgramError, Git};
 use ao_store::row::project::Origin;
 
-use crate::error::{Error, Result};
+use super::{Error, Result};
 
 /// How long git may take to answer.
 const GIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A work tree with what git records about its remotes.
 #[derive(Debug)]
-pub(crate) struct WorkTree {
+pub struct WorkTree {
     /// Its root; of a linked work tree that of the main one, where there is one.
-    pub(crate) root: PathBuf,
+    pub root: PathBuf,
     /// The directory that all work trees of the repository share.
-    pub(crate) common_dir: PathBuf,
-    pub(crate) origin: Origin,
+    pub common_dir: PathBuf,
+    /// Its remote.
+    pub origin: Origin,
 }
 
 /// Reads the work tree that contains `path`, its origin without credentials.
-pub(crate) fn read(path: &Path) -> Result<WorkTree> {
+///
+/// # Errors
+/// There is none, or git cannot read it.
+pub fn read(path: &Path) -> Result<WorkTree> {
     let tree = work_tree(path)?;
     let environment = Environment::of_process();
     let known = [default_host(&environment)];
@@ -33,7 +37,10 @@ pub(crate) fn read(path: &Path) -> Result<WorkTree> {
 }
 
 /// The work tree that contains `path`, or the main one of its repository.
-pub(crate) fn work_tree(path: &Path) -> Result<ao_program::WorkTree> {
+///
+/// # Errors
+/// There is none, or git cannot read it.
+pub fn work_tree(path: &Path) -> Result<ao_program::WorkTree> {
     let invalid = |reason: String| Error::InvalidPath { path: path.to_owned(), reason };
     let dir = path.canonicalize().map_err(|error| invalid(error.to_string()))?;
     if !dir.is_dir() {

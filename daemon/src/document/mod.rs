@@ -1,0 +1,25 @@
+//! The JSON documents of `docs/json.md`, each made in one place: the command line prints them, and HTTP sends
+//! them.
+
+pub mod attention;
+pub mod contract;
+pub mod delivery;
+pub mod harness;
+pub mod metrics;
+pub mod printable;
+pub mod project;
+pub mod pull;
+pub mod session;
+pub mod status;
+
+mod consumer;
+mod field;
+mod host;
+mod observation;
+mod row;
+
+pub use consumer::consumer;
+pub use field::time;
+pub use host::{host, skipped, unread};
+pub use observation::{outcome, unattributed};
+pub use row::{check, comment, decision, launch, review, thread};
