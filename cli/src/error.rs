@@ -111,6 +111,7 @@ impl From<ao_daemon::request::Error> for Error {
         match error {
             Of::Store(error) => Error::Store(error),
             Of::Session(error) => Error::Session(error),
+            Of::Observer(error) => Error::Observer(error),
             Of::NotVerified(error) => Error::NotVerified(error),
             Of::Invalid(reason) => Error::Usage(reason),
             Of::InvalidPath { path, reason } => Error::InvalidPath { path, reason },

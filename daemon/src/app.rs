@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ao_cdc::Fanout;
+use ao_observer::github::host::Endpoints;
 use ao_session::Sessions;
 use ao_store::Store;
 use tokio::sync::Semaphore;
@@ -19,6 +20,8 @@ use crate::token::Tokens;
 pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) sessions: Arc<Sessions>,
+    /// The API of the default host, where the user set one.
+    pub(crate) api: Option<Endpoints>,
     /// The one reader of the log for all clients.
     pub(crate) fanout: Fanout,
     /// A place for each client that follows the changes.
@@ -35,6 +38,7 @@ impl App {
     pub(crate) fn new(
         store: Store,
         sessions: Arc<Sessions>,
+        api: Option<Endpoints>,
         fanout: Fanout,
         tokens: Tokens,
         run_file: RunFile,
@@ -44,6 +48,7 @@ impl App {
         App {
             store,
             sessions,
+            api,
             fanout,
             clients: Arc::new(Semaphore::new(CLIENTS)),
             loops,

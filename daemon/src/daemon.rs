@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ao_cdc::Fanout;
+use ao_observer::github::host::Endpoints;
 use ao_observer::run::Setup;
 use ao_session::Sessions;
 use ao_store::Store;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub store: Store,
     /// The sessions of the store.
     pub sessions: Arc<Sessions>,
+    /// The API of the default host, where the user set one.
+    pub api: Option<Endpoints>,
     /// How pull requests are observed; `None` for not at all.
     pub observer: Option<Setup>,
     /// The port on 127.0.0.1; 0 for any. If it is taken, another one is used.
@@ -84,9 +87,9 @@ impl Daemon {
             Ok::<_, Error>((Socket::bind(&dir, "daemon.sock")?, listen::tcp(settings.port).await?))
         })?;
         let run_file = describe(&settings, &socket, &tcp)?;
-        let Settings { store, sessions, observer, command, notify, .. } = settings;
+        let Settings { store, sessions, api, observer, command, notify, .. } = settings;
         let fanout = Fanout::start(&store)?;
-        let app = Arc::new(App::new(store, sessions, fanout, tokens, run_file, stop.clone()));
+        let app = Arc::new(App::new(store, sessions, api, fanout, tokens, run_file, stop.clone()));
         let serving = serve::serve(tcp, socket, http::router(&app), stop.clone());
         let server = runtime.spawn(serving);
         let data_dir = dir;

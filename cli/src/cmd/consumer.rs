@@ -10,7 +10,7 @@ use ao_store::LogInfo;
 use ao_store::lease::{Fence, Generation};
 use ao_store::log::consumer::{self, Acknowledged, Bounds, Consumer, Lag, Policy};
 use ao_store::{ClockReading, ConsumerName, Cursor, Store, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::args::{Consumer as Command, Format, ListArgs, PolicyName};
 use crate::cmd::{tail, unknown};
@@ -165,11 +165,7 @@ fn say_stranded(context: &Context, found: &Consumer, log: &LogInfo) {
 
 fn data(store: &Store, name: &ConsumerName) -> Result<Value> {
     let now = ClockReading::now();
-    Ok(store.read(|snapshot| {
-        let (found, log) = (consumer::require(snapshot, name)?, LogInfo::read(snapshot)?);
-        let lag = consumer::lag(snapshot, &log, &found, now)?;
-        Ok(document::consumer(&found, &lag, &log, now.at))
-    })?)
+    Ok(store.read(|snapshot| document::consumer_now(snapshot, name, now))?)
 }
 
 fn show(
@@ -276,7 +272,7 @@ fn remove(context: &Context, store: &Store, name: ConsumerName, fence: Fence) ->
     let removed = name.clone();
     store.write(cause(), move |tx| consumer::remove(tx, &removed, fence))?;
     if context.is_json {
-        return output::document("consumer.rm", &json!({"name": name.as_str(), "deleted": true}));
+        return output::document("consumer.rm", &document::consumer_deleted(&name));
     }
     output::say(&format!("consumer {name} deleted"));
     Ok(())

@@ -67,12 +67,13 @@ pub(super) fn begin(
     let observer = (!args.no_observe).then(|| Setup {
         store: store.clone(),
         config: ao_observer::poll::Config::default(),
-        api,
+        api: api.clone(),
         only: Vec::new(),
         environment: Environment::of_process(),
         is_once: false,
     });
     let settings = Settings {
+        api,
         data_dir: context.data_dir()?,
         store,
         sessions,

@@ -4,13 +4,12 @@
 use std::io::Read;
 use std::path::Path;
 
-use ao_daemon::request::git;
-use ao_observer::run::{Lookup, look_up};
+use ao_daemon::request::{git, wanted};
 use ao_program::Environment;
 use ao_session::SpawnRequest;
 use ao_store::row::session::SessionKind;
-use ao_store::row::{pr, project, session};
-use ao_store::{PrClaim, ProjectId, SessionId, Store, Takeover, Timestamp};
+use ao_store::row::{project, session};
+use ao_store::{PrClaim, ProjectId, SessionId, Store, Takeover};
 
 use crate::args::{Api, Common, SessionKind as KindArg, Spawn as Args};
 use crate::cmd::poll;
@@ -119,12 +118,5 @@ fn read_prompt(path: &Path) -> Result<String> {
 /// Asks the host about the pull request. Nothing is written.
 fn resolve(context: &Context, text: &str, takeover: Takeover, api: &Api) -> Result<PrClaim> {
     let name = name::resolve(context, text)?;
-    let location = context.open()?.read(|snapshot| pr::locate(snapshot, &name))?;
-    let api = poll::api(api)?;
-    match look_up(&location, api, &Environment::of_process(), Timestamp::now())? {
-        Lookup::Found(seen) => Ok(PrClaim { name, seen: Some(*seen), takeover }),
-        Lookup::NotAsked(_) => {
-            Err(ao_observer::Error::NoCredentials { host: location.host }.into())
-        }
-    }
+    Ok(wanted(&context.open()?, name, takeover, poll::api(api)?)?)
 }

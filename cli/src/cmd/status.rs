@@ -54,7 +54,7 @@ pub(crate) fn metrics(context: &Context, out: Option<&Path>) -> Result<()> {
     }
     let stats = context.open()?.stats(ClockReading::now())?;
     let readers = wal_readers(context.database()).len();
-    let text = metrics::render(&stats, readers);
+    let text = metrics::render(&stats, readers, &[]);
     match out {
         None => output::raw_bytes(text.as_bytes()),
         Some(file) => replace(file, text.as_bytes())

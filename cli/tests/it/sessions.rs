@@ -20,6 +20,7 @@ mod nested;
 mod races;
 mod real;
 mod reboot;
+mod routes;
 mod screens;
 mod seen;
 mod signals;

@@ -1,7 +1,7 @@
 //! Durable consumers, with how far behind they are.
 
-use ao_store::log::consumer::{Bounds, Consumer, Lag, Policy};
-use ao_store::{LogInfo, Timestamp};
+use ao_store::log::consumer::{self, Bounds, Consumer, Lag, Policy};
+use ao_store::{ClockReading, ConsumerName, LogInfo, Result, Snapshot, Timestamp};
 use serde_json::{Value, json};
 
 use super::field::time;
@@ -33,4 +33,24 @@ pub fn consumer(consumer: &Consumer, lag: &Lag, log: &LogInfo, now: Timestamp) -
         "created_at": time(consumer.created_at),
         "acked_at": consumer.acked_at.map(time),
     })
+}
+
+/// The consumer of a name, as it is now.
+///
+/// # Errors
+/// `CONSUMER_NOT_FOUND`.
+pub fn consumer_now(
+    snapshot: &Snapshot<'_>,
+    name: &ConsumerName,
+    now: ClockReading,
+) -> Result<Value> {
+    let (found, log) = (consumer::require(snapshot, name)?, LogInfo::read(snapshot)?);
+    let lag = consumer::lag(snapshot, &log, &found, now)?;
+    Ok(consumer(&found, &lag, &log, now.at))
+}
+
+/// That a consumer was deleted.
+#[must_use]
+pub fn consumer_deleted(name: &ConsumerName) -> Value {
+    json!({"name": name.as_str(), "deleted": true})
 }

@@ -73,17 +73,56 @@ pub fn schema(name: &str) -> Option<Value> {
     Some(schema)
 }
 
+/// The schemas of all documents, each under `document.KIND`, and of what they consist of, as the components of an
+/// OpenAPI document.
+#[must_use]
+pub fn components() -> Map<String, Value> {
+    let page = Page::read();
+    let mut definitions = Definitions { page: &page, made: BTreeMap::new(), open: BTreeSet::new() };
+    let kinds =
+        page.documents.keys().map(|kind| (format!("document.{kind}"), definitions.document(kind)));
+    let mut components: Map<_, _> = kinds.collect();
+    if let Value::Object(made) = definitions.finish() {
+        components.extend(made);
+    }
+    components.values_mut().for_each(move_references);
+    components
+}
+
+/// Makes references to the components of an OpenAPI document of those to definitions.
+fn move_references(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value.as_str().and_then(|text| text.strip_prefix("#/$defs/")) {
+                    Some(to) if name == "$ref" => {
+                        *value = format!("#/components/schemas/{to}").into()
+                    }
+                    _ => move_references(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(move_references),
+        _ => {}
+    }
+}
+
 impl Page {
     fn read() -> Page {
         let mut page = Page { sections: BTreeMap::new(), documents: BTreeMap::new() };
         let mut section = String::new();
+        // Whether a list of kinds goes on in the next line.
+        let mut is_cut = false;
         for line in PAGE.lines() {
+            let rest = is_cut.then_some(line);
+            is_cut = false;
             let heading = line.strip_prefix("### ").or_else(|| line.strip_prefix("## "));
             if let Some(heading) = heading {
                 section = heading.to_lowercase().replace(' ', "-").replace('`', "");
-            } else if let Some(kinds) = line.strip_prefix("Documents: ") {
+            } else if let Some(kinds) = line.strip_prefix("Documents: ").or(rest) {
                 // What follows the list is prose, which may name other things.
                 let kinds = kinds.split(". ").next().unwrap_or(kinds);
+                is_cut = kinds.ends_with(',');
                 let kinds = kinds.split('`').skip(1).step_by(2);
                 page.documents.extend(kinds.map(|kind| (kind, section.clone())));
             } else if line.starts_with("| `") {

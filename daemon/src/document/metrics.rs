@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::printable::printable;
+use crate::loops::{LoopState, LoopStatus};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
@@ -43,6 +44,17 @@ struct HostFailure {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Loop {
+    name: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InState {
+    name: &'static str,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Table {
     table: String,
 }
@@ -50,9 +62,9 @@ struct Table {
 /// One number.
 type Number = Gauge<u64, AtomicU64>;
 
-/// Renders everything.
+/// Renders everything. `loops` are those of a daemon, if one asks.
 #[must_use]
-pub fn render(stats: &Stats, wal_readers: usize) -> String {
+pub fn render(stats: &Stats, wal_readers: usize, loops: &[LoopStatus]) -> String {
     let mut registry = Registry::with_prefix("ao_store");
     // The text format of Prometheus has no type `info`.
     let build = Family::<Build, Number>::default();
@@ -86,6 +98,7 @@ pub fn render(stats: &Stats, wal_readers: usize) -> String {
     rows(&mut registry, stats);
     consumers(&mut registry, stats);
     hosts(&mut registry, stats);
+    of_loops(&mut registry, loops);
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = encode(&mut text, &registry);
@@ -167,4 +180,30 @@ fn hosts(registry: &mut Registry, stats: &Stats) {
         }
         registry.register(format!("observer_{name}"), help, family);
     }
+}
+
+/// A loop that has not ended a pass has no age.
+fn of_loops(registry: &mut Registry, loops: &[LoopStatus]) {
+    if loops.is_empty() {
+        return;
+    }
+    let states = Family::<InState, Number>::default();
+    let restarts = Family::<Loop, Number>::default();
+    let ages = Family::<Loop, Gauge<f64, AtomicU64>>::default();
+    let now = Timestamp::now();
+    for &LoopStatus { name, state, at, restarts: count, .. } in loops {
+        for each in [LoopState::Running, LoopState::Waiting, LoopState::Failed, LoopState::Done] {
+            let label = InState { name, state: each.as_str() };
+            states.get_or_create(&label).set(u64::from(each == state));
+        }
+        restarts.get_or_create(&Loop { name }).set(count);
+        if let Some(at) = at {
+            let ms = now.0.saturating_sub(at.0).max(0);
+            ages.get_or_create(&Loop { name }).set(ms as f64 / 1000.0);
+        }
+    }
+    registry.register("daemon_loop_state", "Whether a loop of the daemon is in this state", states);
+    registry.register("daemon_loop_restarts", "Starts of a loop after a failure", restarts);
+    let help = "Time since the last pass of a loop ended";
+    registry.register("daemon_loop_outcome_age_seconds", help, ages);
 }

@@ -18,7 +18,7 @@ mod host;
 mod observation;
 mod row;
 
-pub use consumer::consumer;
+pub use consumer::{consumer, consumer_deleted, consumer_now};
 pub use field::time;
 pub use host::{host, skipped, unread};
 pub use observation::{outcome, unattributed};

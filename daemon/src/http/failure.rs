@@ -101,3 +101,9 @@ impl From<ao_cdc::Error> for Failure {
         }
     }
 }
+
+impl From<crate::request::Error> for Failure {
+    fn from(error: crate::request::Error) -> Failure {
+        Failure::of(error.code(), error.to_string(), error.details())
+    }
+}

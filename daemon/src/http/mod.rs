@@ -1,19 +1,36 @@
 //! The HTTP interface: which requests are let in, which handler answers each, and the document that describes
 //! them all.
 
+mod agents;
+mod attention;
+mod consumers;
 mod daemon;
+mod decisions;
+mod deliveries;
 mod events;
+mod export;
 mod failure;
 mod guard;
+mod history;
+mod launches;
+mod list;
+mod openapi;
+mod orchestrators;
 mod probes;
+mod projects;
+mod prs;
 mod reply;
+mod sessions;
+mod spawn;
+mod status;
+mod verbs;
 mod work;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -22,6 +39,9 @@ use utoipa_axum::routes;
 use crate::app::App;
 pub(crate) use events::CLIENTS;
 use failure::Failure;
+
+/// Who makes the changes that a request asks for.
+const ACTOR: &str = "http";
 
 /// The largest body of a request.
 const BODY_MAX: usize = 1 << 20;
@@ -35,10 +55,11 @@ struct Api;
 
 /// All routes, behind the checks that every request passes.
 pub(crate) fn router(app: &Arc<App>) -> Router {
-    let (router, _document) = routes().split_for_parts();
+    let (router, document) = routes().split_for_parts();
     router
         .fallback(async || Failure::route_not_found())
         .method_not_allowed_fallback(async || Failure::method_not_allowed())
+        .layer(Extension(openapi::complete(&document)))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn_with_state(Arc::clone(app), guard::check))
         .layer(CatchPanicLayer::custom(failure::of_panic))
@@ -54,5 +75,44 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(probes::readyz))
         .routes(routes!(probes::shutdown))
         .routes(routes!(daemon::get))
+        .routes(routes!(openapi::get))
+        .routes(routes!(openapi::get_versioned))
+        .routes(routes!(status::metrics))
+        .routes(routes!(status::get))
+        .routes(routes!(export::get))
+        .routes(routes!(projects::list, projects::create))
+        .routes(routes!(projects::get, projects::set, projects::archive))
+        .routes(routes!(orchestrators::list, orchestrators::ensure))
+        .routes(routes!(orchestrators::get))
+        .routes(routes!(prs::list))
+        .routes(routes!(prs::get))
+        .routes(routes!(prs::at_location))
+        .routes(routes!(attention::list))
+        .routes(routes!(decisions::list))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::get))
+        .routes(routes!(consumers::list, consumers::create))
+        .routes(routes!(consumers::get, consumers::remove))
+        .routes(routes!(agents::list))
+        .merge(of_sessions())
         .routes(routes!(events::follow))
+}
+
+fn of_sessions() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(sessions::list, sessions::create))
+        .routes(routes!(sessions::get, sessions::set, sessions::remove))
+        .routes(routes!(verbs::cleanup))
+        .routes(routes!(verbs::kill))
+        .routes(routes!(verbs::restore))
+        .routes(routes!(verbs::relaunch))
+        .routes(routes!(verbs::rollback))
+        .routes(routes!(verbs::send))
+        .routes(routes!(verbs::answer))
+        .routes(routes!(verbs::claim))
+        .routes(routes!(prs::of_session))
+        .routes(routes!(launches::of_session))
+        .routes(routes!(deliveries::of_session))
+        .routes(routes!(decisions::of_session))
+        .routes(routes!(history::of_session))
 }

@@ -57,3 +57,22 @@ pub fn claim(
     let claimed = store.write(cause, move |tx| wanted.apply(tx, &session))?;
     Ok((claimed.value, reason))
 }
+
+/// What a session that is spawned is to own: the host is asked about the pull request. Nothing is written.
+///
+/// # Errors
+/// The host does not confirm it, or cannot be asked.
+pub fn wanted(
+    store: &Store,
+    name: PrName,
+    takeover: Takeover,
+    api: Option<Endpoints>,
+) -> Result<PrClaim> {
+    let location = store.read(|snapshot| pr::locate(snapshot, &name))?;
+    match look_up(&location, api, &Environment::of_process(), Timestamp::now())? {
+        Lookup::Found(seen) => Ok(PrClaim { name, seen: Some(*seen), takeover }),
+        Lookup::NotAsked(_) => {
+            Err(ao_observer::Error::NoCredentials { host: location.host }.into())
+        }
+    }
+}

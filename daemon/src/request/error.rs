@@ -17,6 +17,9 @@ pub enum Error {
     /// An error of sessions.
     #[error(transparent)]
     Session(#[from] ao_session::Error),
+    /// An error of the observer.
+    #[error(transparent)]
+    Observer(#[from] ao_observer::Error),
     /// The host does not confirm that a pull request exists.
     #[error("{0}")]
     NotVerified(ao_observer::Error),
@@ -57,7 +60,7 @@ impl Error {
         match self {
             Error::Store(error) => error.code(),
             Error::Session(error) => error.code(),
-            Error::NotVerified(error) => error.code(),
+            Error::Observer(error) | Error::NotVerified(error) => error.code(),
             Error::Invalid(_) => Code::Usage,
             Error::InvalidPath { .. } => Code::InvalidPath,
             Error::NotAGitRepo(_) | Error::RepoMoved { .. } => Code::NotAGitRepo,

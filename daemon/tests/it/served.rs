@@ -60,6 +60,7 @@ impl Served {
             sessions: Arc::new(Sessions::new(self.store.clone(), config).unwrap()),
             store: self.store.clone(),
             data_dir,
+            api: None,
             observer: None,
             port: 0,
             owner: None,

@@ -1,0 +1,52 @@
+//! What agents wait for a person to decide.
+
+use std::sync::Arc;
+
+use ao_store::SessionId;
+use ao_store::row::{decision, session};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde_json::Value;
+
+use super::deliveries::OfSession;
+use super::failure::Failure;
+use super::list::Page;
+use super::work;
+use crate::app::App;
+use crate::document;
+
+fn page(app: &App, asked: OfSession) -> Result<Json<Value>, Failure> {
+    let OfSession { session, limit, after } = asked;
+    let session: Option<SessionId> = session.as_deref().map(str::parse).transpose()?;
+    let open = app.store.read(|snapshot| match &session {
+        None => decision::list(snapshot),
+        Some(id) => {
+            session::require(snapshot, id)?;
+            Ok(decision::open(snapshot, id)?.into_iter().collect())
+        }
+    })?;
+    Page { limit, after }.of("decision.list", open, |it| it.id.clone(), document::decision)
+}
+
+/// The open decisions.
+#[utoipa::path(get, path = "/api/v1/decisions", tag = "decisions", params(OfSession),
+    responses((status = 200, description = "A page of decisions", body = ref("#/components/schemas/document.decision.list"))))]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Query(asked): Query<OfSession>,
+) -> Result<Json<Value>, Failure> {
+    work::read(&app, move |app| page(app, asked)).await
+}
+
+/// The open decision of a session, if it waits for one.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}/decisions", tag = "sessions",
+    params(("id" = String, Path, description = "The session"), Page),
+    responses((status = 200, description = "A page of decisions", body = ref("#/components/schemas/document.decision.list"))))]
+pub(crate) async fn of_session(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(Page { limit, after }): Query<Page>,
+) -> Result<Json<Value>, Failure> {
+    let asked = OfSession { session: Some(id), limit, after };
+    work::read(&app, move |app| page(app, asked)).await
+}

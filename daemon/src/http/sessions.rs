@@ -1,0 +1,217 @@
+//! Sessions: listed, shown, spawned, changed, deleted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ao_store::row::session::{self, Session};
+use ao_store::row::shared_branch::{self, SharedBranch};
+use ao_store::status::{self, Derived, Status};
+use ao_store::{Cause, Cursor, SessionId};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::failure::Failure;
+use super::list::{Nothing, Page, chosen};
+use super::spawn::Spawn;
+use super::{ACTOR, projects, reply, work};
+use crate::app::App;
+use crate::document::session::{self as document, Past};
+
+/// Which sessions.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Filter {
+    /// Only those of this project.
+    pub(super) project: Option<String>,
+    /// Include terminated sessions.
+    #[serde(default)]
+    pub(super) all: bool,
+    /// Only those of these statuses, separated by commas.
+    pub(super) status: Option<String>,
+    /// The number of items; 100 if it is absent.
+    #[param(minimum = 1, maximum = 1000)]
+    pub(super) limit: Option<u32>,
+    /// The `next` of the page before.
+    pub(super) after: Option<String>,
+}
+
+/// A session with its status.
+type Row = (Session, Derived);
+
+impl Filter {
+    /// The sessions that it selects, with what is warned of.
+    fn read(&self, app: &App) -> Result<(Vec<Row>, Vec<SharedBranch>), Failure> {
+        let known: Vec<_> = Status::ALL.iter().map(|it| it.as_str()).collect();
+        let states = chosen("status", self.status.as_deref(), &known)?;
+        let ended = states.iter().any(|it| ["terminated", "merged"].contains(&it.as_str()));
+        let project = self.project.as_deref().map(str::parse).transpose()?;
+        let filter = session::Filter { project, terminated: self.all || ended };
+        let (mut rows, shared) = app.store.read(|snapshot| {
+            let project = filter.project.as_ref();
+            project.map_or(Ok(()), |id| projects::find(snapshot, id).map(drop))?;
+            let rows = status::list(snapshot, &filter)?;
+            let listed = rows.iter().map(|(session, _)| session);
+            let shared = shared_branch::of_list(snapshot, &filter, listed)?;
+            Ok((rows, shared))
+        })?;
+        rows.retain(|(_, derived)| {
+            states.is_empty() || states.iter().any(|it| it == derived.status.as_str())
+        });
+        Ok((rows, shared))
+    }
+
+    /// A page of those that `is_listed`.
+    pub(super) fn page(
+        self,
+        app: &App,
+        is_listed: impl Fn(&Session) -> bool,
+    ) -> Result<Json<Value>, Failure> {
+        let (mut rows, shared) = self.read(app)?;
+        rows.retain(|(session, _)| is_listed(session));
+        let of_session = shared.iter().flat_map(|it| it.sessions.iter().map(move |id| (id, it)));
+        let shared: HashMap<_, _> = of_session.collect();
+        let key = |(session, _): &Row| session.id.to_string();
+        Page { limit: self.limit, after: self.after }.of("session.list", rows, key, |row| {
+            document::listed(&row.0, &row.1, shared.get(&row.0.id).copied())
+        })
+    }
+}
+
+/// The sessions.
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(Filter),
+    responses((status = 200, description = "A page of sessions", body = ref("#/components/schemas/document.session.list"))))]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Value>, Failure> {
+    work::read(&app, move |app| filter.page(app, |_| true)).await
+}
+
+/// Spawns a session. Everything is checked first; after a failure nothing is left.
+#[utoipa::path(post, path = "/api/v1/sessions", tag = "sessions", request_body = Spawn,
+    responses((status = 201, description = "The session", body = ref("#/components/schemas/document.spawn"))))]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    Query(_): Query<Nothing>,
+    Json(spawn): Json<Spawn>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    work::change(&app, move |app| {
+        let request = spawn.request(app)?;
+        let spawned = app.sessions.spawn(&request)?;
+        let document = described(app, "spawn", &spawned.session, &spawned.warnings)?;
+        Ok((StatusCode::CREATED, document))
+    })
+    .await
+}
+
+/// A session as it is now, with what did not work.
+pub(super) fn described(
+    app: &App,
+    kind: &str,
+    id: &SessionId,
+    warnings: &[String],
+) -> Result<Json<Value>, Failure> {
+    let mut data = app.store.read(|snapshot| document::now(snapshot, id))?;
+    document::put_incomplete(&mut data, warnings);
+    Ok(reply::document(kind, data))
+}
+
+/// As of when.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct At {
+    /// As of this cursor.
+    pub(super) at: Option<String>,
+}
+
+impl At {
+    pub(super) fn cursor(&self) -> Result<Option<Cursor>, Failure> {
+        Ok(self.at.as_deref().map(str::parse).transpose()?)
+    }
+}
+
+/// One session, now or as of a cursor.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions",
+    params(("id" = String, Path, description = "The session"), At),
+    responses((status = 200, description = "The session", body = ref("#/components/schemas/document.session.get"))))]
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(at): Query<At>,
+) -> Result<Json<Value>, Failure> {
+    work::read(&app, move |app| {
+        let id = id.parse()?;
+        let data = match at.cursor()? {
+            None => app.store.read(|snapshot| document::now(snapshot, &id))?,
+            Some(cursor) => {
+                app.store.read(|snapshot| Past::read(snapshot, &id, cursor))?.document()
+            }
+        };
+        Ok(reply::document("session.get", data))
+    })
+    .await
+}
+
+/// What is changed of a session. What is absent stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Change {
+    /// The display name.
+    name: Option<String>,
+    /// The branch, by which its pull request is found; empty for none.
+    branch: Option<String>,
+}
+
+/// Changes the name or the branch of a session.
+#[utoipa::path(patch, path = "/api/v1/sessions/{id}", tag = "sessions", request_body = Change,
+    params(("id" = String, Path, description = "The session")),
+    responses((status = 200, description = "The session", body = ref("#/components/schemas/document.session.set"))))]
+pub(crate) async fn set(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(_): Query<Nothing>,
+    Json(change): Json<Change>,
+) -> Result<Json<Value>, Failure> {
+    if change.name.is_none() && change.branch.is_none() {
+        return Err(Failure::invalid_request("name or branch is to be given"));
+    }
+    work::change(&app, move |app| {
+        let id: SessionId = id.parse()?;
+        let changed = app.store.write(Cause::now(ACTOR), move |tx| {
+            let mut session = session::require(tx, &id)?;
+            if let Some(name) = &change.name {
+                session = session::rename(tx, &id, name)?;
+            }
+            if let Some(branch) = &change.branch {
+                session = session::set_branch(tx, &id, branch)?;
+            }
+            let shared = shared_branch::of(tx, &session)?;
+            Ok(document::changed(&session, shared.as_ref()))
+        })?;
+        Ok(reply::document("session.set", changed.value))
+    })
+    .await
+}
+
+/// Deletes a session that has produced nothing.
+#[utoipa::path(delete, path = "/api/v1/sessions/{id}", tag = "sessions",
+    params(("id" = String, Path, description = "The session")),
+    responses((status = 200, description = "It is deleted", body = ref("#/components/schemas/document.session.rm"))))]
+pub(crate) async fn remove(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(_): Query<Nothing>,
+) -> Result<Json<Value>, Failure> {
+    work::change(&app, move |app| {
+        let id = id.parse()?;
+        app.sessions.remove(&id)?;
+        Ok(reply::document("session.rm", document::deleted(&id)))
+    })
+    .await
+}
