@@ -166,20 +166,16 @@ fn last_line(log: &Path) -> String {
 
 pub(crate) fn stop(context: &Context, args: &Stop) -> Result<()> {
     let dir = context.existing_dir()?;
-    let Some(dir) = dir else {
-        return report(context, "daemon.stop", &Found::NONE, |_| String::new());
+    let found = dir.as_deref().map_or(Ok(Found::NONE), Found::read)?;
+    let Some(dir) = dir.filter(|_| found.state.is_running()) else {
+        return stopped(context, &found, "no daemon runs");
     };
-    let found = Found::read(&dir)?;
-    if !found.state.is_running() {
-        return report(context, "daemon.stop", &found, |_| String::new());
-    }
     let until = Instant::now() + args.timeout;
     let mut asked = Ok(());
     while Instant::now() < until {
         let found = Found::read(&dir)?;
         if !found.state.is_running() {
-            context.say("the daemon has ended; sessions go on");
-            return report(context, "daemon.stop", &found, |_| String::new());
+            return stopped(context, &found, "the daemon has ended; sessions go on");
         }
         if let Some(run_file) = &found.run_file {
             asked = ao_daemon::shut_down(&run_file.socket);
@@ -188,6 +184,13 @@ pub(crate) fn stop(context: &Context, args: &Stop) -> Result<()> {
     }
     asked?;
     Err(Error::DaemonNotStopped { pid: found.run_file.map(|it| it.pid) })
+}
+
+fn stopped(context: &Context, found: &Found, what: &str) -> Result<()> {
+    if context.is_json {
+        return output::document("daemon.stop", &document(found.state, found.run_file.as_ref()));
+    }
+    output::line(what)
 }
 
 fn status(context: &Context) -> Result<()> {

