@@ -106,8 +106,7 @@ const COLUMNS: [&str; 11] = [
     "comments_total",
 ];
 
-/// Copies are more compact than the table that was filled in the course of time, so the images of the store are
-/// measured there, too.
+/// The images of the store are measured in a copy, too, since a copy is filled at once.
 const VARIANTS: [(&str, &str, Option<Image>); 5] = [
     ("as_is", "the same images in a copy", None),
     ("by_quote", "printf, json_quote of every value", Some(by_quote)),
