@@ -10,7 +10,7 @@ mod wait;
 use std::collections::{HashMap, HashSet};
 
 use ao_daemon::document::session::{self as document, Past};
-use ao_store::log::change;
+use ao_store::log::newest;
 use ao_store::row::lifecycle::cleanup;
 use ao_store::row::pr::{self, Pr};
 use ao_store::row::scm;
@@ -32,9 +32,8 @@ use crate::page::{self, Page};
 use crate::table::{Cell, Column};
 use crate::{output, shared_branch as warning, view};
 
-/// The changes of which a page shows the newest, and those of the log among which they are searched.
+/// The changes of which a page shows the newest.
 const LATEST: u32 = 100;
-const SEARCHED: u32 = 2000;
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
@@ -277,7 +276,7 @@ fn shown(snapshot: &Snapshot<'_>, id: &SessionId, now: Timestamp) -> ao_store::R
         cleanup: cleanup::get(snapshot, id)?,
         prs: pr::list(snapshot, &of_session)?,
         attention: attention::attention(snapshot, &in_attention, now)?,
-        changes: change::newest_of(snapshot, id, SEARCHED, LATEST)?,
+        newest: newest::newest_of(snapshot, id, page::session::SEARCHED, LATEST)?,
         session,
     })
 }

@@ -4,6 +4,7 @@ use anstyle::Style;
 use ao_store::Timestamp;
 use ao_store::attention::Attention;
 use ao_store::log::change::Change;
+use ao_store::log::newest::Newest;
 use ao_store::row::decision::Decision;
 use ao_store::row::launch::{Launch, PromptStage};
 use ao_store::row::lifecycle::cleanup::Cleanup;
@@ -14,8 +15,10 @@ use ao_store::status::Derived;
 use super::{Page, ago, plain, pr, state, when};
 use crate::{state_color, view};
 
-/// The most lines of changes.
+/// The most lines of changes, and the changes of the store among which those of a session are searched. Of a
+/// session that did not change lately the page says that it shows only these.
 const LATEST: usize = 8;
+pub(crate) const SEARCHED: u32 = 500;
 
 /// The most lines of the output of the agent.
 const OUTPUT_LINES: usize = 10;
@@ -36,8 +39,8 @@ pub(crate) struct Shown {
     pub(crate) prs: Vec<Pr>,
     /// What needs a person; empty as of a cursor.
     pub(crate) attention: Vec<Attention>,
-    /// Its newest changes, newest first; empty as of a cursor.
-    pub(crate) changes: Vec<Change>,
+    /// Its newest changes; empty as of a cursor.
+    pub(crate) newest: Newest,
 }
 
 impl Shown {
@@ -52,7 +55,7 @@ impl Shown {
             cleanup: None,
             prs: Vec::new(),
             attention: Vec::new(),
-            changes: Vec::new(),
+            newest: Newest::default(),
         }
     }
 }
@@ -80,7 +83,7 @@ pub(crate) fn write(page: &mut Page, shown: &Shown, now: Timestamp) {
         page.wrapped("  ", &format!("{}  {title}", found.place()), Style::new());
         page.words(4, &pr::summary(found));
     }
-    changes(page, &shown.changes, now);
+    changes(page, &shown.newest, now);
 }
 
 fn of_decision(page: &mut Page, decision: &Decision, now: Timestamp) {
@@ -183,13 +186,15 @@ fn attention(page: &mut Page, items: &[Attention], now: Timestamp) {
     }
 }
 
-fn changes(page: &mut Page, changes: &[Change], now: Timestamp) {
-    if changes.is_empty() {
+fn changes(page: &mut Page, newest: &Newest, now: Timestamp) {
+    let is_same = |a: &Change, b: &Change| a.kind == b.kind && owner(a) == owner(b);
+    let groups: Vec<_> = newest.changes.chunk_by(is_same).take(LATEST).collect();
+    let is_cut = newest.is_cut && groups.len() < LATEST;
+    if groups.is_empty() && !is_cut {
         return;
     }
     page.heading("Latest changes");
-    let is_same = |a: &Change, b: &Change| a.kind == b.kind && owner(a) == owner(b);
-    for group in changes.chunk_by(is_same).take(LATEST) {
+    for group in &groups {
         let change = &group[0];
         let key = owner(change);
         let mut words = vec![plain(ago(change.at, now)), plain(change.kind.clone())];
@@ -202,6 +207,10 @@ fn changes(page: &mut Page, changes: &[Change], now: Timestamp) {
             words.push((fields.join(", "), Style::new().dimmed()));
         }
         page.words(2, &words);
+    }
+    if is_cut {
+        let text = format!("of the newest {SEARCHED} of the store; `tail --session` prints all");
+        page.wrapped("  ", &text, Style::new().dimmed());
     }
 }
 

@@ -9,7 +9,6 @@ use crate::db::tx::Snapshot;
 use crate::error::{Context, Error, Result};
 use crate::log::changed::{ChangedFields, changed_fields};
 use crate::model::cursor::Seq;
-use crate::model::id::SessionId;
 use crate::model::time::Timestamp;
 
 /// One change, borrowed from the current row of a read or from a copy; each column is read on request.
@@ -57,6 +56,12 @@ pub(crate) use select_changes;
 const SELECT_AFTER: &str = select_changes!("WHERE seq > ?1 ORDER BY seq LIMIT ?2");
 
 impl<'r> ChangeRef<'r> {
+    /// The change in a row of [`select_changes`].
+    pub(super) fn of(row: &'r Row<'r>) -> Result<ChangeRef<'r>> {
+        let seq = Seq(row.get(0).context("read a change")?);
+        Ok(ChangeRef { row, seq })
+    }
+
     /// Its position.
     #[must_use]
     pub fn seq(&self) -> Seq {
@@ -300,33 +305,6 @@ pub fn scan_back(
         }
     }
     Ok(position)
-}
-
-const SELECT_OF: &str =
-    select_changes!("WHERE seq <= ?1 AND seq > ?2 AND session = ?3 ORDER BY seq DESC LIMIT ?4");
-
-/// The newest changes of a session, newest first: at most `limit` of those among the `searched` newest
-/// changes of the log.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn newest_of(
-    snapshot: &Snapshot<'_>,
-    session: &SessionId,
-    searched: u32,
-    limit: u32,
-) -> Result<Vec<Change>> {
-    let step = "read the newest changes of a session";
-    let head = snapshot.head()?.seq;
-    let params = (head.0, head.0.saturating_sub(searched.into()), session.as_str(), limit);
-    let mut statement = snapshot.conn().prepare_cached(SELECT_OF).context(step)?;
-    let mut rows = statement.query(params).context(step)?;
-    let mut changes = Vec::new();
-    while let Some(row) = rows.next().context(step)? {
-        let seq = Seq(row.get(0).context(step)?);
-        changes.push(ChangeRef { source: Source::Row(row), seq }.to_owned()?);
-    }
-    Ok(changes)
 }
 
 const SELECT_AT: &str = "SELECT at FROM change_log WHERE seq = ?1";

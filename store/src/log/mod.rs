@@ -12,6 +12,7 @@ pub(crate) mod digest;
 pub mod field;
 pub(crate) mod head_file;
 pub(crate) mod info;
+pub mod newest;
 pub(crate) mod pruning;
 pub mod reservation;
 pub mod retention;
