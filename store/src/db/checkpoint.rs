@@ -24,8 +24,8 @@ const BACKLOG_FORCED: i64 = 4000;
 const FORCED_EVERY: Duration = Duration::from_millis(250);
 /// The size of the WAL in pages from which a checkpoint waits for readers: 32 MiB.
 const LARGE: i64 = 8000;
-/// How long it waits: a short read has ended by then.
-const LARGE_WAIT: Duration = Duration::from_millis(100);
+/// How long it waits: a short read has ended by then. No process can write meanwhile.
+const LARGE_WAIT: Duration = Duration::from_millis(20);
 /// The interval at which the backlog is measured when the queue is empty.
 const MEASURE_EVERY: Duration = Duration::from_millis(10);
 
