@@ -16,12 +16,15 @@ use crate::log::retention::{self, Plan, Rules};
 use crate::log::seal;
 use crate::model::cursor::Seq;
 
-/// The maximum number of changes that one transaction prunes.
+/// The maximum number of changes that one transaction prunes when no other process seems to write.
 const BATCH: i64 = 250;
+/// The same while others write: each of their commits may wait for one such transaction.
+const SHORT_BATCH: i64 = 80;
 /// The pause when no other process seems to write: it lets a process that waits for the lock take it.
 const SHORT_PAUSE: Duration = Duration::from_millis(1);
-/// The maximum number of pages that one transaction frees.
+/// The maximum number of pages that one transaction frees, and the same while others write.
 const PAGES: u32 = 256;
+const SHORT_PAGES: u32 = 64;
 
 /// The result of pruning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +73,8 @@ impl Store {
         let mut pace = Pace::new();
         while floor < target {
             let done = self.retry_without_ballast(&mut used_ballast, || {
-                self.write(cause.clone(), move |tx| step(tx, target, BATCH))
+                let batch = if pace.is_alone { BATCH } else { SHORT_BATCH };
+                self.write(cause.clone(), move |tx| step(tx, target, batch))
             })?;
             if done.value.floor == floor {
                 break;
@@ -105,8 +109,9 @@ impl Store {
     fn free_pages(&self, cause: &Cause, used_ballast: &mut bool) -> Result<u64> {
         let (mut pages, mut pace) = (0, Pace::new());
         loop {
+            let most = if pace.is_alone { PAGES } else { SHORT_PAGES };
             let given = self.retry_without_ballast(used_ballast, || {
-                self.write(cause.clone(), |tx| vacuum(tx.conn(), PAGES))
+                self.write(cause.clone(), move |tx| vacuum(tx.conn(), most))
             })?;
             pages += given.value;
             if given.value == 0 {
@@ -135,21 +140,22 @@ impl Store {
     }
 }
 
-/// Paces pruning: pauses while other writers are active.
+/// Paces pruning: shorter steps and longer pauses while other writers are active.
 struct Pace {
     begun: Instant,
     head: Option<Seq>,
+    is_alone: bool,
 }
 
 impl Pace {
     fn new() -> Pace {
-        Pace { begun: Instant::now(), head: None }
+        Pace { begun: Instant::now(), head: None, is_alone: true }
     }
 
     /// Waits after a step; `head` is the head of the log at its end.
     fn wait(&mut self, head: Seq) {
-        let is_alone = self.head.replace(head).is_none_or(|before| before == head);
-        let pause = if is_alone { SHORT_PAUSE } else { self.begun.elapsed() * PAUSE };
+        self.is_alone = self.head.replace(head).is_none_or(|before| before == head);
+        let pause = if self.is_alone { SHORT_PAUSE } else { self.begun.elapsed() * PAUSE };
         thread::sleep(pause.max(SHORT_PAUSE));
         self.begun = Instant::now();
     }
