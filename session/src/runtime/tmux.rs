@@ -163,7 +163,7 @@ fn read(output: Output) -> Result<String, Refusal> {
     let is = |texts: &[&str]| texts.iter().any(|text| printed.contains(text));
     if is(&["no server running on", "error connecting to", "server exited", "lost server"]) {
         Err(Refusal::NoServer)
-    } else if is(&["can't find session", "can't find window", "can't find pane", "no sessions"]) {
+    } else if is(&GONE) {
         Err(Refusal::NoSession)
     } else if printed.is_empty() {
         Err(Refusal::Other(format!("it ended with status {} and printed nothing", output.status)))
@@ -171,6 +171,16 @@ fn read(output: Output) -> Result<String, Refusal> {
         Err(Refusal::Other(printed))
     }
 }
+
+/// What tmux prints where a target does not exist; the last two where its server has no session any more, and is
+/// about to end.
+const GONE: [&str; 5] = [
+    "can't find session",
+    "can't find window",
+    "can't find pane",
+    "no sessions",
+    "no current target",
+];
 
 /// A word that tmux takes as it is: a final semicolon would end the command.
 fn word(text: &str) -> String {
