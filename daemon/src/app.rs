@@ -10,10 +10,12 @@ use ao_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::CLIENTS;
 use crate::loops::Loops;
 use crate::run_file::RunFile;
 use crate::token::Tokens;
+
+/// How many clients may follow the changes at a time.
+const CLIENTS: usize = 4_096;
 
 /// One per daemon, shared by all requests.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use ao_cdc::Fanout;
 use ao_observer::github::host::Endpoints;
 use ao_observer::run::Setup;
 use ao_session::Sessions;
-use ao_store::Store;
 use ao_store::lease::Owner;
+use ao_store::{Store, Timestamp};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -23,7 +23,7 @@ use crate::loops::{observer, reaper, reconcile};
 use crate::notice::Notify;
 use crate::run_file::RunFile;
 use crate::token::Tokens;
-use crate::{http, serve};
+use crate::{document, http, serve};
 
 /// The threads that answer requests; what waits for the store has threads of its own.
 const WORKERS: usize = 2;
@@ -151,7 +151,7 @@ fn describe(settings: &Settings, socket: &Socket, tcp: &TcpListener) -> Result<R
     Ok(RunFile {
         pid: std::process::id(),
         process: Owner::this_process().to_string(),
-        started_at: jiff::Timestamp::now(),
+        started_at: document::time(Timestamp::now()),
         url: format!("http://{address}"),
         socket: socket.path().to_owned(),
         version: settings.version.to_owned(),

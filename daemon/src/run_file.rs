@@ -18,8 +18,8 @@ pub struct RunFile {
     pub pid: u32,
     /// The process among all that ever ran: its id, its start in clock ticks since boot, and the boot.
     pub process: String,
-    /// When it began to serve.
-    pub started_at: jiff::Timestamp,
+    /// When it began to serve, in RFC 3339 in UTC.
+    pub started_at: String,
     /// The URL of its HTTP server.
     pub url: String,
     /// Its Unix socket, which serves the same.
@@ -89,7 +89,7 @@ mod tests {
         RunFile {
             pid,
             process: Owner::this_process().to_string(),
-            started_at: jiff::Timestamp::UNIX_EPOCH,
+            started_at: "1970-01-01T00:00:00.000Z".to_owned(),
             url: "http://127.0.0.1:1".to_owned(),
             socket: "/x/daemon.sock".into(),
             version: "0.1.0".to_owned(),

@@ -188,7 +188,7 @@ pub(crate) fn stop(context: &Context, args: &Stop) -> Result<()> {
 
 fn stopped(context: &Context, found: &Found, what: &str) -> Result<()> {
     if context.is_json {
-        return output::document("daemon.stop", &document(found.state, found.run_file.as_ref()));
+        return output::document("daemon.stop", &daemon_of(found.state, found.run_file.as_ref()));
     }
     output::line(what)
 }
@@ -249,13 +249,12 @@ pub(crate) fn describe(state: State, run_file: Option<&RunFile>) -> String {
     let pid = run_file.map(|it| format!(" (pid {})", it.pid)).unwrap_or_default();
     match state {
         State::Ready => {
-            let since = run_file.map(|it| {
-                let since = time::local(Timestamp(it.started_at.as_millisecond()));
-                since.strftime("%Y-%m-%d %H:%M").to_string()
-            });
+            let since = run_file.and_then(|it| it.started_at.parse::<jiff::Timestamp>().ok());
+            let since = since.map(|at| time::local(Timestamp(at.as_millisecond())));
+            let since = since.map(|at| format!(", since {}", at.strftime("%Y-%m-%d %H:%M")));
             let since = since.unwrap_or_default();
             let url = run_file.map(|it| it.url.as_str()).unwrap_or_default();
-            format!("ready at {url}{pid}, since {since}")
+            format!("ready at {url}{pid}{since}")
         }
         State::NotReady => format!("starting or stopping{pid}"),
         State::Stopped => "not running: `ao-store start`".to_owned(),

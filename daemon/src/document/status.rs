@@ -90,7 +90,7 @@ pub fn daemon_of(state: State, run_file: Option<&RunFile>) -> Value {
     json!({
         "state": state.as_str(),
         "pid": run_file.map(|it| it.pid),
-        "started_at": run_file.map(|it| it.started_at),
+        "started_at": run_file.map(|it| &it.started_at),
         "url": run_file.map(|it| &it.url),
         "socket": run_file.map(|it| it.socket.to_string_lossy()),
         "version": run_file.map(|it| &it.version),

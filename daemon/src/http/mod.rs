@@ -37,7 +37,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-pub(crate) use events::CLIENTS;
 use failure::Failure;
 
 /// Who makes the changes that a request asks for.

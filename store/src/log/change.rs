@@ -59,7 +59,7 @@ impl<'r> ChangeRef<'r> {
     /// The change in a row of [`select_changes`].
     pub(super) fn of(row: &'r Row<'r>) -> Result<ChangeRef<'r>> {
         let seq = Seq(row.get(0).context("read a change")?);
-        Ok(ChangeRef { row, seq })
+        Ok(ChangeRef { source: Source::Row(row), seq })
     }
 
     /// Its position.

@@ -26,9 +26,6 @@ use super::failure::Failure;
 use super::work::blocking;
 use crate::app::App;
 
-/// How many clients may follow at a time.
-pub(crate) const CLIENTS: usize = 4_096;
-
 /// The changes as they are committed.
 ///
 /// Each event has the cursor of its change as `id`, its type as `event`, and as `data` the change as
