@@ -1,6 +1,6 @@
 //! The daemon from its start to its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ao_cdc::Fanout;
@@ -10,6 +10,7 @@ use ao_session::Sessions;
 use ao_store::lease::Owner;
 use ao_store::{Store, Timestamp};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -23,7 +24,7 @@ use crate::loops::{observer, reaper, reconcile};
 use crate::notice::Notify;
 use crate::run_file::RunFile;
 use crate::token::Tokens;
-use crate::{document, http, serve};
+use crate::{document, http, serve, supervisor};
 
 /// The threads that answer requests; what waits for the store has threads of its own.
 const WORKERS: usize = 2;
@@ -31,6 +32,9 @@ const WORKERS: usize = 2;
 const BLOCKING: usize = 64;
 /// How long work on the store may delay the end.
 const END: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The owner whose daemon ends when its connections do.
+const APP: &str = "app";
 
 /// How a daemon is run.
 pub struct Settings {
@@ -86,12 +90,17 @@ impl Daemon {
         let (socket, tcp) = runtime.block_on(async {
             Ok::<_, Error>((Socket::bind(&dir, "daemon.sock")?, listen::tcp(settings.port).await?))
         })?;
-        let run_file = describe(&settings, &socket, &tcp)?;
+        let link = runtime.block_on(async { supervisor_link(&settings, &dir) });
+        let run_file = describe(&settings, &socket, link.as_ref(), &tcp)?;
         let Settings { store, sessions, api, observer, command, notify, .. } = settings;
         let fanout = Fanout::start(&store)?;
         let app = Arc::new(App::new(store, sessions, api, fanout, tokens, run_file, stop.clone()));
         let serving = serve::serve(tcp, socket, http::router(&app), stop.clone());
         let server = runtime.spawn(serving);
+        if let Some(link) = link {
+            let identity = json!(app.run_file).to_string();
+            runtime.spawn(supervisor::serve(link, identity, supervisor::GRACE, stop.clone()));
+        }
         let data_dir = dir;
         let daemon =
             Daemon { app, data_dir, server: Some(server), runtime: Some(runtime), _lock: lock };
@@ -146,7 +155,22 @@ fn runtime() -> Result<Runtime> {
     builder.enable_all().build().map_err(Error::Thread)
 }
 
-fn describe(settings: &Settings, socket: &Socket, tcp: &TcpListener) -> Result<RunFile> {
+/// The supervisor link, in a daemon that a program started for itself. Without one the daemon still serves.
+fn supervisor_link(settings: &Settings, dir: &Path) -> Option<Socket> {
+    if settings.owner.as_deref() != Some(APP) {
+        return None;
+    }
+    let bound = Socket::bind(dir, "supervise.sock");
+    let failed = |error: &Error| tracing::warn!(%error, "there is no supervisor link");
+    bound.inspect_err(failed).ok()
+}
+
+fn describe(
+    settings: &Settings,
+    socket: &Socket,
+    link: Option<&Socket>,
+    tcp: &TcpListener,
+) -> Result<RunFile> {
     let address = tcp.local_addr().map_err(Error::Listen)?;
     Ok(RunFile {
         pid: std::process::id(),
@@ -154,6 +178,7 @@ fn describe(settings: &Settings, socket: &Socket, tcp: &TcpListener) -> Result<R
         started_at: document::time(Timestamp::now()),
         url: format!("http://{address}"),
         socket: socket.path().to_owned(),
+        supervisor: link.map(|link| link.path().to_owned()),
         version: settings.version.to_owned(),
         owner: settings.owner.clone(),
     })

@@ -22,6 +22,7 @@ pub mod request;
 mod run_file;
 mod serve;
 mod state;
+mod supervisor;
 mod token;
 pub mod wal_reader;
 

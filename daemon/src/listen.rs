@@ -6,20 +6,24 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::error::{Error, Result};
 
 /// The longest path of a Unix socket: `sun_path` of Linux without its final NUL.
 const PATH_MAX: usize = 107;
+/// How long after a failure of `accept`, such as a lack of file descriptors, it is tried again.
+const RETRY: Duration = Duration::from_millis(200);
 
 /// A Unix socket that is removed with this value.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    pub(crate) listener: UnixListener,
+    listener: UnixListener,
     path: PathBuf,
+    uid: u32,
 }
 
 impl Socket {
@@ -38,7 +42,24 @@ impl Socket {
             Ok(listener)
         };
         let listener = bind().map_err(|source| Error::file("listen on", &path, source))?;
-        Ok(Socket { listener, path })
+        Ok(Socket { listener, path, uid: rustix::process::geteuid().as_raw() })
+    }
+
+    /// The next connection of a process of this user. One of another user is refused.
+    pub(crate) async fn accept(&self) -> UnixStream {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) if self.is_of_user(&stream) => return stream,
+                Ok(_) => tracing::warn!(
+                    "a process of another user connected to a socket; it was refused"
+                ),
+                Err(error) => retry(&error).await,
+            }
+        }
+    }
+
+    fn is_of_user(&self, stream: &UnixStream) -> bool {
+        stream.peer_cred().is_ok_and(|peer| peer.uid() == self.uid || peer.uid() == 0)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -50,6 +71,12 @@ impl Drop for Socket {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Waits after a connection could not be accepted.
+pub(crate) async fn retry(error: &io::Error) {
+    tracing::warn!(%error, "a connection cannot be accepted");
+    tokio::time::sleep(RETRY).await;
 }
 
 /// Where the socket of this name is: in the data directory, or, where that has too long a path, in a private

@@ -24,6 +24,9 @@ pub struct RunFile {
     pub url: String,
     /// Its Unix socket, which serves the same.
     pub socket: PathBuf,
+    /// The Unix socket of the supervisor link; none in a daemon that no program stops by disconnecting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervisor: Option<PathBuf>,
     /// The version of the program.
     pub version: String,
     /// Who started it, such as `app` for a desktop program that also stops it; none for a person.
@@ -92,6 +95,7 @@ mod tests {
             started_at: "1970-01-01T00:00:00.000Z".to_owned(),
             url: "http://127.0.0.1:1".to_owned(),
             socket: "/x/daemon.sock".into(),
+            supervisor: None,
             version: "0.1.0".to_owned(),
             owner: None,
         }

@@ -1,7 +1,6 @@
 //! Accepts connections and answers their requests until the daemon stops. An error of one connection, or of
 //! accepting one, never ends the server.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,17 +10,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::listen::Socket;
+use crate::listen::{Socket, retry};
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// The largest head of a request, and the size of the buffers of a connection.
 const HEAD_MAX: usize = 24 << 10;
-/// How long after a failure of `accept`, such as a lack of file descriptors, it is tried again.
-const RETRY: Duration = Duration::from_millis(200);
 /// How long requests may take to end once the daemon stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -45,7 +42,6 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) {
     let graceful = GracefulShutdown::new();
-    let uid = rustix::process::geteuid().as_raw();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -57,26 +53,13 @@ pub(crate) async fn serve(
                 }
                 Err(error) => retry(&error).await,
             },
-            accepted = socket.listener.accept() => match accepted {
-                Ok((stream, _)) if is_of(&stream, uid) => spawn(stream, Peer::User, &router, &graceful),
-                Ok(_) => tracing::warn!("a process of another user connected to the socket; it was refused"),
-                Err(error) => retry(&error).await,
-            },
+            stream = socket.accept() => spawn(stream, Peer::User, &router, &graceful),
         }
     }
     drop((tcp, socket));
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests had not ended after 10 s; they were cut off");
     }
-}
-
-async fn retry(error: &io::Error) {
-    tracing::warn!(%error, "a connection cannot be accepted");
-    tokio::time::sleep(RETRY).await;
-}
-
-fn is_of(stream: &UnixStream, uid: u32) -> bool {
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == uid || peer.uid() == 0)
 }
 
 /// Answers the requests of a connection in a task of its own.

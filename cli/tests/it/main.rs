@@ -38,6 +38,7 @@ mod rotation;
 mod scripts;
 mod sessions;
 mod stranded;
+mod supervisor;
 mod support;
 mod sweep;
 mod tail;

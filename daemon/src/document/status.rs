@@ -93,6 +93,7 @@ pub fn daemon_of(state: State, run_file: Option<&RunFile>) -> Value {
         "started_at": run_file.map(|it| &it.started_at),
         "url": run_file.map(|it| &it.url),
         "socket": run_file.map(|it| it.socket.to_string_lossy()),
+        "supervisor": run_file.and_then(|it| it.supervisor.as_ref()).map(|it| it.to_string_lossy()),
         "version": run_file.map(|it| &it.version),
         "owner": run_file.and_then(|it| it.owner.as_ref()),
     })
