@@ -54,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) busy_timeout: Setting<Duration>,
     /// How long a hook of an agent waits for an answer; zero for not at all.
     pub(crate) hook_answers: Setting<Duration>,
+    /// The port of the daemon; 0 for any.
+    pub(crate) port: Setting<u16>,
     pub(crate) color: Setting<Color>,
 }
 
@@ -83,6 +85,7 @@ impl Settings {
             time if time > LONGEST_HOOK => Err("it is longer than a day".to_owned()),
             time => Ok(time),
         })?;
+        let listens = port_variable()?.or(source.value(keys.port, port)?);
         let color = source.value(keys.color, choice)?;
         Ok(Settings {
             file_exists: path.as_deref().is_some_and(Path::exists),
@@ -100,6 +103,10 @@ impl Settings {
                 Duration::from_secs(5),
             ),
             hook_answers: Setting::of(None, "", hook_answers, Duration::ZERO),
+            port: listens.map_or(
+                Setting { value: 0, origin: Origin::Default },
+                |(value, origin)| Setting { value, origin },
+            ),
             color: Setting::of(args.global.color, "--color", color, Color::Auto),
             file: path,
         })
@@ -127,6 +134,7 @@ struct Keys {
     durability: Option<Spanned<String>>,
     busy_timeout: Option<Spanned<String>>,
     hook_answers: Option<Spanned<String>>,
+    port: Option<Spanned<String>>,
     color: Option<Spanned<String>>,
 }
 
@@ -172,6 +180,21 @@ impl Source<'_> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "write a duration, such as 5s".to_owned())
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "write a port, 0 to 65535".to_owned())
+}
+
+/// The port of the environment. An empty variable counts as unset.
+fn port_variable() -> Result<Option<(u16, Origin)>> {
+    let Some(text) = std::env::var_os("AO_PORT").filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let value = port(&text.to_string_lossy()).map_err(|reason| {
+        Error::Usage(format!("AO_PORT={} cannot be used: {reason}", text.to_string_lossy()))
+    })?;
+    Ok(Some((value, Origin::Environment("AO_PORT"))))
 }
 
 /// One of the values of a flag.

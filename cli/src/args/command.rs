@@ -10,7 +10,7 @@ use super::admin::{Import, Prune, Retention, Verify};
 use super::attention::{self, Attention};
 use super::config::Config;
 use super::consent::Consent;
-use super::daemon::{Daemon, Serve, Start, Stop};
+use super::daemon::{Daemon, Serve, Service, Start, Stop};
 use super::history::{self, Digest, History};
 use super::list::ListArgs;
 use super::message::{self, Delivery, Send};
@@ -88,6 +88,14 @@ pub(crate) enum Command {
   ao-store stop
   ao-store stop --timeout 1m")]
     Stop(Stop),
+    /// Run the daemon as a systemd service of the user
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store service install
+  ao-store service print"
+    )]
+    Service(Service),
     /// Show where the store is, what it holds, and how far behind its consumers are
     #[command(after_help = "Examples:
   ao-store status
@@ -278,6 +286,7 @@ The file is TOML. A flag or an environment variable takes precedence over it. It
   durability = \"full\"       # or relaxed
   busy_timeout = \"5s\"
   hook_answers = \"0s\"         # how long the hook of a permission waits for session answer
+  port = \"0\"                # where the daemon listens; 0 for any port
   color = \"auto\"            # or always, never"
     )]
     Config(Config),

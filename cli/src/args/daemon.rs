@@ -10,9 +10,10 @@ use super::observe::Api;
 /// What a daemon serves, and where.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Serve {
-    /// Listen on this port of 127.0.0.1; if it is taken, on another one
-    #[arg(long, default_value_t = 0, hide_default_value = true)]
-    pub(crate) port: u16,
+    /// Listen on this port of 127.0.0.1; if it is taken, on another one [default: $AO_PORT, otherwise
+    /// that of the configuration file, otherwise any]
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
     /// Record who starts it; only a program that named itself `app` stops it by disconnecting
     #[arg(long, value_name = "NAME", value_parser = ["app", "persistent"])]
     pub(crate) owner: Option<String>,
@@ -39,6 +40,24 @@ pub(crate) enum DaemonCommand {
   ao-store daemon status
   ao-store daemon status --json | jq -r .data.url")]
     Status,
+}
+
+/// The daemon as a service of the user.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Service {
+    /// Write the systemd unit, and print the commands that start it
+    #[command(after_help = "Examples:
+  ao-store service install
+  ao-store --data-dir /srv/ao service install")]
+    Install,
+    /// Remove the systemd unit
+    #[command(after_help = "Examples:
+  systemctl --user disable --now ao-store.service && ao-store service uninstall")]
+    Uninstall,
+    /// Print the systemd unit
+    #[command(after_help = "Examples:
+  ao-store service print")]
+    Print,
 }
 
 #[derive(Debug, ClapArgs)]

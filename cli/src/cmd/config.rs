@@ -58,7 +58,7 @@ fn show(settings: &Settings, path: &Path, shows_origin: bool, is_json: bool) -> 
 }
 
 fn list(settings: &Settings) -> Vec<(&'static str, String, Origin)> {
-    let Settings { durability, busy_timeout, hook_answers, color, .. } = settings;
+    let Settings { durability, busy_timeout, hook_answers, port, color, .. } = settings;
     let dir = settings
         .data_dir
         .iter()
@@ -68,6 +68,7 @@ fn list(settings: &Settings) -> Vec<(&'static str, String, Origin)> {
         ("durability", name_of(&durability.value), durability.origin),
         ("busy_timeout", time(busy_timeout.value), busy_timeout.origin),
         ("hook_answers", time(hook_answers.value), hook_answers.origin),
+        ("port", port.value.to_string(), port.origin),
         ("color", name_of(&color.value), color.origin),
     ];
     dir.chain(others).collect()

@@ -15,6 +15,7 @@ use ao_observer::run::Setup;
 use ao_program::{Environment, start_logged};
 use ao_session::LAUNCH_VARIABLES;
 use ao_store::{Store, Timestamp};
+use sd_notify::NotifyState;
 use serde_json::Value;
 
 use super::{poll, reconcile};
@@ -46,12 +47,21 @@ fn serve(context: &Context, args: &Serve) -> Result<Ended> {
     } else {
         context.say(&ready(daemon.run_file()));
     }
+    notify_manager(NotifyState::Ready);
     while signals.received().is_none() && !stop.is_cancelled() {
         thread::sleep(TICK);
     }
+    notify_manager(NotifyState::Stopping);
     drop(daemon);
     context.say("stopped");
     Ok(signals.received().map_or(Ended::Done, Ended::BySignal))
+}
+
+/// Tells the service manager, if there is one, what the daemon does.
+fn notify_manager(state: NotifyState) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        output::say(&format!("the service manager cannot be notified: {error}"));
+    }
 }
 
 /// Begins to serve a store, with the loops that tell the user at the terminal what they do.
@@ -78,7 +88,7 @@ pub(super) fn begin(
         store,
         sessions,
         observer,
-        port: args.port,
+        port: args.port.unwrap_or(context.settings().port.value),
         owner: args.owner.clone(),
         version: env!("CARGO_PKG_VERSION"),
         command: invocation::command_line(),
@@ -148,7 +158,8 @@ fn spawn(context: &Context, args: &Serve, dir: &Path, log: &Path) -> Result<Chil
     let mut argv: Vec<OsString> = vec![program.into()];
     argv.extend(context.global_options());
     argv.extend(["--data-dir".into(), dir.into(), "daemon".into()]);
-    argv.extend(["--port".into(), args.port.to_string().into()]);
+    let port = args.port.unwrap_or(context.settings().port.value);
+    argv.extend(["--port".into(), port.to_string().into()]);
     for (flag, value) in [("--owner", &args.owner), ("--api-url", &args.api.api_url)] {
         argv.extend(value.iter().flat_map(|value| [flag.into(), value.into()]));
     }

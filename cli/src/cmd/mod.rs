@@ -26,6 +26,7 @@ mod reconcile;
 mod repair;
 mod retention;
 mod send;
+mod service;
 mod session;
 mod spawn;
 mod status;
@@ -60,6 +61,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
         Command::Verify(args) => return admin::verify(context, &args),
         Command::Attention(args) => return attention::run(context, &args),
         Command::Doctor => return doctor::run(context),
+        Command::Service(command) => service::run(context, command),
         Command::Config(command) => config::run(context, &command),
         Command::History(args) => history::run(context, &args),
         Command::Digest(args) => digest::run(context, &args),

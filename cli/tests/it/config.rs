@@ -48,6 +48,7 @@ fn a_flag_precedes_the_variable_the_file_and_the_default() {
         item("durability", "full", "default", Value::Null),
         item("busy_timeout", "9s", "file", line(4).into()),
         item("hook_answers", "0s", "default", Value::Null),
+        item("port", "0", "default", Value::Null),
         item("color", "auto", "default", Value::Null),
     ];
     assert_eq!(settings(&env, &[]), expected);
@@ -58,6 +59,7 @@ fn a_flag_precedes_the_variable_the_file_and_the_default() {
         item("durability", "relaxed", "flag", "--durability".into()),
         item("busy_timeout", "1s", "flag", "--busy-timeout".into()),
         item("hook_answers", "0s", "default", Value::Null),
+        item("port", "0", "default", Value::Null),
         item("color", "never", "flag", "--color".into()),
     ];
     assert_eq!(settings(&env, &flags), expected);
@@ -70,13 +72,31 @@ fn a_flag_precedes_the_variable_the_file_and_the_default() {
 }
 
 #[test]
+fn the_port_is_that_of_the_variable_or_of_the_file() {
+    let env = configured("port = \"4100\"\n");
+    let shown = |value: &str| {
+        let mut command = env.command(&["config", "show", "--json"]);
+        let output = finish(command.env("AO_PORT", value), b"");
+        let document: Value = serde_json::from_str(&output.stdout).unwrap();
+        let port = &document["data"]["settings"][4];
+        assert_eq!(port["key"], "port");
+        (port["value"].clone(), port["origin"].clone())
+    };
+    assert_eq!(shown("4200"), ("4200".into(), "environment".into()));
+    assert_eq!(shown(""), ("4100".into(), "file".into()));
+    let refused = finish(env.command(&["status"]).env("AO_PORT", "http"), b"");
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("AO_PORT=http cannot be used"), "{}", refused.stderr);
+}
+
+#[test]
 fn the_settings_are_shown_as_a_file_that_can_be_used() {
     let env = configured("durability = 'relaxed'");
     let shown = run(&env, &["config", "show"]).stdout;
     let dir = env.path("home/.local/share/ao-store");
     let expected = format!(
         "data_dir = \"{}\"\ndurability = \"relaxed\"\nbusy_timeout = \"5s\"\n\
-         hook_answers = \"0s\"\ncolor = \"auto\"\n",
+         hook_answers = \"0s\"\nport = \"0\"\ncolor = \"auto\"\n",
         text(&dir)
     );
     assert_eq!(shown, expected);
@@ -96,6 +116,7 @@ fn a_mistake_is_an_error_with_its_line() {
     for (content, expected) in [
         ("\nbusy_timout = \"5s\"", "line 2: unknown field `busy_timout`, expected one of"),
         ("hook_answers = \"25h\"", "line 1: \"25h\" cannot be used: it is longer than a day"),
+        ("port = \"65536\"", "line 1: \"65536\" cannot be used: write a port, 0 to 65535"),
         ("busy_timeout = 5", "line 1: invalid type: integer `5`, expected a string"),
         ("busy_timeout = \"soon\"", "line 1: \"soon\" cannot be used: write a duration"),
         (

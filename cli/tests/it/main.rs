@@ -36,6 +36,7 @@ mod repair;
 mod retention;
 mod rotation;
 mod scripts;
+mod service;
 mod sessions;
 mod stranded;
 mod supervisor;
