@@ -29,6 +29,7 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
         }
         Error::Store(error)
         | Error::Session(ao_session::Error::Store(error))
+        | Error::Daemon(ao_daemon::Error::Store(error))
         | Error::Cdc(ao_cdc::Error::Store(error)) => of_store(error),
         Error::Cdc(error) => of_stream(error),
         Error::Stranded { name, .. } => {
@@ -38,6 +39,9 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
             "run it again: it continues with this change; to skip the change: `ao-store consumer ack {name} {cursor}`"
         )),
         Error::Session(error) => of_session(error, invocation),
+        Error::Daemon(ao_daemon::Error::TokenExists(name)) => Some(format!(
+            "choose another name; or revoke it, and create it again: `ao-store token revoke {name}`"
+        )),
         Error::DeliveryEnded(delivery) if delivery.can_be_resent() => Some(format!(
             "look at the terminal of the agent; to write it again: `ao-store delivery resend {}`",
             delivery.id
@@ -205,7 +209,7 @@ fn of_stream(error: &ao_cdc::Error) -> Option<String> {
 /// The form of an id, name or branch.
 fn of_id(what: &str) -> &'static str {
     match what {
-        "project id" | "consumer name" => of_code(Code::InvalidId),
+        "project id" | "consumer name" | "token name" => of_code(Code::InvalidId),
         "session id" => "list the sessions: `ao-store session ls --all`",
         "branch" => "use a name that git accepts, such as feature/fix-1",
         "pattern" => "write it relative to the repository, such as .env or config/*.local",
@@ -253,6 +257,7 @@ hints! {
     DeliveryNotFound "list the deliveries: `ao-store delivery ls`";
     DeliveryKeyUsed "use another key, or send the same text";
     ConsumerNotFound "list the consumers: `ao-store consumer ls`";
+    TokenNotFound "list the tokens: `ao-store token ls`";
     CredentialsMissing "log in with `gh auth login`, or set GH_TOKEN";
     CredentialsInvalid "log in again with `gh auth login`; `ao-store status` shows the source of the token";
     DaemonRunning "`ao-store daemon status` shows it, and `ao-store stop` stops it";
@@ -278,6 +283,7 @@ hints! {
     NotApplied "name its session in the document, or claim it: `ao-store pr claim SESSION PR`; without --strict it is reported only";
     ConsumerExists "choose another name, or show it: `ao-store consumer ls`";
     ConsumerFilter "omit the filter, or create another consumer: `ao-store consumer create NAME`";
+    TokenExists "choose another name; or revoke it, and create it again: `ao-store token revoke NAME`";
     LeaseLost "show its owner: `ao-store consumer ls`";
     LeaseHeld "stop its owner or wait: `ao-store consumer ls` shows it";
     SessionBusy "wait for it; if its process is dead, the next command on the session finishes or undoes it";

@@ -41,6 +41,12 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// A token of this name exists.
+    #[error("a token named {0} already exists")]
+    TokenExists(String),
+    /// No token has this name.
+    #[error("no token is named {0}")]
+    TokenNotFound(String),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] ao_store::Error),
@@ -60,6 +66,8 @@ impl Error {
         match self {
             Error::Running { .. } => Code::DaemonRunning,
             Error::Unanswered { .. } => Code::DaemonUnanswered,
+            Error::TokenExists(_) => Code::TokenExists,
+            Error::TokenNotFound(_) => Code::TokenNotFound,
             Error::File { source, .. } | Error::Listen(source) | Error::Thread(source) => {
                 ao_store::io_code(source)
             }

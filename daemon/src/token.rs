@@ -1,14 +1,14 @@
 //! The tokens that programs show to the HTTP server: the operator's, which may do everything, and named ones,
-//! which may only read. Of a named one only the digest is stored.
+//! which may only read.
 
 use std::fs::{self, DirBuilder, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-
-use sha2::{Digest, Sha256};
+use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::named_token::NamedTokens;
+use crate::secret::{digest, random};
 
 /// What a request may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub(crate) enum Scope {
 /// The tokens of a data directory.
 #[derive(Debug)]
 pub struct Tokens {
-    dir: PathBuf,
     operator: [u8; 32],
+    named: NamedTokens,
 }
 
 impl Tokens {
@@ -47,7 +47,7 @@ impl Tokens {
             }
             read => read.map_err(|source| failed("use", &path, source))?,
         };
-        Ok(Tokens { dir, operator: digest(&token) })
+        Ok(Tokens { operator: digest(&token), named: NamedTokens::of(data_dir) })
     }
 
     /// What a token allows; `None` for one that is not known. Tokens are compared by their digests, so that the
@@ -57,15 +57,8 @@ impl Tokens {
         if digest == self.operator {
             return Some(Scope::Operator);
         }
-        let known = fs::read_dir(self.dir.join("read")).ok()?;
-        let wanted = hex::encode(digest);
-        let mut digests = known.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok());
-        digests.any(|known| known.trim() == wanted).then_some(Scope::Read)
+        self.named.contains(&digest).then_some(Scope::Read)
     }
-}
-
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
 }
 
 /// A file that only its user can read.
@@ -94,13 +87,6 @@ fn create(path: &Path) -> io::Result<String> {
         Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => read_private(path),
         Err(failed) => Err(failed.error),
     }
-}
-
-/// 256 bits from the operating system, in hexadecimal digits.
-pub(crate) fn random() -> io::Result<String> {
-    let mut bytes = [0; 32];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(hex::encode(bytes))
 }
 
 #[cfg(test)]

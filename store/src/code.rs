@@ -103,6 +103,7 @@ codes! {
     PrNotFound "PR_NOT_FOUND" NotFound 404 3 "No tracked pull request has this reference.";
     DeliveryNotFound "DELIVERY_NOT_FOUND" NotFound 404 3 "No delivery has this id.";
     ConsumerNotFound "CONSUMER_NOT_FOUND" NotFound 404 3 "No consumer has this name.";
+    TokenNotFound "TOKEN_NOT_FOUND" NotFound 404 3 "No token of the daemon has this name.";
     CredentialsMissing "CREDENTIALS_MISSING" Credentials 401 4 "No source has a token for the host.";
     CredentialsInvalid "CREDENTIALS_INVALID" Credentials 401 4 "The host refuses the token.";
     DaemonRunning "DAEMON_RUNNING" Busy 409 9 "Another process serves the data directory.";
@@ -127,6 +128,7 @@ codes! {
     PrOwnedByOther "PR_OWNED_BY_OTHER_SESSION" Conflict 409 5 "The observation names another session than the owner of the pull request.";
     NotApplied "OBSERVATION_NOT_APPLIED" Conflict 409 5 "With --strict: no session owns the pull request, or another one is stored at its location.";
     ConsumerExists "CONSUMER_EXISTS" Conflict 409 5 "A consumer of this name already exists.";
+    TokenExists "TOKEN_EXISTS" Conflict 409 5 "A token of the daemon with this name already exists.";
     ConsumerFilter "CONSUMER_FILTER_MISMATCH" Conflict 409 5 "The consumer was created with another filter.";
     LeaseLost "LEASE_LOST" Conflict 409 5 "The lease on the consumer is lost; nothing was acknowledged.";
     LeaseHeld "LEASE_HELD" Busy 409 9 "Another owner reads this consumer.";

@@ -10,7 +10,7 @@ use super::admin::{Import, Prune, Retention, Verify};
 use super::attention::{self, Attention};
 use super::config::Config;
 use super::consent::Consent;
-use super::daemon::{Daemon, Serve, Service, Start, Stop};
+use super::daemon::{Daemon, Serve, Service, Start, Stop, Token};
 use super::history::{self, Digest, History};
 use super::list::ListArgs;
 use super::message::{self, Delivery, Send};
@@ -96,6 +96,14 @@ pub(crate) enum Command {
   ao-store service print"
     )]
     Service(Service),
+    /// Manage the tokens of programs that read from the daemon
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store token create --read dashboard > dashboard.token
+  ao-store token ls"
+    )]
+    Token(Token),
     /// Show where the store is, what it holds, and how far behind its consumers are
     #[command(after_help = "Examples:
   ao-store status
@@ -365,6 +373,7 @@ impl Command {
             | Command::Pr(Pr::Ls { list, .. })
             | Command::Digest(Digest { list, .. })
             | Command::Consumer(Consumer::Ls { list })
+            | Command::Token(Token::Ls { list })
             | Command::Orchestrator(Orchestrator::Ls { list, .. })
             | Command::Harness(Harness::Ls { list, .. } | Harness::Limits { list, .. })
             | Command::Delivery(Delivery::Ls { list, .. })

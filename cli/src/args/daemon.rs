@@ -1,10 +1,11 @@
-//! The commands about the daemon.
+//! The commands about the daemon, and about the tokens that it accepts.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand, ValueHint};
 
+use super::list::ListArgs;
 use super::observe::Api;
 
 /// What a daemon serves, and where.
@@ -77,4 +78,39 @@ pub(crate) struct Stop {
     /// Wait up to this long until it has ended
     #[arg(long, value_name = "D", value_parser = humantime::parse_duration, default_value = "30s")]
     pub(crate) timeout: Duration,
+}
+
+/// The tokens of programs that only read.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Create a token, and print it: nothing shows it again
+    #[command(after_help = "Examples:
+  ao-store token create --read dashboard > dashboard.token
+  echo \"Authorization: Bearer $(cat dashboard.token)\" > dashboard.header
+  curl -H @dashboard.header http://127.0.0.1:PORT/api/v1/events
+
+It may only read. The daemon knows it at once, and refuses it at once when it is revoked. The token
+of the operator, which may do everything, is in tokens/operator.token in the data directory.")]
+    Create {
+        /// Name it so; it may only read
+        #[arg(long, value_name = "NAME")]
+        read: String,
+    },
+    /// List the tokens
+    #[command(after_help = "Examples:
+  ao-store token ls
+  ao-store token ls -o name
+
+Columns: name, scope, created")]
+    Ls {
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Revoke a token: from now on it is refused
+    #[command(after_help = "Examples:
+  ao-store token revoke dashboard")]
+    Revoke {
+        /// Its name
+        name: String,
+    },
 }

@@ -27,7 +27,7 @@ pub(crate) use attention::Attention;
 pub(crate) use command::{Command, Hook, Shell, Up};
 pub(crate) use config::Config;
 pub(crate) use consent::Consent;
-pub(crate) use daemon::{Daemon, DaemonCommand, Serve, Service, Start, Stop};
+pub(crate) use daemon::{Daemon, DaemonCommand, Serve, Service, Start, Stop, Token};
 pub(crate) use history::{Digest, History, ThingKind};
 pub(crate) use list::{ListArgs, ListFormat};
 pub(crate) use message::{Delivery, Send, StageName};

@@ -33,6 +33,7 @@ mod status;
 mod store;
 mod supervise;
 mod tail;
+mod token;
 mod unknown;
 mod up;
 
@@ -55,6 +56,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
         Command::Daemon(args) => return daemon::run(context, &args),
         Command::Start(args) => daemon::start(context, &args),
         Command::Stop(args) => daemon::stop(context, &args),
+        Command::Token(command) => token::run(context, command),
         Command::Tail(args) if args.exec.is_some() => return exec::run(context, &args),
         Command::Tail(tail) => return tail::run(context, &tail),
         Command::Send(args) => return send::run(context, &args),

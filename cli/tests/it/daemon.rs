@@ -63,6 +63,32 @@ fn the_token_of_the_operator_survives_a_restart() {
 }
 
 #[test]
+fn a_named_token_is_printed_once_and_ends_with_its_revocation() {
+    let env = TestEnv::new();
+    env.ok(&["init"]);
+    let shown = env.run(&["token", "create", "--read", "board"]);
+    let token = shown.stdout.trim();
+    assert_eq!((shown.code, token.len()), (0, 64), "{}", shown.stderr);
+    assert!(!shown.stderr.contains(token));
+    let stored = fs::read_to_string(env.path("data/tokens/read/board")).unwrap();
+    assert_ne!(stored.trim(), token);
+    let created = env.json("token.create", &["token", "create", "--read", "second"]);
+    assert_eq!(
+        (&created["name"], created["token"].as_str().unwrap().len()),
+        (&"second".into(), 64)
+    );
+    let listed = env.json("token.list", &["token", "ls"]);
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    assert_eq!(env.ok(&["token", "ls", "-o", "name"]), "board\nsecond\n");
+    assert!(!env.ok(&["token", "ls", "--json"]).contains(token));
+    assert_eq!(env.json("token.revoke", &["token", "revoke", "second"])["deleted"], true);
+    for name in ["../operator.token", ".hidden", "-x", "a/b"] {
+        env.refused(&["token", "revoke", "--", name], 2, "INVALID_ID");
+        env.refused(&["token", "create", &format!("--read={name}")], 2, "INVALID_ID");
+    }
+}
+
+#[test]
 fn a_killed_daemon_is_stale_and_the_next_one_takes_its_place() {
     let env = TestEnv::new();
     let daemon = Live::start(&mut env.command(&["daemon", "--no-observe"]));

@@ -42,6 +42,11 @@ pub(super) fn observing(code: Code, _: &World, env: &TestEnv) -> Option<Result<P
             fs::write(env.path("data/tokens"), "").unwrap();
             Provoked::by(&["start"])
         }
+        Code::TokenNotFound => Provoked::by(&["token", "revoke", "nobody"]),
+        Code::TokenExists => {
+            env.ok(&["token", "create", "--read", "dashboard"]);
+            Provoked::by(&["token", "create", "--read", "dashboard"])
+        }
         Code::ObserverRunning => {
             let lock = fs::File::create(env.path("data/observer.lock")).unwrap();
             lock.try_lock().unwrap();
