@@ -10,12 +10,22 @@ use ao_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::browser::Browsers;
 use crate::loops::Loops;
 use crate::run_file::RunFile;
 use crate::token::Tokens;
+use crate::webhooks::Webhooks;
 
 /// How many clients may follow the changes at a time.
 const CLIENTS: usize = 4_096;
+
+/// What lets requests in.
+#[derive(Debug)]
+pub(crate) struct Access {
+    pub(crate) tokens: Tokens,
+    pub(crate) browsers: Browsers,
+    pub(crate) webhooks: Webhooks,
+}
 
 /// One per daemon, shared by all requests.
 #[derive(Debug)]
@@ -29,7 +39,7 @@ pub(crate) struct App {
     /// A place for each client that follows the changes.
     pub(crate) clients: Arc<Semaphore>,
     pub(crate) loops: Loops,
-    pub(crate) tokens: Tokens,
+    pub(crate) access: Access,
     pub(crate) run_file: RunFile,
     /// Cancelled when the daemon is to stop.
     pub(crate) stop: CancellationToken,
@@ -42,7 +52,7 @@ impl App {
         sessions: Arc<Sessions>,
         api: Option<Endpoints>,
         fanout: Fanout,
-        tokens: Tokens,
+        access: Access,
         run_file: RunFile,
         stop: CancellationToken,
     ) -> App {
@@ -54,7 +64,7 @@ impl App {
             fanout,
             clients: Arc::new(Semaphore::new(CLIENTS)),
             loops,
-            tokens,
+            access,
             run_file,
             stop,
             is_ready: AtomicBool::new(false),

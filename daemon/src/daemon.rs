@@ -16,14 +16,17 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 pub use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{Access, App};
+use crate::browser::Browsers;
 use crate::error::{Error, Result};
 use crate::listen::{self, Socket};
 use crate::lock::DaemonLock;
 use crate::loops::{observer, reaper, reconcile};
 use crate::notice::Notify;
 use crate::run_file::RunFile;
+use crate::serve::HEAD_TIME;
 use crate::token::Tokens;
+use crate::webhooks::Webhooks;
 use crate::{document, http, serve, supervisor};
 
 /// The threads that answer requests; what waits for the store has threads of its own.
@@ -56,6 +59,8 @@ pub struct Settings {
     pub version: &'static str,
     /// The command line, for the lock of the observer.
     pub command: String,
+    /// The secret of the webhook of GitHub; `None` to accept no webhook delivery.
+    pub webhook_secret: Option<Vec<u8>>,
     /// Gets what the loops tell.
     pub notify: Notify,
 }
@@ -92,10 +97,14 @@ impl Daemon {
         })?;
         let link = runtime.block_on(async { supervisor_link(&settings, &dir) });
         let run_file = describe(&settings, &socket, link.as_ref(), &tcp)?;
-        let Settings { store, sessions, api, observer, command, notify, .. } = settings;
+        let Settings { store, sessions, api, observer, command, webhook_secret, notify, .. } =
+            settings;
         let fanout = Fanout::start(&store)?;
-        let app = Arc::new(App::new(store, sessions, api, fanout, tokens, run_file, stop.clone()));
-        let serving = serve::serve(tcp, socket, http::router(&app), stop.clone());
+        let webhooks = Webhooks::new(webhook_secret);
+        let access = Access { tokens, browsers: Browsers::default(), webhooks };
+        let app = App::new(store, sessions, api, fanout, access, run_file, stop.clone());
+        let app = Arc::new(app);
+        let serving = serve::serve(tcp, socket, http::router(&app), HEAD_TIME, stop.clone());
         let server = runtime.spawn(serving);
         if let Some(link) = link {
             let identity = json!(app.run_file).to_string();

@@ -9,6 +9,7 @@
 //! * Stopping, however it happens, touches no session. Everything that matters is in the store.
 
 mod app;
+mod browser;
 mod client;
 mod daemon;
 pub mod document;
@@ -17,23 +18,24 @@ mod http;
 mod listen;
 mod lock;
 mod loops;
-mod notice;
 mod named_token;
+mod notice;
 pub mod request;
 mod run_file;
-mod serve;
 mod secret;
+mod serve;
 mod state;
 mod supervisor;
 mod token;
 pub mod wal_reader;
+mod webhooks;
 
 pub use client::{describe, is_ready, shut_down};
 pub use daemon::{CancellationToken, Daemon, Settings};
 pub use error::{Error, Result};
 pub use loops::{LoopState, LoopStatus};
+pub use named_token::{NamedToken, NamedTokens, TokenName};
 pub use notice::{Notice, Notify};
 pub use run_file::RunFile;
-pub use named_token::{NamedToken, NamedTokens, TokenName};
 pub use state::{Found, State};
 pub use token::Tokens;

@@ -21,6 +21,10 @@ pub(crate) struct Serve {
     /// Do not observe pull requests
     #[arg(long)]
     pub(crate) no_observe: bool,
+    /// Accept the webhook deliveries of GitHub at /webhooks/github that are signed with the secret in
+    /// this file [default: $AO_WEBHOOK_SECRET, if set]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) webhook_secret_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) api: Api,
 }

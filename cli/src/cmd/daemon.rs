@@ -18,7 +18,7 @@ use ao_store::{Store, Timestamp};
 use sd_notify::NotifyState;
 use serde_json::Value;
 
-use super::{poll, reconcile};
+use super::{deliver, poll, reconcile};
 use crate::args::{Daemon as Args, DaemonCommand, Serve, Start, Stop};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -92,6 +92,7 @@ pub(super) fn begin(
         owner: args.owner.clone(),
         version: env!("CARGO_PKG_VERSION"),
         command: invocation::command_line(),
+        webhook_secret: deliver::secret(args.webhook_secret_file.as_deref())?,
         notify: teller(context),
     };
     Ok(Daemon::start(settings, stop)?)
@@ -162,6 +163,11 @@ fn spawn(context: &Context, args: &Serve, dir: &Path, log: &Path) -> Result<Chil
     argv.extend(["--port".into(), port.to_string().into()]);
     for (flag, value) in [("--owner", &args.owner), ("--api-url", &args.api.api_url)] {
         argv.extend(value.iter().flat_map(|value| [flag.into(), value.into()]));
+    }
+    if let Some(file) = &args.webhook_secret_file {
+        // The daemon runs in another directory.
+        let file = std::path::absolute(file).map_err(|source| Error::file("find", file, source))?;
+        argv.extend(["--webhook-secret-file".into(), file.into()]);
     }
     argv.extend(args.no_observe.then(|| "--no-observe".into()));
     start_logged(&argv, dir, &LAUNCH_VARIABLES, file).map_err(Error::Command)

@@ -13,7 +13,6 @@ use ao_observer::webhook::{self, Recorded, verify_signature};
 use ao_store::row::session;
 use ao_store::text_input::without_mark;
 use ao_store::{SessionId, Store, Timestamp};
-use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::args::Deliver;
@@ -64,18 +63,18 @@ fn authenticate(args: &Deliver, bytes: &[u8]) -> Result<()> {
 }
 
 /// The secret of the webhook. One of white space only is refused: with it, any payload could be signed.
-fn secret(file: Option<&Path>) -> Result<Option<Vec<u8>>> {
+pub(super) fn secret(file: Option<&Path>) -> Result<Option<Vec<u8>>> {
     let (secret, place) = match file {
         Some(file) => {
             let read = fs::read(file).map_err(|source| Error::file("read", file, source))?;
             let text = without_mark(&read).map_err(|reason| {
-                Error::Usage(format!("the secret in the --secret-file cannot be used: {reason}"))
+                Error::Usage(format!("the secret in the file cannot be used: {reason}"))
             });
             let mut text = text?.to_vec();
             // Editors append a line end.
             text.pop_if(|last| *last == b'\n');
             text.pop_if(|last| *last == b'\r');
-            (text, "the --secret-file")
+            (text, "the file")
         }
         None => match std::env::var_os("AO_WEBHOOK_SECRET").map(OsString::into_vec) {
             Some(secret) => (secret, "AO_WEBHOOK_SECRET"),
@@ -112,19 +111,14 @@ fn deliver(
     let id = args.delivery_id.clone();
     let recorded =
         store.write(cause(), move |tx| webhook::record(tx, &delivery, id.as_deref()))?.value;
-    match recorded {
-        Recorded::Applied(outcomes) => outcomes.iter().try_for_each(|it| report.add_outcome(it)),
-        Recorded::Duplicate => {
-            let id = args.delivery_id.as_deref().unwrap_or_default();
-            let data = json!({"outcome": "duplicate", "delivery_id": id});
-            report.add(&data, &format!("duplicate: delivery {id} was already applied"))
+    let id = args.delivery_id.as_deref().unwrap_or_default();
+    let text = match &recorded {
+        Recorded::Applied(outcomes) => {
+            return outcomes.iter().try_for_each(|it| report.add_outcome(it));
         }
-        Recorded::Unattributed(why) => {
-            report.add(&document::unattributed(None, &why), &format!("unattributed: {why}"))
-        }
-        Recorded::Ignored(reason) => {
-            let data = json!({"outcome": "ignored", "reason": reason});
-            report.add(&data, &format!("ignored: {reason}"))
-        }
-    }
+        Recorded::Duplicate => format!("duplicate: delivery {id} was already applied"),
+        Recorded::Unattributed(why) => format!("unattributed: {why}"),
+        Recorded::Ignored(reason) => format!("ignored: {reason}"),
+    };
+    document::delivered(&recorded, id).iter().try_for_each(|data| report.add(data, &text))
 }

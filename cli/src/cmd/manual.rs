@@ -41,7 +41,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "Where the configuration of gh is; ao-store also uses XDG_CONFIG_HOME.",
     ),
     ("TZ", "The time zone of the times that people read and write."),
-    ("AO_WEBHOOK_SECRET", "The secret of the webhook; --secret-file takes precedence."),
+    ("AO_WEBHOOK_SECRET", "The secret of the webhook; a file that a flag names takes precedence."),
     ("BROWSER", "The command that pr open starts; several are separated by colons."),
     ("NO_COLOR, CLICOLOR, CLICOLOR_FORCE", "Whether text is coloured; --color takes precedence."),
 ];

@@ -1,12 +1,16 @@
 //! The daemon as a process: started and stopped, alone on its data directory, found again after it was killed.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Live, TestEnv};
+use crate::support::{BOUND, Live, TestEnv, finish};
 
 /// A daemon in the background that ends with this value.
 struct Started<'a>(&'a TestEnv);
@@ -112,4 +116,63 @@ fn a_signal_ends_the_daemon_in_order() {
         assert_eq!(daemon.end().code, status);
         assert_eq!(state(&env), "stopped");
     }
+}
+
+#[test]
+fn without_file_descriptors_it_waits_and_then_serves_again() {
+    let env = TestEnv::new();
+    let mut shell = env.clean("sh");
+    let script = "ulimit -n 96 && exec \"$0\" daemon --no-observe";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_ao-store")]);
+    let daemon = Live::start(shell.env("AO_DATA_DIR", env.path("data")));
+    daemon.until_printed("the daemon is ready");
+    let published = fs::read(env.path("data/running.json")).unwrap();
+    let published: Value = serde_json::from_slice(&published).unwrap();
+    let host = published["url"].as_str().unwrap().strip_prefix("http://").unwrap();
+    let socket = published["socket"].as_str().unwrap();
+    for _ in 0..5 {
+        let held: Vec<_> = (0..200)
+            .map(|_| (TcpStream::connect(host).unwrap(), UnixStream::connect(socket).unwrap()))
+            .collect();
+        daemon.until_printed("a connection cannot be accepted");
+        drop(held);
+    }
+    let until = Instant::now() + BOUND;
+    while state(&env) != "ready" {
+        assert!(Instant::now() < until, "it does not answer any more");
+    }
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end().code, 143);
+}
+
+#[test]
+fn it_has_the_secret_of_the_webhook_from_a_file_or_the_environment() {
+    let env = TestEnv::new();
+    let asked = |socket: &Value| {
+        let mut stream = UnixStream::connect(socket.as_str().unwrap()).unwrap();
+        let request = "POST /webhooks/github HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let body = answer.split("\r\n\r\n").nth(1).unwrap();
+        serde_json::from_str::<Value>(body).unwrap()["code"].clone()
+    };
+    let (daemon, started) = Started::new(&env);
+    assert_eq!(asked(&started["socket"]), "WEBHOOK_NOT_CONFIGURED");
+    drop(daemon);
+    env.file("secret", "a secret\n");
+    let args = ["start", "--no-observe", "--webhook-secret-file", "secret"];
+    let started = env.json("daemon.start", &args);
+    let daemon = Started(&env);
+    assert_eq!(asked(&started["socket"]), "WEBHOOK_SIGNATURE");
+    drop(daemon);
+    let started = finish(
+        env.command(&["start", "--no-observe", "--json"]).env("AO_WEBHOOK_SECRET", "x"),
+        b"",
+    );
+    let _daemon = Started(&env);
+    let started: Value = serde_json::from_str(&started.stdout).unwrap();
+    assert_eq!(asked(&started["data"]["socket"]), "WEBHOOK_SIGNATURE");
+    env.file("empty", " \n");
+    env.refused(&["daemon", "--webhook-secret-file", "empty"], 2, "USAGE");
 }

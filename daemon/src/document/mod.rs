@@ -21,5 +21,5 @@ mod row;
 pub use consumer::{consumer, consumer_deleted, consumer_now};
 pub use field::time;
 pub use host::{host, skipped, unread};
-pub use observation::{outcome, unattributed};
+pub use observation::{delivered, outcome, unattributed};
 pub use row::{check, comment, decision, launch, review, thread};

@@ -1,5 +1,6 @@
-//! The outcome of an observation.
+//! The outcomes of observations and webhook deliveries.
 
+use ao_observer::webhook::Recorded;
 use ao_store::attribution::Unattributed;
 use ao_store::{Applied, Outcome, PrRef};
 use serde_json::{Value, json};
@@ -38,4 +39,15 @@ pub fn unattributed(pr: Option<&PrRef>, why: &Unattributed) -> Value {
         "code": why.reason.as_str(),
         "reason": why.text,
     })
+}
+
+/// The outcomes of a recorded webhook delivery of this id.
+#[must_use]
+pub fn delivered(recorded: &Recorded, id: &str) -> Vec<Value> {
+    match recorded {
+        Recorded::Applied(outcomes) => outcomes.iter().map(outcome).collect(),
+        Recorded::Duplicate => vec![json!({"outcome": "duplicate", "delivery_id": id})],
+        Recorded::Unattributed(why) => vec![unattributed(None, why)],
+        Recorded::Ignored(reason) => vec![json!({"outcome": "ignored", "reason": reason})],
+    }
 }

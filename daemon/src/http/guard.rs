@@ -3,6 +3,7 @@
 //! their host and origin, and every other one needs a token.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -11,12 +12,14 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, StatusCode, header};
 
 use super::failure::Failure;
+use super::{login, webhook};
 use crate::app::App;
 use crate::serve::Peer;
 use crate::token::Scope;
 
-/// The routes that anyone may ask, because they say nothing.
-const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+/// The routes that need no token: the probes say nothing; a login shows the secret of a link, and a webhook delivery
+/// its signature.
+const OPEN: [&str; 4] = ["/healthz", "/readyz", login::PATH, webhook::PATH];
 
 /// Refuses a request, or passes it on.
 pub(crate) async fn check(
@@ -37,7 +40,7 @@ fn check_request(app: &App, peer: Peer, request: &Request) -> Result<(), Failure
         check_host(request, local.port())?;
         check_origin(headers, local.port())?;
         if !OPEN.contains(&request.uri().path()) {
-            check_token(app, request)?;
+            check_token(app, request, local.port())?;
         }
     }
     check_content(request.method(), headers)
@@ -79,21 +82,43 @@ fn check_origin(headers: &HeaderMap, port: u16) -> Result<(), Failure> {
     }
 }
 
-fn check_token(app: &App, request: &Request) -> Result<(), Failure> {
-    let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = shown.and_then(|value| value.strip_prefix("Bearer "));
-    let Some(scope) = token.and_then(|token| app.tokens.scope(token.trim())) else {
-        let what =
-            "send a token: `Authorization: Bearer …`; the operator's is in tokens/operator.token";
-        return Err(Failure::new(StatusCode::UNAUTHORIZED, "TOKEN_REQUIRED", what));
+fn check_token(app: &App, request: &Request, port: u16) -> Result<(), Failure> {
+    let (headers, reads) =
+        (request.headers(), matches!(*request.method(), Method::GET | Method::HEAD));
+    let Some(shown) = headers.get(header::AUTHORIZATION) else {
+        return check_session(app, headers, port, reads);
     };
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let token = shown.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
+    let scope =
+        token.and_then(|token| app.access.tokens.scope(token.trim())).ok_or_else(token_required)?;
     match scope == Scope::Operator || reads {
         true => Ok(()),
         false => {
             Err(Failure::new(StatusCode::FORBIDDEN, "TOKEN_READ_ONLY", "this token may only read"))
         }
     }
+}
+
+/// A browser that has logged in sends its cookie with every request, also with those that a page of another port of
+/// this host makes it send. What changes something must therefore name its origin, which was found to be our own.
+fn check_session(app: &App, headers: &HeaderMap, port: u16, reads: bool) -> Result<(), Failure> {
+    let session = login::session(headers, port);
+    if !session.is_some_and(|secret| app.access.browsers.is_session(secret, Instant::now())) {
+        return Err(token_required());
+    }
+    match reads || headers.contains_key(header::ORIGIN) {
+        true => Ok(()),
+        false => {
+            let what = "a browser changes something from an own page only";
+            Err(Failure::new(StatusCode::FORBIDDEN, "ORIGIN_FORBIDDEN", what))
+        }
+    }
+}
+
+fn token_required() -> Failure {
+    let what =
+        "send a token: `Authorization: Bearer …`; the operator's is in tokens/operator.token";
+    Failure::new(StatusCode::UNAUTHORIZED, "TOKEN_REQUIRED", what)
 }
 
 /// What changes something has a JSON body, or none: the form of a web page can send neither.

@@ -13,7 +13,9 @@ mod failure;
 mod guard;
 mod history;
 mod launches;
+mod limit;
 mod list;
+mod login;
 mod openapi;
 mod orchestrators;
 mod probes;
@@ -24,6 +26,7 @@ mod sessions;
 mod spawn;
 mod status;
 mod verbs;
+mod webhook;
 mod work;
 
 use std::sync::Arc;
@@ -42,9 +45,6 @@ use failure::Failure;
 /// Who makes the changes that a request asks for.
 const ACTOR: &str = "http";
 
-/// The largest body of a request.
-const BODY_MAX: usize = 1 << 20;
-
 #[derive(OpenApi)]
 #[openapi(info(
     title = "ao-store",
@@ -59,7 +59,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .fallback(async || Failure::route_not_found())
         .method_not_allowed_fallback(async || Failure::method_not_allowed())
         .layer(Extension(openapi::complete(&document)))
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(limit::Limits::default(), limit::check))
         .layer(from_fn_with_state(Arc::clone(app), guard::check))
         .layer(CatchPanicLayer::custom(failure::of_panic))
         // Outermost: whatever failed, the answer has the same form and an id.
@@ -95,6 +96,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(agents::list))
         .merge(of_sessions())
         .routes(routes!(events::follow))
+        .routes(routes!(login::link))
+        .routes(routes!(login::login))
+        .routes(routes!(webhook::github))
 }
 
 fn of_sessions() -> OpenApiRouter<Arc<App>> {

@@ -36,7 +36,7 @@ pub(crate) struct Error {
 }
 
 /// The errors of every route.
-const ALWAYS: &[u16] = &[400, 401, 403, 405, 408, 421, 500, 503];
+const ALWAYS: &[u16] = &[400, 401, 403, 405, 408, 414, 421, 500, 503];
 /// The errors of what the store says about a request.
 const OF_READ: &[u16] = &[404, 409, 410];
 /// The errors of changes.

@@ -6,13 +6,16 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
 
 /// What an answer contains that a browser would act upon: nothing.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'";
+
+/// What the head of a refusal says besides its status.
+const KEPT: [HeaderName; 3] = [header::ALLOW, header::CONNECTION, header::RETRY_AFTER];
 
 /// A document as the command line prints it with `--json`.
 pub(crate) fn document(kind: &str, data: Value) -> Json<Value> {
@@ -27,12 +30,16 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
+        let kept = KEPT.map(|name| response.headers_mut().remove(name));
         let failure = match response.extensions_mut().remove::<Failure>() {
             Some(failure) => failure,
             None => of_library(response).await,
         };
         tracing::debug!(id, %method, path, code = failure.code, "a request was refused");
         response = render(failure, &id);
+        for (name, value) in KEPT.into_iter().zip(kept) {
+            response.headers_mut().extend(value.map(|value| (name, value)));
+        }
     }
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {

@@ -3,36 +3,28 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use futures_util::{Stream, StreamExt, stream};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::failure::Failure;
+use super::limit;
 use crate::app::App;
 
-/// How long a read may take.
-const BOUND: Duration = Duration::from_secs(30);
 /// How much of a stream is sent at a time, and how many such parts wait for a slow client.
 const PART: usize = 64 << 10;
 const PARTS: usize = 4;
 
-/// A read. After its bound the answer is an error; it is abandoned, and ends by itself.
+/// A read. The time of its answer is bounded by `limit.rs`; one that is abandoned ends by itself.
 pub(crate) async fn read<T: Send + 'static>(
     app: &Arc<App>,
     work: impl FnOnce(&App) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    match tokio::time::timeout(BOUND, change(app, work)).await {
-        Ok(done) => done,
-        Err(_) => {
-            let what = "the read took longer than 30 s";
-            Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", what))
-        }
-    }
+    change(app, work).await
 }
 
 /// A change. It goes on to its end when the client goes away.
@@ -48,6 +40,11 @@ pub(crate) async fn change<T: Send + 'static>(
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
+    let place = limit::place();
+    let work = move || {
+        let _place = place;
+        work()
+    };
     match spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

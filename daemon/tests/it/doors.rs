@@ -1,5 +1,6 @@
 //! Which requests are let in, and the form of every refusal.
 
+use ao_daemon::NamedTokens;
 use axum::body::Body;
 use http::{Request, StatusCode};
 
@@ -55,6 +56,75 @@ fn the_port_is_open_to_its_own_pages_and_to_holders_of_a_token_only() {
         let proxied = format!("http://evil.example:{port}/healthz");
         let proxied = request(&served, "GET", &proxied, &[]);
         assert_eq!(served.ask_port(proxied).await.status(), StatusCode::MISDIRECTED_REQUEST);
+    });
+}
+
+#[test]
+fn no_route_answers_a_request_for_another_host() {
+    let served = Served::new();
+    let bearer = format!("Bearer {}", served.token());
+    let paths = ["/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/shutdown", "/nothing"];
+    let more = ["/api/v1/events", "/api/v1/daemon", "/api/v1/login", "/api/v1/login-links"];
+    let upgrade = [("connection", "upgrade"), ("upgrade", "websocket")];
+    served.runtime.block_on(async {
+        for path in
+            paths.iter().chain(&more).chain(&["/webhooks/github", "/api/v1/sessions/x/terminal"])
+        {
+            for method in ["GET", "HEAD", "POST", "OPTIONS", "DELETE"] {
+                let hosts = [("host", "evil.example"), ("authorization", &bearer)];
+                for headers in [&hosts[..], &[&hosts[..], &upgrade].concat()] {
+                    let asked = request(&served, method, path, headers);
+                    let status = served.ask_port(asked).await.status();
+                    assert_eq!(status, StatusCode::MISDIRECTED_REQUEST, "{method} {path}");
+                }
+            }
+        }
+        assert_eq!(served.ask(get("/readyz")).await.status(), StatusCode::OK, "it still serves");
+    });
+}
+
+#[test]
+fn a_named_token_may_read_and_nothing_else_until_it_is_revoked() {
+    let served = Served::new();
+    let (tokens, name) = (NamedTokens::of(served.dir()), "board".parse().unwrap());
+    let bearer = format!("Bearer {}", tokens.create(&name).unwrap());
+    let token = [("authorization", bearer.as_str())];
+    served.runtime.block_on(async {
+        let ask = async |method: &str, path: &str| {
+            let (status, _, body) =
+                whole(served.ask_port(request(&served, method, path, &token)).await).await;
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+            (status.as_u16(), body["code"].as_str().unwrap_or_default().to_owned())
+        };
+        assert_eq!(ask("GET", "/api/v1/daemon").await.0, 200);
+        assert_eq!(ask("HEAD", "/api/v1/daemon").await.0, 200);
+        for path in ["/shutdown", "/api/v1/login-links"] {
+            assert_eq!(ask("POST", path).await, (403, "TOKEN_READ_ONLY".to_owned()));
+        }
+        tokens.revoke(&name).unwrap();
+        assert_eq!(ask("GET", "/api/v1/daemon").await, (401, "TOKEN_REQUIRED".to_owned()));
+    });
+}
+
+#[test]
+fn a_route_tells_which_methods_it_has_and_a_page_of_another_site_learns_nothing() {
+    let served = Served::new();
+    let bearer = format!("Bearer {}", served.token());
+    served.runtime.block_on(async {
+        let token = [("authorization", bearer.as_str())];
+        let options = served.ask_port(request(&served, "OPTIONS", "/shutdown", &token)).await;
+        let (status, headers, _) = whole(options).await;
+        assert_eq!((status.as_u16(), &headers["allow"]), (405, &"POST".parse().unwrap()));
+        let head = served.ask_port(request(&served, "HEAD", "/api/v1/daemon", &token)).await;
+        let (status, headers, body) = whole(head).await;
+        assert_eq!((status.as_u16(), body.len()), (200, 0));
+        assert!(headers.contains_key("content-length"));
+        let page = [("origin", "http://evil.example"), ("access-control-request-method", "POST")];
+        let preflight = served.ask_port(request(&served, "OPTIONS", "/shutdown", &page)).await;
+        assert_eq!(preflight.status(), StatusCode::FORBIDDEN);
+        assert!(
+            !preflight.headers().keys().any(|name| name.as_str().starts_with("access-control"))
+        );
     });
 }
 

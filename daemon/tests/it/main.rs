@@ -3,4 +3,7 @@
 
 mod doors;
 mod events;
+mod limits;
+mod login;
 mod served;
+mod webhook;

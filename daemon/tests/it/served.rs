@@ -22,6 +22,9 @@ use tokio::runtime::Runtime;
 /// Longer than any step takes on a loaded machine.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
+/// The secret of its webhook.
+pub(crate) const SECRET: &[u8] = b"a secret of a webhook";
+
 /// A daemon that serves an empty store, and the runtime of its clients.
 pub(crate) struct Served {
     pub(crate) store: Store,
@@ -66,6 +69,7 @@ impl Served {
             owner: None,
             version: "test",
             command: "test".to_owned(),
+            webhook_secret: Some(SECRET.to_vec()),
             notify: Arc::new(drop),
         };
         self.daemon = Some(Daemon::start(settings, &CancellationToken::new()).unwrap());
