@@ -14,7 +14,7 @@ use crate::fleet;
 use crate::support::{BOUND, Live, Output, TestEnv, finish, parsed, text};
 
 /// Whether the programs are installed; prints a note if not.
-fn has(programs: &[&str]) -> bool {
+pub(crate) fn has(programs: &[&str]) -> bool {
     let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
     let missing: Vec<_> = programs.iter().filter(|name| !is_there(name)).collect();
     if !missing.is_empty() {
@@ -35,25 +35,25 @@ fn example(env: &TestEnv, program: &str, name: &str, args: &[&str]) -> Command {
     command
 }
 
-type Rows = BTreeMap<(String, String), Value>;
+pub(crate) type Rows = BTreeMap<(String, String), Value>;
 
-fn row(entity: &Value, key: &Value, row: &Value) -> ((String, String), Value) {
+pub(crate) fn row(entity: &Value, key: &Value, row: &Value) -> ((String, String), Value) {
     ((entity.to_string(), key.to_string()), row.clone())
 }
 
 /// The rows of the store.
-fn rows(env: &TestEnv) -> Rows {
+pub(crate) fn rows(env: &TestEnv) -> Rows {
     let lines = parsed(&env.ok(&["tail", "--snapshot", "--no-follow"]));
     let rows = lines.iter().filter(|line| line["control"] == "row");
     rows.map(|line| row(&line["entity"], &line["key"], &line["row"])).collect()
 }
 
-/// The rows of the copy.
-fn copied(env: &TestEnv) -> Rows {
-    let script = "import json, sqlite3\n\
-        for e, k, r in sqlite3.connect('mirror.db').execute('SELECT * FROM row'):\n\
+/// The rows of a copy in a SQLite file.
+pub(crate) fn copied(env: &TestEnv, file: &str) -> Rows {
+    let script = "import json, sqlite3, sys\n\
+        for e, k, r in sqlite3.connect(sys.argv[1]).execute('SELECT * FROM row'):\n\
         \x20   print(json.dumps([e, json.loads(k), json.loads(r)]))";
-    let output = finish(env.clean("python3").args(["-c", script]), b"");
+    let output = finish(env.clean("python3").args(["-c", script, file]), b"");
     assert_eq!(output.stderr, "");
     parsed(&output.stdout).iter().map(|it| row(&it[0], &it[1], &it[2])).collect()
 }
@@ -65,7 +65,7 @@ fn mirror(env: &TestEnv, args: &[&str]) -> Command {
 fn mirror_once(env: &TestEnv) -> Output {
     let output = finish(&mut mirror(env, &["--once"]), b"");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert!(copied(env) == rows(env), "the copy differs");
+    assert!(copied(env, "mirror.db") == rows(env), "the copy differs");
     output
 }
 
