@@ -39,16 +39,11 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
             "run it again: it continues with this change; to skip the change: `ao-store consumer ack {name} {cursor}`"
         )),
         Error::Session(error) => of_session(error, invocation),
-        Error::Daemon(ao_daemon::Error::TokenExists(name)) => Some(format!(
-            "choose another name; or revoke it, and create it again: `ao-store token revoke {name}`"
-        )),
         Error::DeliveryEnded(delivery) if delivery.can_be_resent() => Some(format!(
             "look at the terminal of the agent; to write it again: `ao-store delivery resend {}`",
             delivery.id
         )),
-        Error::DeliveryWaits(delivery) => {
-            Some(format!("start it: `ao-store session relaunch {}`", delivery.session))
-        }
+        Error::DeliveryWaits(of) => Some(format!("start it: `ao-store session relaunch {}`", of.session)),
         Error::DeliveryEnded(delivery) | Error::DeliveryNotReached { delivery, .. } => {
             Some(format!("show it: `ao-store delivery get {}`", delivery.id))
         }

@@ -87,13 +87,12 @@ pub(crate) struct Stop {
 /// The tokens of programs that only read.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
-    /// Create a token, and print it: nothing shows it again
+    /// Create a token and print it, this once
     #[command(after_help = "Examples:
   ao-store token create --read dashboard > dashboard.token
-  echo \"Authorization: Bearer $(cat dashboard.token)\" > dashboard.header
-  curl -H @dashboard.header http://127.0.0.1:PORT/api/v1/events
 
-It may only read. The daemon knows it at once, and refuses it at once when it is revoked. The token
+A program sends it as the header `Authorization: Bearer TOKEN`; with curl, from a file: `-H @FILE`. It
+may only read. The daemon knows it at once, and refuses it at once when it is revoked. The token
 of the operator, which may do everything, is in tokens/operator.token in the data directory.")]
     Create {
         /// Name it so; it may only read

@@ -209,7 +209,12 @@ mod tests {
         let (hold, held) = std::sync::mpsc::channel::<()>();
         let held = Arc::new(std::sync::Mutex::new(held));
         let work = async move || {
-            let work = move || Ok(drop(held.lock().map(|held| held.recv())));
+            let work = move || {
+                if let Ok(held) = held.lock() {
+                    let _ = held.recv();
+                }
+                Ok(())
+            };
             blocking(work).await.map(|()| "done")
         };
         let working = Router::new().route("/work", post(work));

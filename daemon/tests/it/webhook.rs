@@ -68,7 +68,6 @@ fn a_signed_delivery_is_stored_once_and_any_other_is_refused() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "prints why a test was skipped")]
 fn every_recorded_delivery_is_accepted() {
     let folder =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/github/webhooks");
