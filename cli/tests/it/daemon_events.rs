@@ -54,7 +54,7 @@ struct Client<'a> {
 
 impl Client<'_> {
     fn new<'a>(scene: &'a Scene<'a>, number: usize) -> Client<'a> {
-        let (filter, is_sse) = (number % FILTERS.len(), number % 2 == 0);
+        let (filter, is_sse) = (number % FILTERS.len(), number.is_multiple_of(2));
         Client { scene, filter, is_sse, last: None, received: Vec::new(), connections: 0 }
     }
 
