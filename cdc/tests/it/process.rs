@@ -1,8 +1,5 @@
 //! Consumers in processes of their own that are killed and stopped at any time lose nothing.
 
-use std::process::Command;
-use std::time::Duration;
-
 use ao_cdc::{Filter, Start, Tail};
 use ao_store::{Cursor, Store};
 
@@ -59,17 +56,12 @@ fn a_consumer_that_was_stopped_continues_and_delays_no_other() {
     let fixture = Fixture::with_changes(2);
     let player = Player::start(name, "1-0", fixture.path());
     let mut found = vec![seq(&player.line()), seq(&player.line())];
-    let signal = |name: &str| {
-        let id = player.id().to_string();
-        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
-    };
     for _ in 0..3 {
-        signal("-STOP");
-        std::thread::sleep(Duration::from_millis(20));
+        player.signal("-STOP");
         for _ in 0..40 {
             fixture.commit();
         }
-        signal("-CONT");
+        player.signal("-CONT");
         while found.len() < fixture.truth().len() {
             found.push(seq(&player.line()));
         }

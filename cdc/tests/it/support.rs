@@ -391,9 +391,23 @@ impl Drop for Player {
     }
 }
 
-/// Sends a signal to a process.
+/// Sends a signal to a process. With `-STOP` it returns when every thread has stopped, or the process has ended:
+/// the kernel takes its time.
 pub(crate) fn signal(id: u32, name: &str) {
     assert!(Command::new("kill").args([name, &id.to_string()]).status().unwrap().success());
+    let deadline = Instant::now() + SOON * 6;
+    while name == "-STOP" && is_any_thread_at_work(id) {
+        assert!(Instant::now() < deadline, "process {id} was never stopped");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A thread that cannot be read has ended.
+fn is_any_thread_at_work(id: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else { return false };
+    let stats = threads.flatten().filter_map(|it| fs::read_to_string(it.path().join("stat")).ok());
+    let state = |stat: &str| stat.rsplit_once(") ").and_then(|it| it.1.chars().next());
+    stats.into_iter().any(|stat| !matches!(state(&stat), Some('T' | 'Z' | 'X')))
 }
 
 /// Prints a line to the test that started this part.
