@@ -29,6 +29,8 @@ pub(crate) const INSTANCE: &str = "AO_INSTANCE_ID";
 /// is started without these.
 pub const LAUNCH_VARIABLES: [&str; 2] = [VARIABLE, INSTANCE];
 
+/// How many times in a row, a millisecond apart, a process has no variables before it is believed to have none.
+const BARE: u32 = 50;
 /// How long the end of killed processes is waited for. One in an uninterruptible call may never end.
 const AFTER_KILL: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(50);
@@ -89,9 +91,19 @@ fn value_of(pid: u32, variable: &str) -> Option<String> {
 /// would be taken for one that does not belong to its launch.
 fn variables_of(pid: u32) -> Option<Vec<u8>> {
     let deadline = Instant::now() + EXEC_WITHIN;
+    let mut bare = 0;
     loop {
         let variables = read_at_once(&format!("/proc/{pid}/environ")).ok()?;
-        if !variables.is_empty() || has_no_variables(pid) || Instant::now() > deadline {
+        if !variables.is_empty() {
+            return Some(variables);
+        }
+        match look(pid) {
+            Look::Ended => return Some(variables),
+            // An exec has no variables either while it builds the new ones.
+            Look::Bare => bare += 1,
+            Look::Exec => bare = 0,
+        }
+        if bare > BARE || Instant::now() > deadline {
             return Some(variables);
         }
         sleep(Duration::from_millis(1));
@@ -109,14 +121,25 @@ fn read_at_once(path: &str) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Whether a process has ended, is a thread of the kernel, or was started without any variables: the end of
-/// its status line says where they begin and end, which are zeros during an exec.
-fn has_no_variables(pid: u32) -> bool {
+/// Why a process has no variables that can be read.
+enum Look {
+    /// It has ended, or is a thread of the kernel.
+    Ended,
+    /// It has none, or an exec has not written them yet.
+    Bare,
+    /// An exec has begun.
+    Exec,
+}
+
+/// The end of the status line says where the variables begin and end, which are zeros during most of an exec.
+fn look(pid: u32) -> Look {
+    if fs::read_link(format!("/proc/{pid}/exe")).is_err() {
+        return Look::Ended;
+    }
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let mut last = status.trim_end().rsplit(' ').skip(1);
     let (end, start) = (last.next(), last.next());
-    let is_empty = end == start && end != Some("0");
-    is_empty || fs::read_link(format!("/proc/{pid}/exe")).is_err()
+    if end == start && end != Some("0") { Look::Bare } else { Look::Exec }
 }
 
 /// The variables of what an instance runs and waits for.
