@@ -150,7 +150,7 @@ mod tests {
         };
         let all = async { tokio::join!(drip, idle, quick) };
         let (_, sent, _) = tokio::time::timeout(bound, all).await.expect("each is cut off");
-        assert_eq!(sent, 0, "whoever asks nothing is told nothing");
+        assert_eq!(sent, 0, "a connection without a request gets no answer");
         stop.cancel();
         tokio::time::timeout(bound, server).await.expect("it ends").unwrap();
     }

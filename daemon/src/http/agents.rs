@@ -36,7 +36,7 @@ pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| {
+    work::run(&app, move |app| {
         let Asked { versions, limit, after } = asked;
         let rows = all(app.sessions.harnesses(), versions);
         let key = |it: &Installed<'_>| it.harness.name().to_owned();

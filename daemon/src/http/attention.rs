@@ -41,7 +41,7 @@ pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| {
+    work::run(&app, move |app| {
         let Filter { project, session, kind, limit, after } = filter;
         let known: Vec<_> = Kind::ALL.iter().map(|it| it.as_str()).collect();
         let kinds = chosen("kind", kind.as_deref(), &known)?;

@@ -27,7 +27,7 @@ pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Query(page): Query<Page>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| {
+    work::run(&app, move |app| {
         let reading = ClockReading::now();
         let stats = app.store.stats(reading)?;
         let key = |(it, _): &(consumer::Consumer, _)| it.name.to_string();
@@ -115,7 +115,7 @@ pub(crate) async fn create(
     Query(_): Query<Nothing>,
     Json(new): Json<NewConsumer>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let NewConsumer { max_events: events, max_bytes: bytes, max_age_ms: age_ms, .. } = new;
         let policy = match new.policy {
             PolicyName::Block => "block",
@@ -148,7 +148,7 @@ pub(crate) async fn get(
     Path(name): Path<String>,
     Query(_): Query<Nothing>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| described(app, "consumer.get", &name.parse()?)).await
+    work::run(&app, move |app| described(app, "consumer.get", &name.parse()?)).await
 }
 
 /// How it is deleted.
@@ -170,7 +170,7 @@ pub(crate) async fn remove(
     Path(name): Path<String>,
     Query(removal): Query<Removal>,
 ) -> Result<Json<Value>, Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let name: ConsumerName = name.parse()?;
         let fence = if removal.force { Fence::Force } else { Fence::Respect };
         let removed = name.clone();

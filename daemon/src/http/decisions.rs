@@ -35,7 +35,7 @@ pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Query(asked): Query<OfSession>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| page(app, asked)).await
+    work::run(&app, move |app| page(app, asked)).await
 }
 
 /// The open decision of a session, if it waits for one.
@@ -48,5 +48,5 @@ pub(crate) async fn of_session(
     Query(Page { limit, after }): Query<Page>,
 ) -> Result<Json<Value>, Failure> {
     let asked = OfSession { session: Some(id), limit, after };
-    work::read(&app, move |app| page(app, asked)).await
+    work::run(&app, move |app| page(app, asked)).await
 }

@@ -50,7 +50,7 @@ pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Query(asked): Query<OfSession>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| page(app, asked)).await
+    work::run(&app, move |app| page(app, asked)).await
 }
 
 /// The deliveries to a session.
@@ -63,7 +63,7 @@ pub(crate) async fn of_session(
     Query(Page { limit, after }): Query<Page>,
 ) -> Result<Json<Value>, Failure> {
     let asked = OfSession { session: Some(id), limit, after };
-    work::read(&app, move |app| page(app, asked)).await
+    work::run(&app, move |app| page(app, asked)).await
 }
 
 /// One delivery, with its text and what proves its stages.
@@ -75,7 +75,7 @@ pub(crate) async fn get(
     Path(id): Path<String>,
     Query(_): Query<Nothing>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| {
+    work::run(&app, move |app| {
         let (delivery, text) = app.store.read(|snapshot| {
             Ok((delivery::require(snapshot, &id)?, delivery::text_of(snapshot, &id)?))
         })?;

@@ -23,7 +23,7 @@ pub(crate) async fn of_session(
     Path(id): Path<String>,
     Query(page): Query<Page>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| {
+    work::run(&app, move |app| {
         let id: SessionId = id.parse()?;
         let launches = app.store.read(|snapshot| {
             session::require(snapshot, &id)?;

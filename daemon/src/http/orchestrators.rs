@@ -44,7 +44,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Value>, Failure> {
     let Filter { project, all, limit, after } = filter;
     let filter = sessions::Filter { project, all, status: None, limit, after };
-    work::read(&app, move |app| {
+    work::run(&app, move |app| {
         filter.page(app, |session| session.kind == SessionKind::Orchestrator)
     })
     .await
@@ -71,7 +71,7 @@ pub(crate) async fn ensure(
     Query(_): Query<Nothing>,
     Json(asked): Json<Ensure>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let request = asked.spawn.request(app)?;
         let ensured = app.sessions.ensure_orchestrator(&request, asked.replace)?;
         let status = if ensured.is_new { StatusCode::CREATED } else { StatusCode::OK };
@@ -90,7 +90,7 @@ pub(crate) async fn get(
     Path(id): Path<String>,
     Query(_): Query<Nothing>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| {
+    work::run(&app, move |app| {
         let id: SessionId = id.parse()?;
         let found = app.store.read(|snapshot| session::require(snapshot, &id))?;
         match found.kind {

@@ -42,7 +42,7 @@ pub(crate) async fn list(
     Query(filter): Query<Filter>,
 ) -> Result<Json<Value>, Failure> {
     let Filter { all, limit, after } = filter;
-    work::read(&app, move |app| {
+    work::run(&app, move |app| {
         let projects = app.store.read(|snapshot| project::list(snapshot, all))?;
         Page { limit, after }.of("project.list", projects, |it| it.id.to_string(), document)
     })
@@ -74,7 +74,7 @@ pub(crate) async fn create(
     Query(_): Query<Nothing>,
     Json(new): Json<NewProject>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let id = new.id.map(|id| id.parse()).transpose()?;
         let path = PathBuf::from(&new.path);
         if !path.is_absolute() {
@@ -99,7 +99,7 @@ pub(crate) async fn get(
     Path(id): Path<String>,
     Query(_): Query<Nothing>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| {
+    work::run(&app, move |app| {
         let id = id.parse()?;
         let project = app.store.read(|snapshot| find(snapshot, &id))?;
         Ok(reply::document("project.get", document(&project)))
@@ -148,7 +148,7 @@ pub(crate) async fn set(
     Query(_): Query<Nothing>,
     Json(settings): Json<Settings>,
 ) -> Result<Json<Value>, Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let change = Change {
             copy: settings.copy_globs,
             setup_command: settings.setup_command,
@@ -171,7 +171,7 @@ pub(crate) async fn archive(
     Path(id): Path<String>,
     Query(_): Query<Nothing>,
 ) -> Result<Json<Value>, Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let id: ProjectId = id.parse()?;
         let archived = app.store.write(Cause::now(ACTOR), move |tx| project::archive(tx, &id))?;
         Ok(reply::document("project.rm", document(&archived.value)))

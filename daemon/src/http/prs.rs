@@ -80,7 +80,7 @@ pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| filter.page(app)).await
+    work::run(&app, move |app| filter.page(app)).await
 }
 
 /// The pull requests of a session.
@@ -93,7 +93,7 @@ pub(crate) async fn of_session(
     Query(Page { limit, after }): Query<Page>,
 ) -> Result<Json<Value>, Failure> {
     let filter = Filter { session: Some(id), limit, after, ..Filter::default() };
-    work::read(&app, move |app| filter.page(app)).await
+    work::run(&app, move |app| filter.page(app)).await
 }
 
 /// One pull request with its items, now or as of a cursor.
@@ -105,7 +105,7 @@ pub(crate) async fn get(
     Path(id): Path<String>,
     Query(at): Query<At>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| details(app, &id.parse()?, &at)).await
+    work::run(&app, move |app| details(app, &id.parse()?, &at)).await
 }
 
 /// The same by its location.
@@ -118,7 +118,7 @@ pub(crate) async fn at_location(
     Path((host, owner, repo, number)): Path<(String, String, String, i64)>,
     Query(at): Query<At>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| {
+    work::run(&app, move |app| {
         let location = PrRef::new(&host, &format!("{owner}/{repo}"), number)?;
         details(app, &location.into(), &at)
     })

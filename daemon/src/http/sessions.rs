@@ -89,7 +89,7 @@ pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| filter.page(app, |_| true)).await
+    work::run(&app, move |app| filter.page(app, |_| true)).await
 }
 
 /// Spawns a session. Everything is checked first; after a failure nothing is left.
@@ -100,7 +100,7 @@ pub(crate) async fn create(
     Query(_): Query<Nothing>,
     Json(spawn): Json<Spawn>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let request = spawn.request(app)?;
         let spawned = app.sessions.spawn(&request)?;
         let document = described(app, "spawn", &spawned.session, &spawned.warnings)?;
@@ -145,7 +145,7 @@ pub(crate) async fn get(
     Path(id): Path<String>,
     Query(at): Query<At>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| {
+    work::run(&app, move |app| {
         let id = id.parse()?;
         let data = match at.cursor()? {
             None => app.store.read(|snapshot| document::now(snapshot, &id))?,
@@ -181,7 +181,7 @@ pub(crate) async fn set(
     if change.name.is_none() && change.branch.is_none() {
         return Err(Failure::invalid_request("name or branch is to be given"));
     }
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let id: SessionId = id.parse()?;
         let changed = app.store.write(Cause::now(ACTOR), move |tx| {
             let mut session = session::require(tx, &id)?;
@@ -208,7 +208,7 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
     Query(_): Query<Nothing>,
 ) -> Result<Json<Value>, Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let id = id.parse()?;
         app.sessions.remove(&id)?;
         Ok(reply::document("session.rm", document::deleted(&id)))

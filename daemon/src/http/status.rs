@@ -25,7 +25,7 @@ pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Query(_): Query<Nothing>,
 ) -> Result<Json<Value>, Failure> {
-    work::read(&app, move |app| {
+    work::run(&app, move |app| {
         let (reading, database) = (ClockReading::now(), app.store.path());
         let status = Status {
             database,
@@ -47,7 +47,7 @@ pub(crate) async fn metrics(
     State(app): State<Arc<App>>,
     Query(_): Query<Nothing>,
 ) -> Result<Response, Failure> {
-    let text = work::read(&app, move |app| {
+    let text = work::run(&app, move |app| {
         let stats = app.store.stats(ClockReading::now())?;
         let readers = wal_readers(app.store.path()).len();
         Ok(metrics::render(&stats, readers, &app.loops.statuses()))

@@ -36,7 +36,7 @@ pub(crate) async fn kill(
     Query(_): Query<Nothing>,
     _: Option<Json<Empty>>,
 ) -> Result<Json<Value>, Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let killed = app.sessions.kill(&id.parse()?)?;
         described(app, "session.kill", &killed.session, &killed.warnings)
     })
@@ -53,7 +53,7 @@ pub(crate) async fn restore(
     Query(_): Query<Nothing>,
     _: Option<Json<Empty>>,
 ) -> Result<Json<Value>, Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let restored = app.sessions.restore(&id.parse()?)?;
         described(app, "session.restore", &restored.session, &restored.warnings)
     })
@@ -70,7 +70,7 @@ pub(crate) async fn relaunch(
     Query(_): Query<Nothing>,
     _: Option<Json<Empty>>,
 ) -> Result<Json<Value>, Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let restored = app.sessions.relaunch(&id.parse()?)?;
         described(app, "session.relaunch", &restored.session, &restored.warnings)
     })
@@ -88,7 +88,7 @@ pub(crate) async fn rollback(
     Query(_): Query<Nothing>,
     _: Option<Json<Empty>>,
 ) -> Result<Json<Value>, Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let id: SessionId = id.parse()?;
         match app.sessions.remove(&id) {
             Ok(()) => Ok(reply::document("session.rm", document::session::deleted(&id))),
@@ -128,7 +128,7 @@ pub(crate) async fn send(
     Query(_): Query<Nothing>,
     Json(new): Json<NewMessage>,
 ) -> Result<Json<Value>, Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let sender: Option<SessionId> = new.sender.map(|id| id.parse()).transpose()?;
         if let Some(sender) = &sender {
             app.store.read(|snapshot| session::require(snapshot, sender).map(drop))?;
@@ -181,7 +181,7 @@ pub(crate) async fn answer(
     Query(_): Query<Nothing>,
     Json(new): Json<NewAnswer>,
 ) -> Result<Json<Value>, Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let answer = match new.answer {
             Answered::Allow => Answer::Allow,
             Answered::Deny => Answer::Deny,
@@ -218,7 +218,7 @@ pub(crate) async fn claim(
     Query(_): Query<Nothing>,
     Json(new): Json<NewClaim>,
 ) -> Result<Json<Value>, Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let (id, name) = (id.parse()?, new.pr.parse()?);
         let takeover = if new.takeover { Takeover::Allow } else { Takeover::Refuse };
         let checked = request::verify(&app.store, &id, &name, new.no_verify, app.api.clone())?;
@@ -249,7 +249,7 @@ pub(crate) async fn cleanup(
     Query(_): Query<Nothing>,
     Json(asked): Json<Cleanup>,
 ) -> Result<Json<Value>, Failure> {
-    work::change(&app, move |app| {
+    work::run(&app, move |app| {
         let project = asked.project.map(|id| id.parse()).transpose()?;
         if let Some(id) = &project {
             app.store.read(|snapshot| projects::find(snapshot, id).map(drop))?;

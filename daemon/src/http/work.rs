@@ -19,16 +19,9 @@ use crate::app::App;
 const PART: usize = 64 << 10;
 const PARTS: usize = 4;
 
-/// A read. The time of its answer is bounded by `limit.rs`; one that is abandoned ends by itself.
-pub(crate) async fn read<T: Send + 'static>(
-    app: &Arc<App>,
-    work: impl FnOnce(&App) -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    change(app, work).await
-}
-
-/// A change. It goes on to its end when the client goes away.
-pub(crate) async fn change<T: Send + 'static>(
+/// Runs the work of a request. It goes on to its end when the client goes away, or when the bound of an answer that
+/// only reads (`limit.rs`) has passed.
+pub(crate) async fn run<T: Send + 'static>(
     app: &Arc<App>,
     work: impl FnOnce(&App) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
