@@ -230,6 +230,9 @@ impl Error {
             }
             Error::Stranded { source, .. } => source.details(),
             Error::Daemon(ao_daemon::Error::Store(error)) => error.details(),
+            Error::Daemon(ao_daemon::Error::NetworkFileSystem { path, name }) => {
+                json!({"path": path.to_string_lossy(), "file_system": name})
+            }
             Error::Daemon(ao_daemon::Error::Running { pid }) | Error::DaemonNotStopped { pid } => {
                 json!({"pid": pid})
             }

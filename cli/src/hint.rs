@@ -27,6 +27,9 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
         Error::ConfigFile { path, .. } => {
             Some(format!("check its owner and mode: `ls -la {}`", quoted(path)))
         }
+        Error::Daemon(ao_daemon::Error::NetworkFileSystem { .. }) => {
+            Some("use a directory on a local disk: `--data-dir DIR`".to_owned())
+        }
         Error::Store(error)
         | Error::Session(ao_session::Error::Store(error))
         | Error::Daemon(ao_daemon::Error::Store(error))

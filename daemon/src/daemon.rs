@@ -8,7 +8,7 @@ use ao_observer::github::host::Endpoints;
 use ao_observer::run::Setup;
 use ao_session::Sessions;
 use ao_store::lease::Owner;
-use ao_store::{Store, Timestamp};
+use ao_store::{Migrated, Options, Store, Timestamp};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -18,6 +18,7 @@ pub use tokio_util::sync::CancellationToken;
 
 use crate::app::{Access, App};
 use crate::browser::Browsers;
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::listen::{self, Socket};
 use crate::lock::DaemonLock;
@@ -63,6 +64,16 @@ pub struct Settings {
     pub webhook_secret: Option<Vec<u8>>,
     /// Gets what the loops tell.
     pub notify: Notify,
+}
+
+/// Opens the store of a daemon, and creates it if there is none.
+///
+/// # Errors
+/// The database or its directory is on a network file system, where nothing is created; the store cannot be
+/// created or opened.
+pub fn create_store(database: &Path, options: Options) -> Result<(Store, Migrated)> {
+    disk::require_local(database)?;
+    Ok(Store::create(database, options)?)
 }
 
 /// A daemon that serves. Dropping it stops it: no new request is accepted, those that run may end within ten

@@ -17,6 +17,14 @@ pub enum Error {
         /// Its process id, if it has published it.
         pid: Option<u32>,
     },
+    /// SQLite in WAL mode and the locks of the daemon need one host.
+    #[error("{} is on a network file system ({name}), where locks and shared memory of one host do not hold", path.display())]
+    NetworkFileSystem {
+        /// The directory.
+        path: PathBuf,
+        /// The name of the file system.
+        name: String,
+    },
     /// A file or socket of the daemon cannot be used.
     #[error("cannot {action} {}", path.display())]
     File {
@@ -65,6 +73,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::Running { .. } => Code::DaemonRunning,
+            Error::NetworkFileSystem { .. } => Code::InvalidPath,
             Error::Unanswered { .. } => Code::DaemonUnanswered,
             Error::TokenExists(_) => Code::TokenExists,
             Error::TokenNotFound(_) => Code::TokenNotFound,

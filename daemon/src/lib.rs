@@ -12,6 +12,7 @@ mod app;
 mod browser;
 mod client;
 mod daemon;
+pub mod disk;
 pub mod document;
 mod error;
 mod http;
@@ -31,7 +32,7 @@ pub mod wal_reader;
 mod webhooks;
 
 pub use client::{describe, is_ready, shut_down};
-pub use daemon::{CancellationToken, Daemon, Settings};
+pub use daemon::{CancellationToken, Daemon, Settings, create_store};
 pub use error::{Error, Result};
 pub use loops::{LoopState, LoopStatus};
 pub use named_token::{NamedToken, NamedTokens, TokenName};

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use crate::disk::{BTRFS, OVERLAY, magic};
+
 /// The bytes of the shared memory file that SQLite locks for its five read marks (`WAL_READ_LOCK`).
 const READ_MARKS: std::ops::RangeInclusive<u64> = 123..=127;
 
@@ -122,15 +124,6 @@ fn holders(locks: &str, file: &Inode) -> BTreeMap<u32, u8> {
         }
     }
     holders
-}
-
-/// The type numbers of file systems whose files `stat` and the kernel's list of locks show with other devices.
-const BTRFS: u32 = 0x9123_683e;
-const OVERLAY: u32 = 0x794c_7630;
-
-/// The upper half of `f_type` is empty or only extends the sign.
-fn magic(path: &Path) -> io::Result<u32> {
-    Ok(rustix::fs::statfs(path)?.f_type as u32)
 }
 
 /// It is beside the target of a symbolic link.

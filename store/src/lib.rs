@@ -55,7 +55,7 @@ pub use admin::rotation::{Rotated, newest_backups};
 pub use admin::stats::Stats;
 pub use admin::{transfer, verify};
 pub use code::{Code, Kind};
-pub use db::connection::Durability;
+pub use db::connection::{Durability, WAL_LIMIT};
 pub use db::options::Options;
 pub use db::schema::SCHEMA_VERSION;
 pub use db::tx::{Cause, Snapshot, Tx};

@@ -9,18 +9,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ao_daemon::disk::Space;
 use ao_daemon::document::status::daemon_of;
 use ao_daemon::{CancellationToken, Daemon, Found, Notice, Notify, RunFile, Settings, State};
 use ao_observer::run::Setup;
 use ao_program::{Environment, start_logged};
 use ao_session::LAUNCH_VARIABLES;
-use ao_store::{Store, Timestamp};
+use ao_store::{Migrated, Store, Timestamp};
 use sd_notify::NotifyState;
 use serde_json::Value;
 
 use super::{deliver, poll, reconcile};
 use crate::args::{Daemon as Args, DaemonCommand, Serve, Start, Stop};
 use crate::context::Context;
+use crate::doctor::disk;
 use crate::error::{Error, Result};
 use crate::invocation;
 use crate::output::{self, Ended};
@@ -39,7 +41,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
 
 fn serve(context: &Context, args: &Serve) -> Result<Ended> {
     let signals = Signals::listen().map_err(Error::Stdout)?;
-    let (store, _) = Store::create(context.database(), context.options())?;
+    let (store, _) = create_store(context)?;
     let stop = CancellationToken::new();
     let daemon = begin(context, store, args, &signals, &stop)?;
     if context.is_json {
@@ -55,6 +57,16 @@ fn serve(context: &Context, args: &Serve) -> Result<Ended> {
     drop(daemon);
     context.say("stopped");
     Ok(signals.received().map_or(Ended::Done, Ended::BySignal))
+}
+
+/// Opens the store, and creates it if there is none. Warns a person when the disk has little space.
+pub(super) fn create_store(context: &Context) -> Result<(Store, Migrated)> {
+    let created = ao_daemon::create_store(context.database(), context.options())?;
+    let low = Space::of(context.database()).ok();
+    if let Some(warning) = low.and_then(|space| disk::warning(space, context.database())) {
+        context.say(&output::printable(&format!("warning: the disk is low: {warning}")));
+    }
+    Ok(created)
 }
 
 /// Tells the service manager, if there is one, what the daemon does.
@@ -122,8 +134,7 @@ fn teller(context: &Context) -> Notify {
 }
 
 pub(crate) fn start(context: &Context, args: &Start) -> Result<()> {
-    let (store, _) = Store::create(context.database(), context.options())?;
-    drop(store);
+    drop(create_store(context)?);
     let dir = context.data_dir()?;
     let log = args.log_file.clone().unwrap_or_else(|| dir.join("daemon.log"));
     let until = Instant::now() + args.timeout;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use ao_daemon::disk::Space;
 use ao_daemon::document::status::Status;
 use ao_daemon::document::{self, metrics};
 use ao_daemon::wal_reader::{WalReader, wal_readers};
@@ -12,12 +13,12 @@ use ao_observer::run::{Running, running, unobservable};
 use ao_program::Environment;
 use ao_store::row::project;
 use ao_store::row::scm::HostState;
-use ao_store::{ClockReading, SCHEMA_VERSION, Stats, Store, Timestamp};
+use ao_store::{ClockReading, SCHEMA_VERSION, Stats, Store, Timestamp, WAL_LIMIT};
 use bytesize::ByteSize;
 
 use super::daemon;
 use crate::context::Context;
-use crate::doctor::observer;
+use crate::doctor::{disk, observer};
 use crate::error::{Error, Result};
 use crate::{hint, output, time, view};
 
@@ -29,10 +30,12 @@ pub(crate) fn run(context: &Context) -> Result<()> {
     let observer = Observer::read(&store)?;
     let readers = wal_readers(context.database());
     let found = daemon::find(context)?;
+    let space = Space::of(context.database()).ok();
     if context.is_json {
         let status = Status {
             database: context.database(),
             stats: &stats,
+            space,
             readers: &readers,
             observer: &observer.running,
             daemon: (found.state, found.run_file.as_ref()),
@@ -42,7 +45,7 @@ pub(crate) fn run(context: &Context) -> Result<()> {
     }
     let daemon = daemon::describe(found.state, found.run_file.as_ref());
     let daemon = output::printable(&context.invocation().complete(&daemon));
-    output::text(&describe(context, &stats, &observer, &daemon, &readers, now))
+    output::text(&describe(context, (&stats, space), &observer, &daemon, &readers, now))
 }
 
 /// Prints the same in the text format of Prometheus, or replaces a file with it.
@@ -54,7 +57,8 @@ pub(crate) fn metrics(context: &Context, out: Option<&Path>) -> Result<()> {
     }
     let stats = context.open()?.stats(ClockReading::now())?;
     let readers = wal_readers(context.database()).len();
-    let text = metrics::render(&stats, readers, &[]);
+    let space = Space::of(context.database()).ok();
+    let text = metrics::render(&stats, space, readers, &[]);
     match out {
         None => output::raw_bytes(text.as_bytes()),
         Some(file) => replace(file, text.as_bytes())
@@ -117,7 +121,7 @@ impl Lines {
 /// What needs attention comes first, then how much there is of everything.
 fn describe(
     context: &Context,
-    stats: &Stats,
+    (stats, space): (&Stats, Option<Space>),
     observer: &Observer,
     daemon: &str,
     readers: &[WalReader],
@@ -126,6 +130,9 @@ fn describe(
     let mut lines = Lines::default();
     lines.add("store", context.database().to_string_lossy());
     lines.add("daemon", daemon);
+    if let Some(warning) = space.and_then(|space| disk::warning(space, context.database())) {
+        lines.add("disk", format!("low: {warning}"));
+    }
     lines.add("observer", context.invocation().complete(&observer.describe(now)));
     for (state, problems) in &stats.hosts {
         lines.add("host", describe_host(state, *problems, now));
@@ -138,7 +145,7 @@ fn describe(
         lines.add("skipped", context.invocation().complete(&view::describe_skipped(skipped)));
     }
     add_readers(&mut lines, context, stats, readers, now);
-    add_sizes(&mut lines, stats, now);
+    add_sizes(&mut lines, stats, space, now);
     for (table, count) in &stats.rows {
         lines.0 += &format!("{table:<18}{count:>8}\n");
     }
@@ -175,7 +182,7 @@ fn add_readers(
 }
 
 /// How much is stored, and where.
-fn add_sizes(lines: &mut Lines, stats: &Stats, now: Timestamp) {
+fn add_sizes(lines: &mut Lines, stats: &Stats, space: Option<Space>, now: Timestamp) {
     let Stats { log, .. } = stats;
     lines.add("backup", stats.backup_at.map_or("never".to_owned(), |at| ago(at, now)));
     lines.add("schema", SCHEMA_VERSION.to_string());
@@ -183,10 +190,16 @@ fn add_sizes(lines: &mut Lines, stats: &Stats, now: Timestamp) {
     lines.add("head", log.head_cursor().to_string());
     lines.add("floor", log.cursor(log.floor).to_string());
     let changes = log.head.0 - log.floor.0;
-    lines.add("changes", format!("{changes}, {}", ByteSize(stats.log_bytes)));
-    let [database, free, wal] =
+    let budget = stats.retention.max_bytes.map(|it| format!(" of {}", ByteSize(it)));
+    let budget = budget.unwrap_or_default();
+    lines.add("changes", format!("{changes}, {}{budget}", ByteSize(stats.log_bytes)));
+    let [database, unused, wal] =
         [stats.database_bytes, stats.free_bytes, stats.wal_bytes].map(ByteSize);
-    lines.add("size", format!("{database} database, {free} of it free, {wal} write-ahead log"));
+    lines.add("size", format!("{database} database, {unused} of it free"));
+    lines.add("wal", format!("{wal} of {}", ByteSize(WAL_LIMIT)));
+    if let Some(space) = space.filter(|space| !space.is_low()) {
+        lines.add("disk", format!("{} free", ByteSize(space.free)));
+    }
 }
 
 /// A time before now for people: how long ago, and when by the local clock.

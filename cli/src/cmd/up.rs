@@ -21,7 +21,7 @@ use crate::signal::Signals;
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Ended> {
     let path = args.path.as_path();
-    let (store, migrated) = Store::create(context.database(), context.options())?;
+    let (store, migrated) = daemon::create_store(context)?;
     let what = if migrated.from == 0 { "created" } else { "opened" };
     context.say(&format!("store {} {what}", output::path(context.database())));
     // Before the registration, so that it is the first change of the stream.

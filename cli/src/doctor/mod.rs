@@ -3,7 +3,7 @@
 //! the database, its log or its shared memory: closing a second descriptor on one of these would
 //! drop the locks that SQLite holds in this process.
 
-mod disk;
+pub(crate) mod disk;
 mod files;
 pub(crate) mod observer;
 mod programs;

@@ -1,5 +1,6 @@
 //! Checks the size of the write-ahead log, which grows only while a reader blocks checkpoints.
 
+use ao_store::WAL_LIMIT;
 use bytesize::ByteSize;
 
 use crate::doctor::Finding;
@@ -7,8 +8,6 @@ use crate::doctor::files::{Files, metadata, unreadable};
 
 const SIZE: &str = "wal.size";
 
-/// The limit that the store sets in SQLite: a checkpoint truncates the log to it.
-const LARGE: u64 = 64 << 20;
 /// From this size on, reads of the log dominate reads of the database.
 const HUGE: u64 = 1 << 30;
 
@@ -25,7 +24,7 @@ fn assess(size: u64) -> Finding {
     let message = ByteSize(size).to_string();
     if size > HUGE {
         Finding::fail(SIZE, message, fix)
-    } else if size > LARGE {
+    } else if size > WAL_LIMIT {
         Finding::warn(SIZE, message, fix)
     } else {
         Finding::ok(SIZE, message)
@@ -47,8 +46,8 @@ mod tests {
         fs::write(&files.wal, "x").unwrap();
         let wal = File::options().write(true).open(&files.wal).unwrap();
         for (bytes, level) in [
-            (LARGE, Level::Ok),
-            (LARGE + 1, Level::Warn),
+            (WAL_LIMIT, Level::Ok),
+            (WAL_LIMIT + 1, Level::Warn),
             (HUGE, Level::Warn),
             (HUGE + 1, Level::Fail),
         ] {

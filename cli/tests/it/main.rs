@@ -12,6 +12,7 @@ mod config;
 mod consumer;
 mod copies;
 mod daemon;
+mod daemon_disk;
 mod daemon_events;
 mod deliver;
 mod digest;

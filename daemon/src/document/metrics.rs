@@ -4,7 +4,7 @@
 use std::sync::atomic::AtomicU64;
 
 use ao_store::row::scm::HostState;
-use ao_store::{Stats, Timestamp};
+use ao_store::{Stats, Timestamp, WAL_LIMIT};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::printable::printable;
+use crate::disk::Space;
 use crate::loops::{LoopState, LoopStatus};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -62,9 +63,15 @@ struct Table {
 /// One number.
 type Number = Gauge<u64, AtomicU64>;
 
-/// Renders everything. `loops` are those of a daemon, if one asks.
+/// Renders everything; `space` is that of the disk, if it can be read, and `loops` are those of a daemon, if one
+/// asks.
 #[must_use]
-pub fn render(stats: &Stats, wal_readers: usize, loops: &[LoopStatus]) -> String {
+pub fn render(
+    stats: &Stats,
+    space: Option<Space>,
+    wal_readers: usize,
+    loops: &[LoopStatus],
+) -> String {
     let mut registry = Registry::with_prefix("ao_store");
     // The text format of Prometheus has no type `info`.
     let build = Family::<Build, Number>::default();
@@ -82,6 +89,7 @@ pub fn render(stats: &Stats, wal_readers: usize, loops: &[LoopStatus]) -> String
         ("db_bytes", "Size of the database file", stats.database_bytes),
         ("db_free_bytes", "Free pages in the database file", stats.free_bytes),
         ("wal_bytes", "Size of the write-ahead log", stats.wal_bytes),
+        ("wal_budget_bytes", "The size to which checkpoints truncate it", WAL_LIMIT),
         ("wal_readers", "Other processes with a read transaction", wal_readers as u64),
         ("reservations", "Snapshots that hold pruning back", stats.reservations.len() as u64),
     ];
@@ -90,10 +98,22 @@ pub fn render(stats: &Stats, wal_readers: usize, loops: &[LoopStatus]) -> String
         gauge.set(value);
         registry.register(name, help, gauge);
     }
-    if let Some(at) = stats.backup_at {
-        let gauge = Number::default();
-        gauge.set(seconds(at));
-        registry.register("backup_timestamp_seconds", "The time of the last backup", gauge);
+    let optional = [
+        (
+            "log_budget_bytes",
+            "The size to which retention prunes the log",
+            stats.retention.max_bytes,
+        ),
+        ("disk_free_bytes", "Free space on the disk of the database", space.map(|it| it.free)),
+        ("disk_wanted_bytes", "With less the disk is low", space.map(|it| it.wanted())),
+        ("backup_timestamp_seconds", "The time of the last backup", stats.backup_at.map(seconds)),
+    ];
+    for (name, help, value) in optional {
+        if let Some(value) = value {
+            let gauge = Number::default();
+            gauge.set(value);
+            registry.register(name, help, gauge);
+        }
     }
     rows(&mut registry, stats);
     consumers(&mut registry, stats);

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use ao_observer::run::Running;
-use ao_store::{SCHEMA_VERSION, Stats, Timestamp};
+use ao_store::{SCHEMA_VERSION, Stats, Timestamp, WAL_LIMIT};
 use serde_json::{Map, Value, json};
 
 use super::{consumer, host, skipped, time, unread};
+use crate::disk::Space;
 use crate::run_file::RunFile;
 use crate::state::State;
 use crate::wal_reader::WalReader;
@@ -18,6 +19,8 @@ pub struct Status<'a> {
     pub database: &'a Path,
     /// Its figures.
     pub stats: &'a Stats,
+    /// The space on its disk, if that can be read.
+    pub space: Option<Space>,
     /// The processes with a read transaction.
     pub readers: &'a [WalReader],
     /// The observer of the store; an error if that cannot be found out.
@@ -32,7 +35,7 @@ impl Status<'_> {
     /// The document.
     #[must_use]
     pub fn document(&self) -> Value {
-        let Status { database, stats, readers, observer, daemon, now } = self;
+        let Status { database, stats, space, readers, observer, daemon, now } = self;
         let (Stats { log, .. }, now) = (stats, *now);
         let rows = stats.rows.iter().map(|(table, count)| ((*table).to_owned(), json!(count)));
         let rows: Map<_, _> = rows.collect();
@@ -55,10 +58,17 @@ impl Status<'_> {
             "floor": log.cursor(log.floor).to_string(),
             "changes": log.head.0 - log.floor.0,
             "log_bytes": stats.log_bytes,
+            "log_budget_bytes": stats.retention.max_bytes,
             "unsealed": stats.unsealed,
             "database_bytes": stats.database_bytes,
             "free_bytes": stats.free_bytes,
             "wal_bytes": stats.wal_bytes,
+            "wal_budget_bytes": WAL_LIMIT,
+            "disk": space.map(|space| json!({
+                "free_bytes": space.free,
+                "wanted_bytes": space.wanted(),
+                "is_low": space.is_low(),
+            })),
             "wal_readers": readers.collect::<Vec<_>>(),
             "rows": rows,
             "consumers": consumers.collect::<Vec<_>>(),

@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::list::Nothing;
 use super::{reply, work};
 use crate::app::App;
+use crate::disk::Space;
 use crate::document::metrics;
 use crate::document::status::Status;
 use crate::wal_reader::wal_readers;
@@ -30,6 +31,7 @@ pub(crate) async fn get(
         let status = Status {
             database,
             stats: &app.store.stats(reading)?,
+            space: Space::of(database).ok(),
             readers: &wal_readers(database),
             observer: &running(database),
             daemon: (crate::State::Ready, Some(&app.run_file)),
@@ -50,7 +52,8 @@ pub(crate) async fn metrics(
     let text = work::run(&app, move |app| {
         let stats = app.store.stats(ClockReading::now())?;
         let readers = wal_readers(app.store.path()).len();
-        Ok(metrics::render(&stats, readers, &app.loops.statuses()))
+        let space = Space::of(app.store.path()).ok();
+        Ok(metrics::render(&stats, space, readers, &app.loops.statuses()))
     })
     .await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())

@@ -148,7 +148,9 @@ fn configure(conn: &Connection, role: Role, durability: Durability, busy: Durati
 
 fn configure_writer(conn: &Connection, durability: Durability) -> Result<()> {
     let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
-    let writer = format!("PRAGMA synchronous = {synchronous}; {WRITER}");
+    let writer = format!(
+        "PRAGMA synchronous = {synchronous}; PRAGMA journal_size_limit = {WAL_LIMIT}; {WRITER}"
+    );
     conn.execute_batch(&writer).context("set pragmas")
 }
 
@@ -163,8 +165,11 @@ const COMMON: &str = "PRAGMA foreign_keys = ON;
 
 const WRITER: &str = "PRAGMA query_only = OFF;
     PRAGMA cache_size = -16000;
-    PRAGMA wal_autocheckpoint = 0;
-    PRAGMA journal_size_limit = 67108864;";
+    PRAGMA wal_autocheckpoint = 0;";
+
+/// The size to which a checkpoint truncates the write-ahead log. Only a reader that stays, or one large
+/// transaction, makes it larger.
+pub const WAL_LIMIT: u64 = 64 << 20;
 
 /// Turns on WAL mode. The change of mode needs exclusive access and does not wait for it, so of two
 /// processes that open a new file at the same time one would fail without the retry.
