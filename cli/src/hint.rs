@@ -91,6 +91,9 @@ fn of_session(error: &ao_session::Error, invocation: &Invocation) -> Option<Stri
             "run it again, which takes the next name; if another store spawns sessions in this repository, name the branch: `{}`",
             invocation.with("--branch NAME --create-branch")
         )),
+        E::Incomplete { id, missing: "worktree" | "base commit" } => {
+            Some(format!("show what is recorded of it: `ao-store session get {id}`"))
+        }
         E::DecisionPending(decision) => Some(format!(
             "answer it: `ao-store session answer {0} --allow` or --deny, or in its terminal: `ao-store session attach {0}`; then send again",
             decision.session

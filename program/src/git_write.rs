@@ -133,10 +133,34 @@ impl GuardedGit<'_> {
         }
     }
 
+    /// Like [`run_command`](GuardedGit::run_command), but only the first `max` bytes of what git prints, and whether
+    /// it prints more. It is stopped then, so it must be one that only reads.
+    ///
+    /// # Errors
+    /// As [`run`](GuardedGit::run).
+    pub fn beginning(&self, command: &GitCommand<'_>, max: usize) -> Result<(Vec<u8>, bool)> {
+        let (output, is_cut) = self.with_program(command, |program| program.run_until(max))?;
+        match output.status {
+            0 => Ok((output.stdout, is_cut)),
+            status => Err(cause(status, &output.stderr)),
+        }
+    }
+
     fn output(&self, command: &GitCommand<'_>) -> Result<Output> {
+        let deadline = Instant::now() + BUSY_WITHIN;
+        loop {
+            let output = self.with_program(command, |program| program.run_within(OUTPUT_MAX))?;
+            if !is_busy(&output) || Instant::now() > deadline {
+                return Ok(output);
+            }
+            sleep(POLL);
+        }
+    }
+
+    fn with_program<T>(&self, command: &GitCommand<'_>, run: impl FnOnce(Program<'_>) -> T) -> T {
         let own = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let variables: Vec<_> = own.chain(command.variables.iter().copied()).collect();
-        let program = Program {
+        run(Program {
             name: "git",
             args: command.args,
             input: command.input,
@@ -144,15 +168,7 @@ impl GuardedGit<'_> {
             environment: self.git.environment,
             variables: &variables,
             timeout: command.timeout,
-        };
-        let deadline = Instant::now() + BUSY_WITHIN;
-        loop {
-            let output = program.run_within(OUTPUT_MAX)?;
-            if !is_busy(&output) || Instant::now() > deadline {
-                return Ok(output);
-            }
-            sleep(POLL);
-        }
+        })
     }
 }
 

@@ -65,12 +65,35 @@ impl Program<'_> {
 
     /// Like [`run`](Program::run), with another bound of its output.
     pub(crate) fn run_within(&self, output_max: usize) -> Result<Output> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let status = self.run_into(output_max, &mut stdout, &mut stderr)?;
+        Ok(Output { status, stdout, stderr })
+    }
+
+    /// Like [`run_within`](Program::run_within), but a program that prints more is stopped, and what it printed
+    /// until then is the answer, without a status.
+    pub(crate) fn run_until(&self, output_max: usize) -> Result<(Output, bool)> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let (status, is_cut) = match self.run_into(output_max, &mut stdout, &mut stderr) {
+            Err(Error::OutputTooLong(_)) => (0, true),
+            status => (status?, false),
+        };
+        stdout.truncate(output_max);
+        Ok((Output { status, stdout, stderr }, is_cut))
+    }
+
+    fn run_into(
+        &self,
+        output_max: usize,
+        stdout: &mut Vec<u8>,
+        stderr: &mut Vec<u8>,
+    ) -> Result<u32> {
         let mut job = self.prepare()?.start()?;
-        let output = communicate(&mut job, self.timeout, output_max);
-        if output.is_err() {
+        let status = communicate(&mut job, self.timeout, output_max, (stdout, stderr));
+        if status.is_err() {
             kill(&job);
         }
-        output
+        status
     }
 
     /// The program with its arguments and variables; it can be started.
@@ -105,15 +128,19 @@ impl Program<'_> {
     }
 }
 
-/// Feeds the program its input and reads its output until it has ended.
-fn communicate(job: &mut Job, timeout: Duration, output_max: usize) -> Result<Output> {
+/// Feeds the program its input and reads its output until it has ended; its exit status.
+fn communicate(
+    job: &mut Job,
+    timeout: Duration,
+    output_max: usize,
+    (stdout, stderr): (&mut Vec<u8>, &mut Vec<u8>),
+) -> Result<u32> {
     let deadline = Instant::now() + timeout;
     let mut pipes = job.communicate()?.limit_time(DRAIN).limit_size(output_max + 1);
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let status = loop {
         // Before the read, which then finds all that the program printed.
         let ended = job.poll();
-        let read = pipes.read_to(&mut stdout, &mut stderr);
+        let read = pipes.read_to(&mut *stdout, &mut *stderr);
         if stdout.len() + stderr.len() > output_max {
             return Err(Error::OutputTooLong(output_max));
         }
@@ -129,8 +156,7 @@ fn communicate(job: &mut Job, timeout: Duration, output_max: usize) -> Result<Ou
             Err(_) => {}
         }
     };
-    let status = status.code().ok_or_else(|| Error::Signalled(status.to_string()))?;
-    Ok(Output { status, stdout, stderr })
+    status.code().ok_or_else(|| Error::Signalled(status.to_string()))
 }
 
 /// Ends the program with its process group, by SIGKILL when SIGTERM does not, and reaps it.

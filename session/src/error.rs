@@ -149,7 +149,7 @@ pub enum Error {
     /// A session cannot be restored because it is not terminated.
     #[error("session {0} is not terminated")]
     NotRestorable(SessionId),
-    /// A session has no worktree path or branch.
+    /// A session lacks what it would be restored from or compared with.
     #[error("session {id} has no {missing}")]
     Incomplete {
         /// The session.

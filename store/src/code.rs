@@ -135,7 +135,7 @@ codes! {
     SessionBusy "SESSION_BUSY" Busy 409 9 "Another process runs a command on the session.";
     SessionExternal "SESSION_EXTERNAL" Conflict 409 5 "Another program runs the session, so it cannot be started here.";
     SessionNotRestorable "SESSION_NOT_RESTORABLE" Conflict 409 5 "The session is not terminated, so there is nothing to restore.";
-    SessionIncomplete "SESSION_INCOMPLETE_HANDLE" Conflict 409 5 "The session has no worktree path or no branch to be restored from.";
+    SessionIncomplete "SESSION_INCOMPLETE_HANDLE" Conflict 409 5 "The session has no worktree or branch to be restored from, or no worktree or base to be compared.";
     SessionNotResumable "SESSION_NOT_RESUMABLE" Conflict 409 5 "The session has neither a conversation nor a prompt to continue from.";
     DeliveryKeyUsed "DELIVERY_KEY_USED" Conflict 409 5 "The key belongs to a delivery of another text.";
     NotResendable "DELIVERY_NOT_RESENDABLE" Conflict 409 5 "The delivery is neither ambiguous nor failed, so it is not written again.";

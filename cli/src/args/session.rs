@@ -203,6 +203,20 @@ without a terminal has an output only after its end. -f prints each line once it
         #[arg(short, long)]
         follow: bool,
     },
+    /// Show what a session has changed since its branch began, committed or not
+    #[command(after_help = "Examples:
+  ao-store session diff demo-1
+  ao-store session diff demo-1 --stat    only the files, also the untracked ones
+
+It compares the worktree with the recorded base commit. Of a large patch it has the first MiB.")]
+    Diff {
+        /// The session
+        #[arg(allow_hyphen_values = true)]
+        id: String,
+        /// Print the files with the numbers of their lines
+        #[arg(long)]
+        stat: bool,
+    },
     /// Show the terminal of the agent of a session in this one
     #[command(after_help = "Examples:
   ao-store session attach demo-1

@@ -2,6 +2,7 @@
 
 mod answer;
 mod attach;
+mod diff;
 pub(super) mod lifecycle;
 mod log;
 mod tree;
@@ -57,6 +58,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
         Command::Answer(args) => answer::run(context, args),
         Command::Wait(args) => wait::run(context, &args),
         Command::Log { id, lines, follow } => log::run(context, &id.parse()?, lines, follow),
+        Command::Diff { id, stat } => diff::run(context, &id.parse()?, stat),
         Command::Attach { id, read_only } => attach::run(context, &id.parse()?, read_only),
         Command::Rename { id, name } => {
             let id: SessionId = id.parse()?;

@@ -4,6 +4,7 @@ mod answer;
 mod answered;
 mod apart;
 mod complaints;
+mod diff;
 mod failpoints;
 mod gone;
 mod hooks;

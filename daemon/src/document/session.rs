@@ -1,6 +1,7 @@
 //! Sessions: a row of a list, one with everything about it, and what the verbs on them did.
 
 use ao_session::Cleaned;
+use ao_session::worktree::Diff;
 use ao_store::row::launch::Launch;
 use ao_store::row::lifecycle::cleanup::{self, Cleanup};
 use ao_store::row::pr::{self, Pr};
@@ -36,6 +37,33 @@ fn put_status(data: &mut Value, derived: &Derived) {
     data["status"] = derived.status.as_str().into();
     data["status_reason"] = derived.reason.clone().into();
     data["status_since"] = derived.since.map(time).into();
+}
+
+/// What a session has changed.
+#[must_use]
+pub fn diff(id: &SessionId, diff: &Diff) -> Value {
+    let Diff { base, head, files, file_count, added, removed, patch, is_cut } = diff;
+    let listed = files.iter().map(|file| {
+        json!({
+            "path": file.path,
+            "old_path": file.old_path,
+            "status": file.status,
+            "added": file.lines.map(|lines| lines.0),
+            "removed": file.lines.map(|lines| lines.1),
+            "is_binary": file.is_binary,
+        })
+    });
+    json!({
+        "session_id": id.as_str(),
+        "base": base,
+        "head": head,
+        "files": listed.collect::<Vec<_>>(),
+        "file_count": file_count,
+        "added": added,
+        "removed": removed,
+        "patch": patch,
+        "is_truncated": *is_cut || files.len() < *file_count,
+    })
 }
 
 /// A session as it is now.

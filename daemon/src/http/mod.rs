@@ -105,6 +105,7 @@ fn of_sessions() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(sessions::list, sessions::create))
         .routes(routes!(sessions::get, sessions::set, sessions::remove))
+        .routes(routes!(sessions::diff))
         .routes(routes!(verbs::cleanup))
         .routes(routes!(verbs::kill))
         .routes(routes!(verbs::restore))

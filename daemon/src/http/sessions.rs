@@ -158,6 +158,24 @@ pub(crate) async fn get(
     .await
 }
 
+/// What a session has changed: its worktree, with what is uncommitted, against its recorded base.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}/diff", tag = "sessions",
+    params(("id" = String, Path, description = "The session")),
+    responses((status = 200, description = "The difference", body = ref("#/components/schemas/document.session.diff")),
+        (status = 502, description = "`GIT_FAILED`", body = ref("#/components/schemas/error"))))]
+pub(crate) async fn diff(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(_): Query<Nothing>,
+) -> Result<Json<Value>, Failure> {
+    work::run(&app, move |app| {
+        let id = id.parse()?;
+        let diff = app.sessions.diff(&id)?;
+        Ok(reply::document("session.diff", document::diff(&id, &diff)))
+    })
+    .await
+}
+
 /// What is changed of a session. What is absent stays.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -9,6 +9,7 @@ mod again;
 mod answer;
 mod cleanup;
 mod deliver;
+mod diff;
 mod ensure;
 mod kill;
 mod launch;

@@ -13,6 +13,7 @@ mod add;
 mod branch;
 mod capture;
 mod copy;
+mod diff;
 mod inspect;
 mod lease;
 mod list;
@@ -29,6 +30,7 @@ mod undo;
 
 pub use capture::Applied;
 pub use copy::{Copied, check_glob, copy_files};
+pub use diff::{Changed, Diff};
 pub use inspect::State;
 pub(crate) use list::is_missing;
 pub use plan::{Plan, Request};

@@ -242,7 +242,7 @@ fn of_sessions(it: &mut Contract<'_>) -> String {
     let plan = json!({"dry_run": true});
     it.call("POST /api/v1/sessions/cleanup", &[], Some(plan), 200);
     it.call("POST /api/v1/sessions/{id}/restore", &[&id], None, 200);
-    for part in ["prs", "launches", "deliveries", "decisions"] {
+    for part in ["diff", "prs", "launches", "deliveries", "decisions"] {
         it.call(&format!("GET /api/v1/sessions/{{id}}/{part}"), &[&id], None, 200);
     }
     let lines = it.call("GET /api/v1/sessions/{id}/history", &[&id], None, 200);
@@ -292,6 +292,8 @@ fn of_reads(it: &mut Contract<'_>, id: &str) {
     // The command line prints the same.
     let lab = &it.served.lab;
     assert_eq!(it.served.get(&format!("/api/v1/sessions/{id}")), lab.get(id));
+    let diff = lab.env.json("session.diff", &["session", "diff", id]);
+    assert_eq!(it.served.get(&format!("/api/v1/sessions/{id}/diff")), diff);
 }
 
 fn of_consumers(it: &mut Contract<'_>) {

@@ -3,6 +3,7 @@
 mod add;
 mod branch;
 mod capture;
+mod diff;
 mod fixture;
 mod hostile;
 mod plan;
