@@ -11,13 +11,45 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::browser::Browsers;
+use crate::client_limits::ClientLimits;
+use crate::error::Result;
 use crate::loops::Loops;
 use crate::run_file::RunFile;
 use crate::token::Tokens;
 use crate::webhooks::Webhooks;
 
 /// How many clients may follow the changes at a time.
-const CLIENTS: usize = 4_096;
+const FOLLOWERS: usize = 4_096;
+/// How many of them may read the log at a time.
+const READERS: usize = 8;
+
+/// What the followers of the changes share.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    /// The one reader of the log for all of them.
+    pub(crate) fanout: Fanout,
+    /// A place for each.
+    pub(crate) places: Arc<Semaphore>,
+    /// A turn for each that reads the log itself: however many fell behind, others find free threads.
+    pub(crate) turns: Semaphore,
+    pub(crate) limits: ClientLimits,
+}
+
+impl Streams {
+    pub(crate) fn new(store: &Store, limits: ClientLimits) -> Result<Streams> {
+        Ok(Streams {
+            fanout: Fanout::with_memory(store, limits.ring)?,
+            places: Arc::new(Semaphore::new(FOLLOWERS)),
+            turns: Semaphore::new(READERS),
+            limits,
+        })
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        FOLLOWERS - self.places.available_permits()
+    }
+}
 
 /// What lets requests in.
 #[derive(Debug)]
@@ -34,10 +66,7 @@ pub(crate) struct App {
     pub(crate) sessions: Arc<Sessions>,
     /// The API of the default host, where the user set one.
     pub(crate) api: Option<Endpoints>,
-    /// The one reader of the log for all clients.
-    pub(crate) fanout: Fanout,
-    /// A place for each client that follows the changes.
-    pub(crate) clients: Arc<Semaphore>,
+    pub(crate) streams: Streams,
     pub(crate) loops: Loops,
     pub(crate) access: Access,
     pub(crate) run_file: RunFile,
@@ -51,7 +80,7 @@ impl App {
         store: Store,
         sessions: Arc<Sessions>,
         api: Option<Endpoints>,
-        fanout: Fanout,
+        streams: Streams,
         access: Access,
         run_file: RunFile,
         stop: CancellationToken,
@@ -61,8 +90,7 @@ impl App {
             store,
             sessions,
             api,
-            fanout,
-            clients: Arc::new(Semaphore::new(CLIENTS)),
+            streams,
             loops,
             access,
             run_file,

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ao_cdc::Fanout;
 use ao_observer::github::host::Endpoints;
 use ao_observer::run::Setup;
 use ao_session::Sessions;
@@ -16,8 +15,9 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 pub use tokio_util::sync::CancellationToken;
 
-use crate::app::{Access, App};
+use crate::app::{Access, App, Streams};
 use crate::browser::Browsers;
+use crate::client_limits::ClientLimits;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::listen::{self, Socket};
@@ -25,7 +25,6 @@ use crate::lock::DaemonLock;
 use crate::loops::{observer, reaper, reconcile};
 use crate::notice::Notify;
 use crate::run_file::RunFile;
-use crate::serve::HEAD_TIME;
 use crate::token::Tokens;
 use crate::webhooks::Webhooks;
 use crate::{document, http, serve, supervisor};
@@ -62,6 +61,8 @@ pub struct Settings {
     pub command: String,
     /// The secret of the webhook of GitHub; `None` to accept no webhook delivery.
     pub webhook_secret: Option<Vec<u8>>,
+    /// What a client that is slow may cost.
+    pub client_limits: ClientLimits,
     /// Gets what the loops tell.
     pub notify: Notify,
 }
@@ -108,14 +109,15 @@ impl Daemon {
         })?;
         let link = runtime.block_on(async { supervisor_link(&settings, &dir) });
         let run_file = describe(&settings, &socket, link.as_ref(), &tcp)?;
+        let limits = settings.client_limits;
         let Settings { store, sessions, api, observer, command, webhook_secret, notify, .. } =
             settings;
-        let fanout = Fanout::start(&store)?;
+        let streams = Streams::new(&store, limits)?;
         let webhooks = Webhooks::new(webhook_secret);
         let access = Access { tokens, browsers: Browsers::default(), webhooks };
-        let app = App::new(store, sessions, api, fanout, access, run_file, stop.clone());
+        let app = App::new(store, sessions, api, streams, access, run_file, stop.clone());
         let app = Arc::new(app);
-        let serving = serve::serve(tcp, socket, http::router(&app), HEAD_TIME, stop.clone());
+        let serving = serve::serve(tcp, socket, http::router(&app), limits, stop.clone());
         let server = runtime.spawn(serving);
         if let Some(link) = link {
             let identity = json!(app.run_file).to_string();

@@ -11,6 +11,7 @@
 mod app;
 mod browser;
 mod client;
+mod client_limits;
 mod daemon;
 pub mod disk;
 pub mod document;
@@ -32,6 +33,7 @@ pub mod wal_reader;
 mod webhooks;
 
 pub use client::{describe, is_ready, shut_down};
+pub use client_limits::ClientLimits;
 pub use daemon::{CancellationToken, Daemon, Settings, create_store};
 pub use error::{Error, Result};
 pub use loops::{LoopState, LoopStatus};

@@ -2,6 +2,7 @@
 //! accepting one, never ends the server.
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +11,17 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
+use crate::client_limits::ClientLimits;
 use crate::listen::{Socket, retry};
 
-/// How long a client may take to send the head of a request.
-pub(crate) const HEAD_TIME: Duration = Duration::from_secs(10);
 /// The largest head of a request, and the size of the buffers of a connection.
 const HEAD_MAX: usize = 24 << 10;
 /// The most connections to the port, where the limit of open files allows more.
@@ -46,10 +48,10 @@ pub(crate) async fn serve(
     tcp: TcpListener,
     socket: Socket,
     router: Router,
-    head_time: Duration,
+    limits: ClientLimits,
     stop: CancellationToken,
 ) {
-    let server = Server { router, graceful: GracefulShutdown::new(), head_time };
+    let server = Server { router, graceful: GracefulShutdown::new(), limits };
     let places = Arc::new(Semaphore::new(connections_max()));
     loop {
         tokio::select! {
@@ -86,20 +88,25 @@ fn connections_max() -> usize {
 struct Server {
     router: Router,
     graceful: GracefulShutdown,
-    head_time: Duration,
+    limits: ClientLimits,
 }
 
 impl Server {
     /// Answers the requests of a connection in a task of its own, which holds its place.
     fn spawn<S>(&self, stream: S, peer: Peer, place: Option<OwnedSemaphorePermit>)
     where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        S: AsyncRead + AsyncWrite + AsFd + Send + 'static,
     {
+        if let Err(error) = set_socket_send_buffer_size(&stream, self.limits.send_buffer) {
+            tracing::debug!(%error, "a connection has a buffer of another size");
+        }
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(self.limits.write));
         let service = TowerToHyperService::new(self.router.clone().layer(Extension(peer)));
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(self.head_time);
+        builder.timer(TokioTimer::new()).header_read_timeout(self.limits.head);
         builder.max_buf_size(HEAD_MAX);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
         let watched = self.graceful.watch(connection);
         tokio::spawn(async move {
             let _place = place;
@@ -119,16 +126,40 @@ mod tests {
 
     use super::*;
 
+    const BOUND: Duration = Duration::from_secs(60);
+
+    /// A server, and how it is reached and ended.
+    struct Served {
+        address: SocketAddr,
+        dir: tempfile::TempDir,
+        stop: CancellationToken,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    impl Served {
+        async fn new(router: Router, limits: ClientLimits) -> Served {
+            let dir = tempfile::tempdir().unwrap();
+            let socket = Socket::bind(dir.path(), "s").unwrap();
+            let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = tcp.local_addr().unwrap();
+            let stop = CancellationToken::new();
+            let task = tokio::spawn(serve(tcp, socket, router, limits, stop.clone()));
+            Served { address, dir, stop, task }
+        }
+
+        async fn ended(self) {
+            self.stop.cancel();
+            tokio::time::timeout(BOUND, self.task).await.expect("it ends").unwrap();
+        }
+    }
+
     #[tokio::test]
     async fn a_head_that_does_not_end_is_cut_off_and_disturbs_nobody() {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = Socket::bind(dir.path(), "s").unwrap();
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = tcp.local_addr().unwrap();
-        let (stop, brief) = (CancellationToken::new(), Duration::from_millis(200));
+        let brief = Duration::from_millis(200);
         let router = Router::new().fallback(async || "answer");
-        let server = tokio::spawn(serve(tcp, socket, router, brief, stop.clone()));
-        let bound = Duration::from_secs(60);
+        let served =
+            Served::new(router, ClientLimits { head: brief, ..ClientLimits::default() }).await;
+        let address = served.address;
         let drip = async {
             let mut slow = TcpStream::connect(address).await.unwrap();
             slow.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").await.unwrap();
@@ -149,9 +180,52 @@ mod tests {
             assert_eq!(&answer, b"HTTP/1.1 200 OK");
         };
         let all = async { tokio::join!(drip, idle, quick) };
-        let (_, sent, _) = tokio::time::timeout(bound, all).await.expect("each is cut off");
+        let (_, sent, _) = tokio::time::timeout(BOUND, all).await.expect("each is cut off");
         assert_eq!(sent, 0, "a connection without a request gets no answer");
-        stop.cancel();
-        tokio::time::timeout(bound, server).await.expect("it ends").unwrap();
+        served.ended().await;
+    }
+
+    /// Counts the answers that the server has given up.
+    struct Answer(Arc<Semaphore>);
+
+    impl Drop for Answer {
+        fn drop(&mut self) {
+            self.0.add_permits(1);
+        }
+    }
+
+    /// Answers without end, and how many of them have been given up.
+    fn endless() -> (Router, Arc<Semaphore>) {
+        let ended = Arc::new(Semaphore::new(0));
+        let counted = Arc::clone(&ended);
+        let body = move || {
+            let answer = Answer(Arc::clone(&counted));
+            let parts = futures_util::stream::repeat_with(move || {
+                // It belongs to the stream.
+                let _ = &answer;
+                Ok::<_, std::convert::Infallible>([0; 16 << 10].as_slice())
+            });
+            std::future::ready(axum::body::Body::from_stream(parts))
+        };
+        (Router::new().fallback(body), ended)
+    }
+
+    async fn ask(mut stream: impl AsyncWrite + Unpin) -> impl Sized {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream
+    }
+
+    #[tokio::test]
+    async fn who_reads_nothing_of_an_answer_is_cut_off_at_both_addresses() {
+        let (router, ended) = endless();
+        let brief = Duration::from_millis(200);
+        let served =
+            Served::new(router, ClientLimits { write: brief, ..ClientLimits::default() }).await;
+        let path = served.dir.path().join("s");
+        let _at_port = ask(TcpStream::connect(served.address).await.unwrap()).await;
+        let _at_socket = ask(tokio::net::UnixStream::connect(path).await.unwrap()).await;
+        let both = tokio::time::timeout(BOUND, ended.acquire_many(2)).await;
+        assert!(both.expect("each is cut off").is_ok());
+        served.ended().await;
     }
 }

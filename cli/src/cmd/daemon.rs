@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use ao_daemon::disk::Space;
 use ao_daemon::document::status::daemon_of;
-use ao_daemon::{CancellationToken, Daemon, Found, Notice, Notify, RunFile, Settings, State};
+use ao_daemon::{
+    CancellationToken, ClientLimits, Daemon, Found, Notice, Notify, RunFile, Settings, State,
+};
 use ao_observer::run::Setup;
 use ao_program::{Environment, start_logged};
 use ao_session::LAUNCH_VARIABLES;
@@ -105,6 +107,7 @@ pub(super) fn begin(
         version: env!("CARGO_PKG_VERSION"),
         command: invocation::command_line(),
         webhook_secret: deliver::secret(args.webhook_secret_file.as_deref())?,
+        client_limits: ClientLimits::default(),
         notify: teller(context),
     };
     Ok(Daemon::start(settings, stop)?)

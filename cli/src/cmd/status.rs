@@ -58,7 +58,7 @@ pub(crate) fn metrics(context: &Context, out: Option<&Path>) -> Result<()> {
     let stats = context.open()?.stats(ClockReading::now())?;
     let readers = wal_readers(context.database()).len();
     let space = Space::of(context.database()).ok();
-    let text = metrics::render(&stats, space, readers, &[]);
+    let text = metrics::render(&stats, space, readers, None);
     match out {
         None => output::raw_bytes(text.as_bytes()),
         Some(file) => replace(file, text.as_bytes())

@@ -63,14 +63,23 @@ struct Table {
 /// One number.
 type Number = Gauge<u64, AtomicU64>;
 
-/// Renders everything; `space` is that of the disk, if it can be read, and `loops` are those of a daemon, if one
-/// asks.
+/// What a daemon knows about itself.
+#[derive(Debug)]
+pub struct OfDaemon {
+    /// Its loops.
+    pub loops: Vec<LoopStatus>,
+    /// How many clients follow the changes.
+    pub followers: usize,
+}
+
+/// Renders everything; `space` is that of the disk, if it can be read, and `daemon` is the one that asks, if one
+/// does.
 #[must_use]
 pub fn render(
     stats: &Stats,
     space: Option<Space>,
     wal_readers: usize,
-    loops: &[LoopStatus],
+    daemon: Option<&OfDaemon>,
 ) -> String {
     let mut registry = Registry::with_prefix("ao_store");
     // The text format of Prometheus has no type `info`.
@@ -118,7 +127,9 @@ pub fn render(
     rows(&mut registry, stats);
     consumers(&mut registry, stats);
     hosts(&mut registry, stats);
-    of_loops(&mut registry, loops);
+    if let Some(daemon) = daemon {
+        of_daemon(&mut registry, daemon);
+    }
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = encode(&mut text, &registry);
@@ -203,15 +214,15 @@ fn hosts(registry: &mut Registry, stats: &Stats) {
 }
 
 /// A loop that has not ended a pass has no age.
-fn of_loops(registry: &mut Registry, loops: &[LoopStatus]) {
-    if loops.is_empty() {
-        return;
-    }
+fn of_daemon(registry: &mut Registry, daemon: &OfDaemon) {
+    let followers = Number::default();
+    followers.set(daemon.followers as u64);
+    registry.register("daemon_followers", "Clients that follow the changes", followers);
     let states = Family::<InState, Number>::default();
     let restarts = Family::<Loop, Number>::default();
     let ages = Family::<Loop, Gauge<f64, AtomicU64>>::default();
     let now = Timestamp::now();
-    for &LoopStatus { name, state, at, restarts: count, .. } in loops {
+    for &LoopStatus { name, state, at, restarts: count, .. } in &daemon.loops {
         for each in [LoopState::Running, LoopState::Waiting, LoopState::Failed, LoopState::Done] {
             let label = InState { name, state: each.as_str() };
             states.get_or_create(&label).set(u64::from(each == state));

@@ -15,7 +15,7 @@ use super::list::Nothing;
 use super::{reply, work};
 use crate::app::App;
 use crate::disk::Space;
-use crate::document::metrics;
+use crate::document::metrics::{self, OfDaemon};
 use crate::document::status::Status;
 use crate::wal_reader::wal_readers;
 
@@ -42,7 +42,7 @@ pub(crate) async fn get(
     .await
 }
 
-/// The same, and what the loops of the daemon do, in the text format of Prometheus.
+/// The same, and what the daemon does, in the text format of Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "store",
     responses((status = 200, description = "The figures", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(
@@ -53,7 +53,8 @@ pub(crate) async fn metrics(
         let stats = app.store.stats(ClockReading::now())?;
         let readers = wal_readers(app.store.path()).len();
         let space = Space::of(app.store.path()).ok();
-        Ok(metrics::render(&stats, space, readers, &app.loops.statuses()))
+        let daemon = OfDaemon { loops: app.loops.statuses(), followers: app.streams.count() };
+        Ok(metrics::render(&stats, space, readers, Some(&daemon)))
     })
     .await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())

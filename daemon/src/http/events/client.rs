@@ -12,7 +12,7 @@ use axum::body::Bytes;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 
 use super::frame::Renderer;
@@ -20,10 +20,6 @@ use crate::app::App;
 use crate::http::failure::Failure;
 use crate::http::work::blocking;
 
-/// The maximum silence before a bookmark shows that the connection lives.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long a client that could not keep up may read the log before it has to connect again.
-const BEHIND: Duration = Duration::from_secs(60);
 /// How long one read of the log waits for something.
 const READ: Duration = Duration::from_millis(50);
 
@@ -127,12 +123,15 @@ impl Client {
     async fn rows(&mut self, mut reader: Box<SnapshotReader>) -> Result<Bytes, Failure> {
         let (mut out, cursor) = (Vec::new(), self.start);
         let (app, filter) = (Arc::clone(&self.app), self.filter.clone());
+        let turns = Arc::clone(&self.app);
+        let _turn = turn(&turns).await?;
         let read = blocking(move || match reader.next_rows()? {
             Some(rows) => Ok((Some(rows), Phase::Rows(reader))),
             // While the snapshot is held, the changes after it are not pruned.
-            None => {
-                Ok((None, Phase::Changes(app.fanout.subscribe(Start::Cursor(cursor), filter)?)))
-            }
+            None => Ok((
+                None,
+                Phase::Changes(app.streams.fanout.subscribe(Start::Cursor(cursor), filter)?),
+            )),
         });
         let (rows, phase) = read.await?;
         self.phase = phase;
@@ -154,7 +153,7 @@ impl Client {
             biased;
             () = stop.cancelled() => return Ok(self.bye(subscription.cursor())),
             polled = poll_fn(|cx| subscription.poll_next(cx)) => polled?,
-            () = sleep_until(self.sent_at + HEARTBEAT) => {
+            () = sleep_until(self.sent_at + self.app.streams.limits.heartbeat) => {
                 let text = self.bookmark(subscription.cursor()).await;
                 self.phase = Phase::Changes(subscription);
                 return text;
@@ -169,6 +168,8 @@ impl Client {
                 if self.is_too_slow(&subscription) {
                     return Err(self.too_slow());
                 }
+                let turns = Arc::clone(&self.app);
+                let _turn = turn(&turns).await?;
                 let (read, batch) = blocking(move || {
                     let batch = subscription.next_within(READ)?;
                     Ok((subscription, batch))
@@ -190,7 +191,7 @@ impl Client {
             self.fallbacks = subscription.fallbacks();
             self.behind_since.get_or_insert_with(Instant::now);
         }
-        self.behind_since.is_some_and(|since| since.elapsed() >= BEHIND)
+        self.behind_since.is_some_and(|since| since.elapsed() >= self.app.streams.limits.slow)
     }
 
     fn too_slow(&self) -> Failure {
@@ -226,4 +227,9 @@ impl Client {
         self.renderer.error(&object.to_string(), &mut out);
         out.into()
     }
+}
+
+/// Waits for a turn to read the log.
+async fn turn(app: &App) -> Result<SemaphorePermit<'_>, Failure> {
+    app.streams.turns.acquire().await.map_err(|_| Failure::internal())
 }

@@ -45,7 +45,7 @@ pub(crate) async fn follow(
     query: Result<axum::extract::Query<Query>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Failure> {
     let query = query.map_err(|error| Failure::invalid_request(error.body_text()))?.0;
-    let Ok(place) = Arc::clone(&app.clients).try_acquire_owned() else {
+    let Ok(place) = Arc::clone(&app.streams.places).try_acquire_owned() else {
         let what = "too many clients follow the changes";
         return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_CLIENTS", what));
     };
@@ -56,7 +56,7 @@ pub(crate) async fn follow(
         let app = opened;
         let (phase, cursor) = match query.snapshot.is_some_and(|wanted| wanted != 0) {
             false => {
-                let subscription = app.fanout.subscribe(start, filter.clone())?;
+                let subscription = app.streams.fanout.subscribe(start, filter.clone())?;
                 let cursor = subscription.cursor();
                 (Phase::Changes(subscription), cursor)
             }
