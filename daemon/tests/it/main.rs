@@ -6,4 +6,5 @@ mod events;
 mod limits;
 mod login;
 mod served;
+mod slow;
 mod webhook;

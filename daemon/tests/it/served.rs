@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ao_daemon::{CancellationToken, Daemon, RunFile, Settings};
+use ao_daemon::{CancellationToken, ClientLimits, Daemon, RunFile, Settings};
 use ao_program::Environment;
 use ao_session::{Config, Sessions};
 use ao_store::row::project::{self, NewProject};
@@ -30,15 +30,20 @@ pub(crate) struct Served {
     pub(crate) store: Store,
     daemon: Option<Daemon>,
     pub(crate) runtime: Runtime,
+    limits: ClientLimits,
     dir: tempfile::TempDir,
 }
 
 impl Served {
     pub(crate) fn new() -> Served {
+        Served::with(ClientLimits::default())
+    }
+
+    pub(crate) fn with(limits: ClientLimits) -> Served {
         let dir = tempfile::tempdir().unwrap();
         let (store, _) = Store::create(&dir.path().join("ao.db"), Options::default()).unwrap();
         let runtime = Runtime::new().unwrap();
-        let mut served = Served { store, daemon: None, runtime, dir };
+        let mut served = Served { store, daemon: None, runtime, limits, dir };
         served.start();
         served
     }
@@ -70,6 +75,7 @@ impl Served {
             version: "test",
             command: "test".to_owned(),
             webhook_secret: Some(SECRET.to_vec()),
+            client_limits: self.limits,
             notify: Arc::new(drop),
         };
         self.daemon = Some(Daemon::start(settings, &CancellationToken::new()).unwrap());
@@ -89,12 +95,17 @@ impl Served {
 
     /// Commits one change.
     pub(crate) fn change(&self, id: &str) {
+        self.change_with(id, "");
+    }
+
+    /// Commits one change with this text in it.
+    pub(crate) fn change_with(&self, id: &str, text: &str) {
         let empty = String::new;
         let new = NewProject {
             id: id.parse().unwrap(),
             path: format!("/{id}"),
             name: id.to_owned(),
-            origin_url: empty(),
+            origin_url: text.to_owned(),
             host: empty(),
             repo: empty(),
             default_branch: empty(),
