@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
 
 use crate::db::identity::Identity;
 use crate::error::{Context, Error, Result};
@@ -185,12 +186,20 @@ impl Listener {
     fn poll_sockets(&self, timeout: Duration) -> bool {
         let mut fds = vec![PollFd::new(&*self.wake, PollFlags::IN)];
         fds.extend(self.socket.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
-        let timeout = Timespec {
+        let wait = Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
         };
-        // An interrupted poll counts as woken: the caller reads the log anyway.
-        let woken = poll(&mut fds, Some(&timeout)).map_or(true, |ready| ready > 0);
+        let woken = match poll(&mut fds, Some(&wait)) {
+            Ok(ready) => ready > 0,
+            // The caller reads the log anyway.
+            Err(Errno::INTR) => true,
+            // Such as with a limit of open files below two. It must not end at once each time.
+            Err(_) => {
+                std::thread::sleep(timeout);
+                false
+            }
+        };
         if woken {
             let _ = rustix::io::read(&*self.wake, &mut [0_u8; 8]);
             if let Some(socket) = &self.socket {
