@@ -22,6 +22,8 @@ use crate::webhooks::Webhooks;
 const FOLLOWERS: usize = 4_096;
 /// How many of them may read the log at a time.
 const READERS: usize = 8;
+/// How many answers of lines may be sent at a time: each has a thread until its client has read it.
+const LINES: usize = 16;
 
 /// What the followers of the changes share.
 #[derive(Debug)]
@@ -67,6 +69,8 @@ pub(crate) struct App {
     /// The API of the default host, where the user set one.
     pub(crate) api: Option<Endpoints>,
     pub(crate) streams: Streams,
+    /// A place for each answer of lines.
+    pub(crate) lines: Arc<Semaphore>,
     pub(crate) loops: Loops,
     pub(crate) access: Access,
     pub(crate) run_file: RunFile,
@@ -91,6 +95,7 @@ impl App {
             sessions,
             api,
             streams,
+            lines: Arc::new(Semaphore::new(LINES)),
             loops,
             access,
             run_file,

@@ -46,14 +46,19 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 /// Lines of JSON that are made while they are sent. An error before its first part is the answer; a later one cuts it
-/// off. When the client goes away, writing fails.
+/// off. When the client goes away, writing fails. Only so many are sent at a time: each has a thread
+/// of those that all requests share.
 pub(crate) async fn lines(
     app: &Arc<App>,
     work: impl FnOnce(&App, &mut Out) -> Result<(), Failure> + Send + 'static,
 ) -> Result<Response, Failure> {
+    let Ok(place) = Arc::clone(&app.lines).try_acquire_owned() else {
+        return Ok(limit::overloaded("too many exports or histories are sent; try again"));
+    };
     let (send, mut receive) = mpsc::channel(PARTS);
     let app = Arc::clone(app);
     spawn_blocking(move || {
+        let _place = place;
         let mut out = Out { send, part: Vec::with_capacity(PART) };
         let done = work(&app, &mut out);
         // A client that is gone misses nothing.

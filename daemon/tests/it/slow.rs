@@ -7,6 +7,8 @@ use std::time::Duration;
 use ao_daemon::ClientLimits;
 use futures_util::StreamExt;
 use futures_util::stream;
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
 use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, UnixStream};
@@ -19,6 +21,8 @@ const SLOW: usize = 1_000;
 /// Changes, and how much text each of them has: together more than the buffers of a connection take.
 const CHANGES: usize = 40;
 const TEXT: usize = 3 << 10;
+/// How many exports may be sent at a time.
+const EXPORTS: usize = 16;
 /// Both ends of each connection are in this process.
 const FILES: u64 = 2 * SLOW as u64 + 500;
 /// What the unread changes may add to the memory of the process, in KiB. A copy for each client would be more than
@@ -170,6 +174,56 @@ fn a_thousand_clients_that_never_read_are_ended_and_nobody_else_notices() {
         let resumed = |(number, client)| resumes(&served, number, client, last);
         numbered.for_each_concurrent(50, resumed).await;
         println!("{added} KiB more for {SLOW} clients that do not read");
+    });
+}
+
+/// Asks for an export.
+async fn export(served: &Served) -> Response<Incoming> {
+    served.ask(get("/api/v1/export")).await
+}
+
+/// A store whose export is more than what waits for a client, and as many clients as may have one, none of which
+/// reads it.
+async fn exporting(served: &Served) -> Vec<Response<Incoming>> {
+    for number in 0..40 {
+        served.change_with(&format!("p{number}"), &"x".repeat(64 << 10));
+    }
+    let mut exports = Vec::new();
+    for _ in 0..EXPORTS {
+        exports.push(export(served).await);
+    }
+    exports
+}
+
+/// Waits until there is a place for another export.
+async fn until_exported(served: &Served) {
+    let wait = async {
+        while export(served).await.status() != StatusCode::OK {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(BOUND, wait).await.expect("an export in time");
+}
+
+#[test]
+fn exports_that_are_not_read_leave_threads_to_others_and_end() {
+    let served = Served::with(ClientLimits { write: 2 * BOUND, ..ClientLimits::default() });
+    served.runtime.block_on(async {
+        let exports = exporting(&served).await;
+        assert!(exports.iter().all(|export| export.status() == StatusCode::OK));
+        let (status, headers, body) = whole(export(&served).await).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(headers["retry-after"], "1");
+        assert!(String::from_utf8_lossy(&body).contains("OVERLOADED"));
+        assert_eq!(served.ask(get("/api/v1/projects")).await.status(), StatusCode::OK);
+        drop(exports);
+        until_exported(&served).await;
+    });
+    let brief = Duration::from_millis(200);
+    let served = Served::with(ClientLimits { write: brief, ..ClientLimits::default() });
+    served.runtime.block_on(async {
+        let _unread = exporting(&served).await;
+        until_exported(&served).await;
     });
 }
 
