@@ -4,8 +4,7 @@
 //!
 //! An open loop commits one change every 2 ms with `synchronous=FULL` and measures each. "in the
 //! background" lets the writer apply stored rules between its jobs; "by prune" runs `Store::prune` in
-//! another thread, as `ao-store prune` does in another process. The rate is that of the whole pruning, in
-//! steps of 100 and 250 changes.
+//! another thread, as `ao-store prune` does in another process. The rate is that of the whole pruning.
 //!
 //! Each transaction has 20 changes, from one observation of a pull request. A transaction is pruned as a
 //! whole: with 2,000 changes per transaction a step takes 5 ms, and p99 becomes 10x to 15x.

@@ -1,30 +1,29 @@
 //! Pruning a store: small steps between which others can write, then freeing pages by incremental
 //! vacuum. `log::pruning` says what one step does.
+//!
+//! A step is not synced by itself, so that others wait only for its work; all steps are durable before
+//! [`Store::prune`] returns.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::admin::ballast;
 use crate::code::Code;
 use crate::db::options::Options;
-use crate::db::tx::Cause;
+use crate::db::tx::{Cause, Tx};
 use crate::engine::store::Store;
-use crate::error::Result;
-use crate::log::pruning::{PAUSE, Step, step, vacuum};
+use crate::error::{Error, Result};
+use crate::log::pruning::{BATCH, PAGES, PAUSE, Step, step, vacuum};
 use crate::log::retention::{self, Plan, Rules};
 use crate::log::seal;
 use crate::model::cursor::Seq;
 
-/// The maximum number of changes that one transaction prunes when no other process seems to write.
-const BATCH: i64 = 250;
-/// The same while others write: each of their commits may wait for one such transaction.
-const SHORT_BATCH: i64 = 80;
-/// The pause when no other process seems to write: it lets a process that waits for the lock take it.
-const SHORT_PAUSE: Duration = Duration::from_millis(1);
-/// The maximum number of pages that one transaction frees, and the same while others write.
-const PAGES: u32 = 256;
-const SHORT_PAGES: u32 = 64;
+/// The shortest pause between two steps: it lets a foreign writer take the lock, for which it sleeps and tries
+/// again.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// The result of pruning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,20 +69,16 @@ impl Store {
         self.retry_without_ballast(&mut used_ballast, || self.seal(cause))?;
         let plan = self.read(|snapshot| retention::plan(snapshot, rules, cause.reading()))?;
         let (mut floor, target) = (plan.log.floor, plan.target);
-        let mut pace = Pace::new();
         while floor < target {
-            let done = self.retry_without_ballast(&mut used_ballast, || {
-                let batch = if pace.is_alone { BATCH } else { SHORT_BATCH };
-                self.write(cause.clone(), move |tx| step(tx, target, batch))
-            })?;
-            if done.value.floor == floor {
+            let done = self.paced(&mut used_ballast, cause, move |tx| step(tx, target, BATCH))?;
+            if done.floor == floor {
                 break;
             }
-            floor = done.value.floor;
-            progress(done.value);
-            pace.wait(done.cursor.seq);
+            floor = done.floor;
+            progress(done);
         }
         let freed_bytes = self.free_pages(cause, &mut used_ballast)?;
+        self.retry_without_ballast(&mut used_ballast, || self.sync_wal())?;
         Ok(Pruned { plan, floor, freed_bytes, used_ballast })
     }
 
@@ -107,17 +102,44 @@ impl Store {
 
     /// Returns the freed bytes.
     fn free_pages(&self, cause: &Cause, used_ballast: &mut bool) -> Result<u64> {
-        let (mut pages, mut pace) = (0, Pace::new());
+        let mut pages = 0;
         loop {
-            let most = if pace.is_alone { PAGES } else { SHORT_PAGES };
-            let given = self.retry_without_ballast(used_ballast, || {
-                self.write(cause.clone(), move |tx| vacuum(tx.conn(), most))
-            })?;
-            pages += given.value;
-            if given.value == 0 {
+            let freed = self.paced(used_ballast, cause, |tx| vacuum(tx.conn(), PAGES))?;
+            if freed == 0 {
                 return Ok(pages * self.page_size()?);
             }
-            pace.wait(given.cursor.seq);
+            pages += freed;
+        }
+    }
+
+    /// Runs one step without a sync, and then pauses so that others have most of the time.
+    fn paced<T: Send + 'static>(
+        &self,
+        used_ballast: &mut bool,
+        cause: &Cause,
+        work: impl Fn(&Tx<'_>) -> Result<T> + Copy + Send + 'static,
+    ) -> Result<T> {
+        let done = self.retry_without_ballast(used_ballast, || {
+            self.write_unsynced(cause.clone(), move |tx| {
+                let begun = Instant::now();
+                Ok((work(tx)?, begun.elapsed()))
+            })
+        })?;
+        let (value, taken) = done.value;
+        thread::sleep((taken * PAUSE).max(SHORTEST_PAUSE));
+        Ok(value)
+    }
+
+    /// Makes the steps durable. Where there is no WAL, a checkpoint has done so.
+    fn sync_wal(&self) -> Result<()> {
+        let mut wal = self.path().as_os_str().to_owned();
+        wal.push("-wal");
+        let wal = PathBuf::from(wal);
+        match File::open(&wal).and_then(|file| file.sync_data()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(Error::file("sync", &wal, error))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -137,26 +159,5 @@ impl Store {
             }
             other => other,
         }
-    }
-}
-
-/// Paces pruning: shorter steps and longer pauses while other writers are active.
-struct Pace {
-    begun: Instant,
-    head: Option<Seq>,
-    is_alone: bool,
-}
-
-impl Pace {
-    fn new() -> Pace {
-        Pace { begun: Instant::now(), head: None, is_alone: true }
-    }
-
-    /// Waits after a step; `head` is the head of the log at its end.
-    fn wait(&mut self, head: Seq) {
-        self.is_alone = self.head.replace(head).is_none_or(|before| before == head);
-        let pause = if self.is_alone { SHORT_PAUSE } else { self.begun.elapsed() * PAUSE };
-        thread::sleep(pause.max(SHORT_PAUSE));
-        self.begun = Instant::now();
     }
 }

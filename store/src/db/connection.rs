@@ -20,6 +20,9 @@ pub(crate) const APPLICATION_ID: i32 = 0x616f_7374;
 /// The maximum number of prepared statements of a connection: more than the program has.
 const STATEMENT_CACHE: usize = 256;
 
+/// What SQLite calls `FULL`.
+const SYNCHRONOUS_FULL: i64 = 2;
+
 /// SQLite counts milliseconds in 32 bits.
 const LONGEST_BUSY: Duration = Duration::from_millis(i32::MAX as u64);
 
@@ -59,6 +62,26 @@ pub(crate) fn open(
 pub(crate) fn promote(conn: &Connection, durability: Durability, busy: Duration) -> Result<()> {
     enter_wal(conn, busy)?;
     configure_writer(conn, durability)
+}
+
+/// The next transactions are not synced by themselves; a later one that is syncs them too.
+pub(crate) fn suspend_sync(conn: &Connection) -> Result<()> {
+    conn.execute_batch("PRAGMA synchronous = NORMAL").context("suspend the sync")
+}
+
+/// Ends that.
+///
+/// # Errors
+/// SQLite refuses it inside a transaction. If one is still open, the writer must halt, or it would acknowledge
+/// later commits before they are synced.
+pub(crate) fn resume_sync(conn: &Connection, durability: Durability) -> Result<()> {
+    if durability == Durability::Relaxed {
+        return Ok(());
+    }
+    let resumed = conn.execute_batch("PRAGMA synchronous = FULL");
+    let level = conn.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0));
+    let is_full = resumed.is_ok() && level == Ok(SYNCHRONOUS_FULL);
+    if is_full { Ok(()) } else { Err(Error::Unsynced) }
 }
 
 /// Opens a new, empty file in which a store is made.

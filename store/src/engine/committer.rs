@@ -7,6 +7,7 @@
 //! disk.
 
 use std::any::Any;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use rusqlite::Connection;
 
 use crate::code::Code;
 use crate::db::checkpoint::Checkpointer;
+use crate::db::connection::{self, Durability};
 use crate::db::identity::Identity;
 use crate::db::options::Options;
 use crate::db::tx::{Snapshot, Tx};
@@ -71,6 +73,9 @@ pub(crate) struct Committer {
     local: Arc<LocalListeners>,
     notifier: Notifier,
     busy: Duration,
+    durability: Durability,
+    /// Whether the transaction that has begun is synced when it commits.
+    is_synced: bool,
     halted: Option<String>,
     checkpointer: Checkpointer,
     maintenance: Maintenance,
@@ -99,6 +104,8 @@ impl Committer {
             local,
             notifier,
             busy,
+            durability,
+            is_synced: true,
             halted: None,
             checkpointer: Checkpointer::new(),
             maintenance: Maintenance::new(durability),
@@ -121,6 +128,10 @@ impl Committer {
         }
         // A commit into a file that no process opens again would be lost.
         let begun = self.identity.check_for_write().and_then(|()| {
+            self.is_synced = jobs.needs_sync();
+            if !self.is_synced {
+                connection::suspend_sync(&self.conn)?;
+            }
             self.conn.busy_timeout(wait).context("set the busy timeout")?;
             let begun = self.execute("BEGIN IMMEDIATE");
             self.conn.busy_timeout(self.busy).context("set the busy timeout")?;
@@ -128,12 +139,22 @@ impl Committer {
         });
         match begun {
             Ok(()) => Begun::Yes,
-            Err(error) if error.code() == Code::Busy => Begun::Busy,
+            Err(error) if error.code() == Code::Busy && self.resume_sync() => Begun::Busy,
             Err(error) => {
                 self.fail(jobs, &error);
+                self.resume_sync();
                 Begun::Refused
             }
         }
+    }
+
+    /// After a transaction without a sync; returns whether the next one has it again.
+    fn resume_sync(&mut self) -> bool {
+        if !mem::replace(&mut self.is_synced, true) {
+            let resumed = connection::resume_sync(&self.conn, self.durability);
+            self.halt_on_failed_write(resumed);
+        }
+        self.halted.is_none()
     }
 
     /// Runs the waiting jobs and those that arrive meanwhile, commits them in the transaction that has begun,
@@ -150,6 +171,7 @@ impl Committer {
             }
             Err(error) => self.fail(jobs, &error),
         }
+        self.resume_sync();
         jobs.rest();
     }
 
@@ -160,7 +182,7 @@ impl Committer {
         let mut batch = Batch::default();
         while batch.done.is_empty() || (batch.done.len() < BATCH && started.elapsed() < BATCH_TIME)
         {
-            let Some(mut job) = jobs.pop() else { break };
+            let Some(mut job) = jobs.pop(self.is_synced) else { break };
             let is_first = batch.done.is_empty();
             let ran = if is_first {
                 self.run_job(&mut job, head)
@@ -372,7 +394,7 @@ impl Committer {
 
 /// Answers every job that waits now with an error.
 fn refuse(jobs: &Jobs, error: impl Fn() -> Error) {
-    while let Some(job) = jobs.pop() {
+    while let Some(job) = jobs.pop(true) {
         job.finish(Err(error()));
     }
     jobs.rest();

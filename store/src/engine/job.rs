@@ -40,14 +40,20 @@ pub(crate) type Reply = Receiver<Result<Done>>;
 /// Work that is done once, and where its outcome goes.
 pub(crate) struct Job {
     cause: Cause,
+    needs_sync: bool,
     work: Option<Work>,
     reply: Sender<Result<Done>>,
 }
 
 impl Job {
-    pub(crate) fn new(cause: Cause, work: Work) -> (Job, Reply) {
+    pub(crate) fn new(cause: Cause, needs_sync: bool, work: Work) -> (Job, Reply) {
         let (reply, outcome) = bounded(1);
-        (Job { cause, work: Some(work), reply }, outcome)
+        (Job { cause, needs_sync, work: Some(work), reply }, outcome)
+    }
+
+    /// Whether its commit must be durable when it is answered.
+    pub(crate) fn needs_sync(&self) -> bool {
+        self.needs_sync
     }
 
     pub(crate) fn cause(&self) -> &Cause {

@@ -133,9 +133,18 @@ impl Jobs {
         Ok((id, pushed))
     }
 
-    /// Takes the first job, to run it in this thread.
-    pub(crate) fn pop(&self) -> Option<Job> {
+    /// Whether the first job needs a commit that is synced.
+    pub(crate) fn needs_sync(&self) -> bool {
+        self.lock().waiting.front().is_none_or(|queued| queued.job.needs_sync())
+    }
+
+    /// Takes the first job, to run it in this thread; none that needs a sync where the commit has none.
+    pub(crate) fn pop(&self, is_synced: bool) -> Option<Job> {
         let mut state = self.lock();
+        let first = state.waiting.front()?;
+        if first.job.needs_sync() && !is_synced {
+            return None;
+        }
         let queued = state.waiting.pop_front()?;
         state.runner = Some(thread::current().id());
         self.notify_room(&state);

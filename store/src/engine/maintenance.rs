@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::db::connection::Durability;
+use crate::db::connection::{self, Durability};
 use crate::db::tx::{Cause, Snapshot, Tx};
 use crate::db::write_queue::Turn;
 use crate::engine::schema_guard::SchemaGuard;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::log::info::LogInfo;
-use crate::log::pruning::{self, PAUSE, vacuum};
+use crate::log::pruning::{self, BATCH, PAGES, PAUSE, vacuum};
 use crate::log::retention::{self, Rules};
 use crate::log::seal;
 use crate::model::clock::ClockReading;
@@ -32,12 +32,6 @@ pub(crate) struct Maintenance {
     next: Instant,
 }
 
-/// What SQLite calls `FULL`.
-const SYNCHRONOUS_FULL: i64 = 2;
-/// The maximum number of changes in one step: a job that arrives meanwhile waits 0.2 ms.
-const IDLE_BATCH: i64 = 100;
-/// The maximum number of pages in one step.
-const IDLE_PAGES: u32 = 64;
 /// The number of free pages from which they are freed without a request: 4 MiB. Fewer are reused.
 const WORTH_VACUUM: i64 = 1024;
 
@@ -83,19 +77,11 @@ impl Maintenance {
         now: ClockReading,
     ) -> Result<()> {
         // A later commit syncs this one too, before any process gets an acknowledgement that depends on it.
-        conn.execute_batch("PRAGMA synchronous = NORMAL").context("begin maintenance")?;
+        connection::suspend_sync(conn)?;
         let begun = Instant::now();
         let done = self.step_unsynced(conn, guard, turn, now);
         self.next = Instant::now() + begun.elapsed() * PAUSE;
-        if self.durability == Durability::Full {
-            // SQLite refuses this inside a transaction. If one is still open, the writer must halt, or
-            // it would acknowledge later commits before they are synced.
-            let restored = conn.execute_batch("PRAGMA synchronous = FULL");
-            let level = conn.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0));
-            if restored.is_err() || level != Ok(SYNCHRONOUS_FULL) {
-                return Err(Error::Unsynced);
-            }
-        }
+        connection::resume_sync(conn, self.durability)?;
         done
     }
 
@@ -121,7 +107,7 @@ impl Maintenance {
             return Ok(());
         }
         if self.is_vacuuming {
-            self.is_vacuuming = vacuum(conn, IDLE_PAGES)? > 0;
+            self.is_vacuuming = vacuum(conn, PAGES)? > 0;
             return transaction.commit(commit);
         }
         let cause = Cause::new("retention", now);
@@ -130,7 +116,7 @@ impl Maintenance {
         // The stored rules may have changed since the plan: then this step prunes nothing.
         let is_current = retention::rules(&tx)? == self.rules;
         let target = if is_current { self.target } else { before };
-        let done = pruning::step(&tx, target, IDLE_BATCH)?;
+        let done = pruning::step(&tx, target, BATCH)?;
         transaction.commit(commit)?;
         if done.floor >= self.target || done.floor == before {
             tracing::debug!(floor = done.floor.0, "retention has pruned the log");
@@ -146,7 +132,7 @@ impl Maintenance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::connection::{self, Role};
+    use crate::db::connection::Role;
     use crate::{Options, Store};
 
     #[test]

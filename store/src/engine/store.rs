@@ -139,7 +139,16 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     {
-        self.writer()?.write(cause, work)
+        self.writer()?.write(cause, true, work)
+    }
+
+    /// The same for work that may be lost with the power until a later commit, or a sync of the WAL.
+    pub(crate) fn write_unsynced<T, F>(&self, cause: Cause, work: F) -> Result<Committed<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.writer()?.write(cause, false, work)
     }
 
     /// A listener that wakes after commits, for callers that follow the log.

@@ -18,7 +18,7 @@ use crate::db::options::Options;
 use crate::db::tx::{Cause, Tx};
 use crate::db::write_queue::{Turn, WriteQueue};
 use crate::engine::committer::{Begun, Committer};
-use crate::engine::job::{Committed, Done, Job, Reply, Value, Work};
+use crate::engine::job::{Committed, Done, Job, Reply, Value};
 use crate::engine::jobs::{Call, Jobs, Pushed};
 use crate::error::{Error, Result};
 
@@ -53,26 +53,31 @@ impl Writer {
         Writer { shared: Arc::new(shared), thread: Mutex::default() }
     }
 
-    /// Runs `work` in a write transaction and waits until it is durable.
-    pub(crate) fn write<T, F>(&self, cause: Cause, work: F) -> Result<Committed<T>>
+    /// Runs `work` in a write transaction and waits until it is committed, and durable if it needs a sync.
+    pub(crate) fn write<T, F>(
+        &self,
+        cause: Cause,
+        needs_sync: bool,
+        work: F,
+    ) -> Result<Committed<T>>
     where
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     {
         let (value, work) = Value::of(work);
-        value.committed(self.run(cause, work)?)
+        let (job, reply) = Job::new(cause, needs_sync, work);
+        value.committed(self.run(job, &reply)?)
     }
 
-    fn run(&self, cause: Cause, work: Work) -> Result<Done> {
+    fn run(&self, job: Job, reply: &Reply) -> Result<Done> {
         let (since, shared) = (Instant::now(), &self.shared);
-        let (job, reply) = Job::new(cause, work);
         let (id, pushed) = shared.jobs.push(job)?;
         match pushed {
             Pushed::Lead => shared.isolate(|| self.lead()),
             Pushed::Pass => self.pass_to_thread(false),
             Pushed::Wait => {}
         }
-        self.answer(id, &reply, since)
+        self.answer(id, reply, since)
     }
 
     /// Waits for the answer to a job. It is refused if the leader still waits for another process at the
@@ -237,7 +242,8 @@ impl Shared {
                     // What a caller that committed itself has left.
                     self.follow_up();
                 }
-                Call::Time if is_quiet || is_due => {
+                // A pending step has paused for long enough, also between jobs that follow each other quickly.
+                Call::Time if is_quiet || is_due || delay < IDLE => {
                     is_wanted = !self.jobs.want_lead();
                     if is_wanted {
                         continue;
@@ -390,7 +396,7 @@ mod tests {
             shared.run(0);
         });
         *writer.thread.lock().unwrap() = Some(thread);
-        writer.write(Cause::now("test"), |_| Ok(())).unwrap();
+        writer.write(Cause::now("test"), true, |_| Ok(())).unwrap();
         assert!(backlog(&conn) > 1000, "the caller was answered first");
         assert!(matches!(writer.shared.jobs.wait_to_lead(Duration::ZERO), Call::Lead));
         begin.send(()).unwrap();
@@ -399,14 +405,46 @@ mod tests {
             assert!(Instant::now() < deadline, "the thread never ran it");
             thread::sleep(Duration::from_millis(1));
         }
-        writer.write(Cause::now("test"), |_| Ok(())).unwrap();
+        writer.write(Cause::now("test"), true, |_| Ok(())).unwrap();
     }
 
     #[test]
     fn without_a_thread_the_caller_runs_the_checkpoint() {
         let (_dir, conn, writer) = with_backlog(true);
-        writer.write(Cause::now("test"), |_| Ok(())).unwrap();
+        writer.write(Cause::now("test"), true, |_| Ok(())).unwrap();
         assert!(writer.thread.lock().unwrap().is_none());
         assert_eq!(backlog(&conn), 0);
+    }
+
+    #[test]
+    fn a_job_that_needs_a_sync_is_not_committed_without() {
+        let (_dir, _conn, writer) = with_backlog(false);
+        let writer = Arc::new(writer);
+        let level = |tx: &Tx<'_>| {
+            let sql = "PRAGMA synchronous";
+            tx.one(sql, sql, [], |row| row.get::<_, i64>(0))
+        };
+        let (begin, begun) = crossbeam_channel::bounded::<()>(0);
+        let (runs, running) = crossbeam_channel::bounded::<()>(1);
+        thread::scope(|scope| {
+            let unsynced = scope.spawn(|| {
+                let wait = move |tx: &Tx<'_>| {
+                    runs.send(()).expect("the test waits");
+                    begun.recv_timeout(PATIENCE).expect("the other job waits");
+                    level(tx)
+                };
+                writer.write(Cause::now("test"), false, wait).unwrap().value
+            });
+            running.recv_timeout(PATIENCE).expect("the first job runs");
+            let deadline = Instant::now() + PATIENCE;
+            let synced =
+                scope.spawn(|| writer.write(Cause::now("test"), true, level).unwrap().value);
+            while writer.shared.jobs.is_empty() {
+                assert!(Instant::now() < deadline, "the second job never waited");
+                thread::sleep(Duration::from_millis(1));
+            }
+            begin.send(()).unwrap();
+            assert_eq!((unsynced.join().unwrap(), synced.join().unwrap()), (Some(1), Some(2)));
+        });
     }
 }

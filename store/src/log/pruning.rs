@@ -20,6 +20,10 @@ use crate::model::cursor::Seq;
 /// The length of the pause after a step while others write, in steps: pruning uses a quarter of the
 /// writer's time.
 pub(crate) const PAUSE: u32 = 3;
+/// The maximum number of changes in one step: a job that arrives meanwhile waits less than half a millisecond.
+pub(crate) const BATCH: i64 = 100;
+/// The maximum number of pages that one step frees.
+pub(crate) const PAGES: u32 = 64;
 
 /// The result of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
