@@ -15,6 +15,7 @@ use crate::client_limits::ClientLimits;
 use crate::error::Result;
 use crate::loops::Loops;
 use crate::run_file::RunFile;
+use crate::terminals::Terminals;
 use crate::token::Tokens;
 use crate::webhooks::Webhooks;
 
@@ -69,6 +70,7 @@ pub(crate) struct App {
     /// The API of the default host, where the user set one.
     pub(crate) api: Option<Endpoints>,
     pub(crate) streams: Streams,
+    pub(crate) terminals: Arc<Terminals>,
     /// A place for each answer of lines.
     pub(crate) lines: Arc<Semaphore>,
     pub(crate) loops: Loops,
@@ -95,6 +97,7 @@ impl App {
             sessions,
             api,
             streams,
+            terminals: Arc::new(Terminals::new()),
             lines: Arc::new(Semaphore::new(LINES)),
             loops,
             access,

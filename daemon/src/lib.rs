@@ -28,6 +28,7 @@ mod secret;
 mod serve;
 mod state;
 mod supervisor;
+mod terminals;
 mod token;
 pub mod wal_reader;
 mod webhooks;

@@ -19,7 +19,7 @@ pub mod worktree;
 
 pub use error::{Error, Result};
 pub use lifecycle::{
-    Action, Cleaned, Config, Ensured, Killed, MESSAGE_MAX, Message, Mode, Probed, Reaper,
+    Action, Cleaned, Config, Ensured, Killed, MESSAGE_MAX, Message, Mode, Piped, Probed, Reaper,
     Recording, Report, Restored, Sent, Sessions, Shown, ShownFrom, SpawnRequest, Spawned,
     start_runner,
 };

@@ -26,6 +26,7 @@ mod screens;
 mod seen;
 mod signals;
 mod statements;
+mod streamed;
 mod terminal;
 mod wait;
 

@@ -25,6 +25,7 @@ mod reply;
 mod sessions;
 mod spawn;
 mod status;
+mod terminal;
 mod verbs;
 mod webhook;
 mod work;
@@ -106,6 +107,7 @@ fn of_sessions() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::list, sessions::create))
         .routes(routes!(sessions::get, sessions::set, sessions::remove))
         .routes(routes!(sessions::diff))
+        .routes(routes!(terminal::follow, terminal::type_keys))
         .routes(routes!(verbs::cleanup))
         .routes(routes!(verbs::kill))
         .routes(routes!(verbs::restore))

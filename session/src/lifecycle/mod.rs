@@ -53,7 +53,7 @@ pub use recording::Recording;
 pub use restore::Restored;
 pub use send::{MESSAGE_MAX, Message, Sent, start_runner};
 pub use spawn::{SpawnRequest, Spawned};
-pub use terminal::{Shown, ShownFrom};
+pub use terminal::{Piped, Shown, ShownFrom};
 
 /// How the sessions of a store are run.
 #[derive(Debug, Clone)]

@@ -1,12 +1,20 @@
-//! The terminal of a session: what its agent shows or has shown, and the command that shows it to a person.
-//! Nothing is changed.
+//! The terminal of a session: what its agent shows or has shown, as text or as the bytes that it prints, the
+//! command that shows it to a person, and keys.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 
 use ao_store::SessionId;
 use ao_store::row::launch::{self, Launch};
 use ao_store::row::session::Session;
 
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+use tempfile::TempDir;
+
 use super::Sessions;
 use crate::error::{Error, Result};
+use crate::worktree::argument;
 
 /// Where the text of a launch was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +50,77 @@ pub struct Shown {
     pub lines: Vec<String>,
 }
 
+/// What a launch prints, from a moment on.
+#[derive(Debug)]
+pub struct Piped {
+    /// The launch.
+    pub launch: String,
+    /// What draws the screen of that moment.
+    pub screen: String,
+    /// A FIFO from which the bytes after it are read, without blocking. It ends when its writer does.
+    pub output: File,
+    /// Where it is; the writer may open it later.
+    pub dir: TempDir,
+}
+
 impl Sessions {
+    /// The newest launch of a session, if it runs in a terminal.
+    ///
+    /// # Errors
+    /// `SESSION_NOT_FOUND`; `SESSION_EXTERNAL`; `SESSION_NOT_RUNNING`; `NO_TERMINAL`.
+    pub fn in_terminal(&self, id: &SessionId) -> Result<String> {
+        Ok(self.with_terminal(id)?.1.id)
+    }
+
+    /// Pipes the output of a running agent. There is one such pipe of a launch at a time.
+    ///
+    /// # Errors
+    /// Those of [`Sessions::in_terminal`]; the FIFO cannot be made; when its runtime fails.
+    pub fn pipe_terminal(&self, id: &SessionId) -> Result<Piped> {
+        let (session, launch) = self.with_terminal(id)?;
+        let dir = tempfile::tempdir();
+        let file = |action: &'static str, path: &std::path::Path| {
+            let path = path.to_owned();
+            move |source: io::Error| Error::File { action, path, source }
+        };
+        let dir = dir.map_err(file("create", &std::env::temp_dir()))?;
+        let fifo = dir.path().join("output");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+            .map_err(io::Error::from)
+            .map_err(file("create", &fifo))?;
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+        let output = OpenOptions::new().read(true).custom_flags(flags).open(&fifo);
+        let output = output.map_err(file("open", &fifo))?;
+        let runtime = self.runtime(&session.runtime_kind)?;
+        let screen = runtime.pipe(&launch.id, &session.runtime_socket, argument(&fifo)?)?;
+        Ok(Piped { launch: launch.id, screen, output, dir })
+    }
+
+    /// Types text into the terminal of a running agent as it is, also controls.
+    ///
+    /// # Errors
+    /// Those of [`Sessions::in_terminal`]; `INVALID_MESSAGE`; when its runtime fails.
+    pub fn type_exactly(&self, id: &SessionId, text: &str) -> Result<()> {
+        let (session, launch) = self.with_terminal(id)?;
+        if text.is_empty() || text.contains('\0') {
+            return Err(Error::InvalidMessage("it is empty or has a NUL"));
+        }
+        let runtime = self.runtime(&session.runtime_kind)?;
+        runtime.type_exactly(&launch.id, &session.runtime_socket, text)
+    }
+
+    fn with_terminal(&self, id: &SessionId) -> Result<(Session, Launch)> {
+        let (session, launch) = self.launched(id)?;
+        if launch.ended_at.is_some() {
+            return Err(Error::NotRunning { session: id.clone(), reason: "it has ended" });
+        }
+        let runtime = self.runtime(&session.runtime_kind)?;
+        match runtime.attach(&launch.id, &session.runtime_socket, true) {
+            Some(_) => Ok((session, launch)),
+            None => Err(Error::NoTerminal(id.clone())),
+        }
+    }
+
     /// The last lines of the newest launch of a session, at most this many.
     ///
     /// # Errors

@@ -159,6 +159,24 @@ pub trait Runtime: Send + Sync {
     /// It has no screen, or the runtime fails.
     fn history(&self, launch: &str, socket: &str, lines: u32) -> Result<String>;
 
+    /// Writes what a launch prints from now on into a FIFO, in place of the one before, and returns what draws the
+    /// screen of that moment.
+    ///
+    /// # Errors
+    /// It has no terminal, or the runtime fails.
+    fn pipe(&self, launch: &str, _socket: &str, _fifo: &str) -> Result<String> {
+        let reason = format!("launch {launch} has no terminal");
+        Err(Error::RuntimeFailed { action: "read its output", reason })
+    }
+
+    /// Types bytes of text into the terminal of a launch as they are, also controls.
+    ///
+    /// # Errors
+    /// It has no terminal, has ended, or the runtime fails.
+    fn type_exactly(&self, launch: &str, socket: &str, _text: &str) -> Result<()> {
+        self.check_input(launch, socket)
+    }
+
     /// The command that shows a launch in the terminal of its caller; `None` where it has no terminal.
     fn attach(&self, _launch: &str, _socket: &str, _is_read_only: bool) -> Option<Vec<String>> {
         None

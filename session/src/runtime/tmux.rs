@@ -200,6 +200,15 @@ fn target(launch: &str) -> String {
     format!("={launch}:")
 }
 
+/// What draws a screen in a terminal: a line with the row and the column of the cursor, and then the lines.
+fn drawing(shown: &str) -> String {
+    let (cursor, screen) = shown.split_once('\n').unwrap_or((shown, ""));
+    let mut place = cursor.split(' ').map(|part| part.parse().unwrap_or(0_u32) + 1);
+    let (row, column) = (place.next().unwrap_or(1), place.next().unwrap_or(1));
+    let screen = screen.trim_end_matches('\n').replace('\n', "\r\n");
+    format!("\x1b[0m\x1b[H\x1b[2J{screen}\x1b[0m\x1b[{row};{column}H")
+}
+
 /// A line of the list of panes: the pane with its id.
 fn pane(line: &str) -> Option<(String, Pane)> {
     let mut parts = line.splitn(5, ' ');
@@ -442,6 +451,26 @@ impl Runtime for Tmux {
             self.must(action, socket, &args, "")?;
         }
         Ok(())
+    }
+
+    fn pipe(&self, launch: &str, socket: &str, fifo: &str) -> Result<String> {
+        let target = target(launch);
+        let cursor = ["display-message", "-p", "-t", &target, "#{cursor_y} #{cursor_x}", ";"];
+        let screen = ["capture-pane", "-p", "-e", "-t", &target, ";"];
+        // tmux expands formats and times in it, and a shell runs it.
+        let quoted = fifo.replace('\'', "'\\''").replace('#', "##").replace('%', "%%");
+        let copy = format!("exec cat >'{quoted}'");
+        let pipe = ["pipe-pane", "-O", "-t", &target, &copy];
+        // One run of tmux, in which the program prints nothing.
+        let args = [&cursor[..], &screen, &pipe].concat();
+        let shown = self.must("read its output", socket, &args, "")?;
+        Ok(drawing(&shown))
+    }
+
+    fn type_exactly(&self, launch: &str, socket: &str, text: &str) -> Result<()> {
+        self.check_input(launch, socket)?;
+        let target = target(launch);
+        self.at_program(socket, &target, &["send-keys", "-t", &target, "-l", "--", &word(text)])
     }
 
     fn attach(&self, launch: &str, socket: &str, is_read_only: bool) -> Option<Vec<String>> {

@@ -36,5 +36,6 @@ pub(crate) use list::is_missing;
 pub use plan::{Plan, Request};
 pub use removed::Removed;
 pub use repository::Repository;
+pub(crate) use repository::argument;
 pub use root::Root;
 pub use setup::run_setup;

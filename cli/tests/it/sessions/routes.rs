@@ -15,16 +15,16 @@ use super::lab::wait_until;
 use crate::support::text;
 
 /// A daemon in the background that ends with this value.
-struct Served {
-    lab: Lab,
+pub(super) struct Served {
+    pub(super) lab: Lab,
     socket: PathBuf,
-    url: String,
+    pub(super) url: String,
 }
 
-struct Reply {
-    status: u16,
+pub(super) struct Reply {
+    pub(super) status: u16,
     kind: String,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Reply {
@@ -34,7 +34,7 @@ impl Reply {
 }
 
 impl Served {
-    fn new() -> Served {
+    pub(super) fn new() -> Served {
         Served::of(Lab::new())
     }
 
@@ -46,7 +46,7 @@ impl Served {
     }
 
     /// Sends a request without waiting for the answer. An answer to HTTP/1.0 ends with its connection.
-    fn send(&self, method: &str, path: &str, body: Option<&Value>) -> UnixStream {
+    pub(super) fn send(&self, method: &str, path: &str, body: Option<&Value>) -> UnixStream {
         let mut stream = UnixStream::connect(&self.socket).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         let body = body.map(Value::to_string).unwrap_or_default();
@@ -59,7 +59,7 @@ impl Served {
         stream
     }
 
-    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
+    pub(super) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
         let mut answer = Vec::new();
         self.send(method, path, body).read_to_end(&mut answer).unwrap();
         let end = answer.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
@@ -78,7 +78,13 @@ impl Served {
     }
 
     /// The message of a refused request.
-    fn refused(&self, method: &str, path: &str, body: Option<&Value>, is: (u16, &str)) -> String {
+    pub(super) fn refused(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        is: (u16, &str),
+    ) -> String {
         let reply = self.ask(method, path, body);
         let document = reply.json();
         assert_eq!((reply.status, document["code"].as_str()), (is.0, Some(is.1)), "{document}");
@@ -110,17 +116,19 @@ impl Contract<'_> {
         paths.flat_map(of_path).collect()
     }
 
-    /// Calls the operation whose answer does not end.
-    fn follow(&mut self, path: &str) {
+    /// Calls an operation whose answer does not end.
+    fn follow(&mut self, path: &str, id: &str) {
         let mut head = [0; 12];
-        self.served.send("GET", path, None).read_exact(&mut head).unwrap();
+        let filled = path.replace("{id}", id);
+        self.served.send("GET", &filled, None).read_exact(&mut head).unwrap();
         assert_eq!(&head, b"HTTP/1.0 200");
         self.called.insert((path.to_owned(), "get".to_owned()));
     }
 
     /// Calls an operation that answers without a body of its own.
-    fn call_bare(&mut self, path: &str, body: &Value, status: u16, code: Option<&str>) {
-        let reply = self.served.ask("POST", path, Some(body));
+    fn call_bare(&mut self, path: &str, id: &str, body: &Value, answer: (u16, Option<&str>)) {
+        let (status, code) = answer;
+        let reply = self.served.ask("POST", &path.replace("{id}", id), Some(body));
         assert_eq!(reply.status, status, "{path}: {}", String::from_utf8_lossy(&reply.body));
         let answer = &self.document["paths"][path]["post"]["responses"][status.to_string()];
         assert!(answer.is_object(), "{path}: {status} is not documented");
@@ -187,7 +195,7 @@ fn every_operation_answers_as_its_document_says() {
         it.call(&format!("GET {path}"), &[], None, 200);
     }
     it.call("GET /api/v1/daemon", &[], None, 200);
-    it.follow("/api/v1/events");
+    it.follow("/api/v1/events", "");
     of_projects(&mut it, text(&hello));
     let id = of_sessions(&mut it);
     of_prs(&mut it);
@@ -195,8 +203,8 @@ fn every_operation_answers_as_its_document_says() {
     of_consumers(&mut it);
     let link = it.call("POST /api/v1/login-links", &[], None, 201);
     let secret = json!({"secret": link["secret"]});
-    it.call_bare("/api/v1/login", &secret, 204, None);
-    it.call_bare("/webhooks/github", &json!({}), 404, Some("WEBHOOK_NOT_CONFIGURED"));
+    it.call_bare("/api/v1/login", "", &secret, (204, None));
+    it.call_bare("/webhooks/github", "", &json!({}), (404, Some("WEBHOOK_NOT_CONFIGURED")));
     it.call("POST /shutdown", &[], None, 202);
     let missing: Vec<_> = it.operations().difference(&it.called).cloned().collect();
     assert!(missing.is_empty(), "not called: {missing:?}");
@@ -237,6 +245,9 @@ fn of_sessions(it: &mut Contract<'_>) -> String {
     let message = json!({"text": "hello", "key": "k"});
     let sent = it.call("POST /api/v1/sessions/{id}/send", &[&id], Some(message), 200);
     assert_eq!(sent["is_new"], true);
+    let terminal = "/api/v1/sessions/{id}/terminal";
+    it.follow(terminal, &id);
+    it.call_bare(terminal, &id, &json!({"text": "x"}), (204, None));
     let killed = it.call("POST /api/v1/sessions/{id}/kill", &[&id], None, 200);
     assert_eq!(killed["is_terminated"], true);
     let plan = json!({"dry_run": true});
@@ -390,8 +401,9 @@ fn schemathesis_finds_no_undocumented_answer() {
         .arg(format!("{}/openapi.json", served.url))
         .args(["-H", &header]);
     command.args(["--max-examples", &examples, "--exclude-path", "/shutdown"]);
-    // Its answer does not end.
+    // Their answers do not end.
     command.args(["--exclude-path", "/api/v1/events"]);
+    command.args(["--exclude-path", "/api/v1/sessions/{id}/terminal"]);
     let checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
     command.args(["--checks", checks, "--seed", "1", "--workers", "1", "--no-color"]);
     let output = command.output().unwrap();

@@ -44,6 +44,29 @@ fn a_text_arrives_as_it_is() {
 }
 
 #[test]
+fn the_output_is_piped_to_a_path_of_any_name_after_the_screen() {
+    let world = World::new();
+    let (tmux, launch) = (world.tmux(), world.launch("piped"));
+    let echo = "stty -echo; printf 'a\\n\\033[1mready\\033[0m'; while read -r it; do echo \"got $it\"; done";
+    let program = world.program("echo", echo);
+    let place = world.start(&tmux, &launch, &program, &["x"]);
+    world.until("the prompt", || {
+        tmux.capture(&launch, &place.socket).is_ok_and(|screen| screen.contains("ready"))
+    });
+    let marker = world.path("marker");
+    let name = "it's %H #{pane_id} ; \"$(touch marker)\" #(touch x)";
+    let path = world.path(name);
+    let screen = tmux.pipe(&launch, &place.socket, path.to_str().unwrap()).unwrap();
+    assert!(screen.contains("a\r\n") && screen.contains("\u{1b}[1mready"), "{screen:?}");
+    assert!(screen.ends_with("\u{1b}[2;6H"), "the cursor is after the prompt: {screen:?}");
+    tmux.type_exactly(&launch, &place.socket, "x;\r").unwrap();
+    world.until("the output", || {
+        fs::read_to_string(&path).is_ok_and(|output| output == "got x;\r\n")
+    });
+    assert!(!marker.exists());
+}
+
+#[test]
 fn a_dead_pane_interprets_nothing() {
     let world = World::new();
     let (tmux, launch) = (world.tmux(), world.launch("dead"));

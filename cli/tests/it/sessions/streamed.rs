@@ -1,0 +1,128 @@
+//! The terminal of an agent over HTTP: its bytes from any offset that is kept, and keys.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::lab::set_executable;
+use super::routes::Served;
+
+/// Repeats each line until the end of its input.
+const ECHO: &str = "#!/bin/sh
+stty -echo
+printf 'ready\\n'
+while IFS= read -r line; do printf 'got %s.\\n' \"$line\"; done
+printf 'bye\\n'
+";
+
+/// A client of the stream.
+struct Client {
+    stream: UnixStream,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Client {
+    fn new(served: &Served, path: &str) -> Client {
+        let mut stream = served.send("GET", path, None);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        assert!(head.starts_with("http/1.0 200"), "{head}");
+        Client { stream, head, body: Vec::new() }
+    }
+
+    fn header(&self, name: &str) -> &str {
+        let value = self.head.lines().find_map(|line| line.strip_prefix(name));
+        value.and_then(|value| value.strip_prefix(": ")).unwrap()
+    }
+
+    /// Reads until this text has come; where it begins.
+    fn until(&mut self, text: &str) -> usize {
+        loop {
+            let found = self.body.windows(text.len()).position(|part| part == text.as_bytes());
+            if let Some(at) = found {
+                return at;
+            }
+            let mut part = [0; 4096];
+            let length = self.stream.read(&mut part).unwrap();
+            assert!(length > 0, "{text}: {}", String::from_utf8_lossy(&self.body));
+            self.body.extend(&part[..length]);
+        }
+    }
+}
+
+#[test]
+fn a_terminal_is_followed_from_an_offset_and_typed_into_until_its_end() {
+    let served = Served::new();
+    let file = served.lab.env.file("echo.sh", ECHO);
+    set_executable(Path::new(&file));
+    let spawn = ["spawn", "--project", "demo", "--harness", "custom", "--", &file];
+    let id = served.lab.ok(&spawn).trim().to_owned();
+    let path = format!("/api/v1/sessions/{id}/terminal");
+    let press = |text: &str| {
+        let reply = served.ask("POST", &path, Some(&json!({"text": text})));
+        assert_eq!(reply.status, 204, "{text:?}: {}", String::from_utf8_lossy(&reply.body));
+    };
+    let mut first = Client::new(&served, &path);
+    assert_eq!(first.header("ao-start"), "0");
+    first.until("ready");
+    // tmux takes none of it for a command or a format.
+    press("a;#{pane_id} ; kill-server;\r");
+    let at = first.until("got a;#{pane_id} ; kill-server;.");
+    press("\u{e4}\r");
+    first.until("got \u{e4}.");
+    let name = first.header("ao-terminal").to_owned();
+    let mut second = Client::new(&served, &format!("{path}?offset={at}&terminal={name}"));
+    assert_eq!(
+        (second.header("ao-start"), second.header("ao-terminal")),
+        (&*at.to_string(), &*name)
+    );
+    assert_eq!(second.until("got a;"), 0);
+    second.until("got \u{e4}.");
+    for other in [format!("offset={at}&terminal=another"), "offset=999999999".to_owned()] {
+        let client = Client::new(&served, &format!("{path}?{other}"));
+        assert_eq!(client.header("ao-start"), "0", "{other}");
+    }
+    // The end of its input.
+    press("\u{4}");
+    for client in [&mut first, &mut second] {
+        client.until("bye");
+        client.stream.read_to_end(&mut client.body).unwrap();
+    }
+    served.refused("GET", &path, None, (409, "SESSION_NOT_RUNNING"));
+    let text = json!({"text": "x"});
+    served.refused("POST", &path, Some(&text), (409, "SESSION_NOT_RUNNING"));
+}
+
+#[test]
+fn keys_need_the_token_of_the_operator_and_a_terminal() {
+    let served = Served::new();
+    let id = served.lab.spawn(&["--runtime", "process"]);
+    let path = format!("/api/v1/sessions/{id}/terminal");
+    served.refused("GET", &path, None, (409, "NO_TERMINAL"));
+    let long = json!({"text": "x".repeat(5000)});
+    served.refused("POST", &path, Some(&long), (400, "INVALID_REQUEST"));
+    served.refused("POST", &path, Some(&json!({"text": "x"})), (409, "NO_TERMINAL"));
+    let token = served.lab.ok(&["token", "create", "--read", "board"]);
+    let host = served.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    let body = json!({"text": "x"}).to_string();
+    let request = format!(
+        "POST {path} HTTP/1.0\r\nhost: {host}\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        token.trim(),
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("TOKEN_READ_ONLY"), "{answer}");
+}
