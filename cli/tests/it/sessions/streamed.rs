@@ -103,11 +103,32 @@ fn a_terminal_is_followed_from_an_offset_and_typed_into_until_its_end() {
 }
 
 #[test]
+fn a_stream_ends_with_the_daemon_and_the_next_one_has_another() {
+    let served = Served::new();
+    let id = served.lab.spawn(&["--prompt", "p"]);
+    let path = format!("/api/v1/sessions/{id}/terminal");
+    let mut first = Client::new(&served, &path);
+    first.until("started p");
+    served.lab.ok(&["stop"]);
+    first.stream.read_to_end(&mut first.body).unwrap();
+    served.lab.ok(&["start", "--no-observe"]);
+    let name = first.header("ao-terminal");
+    let mut second = Client::new(&served, &format!("{path}?offset=9&terminal={name}"));
+    assert_ne!(second.header("ao-terminal"), name);
+    assert_eq!(second.header("ao-start"), "0");
+    second.until("started p");
+}
+
+#[test]
 fn keys_need_the_token_of_the_operator_and_a_terminal() {
     let served = Served::new();
     let id = served.lab.spawn(&["--runtime", "process"]);
     let path = format!("/api/v1/sessions/{id}/terminal");
     served.refused("GET", &path, None, (409, "NO_TERMINAL"));
+    for query in ["offset=-1", "offset=99999999999999999999", "from=0"] {
+        let path = format!("{path}?{query}");
+        served.refused("GET", &path, None, (400, "INVALID_REQUEST"));
+    }
     let long = json!({"text": "x".repeat(5000)});
     served.refused("POST", &path, Some(&long), (400, "INVALID_REQUEST"));
     served.refused("POST", &path, Some(&json!({"text": "x"})), (409, "NO_TERMINAL"));
