@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 use crate::client_limits::ClientLimits;
 use crate::listen::{Socket, retry};
@@ -102,7 +103,8 @@ impl Server {
         }
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(self.limits.write));
-        let service = TowerToHyperService::new(self.router.clone().layer(Extension(peer)));
+        // Around the router, not in it: each of its routes would be made anew for every connection.
+        let service = TowerToHyperService::new(Extension(peer).layer(self.router.clone()));
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.limits.head);
         builder.max_buf_size(HEAD_MAX);
