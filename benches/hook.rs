@@ -6,6 +6,10 @@
 //! session of the baseline changes in the same columns, with the same triggers. Commits wait for the disk, as
 //! those of hooks do. CPU time is that of all threads of the processes.
 //!
+//! Through a daemon's socket, a hook does not open the store. Budgets: at most 1.3 times the CPU time of a process
+//! that does nothing (this executable, started again to write a line); of 64 at once at least 2,000 per second, their
+//! slowest hundredth at most 2 times the median.
+//!
 //! It needs the program: run `cargo build --release` first.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
@@ -17,7 +21,7 @@ use std::thread;
 
 use ao_benches::{
     Fixture, Line, NewFixture, Run, Sample, at_least, at_most, baseline, cause, children_cpu,
-    monotonic, percentile, program, session_of,
+    monotonic, percentile, program, respawn, session_of,
 };
 use ao_store::Durability;
 use ao_store::row::launch::{self, LaunchKind, NewLaunch, PromptStage};
@@ -76,11 +80,16 @@ struct Sides {
 }
 
 impl Sides {
-    fn hook(&self, number: usize, step: usize) -> Command {
+    fn command(&self, args: &[&str]) -> Command {
         let dir = self.fixture.path.parent().expect("a folder");
         let mut command = Command::new(&self.program);
-        command.args(["hook", "claude-code", event(step)]).env_clear();
+        command.args(args).env_clear();
         command.env("HOME", dir.join("home")).env("AO_DATA_DIR", dir);
+        command
+    }
+
+    fn hook(&self, number: usize, step: usize) -> Command {
+        let mut command = self.command(&["hook", "claude-code", event(step)]);
         command.env("AO_SESSION_ID", session_of(number).as_str());
         command.env("AO_LAUNCH_ID", launch_of(number));
         command
@@ -141,9 +150,59 @@ fn at_once(times: &Mutex<Vec<f64>>, command: impl Fn(usize, usize) -> Command + 
     Sample { units: (AT_ONCE * EACH) as u64, nanos: monotonic() - start }
 }
 
+/// A daemon of the store that ends with this value.
+struct Daemon<'a>(&'a Sides);
+
+impl Daemon<'_> {
+    fn start(sides: &Sides) -> Daemon<'_> {
+        let started = sides.command(&["start", "--no-observe"]).stdout(Stdio::null()).status();
+        assert!(started.expect("start a daemon").success());
+        Daemon(sides)
+    }
+}
+
+impl Drop for Daemon<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.command(&["stop"]).stdout(Stdio::null()).status();
+    }
+}
+
+/// Hooks while a daemon runs.
+fn through_a_daemon(run: &mut Run, sides: &Sides) {
+    if !run.is_selected("12d") {
+        return;
+    }
+    let _daemon = Daemon::start(sides);
+    let nothing = || respawn("nothing").expect("this executable");
+    run.compare(
+        Line::ratio(
+            "12d",
+            "a hook through the daemon, CPU",
+            "a process that does nothing",
+            at_most(1.3),
+        ),
+        ROUNDS,
+        || one_by_one(|_| nothing()),
+        || one_by_one(|step| sides.hook(1, step)),
+    );
+    let (mut rates, times) = (Vec::new(), Mutex::default());
+    let before = sides.transactions();
+    for _ in 0..run.rounds(ROUNDS) {
+        let sample = at_once(&times, |number, step| sides.hook(number, step));
+        rates.push(sample.units as f64 * 1e9 / sample.nanos as f64);
+    }
+    assert!(sides.transactions() > before, "the daemon recorded");
+    let line = |what: &'static str, unit, budget| Line::figure("12d", what, unit, budget);
+    run.limit(line("the same, 64 at once", "hooks/s", at_least(2_000.0)), rates);
+    let mut times: Vec<f64> = times.into_inner().expect("no panic");
+    let ratio = percentile(&mut times, 0.99) / percentile(&mut times, 0.5);
+    run.limit(line("the same, p99", "x", at_most(2.0)).of("its median"), vec![ratio]);
+}
+
 /// The lines of this file.
 pub(crate) fn measure(run: &mut Run) {
     let sides = Sides { program: program(), fixture: fixture() };
+    through_a_daemon(run, &sides);
     run.compare(
         Line::ratio("12b", "a hook, CPU", "C with the same captured update", at_most(1.4)),
         ROUNDS,

@@ -31,7 +31,7 @@ const FILES: [File; 18] = [
     File { name: "latency", numbers: &["6", "7"], measure: latency::measure },
     File { name: "fanout", numbers: &["8", "8b", "11"], measure: fanout::measure },
     File { name: "tail", numbers: &["9", "10", "32"], measure: tail::measure },
-    File { name: "hook", numbers: &["12b", "12c"], measure: hook::measure },
+    File { name: "hook", numbers: &["12b", "12c", "12d"], measure: hook::measure },
     File { name: "prune", numbers: &["13", "13b"], measure: prune::measure },
     File { name: "verify", numbers: &["14"], measure: verify::measure },
     File { name: "observe", numbers: &["15", "16", "17", "17b", "17c"], measure: observe::measure },

@@ -27,7 +27,7 @@ use crate::notice::Notify;
 use crate::run_file::RunFile;
 use crate::token::Tokens;
 use crate::webhooks::Webhooks;
-use crate::{document, http, serve, supervisor};
+use crate::{document, hooks, http, serve, supervisor};
 
 /// The threads that answer requests; what waits for the store has threads of its own.
 const WORKERS: usize = 2;
@@ -107,6 +107,7 @@ impl Daemon {
         let (socket, tcp) = runtime.block_on(async {
             Ok::<_, Error>((Socket::bind(&dir, "daemon.sock")?, listen::tcp(settings.port).await?))
         })?;
+        let hooks = runtime.block_on(async { Socket::bind(&dir, hooks::NAME) })?;
         let link = runtime.block_on(async { supervisor_link(&settings, &dir) });
         let run_file = describe(&settings, &socket, link.as_ref(), &tcp)?;
         let limits = settings.client_limits;
@@ -119,6 +120,7 @@ impl Daemon {
         let app = Arc::new(app);
         let serving = serve::serve(tcp, socket, http::router(&app), limits, stop.clone());
         let server = runtime.spawn(serving);
+        runtime.spawn(hooks::serve(hooks, app.store.clone(), dir.clone(), stop.clone()));
         if let Some(link) = link {
             let identity = json!(app.run_file).to_string();
             runtime.spawn(supervisor::serve(link, identity, supervisor::GRACE, stop.clone()));

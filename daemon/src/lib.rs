@@ -16,6 +16,7 @@ mod daemon;
 pub mod disk;
 pub mod document;
 mod error;
+pub mod hooks;
 mod http;
 mod listen;
 mod lock;

@@ -81,7 +81,7 @@ pub(crate) async fn retry(error: &io::Error) {
 
 /// Where the socket of this name is: in the data directory, or, where that has too long a path, in a private
 /// folder of this user that is named for it.
-fn path_of(dir: &Path, name: &str) -> Result<PathBuf> {
+pub(crate) fn path_of(dir: &Path, name: &str) -> Result<PathBuf> {
     let path = dir.join(name);
     if path.as_os_str().len() <= PATH_MAX {
         return Ok(path);

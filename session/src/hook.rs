@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use ao_store::activity::{Evidence, Signal, Source};
 use ao_store::row::decision::{self, Decision};
-use ao_store::row::evidence::{self, Recorded, Report};
-use ao_store::{Store, Timestamp, Tx};
+use ao_store::row::evidence::{self, Report};
+use ao_store::row::launch;
+use ao_store::{SessionId, Store, Timestamp, Tx};
 use serde_json::Value;
 
 use crate::error::Result;
@@ -35,12 +36,39 @@ pub fn report(
     Some(Report { native_id, prompt, question, message, ..Report::of(launch, evidence) })
 }
 
-/// Records until when the hook that reports a permission waits for its answer. Returns the decision; `None` when
-/// there is none to answer.
+/// What recording a report of a hook has led to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// The decision whose answer the hook waits for.
+    pub decision: Option<String>,
+    /// The sessions to which a delivery can be written now: a runner must be started for each.
+    pub deliver_to: Vec<SessionId>,
+}
+
+/// Records a report about a launch of this session. With `until` the hook waits until then for the answer to the
+/// decision that it asks for. What is no launch of the session is ignored.
 ///
 /// # Errors
 /// When the store cannot be written.
-pub fn await_answer(
+pub fn record(
+    tx: &Tx<'_>,
+    session: &str,
+    report: &Report,
+    until: Option<Timestamp>,
+) -> ao_store::Result<Reported> {
+    let launch = launch::get(tx, &report.launch)?;
+    if launch.is_none_or(|launch| launch.session.as_str() != session) {
+        return Ok(Reported::default());
+    }
+    let recorded = evidence::record(tx, report)?;
+    let decision = until.map(|until| await_answer(tx, report, until)).transpose()?.flatten();
+    let deliver_to = recorded.map(|recorded| recorded.deliver_to).unwrap_or_default();
+    Ok(Reported { decision, deliver_to })
+}
+
+/// Records until when the hook that reports a permission waits for its answer. Returns the decision; `None` when
+/// there is none to answer.
+fn await_answer(
     tx: &Tx<'_>,
     report: &Report,
     until: Timestamp,
@@ -76,8 +104,8 @@ pub fn wait_for_answer(store: &Store, decision: &str, until: Timestamp) -> Resul
     }
 }
 
-/// Takes the answer that is offered to that hook, and records that the agent goes on. `None` when it was
-/// withdrawn, or the decision resolved.
+/// Takes the answer that is offered to that hook, and records that the agent goes on. Returns it with the sessions
+/// that need a runner; `None` when it was withdrawn, or the decision resolved.
 ///
 /// # Errors
 /// When the store cannot be written.
@@ -85,7 +113,7 @@ pub fn take_answer(
     tx: &Tx<'_>,
     decision: &str,
     until: Timestamp,
-) -> ao_store::Result<Option<(String, Option<Recorded>)>> {
+) -> ao_store::Result<Option<(String, Vec<SessionId>)>> {
     if !decision::take(tx, decision, until)? {
         return Ok(None);
     }
@@ -93,7 +121,7 @@ pub fn take_answer(
     let signal = Signal::Decided(taken.call);
     let evidence = Evidence { source: Source::Hook, at: tx.now(), seen: None, signal };
     let recorded = evidence::record(tx, &Report::of(&taken.launch, Some(evidence)))?;
-    Ok(Some((taken.answer, recorded)))
+    Ok(Some((taken.answer, recorded.map(|it| it.deliver_to).unwrap_or_default())))
 }
 
 /// The most payloads of an event that are kept.

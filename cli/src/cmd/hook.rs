@@ -17,10 +17,10 @@ use std::thread;
 use std::time::Duration;
 
 use ao_daemon::document;
+use ao_daemon::hooks::{self, ACTOR, Heard};
 use ao_session::harness::{Harness, Harnesses};
-use ao_store::row::evidence::{self, Recorded};
-use ao_store::row::launch;
-use ao_store::{Cause, Store, Timestamp, Tx};
+use ao_session::hook::Reported;
+use ao_store::{Cause, SessionId, Timestamp, Tx};
 use serde_json::Value;
 
 use crate::args::Args;
@@ -29,28 +29,8 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output;
 
-/// The actor of the changes.
-const ACTOR: &str = "hook";
-
-/// The most bytes of a payload. The contents of files in it are of no interest.
-const PAYLOAD_MAX: u64 = 4 << 20;
-
 /// The size at which the log begins anew.
 const LOG_MAX: u64 = 64 << 10;
-
-/// What is reported about: the session and the launch of the environment.
-struct Subject {
-    session: String,
-    launch: String,
-}
-
-/// A decision whose answer is waited for.
-struct Waiting {
-    store: Store,
-    decision: String,
-    until: Timestamp,
-    longest: Duration,
-}
 
 /// Records what an event reports.
 pub(crate) fn run(args: &Args, harness: &str, event: &str) {
@@ -61,7 +41,7 @@ pub(crate) fn run(args: &Args, harness: &str, event: &str) {
     let cause = Cause::now(ACTOR);
     let Ok(mut settings) = Settings::read(args) else { return };
     let bound = settings.busy_timeout.value;
-    // The store's own attempt without the queue of writers comes before the end.
+    // The daemon comes first; the store's own attempt without the queue of writers comes before the end.
     settings.busy_timeout.value = bound / 4 * 3;
     let Ok(context) = Context::new(args, settings) else { return };
     let log = Log {
@@ -69,16 +49,23 @@ pub(crate) fn run(args: &Args, harness: &str, event: &str) {
         about: format!("{}  {harness} {event} of {launch}", document::time(cause.at)),
     };
     let log = Arc::new(log);
+    let patience = bound / 8;
     let bound = end_after(bound, Arc::clone(&log));
-    let subject = Subject { session, launch };
+    let heard = Heard {
+        harness: harness.to_owned(),
+        event: event.to_owned(),
+        session,
+        launch,
+        at_ms: cause.at.0,
+        wait_until_ms: None,
+        harnesses: context.harness_file(),
+    };
     let outcome = Harnesses::only(harness, context.harness_file().as_deref())
         .map_err(Error::from)
         .and_then(|harness| {
             reply(&harness);
-            let Some(waiting) = record(&context, &harness, event, subject, cause)? else {
-                return Ok(());
-            };
-            wait_for_answer(&context, &harness, &waiting, &bound)
+            let reported = record(&context, &harness, heard, cause, patience)?;
+            wait_for_answer(&context, &harness, reported, &bound)
         });
     if let Err(error) = outcome {
         let causes = error.causes().into_iter().map(|cause| format!(": {cause}"));
@@ -117,74 +104,86 @@ fn reply(harness: &Harness) {
     }
 }
 
+/// Has the daemon record what the hook reports, for which it may take so long; without one, or when it fails, this
+/// process does.
 fn record(
     context: &Context,
     harness: &Harness,
-    event: &str,
-    subject: Subject,
+    mut heard: Heard,
     cause: Cause,
-) -> Result<Option<Waiting>> {
-    let Subject { session, launch } = subject;
+    patience: Duration,
+) -> Result<(Reported, Option<Timestamp>)> {
     let payload = payload()?;
-    ao_session::hook::keep_payload(context.database_dir(), harness, event, &payload);
-    let Some(report) = ao_session::hook::report(harness, event, &payload, &launch, cause.at) else {
-        return Ok(None);
-    };
-    let store = context.open()?;
     let longest = context.settings().hook_answers.value;
-    let waits = !longest.is_zero() && harness.hooks().is_some_and(|it| it.takes_answers(event));
-    let until = waits.then(|| cause.at.after(longest));
-    let recorded = store.write(cause, move |tx| {
-        let launch = launch::get(tx, &report.launch)?;
-        if launch.is_none_or(|launch| launch.session.as_str() != session) {
-            return Ok((None, None));
-        }
-        let recorded = evidence::record(tx, &report)?;
-        let decision = until.map(|until| ao_session::hook::await_answer(tx, &report, until));
-        Ok((recorded, decision.transpose()?.flatten()))
-    })?;
-    let (recorded, decision) = recorded.value;
-    start_runners(context, recorded)?;
-    let waiting = decision.zip(until);
-    Ok(waiting.map(|(decision, until)| Waiting { store, decision, until, longest }))
+    let waits = harness.hooks().is_some_and(|hooks| hooks.takes_answers(&heard.event));
+    let until = (waits && !longest.is_zero()).then(|| cause.at.after(longest));
+    heard.wait_until_ms = until.map(|until| until.0);
+    let by_daemon =
+        context.data_dir().ok().and_then(|dir| hooks::report(&dir, &heard, &payload, patience));
+    let reported = match by_daemon {
+        Some(reported) => reported,
+        None => record_here(context, harness, heard, &payload, cause)?,
+    };
+    start_runners(context, &reported.deliver_to)?;
+    Ok((reported, until))
 }
 
-/// Starts what waited for this, or is a report of it.
-fn start_runners(context: &Context, recorded: Option<Recorded>) -> Result<()> {
-    let mut sessions = recorded.into_iter().flat_map(|recorded| recorded.deliver_to);
-    sessions.try_for_each(|session| context.start_runner(&session))
+fn record_here(
+    context: &Context,
+    harness: &Harness,
+    heard: Heard,
+    payload: &[u8],
+    cause: Cause,
+) -> Result<Reported> {
+    let payload = parse(payload)?;
+    ao_session::hook::keep_payload(context.database_dir(), harness, &heard.event, &payload);
+    let Some(report) = heard.report(harness, &payload) else { return Ok(Reported::default()) };
+    let work = move |tx: &Tx<'_>| heard.record(tx, &report);
+    Ok(context.open()?.write(cause, work)?.value)
 }
 
-/// Waits for the answer to a decision, and prints what the agent makes of it.
+/// Starts what waited for a report, or reports it.
+fn start_runners(context: &Context, sessions: &[SessionId]) -> Result<()> {
+    sessions.iter().try_for_each(|session| context.start_runner(session))
+}
+
+/// Waits for the answer to a decision, if there is one, and prints what the agent makes of it.
 fn wait_for_answer(
     context: &Context,
     harness: &Harness,
-    waiting: &Waiting,
+    (reported, until): (Reported, Option<Timestamp>),
     bound: &Sender<Duration>,
 ) -> Result<()> {
-    let Waiting { store, decision, until, longest } = waiting;
+    let (Some(decision), Some(until)) = (reported.decision, until) else { return Ok(()) };
+    let store = context.open()?;
     // The process ends without the thread that bounds it.
-    let _ = bound.send(*longest);
-    let is_offered = ao_session::hook::wait_for_answer(store, decision, *until)?;
+    let _ = bound.send(context.settings().hook_answers.value);
+    let is_offered = ao_session::hook::wait_for_answer(&store, &decision, until)?;
     let _ = bound.send(Duration::ZERO);
     if !is_offered {
         return Ok(());
     }
-    let (id, until) = (decision.clone(), *until);
-    let work = move |tx: &Tx<'_>| ao_session::hook::take_answer(tx, &id, until);
+    let work = move |tx: &Tx<'_>| ao_session::hook::take_answer(tx, &decision, until);
     let taken = store.write(Cause::now(ACTOR), work)?;
-    let Some((answer, recorded)) = taken.value else { return Ok(()) };
+    let Some((answer, deliver_to)) = taken.value else { return Ok(()) };
     let text = harness.hooks().and_then(|hooks| hooks.printed(&answer)).unwrap_or_default();
     output::raw_bytes(format!("{text}\n").as_bytes())?;
-    start_runners(context, recorded)
+    start_runners(context, &deliver_to)
 }
 
 /// What the agent wrote to standard input.
-fn payload() -> Result<Value> {
-    let failed = |source| Error::file("read", Path::new("standard input"), source);
+fn payload() -> Result<Vec<u8>> {
     let mut payload = Vec::new();
-    std::io::stdin().take(PAYLOAD_MAX).read_to_end(&mut payload).map_err(failed)?;
-    serde_json::from_slice(&payload).map_err(|error| failed(error.into()))
+    std::io::stdin().take(hooks::PAYLOAD_MAX).read_to_end(&mut payload).map_err(unread)?;
+    Ok(payload)
+}
+
+fn parse(payload: &[u8]) -> Result<Value> {
+    serde_json::from_slice(payload).map_err(|error| unread(error.into()))
+}
+
+fn unread(source: std::io::Error) -> Error {
+    Error::file("read", Path::new("standard input"), source)
 }
 
 fn run_dir(context: &Context) -> PathBuf {

@@ -7,6 +7,7 @@ mod complaints;
 mod diff;
 mod failpoints;
 mod gone;
+mod hook_socket;
 mod hooks;
 mod hostile;
 mod installed;

@@ -10,7 +10,7 @@ use crate::sessions::Lab;
 use crate::support::{Output, finish};
 
 /// The hook of an event in the environment of a launch.
-fn calling(lab: &Lab, (session, launch): (&str, &str), event: &str) -> Command {
+pub(crate) fn calling(lab: &Lab, (session, launch): (&str, &str), event: &str) -> Command {
     let mut command = lab.command(&["hook", "claude-code", event]);
     command.env("AO_SESSION_ID", session).env("AO_LAUNCH_ID", launch).stdin(Stdio::piped());
     command
