@@ -1,7 +1,7 @@
 //! Claim: a thousand clients of the live changes over HTTP cost little more than the bytes that they get. Budgets:
 //! for one changed row, at most 50 times the processor time of the daemon with one client; as many bytes read
 //! from files, because all clients share one read of the log; a p99 from the commit to the client of at most 50
-//! ms.
+//! ms. What a hundred clients cost, and cost when nothing changes, is measured without a budget.
 //!
 //! Each side has a daemon of its own, the program as it is installed, and its clients on connections to the port.
 //! A row is changed, and the next one when all clients have the change. The clients are in one thread of this
@@ -12,37 +12,37 @@
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 use ao_benches::{
-    Budget, Fixture, Line, NewFixture, Run, Sample, at_most, cause, monotonic, observation,
-    percentile, program, threads,
+    Budget, Daemon, Fixture, Line, NewFixture, Run, Sample, at_most, cause, monotonic, observation,
+    percentile, threads,
 };
 use ao_store::apply_observation;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde_json::Value;
 
 const CLIENTS: usize = 1_000;
+const SOME: usize = 100;
 const ROUNDS: usize = 5;
 /// Changes of a round with one client, and with all of them.
 const ALONE: u64 = 200;
 const TOGETHER: u64 = 20;
 /// The pause of the daemon before each change.
 const PAUSE: Duration = Duration::from_millis(2);
+/// How long nothing changes.
+const IDLE: Duration = Duration::from_secs(3);
 
 /// A daemon of a store, and its clients.
 struct Served {
+    // It ends before its store is removed.
+    daemon: Daemon,
     fixture: Fixture,
-    child: Child,
     clients: Vec<Client>,
     epoll: OwnedFd,
     variant: Cell<i64>,
@@ -62,12 +62,9 @@ struct Client {
 
 impl Client {
     /// Connects, and waits for the begin of the stream.
-    fn connect(host: &str, token: &str) -> Client {
-        let mut stream = TcpStream::connect(host).expect("connect");
-        let head = format!(
-            "GET /api/v1/events HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).expect("send a request");
+    fn connect(daemon: &Daemon) -> Client {
+        let mut stream = daemon.connect();
+        daemon.get(&stream, "/api/v1/events", "text/event-stream");
         let mut text = String::new();
         let mut part = [0; 4096];
         while !text.contains("event: hello") || !text.ends_with("\n\n\r\n") {
@@ -102,23 +99,17 @@ impl Served {
     fn new(clients: usize) -> Served {
         let fixture = NewFixture { prs: 10, threads: 1, ..NewFixture::default() }.create();
         let dir = fixture.path.parent().expect("a folder").to_owned();
-        let child = started(&dir);
-        let read = |path: &str| fs::read_to_string(dir.join(path)).expect("read a file");
-        let published: Value = serde_json::from_str(&read("running.json")).expect("as JSON");
-        let url = published["url"].as_str().expect("an address");
-        let (host, token) =
-            (url.strip_prefix("http://").expect("HTTP"), read("tokens/operator.token"));
-        let before = resident(child.id());
-        let connected = (0..clients).map(|_| Client::connect(host, token.trim()));
-        let clients: Vec<_> = connected.collect();
-        let memory = (resident(child.id()) - before) / clients.len() as f64;
+        let daemon = Daemon::start(&dir);
+        let before = resident(daemon.pid());
+        let clients: Vec<_> = (0..clients).map(|_| Client::connect(&daemon)).collect();
+        let memory = (resident(daemon.pid()) - before) / clients.len() as f64;
         let epoll = epoll::create(CreateFlags::CLOEXEC).expect("make an epoll");
         for (number, client) in clients.iter().enumerate() {
             let data = EventData::new_u64(number as u64);
             epoll::add(&epoll, &client.stream, data, EventFlags::IN).expect("watch a stream");
         }
         let (read, p99, variant) = (RefCell::default(), RefCell::default(), Cell::new(0));
-        Served { fixture, child, clients, epoll, variant, read, p99, memory }
+        Served { daemon, fixture, clients, epoll, variant, read, p99, memory }
     }
 
     /// Changes a row; returns when the job ended, and the id of the change.
@@ -157,40 +148,29 @@ impl Served {
 
     /// A round of changes, as the processor time of the daemon for each.
     fn round(&self, changes: u64) -> Sample {
-        let pid = self.child.id();
-        let (read, cpu, mut times) = (bytes_read(pid), thread_times(pid), Vec::new());
-        for _ in 0..changes {
-            sleep(PAUSE);
-            let (since, id) = self.commit();
-            self.receive(since, &id, &mut times);
-        }
-        let after = thread_times(pid);
-        let used = after.iter().map(|(thread, nanos)| nanos - cpu.get(thread).unwrap_or(&0)).sum();
+        let pid = self.daemon.pid();
+        let (read, mut times) = (bytes_read(pid), Vec::new());
+        let used = self.daemon.cpu(|| {
+            for _ in 0..changes {
+                sleep(PAUSE);
+                let (since, id) = self.commit();
+                self.receive(since, &id, &mut times);
+            }
+            changes
+        });
         self.read.borrow_mut().push((bytes_read(pid) - read) / changes as f64);
         self.p99.borrow_mut().push(percentile(&mut times, 0.99));
-        Sample { units: changes, nanos: used }
+        used
     }
-}
 
-impl Drop for Served {
-    fn drop(&mut self) {
-        // A failure has been reported already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    /// The processor time of the daemon while nothing changes, as a share of one core in percent.
+    fn idle(&self) -> f64 {
+        let used = self.daemon.cpu(|| {
+            sleep(IDLE);
+            1
+        });
+        used.nanos as f64 / IDLE.as_nanos() as f64 * 100.0
     }
-}
-
-/// A daemon that is ready.
-fn started(dir: &Path) -> Child {
-    let mut command = Command::new(program());
-    command.args(["daemon", "--no-observe", "--json"]).env("AO_DATA_DIR", dir);
-    command.stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().expect("start the program");
-    let mut output = BufReader::new(child.stdout.take().expect("its output"));
-    let mut line = String::new();
-    output.read_line(&mut line).expect("read a line");
-    assert!(line.contains("ready"), "the daemon did not start: {line}");
-    child
 }
 
 fn file_of(pid: u32, name: &str) -> String {
@@ -213,24 +193,23 @@ fn bytes_read(pid: u32) -> f64 {
     number(&file_of(pid, "io"), "rchar:")
 }
 
-/// The processor time of each thread, in nanoseconds.
-fn thread_times(pid: u32) -> HashMap<String, u64> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("list the threads");
-    let names = threads.flatten().map(|thread| thread.file_name().to_string_lossy().into_owned());
-    let time = |name: String| {
-        // A thread may end between the list and here.
-        let stat = fs::read_to_string(format!("/proc/{pid}/task/{name}/schedstat")).ok()?;
-        Some((name, stat.split(' ').next()?.parse().ok()?))
-    };
-    names.filter_map(time).collect()
-}
-
 /// The lines of this file.
 pub(crate) fn measure(run: &mut Run) {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     setrlimit(Resource::Nofile, raised).expect("raise the limit of open files");
-    let (one, all) = (Served::new(1), Served::new(CLIENTS));
+    let one = Served::new(1);
+    if run.is_selected("21") {
+        thousand(run, &one);
+    }
+    if run.is_selected("21b") || run.is_selected("21d") {
+        hundred(run, &one);
+    }
+}
+
+/// All clients.
+fn thousand(run: &mut Run, one: &Served) {
+    let all = Served::new(CLIENTS);
     let work = "changed row to 1,000 clients over HTTP, CPU of the daemon";
     let line = Line::ratio("21", work, "to one client", at_most(50.0));
     run.compare(line, ROUNDS, || one.round(ALONE), || all.round(TOGETHER));
@@ -242,4 +221,16 @@ pub(crate) fn measure(run: &mut Run) {
     run.limit(figure("commit to client of 1,000, p99", "ms", at_most(50.0)), all.p99.take());
     run.limit(figure("commit to the only client, p99", "ms", Budget::None), one.p99.take());
     run.limit(figure("memory of an idle client", "KiB", Budget::None), vec![all.memory]);
+}
+
+/// Some clients.
+fn hundred(run: &mut Run, one: &Served) {
+    let some = Served::new(SOME);
+    let work = "changed row to 100 clients over HTTP, CPU of the daemon";
+    let line = Line::ratio("21b", work, "to one client", Budget::None);
+    run.compare(line, ROUNDS, || one.round(TOGETHER), || some.round(TOGETHER));
+    if run.is_selected("21d") {
+        let work = "a daemon with 100 idle clients, CPU of one core";
+        run.limit(Line::figure("21d", work, "%", Budget::None), vec![some.idle()]);
+    }
 }

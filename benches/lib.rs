@@ -18,6 +18,6 @@ pub use fixture::{
     session_of, threads,
 };
 pub use harness::{
-    Budget, File, Line, Run, Sample, at_least, at_most, child_cpu, children_cpu, cpu, median,
-    monotonic, percentile, process_cpu, program, respawn, suite, wall,
+    Budget, Daemon, File, Line, Run, Sample, at_least, at_most, child_cpu, children_cpu, cpu,
+    median, monotonic, percentile, process_cpu, program, respawn, suite, wall,
 };

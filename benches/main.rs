@@ -10,6 +10,7 @@ mod latency;
 mod memory;
 mod observe;
 mod prune;
+mod requests;
 mod session_list;
 mod session_verbs;
 mod set_diff;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 
 use ao_benches::{File, suite};
 
-const FILES: [File; 18] = [
+const FILES: [File; 19] = [
     File { name: "set_diff", numbers: &["1", "1b", "2", "3"], measure: set_diff::measure },
     File { name: "capture", numbers: &["4"], measure: capture::measure },
     File { name: "writer", numbers: &["5", "5b"], measure: writer::measure },
@@ -36,7 +37,8 @@ const FILES: [File; 18] = [
     File { name: "verify", numbers: &["14"], measure: verify::measure },
     File { name: "observe", numbers: &["15", "16", "17", "17b", "17c"], measure: observe::measure },
     File { name: "session_list", numbers: &["20", "20b"], measure: session_list::measure },
-    File { name: "events", numbers: &["21"], measure: events::measure },
+    File { name: "events", numbers: &["21", "21b", "21d"], measure: events::measure },
+    File { name: "requests", numbers: &["21c", "21e"], measure: requests::measure },
     File { name: "consumer", numbers: &["30"], measure: consumer::measure },
     File { name: "snapshot", numbers: &["31"], measure: snapshot::measure },
     File { name: "start", numbers: &["12", "33"], measure: start::measure },
