@@ -22,6 +22,7 @@ mod nested;
 mod races;
 mod real;
 mod reboot;
+mod restarts;
 mod routes;
 mod screens;
 mod seen;

@@ -19,7 +19,7 @@ use crate::sessions::Lab;
 use crate::support::{Output, finish, text};
 
 /// Everything that a verb may leave, except in the log.
-fn traces(lab: &Lab) -> Vec<String> {
+pub(super) fn traces(lab: &Lab) -> Vec<String> {
     let rows =
         "SELECT json_group_array(json_array(id, is_terminated, launch_id, branch)) FROM session";
     let launches = "SELECT json_group_array(json_array(id, ended_at)) FROM launch";
