@@ -394,7 +394,7 @@ impl Committer {
 
 /// Answers every job that waits now with an error.
 fn refuse(jobs: &Jobs, error: impl Fn() -> Error) {
-    while let Some(job) = jobs.pop(true) {
+    while let Some(job) = jobs.pop_any() {
         job.finish(Err(error()));
     }
     jobs.rest();

@@ -138,11 +138,11 @@ impl Jobs {
         self.lock().waiting.front().is_none_or(|queued| queued.job.needs_sync())
     }
 
-    /// Takes the first job, to run it in this thread; none that needs a sync where the commit has none.
+    /// Takes the first job, to run it in this thread, if it needs a sync as this commit does or does not: one that
+    /// needs a sync must get it, and does not wait for one that needs none.
     pub(crate) fn pop(&self, is_synced: bool) -> Option<Job> {
         let mut state = self.lock();
-        let first = state.waiting.front()?;
-        if first.job.needs_sync() && !is_synced {
+        if state.waiting.front()?.job.needs_sync() != is_synced {
             return None;
         }
         let queued = state.waiting.pop_front()?;
@@ -155,6 +155,14 @@ impl Jobs {
         if state.for_room > 0 {
             self.room.notify_one();
         }
+    }
+
+    /// Takes the first job, to refuse it.
+    pub(crate) fn pop_any(&self) -> Option<Job> {
+        let mut state = self.lock();
+        let queued = state.waiting.pop_front()?;
+        self.notify_room(&state);
+        Some(queued.job)
     }
 
     /// The jobs that were taken are answered.
