@@ -27,9 +27,9 @@ use ao_store::Durability;
 use ao_store::row::launch::{self, LaunchKind, NewLaunch, PromptStage};
 use ao_store::row::session;
 
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 7;
 /// Processes per round whose CPU time is measured.
-const STARTS: usize = 200;
+const STARTS: usize = 60;
 const AT_ONCE: usize = 64;
 /// What each of them does, one after the other.
 const EACH: usize = 10;
