@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
+use crate::browser::Browsers;
 use crate::error::{Error, Result};
 use crate::named_token::NamedTokens;
 use crate::secret::{digest, random};
@@ -48,6 +49,11 @@ impl Tokens {
             read => read.map_err(|source| failed("use", &path, source))?,
         };
         Ok(Tokens { operator: digest(&token), named: NamedTokens::of(data_dir) })
+    }
+
+    /// What sessions of browsers are made with.
+    pub(crate) fn browsers(&self) -> Browsers {
+        Browsers::new(&self.operator)
     }
 
     /// What a token allows; `None` for one that is not known. Tokens are compared by their digests, so that the

@@ -85,7 +85,12 @@ impl Follower {
 }
 
 /// A folder with packages.
-fn fetched(folder: &str, package: &str, program: &str, fetch: &[&str]) -> Option<PathBuf> {
+pub(crate) fn fetched(
+    folder: &str,
+    package: &str,
+    program: &str,
+    fetch: &[&str],
+) -> Option<PathBuf> {
     if !has(&[program]) {
         return None;
     }

@@ -4,6 +4,7 @@
 
 mod admin;
 mod attention;
+mod browser;
 mod changed;
 mod claim;
 mod commands;

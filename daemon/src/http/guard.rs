@@ -3,8 +3,8 @@
 //! their host and origin, and every other one needs a token.
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use ao_store::Timestamp;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -103,7 +103,7 @@ fn check_token(app: &App, request: &Request, port: u16) -> Result<(), Failure> {
 /// this host makes it send. What changes something must therefore name its origin, which was found to be our own.
 fn check_session(app: &App, headers: &HeaderMap, port: u16, reads: bool) -> Result<(), Failure> {
     let session = login::session(headers, port);
-    if !session.is_some_and(|secret| app.access.browsers.is_session(secret, Instant::now())) {
+    if !session.is_some_and(|secret| app.access.browsers.is_session(secret, Timestamp::now())) {
         return Err(token_required());
     }
     match reads || headers.contains_key(header::ORIGIN) {

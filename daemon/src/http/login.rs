@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ao_store::Timestamp;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, State};
@@ -38,15 +39,18 @@ pub(crate) async fn link(
     State(app): State<Arc<App>>,
     Query(_): Query<Nothing>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let secret = app.access.browsers.link(Instant::now()).map_err(|error| no_secret(&error))?;
+    let secret = app.access.browsers.link(Instant::now()).map_err(|error| {
+        tracing::error!(%error, "there are no random numbers");
+        Failure::internal()
+    })?;
     let url = format!("{}/#t={secret}", app.run_file.url);
     let expires_at = jiff::Timestamp::now() + LINK_TIME;
     let data = json!({"url": url, "secret": secret, "expires_at": expires_at});
     Ok((StatusCode::CREATED, reply::document("login.link", data)))
 }
 
-/// Logs a browser in: the answer sets a cookie, which is as good as the token of the operator for 12 h or until the
-/// daemon ends. The link is used up.
+/// Logs a browser in: the answer sets a cookie, which is as good as the token of the operator for 12 h, also after a
+/// restart of the daemon. The link is used up.
 #[utoipa::path(post, path = "/api/v1/login", tag = "login", request_body = Login, responses(
     (status = 204, description = "the header `set-cookie` has the cookie"),
     (status = 400, description = "`INVALID_REQUEST`"),
@@ -59,8 +63,8 @@ pub(crate) async fn login(
     // The text of the parser would quote what was sent.
     let Json(login) =
         login.map_err(|_| Failure::invalid_request("send {\"secret\": …} as application/json"))?;
-    let session = app.access.browsers.login(&login.secret, Instant::now());
-    let Some(session) = session.map_err(|error| no_secret(&error))? else {
+    let session = app.access.browsers.login(&login.secret, Instant::now(), Timestamp::now());
+    let Some(session) = session else {
         let what = "the link is unknown, used or too old";
         return Err(Failure::new(StatusCode::UNAUTHORIZED, "LOGIN_LINK_INVALID", what));
     };
@@ -68,11 +72,6 @@ pub(crate) async fn login(
     let age = SESSION_TIME.as_secs();
     let cookie = format!("{name}={session}; SameSite=Strict; HttpOnly; Path=/; Max-Age={age}");
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
-}
-
-fn no_secret(error: &std::io::Error) -> Failure {
-    tracing::error!(%error, "there are no random numbers");
-    Failure::internal()
 }
 
 /// The name of the cookie: browsers send cookies to every port of a host, so each daemon has its own.

@@ -110,15 +110,23 @@ fn a_browser_that_has_logged_in_acts_from_own_pages_only() {
 }
 
 #[test]
-fn a_session_of_a_browser_ends_with_the_daemon() {
+fn a_session_of_a_browser_outlives_the_daemon_but_not_the_token() {
     let mut served = Served::new();
     let cookie = served.runtime.block_on(cookie(&served));
     served.stop();
     served.start();
     let port = served.host().rsplit_once(':').unwrap().1.to_owned();
     let renamed = format!("ao_store_{port}={}", cookie.split_once('=').unwrap().1);
-    served.runtime.block_on(async {
-        let headers = [("cookie", renamed.as_str())];
-        assert_eq!(ask(&served, "GET", "/api/v1/daemon", &headers, &Value::Null).await.0, 401);
-    });
+    let read = |served: &Served, cookie: &str| {
+        let headers = [("cookie", cookie)];
+        let asked = ask(served, "GET", "/api/v1/daemon", &headers, &Value::Null);
+        served.runtime.block_on(asked).0
+    };
+    assert_eq!(read(&served, &renamed), 200);
+    served.stop();
+    std::fs::remove_file(served.dir().join("tokens/operator.token")).unwrap();
+    served.start();
+    let port = served.host().rsplit_once(':').unwrap().1.to_owned();
+    let renamed = format!("ao_store_{port}={}", cookie.split_once('=').unwrap().1);
+    assert_eq!(read(&served, &renamed), 401);
 }
