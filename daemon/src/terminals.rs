@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ao_session::{Piped, Sessions};
-use ao_store::{SessionId, Timestamp};
+use ao_store::{Code, SessionId, Timestamp};
 use axum::body::Bytes;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
@@ -35,6 +35,8 @@ pub(crate) struct Terminals {
     open: tokio::sync::Mutex<HashMap<String, Arc<Terminal>>>,
     /// A place for each client.
     pub(crate) places: Arc<Semaphore>,
+    /// The turn to open one: where tmux hangs, one thread waits for it, not one for each client.
+    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The output of one launch.
@@ -125,9 +127,10 @@ impl Terminal {
 }
 
 impl Terminals {
-    /// None.
+    /// No terminal is open yet.
     pub(crate) fn new() -> Terminals {
-        Terminals { open: Default::default(), places: Arc::new(Semaphore::new(VIEWERS)) }
+        let places = Arc::new(Semaphore::new(VIEWERS));
+        Terminals { open: Default::default(), places, turn: Arc::default() }
     }
 
     /// The terminal of the running agent of a session. It waits for tmux, in a thread of the runtime that may block.
@@ -192,8 +195,15 @@ async fn until_unused(sessions: &Arc<Sessions>, id: &SessionId, launch: &str, te
         }
         let (sessions, id) = (Arc::clone(sessions), id.clone());
         let running = tokio::task::spawn_blocking(move || sessions.in_terminal(&id)).await;
-        let is_running = matches!(running, Ok(Ok(found)) if found == launch);
-        if !is_running || used.elapsed() > IDLE {
+        let has_ended = match running {
+            Ok(Ok(found)) => found != launch,
+            // Another error may pass.
+            Ok(Err(error)) => {
+                matches!(error.code(), Code::SessionNotRunning | Code::SessionNotFound)
+            }
+            Err(_) => false,
+        };
+        if has_ended || used.elapsed() > IDLE {
             return;
         }
     }

@@ -51,7 +51,10 @@ pub(crate) async fn follow(
         let what = "too many clients look at terminals";
         return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_CLIENTS", what));
     };
+    let turn = Arc::clone(&app.terminals.turn).lock_owned().await;
     let (terminal, news) = work::run(&app, move |app| {
+        // Until it is open, also when the client has gone.
+        let _turn = turn;
         let id: SessionId = id.parse()?;
         let terminal = app.terminals.open(&app.sessions, &id, &app.stop)?;
         let news = terminal.news();

@@ -16,8 +16,10 @@ const FILES_MAX: usize = 5_000;
 /// How long git may take for each part of it.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// git compares no file of more bytes: it would be in memory twice.
-const NO_LARGE_FILES: [&str; 2] = ["-c", "core.bigFileThreshold=16m"];
+/// git compares no file of more bytes: it would be in memory twice. It does not refresh the index, whose lock the agent
+/// may need.
+const NO_LARGE_FILES: [&str; 4] =
+    ["-c", "core.bigFileThreshold=16m", "-c", "diff.autoRefreshIndex=false"];
 
 /// Whatever is configured: no program is run, no repository of a submodule is entered, and the form is the same.
 const PLAIN: [&str; 12] = [

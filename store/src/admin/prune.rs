@@ -132,7 +132,10 @@ impl Store {
 
     /// Makes the steps durable. Where there is no WAL, a checkpoint has done so.
     fn sync_wal(&self) -> Result<()> {
-        let mut wal = self.path().as_os_str().to_owned();
+        // SQLite puts it beside the file itself, whatever links name that.
+        let path = self.path();
+        let file = path.canonicalize().map_err(|source| Error::file("find", path, source))?;
+        let mut wal = file.into_os_string();
         wal.push("-wal");
         let wal = PathBuf::from(wal);
         match File::open(&wal).and_then(|file| file.sync_data()) {

@@ -138,8 +138,8 @@ impl Jobs {
         self.lock().waiting.front().is_none_or(|queued| queued.job.needs_sync())
     }
 
-    /// Takes the first job, to run it in this thread, if it needs a sync as this commit does or does not: one that
-    /// needs a sync must get it, and does not wait for one that needs none.
+    /// Takes the first job, to run it in this thread, if its need for a sync equals that of this commit: one that needs
+    /// a sync must get it, and does not wait for work that needs none.
     pub(crate) fn pop(&self, is_synced: bool) -> Option<Job> {
         let mut state = self.lock();
         if state.waiting.front()?.job.needs_sync() != is_synced {

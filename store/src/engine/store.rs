@@ -142,7 +142,7 @@ impl Store {
         self.writer()?.write(cause, true, work)
     }
 
-    /// The same for work that may be lost with the power until a later commit, or a sync of the WAL.
+    /// The same without a sync: a power failure may undo the commit until a later one is synced, or the WAL is.
     pub(crate) fn write_unsynced<T, F>(&self, cause: Cause, work: F) -> Result<Committed<T>>
     where
         T: Send + 'static,

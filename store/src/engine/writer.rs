@@ -1,7 +1,7 @@
 //! The one writer of a process. It commits in groups, led by one thread at a time, which runs the waiting jobs and
 //! commits for all: a caller that alone writes leads itself, without a switch between threads.
 //!
-//! A caller gets `Ok` only after the commit that contains its job is durable, and without a wait for more than
+//! A caller gets `Ok` only after the commit that contains its job is durable, unless it asked for one without a sync, and without a wait for more than
 //! that: the writer's thread runs the checkpoints and the maintenance. It leads for several callers and where
 //! the leader must wait for another process. A short command needs no thread, and each caller ends its own wait
 //! for another process.
