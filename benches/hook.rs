@@ -20,8 +20,8 @@ use std::sync::Mutex;
 use std::thread;
 
 use ao_benches::{
-    Fixture, Line, NewFixture, Run, Sample, at_least, at_most, baseline, cause, children_cpu,
-    monotonic, percentile, program, respawn, session_of,
+    Budget, Fixture, Line, NewFixture, Run, Sample, at_least, at_most, baseline, cause,
+    children_cpu, monotonic, percentile, program, respawn, session_of,
 };
 use ao_store::Durability;
 use ao_store::row::launch::{self, LaunchKind, NewLaunch, PromptStage};
@@ -223,6 +223,10 @@ pub(crate) fn measure(run: &mut Run) {
         let (p50, p99) = (percentile(&mut times, 0.5), percentile(&mut times, 0.99));
         let line = Line::figure("12c", "the same, p99", "x", at_most(4.0)).of("its median");
         run.limit(line, vec![p99 / p50]);
+        let mut bare: Vec<f64> = others.into_inner().expect("no panic");
+        let (p50, p99) = (percentile(&mut bare, 0.5), percentile(&mut bare, 0.99));
+        let line = Line::figure("12c", "p99 of the C programs", "x", Budget::None);
+        run.limit(line.of("their median"), vec![p99 / p50]);
         let lost = times.len() - (sides.transactions() - before).min(times.len());
         run.limit(Line::figure("12c", "the same, lost", "hooks", at_most(0.0)), vec![lost as f64]);
     }

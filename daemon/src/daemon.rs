@@ -16,7 +16,6 @@ use tokio::task::JoinHandle;
 pub use tokio_util::sync::CancellationToken;
 
 use crate::app::{Access, App, Streams};
-use crate::browser::Browsers;
 use crate::client_limits::ClientLimits;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -115,12 +114,15 @@ impl Daemon {
             settings;
         let streams = Streams::new(&store, limits)?;
         let webhooks = Webhooks::new(webhook_secret);
-        let access = Access { tokens, browsers: Browsers::default(), webhooks };
+        let access = Access { browsers: tokens.browsers(), tokens, webhooks };
         let app = App::new(store, sessions, api, streams, access, run_file, stop.clone());
         let app = Arc::new(app);
         let serving = serve::serve(tcp, socket, http::router(&app), limits, stop.clone());
-        let server = runtime.spawn(serving);
-        runtime.spawn(hooks::serve(hooks, app.store.clone(), dir.clone(), stop.clone()));
+        let reports = {
+            let (sessions, store) = (Arc::clone(&app.sessions), app.store.clone());
+            hooks::serve(hooks, sessions, store, dir.clone(), stop.clone())
+        };
+        let server = runtime.spawn(async { ((), ()) = tokio::join!(serving, reports) });
         if let Some(link) = link {
             let identity = json!(app.run_file).to_string();
             runtime.spawn(supervisor::serve(link, identity, supervisor::GRACE, stop.clone()));

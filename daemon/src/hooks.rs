@@ -1,10 +1,11 @@
 //! The socket through which the hooks of agents report: the daemon writes for many of them in one commit, and a hook
 //! need not open the store.
 //!
-//! A hook sends one line of JSON, then what the agent gave it, and closes its side; it gets one line of JSON. It
-//! writes itself where nobody answers in time, and a report that the daemon comes to later than that is not recorded
-//! by it: each is recorded once. Only a daemon that is killed between its commit and its answer leaves one that is
-//! recorded twice, which changes nothing more than a repeated event of the agent does.
+//! A hook sends one line of JSON, then what the agent gave it, and closes its side. The daemon says when it begins to
+//! write, in the transaction, and then answers with one line of JSON. Where it does not begin in time the hook writes
+//! itself, and a report that the daemon comes to later than that is not recorded by it: each is recorded once. Only
+//! where the daemon is killed between its commit and its answer, one is recorded twice: what waited for the first
+//! is then found by the next start of the daemon.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -13,16 +14,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ao_session::Sessions;
 use ao_session::harness::{Harness, Harnesses};
 use ao_session::hook::{self, Reported};
 use ao_store::row::evidence::Report;
 use ao_store::{Cause, ClockReading, Store, Timestamp, Tx};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +33,8 @@ use crate::listen::{self, Socket};
 
 /// The name of the socket in the data directory.
 pub(crate) const NAME: &str = "hook.sock";
+/// What the daemon says when it begins to write.
+const BEGUN: &[u8] = b"\n";
 /// The most bytes of a payload. The contents of files in it are of no interest.
 pub const PAYLOAD_MAX: u64 = 4 << 20;
 /// The longest line before it.
@@ -87,15 +92,14 @@ struct Request<H> {
     until_ms: i64,
 }
 
-/// The line that it gets.
+/// The line that it gets in the end.
 #[derive(Default, Serialize, Deserialize)]
 struct Answer {
     decision: Option<String>,
-    deliver_to: Vec<String>,
 }
 
-/// Has the daemon of a data directory record a report, within this time. `None` when it has not done so, and will
-/// not.
+/// Has the daemon of a data directory record a report, which it must begin within this time. `None` when it has not
+/// begun, and will not, or was killed. What it has begun is waited for.
 #[must_use]
 pub fn report(dir: &Path, heard: &Heard, payload: &[u8], patience: Duration) -> Option<Reported> {
     let asked = || -> Result<Answer, Failure> {
@@ -106,45 +110,64 @@ pub fn report(dir: &Path, heard: &Heard, payload: &[u8], patience: Duration) -> 
         let mut line = serde_json::to_vec(&Request { heard, until_ms })?;
         line.push(b'\n');
         line.extend_from_slice(payload);
-        let mut stream = Stream::connect(listen::path_of(dir, NAME)?)?;
+        let mut stream = connect(&listen::path_of(dir, NAME)?)?;
         stream.set_write_timeout(Some(patience))?;
-        stream.set_read_timeout(Some(patience))?;
+        // It begins before `until_ms`, and says so at once.
+        stream.set_read_timeout(Some(patience * 2))?;
         stream.write_all(&line)?;
         stream.shutdown(Shutdown::Write)?;
+        stream.read_exact(&mut [0; BEGUN.len()])?;
+        stream.set_read_timeout(None)?;
         let mut answer = Vec::new();
         stream.take(LINE_MAX).read_to_end(&mut answer)?;
         Ok(serde_json::from_slice(&answer)?)
     };
-    let Answer { decision, deliver_to } = asked().ok()?;
-    let deliver_to = deliver_to.iter().map(|id| id.parse()).collect::<Result<_, _>>().ok()?;
-    Some(Reported { decision, deliver_to })
+    let Answer { decision } = asked().ok()?;
+    Some(Reported { decision, deliver_to: Vec::new() })
 }
 
-/// Serves the socket until `stop` is cancelled.
+/// Connects, unless that would have to wait: many connections that nobody accepts are of no use.
+fn connect(path: &Path) -> std::io::Result<Stream> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let stream = Stream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// Serves the socket until `stop` is cancelled, and then until what was sent is answered.
 pub(crate) async fn serve(
     socket: Socket,
+    sessions: Arc<Sessions>,
     store: Store,
     data_dir: PathBuf,
     stop: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut reports = JoinSet::new();
     loop {
         let stream = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             stream = socket.accept() => stream,
+            Some(_) = reports.join_next(), if !reports.is_empty() => continue,
         };
         let (store, places, dir) = (store.clone(), Arc::clone(&places), data_dir.clone());
-        tokio::spawn(async move {
-            if let Err(error) = attend(stream, store, dir, places).await {
+        let sessions = Arc::clone(&sessions);
+        reports.spawn(async move {
+            if let Err(error) = attend(stream, sessions, store, dir, places).await {
                 // The hook does it itself.
                 tracing::debug!(%error, "a report of a hook was not recorded");
             }
         });
     }
+    drop(socket);
+    while reports.join_next().await.is_some() {}
 }
 
 async fn attend(
     mut stream: UnixStream,
+    sessions: Arc<Sessions>,
     store: Store,
     dir: PathBuf,
     places: Arc<Semaphore>,
@@ -153,25 +176,40 @@ async fn attend(
     let mut limited = (&mut stream).take(LINE_MAX + PAYLOAD_MAX);
     timeout(SEND_TIME, limited.read_to_end(&mut sent)).await??;
     let _place = places.acquire().await?;
-    let answer = spawn_blocking(move || apply(&store, &dir, &sent)).await??;
-    stream.write_all(&serde_json::to_vec(&answer)?).await?;
-    Ok(())
+    let stream = stream.into_std()?;
+    spawn_blocking(move || {
+        stream.set_nonblocking(false)?;
+        stream.set_write_timeout(Some(SEND_TIME))?;
+        let reported = apply(&store, &dir, &sent, stream.try_clone()?)?;
+        // Also when the hook has gone meanwhile.
+        reported.deliver_to.iter().for_each(|session| sessions.start_runner(session));
+        let answer = serde_json::to_vec(&Answer { decision: reported.decision })?;
+        Ok((&stream).write_all(&answer)?)
+    })
+    .await?
 }
 
-/// Records what a hook has sent, if it still waits for that.
-fn apply(store: &Store, dir: &Path, sent: &[u8]) -> Result<Answer, Failure> {
+/// Records what a hook has sent, if it still waits for that, and tells it that it has begun.
+fn apply(store: &Store, dir: &Path, sent: &[u8], mut hook: Stream) -> Result<Reported, Failure> {
     let end = sent.iter().position(|byte| *byte == b'\n').ok_or("no line")?;
     let (line, payload) = (&sent[..end], &sent[end + 1..]);
     let Request { heard, until_ms } = serde_json::from_slice::<Request<Heard>>(line)?;
     let harness = Harnesses::only(&heard.harness, heard.harnesses.as_deref())?;
     let payload = serde_json::from_slice(payload)?;
-    hook::keep_payload(dir, &harness, &heard.event, &payload);
-    let Some(report) = heard.report(&harness, &payload) else { return Ok(Answer::default()) };
+    let event = heard.event.clone();
+    let Some(report) = heard.report(&harness, &payload) else {
+        hook.write_all(BEGUN)?;
+        hook::keep_payload(dir, &harness, &event, &payload);
+        return Ok(Reported::default());
+    };
     let work = move |tx: &Tx<'_>| {
         let is_late = ClockReading::now().boot.is_none_or(|boot| boot.ms >= until_ms);
-        if is_late { Ok(None) } else { heard.record(tx, &report).map(Some) }
+        if is_late || hook.write_all(BEGUN).is_err() {
+            return Ok(None);
+        }
+        heard.record(tx, &report).map(Some)
     };
     let reported = store.write(Cause::now(ACTOR), work)?.value.ok_or("nobody waits for it")?;
-    let deliver_to = reported.deliver_to.iter().map(ToString::to_string).collect();
-    Ok(Answer { decision: reported.decision, deliver_to })
+    hook::keep_payload(dir, &harness, &event, &payload);
+    Ok(reported)
 }

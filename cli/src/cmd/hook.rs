@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, harness: &str, event: &str) {
         about: format!("{}  {harness} {event} of {launch}", document::time(cause.at)),
     };
     let log = Arc::new(log);
-    let patience = bound / 8;
+    let patience = bound / 16;
     let bound = end_after(bound, Arc::clone(&log));
     let heard = Heard {
         harness: harness.to_owned(),

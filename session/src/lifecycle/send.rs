@@ -127,7 +127,7 @@ impl Sessions {
 
     /// Starts a process that writes what was accepted for a session. Where that is not possible, the next
     /// message, `reconcile` or `up` starts one.
-    pub(super) fn start_runner(&self, session: &SessionId) {
+    pub fn start_runner(&self, session: &SessionId) {
         if let Err(error) = start_runner(&self.config.runner, &self.config.data_dir, session) {
             tracing::warn!(%session, %error, "cannot start the process that writes messages");
         }

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::sessions::Lab;
 use crate::sessions::hooks::{calling, hook};
-use crate::support::{can_trace, finish, text, under_strace};
+use crate::support::{Live, can_trace, finish, text, under_strace};
 
 /// A daemon that ends with this value.
 struct Started<'a> {
@@ -91,6 +93,27 @@ fn a_daemon_that_hangs_costs_a_hook_a_part_of_its_bound_and_records_nothing_late
     hook(&lab, &launch, "PreToolUse", r#"{"session_id": "n"}"#);
     lab.ok(&["stop"]);
     assert_eq!(by_hooks(&lab), before, "what it came to late is not recorded");
+}
+
+#[test]
+fn where_the_daemon_must_wait_for_long_the_report_is_not_lost() {
+    let (lab, id, launch) = started();
+    lab.set_busy_timeout("16s");
+    let _daemon = Started::new(&lab);
+    let mut other = Live::start(lab.env.sqlite_shell().stdin(Stdio::piped()));
+    other.say("BEGIN IMMEDIATE; SELECT 'held';\n");
+    assert_eq!(other.line(), "held");
+    thread::scope(|scope| {
+        let reports = || hook(&lab, &launch, "UserPromptSubmit", r#"{"session_id": "n"}"#);
+        let reported = scope.spawn(reports);
+        // Longer than the daemon may take to begin.
+        thread::sleep(Duration::from_secs(3));
+        other.say("COMMIT;\n");
+        reported.join().unwrap();
+    });
+    assert_eq!(lab.get(&id)["activity"], "active");
+    let transactions = "SELECT count(DISTINCT tx) FROM change_log WHERE actor = 'hook'";
+    assert_eq!(lab.sql(transactions), "1");
 }
 
 #[test]
