@@ -16,7 +16,7 @@ pub struct ClientLimits {
     /// The changes that are kept in memory for all followers, in bytes. Who is further behind reads the log.
     pub ring: usize,
     /// The buffer of a connection in the kernel for what is sent, in bytes, of which the kernel takes the double.
-    /// On its own it would let one of this machine grow to megabytes.
+    /// Left alone, the kernel would let the buffer of a local connection grow to megabytes.
     pub send_buffer: usize,
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// With less free space, the disk is low.
+/// With less free space, disk space is low.
 const LOW: u64 = 1 << 30;
 
 pub(crate) const BTRFS: u32 = 0x9123_683e;

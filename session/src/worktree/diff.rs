@@ -68,7 +68,7 @@ pub struct Changed {
     pub old_path: Option<String>,
     /// `added`, `modified`, `deleted`, `renamed`, `type_changed` or `untracked`.
     pub status: &'static str,
-    /// The lines that it has more and no more; `None` of a binary, a very large or an untracked file.
+    /// Lines added and removed; `None` for a binary, a very large or an untracked file.
     pub lines: Option<(u64, u64)>,
     /// Whether git compares it as binary, or it is larger than 16 MiB; not known of an untracked file.
     pub is_binary: Option<bool>,
