@@ -18,7 +18,7 @@ pub enum Error {
         pid: Option<u32>,
     },
     /// SQLite in WAL mode and the locks of the daemon need one host.
-    #[error("{} is on a network file system ({name}), where locks and shared memory of one host do not hold", path.display())]
+    #[error("{} is on a network file system ({name}), where file locks and shared memory do not work reliably", path.display())]
     NetworkFileSystem {
         /// The directory.
         path: PathBuf,

@@ -1,11 +1,11 @@
 //! The socket through which the hooks of agents report: the daemon writes for many of them in one commit, and a hook
 //! need not open the store.
 //!
-//! A hook sends one line of JSON, then what the agent gave it, and closes its side. The daemon says when it begins to
-//! write, in the transaction, and then answers with one line of JSON. Where it does not begin in time the hook writes
-//! itself, and a report that the daemon comes to later than that is not recorded by it: each is recorded once. Only
-//! where the daemon is killed between its commit and its answer, one is recorded twice: what waited for the first
-//! is then found by the next start of the daemon.
+//! A hook sends one line of JSON, then what the agent gave it, and closes its side. The daemon says that it takes the
+//! report, records it, and answers with one line of JSON. Where it does not take it in time the hook writes itself,
+//! and a report that the daemon comes to later than that is refused: each is recorded once. Only where the daemon is
+//! killed between its commit and its answer is one recorded twice; what waited for the first is then found by the next
+//! start of the daemon.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -33,14 +33,14 @@ use crate::listen::{self, Socket};
 
 /// The name of the socket in the data directory.
 pub(crate) const NAME: &str = "hook.sock";
-/// What the daemon says when it begins to write.
-const BEGUN: &[u8] = b"\n";
+/// What the daemon says when it takes a report.
+const TAKEN: &[u8] = b"\n";
 /// The most bytes of a payload. The contents of files in it are of no interest.
 pub const PAYLOAD_MAX: u64 = 4 << 20;
 /// The longest line before it.
 const LINE_MAX: u64 = 64 << 10;
-/// How long a hook may take to send its report.
-const SEND_TIME: Duration = Duration::from_secs(10);
+/// How long a hook may take to send its report: it has all of it when it connects. The end of the daemon waits for it.
+const SEND_TIME: Duration = Duration::from_secs(2);
 /// The actor of the changes.
 pub const ACTOR: &str = "hook";
 /// How many reports are written at a time; more wait. Other requests have threads left.
@@ -98,8 +98,8 @@ struct Answer {
     decision: Option<String>,
 }
 
-/// Has the daemon of a data directory record a report, which it must begin within this time. `None` when it has not
-/// begun, and will not, or was killed. What it has begun is waited for.
+/// Has the daemon of a data directory record a report, which it must take within this time. `None` when it has not
+/// taken it, and will not, or could not record it. What it has taken is waited for.
 #[must_use]
 pub fn report(dir: &Path, heard: &Heard, payload: &[u8], patience: Duration) -> Option<Reported> {
     let asked = || -> Result<Answer, Failure> {
@@ -112,11 +112,11 @@ pub fn report(dir: &Path, heard: &Heard, payload: &[u8], patience: Duration) -> 
         line.extend_from_slice(payload);
         let mut stream = connect(&listen::path_of(dir, NAME)?)?;
         stream.set_write_timeout(Some(patience))?;
-        // It begins before `until_ms`, and says so at once.
+        // It takes it before `until_ms`, and says so at once.
         stream.set_read_timeout(Some(patience * 2))?;
         stream.write_all(&line)?;
         stream.shutdown(Shutdown::Write)?;
-        stream.read_exact(&mut [0; BEGUN.len()])?;
+        stream.read_exact(&mut [0; TAKEN.len()])?;
         stream.set_read_timeout(None)?;
         let mut answer = Vec::new();
         stream.take(LINE_MAX).read_to_end(&mut answer)?;
@@ -189,27 +189,20 @@ async fn attend(
     .await?
 }
 
-/// Records what a hook has sent, if it still waits for that, and tells it that it has begun.
+/// Records what a hook has sent, if it still waits for that.
 fn apply(store: &Store, dir: &Path, sent: &[u8], mut hook: Stream) -> Result<Reported, Failure> {
     let end = sent.iter().position(|byte| *byte == b'\n').ok_or("no line")?;
     let (line, payload) = (&sent[..end], &sent[end + 1..]);
     let Request { heard, until_ms } = serde_json::from_slice::<Request<Heard>>(line)?;
     let harness = Harnesses::only(&heard.harness, heard.harnesses.as_deref())?;
     let payload = serde_json::from_slice(payload)?;
-    let event = heard.event.clone();
-    let Some(report) = heard.report(&harness, &payload) else {
-        hook.write_all(BEGUN)?;
-        hook::keep_payload(dir, &harness, &event, &payload);
-        return Ok(Reported::default());
-    };
-    let work = move |tx: &Tx<'_>| {
-        let is_late = ClockReading::now().boot.is_none_or(|boot| boot.ms >= until_ms);
-        if is_late || hook.write_all(BEGUN).is_err() {
-            return Ok(None);
-        }
-        heard.record(tx, &report).map(Some)
-    };
-    let reported = store.write(Cause::now(ACTOR), work)?.value.ok_or("nobody waits for it")?;
-    hook::keep_payload(dir, &harness, &event, &payload);
-    Ok(reported)
+    if ClockReading::now().boot.is_none_or(|boot| boot.ms >= until_ms) {
+        return Err("nobody waits for it".into());
+    }
+    // One that has gone meanwhile fails this.
+    hook.write_all(TAKEN)?;
+    hook::keep_payload(dir, &harness, &heard.event, &payload);
+    let Some(report) = heard.report(&harness, &payload) else { return Ok(Reported::default()) };
+    let work = move |tx: &Tx<'_>| heard.record(tx, &report);
+    Ok(store.write(Cause::now(ACTOR), work)?.value)
 }

@@ -213,7 +213,7 @@ It compares the worktree with the recorded base commit. Of a large patch it has 
         /// The session
         #[arg(allow_hyphen_values = true)]
         id: String,
-        /// Print the files with the numbers of their lines
+        /// Print the changed files with their added and removed lines
         #[arg(long)]
         stat: bool,
     },

@@ -66,7 +66,7 @@ pub(super) fn create_store(context: &Context) -> Result<(Store, Migrated)> {
     let created = ao_daemon::create_store(context.database(), context.options())?;
     let low = Space::of(context.database()).ok();
     if let Some(warning) = low.and_then(|space| disk::warning(space, context.database())) {
-        context.say(&output::printable(&format!("warning: the disk is low: {warning}")));
+        context.say(&output::printable(&format!("warning: disk space is low: {warning}")));
     }
     Ok(created)
 }

@@ -56,7 +56,7 @@ fn little_space_is_told_at_the_start_and_in_status_and_metrics() {
     let metrics = env.ok(&[&["metrics"], &data[..]].concat());
     env.ok(&[&["stop"], &data[..]].concat());
     assert_eq!(started.code, 0, "{}", started.stderr);
-    assert!(started.stderr.contains("warning: the disk is low: "), "{}", started.stderr);
+    assert!(started.stderr.contains("warning: disk space is low: "), "{}", started.stderr);
     assert!(told.contains("\ndisk      low: "), "{told}");
     assert_eq!(
         (&status["disk"]["is_low"], &status["disk"]["wanted_bytes"]),

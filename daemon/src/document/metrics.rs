@@ -114,7 +114,11 @@ pub fn render(
             stats.retention.max_bytes,
         ),
         ("disk_free_bytes", "Free space on the disk of the database", space.map(|it| it.free)),
-        ("disk_wanted_bytes", "With less the disk is low", space.map(|it| it.wanted())),
+        (
+            "disk_wanted_bytes",
+            "Free space below which a warning is shown",
+            space.map(|it| it.wanted()),
+        ),
         ("backup_timestamp_seconds", "The time of the last backup", stats.backup_at.map(seconds)),
     ];
     for (name, help, value) in optional {
