@@ -101,6 +101,9 @@ impl Daemon {
             return Err(Error::Running { pid });
         };
         raise_file_limit();
+        if let Err(error) = settings.sessions.delete_stale_pipes() {
+            tracing::warn!(%error, "what a killed daemon left of terminals stays");
+        }
         let tokens = Tokens::open(&dir)?;
         let runtime = runtime()?;
         let (socket, tcp) = runtime.block_on(async {

@@ -1,9 +1,10 @@
 //! The terminal of a session: what its agent shows or has shown, as text or as the bytes that it prints, the
 //! command that shows it to a person, and keys.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::PathBuf;
 
 use ao_store::SessionId;
 use ao_store::row::launch::{self, Launch};
@@ -59,7 +60,7 @@ pub struct Piped {
     pub screen: String,
     /// A FIFO from which the bytes after it are read, without blocking. It ends when its writer does.
     pub output: File,
-    /// Where it is; the writer may open it later.
+    /// Where it is, in `run/terminals` in the data directory; the writer may open it later.
     pub dir: TempDir,
 }
 
@@ -78,12 +79,15 @@ impl Sessions {
     /// Those of [`Sessions::in_terminal`]; the FIFO cannot be made; when its runtime fails.
     pub fn pipe_terminal(&self, id: &SessionId) -> Result<Piped> {
         let (session, launch) = self.with_terminal(id)?;
-        let dir = tempfile::tempdir();
         let file = |action: &'static str, path: &std::path::Path| {
             let path = path.to_owned();
             move |source: io::Error| Error::File { action, path, source }
         };
-        let dir = dir.map_err(file("create", &std::env::temp_dir()))?;
+        let all = self.terminal_dir();
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(&all);
+        let own =
+            || tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir_in(&all);
+        let dir = created.and_then(|()| own()).map_err(file("create", &all))?;
         let fifo = dir.path().join("output");
         mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
             .map_err(io::Error::from)
@@ -94,6 +98,26 @@ impl Sessions {
         let runtime = self.runtime(&session.runtime_kind)?;
         let screen = runtime.pipe(&launch.id, &session.runtime_socket, argument(&fifo)?)?;
         Ok(Piped { launch: launch.id, screen, output, dir })
+    }
+
+    /// Deletes the FIFOs that processes made which were killed. The caller is the only process that pipes terminals
+    /// of this data directory, and pipes none yet.
+    ///
+    /// # Errors
+    /// They cannot be deleted.
+    pub fn delete_stale_pipes(&self) -> Result<()> {
+        let path = self.terminal_dir();
+        match fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(Error::File { action: "delete", path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The directory of the FIFOs.
+    fn terminal_dir(&self) -> PathBuf {
+        self.launch_dir().join("terminals")
     }
 
     /// Types text into the terminal of a running agent as it is, also controls.

@@ -1,13 +1,16 @@
 //! The terminal of an agent over HTTP: its bytes from any offset that is kept, and keys.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
-use super::lab::set_executable;
+use super::lab::{set_executable, wait_until};
 use super::routes::Served;
 
 /// Repeats each line until the end of its input.
@@ -117,6 +120,38 @@ fn a_stream_ends_with_the_daemon_and_the_next_one_has_another() {
     assert_ne!(second.header("ao-terminal"), name);
     assert_eq!(second.header("ao-start"), "0");
     second.until("started p");
+}
+
+#[test]
+fn the_pipes_of_a_killed_daemon_are_private_and_deleted_by_the_next_one() {
+    let served = Served::new();
+    let id = served.lab.spawn(&["--prompt", "p"]);
+    let path = format!("/api/v1/sessions/{id}/terminal");
+    let mut client = Client::new(&served, &path);
+    client.until("started p");
+    let all = served.lab.env.path("data/run/terminals");
+    let pipes = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(&all).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let first = pipes();
+    assert_eq!(first.len(), 1, "{first:?}");
+    for dir in [&all, &first[0]] {
+        assert_eq!(fs::metadata(dir).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+    let status: Value =
+        serde_json::from_str(&served.lab.ok(&["daemon", "status", "--json"])).unwrap();
+    let pid = i32::try_from(status["data"]["pid"].as_i64().unwrap()).unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    client.stream.read_to_end(&mut client.body).unwrap();
+    assert_eq!(pipes(), first, "it had no time to delete them");
+    served.lab.ok(&["start", "--no-observe"]);
+    assert_eq!(pipes(), Vec::<PathBuf>::new());
+    let mut client = Client::new(&served, &path);
+    client.until("started p");
+    served.lab.ok(&["stop"]);
+    client.stream.read_to_end(&mut client.body).unwrap();
+    wait_until("an orderly end deletes its own", || pipes().is_empty());
 }
 
 #[test]
