@@ -110,9 +110,9 @@ impl Terminal {
         locked(&self.ring).part(offset)
     }
 
-    /// Tells of changes from now on.
-    pub(crate) fn news(&self) -> watch::Receiver<()> {
-        self.news.subscribe()
+    /// A client of it, which is told of changes from now on.
+    fn client(self: &Arc<Self>) -> (Arc<Terminal>, watch::Receiver<()>) {
+        (Arc::clone(self), self.news.subscribe())
     }
 
     fn push(&self, bytes: &[u8]) {
@@ -133,16 +133,17 @@ impl Terminals {
         Terminals { open: Default::default(), places, turn: Arc::default() }
     }
 
-    /// The terminal of the running agent of a session. It waits for tmux, in a thread of the runtime that may block.
+    /// The terminal of the running agent of a session, for one more client. It waits for tmux, in a thread of the
+    /// runtime that may block.
     pub(crate) fn open(
         self: &Arc<Self>,
         sessions: &Arc<Sessions>,
         id: &SessionId,
         stop: &CancellationToken,
-    ) -> ao_session::Result<Arc<Terminal>> {
+    ) -> ao_session::Result<(Arc<Terminal>, watch::Receiver<()>)> {
         let mut open = self.open.blocking_lock();
         if let Some(known) = open.get(&sessions.in_terminal(id)?) {
-            return Ok(Arc::clone(known));
+            return Ok(known.client());
         }
         let piped = sessions.pipe_terminal(id)?;
         let (news, _) = watch::channel(());
@@ -151,25 +152,64 @@ impl Terminals {
         let terminal = Arc::new(Terminal { id: name, ring: Mutex::default(), news });
         terminal.push(piped.screen.as_bytes());
         open.insert(piped.launch.clone(), Arc::clone(&terminal));
-        let (all, shown, sessions, id) =
-            (Arc::clone(self), Arc::clone(&terminal), Arc::clone(sessions), id.clone());
+        let client = terminal.client();
+        let (all, sessions, id) = (Arc::clone(self), Arc::clone(sessions), id.clone());
         let stop = stop.clone();
-        Handle::current().spawn(async move {
-            let launch = piped.launch.clone();
-            let mut reading = pin!(read(piped, &shown));
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = &mut reading => {}
-                // What it printed last may still be on its way.
-                () = until_unused(&sessions, &id, &launch, &shown) => {
-                    let _ = timeout(LOOK, &mut reading).await;
-                }
-            }
-            all.open.lock().await.remove(&launch);
-            shown.end();
-        });
-        Ok(terminal)
+        Handle::current()
+            .spawn(async move { all.keep(piped, &terminal, &sessions, &id, &stop).await });
+        Ok(client)
     }
+
+    /// Reads what a launch prints until it ends, the daemon stops, or nobody has looked at it for some time.
+    async fn keep(
+        &self,
+        piped: Piped,
+        terminal: &Terminal,
+        sessions: &Arc<Sessions>,
+        id: &SessionId,
+        stop: &CancellationToken,
+    ) {
+        let launch = piped.launch.clone();
+        let mut reading = pin!(read(piped, terminal));
+        loop {
+            let wanted = tokio::select! {
+                () = stop.cancelled() => Wanted::No,
+                () = &mut reading => Wanted::No,
+                wanted = until_unwanted(sessions, id, &launch, terminal) => wanted,
+            };
+            if wanted == Wanted::ToItsEnd {
+                // What it printed last may still be on its way.
+                let _ = timeout(LOOK, &mut reading).await;
+            }
+            if self.close(&launch, wanted == Wanted::ByClients).await {
+                return;
+            }
+        }
+    }
+
+    /// Ends a terminal, or does not if it is wanted by the clients that it has. Nobody becomes one meanwhile.
+    async fn close(&self, launch: &str, by_clients: bool) -> bool {
+        let mut open = self.open.lock().await;
+        let has_clients = |it: &Arc<Terminal>| it.news.receiver_count() > 0;
+        if by_clients && open.get(launch).is_some_and(has_clients) {
+            return false;
+        }
+        if let Some(terminal) = open.remove(launch) {
+            terminal.end();
+        }
+        true
+    }
+}
+
+/// Whether a terminal is read further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Its launch has ended: what was printed is.
+    ToItsEnd,
+    /// If it has a client by now; it had none for some time.
+    ByClients,
+    /// No.
+    No,
 }
 
 /// Reads the output to its end.
@@ -186,7 +226,12 @@ async fn read(piped: Piped, terminal: &Terminal) {
 }
 
 /// Waits until the launch has ended, or nobody has looked at its terminal for some time.
-async fn until_unused(sessions: &Arc<Sessions>, id: &SessionId, launch: &str, terminal: &Terminal) {
+async fn until_unwanted(
+    sessions: &Arc<Sessions>,
+    id: &SessionId,
+    launch: &str,
+    terminal: &Terminal,
+) -> Wanted {
     let mut used = Instant::now();
     loop {
         tokio::time::sleep(LOOK).await;
@@ -203,8 +248,11 @@ async fn until_unused(sessions: &Arc<Sessions>, id: &SessionId, launch: &str, te
             }
             Err(_) => false,
         };
-        if has_ended || used.elapsed() > IDLE {
-            return;
+        if has_ended {
+            return Wanted::ToItsEnd;
+        }
+        if used.elapsed() > IDLE {
+            return Wanted::ByClients;
         }
     }
 }
@@ -238,5 +286,21 @@ mod tests {
         ] {
             assert_eq!(terminal.start(of, offset), start, "{of:?} {offset:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_terminal_that_gets_a_client_when_it_is_to_end_goes_on() {
+        let all = Terminals::new();
+        let (id, ring) = ("l-1-0".to_owned(), Mutex::default());
+        let terminal = Arc::new(Terminal { id, ring, news: watch::channel(()).0 });
+        all.open.lock().await.insert("l-1".to_owned(), Arc::clone(&terminal));
+        let (_, news) = terminal.client();
+        assert!(!all.close("l-1", true).await);
+        assert!(matches!(terminal.part(0), Part::Later) && !news.has_changed().unwrap());
+        drop(news);
+        assert!(all.close("l-1", true).await);
+        assert!(matches!(terminal.part(0), Part::End) && all.open.lock().await.is_empty());
+        let (_, _news) = terminal.client();
+        assert!(all.close("l-1", false).await, "its output has ended, whoever wants it");
     }
 }

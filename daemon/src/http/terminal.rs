@@ -56,9 +56,7 @@ pub(crate) async fn follow(
         // Until it is open, also when the client has gone.
         let _turn = turn;
         let id: SessionId = id.parse()?;
-        let terminal = app.terminals.open(&app.sessions, &id, &app.stop)?;
-        let news = terminal.news();
-        Ok((terminal, news))
+        Ok(app.terminals.open(&app.sessions, &id, &app.stop)?)
     })
     .await?;
     let start = terminal.start(from.terminal.as_deref(), from.offset);
