@@ -132,10 +132,6 @@ impl Iterator for Changes {
 
 /// An item that a tail in a thread of its own sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "almost every event is a change: a box would cost each"
-)]
 pub enum Event {
     /// A change.
     Change(Change),

@@ -66,16 +66,16 @@ impl Condition {
 
     /// Why a session meets it by this change: what it depends on has changed, and it is met now.
     pub(crate) fn met_by_change(self, change: &Change) -> Option<String> {
-        let image = |text: &Option<String>| -> Value {
-            text.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+        let image = |text: Option<&str>| -> Value {
+            text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
         };
-        let (before, after) = (image(&change.before), image(&change.after));
+        let (before, after) = (image(change.before()), image(change.after()));
         if after.is_null() {
             return None;
         }
         let text = |name: &str| after[name].as_str().unwrap_or_default();
         let is_new = |name: &str| before[name] != after[name];
-        match (self, change.entity.as_str()) {
+        match (self, change.entity()) {
             (Condition::Idle | Condition::Waiting, "session") if is_new("activity_revision") => {
                 self.met_by_activity(text("activity"), text("activity_cause"))
             }

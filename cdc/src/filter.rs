@@ -135,10 +135,10 @@ impl Filter {
     /// Whether a change passes.
     #[must_use]
     pub fn matches(&self, change: &Change) -> bool {
-        let (project, session) = (change.project.as_deref(), change.session.as_deref());
-        let (before, after) = (change.before.as_deref(), change.after.as_deref());
-        self.matches_parts(Some(&change.kind), &change.entity, project, session)
-            && (self.transitions.is_empty() || transition::is_any(&self.transitions, before, after))
+        let (kind, entity) = (Some(change.kind()), change.entity());
+        self.matches_parts(kind, entity, change.project(), change.session())
+            && (self.transitions.is_empty()
+                || transition::is_any(&self.transitions, change.before(), change.after()))
     }
 
     /// Whether a row of an entity belongs to a snapshot with this filter.

@@ -25,7 +25,7 @@
 //! let tail = Tail::open(&store, Start::Beginning, Filter::default())?;
 //! for change in tail.to_head() {
 //!     let change = change?;
-//!     println!("{} {}", change.seq, change.kind);
+//!     println!("{} {}", change.seq, change.kind());
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

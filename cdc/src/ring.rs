@@ -252,10 +252,7 @@ impl State {
 
 /// The memory of a change.
 fn size(change: &Change) -> usize {
-    let optional = [&change.actor, &change.project, &change.session, &change.before, &change.after];
-    let texts = [&change.kind, &change.entity, &change.op, &change.key].into_iter();
-    let texts = texts.chain(optional.into_iter().flatten());
-    size_of::<Change>() + texts.map(String::len).sum::<usize>()
+    size_of::<Change>() + change.text_len()
 }
 
 #[cfg(test)]
@@ -267,21 +264,10 @@ mod tests {
     }
 
     fn changes(seqs: std::ops::Range<i64>) -> Vec<Change> {
-        let text = || "x".repeat(100);
-        let change = |seq| Change {
-            seq: Seq(seq),
-            tx: None,
-            at: ao_store::Timestamp(0),
-            actor: None,
-            kind: text(),
-            entity: text(),
-            op: text(),
-            key: text(),
-            project: None,
-            session: None,
-            before: None,
-            after: Some(text()),
-        };
+        let text = "x".repeat(100);
+        let text = Some(text.as_str());
+        let texts = [None, text, text, text, text, None, None, None, text];
+        let change = |seq| Change::new(Seq(seq), None, ao_store::Timestamp(0), texts);
         seqs.map(change).collect()
     }
 

@@ -135,7 +135,7 @@ impl Wait {
         })?;
         for change in changes {
             self.is_news = true;
-            let owner = change.session.as_deref();
+            let owner = change.session();
             let Some(at) = self.pending.iter().position(|id| Some(id.as_str()) == owner) else {
                 continue;
             };

@@ -42,7 +42,7 @@ fn etcd_18089_a_prune_exactly_on_a_delete_event_hides_no_delete() {
             }
             let found = drain(tail.unwrap());
             assert_eq!(seqs(&found), (from + 1..=head).collect::<Vec<_>>());
-            let is_told = found.iter().any(|change| change.kind == "session_deleted");
+            let is_told = found.iter().any(|change| change.kind() == "session_deleted");
             assert_eq!(is_told, from < deleted.0, "{from} of {floor}");
         }
     }
@@ -89,7 +89,7 @@ fn etcd_19179_a_prune_that_races_the_start_of_a_tail_loses_no_delete() {
                 let last = from.seq.0 + found.len() as i64;
                 assert_eq!(seqs(&found), (from.seq.0 + 1..=last).collect::<Vec<_>>());
                 // Creations and deletions alternate: no deletion may be missing between two creations.
-                let kinds: Vec<_> = found.iter().map(|change| change.kind.as_str()).collect();
+                let kinds: Vec<_> = found.iter().map(|change| change.kind()).collect();
                 assert!(kinds.windows(2).all(|pair| pair[0] != pair[1]), "{kinds:?}");
                 deletes += kinds.iter().filter(|kind| **kind == "session_deleted").count();
                 whole += 1;
@@ -347,7 +347,7 @@ fn etcd_14370_a_write_that_was_acknowledged_is_not_lost_by_a_crash() {
         assert_eq!(seqs(&truth), (1..=truth.len() as i64).collect::<Vec<_>>());
         for seq in acknowledged {
             let change = &truth[usize::try_from(seq - 1).unwrap()];
-            let (tx, of) = (change.tx.map(|tx| tx.0), change.actor.as_deref());
+            let (tx, of) = (change.tx.map(|tx| tx.0), change.actor());
             assert_eq!((tx, of), (Some(seq - 1), Some(actor.as_str())));
         }
         assert_eq!((truth.len() as i64 - before) % 2, 0, "no transaction is half there");

@@ -62,9 +62,9 @@ fn every_combination_of_kinds_passes_what_it_names() {
                     values.is_empty() || value.is_some_and(|value| values.contains(&value))
                 };
                 let expected = truth.iter().filter(|change| {
-                    one_of(types, Some(&change.kind))
-                        && one_of(projects, change.project.as_deref())
-                        && one_of(sessions, change.session.as_deref())
+                    one_of(types, Some(change.kind()))
+                        && one_of(projects, change.project())
+                        && one_of(sessions, change.session())
                 });
                 let expected = seqs(expected);
                 assert_eq!(found(&fixture, &filter), expected, "{filter:?}");
@@ -129,5 +129,5 @@ fn a_tail_whose_filter_passes_nothing_does_not_expire() {
     }
     fixture.store.write(cause("test"), |tx| project::archive(tx, &"void".parse()?)).unwrap();
     let change = changes.next_within(SOON).unwrap().expect("the change that passes");
-    assert_eq!((change.kind.as_str(), change.seq), ("project_archived", fixture.head().seq));
+    assert_eq!((change.kind(), change.seq), ("project_archived", fixture.head().seq));
 }

@@ -177,18 +177,17 @@ fn check_log(truth: &[Change], acknowledged: &[Acknowledged]) {
         for seq in first..=last.0 {
             let change = &truth[usize::try_from(seq - 1).unwrap()];
             assert_eq!(change.tx, Some(Seq(first)), "{seq}");
-            assert_eq!(change.actor.as_ref(), Some(actor), "{seq}");
+            assert_eq!(change.actor(), Some(actor.as_str()), "{seq}");
             assert!(covered.insert(seq), "{seq} was acknowledged twice");
         }
     }
-    let ours = truth
-        .iter()
-        .filter(|change| change.actor.as_deref().is_some_and(|a| a.starts_with("writer")));
+    let ours =
+        truth.iter().filter(|change| change.actor().is_some_and(|a| a.starts_with("writer")));
     assert_eq!(ours.count(), covered.len(), "nothing but what was acknowledged");
     let mut images: HashMap<(&str, &str), Option<&str>> = HashMap::new();
     for change in truth {
-        let old = images.insert((&change.entity, &change.key), change.after.as_deref());
-        assert_eq!(old.flatten(), change.before.as_deref(), "before {}", change.seq);
+        let old = images.insert((change.entity(), change.key()), change.after());
+        assert_eq!(old.flatten(), change.before(), "before {}", change.seq);
     }
 }
 

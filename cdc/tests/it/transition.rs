@@ -37,13 +37,13 @@ fn history() -> Fixture {
     fixture
 }
 
-fn image(text: Option<&String>) -> Option<Map<String, Value>> {
+fn image(text: Option<&str>) -> Option<Map<String, Value>> {
     text.map(|text| serde_json::from_str(text).unwrap())
 }
 
 /// Decided by parsing, independently of the filter under test.
 fn is_wanted(change: &Change, wanted: &[&str]) -> bool {
-    let (before, after) = (image(change.before.as_ref()), image(change.after.as_ref()));
+    let (before, after) = (image(change.before()), image(change.after()));
     let Some(after) = after else { return false };
     wanted.iter().any(|wanted| {
         let (field, value) = wanted.split_once('=').map_or((*wanted, None), |(f, v)| (f, Some(v)));
@@ -87,7 +87,7 @@ fn every_kind_must_match() {
     let both = Filter::new(vec!["pr_merged".to_owned()], vec!["demo".parse().unwrap()], vec![]);
     let both = both.unwrap().of_changed(&wanted).unwrap();
     for change in fixture.truth() {
-        let expected = change.kind == "pr_merged" && change.project.as_deref() == Some("demo");
+        let expected = change.kind() == "pr_merged" && change.project() == Some("demo");
         assert_eq!(both.matches(&change), expected, "{change:?}");
     }
 }

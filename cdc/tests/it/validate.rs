@@ -29,12 +29,12 @@ impl Truth {
         let mut images: HashMap<(&str, &str), &str> = HashMap::new();
         for (change, seq) in changes.iter().zip(1..) {
             assert_eq!(change.seq.0, seq);
-            let place = (change.entity.as_str(), change.key.as_str());
-            let before = match change.after.as_deref() {
+            let place = (change.entity(), change.key());
+            let before = match change.after() {
                 Some(after) => images.insert(place, after),
                 None => images.remove(&place),
             };
-            assert_eq!(before, change.before.as_deref(), "before {seq}");
+            assert_eq!(before, change.before(), "before {seq}");
         }
         assert!(changes.is_sorted_by_key(|change| change.at));
         let mut ends: Vec<_> = (1..=changes.len()).collect();

@@ -77,7 +77,7 @@ fn a_commit_of_another_process_wakes_by_notification() {
     let latency = usual_latency(&fixture.store, || player.send("other"));
     assert!(latency < BY_BELL, "{latency:?}");
     let truth = fixture.truth();
-    assert_eq!(truth.last().unwrap().actor.as_deref(), Some("other"));
+    assert_eq!(truth.last().unwrap().actor(), Some("other"));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_commit_of_a_shell_wakes_by_the_fallback_poll() {
     for round in 0..5 {
         shell(fixture.path(), &format!("UPDATE session SET name = 'shell {round}'"));
         let change = changes.next_within(SOON).unwrap().expect("the change in time");
-        assert_eq!((change.seq.0, change.actor, change.tx), (3 + round, None, None));
+        assert_eq!((change.seq.0, change.actor(), change.tx), (3 + round, None, None));
     }
 }
 
@@ -115,7 +115,7 @@ fn every_commit_arrives(fixture: &Fixture, test: &str) {
         assert_eq!(changes.next_within(SOON).unwrap().expect("our change").seq, seq);
         commit_in(&mut player);
         let change = changes.next_within(SOON).unwrap().expect("the other process's change");
-        assert_eq!(change.actor.as_deref(), Some("other"));
+        assert_eq!(change.actor(), Some("other"));
         if has_shell() {
             shell(fixture.path(), "UPDATE session SET name = name || '.'");
             assert!(changes.next_within(SOON).unwrap().expect("the shell's change").tx.is_none());

@@ -221,24 +221,24 @@ impl Record {
 
 /// Applies a change to rows that must equal its `before` image.
 pub(crate) fn apply(rows: &mut Rows, change: &Change) {
-    let place = (table_of(&change.entity), parts(&change.key));
+    let place = (table_of(change.entity()), parts(change.key()));
     let found = rows.get(&place).map(|row| row.image.as_str());
-    assert_eq!(found, change.before.as_deref(), "before {}", change.seq);
+    assert_eq!(found, change.before(), "before {}", change.seq);
     put(rows, change);
 }
 
 /// Applies a change to rows of which some are missing.
 pub(crate) fn put(rows: &mut Rows, change: &Change) {
-    let place = (table_of(&change.entity), parts(&change.key));
-    match &change.after {
+    let place = (table_of(change.entity()), parts(change.key()));
+    match change.after() {
         None => rows.remove(&place),
         Some(image) => rows.insert(
             place,
             RowAt {
-                key: change.key.clone(),
-                project: change.project.clone(),
-                session: change.session.clone(),
-                image: image.clone(),
+                key: change.key().to_owned(),
+                project: change.project().map(str::to_owned),
+                session: change.session().map(str::to_owned),
+                image: image.to_owned(),
             },
         ),
     };

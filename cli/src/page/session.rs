@@ -187,7 +187,7 @@ fn attention(page: &mut Page, items: &[Attention], now: Timestamp) {
 }
 
 fn changes(page: &mut Page, newest: &Newest, now: Timestamp) {
-    let is_same = |a: &Change, b: &Change| a.kind == b.kind && owner(a) == owner(b);
+    let is_same = |a: &Change, b: &Change| a.kind() == b.kind() && owner(a) == owner(b);
     let groups: Vec<_> = newest.changes.chunk_by(is_same).take(LATEST).collect();
     let is_cut = newest.is_cut && groups.len() < LATEST;
     if groups.is_empty() && !is_cut {
@@ -197,7 +197,7 @@ fn changes(page: &mut Page, newest: &Newest, now: Timestamp) {
     for group in &groups {
         let change = &group[0];
         let key = owner(change);
-        let mut words = vec![plain(ago(change.at, now)), plain(change.kind.clone())];
+        let mut words = vec![plain(ago(change.at, now)), plain(change.kind().to_owned())];
         words.push(plain(key.trim_start_matches("github.com/")));
         if group.len() > 1 {
             words.push(plain(format!("{} times", group.len())));
@@ -216,6 +216,6 @@ fn changes(page: &mut Page, newest: &Newest, now: Timestamp) {
 
 /// The session or the pull request that a change is about: the first part of its key.
 fn owner(change: &Change) -> String {
-    let key: Vec<serde_json::Value> = serde_json::from_str(&change.key).unwrap_or_default();
+    let key: Vec<serde_json::Value> = serde_json::from_str(change.key()).unwrap_or_default();
     key.first().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }

@@ -1,6 +1,7 @@
 //! Reading the change log: in seq order, in bounded chunks, without copying unused columns.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use rusqlite::Row;
 
@@ -170,20 +171,12 @@ impl<'r> ChangeRef<'r> {
     /// # Errors
     /// When the row is damaged.
     pub fn to_owned(&self) -> Result<Change> {
-        Ok(Change {
-            seq: self.seq,
-            tx: self.tx()?,
-            at: self.at()?,
-            actor: self.actor()?.map(Cow::into_owned),
-            kind: self.kind()?.into_owned(),
-            entity: self.entity()?.into_owned(),
-            op: self.op()?.into_owned(),
-            key: self.key()?.into_owned(),
-            project: self.project()?.map(Cow::into_owned),
-            session: self.session()?.map(Cow::into_owned),
-            before: self.before()?.map(Cow::into_owned),
-            after: self.after()?.map(Cow::into_owned),
-        })
+        let mut texts: [Option<Cow<'r, str>>; TEXTS] = Default::default();
+        for (text, column) in texts.iter_mut().zip(column::ACTOR..) {
+            *text = self.text(column)?;
+        }
+        let texts = texts.each_ref().map(Option::as_deref);
+        Ok(Change::new(self.seq, self.tx()?, self.at()?, texts))
     }
 
     fn text(&self, column: usize) -> Result<Option<Cow<'r, str>>> {
@@ -202,53 +195,132 @@ impl<'r> ChangeRef<'r> {
     }
 }
 
-/// One change, owned. The fields are those of [`ChangeRef`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "documented at the accessors of ChangeRef")]
+/// The columns with a text, which are the last ones.
+const TEXTS: usize = column::AFTER + 1 - column::ACTOR;
+
+/// One change, owned: every text is in one allocation, since a reader of the log makes a copy of each change.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Change {
+    /// Its position.
     pub seq: Seq,
+    /// The seq of the first change of its transaction; `None` for a foreign writer.
     pub tx: Option<Seq>,
+    /// The time of its transaction.
     pub at: Timestamp,
-    pub actor: Option<String>,
-    pub kind: String,
-    pub entity: String,
-    pub op: String,
-    pub key: String,
-    pub project: Option<String>,
-    pub session: Option<String>,
-    pub before: Option<String>,
-    pub after: Option<String>,
+    /// The texts, one after another.
+    texts: Box<str>,
+    /// Where each of them ends; `None` for NULL.
+    ends: [Option<usize>; TEXTS],
 }
 
 impl Change {
+    /// A change with the texts of its columns from `actor` to `after`, in the order of the change log.
+    #[must_use]
+    pub fn new(seq: Seq, tx: Option<Seq>, at: Timestamp, columns: [Option<&str>; TEXTS]) -> Change {
+        let length = columns.iter().flatten().map(|text| text.len()).sum();
+        let mut texts = String::with_capacity(length);
+        let ends = columns.map(|text| {
+            texts.push_str(text?);
+            Some(texts.len())
+        });
+        Change { seq, tx, at, texts: texts.into_boxed_str(), ends }
+    }
+
     /// The change as every renderer reads it.
     #[must_use]
     pub fn borrowed(&self) -> ChangeRef<'_> {
         ChangeRef { source: Source::Copy(self), seq: self.seq }
     }
 
-    fn text(&self, column: usize) -> Option<&str> {
-        match column {
-            column::ACTOR => self.actor.as_deref(),
-            column::TYPE => Some(&self.kind),
-            column::ENTITY => Some(&self.entity),
-            column::OP => Some(&self.op),
-            column::KEY => Some(&self.key),
-            column::PROJECT => self.project.as_deref(),
-            column::SESSION => self.session.as_deref(),
-            column::BEFORE => self.before.as_deref(),
-            column::AFTER => self.after.as_deref(),
-            _ => None,
-        }
+    /// Who made it; `None` for a foreign writer.
+    #[must_use]
+    pub fn actor(&self) -> Option<&str> {
+        self.text(column::ACTOR)
+    }
+
+    /// The type of the change, such as `pr_review_thread_resolved`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.required(column::TYPE)
+    }
+
+    /// The captured table.
+    #[must_use]
+    pub fn entity(&self) -> &str {
+        self.required(column::ENTITY)
+    }
+
+    /// `insert`, `update` or `delete`.
+    #[must_use]
+    pub fn op(&self) -> &str {
+        self.required(column::OP)
+    }
+
+    /// The primary key as a JSON array.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.required(column::KEY)
+    }
+
+    /// The project it belongs to.
+    #[must_use]
+    pub fn project(&self) -> Option<&str> {
+        self.text(column::PROJECT)
+    }
+
+    /// The session it belongs to.
+    #[must_use]
+    pub fn session(&self) -> Option<&str> {
+        self.text(column::SESSION)
+    }
+
+    /// The full row before, as a JSON object; `None` for an insert.
+    #[must_use]
+    pub fn before(&self) -> Option<&str> {
+        self.text(column::BEFORE)
+    }
+
+    /// The full row after, as a JSON object; `None` for a delete.
+    #[must_use]
+    pub fn after(&self) -> Option<&str> {
+        self.text(column::AFTER)
+    }
+
+    /// The bytes of its texts.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        self.texts.len()
     }
 
     /// The fields that an update changed, in the order of the columns and without `updated_at`; none for
     /// an insert and a delete.
     #[must_use]
     pub fn changed(&self) -> ChangedFields<'_> {
-        let images = self.before.as_deref().zip(self.after.as_deref());
-        let (before, after) = images.unwrap_or_default();
+        let (before, after) = self.before().zip(self.after()).unwrap_or_default();
         changed_fields(before, after)
+    }
+
+    fn text(&self, column: usize) -> Option<&str> {
+        let (before, rest) = self.ends.split_at(column - column::ACTOR);
+        let start = before.iter().rev().find_map(|end| *end).unwrap_or_default();
+        rest[0].map(|end| &self.texts[start..end])
+    }
+
+    fn required(&self, column: usize) -> &str {
+        self.text(column).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: [_; TEXTS] = std::array::from_fn(|index| self.text(column::ACTOR + index));
+        let Change { seq, tx, at, .. } = self;
+        f.debug_struct("Change")
+            .field("seq", seq)
+            .field("tx", tx)
+            .field("at", at)
+            .field("texts", &texts)
+            .finish()
     }
 }
 

@@ -208,7 +208,8 @@ fn a_node_id_that_is_observed_later_is_stored() {
     seen.node_id = "PR_8".to_owned();
     let start = head(&store);
     observe(&store, &seen);
-    let kinds: Vec<_> = changes_after(&store, start).into_iter().map(|c| c.kind).collect();
+    let kinds: Vec<_> =
+        changes_after(&store, start).into_iter().map(|c| c.kind().to_owned()).collect();
     assert_eq!(kinds, ["pr_updated"]);
     seen.node_id = String::new();
     seen.pr.number = 8;
@@ -229,7 +230,8 @@ fn two_observations_in_one_job_are_one_transaction() {
     let made = changes_after(&store, start);
     assert_eq!(done.unwrap().changes, made.len() as u64);
     assert!(made.iter().all(|change| change.tx == Some(start.next())));
-    let resolved = made.iter().filter(|change| change.kind == "pr_review_thread_resolved").count();
+    let resolved =
+        made.iter().filter(|change| change.kind() == "pr_review_thread_resolved").count();
     assert_eq!(resolved, 1);
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use ao_store::log::change::Change;
 use ao_store::{CHANGE_TYPES, Seq};
 use rusqlite::Connection;
 use serde_json::Value;
@@ -150,11 +151,10 @@ fn the_images_contain_every_column_of_every_captured_table() {
         let updated = row_of(&conn, &table, &key, filter);
         conn.execute(&format!("DELETE FROM {table} WHERE {found}"), []).unwrap();
         let made = changes_after(&store, start);
-        let parse = |text: &Option<String>| {
-            text.as_ref().map(|t| serde_json::from_str::<Value>(t).unwrap())
-        };
+        let parse =
+            |text: Option<&str>| text.map(|text| serde_json::from_str::<Value>(text).unwrap());
         let images: Vec<_> =
-            made.iter().map(|c| (c.op.as_str(), parse(&c.before), parse(&c.after))).collect();
+            made.iter().map(|c| (c.op(), parse(c.before()), parse(c.after()))).collect();
         assert_eq!(
             images,
             [
@@ -199,8 +199,7 @@ fn a_nullable_boolean_is_null_in_the_image_when_it_is_null() {
         .rev()
         .take(3)
         .map(|change| {
-            serde_json::from_str::<Value>(change.after.as_ref().unwrap()).unwrap()["is_required"]
-                .clone()
+            serde_json::from_str::<Value>(change.after().unwrap()).unwrap()["is_required"].clone()
         })
         .collect();
     assert_eq!(last, [Value::Bool(true), Value::Bool(false), Value::Null]);
@@ -261,8 +260,9 @@ fn exactly_the_declared_change_types_can_be_produced() {
          DELETE FROM pr; DELETE FROM session; DELETE FROM project;",
     ];
     conn.execute_batch(&script.concat()).unwrap();
-    let made: BTreeSet<_> = changes_after(&store, Seq(0)).into_iter().map(|c| c.kind).collect();
-    let known: BTreeSet<_> = CHANGE_TYPES.iter().map(ToString::to_string).collect();
+    let made = changes_after(&store, Seq(0));
+    let made: BTreeSet<_> = made.iter().map(Change::kind).collect();
+    let known: BTreeSet<_> = CHANGE_TYPES.iter().copied().collect();
     assert_eq!(made, known);
     assert_eq!(known.len(), CHANGE_TYPES.len(), "a type is listed twice");
 }
@@ -284,7 +284,8 @@ fn the_most_specific_type_is_used_when_several_facts_change_at_once() {
          UPDATE project SET archived_at = 8;",
     )
     .unwrap();
-    let kinds: Vec<_> = changes_after(&store, start).into_iter().map(|c| c.kind).collect();
+    let kinds: Vec<_> =
+        changes_after(&store, start).into_iter().map(|c| c.kind().to_owned()).collect();
     assert_eq!(
         kinds,
         [
@@ -325,7 +326,8 @@ fn the_type_says_when_a_pull_request_ends_and_when_it_is_open_again() {
             let start = head(&store);
             let change = "UPDATE pr SET state = ?1, session_id = ?2, title = 'b'";
             conn.execute(change, [after, session]).unwrap();
-            let kinds: Vec<_> = changes_after(&store, start).into_iter().map(|c| c.kind).collect();
+            let kinds: Vec<_> =
+                changes_after(&store, start).into_iter().map(|c| c.kind().to_owned()).collect();
             let is_other = expected == "pr_updated" && is_claim;
             let expected = if is_other { "pr_session_changed" } else { expected };
             assert_eq!(kinds, [expected], "{before} to {after}");

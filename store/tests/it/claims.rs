@@ -40,8 +40,8 @@ fn a_pull_request_that_is_not_stored_is_created_for_its_claimant() {
         ("demo-2", None, false)
     );
     let made = changes_after(&store, start);
-    assert_eq!(made.iter().map(|c| c.kind.as_str()).collect::<Vec<_>>(), ["pr_created"]);
-    assert_eq!(made[0].session.as_deref(), Some("demo-2"));
+    assert_eq!(made.iter().map(|c| c.kind()).collect::<Vec<_>>(), ["pr_created"]);
+    assert_eq!(made[0].session(), Some("demo-2"));
     let claimed = store.read(|snapshot| pr::require(snapshot, &"octo/hello#8".parse()?)).unwrap();
     assert_eq!((claimed.session.as_str(), claimed.project.as_str()), ("demo-2", "demo"));
     assert_eq!(attribution(&store, &claimed.id), "it was claimed");
@@ -71,17 +71,20 @@ fn an_active_owner_is_replaced_only_if_takeover_is_allowed() {
         ("demo-1", false)
     );
     let made = changes_after(store, start);
-    assert_eq!(made.iter().map(|c| c.kind.as_str()).collect::<Vec<_>>(), ["pr_session_changed"]);
-    assert_eq!(made[0].session.as_deref(), Some("demo-2"), "the new owner");
-    let image = |text: &Option<String>| {
-        let image: serde_json::Value = serde_json::from_str(text.as_ref().unwrap()).unwrap();
+    assert_eq!(made.iter().map(|c| c.kind()).collect::<Vec<_>>(), ["pr_session_changed"]);
+    assert_eq!(made[0].session(), Some("demo-2"), "the new owner");
+    let image = |text: Option<&str>| {
+        let image: serde_json::Value = serde_json::from_str(text.unwrap()).unwrap();
         image["session_id"].clone()
     };
-    assert_eq!((image(&made[0].before), image(&made[0].after)), ("demo-1".into(), "demo-2".into()));
+    assert_eq!(
+        (image(made[0].before()), image(made[0].after())),
+        ("demo-1".into(), "demo-2".into())
+    );
     assert_eq!(attribution(store, &done.pr), "it was claimed");
     let later = threads(T0 + 2, Facet::replace(vec![thread("t1", true)]));
     observe(store, &later);
-    assert_eq!(changes_after(store, made[0].seq).pop().unwrap().session.as_deref(), Some("demo-2"));
+    assert_eq!(changes_after(store, made[0].seq).pop().unwrap().session(), Some("demo-2"));
 }
 
 #[test]

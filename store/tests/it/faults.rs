@@ -65,7 +65,7 @@ fn traced(path: &Path, calls: &str, inject: &str) -> Option<Vec<String>> {
 /// The times of the renames that are in the log.
 fn stored(store: &Store) -> Vec<String> {
     let changes = kept(store);
-    let renamed = changes.iter().filter(|change| change.kind == "session_updated");
+    let renamed = changes.iter().filter(|change| change.kind() == "session_updated");
     renamed.map(|change| format!("acknowledged {}", change.at.0)).collect()
 }
 

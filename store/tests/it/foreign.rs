@@ -30,12 +30,12 @@ fn a_foreign_change_has_a_time_but_no_transaction_and_no_actor() {
     shell(&path, "INSERT INTO project (id, path, name, created_at, updated_at) VALUES ('x', '/x', 'x', 1, 1);
         UPDATE project SET name = 'y' WHERE id = 'x'; DELETE FROM project WHERE id = 'x';");
     let made = changes_after(&store, start);
-    let kinds: Vec<_> = made.iter().map(|change| change.kind.as_str()).collect();
+    let kinds: Vec<_> = made.iter().map(|change| change.kind()).collect();
     assert_eq!(kinds, ["project_created", "project_updated", "project_deleted"]);
     for change in &made {
-        assert_eq!((change.tx, &change.actor), (None, &None));
+        assert_eq!((change.tx, &change.actor()), (None, &None));
         assert!((before - 2..=now() + 2).contains(&change.at.0), "{change:?}");
-        assert_eq!(change.project.as_deref(), Some("x"));
+        assert_eq!(change.project(), Some("x"));
     }
     assert_log_equals_tables(&store, &raw(&path));
 }
@@ -50,8 +50,8 @@ fn own_changes_after_a_foreign_one_have_a_transaction_and_an_actor_again() {
     add_session(&store, "demo", "");
     let made = changes(&store);
     let [.., foreign, ours] = made.as_slice() else { panic!() };
-    assert_eq!((foreign.tx, foreign.actor.as_deref()), (None, None));
-    assert_eq!((ours.tx, ours.actor.as_deref()), (Some(ours.seq), Some("test")));
+    assert_eq!((foreign.tx, foreign.actor()), (None, None));
+    assert_eq!((ours.tx, ours.actor()), (Some(ours.seq), Some("test")));
 }
 
 #[test]
@@ -112,8 +112,10 @@ fn a_foreign_rollback_leaves_no_change_and_no_hole() {
         BEGIN; DELETE FROM pr; ROLLBACK;
         UPDATE session SET name = 'd' WHERE num = 1;",
     );
-    let made: Vec<_> =
-        changes_after(&store, start).iter().map(|c| (c.seq.0 - start.0, c.kind.clone())).collect();
+    let made: Vec<_> = changes_after(&store, start)
+        .iter()
+        .map(|c| (c.seq.0 - start.0, c.kind().to_owned()))
+        .collect();
     let expected = ["project_updated", "session_updated", "session_updated"];
     assert_eq!(made, (1..).zip(expected.map(str::to_owned)).collect::<Vec<_>>());
     assert_log_equals_tables(&store, &raw(&path));
@@ -170,7 +172,7 @@ fn deleting_a_pull_request_first_deletes_its_facts_and_logs_each_with_session_an
             ),
         );
         let made = changes_after(&store, Seq(start.0 + 1));
-        let kinds: Vec<_> = made.iter().map(|change| change.kind.as_str()).collect();
+        let kinds: Vec<_> = made.iter().map(|change| change.kind()).collect();
         assert_eq!(
             kinds,
             [
@@ -182,8 +184,8 @@ fn deleting_a_pull_request_first_deletes_its_facts_and_logs_each_with_session_an
             "children come first"
         );
         for change in &made {
-            assert_eq!(change.session.as_deref(), Some("demo-1"), "{change:?}");
-            assert_eq!(change.project.as_deref(), Some("demo"), "{change:?}");
+            assert_eq!(change.session(), Some("demo-1"), "{change:?}");
+            assert_eq!(change.project(), Some("demo"), "{change:?}");
         }
         let conn = raw(&path);
         let tables =
@@ -338,5 +340,5 @@ fn text_that_json_must_escape_survives_in_the_images() {
     let cause = Cause::new("a \"quoted\" actor", Timestamp(T1));
     let id = "demo-1".parse().unwrap();
     store.write(cause, move |tx| session::rename(tx, &id, "plain")).unwrap();
-    assert_eq!(changes(&store).pop().unwrap().actor.as_deref(), Some("a \"quoted\" actor"));
+    assert_eq!(changes(&store).pop().unwrap().actor(), Some("a \"quoted\" actor"));
 }

@@ -82,8 +82,8 @@ fn a_killed_writer_loses_no_acknowledged_write() {
         assert_eq!(made.len() % 2, 0, "half a transaction is there");
         let created: Vec<_> = made
             .iter()
-            .filter(|c| c.kind == "session_created")
-            .map(|c| c.session.clone().unwrap())
+            .filter(|c| c.kind() == "session_created")
+            .map(|c| c.session().unwrap().to_owned())
             .collect();
         assert!(created.starts_with(&acknowledged), "round {round}: {acknowledged:?} {created:?}");
         assert!(created.len() - acknowledged.len() <= 1, "one write at a time was under way");

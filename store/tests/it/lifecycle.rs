@@ -113,7 +113,7 @@ fn a_seed_has_what_it_is_started_with_outside_of_the_log() {
     assert_eq!(store.read(|s| spawn::start(s, &id("demo-1"))).unwrap(), Start::default());
     let running = store.read(|s| operation::get(s, &row.id)).unwrap().unwrap();
     assert_eq!((running.verb, running.instance.as_str()), (Verb::Spawn, "i"));
-    assert!(!changes(&store).pop().unwrap().after.unwrap().contains("fix \u{e9}"));
+    assert!(!changes(&store).pop().unwrap().after().unwrap().contains("fix \u{e9}"));
     assert_sound(&store);
 }
 
@@ -300,7 +300,7 @@ fn a_replacement_terminates_and_seeds_in_one_transaction_or_neither() {
     let new = try_seed(&store, kind, Some(old.clone())).unwrap().id;
     let made = crate::support::changes_after(&store, start);
     assert_eq!(
-        made.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>(),
+        made.iter().map(|it| it.kind()).collect::<Vec<_>>(),
         ["session_terminated", "session_created"]
     );
     assert_eq!(made[0].tx, made[1].tx);

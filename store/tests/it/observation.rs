@@ -56,17 +56,13 @@ fn a_resolved_thread_makes_one_change_in_every_mode() {
             );
             let event = changes_after(&store, start)
                 .into_iter()
-                .find(|c| c.entity == "pr_review_thread")
+                .find(|c| c.entity() == "pr_review_thread")
                 .unwrap();
-            let image =
-                |text: Option<String>| serde_json::from_str::<Value>(&text.unwrap()).unwrap();
-            assert_eq!(image(event.before)["is_resolved"], Value::Bool(false));
-            assert_eq!(image(event.after)["is_resolved"], Value::Bool(true));
-            assert_eq!(event.key, r#"["github.com/octo/hello#7","t1"]"#);
-            assert_eq!(
-                (event.project.as_deref(), event.session.as_deref()),
-                (Some("demo"), Some("demo-1"))
-            );
+            let image = |text: Option<&str>| serde_json::from_str::<Value>(text.unwrap()).unwrap();
+            assert_eq!(image(event.before())["is_resolved"], Value::Bool(false));
+            assert_eq!(image(event.after())["is_resolved"], Value::Bool(true));
+            assert_eq!(event.key(), r#"["github.com/octo/hello#7","t1"]"#);
+            assert_eq!((event.project(), event.session()), (Some("demo"), Some("demo-1")));
             assert_eq!(kinds(&store, &threads(T1 + 2, bring(both(true)))), [""; 0]);
             assert_eq!(
                 kinds(&store, &threads(T1 + 3, bring(both(false)))),
@@ -93,7 +89,7 @@ fn a_removed_thread_makes_one_change() {
         (removed.changes, removed.value.threads.deleted, removed.value.threads.unchanged),
         (1, 1, 1)
     );
-    assert_eq!(changes(&store).pop().unwrap().kind, "pr_review_thread_removed");
+    assert_eq!(changes(&store).pop().unwrap().kind(), "pr_review_thread_removed");
     assert_eq!(stored_threads(&store), [("t1".to_owned(), true)]);
 }
 
@@ -323,9 +319,9 @@ fn a_new_pull_request_is_one_change_with_all_known_facts() {
     let start = head(&store);
     assert!(observe(&store, &seen).value.is_new);
     let made = changes_after(&store, start);
-    let kinds: Vec<_> = made.iter().map(|change| change.kind.as_str()).collect();
+    let kinds: Vec<_> = made.iter().map(|change| change.kind()).collect();
     assert_eq!(kinds, ["pr_created", "pr_check_recorded", "pr_check_recorded", "pr_comment_added"]);
-    let image: Value = serde_json::from_str(made[0].after.as_ref().unwrap()).unwrap();
+    let image: Value = serde_json::from_str(made[0].after().unwrap()).unwrap();
     for (column, value) in [
         ("ci", "passing"),
         ("mergeability", "mergeable"),

@@ -243,7 +243,10 @@ impl World {
         };
         assert_eq!(applied.value, expected);
         let made = changes_after(store, start);
-        let mut made: Vec<_> = made.into_iter().map(|change| (change.kind, change.key)).collect();
+        let mut made: Vec<_> = made
+            .into_iter()
+            .map(|change| (change.kind().to_owned(), change.key().to_owned()))
+            .collect();
         made.sort();
         events.sort();
         assert_eq!(made, events, "the events are the difference");

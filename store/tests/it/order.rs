@@ -20,7 +20,7 @@ fn the_head_is_the_newest_change_after_a_foreign_statement_that_stopped_halfway(
         ('r', '/r', 'n', 1, 1), ('s', '/r', 'n', 1, 1)";
     try_shell(&dir.path().join("ao.db"), project).unwrap_err();
     let newest = changes(&store).pop().unwrap();
-    assert_eq!((newest.seq, newest.kind.as_str()), (Seq(start.0 + 1), "project_created"));
+    assert_eq!((newest.seq, newest.kind()), (Seq(start.0 + 1), "project_created"));
     assert_eq!(head(&store), newest.seq);
     assert_eq!(store.read(LogInfo::read).unwrap().head, newest.seq);
     let id = "demo-1".parse().unwrap();
@@ -43,7 +43,7 @@ fn the_changes_of_one_transaction_share_its_first_seq_time_and_actor() {
     assert_eq!((done.changes, done.cursor.seq), (3, Seq(start.0 + 3)));
     for change in &changes(&store)[start.0 as usize..] {
         assert_eq!(change.tx, Some(start.next()));
-        assert_eq!((change.at, change.actor.as_deref()), (cause().at, Some("test")));
+        assert_eq!((change.at, change.actor()), (cause().at, Some("test")));
     }
 }
 

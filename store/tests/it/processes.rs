@@ -58,13 +58,12 @@ fn concurrent_writer_processes_lose_no_write() {
     let mut of_child: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for two in made.chunks(2) {
         assert_eq!((two[0].tx, two[1].tx), (Some(two[0].seq), Some(two[0].seq)), "{two:?}");
-        assert_eq!(two[0].actor, two[1].actor);
+        assert_eq!(two[0].actor(), two[1].actor());
         for change in two {
-            let image: serde_json::Value =
-                serde_json::from_str(change.after.as_ref().unwrap()).unwrap();
-            assert_eq!(change.actor, change.session);
+            let image: serde_json::Value = serde_json::from_str(change.after().unwrap()).unwrap();
+            assert_eq!(change.actor(), change.session());
             of_child
-                .entry(change.actor.clone().unwrap())
+                .entry(change.actor().unwrap().to_owned())
                 .or_default()
                 .push(image["name"].to_string());
         }

@@ -26,14 +26,14 @@ const DAY: i64 = 24 * HOUR;
 /// What a change counts for `max_bytes`: a mark and eight bytes a column, and its text.
 pub(crate) fn bytes_of(change: &Change) -> i64 {
     let text = |text: &str| 9 + text.len() as i64;
-    let maybe = |found: &Option<String>| found.as_ref().map_or(1, |found| text(found));
+    let maybe = |found: Option<&str>| found.map_or(1, text);
     18 + change.tx.map_or(1, |_| 9)
-        + maybe(&change.actor)
-        + text(&change.kind)
-        + text(&change.entity)
-        + text(change.op.as_str())
-        + text(&change.key)
-        + [&change.project, &change.session, &change.before, &change.after]
+        + maybe(change.actor())
+        + text(change.kind())
+        + text(change.entity())
+        + text(change.op())
+        + text(change.key())
+        + [change.project(), change.session(), change.before(), change.after()]
             .map(maybe)
             .iter()
             .sum::<i64>()

@@ -253,7 +253,7 @@ fn a_rewritten_text_is_a_change_of_the_stream() {
     try_repair(&fixture, KEEP).unwrap();
     let made = changes_after(&fixture.store, start);
     let [change] = made.as_slice() else { panic!("{made:?}") };
-    assert_eq!((change.kind.as_str(), change.actor.as_deref()), ("pr_updated", Some("test")));
+    assert_eq!((change.kind(), change.actor()), ("pr_updated", Some("test")));
     assert_eq!(change.tx, Some(Seq(start.0 + 1)));
     let title = "SELECT count(*) FROM pr WHERE title = 'caf' || char(65533)";
     assert_eq!(number(&other, title), 1);

@@ -40,8 +40,8 @@ fn assert_changes(setup: &str, script: &str, expected: &[&str]) {
 
 fn lines(changes: &[ao_store::log::change::Change]) -> Vec<String> {
     let line = |change: &ao_store::log::change::Change| {
-        let key: Vec<String> = serde_json::from_str(&change.key).unwrap();
-        format!("{} {}", change.kind, key.last().unwrap())
+        let key: Vec<String> = serde_json::from_str(change.key()).unwrap();
+        format!("{} {}", change.kind(), key.last().unwrap())
     };
     changes.iter().map(line).collect()
 }
@@ -324,11 +324,11 @@ fn the_deleted_facts_of_a_replaced_pull_request_are_logged_with_its_owner() {
         let made = changes_after(&store, start);
         assert_log_equals_tables(&store, &raw(&path));
         let removed =
-            made.iter().filter(|change| change.kind == "pr_review_thread_removed").count();
+            made.iter().filter(|change| change.kind() == "pr_review_thread_removed").count();
         assert_eq!(removed, 2, "{pragmas}");
-        for change in made.iter().filter(|change| change.op == "delete") {
-            assert_eq!(change.session.as_deref(), Some("demo-1"), "{pragmas} {change:?}");
-            assert_eq!(change.project.as_deref(), Some("demo"), "{pragmas} {change:?}");
+        for change in made.iter().filter(|change| change.op() == "delete") {
+            assert_eq!(change.session(), Some("demo-1"), "{pragmas} {change:?}");
+            assert_eq!(change.project(), Some("demo"), "{pragmas} {change:?}");
         }
     }
 }

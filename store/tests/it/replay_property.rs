@@ -248,8 +248,8 @@ fn replaying_the_log_gives_the_tables_after_any_operations() {
             made.set(made.get() + changes.len());
             for change in &changes {
                 // With foreign keys off a fact can outlive its pull request by OR REPLACE.
-                let owned = change.entity == "project"
-                    || change.session.is_some() && change.project.is_some();
+                let owned = change.entity() == "project"
+                    || change.session().is_some() && change.project().is_some();
                 assert!(owned || !foreign_keys, "{change:?}");
             }
             Ok(())

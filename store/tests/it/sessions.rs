@@ -32,7 +32,7 @@ fn a_deleted_seed_keeps_its_history_and_its_number_is_not_used_again() {
     });
     assert_eq!(kinds, ["session_created", "session_deleted"]);
     let last = changes(&store).pop().unwrap();
-    assert_eq!((last.session.as_deref(), last.project.as_deref()), (Some("demo-3"), Some("demo")));
+    assert_eq!((last.session(), last.project()), (Some("demo-3"), Some("demo")));
     assert_eq!(add_session(&store, "demo", "").as_str(), "demo-4");
 }
 

@@ -248,7 +248,7 @@ pub(crate) fn head(store: &Store) -> Seq {
 pub(crate) fn kinds_of(store: &Store, work: impl FnOnce()) -> Vec<String> {
     let before = head(store);
     work();
-    changes_after(store, before).into_iter().map(|change| change.kind).collect()
+    changes_after(store, before).into_iter().map(|change| change.kind().to_owned()).collect()
 }
 
 /// A connection like that of another program.
@@ -360,14 +360,14 @@ pub(crate) fn replay(changes: &[Change]) -> Rows {
     let mut rows = Rows::new();
     for (i, change) in changes.iter().enumerate() {
         assert_eq!(change.seq, Seq(i as i64 + 1), "the log is dense from 1");
-        let parse = |text: &Option<String>| -> Option<Value> {
-            text.as_ref().map(|text| serde_json::from_str(text).unwrap())
+        let parse = |text: Option<&str>| -> Option<Value> {
+            text.map(|text| serde_json::from_str(text).unwrap())
         };
-        let (before, after) = (parse(&change.before), parse(&change.after));
-        let key: Value = serde_json::from_str(&change.key).unwrap();
-        let place = (change.entity.clone(), key.to_string());
+        let (before, after) = (parse(change.before()), parse(change.after()));
+        let key: Value = serde_json::from_str(change.key()).unwrap();
+        let place = (change.entity().to_owned(), key.to_string());
         assert_eq!(rows.get(&place), before.as_ref(), "before of {change:?}");
-        let shape = (change.op.as_str(), before.is_some(), after.is_some());
+        let shape = (change.op(), before.is_some(), after.is_some());
         let sound = [("insert", false, true), ("update", true, true), ("delete", true, false)];
         assert!(sound.contains(&shape) && before != after, "{change:?}");
         match after {

@@ -48,21 +48,21 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn of(change: &Change) -> Record {
-        let Change { kind, entity, op, key, project, session, before, after, .. } = change;
         // The same in every process of this binary: its keys are fixed.
         let mut hasher = DefaultHasher::new();
-        (change.at.0, &change.actor, kind, entity, op, key).hash(&mut hasher);
-        (project, session, before, after).hash(&mut hasher);
+        let texts = [change.kind(), change.entity(), change.op(), change.key()];
+        (change.at.0, change.actor(), texts).hash(&mut hasher);
+        [change.project(), change.session(), change.before(), change.after()].hash(&mut hasher);
         let name = || {
             // The marks need no escapes, so the document is not parsed.
-            let name = after.as_deref()?.split_once("\"name\":\"")?.1.split('"').next()?;
-            Some((session.clone()?, name.to_owned()))
+            let name = change.after()?.split_once("\"name\":\"")?.1.split('"').next()?;
+            Some((change.session()?.to_owned(), name.to_owned()))
         };
         Record {
             seq: change.seq.0,
             tx: change.tx.map(|tx| tx.0),
             digest: hasher.finish(),
-            name: if kind == "session_updated" { name() } else { None },
+            name: if change.kind() == "session_updated" { name() } else { None },
         }
     }
 

@@ -81,11 +81,11 @@ fn assert_all_observed(rig: &Rig) {
         there.extend(expected.comments.into_keys());
         there.extend(expected.reviews.into_keys());
     }
-    let removed = rig.changes_since(0).into_iter().filter(|it| it.kind.ends_with("_removed"));
-    for change in removed.filter(|change| change.entity != "pr_check") {
-        let key: Vec<String> = serde_json::from_str(&change.key).unwrap();
+    let removed = rig.changes_since(0).into_iter().filter(|it| it.kind().ends_with("_removed"));
+    for change in removed.filter(|change| change.entity() != "pr_check") {
+        let key: Vec<String> = serde_json::from_str(change.key()).unwrap();
         let id = key.last().unwrap();
-        assert!(!there.contains(id), "{} of {id}, which is there", change.kind);
+        assert!(!there.contains(id), "{} of {id}, which is there", change.kind());
     }
 }
 

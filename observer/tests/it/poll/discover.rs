@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use ao_fake_github::{NewPr, World};
+use ao_store::log::change::Change;
 use ao_store::row::session;
 use ao_store::{SessionId, Takeover, claim_pr};
 
@@ -220,9 +221,9 @@ fn a_sibling_is_stored_before_the_end_of_a_pull_request() {
     let position = |row: &str, kind: &str, text: &str| {
         let row = rig.row(row).unwrap().id;
         changes.iter().position(|change| {
-            change.kind == kind
-                && change.key.contains(row.as_str())
-                && change.after.as_ref().is_some_and(|after| after.contains(text))
+            change.kind() == kind
+                && change.key().contains(row.as_str())
+                && change.after().is_some_and(|after| after.contains(text))
         })
     };
     let found = position(&second, "pr_created", "ao/demo-1/next").unwrap();
@@ -240,8 +241,9 @@ fn the_order_of_changes_is_deterministic() {
             rig.world.open_pr(&NewPr::new(REPO, &format!("ao/{index}")));
         }
         rig.minutes(3);
-        let changes = rig.changes_since(0);
-        changes.into_iter().map(|it| (it.kind, it.key, it.after)).collect::<Vec<_>>()
+        let owned = |text: &str| text.to_owned();
+        let texts = |it: &Change| (owned(it.kind()), owned(it.key()), it.after().map(owned));
+        rig.changes_since(0).iter().map(texts).collect::<Vec<_>>()
     };
     assert_eq!(record(), record());
 }

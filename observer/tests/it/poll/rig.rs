@@ -347,7 +347,7 @@ impl Rig {
 
     /// The types of the changes since, in order.
     pub(crate) fn types_since(&self, head: i64) -> Vec<String> {
-        self.changes_since(head).into_iter().map(|change| change.kind).collect()
+        self.changes_since(head).into_iter().map(|change| change.kind().to_owned()).collect()
     }
 
     pub(crate) fn changes_since(&self, head: i64) -> Vec<Change> {

@@ -137,7 +137,7 @@ fn a_repository_that_was_renamed_and_transferred_keeps_its_rows() {
     rig.restart();
     rig.minutes(2);
     rig.assert_pr(&new);
-    let created = rig.changes_since(0).into_iter().filter(|it| it.kind == "pr_created");
+    let created = rig.changes_since(0).into_iter().filter(|it| it.kind() == "pr_created");
     assert_eq!(created.count(), 3);
 }
 
