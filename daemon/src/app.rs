@@ -25,6 +25,8 @@ const FOLLOWERS: usize = 4_096;
 const READERS: usize = 8;
 /// How many answers of lines may be sent at a time: each has a thread until its client has read it.
 const LINES: usize = 16;
+/// How many worktrees may be compared at a time: where git hangs, other requests have threads left.
+const DIFFS: usize = 8;
 
 /// What the followers of the changes share.
 #[derive(Debug)]
@@ -73,6 +75,8 @@ pub(crate) struct App {
     pub(crate) terminals: Arc<Terminals>,
     /// A place for each answer of lines.
     pub(crate) lines: Arc<Semaphore>,
+    /// A place for each comparison of a worktree.
+    pub(crate) diffs: Arc<Semaphore>,
     pub(crate) loops: Loops,
     pub(crate) access: Access,
     pub(crate) run_file: RunFile,
@@ -99,6 +103,7 @@ impl App {
             streams,
             terminals: Arc::new(Terminals::new()),
             lines: Arc::new(Semaphore::new(LINES)),
+            diffs: Arc::new(Semaphore::new(DIFFS)),
             loops,
             access,
             run_file,

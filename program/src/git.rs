@@ -4,7 +4,7 @@
 //! makes git run a program: file monitors and hooks are off. See `git_write` for what may write.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -19,6 +19,8 @@ pub struct Git<'a> {
     pub environment: &'a Environment,
     /// How long one run of git may take.
     pub timeout: Duration,
+    /// When all runs must have ended, where several of them have one bound.
+    pub until: Option<Instant>,
 }
 
 /// A git work tree.
@@ -32,6 +34,18 @@ pub struct WorkTree {
 }
 
 impl Git<'_> {
+    /// How long a run may take that begins now.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`]: it may not begin any more.
+    pub(crate) fn time_for(&self, timeout: Duration) -> Result<Duration> {
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        match left.map_or(timeout, |left| left.min(timeout)) {
+            Duration::ZERO => Err(Error::TimedOut(timeout)),
+            time => Ok(time),
+        }
+    }
+
     /// The work tree that contains the directory, or the main one of its repository.
     ///
     /// # Errors
@@ -116,7 +130,7 @@ impl Git<'_> {
             dir: self.dir,
             environment: self.environment,
             variables: &[("GIT_TERMINAL_PROMPT", "0"), ("GIT_OPTIONAL_LOCKS", "0")],
-            timeout: self.timeout,
+            timeout: self.time_for(self.timeout)?,
         };
         let output = program.run()?;
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -157,7 +157,11 @@ impl GuardedGit<'_> {
         }
     }
 
-    fn with_program<T>(&self, command: &GitCommand<'_>, run: impl FnOnce(Program<'_>) -> T) -> T {
+    fn with_program<T>(
+        &self,
+        command: &GitCommand<'_>,
+        run: impl FnOnce(Program<'_>) -> Result<T>,
+    ) -> Result<T> {
         let own = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let variables: Vec<_> = own.chain(command.variables.iter().copied()).collect();
         run(Program {
@@ -167,7 +171,7 @@ impl GuardedGit<'_> {
             dir: self.git.dir,
             environment: self.git.environment,
             variables: &variables,
-            timeout: command.timeout,
+            timeout: self.git.time_for(command.timeout)?,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ao_store::row::session::{self, Session};
 use ao_store::row::shared_branch::{self, SharedBranch};
@@ -9,15 +10,17 @@ use ao_store::status::{self, Derived, Status};
 use ao_store::{Cause, Cursor, SessionId};
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use super::failure::Failure;
 use super::list::{Nothing, Page, chosen};
 use super::spawn::Spawn;
-use super::{ACTOR, projects, reply, work};
+use super::{ACTOR, limit, projects, reply, work};
 use crate::app::App;
 use crate::document::session::{self as document, Past};
 
@@ -158,22 +161,31 @@ pub(crate) async fn get(
     .await
 }
 
+/// How long a diff waits for others to end. With the time of its own it is shorter than that of an answer.
+const WAIT: Duration = Duration::from_secs(2);
+
 /// What a session has changed: its worktree, with what is uncommitted, against its recorded base.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/diff", tag = "sessions",
     params(("id" = String, Path, description = "The session")),
     responses((status = 200, description = "The difference", body = ref("#/components/schemas/document.session.diff")),
-        (status = 502, description = "`GIT_FAILED`", body = ref("#/components/schemas/error"))))]
+        (status = 502, description = "`GIT_FAILED`", body = ref("#/components/schemas/error")),
+        (status = 503, description = "`OVERLOADED`: eight worktrees are compared", body = ref("#/components/schemas/error"))))]
 pub(crate) async fn diff(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Query(_): Query<Nothing>,
-) -> Result<Json<Value>, Failure> {
-    work::run(&app, move |app| {
+) -> Result<Response, Failure> {
+    let Ok(place) = timeout(WAIT, Arc::clone(&app.diffs).acquire_owned()).await else {
+        return Ok(limit::overloaded("too many worktrees are compared; try again"));
+    };
+    let diff = work::run(&app, move |app| {
+        // Until git has ended, also when the client has gone.
+        let _place = place;
         let id = id.parse()?;
         let diff = app.sessions.diff(&id)?;
         Ok(reply::document("session.diff", document::diff(&id, &diff)))
-    })
-    .await
+    });
+    Ok(diff.await?.into_response())
 }
 
 /// What is changed of a session. What is absent stays.

@@ -50,7 +50,7 @@ pub fn work_tree(path: &Path) -> Result<ao_program::WorkTree> {
         return Err(invalid("it is not UTF-8".to_owned()));
     }
     let environment = Environment::of_process();
-    let git = Git { dir: &dir, environment: &environment, timeout: GIT_TIMEOUT };
+    let git = Git { dir: &dir, environment: &environment, timeout: GIT_TIMEOUT, until: None };
     git.work_tree().map_err(|error| match error {
         ProgramError::NotAWorkTree => Error::NotAGitRepo(path.to_owned()),
         ProgramError::Dangling(repo) => Error::RepoMoved { path: path.to_owned(), repo },

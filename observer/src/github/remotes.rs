@@ -65,7 +65,7 @@ impl From<Origin> for project::Origin {
 /// # Errors
 /// Why git fails, such as that `path` is not in a repository.
 pub fn origin(path: &Path, known: &[String], environment: &Environment) -> Result<Origin, String> {
-    let git = Git { dir: path, environment, timeout: GIT_TIMEOUT };
+    let git = Git { dir: path, environment, timeout: GIT_TIMEOUT, until: None };
     let mut listed = git.remotes().map_err(|error| failure(&error))?;
     if let Some(at) = listed.iter().position(|(name, _)| name == "origin") {
         listed = vec![listed.swap_remove(at)];
@@ -97,7 +97,7 @@ pub fn remotes(
     known: &[String],
     environment: &Environment,
 ) -> Result<Vec<Remote>, String> {
-    let git = Git { dir: path, environment, timeout: GIT_TIMEOUT };
+    let git = Git { dir: path, environment, timeout: GIT_TIMEOUT, until: None };
     let mut all = read(git.remotes().map_err(|error| failure(&error))?, known, environment);
     all.sort_by_key(|remote| remote.name != "origin");
     Ok(on_github(all, known))

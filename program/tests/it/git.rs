@@ -72,7 +72,7 @@ impl Home {
 }
 
 fn git<'a>(dir: &'a Path, environment: &'a Environment) -> Git<'a> {
-    Git { dir, environment, timeout: Duration::from_secs(10) }
+    Git { dir, environment, timeout: Duration::from_secs(10), until: None }
 }
 
 fn pair(name: &str, url: &str) -> (String, String) {

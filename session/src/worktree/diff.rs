@@ -13,8 +13,8 @@ use crate::worktree::repository::{Repository, commit_of, failed};
 const PATCH_MAX: usize = 1 << 20;
 /// The most files that are listed.
 const FILES_MAX: usize = 5_000;
-/// How long git may take for each part of it.
-const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long all of git may take for it.
+pub(crate) const DIFF_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// git compares no file of more bytes: it would be in memory twice. It does not refresh the index, whose lock the agent
 /// may need.
@@ -102,7 +102,7 @@ fn unread(error: ao_program::Error) -> Error {
 }
 
 fn command<'a>(args: &'a [&'a str]) -> GitCommand<'a> {
-    GitCommand { args, input: "", variables: &[], timeout: TIMEOUT }
+    GitCommand { args, input: "", variables: &[], timeout: DIFF_TIMEOUT }
 }
 
 fn arguments<'a>(form: &[&'a str], base: &'a str) -> Vec<&'a str> {

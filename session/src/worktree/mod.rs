@@ -30,6 +30,7 @@ mod undo;
 
 pub use capture::Applied;
 pub use copy::{Copied, check_glob, copy_files};
+pub(crate) use diff::DIFF_TIMEOUT;
 pub use diff::{Changed, Diff};
 pub use inspect::State;
 pub(crate) use list::is_missing;

@@ -1,7 +1,7 @@
 //! The repository of a project, and how git is run in it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ao_program::{Environment, Error as ProgramError, Git, GuardedGit};
 use ao_store::ProjectId;
@@ -22,6 +22,8 @@ pub struct Repository {
     project: ProjectId,
     path: PathBuf,
     environment: Environment,
+    /// When all runs of git must have ended, where they have one bound.
+    until: Option<Instant>,
 }
 
 impl Repository {
@@ -30,9 +32,30 @@ impl Repository {
     /// # Errors
     /// [`Error::ProjectNotResolvable`]: git cannot read it.
     pub fn open(project: &ProjectId, path: &Path, environment: &Environment) -> Result<Repository> {
-        let environment = environment.clone();
-        let repository =
-            Repository { project: project.clone(), path: path.to_owned(), environment };
+        Repository::open_with(project, path, environment, None)
+    }
+
+    /// The same for runs of git of which all must have ended at some time.
+    ///
+    /// # Errors
+    /// As [`open`](Repository::open); also [`Error::ProjectNotResolvable`]: it is too late.
+    pub fn open_until(
+        project: &ProjectId,
+        path: &Path,
+        environment: &Environment,
+        until: Instant,
+    ) -> Result<Repository> {
+        Repository::open_with(project, path, environment, Some(until))
+    }
+
+    fn open_with(
+        project: &ProjectId,
+        path: &Path,
+        environment: &Environment,
+        until: Option<Instant>,
+    ) -> Result<Repository> {
+        let (project, path) = (project.clone(), path.to_owned());
+        let repository = Repository { project, path, environment: environment.clone(), until };
         repository.git()?;
         Ok(repository)
     }
@@ -48,7 +71,8 @@ impl Repository {
     }
 
     fn git_at<'a>(&'a self, dir: &'a Path) -> ao_program::Result<GuardedGit<'a>> {
-        Git { dir, environment: &self.environment, timeout: READ_TIMEOUT }.guarded()
+        let (environment, until) = (&self.environment, self.until);
+        Git { dir, environment, timeout: READ_TIMEOUT, until }.guarded()
     }
 
     /// The repository cannot be used.

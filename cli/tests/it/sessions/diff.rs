@@ -6,6 +6,10 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Lab;
+use super::interrupted::wrap;
+use super::lab::wait_until;
+use super::routes::Served;
+use super::statements::path_of;
 use crate::support::text;
 
 #[test]
@@ -70,4 +74,32 @@ fn what_cannot_be_compared_is_refused_with_what_it_lacks() {
     lab.refused(&["session", "diff", &id], 5, "BRANCH_NOT_FETCHED");
     lab.sql(&format!("{base} '' WHERE id = '{id}'"));
     lacks(&id, "base commit");
+}
+
+/// The daemon answers everything else meanwhile, and one more diff with a refusal.
+#[test]
+fn diffs_whose_git_hangs_take_no_more_than_their_places() {
+    let lab = Lab::new();
+    let id = lab.spawn(&[]);
+    let (begun, go) = (lab.env.path("begun"), lab.env.path("go"));
+    fs::create_dir(&begun).unwrap();
+    let path = path_of(&lab, &["git", "tmux", "sh", "sleep"]);
+    wrap(&path, "git", |_| {
+        let (begun, go) = (text(&begun), text(&go));
+        format!(
+            "case \"$*\" in *--numstat*) : > '{begun}'/$$\n\
+             while [ ! -e '{go}' ]; do sleep 0.05; done;;\nesac\n"
+        )
+    });
+    let served = Served::with_path(lab, &path);
+    let path = format!("/api/v1/sessions/{id}/diff");
+    let hanging: Vec<_> = (0..8).map(|_| served.send("GET", &path, None)).collect();
+    wait_until("all of them", || fs::read_dir(&begun).unwrap().count() == 8);
+    served.refused("GET", &path, None, (503, "OVERLOADED"));
+    assert_eq!(served.ask("GET", "/api/v1/status", None).status, 200);
+    // A client that goes away leaves its git behind.
+    drop(hanging);
+    served.refused("GET", &path, None, (503, "OVERLOADED"));
+    fs::write(&go, "").unwrap();
+    wait_until("free places", || served.ask("GET", &path, None).status == 200);
 }

@@ -269,7 +269,7 @@ fn failing_once(lab: &Lab, program: &str, arguments: &str, reason: &str) -> Path
 }
 
 /// Puts a script in the place of a program in the directory of [`path_of`], which it runs at its end.
-fn wrap(path: &Path, program: &str, script: impl Fn(&str) -> String) {
+pub(super) fn wrap(path: &Path, program: &str, script: impl Fn(&str) -> String) {
     let file = path.join(program);
     let real = fs::read_link(&file).unwrap();
     fs::remove_file(&file).unwrap();

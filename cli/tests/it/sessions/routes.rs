@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use super::Lab;
 use super::lab::wait_until;
-use crate::support::text;
+use crate::support::{finish, text};
+
+const START: [&str; 3] = ["start", "--no-observe", "--json"];
 
 /// A daemon in the background that ends with this value.
 pub(super) struct Served {
@@ -39,8 +41,21 @@ impl Served {
     }
 
     fn of(lab: Lab) -> Served {
-        let started: Value =
-            serde_json::from_str(&lab.ok(&["start", "--no-observe", "--json"])).unwrap();
+        let command = lab.command(&START);
+        Served::started(lab, command)
+    }
+
+    /// One whose programs are in this path.
+    pub(super) fn with_path(lab: Lab, path: &Path) -> Served {
+        let mut command = lab.command(&START);
+        command.env("PATH", path);
+        Served::started(lab, command)
+    }
+
+    fn started(lab: Lab, mut command: Command) -> Served {
+        let started = finish(&mut command, b"");
+        assert_eq!(started.code, 0, "{}", started.stderr);
+        let started: Value = serde_json::from_str(&started.stdout).unwrap();
         let get = |name: &str| started["data"][name].as_str().unwrap().to_owned();
         Served { socket: get("socket").into(), url: get("url"), lab }
     }

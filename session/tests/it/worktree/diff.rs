@@ -3,9 +3,12 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use ao_session::worktree::{Changed, Diff};
+use ao_program::Environment;
+use ao_session::worktree::{Changed, Diff, Repository};
 
 use super::fixture::{Home, code};
 
@@ -168,4 +171,42 @@ fn a_base_that_is_not_here_is_refused() {
         assert_eq!(code(refused), "BranchNotFetched", "{base}");
     }
     assert_eq!(code(home.repository().diff(Path::new("/nothing"), missing)), "GitFailed");
+}
+
+/// A `git` that never ends when it lists what differs; where it notes each run.
+fn hanging(home: &Home) -> (Environment, PathBuf) {
+    let (programs, runs) = (home.path("programs"), home.path("runs"));
+    fs::create_dir(&programs).unwrap();
+    let file = programs.join("git");
+    let path = std::env::var("PATH").unwrap();
+    let script = format!(
+        "#!/bin/sh\necho \"$*\" >> '{}'\nPATH='{path}'\n\
+         case \"$*\" in *--numstat*) exec sleep 100000;; esac\nexec git \"$@\"\n",
+        runs.display()
+    );
+    fs::write(&file, script).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    let own = |(name, value): (&OsStr, &OsStr)| {
+        let value = if name == "PATH" { programs.as_os_str() } else { value };
+        (name.to_owned(), value.to_owned())
+    };
+    (home.environment.iter().map(own).collect(), runs)
+}
+
+#[test]
+fn all_of_git_ends_in_one_time_and_nothing_begins_after_it() {
+    let home = Home::new();
+    let (path, base) = prepared(&home);
+    let (environment, runs) = hanging(&home);
+    let until = |until| Repository::open_until(&home.project, home.repo(), &environment, until);
+    let end = Instant::now() + Duration::from_secs(4);
+    let repository = until(end).unwrap();
+    assert_eq!(code(repository.diff(&path, &base)), "GitFailed");
+    // Less than one run may take by itself.
+    assert!(Instant::now() < end + Duration::from_secs(15));
+    let noted = fs::read_to_string(&runs).unwrap();
+    assert!(!noted.contains("ls-files"), "{noted}");
+    assert_eq!(code(repository.diff(&path, &base)), "GitFailed");
+    assert_eq!(code(until(end)), "ProjectNotResolvable");
+    assert_eq!(fs::read_to_string(&runs).unwrap(), noted, "git was not run again");
 }
