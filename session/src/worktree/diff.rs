@@ -1,6 +1,6 @@
 //! What a worktree has that a commit has not: committed, uncommitted and untracked. Nothing is written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -123,9 +123,11 @@ impl Diff {
 
     /// Reads `:<modes> <ids> <status>` NUL `<path>` NUL and, if renamed, `<path>` NUL; then of each file
     /// `<added>` TAB `<removed>` TAB `<path>` NUL, where a renamed one has an empty path, and NUL `<old>` NUL `<new>` NUL.
+    /// A file that was only touched is in the first list, because git does not refresh the index, and not in the other.
     fn add_tracked(&mut self, listed: &[u8]) {
         let mut parts = listed.split(|byte| *byte == 0);
         let mut places: HashMap<&[u8], usize> = HashMap::new();
+        let mut touched: HashSet<usize> = HashSet::new();
         while let Some(part) = parts.next() {
             let mut next = || parts.next().unwrap_or_default();
             if part.starts_with(b":") {
@@ -134,6 +136,10 @@ impl Diff {
                 let old = (letter == b'R').then(&mut next);
                 let path = next();
                 places.insert(path, self.file_count);
+                let mut modes = part[1..].split(|byte| *byte == b' ');
+                if letter == b'M' && modes.next() == modes.next() {
+                    touched.insert(self.file_count);
+                }
                 let (path, old_path) = (text(path), old.map(text));
                 let status = status(letter);
                 self.push(Changed { path, old_path, status, lines: None, is_binary: Some(false) });
@@ -147,11 +153,18 @@ impl Diff {
                 };
                 let (added, removed) = lines.unwrap_or_default();
                 (self.added, self.removed) = (self.added + added, self.removed + removed);
-                if let Some(file) = places.get(path).and_then(|place| self.files.get_mut(*place)) {
+                let Some(place) = places.get(path) else { continue };
+                if lines != Some((0, 0)) {
+                    touched.remove(place);
+                }
+                if let Some(file) = self.files.get_mut(*place) {
                     (file.lines, file.is_binary) = (lines, Some(lines.is_none()));
                 }
             }
         }
+        let mut places = 0..;
+        self.files.retain(|_| places.next().is_none_or(|place| !touched.contains(&place)));
+        self.file_count -= touched.len();
     }
 
     fn add_untracked(&mut self, listed: &[u8]) {
