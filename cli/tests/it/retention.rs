@@ -1,8 +1,12 @@
 //! Rules of retention that would delete what exists are stored after a confirmation only.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Stdio;
+
 use serde_json::json;
 
-use crate::support::TestEnv;
+use crate::support::{Live, TestEnv, can_trace, finish, text, under_strace};
 
 fn with_sessions(count: usize) -> TestEnv {
     let env = TestEnv::with_demo();
@@ -61,4 +65,32 @@ fn prune_by_age_zero_is_confirmed() {
     let stderr = env.refused(&["prune", "--keep-days", "0"], 2, "USAGE");
     assert!(stderr.contains("cannot ask whether to delete 2 changes"), "{stderr}");
     assert_eq!(env.json("store.status", &["status"])["floor"], "1-0");
+}
+
+/// The steps of pruning are not synced one by one. SQLite puts the WAL beside the file that a link names.
+#[test]
+fn prune_syncs_the_wal_also_where_the_database_is_a_symbolic_link() {
+    if !can_trace() {
+        return;
+    }
+    let env = with_sessions(3);
+    let real = env.path("real");
+    fs::create_dir(&real).unwrap();
+    fs::rename(env.database(), real.join("ao.db")).unwrap();
+    symlink(real.join("ao.db"), env.database()).unwrap();
+    // While another process has it open, the end of this one does not close the WAL.
+    let mut other = Live::start(env.sqlite_shell().stdin(Stdio::piped()));
+    other.say("SELECT count(*) > 0 FROM session;\n");
+    assert_eq!(other.line(), "1");
+    let log = env.path("strace.log");
+    let prune = env.command(&["prune", "--keep-events", "3", "--yes"]);
+    let options = ["-o", text(&log), "-e", "trace=openat,fdatasync"];
+    let done = finish(&mut under_strace(&prune, &options), b"");
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let calls = fs::read_to_string(&log).unwrap();
+    let opened = format!("\"{}-wal\", O_RDONLY|O_CLOEXEC) = ", text(&real.join("ao.db")));
+    let mut lines = calls.lines().skip_while(|line| !line.contains(&opened));
+    let file = lines.next().and_then(|line| line.split_once(&opened)).map(|(_, file)| file);
+    let synced = file.map(|file| format!("fdatasync({file})")).expect("the WAL is opened");
+    assert!(lines.any(|line| line.contains(&synced)), "{calls}");
 }

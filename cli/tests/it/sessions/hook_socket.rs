@@ -1,10 +1,13 @@
 //! Hooks while a daemon runs: it records for them, and they record themselves where it does not.
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, listen, socket_with};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -124,6 +127,32 @@ fn after_the_daemon_was_killed_its_socket_is_no_obstacle() {
     assert!(lab.env.path("data/hook.sock").exists());
     hook(&lab, &launch, "UserPromptSubmit", r#"{"session_id": "n"}"#);
     assert_eq!(lab.get(&id)["activity"], "active");
+}
+
+/// What a hook that connects would wait for: nobody accepts, and no more may wait.
+#[test]
+fn a_hook_does_not_wait_in_a_full_backlog() {
+    let (lab, id, launch) = started();
+    lab.set_busy_timeout("16s");
+    let path = lab.env.path("data/hook.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    listen(&listener, 0).unwrap();
+    let connect = || {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::connect(&socket, &SocketAddrUnix::new(&path)?).map(|()| socket)
+    };
+    let mut waiting = Vec::new();
+    let full = loop {
+        match connect() {
+            Ok(socket) => waiting.push(socket),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full, Errno::AGAIN);
+    hook(&lab, &launch, "UserPromptSubmit", r#"{"session_id": "n"}"#);
+    let log = fs::read_to_string(lab.env.path("data/run/hook.log")).unwrap_or_default();
+    assert_eq!((&lab.get(&id)["activity"], &*log), (&"active".into(), ""));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::lab::{set_executable, wait_until};
 use super::routes::Served;
+use crate::support::text;
 
 /// Repeats each line until the end of its input.
 const ECHO: &str = "#!/bin/sh
@@ -20,6 +21,26 @@ printf 'ready\\n'
 while IFS= read -r line; do printf 'got %s.\\n' \"$line\"; done
 printf 'bye\\n'
 ";
+
+/// How many clients wait for a tmux server that hangs.
+const CLIENTS: usize = 100;
+
+/// A process that does nothing until this value ends.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn new(pid: i32) -> Stopped {
+        let pid = Pid::from_raw(pid).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        Stopped(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
 
 /// A client of the stream.
 struct Client {
@@ -152,6 +173,30 @@ fn the_pipes_of_a_killed_daemon_are_private_and_deleted_by_the_next_one() {
     served.lab.ok(&["stop"]);
     client.stream.read_to_end(&mut client.body).unwrap();
     wait_until("an orderly end deletes its own", || pipes().is_empty());
+}
+
+/// More clients than the daemon has threads for work that blocks.
+#[test]
+fn a_tmux_server_that_hangs_leaves_the_threads_to_other_requests() {
+    let served = Served::new();
+    let id = served.lab.spawn(&["--prompt", "p"]);
+    let socket = served.lab.sockets().remove(0);
+    let asked = ["-S", text(&socket), "display-message", "-p", "#{pid}"];
+    let server = served.lab.env.clean("tmux").args(asked).output().unwrap().stdout;
+    let server = String::from_utf8(server).unwrap().trim().parse().unwrap();
+    let _stopped = Stopped::new(server);
+    let path = format!("/api/v1/sessions/{id}/terminal");
+    let waiting: Vec<_> = (0..CLIENTS).map(|_| served.send("GET", &path, None)).collect();
+    assert_eq!(served.ask("GET", "/api/v1/status", None).status, 200);
+    assert_eq!(served.ask("GET", &format!("/api/v1/sessions/{id}"), None).status, 200);
+    // They were not answered because a terminal ran into its bound.
+    let is_answered = |client: &&UnixStream| {
+        let mut stream: &UnixStream = client;
+        stream.set_nonblocking(true).unwrap();
+        stream.read(&mut [0]).is_ok()
+    };
+    let answered = waiting.iter().filter(is_answered).count();
+    assert!(answered < 8, "{answered} have been answered");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ao_program::Environment;
 use ao_session::worktree::{Changed, Diff, Repository};
@@ -159,6 +159,27 @@ fn nothing_that_the_repository_configures_is_run_or_changes_the_form() {
     let found = diff(&home, &tree);
     assert!(found.patch.contains("diff --git a/tracked b/tracked\n"), "{}", found.patch);
     assert!(!found.patch.contains('\u{1b}') && !evil.exists(), "{}", found.patch);
+}
+
+/// An agent that adds a file then fails if the lock is there.
+#[test]
+fn the_index_is_left_alone_also_while_the_agent_locks_it() {
+    let home = Home::new();
+    let tree = prepared(&home);
+    // git would refresh what it has noted of the file.
+    let touched = fs::File::options().write(true).open(tree.0.join("tracked")).unwrap();
+    touched.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let index = home.repo().join(".git/worktrees/tree/index");
+    let before = fs::read(&index).unwrap();
+    let plain = diff(&home, &tree);
+    assert!(fs::read(&index).unwrap() == before, "git has written the index");
+    let lock = index.with_extension("lock");
+    fs::write(&lock, "of the agent").unwrap();
+    fs::write(tree.0.join("tracked"), "two\n").unwrap();
+    let found = diff(&home, &tree);
+    assert_eq!((plain.file_count, found.file_count), (0, 1));
+    assert!(fs::read(&index).unwrap() == before, "git has written the index");
+    assert_eq!(fs::read_to_string(&lock).unwrap(), "of the agent");
 }
 
 #[test]
