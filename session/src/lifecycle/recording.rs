@@ -40,7 +40,15 @@ impl<'a> Recording<'a> {
         let version = harness::version(&path, environment);
         let version = version.unwrap_or_else(|| "unknown".to_owned());
         let dir = out.join(row.name()).join(version);
-        for dir in [&dir, &payload_dir(&sessions.config.data_dir, harness)] {
+        let payloads = payload_dir(&sessions.config.data_dir, harness);
+        // One that was killed has left its own.
+        match fs::remove_dir_all(&payloads) {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                return Err(failed("delete", &payloads, source));
+            }
+            _ => {}
+        }
+        for dir in [&dir, &payloads] {
             fs::create_dir_all(dir).map_err(|source| failed("create", dir, source))?;
         }
         Ok(Recording {

@@ -307,14 +307,17 @@ fn a_harness_is_recorded_while_its_agents_are_used() {
     let id = stage.spawn("claude-code");
     let out = stage.lab.env.path("out");
     let args = ["harness", "probe", "claude-code", "--out", text(&out), "--json"];
-    let mut probing = stage.command(&args).spawn().unwrap();
     let payloads = stage.lab.env.path("data/run/probe/claude-code");
+    // Of a probe that was killed.
+    fs::create_dir_all(&payloads).unwrap();
+    fs::write(payloads.join("Killed.1.json"), "{}").unwrap();
+    let mut probing = stage.command(&args).spawn().unwrap();
     let written = |name: &str, what: &str| {
         let file = out.join("claude-code/2.1.332").join(name);
         fs::read_to_string(file).is_ok_and(|found| found.contains(what))
     };
     wait_until("a frame", || written("frame-001.220x50.txt", "esc to interrupt"));
-    assert!(payloads.is_dir());
+    assert!(payloads.is_dir() && fs::read_dir(&payloads).unwrap().next().is_none());
     let launch = stage.lab.sql("SELECT launch_id FROM session");
     let tree = stage.lab.worktree(&id);
     for event in ["Stop", "../Stop", "Stop"] {
