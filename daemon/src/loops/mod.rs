@@ -33,7 +33,7 @@ pub enum LoopState {
     Waiting,
     /// It failed, and is started again after a pause.
     Failed,
-    /// It has nothing more to do.
+    /// It has nothing to do, at least for now.
     Done,
 }
 

@@ -148,6 +148,18 @@ pub fn all(snapshot: &Snapshot<'_>) -> Result<Vec<Launch>> {
     snapshot.list("list launches", select!("ORDER BY session_id, num"), [], Launch::read)
 }
 
+const SELECT_LOST: &str =
+    "SELECT launch.id FROM session JOIN launch ON launch.id = session.launch_id
+     WHERE NOT session.is_terminated AND launch.cause = 'runtime_lost'";
+
+/// The newest launches of sessions that are not terminated, of those that ended with their runtime.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn lost(snapshot: &Snapshot<'_>) -> Result<Vec<String>> {
+    snapshot.list("list lost launches", SELECT_LOST, [], |row| text(row, 0))
+}
+
 /// What a new launch is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewLaunch {

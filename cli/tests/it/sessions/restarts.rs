@@ -93,6 +93,14 @@ fn launch(lab: &Lab, id: &str) -> String {
     ))
 }
 
+/// The same for what a launch was before.
+fn launch_row(lab: &Lab, before: &str) -> String {
+    let id = before.split(' ').next().unwrap();
+    lab.sql(&format!(
+        "SELECT id || iif(ended_at IS NULL, ' open', cause) FROM launch WHERE id = '{id}'"
+    ))
+}
+
 #[test]
 fn each_end_of_a_daemon_leaves_every_session_as_it_is() {
     let served = Served::new();
@@ -126,6 +134,31 @@ fn each_end_of_a_daemon_leaves_every_session_as_it_is() {
         assert_eq!(traces(lab), before, "{end}");
     }
     assert_eq!(lab.starts().len(), 3);
+    lab.check_no_orphan();
+}
+
+#[test]
+fn what_loses_its_tmux_server_is_started_again_while_the_daemon_runs() {
+    let served = Served::new();
+    let lab = &served.lab;
+    let lives = lab.spawn(&["--prompt", "process", "--runtime", "process"]);
+    let id = lab.spawn(&["--prompt", "pane"]);
+    wait_until("the agents", || lab.starts().len() == 2);
+    assert_eq!(start(lab), "0 sessions looked at, 0 failed");
+    for times in 1..=2 {
+        let before = [launch(lab, &lives), launch(lab, &id)];
+        lab.kill_servers();
+        wait_until("another launch", || {
+            let now = launch(lab, &id);
+            now != before[1] && now.ends_with(" open")
+        });
+        wait_until("its agent", || lab.starts().len() == 2 + times);
+        assert_eq!(launch(lab, &lives), before[0]);
+        assert_eq!(start(lab), "2 sessions looked at, 0 failed");
+    }
+    // What a person ended stays so.
+    lab.ok(&["session", "kill", &id]);
+    assert!(lab.panes().is_empty());
     lab.check_no_orphan();
 }
 
@@ -191,10 +224,12 @@ fn a_lost_tmux_server_is_replaced_by_the_next_daemon() {
             kill(lab);
         }
         lab.kill_servers();
-        wait_until("the end of the agents", || lab.processes().is_empty());
         if !is_killed_first {
+            // It may have begun to start them again.
             kill(lab);
         }
+        let is_open = |it: &String| launch_row(lab, it).ends_with(" open");
+        wait_until("the end of the agents", || !lost.iter().any(is_open));
         let callers: Vec<_> = (0..4).map(|_| lab.command(&ensuring(lab, &[]))).collect();
         let callers = callers.into_iter().map(|mut it| it.spawn().unwrap()).collect::<Vec<_>>();
         assert_eq!(start(lab), "4 sessions looked at, 1 failed");

@@ -3,7 +3,7 @@
 //! The loss of a tmux server, of the machine, or of most sessions at once is one event: it says nothing
 //! about the single programs, and does not count towards the limit of relaunches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, DirEntry};
 use std::path::PathBuf;
 
@@ -15,6 +15,14 @@ use super::{Case, Found, Sessions};
 use crate::error::{Error, Result};
 
 impl Sessions {
+    /// The launches that ended with their runtime, and that reconciliation replaces.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn lost_launches(&self) -> Result<HashSet<String>> {
+        Ok(self.store.read(launch::lost)?.into_iter().collect())
+    }
+
     /// Records the ends in one transaction, and describes those that are one event.
     pub(super) fn record_losses(&self, cases: &[Case]) -> Result<Vec<String>> {
         let should_run = |case: &&Case| {
