@@ -526,6 +526,8 @@ CREATE UNIQUE INDEX decision_open ON decision (session_id) WHERE resolved_at IS 
 CREATE INDEX delivery_open ON delivery (session_id)
 WHERE stage IN ('accepted', 'writing', 'written', 'submitted', 'started');
 
+CREATE INDEX delivery_session ON delivery (session_id, id);
+
 CREATE UNIQUE INDEX delivery_writing ON delivery (session_id) WHERE stage = 'writing';
 
 CREATE INDEX pr_head ON pr (head_sha) WHERE head_sha <> '';
@@ -534,9 +536,9 @@ CREATE UNIQUE INDEX pr_location ON pr (number, repo COLLATE NOCASE, host COLLATE
 
 CREATE UNIQUE INDEX pr_node ON pr (node_id) WHERE node_id <> '';
 
-CREATE INDEX pr_project ON pr (project_id);
+CREATE INDEX pr_project ON pr (project_id, id);
 
-CREATE INDEX pr_session ON pr (session_id);
+CREATE INDEX pr_session ON pr (session_id, id);
 
 CREATE UNIQUE INDEX project_active_path ON project (path) WHERE archived_at IS NULL;
 
@@ -548,6 +550,8 @@ CREATE UNIQUE INDEX session_active_orchestrator ON session (project_id)
 WHERE kind = 'orchestrator' AND is_terminated = 0;
 
 CREATE INDEX session_branch ON session (project_id, branch) WHERE branch <> '';
+
+CREATE INDEX session_live ON session (project_id, num) WHERE is_terminated = 0;
 
 CREATE INDEX webhook_delivery_at ON webhook_delivery (at);
 

@@ -232,6 +232,7 @@ CREATE TABLE session (
 CREATE UNIQUE INDEX session_active_orchestrator ON session (project_id)
 WHERE kind = 'orchestrator' AND is_terminated = 0;
 CREATE INDEX session_branch ON session (project_id, branch) WHERE branch <> '';
+CREATE INDEX session_live ON session (project_id, num) WHERE is_terminated = 0;
 
 -- A session number is never used again, not even by a foreign writer.
 CREATE TRIGGER session_number_is_new BEFORE INSERT ON session
@@ -336,6 +337,7 @@ CREATE TABLE delivery (
   finished_at INTEGER,
   UNIQUE (session_id, key)
 ) STRICT;
+CREATE INDEX delivery_session ON delivery (session_id, id);
 CREATE UNIQUE INDEX delivery_writing ON delivery (session_id) WHERE stage = 'writing';
 CREATE INDEX delivery_open ON delivery (session_id)
 WHERE stage IN ('accepted', 'writing', 'written', 'submitted', 'started');
@@ -486,8 +488,8 @@ CREATE TABLE pr (
 ) STRICT;
 CREATE UNIQUE INDEX pr_location ON pr (number, repo COLLATE NOCASE, host COLLATE NOCASE);
 CREATE UNIQUE INDEX pr_node ON pr (node_id) WHERE node_id <> '';
-CREATE INDEX pr_session ON pr (session_id);
-CREATE INDEX pr_project ON pr (project_id);
+CREATE INDEX pr_session ON pr (session_id, id);
+CREATE INDEX pr_project ON pr (project_id, id);
 CREATE INDEX pr_head ON pr (head_sha) WHERE head_sha <> '';
 
 -- Check runs, commit statuses, suites and workflows. suite is the provider's id of the suite that a run

@@ -40,7 +40,7 @@ pub(crate) async fn list(
         let Asked { versions, limit, after } = asked;
         let rows = all(app.sessions.harnesses(), versions);
         let key = |it: &Installed<'_>| it.harness.name().to_owned();
-        Page { limit, after }.of("harness.list", rows, key, Installed::document)
+        Page { limit, after }.cut("harness.list", rows, key, Installed::document)
     })
     .await
 }

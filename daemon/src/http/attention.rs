@@ -50,11 +50,12 @@ pub(crate) async fn list(
             session: session.as_deref().map(str::parse).transpose()?,
             kinds: kinds.iter().map(|kind| Kind::parse(kind)).collect(),
         };
+        // Each item is made from several tables, and a person is to look at all of them: no index has them.
         let now = Timestamp::now();
         let items = app.store.read(|snapshot| attention::attention(snapshot, &filter, now))?;
         let key = |it: &Attention| format!("{} {} {}", it.kind.as_str(), it.host, it.name);
         let harnesses = Some(app.sessions.harnesses());
-        Page { limit, after }.of("attention.list", items, key, |item| {
+        Page { limit, after }.cut("attention.list", items, key, |item| {
             document::document(item, document::command(&document::next(item, harnesses)))
         })
     })

@@ -31,7 +31,7 @@ pub(crate) async fn list(
         let reading = ClockReading::now();
         let stats = app.store.stats(reading)?;
         let key = |(it, _): &(consumer::Consumer, _)| it.name.to_string();
-        page.of("consumer.list", stats.consumers, key, |(consumer, lag)| {
+        page.cut("consumer.list", stats.consumers, key, |(consumer, lag)| {
             document::consumer(consumer, lag, &stats.log, reading.at)
         })
     })

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ao_store::SessionId;
-use ao_store::row::{decision, session};
+use ao_store::row::decision::{self, Decision};
+use ao_store::row::session;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use serde_json::Value;
@@ -18,14 +19,20 @@ use crate::document;
 fn page(app: &App, asked: OfSession) -> Result<Json<Value>, Failure> {
     let OfSession { session, limit, after } = asked;
     let session: Option<SessionId> = session.as_deref().map(str::parse).transpose()?;
-    let open = app.store.read(|snapshot| match &session {
-        None => decision::list(snapshot),
-        Some(id) => {
-            session::require(snapshot, id)?;
-            Ok(decision::open(snapshot, id)?.into_iter().collect())
-        }
-    })?;
-    Page { limit, after }.of("decision.list", open, |it| it.id.clone(), document::decision)
+    let read = |after: Option<&str>, limit| {
+        let after = after.unwrap_or_default();
+        let open = app.store.read(|snapshot| match &session {
+            None => decision::page(snapshot, after, limit),
+            Some(id) => {
+                session::require(snapshot, id)?;
+                let open = decision::open(snapshot, id)?;
+                Ok(open.filter(|it| it.session.as_str() > after).into_iter().collect())
+            }
+        });
+        Ok(open?)
+    };
+    let key = |it: &Decision| it.session.to_string();
+    Page { limit, after }.read("decision.list", read, key, document::decision)
 }
 
 /// The open decisions.

@@ -33,14 +33,15 @@ pub(crate) struct OfSession {
 fn page(app: &App, asked: OfSession) -> Result<Json<Value>, Failure> {
     let OfSession { session, limit, after } = asked;
     let session: Option<SessionId> = session.as_deref().map(str::parse).transpose()?;
-    let found = app.store.read(|snapshot| match &session {
-        Some(id) => {
-            session::require(snapshot, id)?;
-            delivery::of_session(snapshot, id)
-        }
-        None => delivery::all(snapshot),
-    })?;
-    Page { limit, after }.of("delivery.list", found, |it| it.id.clone(), document::listed)
+    let read = |after: Option<&str>, limit| {
+        let found = app.store.read(|snapshot| {
+            let session = session.as_ref();
+            session.map_or(Ok(()), |id| session::require(snapshot, id).map(drop))?;
+            delivery::page(snapshot, session, after.unwrap_or_default(), limit)
+        });
+        Ok(found?)
+    };
+    Page { limit, after }.read("delivery.list", read, |it| it.id.clone(), document::listed)
 }
 
 /// The deliveries.

@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::list::Page;
+use super::list::{self, Page};
 use super::work;
 use crate::app::App;
 use crate::document;
@@ -25,11 +25,15 @@ pub(crate) async fn of_session(
 ) -> Result<Json<Value>, Failure> {
     work::run(&app, move |app| {
         let id: SessionId = id.parse()?;
-        let launches = app.store.read(|snapshot| {
-            session::require(snapshot, &id)?;
-            launch::of_session(snapshot, &id)
-        })?;
-        page.of("launch.list", launches, |it| it.id.clone(), document::launch)
+        let read = |after: Option<&str>, limit| {
+            let after = list::key(after, 0, |text| text.parse().ok())?;
+            let launches = app.store.read(|snapshot| {
+                session::require(snapshot, &id)?;
+                launch::page(snapshot, &id, after, limit)
+            });
+            Ok(launches?)
+        };
+        page.read("launch.list", read, |it| it.num.to_string(), document::launch)
     })
     .await
 }

@@ -1,4 +1,5 @@
-//! Lists: every one is in the order of its keys, and is read in pages, each after the last key of the one before.
+//! Lists: every one is in the order of a key that never changes, and is read in pages, each after the last key of
+//! the one before, so that what is created or deleted meanwhile moves nothing from one page to another.
 
 use axum::Json;
 use serde::Deserialize;
@@ -30,11 +31,13 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// A page of a list; `next` beside its data is the key of its last item, or null at the end.
-    pub(crate) fn of<T>(
+    /// A page of a list that can be long. `read` gets the key after which it begins and how many items it may
+    /// return, in the order of their keys; `next` beside the data is the key of the last item, or null at the
+    /// end.
+    pub(crate) fn read<T>(
         self,
         kind: &str,
-        mut items: Vec<T>,
+        read: impl FnOnce(Option<&str>, usize) -> Result<Vec<T>, Failure>,
         key: impl Fn(&T) -> String,
         document: impl Fn(&T) -> Value,
     ) -> Result<Json<Value>, Failure> {
@@ -42,18 +45,48 @@ impl Page {
         if limit == 0 || limit > LIMIT_MAX {
             return Err(Failure::invalid_request(format!("limit is from 1 to {LIMIT_MAX}")));
         }
-        if let Some(after) = &self.after {
-            items.retain(|item| key(item) > *after);
-        }
-        items.sort_by_cached_key(&key);
-        let has_more = items.len() > limit as usize;
-        items.truncate(limit as usize);
+        let limit = limit as usize;
+        // One more shows whether there is a next page.
+        let mut items = read(self.after.as_deref(), limit + 1)?;
+        let has_more = items.len() > limit;
+        items.truncate(limit);
         let next = items.last().filter(|_| has_more).map(key);
         let data: Vec<_> = items.iter().map(document).collect();
         let Json(mut document) = reply::document(kind, data.into());
         document["next"] = json!(next);
         Ok(Json(document))
     }
+
+    /// A page of a list that was read whole. Only for what stays short by its nature: a person registers it,
+    /// or is to look at all of it.
+    pub(crate) fn cut<T>(
+        self,
+        kind: &str,
+        mut items: Vec<T>,
+        key: impl Fn(&T) -> String,
+        document: impl Fn(&T) -> Value,
+    ) -> Result<Json<Value>, Failure> {
+        let sorted = |after: Option<&str>, _| {
+            items.retain(|item| after.is_none_or(|after| key(item).as_str() > after));
+            items.sort_by_cached_key(&key);
+            Ok(items)
+        };
+        self.read(kind, sorted, &key, document)
+    }
+}
+
+/// The key that `after` is, or `first` without one.
+///
+/// # Errors
+/// `INVALID_REQUEST` when it is no key of the list.
+pub(crate) fn key<'a, T>(
+    after: Option<&'a str>,
+    first: T,
+    parse: impl FnOnce(&'a str) -> Option<T>,
+) -> Result<T, Failure> {
+    let Some(text) = after else { return Ok(first) };
+    let refused = || Failure::invalid_request(format!("after is no `next` of this list: {text:?}"));
+    parse(text).ok_or_else(refused)
 }
 
 /// The values of a filter, separated by commas, each one of those that there are.
@@ -80,7 +113,7 @@ mod tests {
     fn page(limit: u32, after: Option<&str>) -> Value {
         let page = Page { limit: Some(limit), after: after.map(str::to_owned) };
         let items = vec!["c", "a", "d", "b"];
-        page.of("x.list", items, |it| (*it).to_owned(), |it| json!(it)).unwrap().0
+        page.cut("x.list", items, |it| (*it).to_owned(), |it| json!(it)).unwrap().0
     }
 
     #[test]
@@ -92,6 +125,28 @@ mod tests {
         assert_eq!(page(4, None)["next"], Value::Null);
         // A key that is gone has its place all the same.
         assert_eq!(page(1, Some("bb"))["data"], json!(["c"]));
+    }
+
+    #[test]
+    fn a_page_asks_for_one_item_more_to_see_whether_it_is_the_last() {
+        let page = |count: usize| {
+            let page = Page { limit: Some(2), after: Some("k".to_owned()) };
+            let read = |after: Option<&str>, limit: usize| {
+                assert_eq!((after, limit), (Some("k"), 3));
+                Ok(vec!["z", "y", "x"][..count].to_vec())
+            };
+            page.read("x.list", read, |it| (*it).to_owned(), |it| json!(it)).unwrap().0
+        };
+        let full = page(3);
+        assert_eq!((&full["data"], &full["next"]), (&json!(["z", "y"]), &json!("y")));
+        assert_eq!((&page(2)["data"], &page(2)["next"]), (&json!(["z", "y"]), &Value::Null));
+    }
+
+    #[test]
+    fn a_key_that_is_no_text_is_read_or_refused() {
+        let number = |after| key(after, 0, |text| text.parse::<i64>().ok());
+        assert_eq!((number(None).unwrap(), number(Some("7")).unwrap()), (0, 7));
+        assert!(number(Some("x")).unwrap_err().message.contains("\"x\""));
     }
 
     #[test]

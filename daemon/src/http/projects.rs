@@ -44,7 +44,7 @@ pub(crate) async fn list(
     let Filter { all, limit, after } = filter;
     work::run(&app, move |app| {
         let projects = app.store.read(|snapshot| project::list(snapshot, all))?;
-        Page { limit, after }.of("project.list", projects, |it| it.id.to_string(), document)
+        Page { limit, after }.cut("project.list", projects, |it| it.id.to_string(), document)
     })
     .await
 }

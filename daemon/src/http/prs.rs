@@ -53,23 +53,26 @@ impl Filter {
         let project = self.project.as_deref().map(str::parse).transpose()?;
         let session = self.session.as_deref().map(str::parse).transpose()?;
         let filter = pr::Filter { project, session };
-        let mut prs = app.store.read(|snapshot| {
-            let project = filter.project.as_ref();
-            project.map_or(Ok(()), |id| projects::find(snapshot, id).map(drop))?;
-            let session = filter.session.as_ref();
-            session.map_or(Ok(()), |id| session::require(snapshot, id).map(drop))?;
-            pr::list(snapshot, &filter)
-        })?;
         let is_asked = |asked: &[String], value: &str| {
             asked.is_empty() || asked.iter().any(|asked| asked == value)
         };
-        prs.retain(|pr: &Pr| {
+        let is_wanted = |pr: &Pr| {
             is_asked(&state, pr.state.as_str())
                 && is_asked(&ci, pr.ci.as_str())
                 && is_asked(&review, pr.review_decision.as_str())
-        });
+        };
+        let read = |after: Option<&str>, limit| {
+            let prs = app.store.read(|snapshot| {
+                let project = filter.project.as_ref();
+                project.map_or(Ok(()), |id| projects::find(snapshot, id).map(drop))?;
+                let session = filter.session.as_ref();
+                session.map_or(Ok(()), |id| session::require(snapshot, id).map(drop))?;
+                pr::page(snapshot, &filter, after.unwrap_or_default(), limit, is_wanted)
+            });
+            Ok(prs?)
+        };
         let page = Page { limit: self.limit, after: self.after };
-        page.of("pr.list", prs, |pr| pr.id.to_string(), pull::listed)
+        page.read("pr.list", read, |pr| pr.id.to_string(), pull::listed)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Sessions: listed, shown, spawned, changed, deleted.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use super::failure::Failure;
-use super::list::{Nothing, Page, chosen};
+use super::list::{self, Nothing, Page, chosen};
 use super::spawn::Spawn;
 use super::{ACTOR, limit, projects, reply, work};
 use crate::app::App;
@@ -43,45 +42,42 @@ pub(crate) struct Filter {
     pub(super) after: Option<String>,
 }
 
-/// A session with its status.
-type Row = (Session, Derived);
+/// A session with its status, and what is warned of.
+type Row = (Session, Derived, Option<SharedBranch>);
 
 impl Filter {
-    /// The sessions that it selects, with what is warned of.
-    fn read(&self, app: &App) -> Result<(Vec<Row>, Vec<SharedBranch>), Failure> {
-        let known: Vec<_> = Status::ALL.iter().map(|it| it.as_str()).collect();
-        let states = chosen("status", self.status.as_deref(), &known)?;
-        let ended = states.iter().any(|it| ["terminated", "merged"].contains(&it.as_str()));
-        let project = self.project.as_deref().map(str::parse).transpose()?;
-        let filter = session::Filter { project, terminated: self.all || ended };
-        let (mut rows, shared) = app.store.read(|snapshot| {
-            let project = filter.project.as_ref();
-            project.map_or(Ok(()), |id| projects::find(snapshot, id).map(drop))?;
-            let rows = status::list(snapshot, &filter)?;
-            let listed = rows.iter().map(|(session, _)| session);
-            let shared = shared_branch::of_list(snapshot, &filter, listed)?;
-            Ok((rows, shared))
-        })?;
-        rows.retain(|(_, derived)| {
-            states.is_empty() || states.iter().any(|it| it == derived.status.as_str())
-        });
-        Ok((rows, shared))
-    }
-
     /// A page of those that `is_listed`.
     pub(super) fn page(
         self,
         app: &App,
         is_listed: impl Fn(&Session) -> bool,
     ) -> Result<Json<Value>, Failure> {
-        let (mut rows, shared) = self.read(app)?;
-        rows.retain(|(session, _)| is_listed(session));
-        let of_session = shared.iter().flat_map(|it| it.sessions.iter().map(move |id| (id, it)));
-        let shared: HashMap<_, _> = of_session.collect();
-        let key = |(session, _): &Row| session.id.to_string();
-        Page { limit: self.limit, after: self.after }.of("session.list", rows, key, |row| {
-            document::listed(&row.0, &row.1, shared.get(&row.0.id).copied())
-        })
+        let known: Vec<_> = Status::ALL.iter().map(|it| it.as_str()).collect();
+        let states = chosen("status", self.status.as_deref(), &known)?;
+        let ended = states.iter().any(|it| ["terminated", "merged"].contains(&it.as_str()));
+        let project = self.project.as_deref().map(str::parse).transpose()?;
+        let filter = session::Filter { project, terminated: self.all || ended };
+        let is_wanted = |session: &Session, derived: &Derived| {
+            let is_asked = |it: &String| it == derived.status.as_str();
+            is_listed(session) && (states.is_empty() || states.iter().any(is_asked))
+        };
+        let read = |after: Option<&str>, limit| {
+            let after = list::key(after, session::START, session::key_of)?;
+            let rows = app.store.read(|snapshot| {
+                let project = filter.project.as_ref();
+                project.map_or(Ok(()), |id| projects::find(snapshot, id).map(drop))?;
+                let rows = status::page(snapshot, &filter, after, limit, is_wanted)?.into_iter();
+                let row = |(session, derived)| {
+                    let shared = shared_branch::of(snapshot, &session)?;
+                    Ok((session, derived, shared))
+                };
+                rows.map(row).collect::<ao_store::Result<Vec<Row>>>()
+            });
+            Ok(rows?)
+        };
+        let key = |(session, ..): &Row| session.id.to_string();
+        Page { limit: self.limit, after: self.after }
+            .read("session.list", read, key, |row| document::listed(&row.0, &row.1, row.2.as_ref()))
     }
 }
 

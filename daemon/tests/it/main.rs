@@ -4,6 +4,7 @@
 mod doors;
 mod events;
 mod limits;
+mod lists;
 mod login;
 mod served;
 mod slow;

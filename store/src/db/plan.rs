@@ -16,18 +16,23 @@ pub(crate) fn record(sql: &str) {
 
 /// The scans in the plans of the queries that `work` runs, as `EXPLAIN QUERY PLAN` names them.
 pub(crate) fn scans<T>(conn: &Connection, work: impl FnOnce() -> T) -> Vec<String> {
+    let mut steps = steps(conn, work);
+    steps.retain(|step| step.starts_with("SCAN"));
+    steps
+}
+
+/// All steps of these plans.
+pub(crate) fn steps<T>(conn: &Connection, work: impl FnOnce() -> T) -> Vec<String> {
     QUERIES.take();
     work();
-    let mut scans = Vec::new();
+    let mut found = Vec::new();
     for sql in QUERIES.take() {
         let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let mut steps = plan.raw_query();
         while let Some(step) = steps.next().unwrap() {
             let detail: String = step.get("detail").unwrap();
-            if detail.starts_with("SCAN") {
-                scans.push(detail);
-            }
+            found.push(detail);
         }
     }
-    scans
+    found
 }

@@ -63,7 +63,7 @@ impl<'c> Snapshot<'c> {
         self.conn
     }
 
-    fn prepare(&self, step: &'static str, sql: &str) -> Result<CachedStatement<'c>> {
+    pub(crate) fn prepare(&self, step: &'static str, sql: &str) -> Result<CachedStatement<'c>> {
         #[cfg(test)]
         crate::db::plan::record(sql);
         self.conn.prepare_cached(sql).context(step)
@@ -93,6 +93,21 @@ impl<'c> Snapshot<'c> {
         let mut statement = self.prepare(step, sql)?;
         let rows = statement.query_map(params, read).context(step)?;
         rows.collect::<rusqlite::Result<_>>().context(step)
+    }
+
+    /// The first `limit` rows that are wanted. Unless the query sorts, nothing after them is read.
+    pub(crate) fn first<T>(
+        &self,
+        step: &'static str,
+        sql: &str,
+        params: impl Params,
+        (limit, is_wanted): (usize, impl Fn(&T) -> bool),
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut statement = self.prepare(step, sql)?;
+        let rows = statement.query_map(params, read).context(step)?;
+        let is_wanted = |row: &rusqlite::Result<T>| row.as_ref().map_or(true, &is_wanted);
+        rows.filter(is_wanted).take(limit).collect::<rusqlite::Result<_>>().context(step)
     }
 
     /// The cursor of the newest change.

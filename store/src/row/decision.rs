@@ -109,6 +109,16 @@ pub fn list(snapshot: &Snapshot<'_>) -> Result<Vec<Decision>> {
     snapshot.list("list decisions", sql, [], Decision::read)
 }
 
+/// The first `limit` of them after a session, in the order of sessions, each of which has one at most.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn page(snapshot: &Snapshot<'_>, after: &str, limit: usize) -> Result<Vec<Decision>> {
+    let sql = select!("WHERE resolved_at IS NULL AND session_id > ?1 ORDER BY session_id");
+    let first = (limit, |it: &Decision| it.session.as_str() > after);
+    snapshot.first("list decisions", sql, [after], first, Decision::read)
+}
+
 const COUNT: &str = "SELECT count(*) FROM decision WHERE launch_id = ?1";
 
 /// Opens a decision of the newest launch of a session; an open one is released.

@@ -140,6 +140,21 @@ pub fn of_session(snapshot: &Snapshot<'_>, session: &SessionId) -> Result<Vec<La
     snapshot.list("list launches", sql, [session.as_str()], Launch::read)
 }
 
+/// The first `limit` launches of a session after a number, in the order of numbers, which never change.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn page(
+    snapshot: &Snapshot<'_>,
+    session: &SessionId,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<Launch>> {
+    let sql = select!("WHERE session_id = ?1 AND num > ?2 ORDER BY num");
+    let (params, any) = ((session.as_str(), after), |_: &Launch| true);
+    snapshot.first("list launches", sql, params, (limit, any), Launch::read)
+}
+
 /// All launches, those of a session oldest first.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Tracked pull requests: the location, the owner and the metadata of each.
 
-use rusqlite::{Params, Row, params_from_iter};
+use rusqlite::Row;
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
@@ -148,6 +148,11 @@ macro_rules! select {
     };
 }
 
+// Below the macros, which it uses.
+mod list;
+pub(crate) use self::list::of_filter;
+pub use self::list::{Filter, list, page};
+
 /// The pull request with this location.
 ///
 /// # Errors
@@ -264,49 +269,6 @@ pub fn with_head(snapshot: &Snapshot<'_>, host: &str, repo: &str, sha: &str) -> 
          AND host = ?3 COLLATE NOCASE ORDER BY number"
     );
     snapshot.list("find the pull requests of a commit", sql, (sha, repo, host), Pr::read)
-}
-
-/// Which pull requests to list.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Only those of this project.
-    pub project: Option<ProjectId>,
-    /// Only those of this session.
-    pub session: Option<SessionId>,
-}
-
-impl Filter {
-    /// The parameters of a text that [`of_filter`] chose.
-    pub(crate) fn params(&self) -> impl Params {
-        let session = self.session.iter().map(SessionId::as_str);
-        params_from_iter(session.chain(self.project.iter().map(ProjectId::as_str)))
-    }
-}
-
-/// A query of the pull requests `p` of a filter: one text for each kind of filter, because a condition
-/// such as `?1 IS NULL OR …` defeats every index.
-macro_rules! of_filter {
-    ($filter:expr, $select:expr, $order:expr) => {
-        match (&$filter.session, &$filter.project) {
-            (None, None) => concat!($select, $order),
-            (None, Some(_)) => concat!($select, " WHERE p.project_id = ?1", $order),
-            (Some(_), None) => concat!($select, " WHERE p.session_id = ?1", $order),
-            // Of two usable indexes, that of the sessions finds fewer rows.
-            (Some(_), Some(_)) => {
-                concat!($select, " WHERE p.session_id = ?1 AND +p.project_id = ?2", $order)
-            }
-        }
-    };
-}
-pub(crate) use of_filter;
-
-/// Pull requests in the order of repository and number.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<Pr>> {
-    let sql = of_filter!(filter, select!("p"), " ORDER BY host, repo, number");
-    snapshot.list("list pull requests", sql, filter.params(), Pr::read)
 }
 
 macro_rules! select_open {

@@ -1,6 +1,6 @@
 //! Sessions, named `<project>-<num>` by a number that is never used again.
 
-use rusqlite::{Params, Row, params_from_iter};
+use rusqlite::Row;
 
 use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
@@ -134,6 +134,11 @@ macro_rules! select {
     };
 }
 
+// Below the macros, which it uses.
+mod list;
+pub use self::list::{Filter, Key, START, key_of, list};
+pub(crate) use self::list::{LIST, list_sql, of_filter};
+
 /// The session of this id.
 ///
 /// # Errors
@@ -159,62 +164,6 @@ pub fn as_of(snapshot: &Snapshot<'_>, id: &SessionId, cursor: Cursor) -> Result<
 /// `SESSION_NOT_FOUND`.
 pub fn require(snapshot: &Snapshot<'_>, id: &SessionId) -> Result<Session> {
     get(snapshot, id)?.ok_or_else(|| Error::SessionNotFound(id.clone()))
-}
-
-/// Which sessions to list.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Only those of this project.
-    pub project: Option<ProjectId>,
-    /// Include terminated sessions.
-    pub terminated: bool,
-}
-
-impl Filter {
-    /// The parameters of a text that [`of_filter`] chose.
-    pub(crate) fn params(&self) -> impl Params {
-        params_from_iter(self.project.iter().map(ProjectId::as_str))
-    }
-}
-
-/// A query of the sessions `s` of a filter, in the order of project and number: one text for each kind of
-/// filter, because a condition such as `?1 IS NULL OR …` defeats every index.
-macro_rules! of_filter {
-    ($filter:expr, $select:expr) => {
-        match (&$filter.project, $filter.terminated) {
-            (None, true) => concat!($select, " ORDER BY s.project_id, s.num"),
-            (None, false) => {
-                concat!($select, " WHERE s.is_terminated = 0 ORDER BY s.project_id, s.num")
-            }
-            (Some(_), true) => {
-                concat!($select, " WHERE s.project_id = ?1 ORDER BY s.project_id, s.num")
-            }
-            (Some(_), false) => concat!(
-                $select,
-                " WHERE s.project_id = ?1 AND s.is_terminated = 0 ORDER BY s.project_id, s.num"
-            ),
-        }
-    };
-}
-pub(crate) use of_filter;
-
-/// Sessions in the order of project and number.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<Session>> {
-    list_as(snapshot, filter, |session| session)
-}
-
-/// What `make` makes of each of them.
-pub(crate) fn list_as<T>(
-    snapshot: &Snapshot<'_>,
-    filter: &Filter,
-    mut make: impl FnMut(Session) -> T,
-) -> Result<Vec<T>> {
-    let sql = of_filter!(filter, select!("s"));
-    let read = |row: &Row<'_>| Session::read(row).map(&mut make);
-    snapshot.list("list sessions", sql, filter.params(), read)
 }
 
 macro_rules! select_stopped {

@@ -3,9 +3,8 @@
 //! One table of rules, of which the first that applies decides. docs/status.md is made from it.
 
 mod launches;
+mod list;
 mod pulls;
-
-use std::collections::HashMap;
 
 use crate::db::tx::Snapshot;
 use crate::error::Result;
@@ -15,9 +14,10 @@ use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
 use crate::row::launch::EndCause;
 use crate::row::lifecycle::operation::{self, Operation, Verb};
-use crate::row::session::{self, Filter, Session};
+use crate::row::session::Session;
 
 use self::launches::LaunchFacts;
+pub use self::list::{list, page};
 use self::pulls::PrFacts;
 
 text_enum! {
@@ -86,6 +86,10 @@ struct Running {
     operation: Operation,
     is_abandoned: bool,
 }
+
+/// A row of a query that has one or more for each session: those without facts have one of NULLs. So the
+/// row after those of a session is never more than one session further.
+type OfSession<T> = (SessionId, Option<T>);
 
 /// What a rule finds: the reason, and since when.
 type Found = Option<(String, Option<Timestamp>)>;
@@ -287,50 +291,17 @@ fn running(snapshot: &Snapshot<'_>, operation: Operation) -> Result<Running> {
     Ok(Running { operation, is_abandoned })
 }
 
-/// The sessions of a filter with their statuses, in the order of project and number: a fixed number of
-/// queries, however many sessions there are.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<(Session, Derived)>> {
-    // Only those that run now, in all projects: they are few.
-    let mut operations: HashMap<SessionId, Running> = HashMap::new();
-    for operation in operation::list(snapshot)? {
-        operations.insert(operation.session.clone(), running(snapshot, operation)?);
-    }
-    let (launches, prs) = (launches::list(snapshot, filter)?, pulls::list(snapshot, filter)?);
-    let (mut launches, mut prs) = (launches.as_slice(), prs.as_slice());
-    session::list_as(snapshot, filter, |session| {
-        let facts = Facts {
-            session: &session,
-            launch: take(&mut launches, |launch| launch.session == session.id).first(),
-            operation: operations.get(&session.id),
-            prs: take(&mut prs, |pr| pr.session == session.id),
-        };
-        let derived = facts.derive();
-        (session, derived)
-    })
-}
-
-/// Takes the rows of a session from the front of rows that are in the order of the sessions.
-fn take<'a, T>(rows: &mut &'a [T], is_of_session: impl Fn(&T) -> bool) -> &'a [T] {
-    let count = rows.iter().take_while(|row| is_of_session(row)).count();
-    let (taken, rest) = rows.split_at(count);
-    *rows = rest;
-    taken
-}
-
 #[cfg(test)]
 mod tests {
     use std::fmt::Write;
 
     use super::*;
-    use crate::db::plan::scans;
+    use crate::db::plan::{scans, steps};
     use crate::model::id::ProjectId;
     use crate::row::lifecycle::cleanup;
     use crate::row::project::{self, NewProject};
-    use crate::row::session::{NewSession, SessionKind};
-    use crate::row::{launch, pr, scm, shared_branch};
+    use crate::row::session::{self, Filter, NewSession, SessionKind};
+    use crate::row::{decision, delivery, launch, pr, scm, shared_branch};
 
     /// `AO_UPDATE_GOLDEN=1 cargo test -p ao-store --lib status` writes it.
     #[test]
@@ -349,38 +320,57 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), page, "run with AO_UPDATE_GOLDEN=1");
     }
 
-    /// A query of a whole table becomes slower with every session and pull request.
+    /// A query of a whole table becomes slower with every session and pull request, and one that sorts reads
+    /// all of its rows before the first.
     #[test]
-    fn only_the_listed_sessions_are_scanned() {
-        with_session(|snapshot, _| {
-            for terminated in [false, true] {
-                let of_list = |project: Option<&str>| {
-                    let project = project.map(|id| id.parse().unwrap());
-                    scans(snapshot.conn(), || {
-                        list(snapshot, &Filter { project, terminated }).unwrap()
-                    })
-                };
+    fn a_page_is_read_by_an_index_in_its_order() {
+        with_session(|snapshot, of| {
+            let (id, after) = (&of.id, of.id.as_str());
+            let searches = |work: &dyn Fn()| {
+                let steps = steps(snapshot.conn(), work);
+                assert!(!steps.is_empty());
+                let is_search =
+                    |step: &String| step.starts_with("SEARCH") && step.contains("USING");
                 // Operations run: there are few.
-                assert_eq!(of_list(Some("demo")), ["SCAN session_operation"]);
-                let of_all = of_list(None);
-                let others = of_all.iter().filter(|scan| !scan.starts_with("SCAN s USING INDEX"));
-                assert_eq!(others.collect::<Vec<_>>(), ["SCAN session_operation"], "{of_all:?}");
+                let is_bad = |step: &String| !is_search(step) && step != "SCAN session_operation";
+                let bad: Vec<_> = steps.into_iter().filter(is_bad).collect();
+                assert_eq!(bad, [""; 0]);
+            };
+            for (project, terminated) in filters(of) {
+                let filter = Filter { project, terminated };
+                searches(&|| drop(page(snapshot, &filter, (after, 1), 9, |_, _| true).unwrap()));
+                searches(&|| drop(list(snapshot, &filter).unwrap()));
+                searches(&|| drop(session::list(snapshot, &filter).unwrap()));
+            }
+            for session in [None, Some(id.clone())] {
+                for project in [None, Some(of.project.clone())] {
+                    let filter = pr::Filter { project, session: session.clone() };
+                    searches(&|| drop(pr::page(snapshot, &filter, after, 9, |_| true).unwrap()));
+                }
+            }
+            searches(&|| drop(launch::page(snapshot, id, 1, 9).unwrap()));
+            searches(&|| drop(delivery::page(snapshot, None, after, 9).unwrap()));
+            searches(&|| drop(delivery::page(snapshot, Some(id), after, 9).unwrap()));
+            searches(&|| drop(decision::page(snapshot, after, 9).unwrap()));
+        });
+    }
+
+    /// The index of the sessions that are not terminated has only them.
+    #[test]
+    fn terminated_sessions_cost_a_list_without_them_nothing() {
+        with_session(|snapshot, session| {
+            for (project, terminated) in filters(session) {
+                let filter = Filter { project, terminated };
+                let steps = steps(snapshot.conn(), || session::list(snapshot, &filter).unwrap());
+                let uses = steps.iter().all(|step| step.contains("session_live"));
+                assert_eq!(uses, !terminated, "{steps:?}");
             }
         });
     }
 
     #[test]
-    fn a_list_with_a_filter_is_read_by_an_index() {
+    fn a_whole_list_with_a_filter_is_read_by_an_index() {
         with_session(|snapshot, listed| {
-            for terminated in [false, true] {
-                let of_list = |project: Option<ProjectId>| {
-                    let filter = Filter { project, terminated };
-                    scans(snapshot.conn(), || session::list(snapshot, &filter).unwrap())
-                };
-                assert_eq!(of_list(Some(listed.project.clone())), [""; 0]);
-                // In order, without sorting.
-                assert_eq!(of_list(None), ["SCAN s USING INDEX sqlite_autoindex_session_2"]);
-            }
             for session in [None, Some(listed.id.clone())] {
                 for project in [None, Some(listed.project.clone())] {
                     let is_all = project.is_none() && session.is_none();
@@ -390,6 +380,12 @@ mod tests {
                 }
             }
         });
+    }
+
+    /// Every kind of filter of a list of sessions.
+    fn filters(session: &Session) -> impl Iterator<Item = (Option<ProjectId>, bool)> {
+        let projects = [None, Some(session.project.clone())].into_iter();
+        projects.flat_map(|project| [false, true].map(|terminated| (project.clone(), terminated)))
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use rusqlite::Row;
+use rusqlite::types::ValueRef;
 
 use crate::db::text::text;
 use crate::db::tx::Snapshot;
@@ -14,12 +15,11 @@ use crate::model::time::Timestamp;
 use crate::row::columns::Column;
 use crate::row::session::{Filter, of_filter};
 
-use super::Found;
+use super::{Found, OfSession};
 
 /// The facts of a pull request that count.
 #[derive(Debug, Clone)]
 pub(super) struct PrFacts {
-    pub(super) session: SessionId,
     id: PrId,
     created_at: Timestamp,
     host: String,
@@ -38,37 +38,40 @@ pub(super) struct PrFacts {
 }
 
 macro_rules! select {
-    ($from:literal) => {
+    ($tail:literal) => {
         concat!(
-            "SELECT p.session_id, p.host, p.repo, p.number, p.state, p.ci, p.review_decision,
-            p.mergeability, p.head_ref, p.base_ref, p.is_cross_repo, p.merged_at, p.id, p.created_at
-            FROM ",
-            $from
+            "SELECT p.id, p.host, p.repo, p.number, p.state, p.ci, p.review_decision,
+            p.mergeability, p.head_ref, p.base_ref, p.is_cross_repo, p.merged_at, p.created_at",
+            $tail
         )
     };
 }
 
-const STEP: &str = "read what pull requests say";
+pub(super) const STEP: &str = "read what pull requests say";
 
 /// Those of a session, oldest first.
 pub(super) fn of_session(snapshot: &Snapshot<'_>, session: &SessionId) -> Result<Vec<PrFacts>> {
-    let sql = select!("pr p WHERE p.session_id = ?1");
+    let sql = select!(" FROM pr p WHERE p.session_id = ?1");
     let mut prs = snapshot.list(STEP, sql, [session.as_str()], PrFacts::read)?;
     complete(&mut prs);
     Ok(prs)
 }
 
-/// Those of the sessions of a filter in the order of the sessions; those of one session oldest first.
-pub(super) fn list(snapshot: &Snapshot<'_>, filter: &Filter) -> Result<Vec<PrFacts>> {
-    let sql = of_filter!(filter, select!("session s CROSS JOIN pr p ON p.session_id = s.id"));
-    let mut prs = snapshot.list(STEP, sql, filter.params(), PrFacts::read)?;
-    prs.chunk_by_mut(|a, b| a.session == b.session).for_each(complete);
-    Ok(prs)
+/// A query of the sessions of a filter, each with the facts of its pull requests, or once with NULLs.
+pub(super) fn list_sql(filter: &Filter) -> &'static str {
+    of_filter!(filter, select!(", s.id FROM session s LEFT JOIN pr p ON p.session_id = s.id"))
+}
+
+/// A row of that query.
+pub(super) fn read_of_list(row: &Row<'_>) -> rusqlite::Result<OfSession<PrFacts>> {
+    let has_pr = row.get_ref(0)? != ValueRef::Null;
+    let pr = has_pr.then(|| PrFacts::read(row)).transpose()?;
+    Ok((Column::read(row, 13)?, pr))
 }
 
 /// Sorts all pull requests of a session, and finds the stacked ones. To let SQLite sort the few of each
 /// session would take a third of the time of the query.
-fn complete(prs: &mut [PrFacts]) {
+pub(super) fn complete(prs: &mut [PrFacts]) {
     if prs.len() < 2 {
         return;
     }
@@ -86,7 +89,7 @@ fn complete(prs: &mut [PrFacts]) {
 impl PrFacts {
     fn read(row: &Row<'_>) -> rusqlite::Result<PrFacts> {
         Ok(PrFacts {
-            session: Column::read(row, 0)?,
+            id: Column::read(row, 0)?,
             host: text(row, 1)?,
             repo: text(row, 2)?,
             number: Column::read(row, 3)?,
@@ -98,8 +101,7 @@ impl PrFacts {
             base_ref: text(row, 9)?,
             is_cross_repo: Column::read(row, 10)?,
             merged_at: Column::read(row, 11)?,
-            id: Column::read(row, 12)?,
-            created_at: Column::read(row, 13)?,
+            created_at: Column::read(row, 12)?,
             is_stacked: false,
         })
     }

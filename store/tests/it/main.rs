@@ -26,6 +26,7 @@ mod migration;
 mod observation;
 mod observation_property;
 mod order;
+mod pages;
 mod processes;
 mod prune;
 mod repair;

@@ -248,6 +248,30 @@ pub fn all(snapshot: &Snapshot<'_>) -> Result<Vec<Delivery>> {
     snapshot.list("list deliveries", select!("ORDER BY rowid"), [], Delivery::read)
 }
 
+/// The first `limit` deliveries after an id, or of those to a session, in the order of ids, which never
+/// change.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn page(
+    snapshot: &Snapshot<'_>,
+    session: Option<&SessionId>,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<Delivery>> {
+    let (step, first) = ("list deliveries", (limit, |it: &Delivery| it.id.as_str() > after));
+    match session {
+        None => {
+            let sql = select!("WHERE id > ?1 ORDER BY id");
+            snapshot.first(step, sql, [after], first, Delivery::read)
+        }
+        Some(session) => {
+            let sql = select!("WHERE session_id = ?1 AND id > ?2 ORDER BY id");
+            snapshot.first(step, sql, (session.as_str(), after), first, Delivery::read)
+        }
+    }
+}
+
 /// The delivery to a session that has a key.
 ///
 /// # Errors
