@@ -7,6 +7,29 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+/// The variables that are meant for this process alone: the secret with which webhook deliveries are signed,
+/// and those by which a service manager addresses the process that it started.
+pub(crate) const PRIVATE: [&str; 18] = [
+    "AO_WEBHOOK_SECRET",
+    "CREDENTIALS_DIRECTORY",
+    "FDSTORE",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "MAINPID",
+    "MANAGERPID",
+    "MANAGERPIDFDID",
+    "MEMORY_PRESSURE_WATCH",
+    "MEMORY_PRESSURE_WRITE",
+    "NOTIFY_SOCKET",
+    "SYSTEMD_EXEC_PID",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
 /// A set of environment variables.
 #[derive(Clone, Default)]
 pub struct Environment {
@@ -14,10 +37,12 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The variables of this process, as they are now.
+    /// The variables of this process, as they are now, without those that are meant for it alone. A program
+    /// that gets them can neither sign a webhook delivery nor report to the service manager.
     #[must_use]
     pub fn of_process() -> Environment {
-        std::env::vars_os().collect()
+        let is_private = |name: &OsStr| PRIVATE.iter().any(|private| name == *private);
+        std::env::vars_os().filter(|(name, _)| !is_private(name)).collect()
     }
 
     /// The value of a variable; an empty one counts as not set.

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use crate::environment::Environment;
+use crate::environment::{Environment, PRIVATE};
 use crate::error::{Error, Result};
 
 /// A program that runs as long as it likes. It has exactly these variables, and the default disposition of
@@ -106,9 +106,12 @@ fn command_of(argv: &[OsString]) -> Result<Command> {
     Ok(command)
 }
 
-/// Starts a command without input and output. Its end is waited for, so that it does not stay as a zombie
+/// Starts a command without input and output, and without what is meant for this process alone. Its end is waited for, so that it does not stay as a zombie
 /// while this process runs.
 fn start_alone(mut command: Command) -> Result<u32> {
+    for name in PRIVATE {
+        command.env_remove(name);
+    }
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let pid = child.id();

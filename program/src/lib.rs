@@ -6,6 +6,8 @@
 //!   group are killed.
 //! * A program receives exactly the variables that its caller passes, without those of git, and
 //!   runs in the C locale. It inherits no input and no terminal.
+//! * What is meant for this process alone, such as the secret of the webhook and the socket of the service
+//!   manager, is in no [`Environment`] of it, and reaches no program that outlives it but a daemon.
 //! * The command line of a user ([`CommandLine`]) is the exception: it belongs to the terminal of the user,
 //!   with its process group and outputs, and runs as long as it likes.
 //! * A program is found in absolute directories of `PATH` only.
