@@ -1,6 +1,7 @@
 //! Claim: a hook, which agents run at every use of a tool, costs little more than its write. Budgets: at
-//! most 1.4 times the CPU time of a C program that makes the same captured update; of 64 at once, 640 in all, at
-//! least 0.75 times the rate of such programs in the kernel's queue of a file lock, their slowest hundredth at most 4 times the median, and none lost.
+//! most 1.4 times the CPU time of a C program that makes the same captured update; of 64 at once, 640 or more in
+//! all, at least 0.75 times the rate of such programs in the kernel's queue of a file lock, their slowest
+//! hundredth at most 4 times the median, and none lost.
 //!
 //! The baseline uses the same SQLite and the same file. Each hook begins or ends a turn, so each one writes; the
 //! session of the baseline changes in the same columns, with the same triggers. Commits wait for the disk, as
@@ -32,8 +33,9 @@ const ROUNDS: usize = 7;
 /// Processes per round whose CPU time is measured.
 const STARTS: usize = 60;
 const AT_ONCE: usize = 64;
-/// What each of them does, one after the other.
-const EACH: usize = 10;
+/// What each of them does in a round, one after the other: the begin and the end of a turn. All rounds have more
+/// than the 640 of the budget.
+const EACH: usize = 2;
 
 /// A store with sessions that run, two for each process at once: of the subject and of the baseline.
 fn fixture() -> Fixture {
@@ -213,7 +215,7 @@ pub(crate) fn measure(run: &mut Run) {
     );
     let (times, others) = (Mutex::default(), Mutex::default());
     let before = sides.transactions();
-    let work = "hooks per second, 64 at once, 640 in all";
+    let work = "hooks per second, 64 at once";
     let measured = run.compare(
         Line::ratio("12c", work, "C in the same kernel queue", at_least(0.75)),
         ROUNDS,
