@@ -192,8 +192,11 @@ impl<'a> Real<'a> {
         let model = ["--model", self.program.model];
         let model = if self.program.model.is_empty() { &model[..0] } else { &model[..] };
         self.ok(&[&first[..], model, &["--prompt", "say hello"]].concat());
+        // A program may say that it waits for input before it takes the prompt.
+        wait_until("the prompt is taken", || {
+            self.lab.get("demo-1")["launch"]["prompt_stage"] == "acknowledged"
+        });
         self.wait_for("idle");
-        assert_eq!(self.lab.get("demo-1")["launch"]["prompt_stage"], "acknowledged");
         self.send("SLOW:3 say more");
         wait_until("work", || self.state() == "active");
         self.wait_for("idle");
