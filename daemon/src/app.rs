@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::browser::Browsers;
 use crate::client_limits::ClientLimits;
 use crate::error::Result;
-use crate::loops::Loops;
+use crate::loops::{LoopStatus, Loops, writer};
 use crate::run_file::RunFile;
 use crate::terminals::Terminals;
 use crate::token::Tokens;
@@ -115,6 +115,13 @@ impl App {
     /// Whether requests are served: from the listening on, until the daemon stops.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Relaxed) && !self.stop.is_cancelled()
+    }
+
+    /// The loops, and what the writer of the store does in the background.
+    pub(crate) fn loops(&self) -> Vec<LoopStatus> {
+        let mut statuses = self.loops.statuses();
+        statuses.extend(writer::statuses(&self.store));
+        statuses
     }
 
     pub(crate) fn set_ready(&self) {

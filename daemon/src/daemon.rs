@@ -21,7 +21,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::listen::{self, Socket};
 use crate::lock::DaemonLock;
-use crate::loops::{observer, reaper, reconcile};
+use crate::loops::{deliveries, observer, reaper, reconcile};
 use crate::notice::Notify;
 use crate::run_file::RunFile;
 use crate::token::Tokens;
@@ -150,10 +150,9 @@ impl Daemon {
         let (sessions, told) = (Arc::clone(&self.app.sessions), Notify::clone(notify));
         loops.start("reconcile", move |reporter| reconcile::run(&sessions, &told, reporter))?;
         let sessions = Arc::clone(&self.app.sessions);
-        loops.start("reaper", move |reporter| {
-            reaper::run(&sessions, reporter);
-            Ok(())
-        })?;
+        loops.start("reaper", move |reporter| reaper::run(&sessions, reporter))?;
+        let sessions = Arc::clone(&self.app.sessions);
+        loops.start("deliveries", move |reporter| deliveries::run(&sessions, reporter))?;
         if let Some(setup) = setup {
             let told = Notify::clone(notify);
             let observe = move |reporter: &_| observer::run(&setup, &command, &told, reporter);

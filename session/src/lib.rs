@@ -19,9 +19,9 @@ pub mod worktree;
 
 pub use error::{Error, Result};
 pub use lifecycle::{
-    Action, Cleaned, Config, Ensured, Killed, MESSAGE_MAX, Message, Mode, Piped, Probed, Reaper,
-    Recording, Report, Restored, Sent, Sessions, Shown, ShownFrom, SpawnRequest, Spawned,
-    start_runner,
+    Action, Cleaned, Config, Due, Ensured, Killed, MESSAGE_MAX, Message, Mode, Piped, Probed,
+    Reaper, Recording, Report, Restored, Sent, Sessions, Shown, ShownFrom, SpawnRequest, Spawned,
+    Writers, start_runner,
 };
 pub use runtime::processes::LAUNCH_VARIABLES;
 pub use supervisor::{Spec, supervise};

@@ -60,6 +60,7 @@ pub use db::options::Options;
 pub use db::schema::SCHEMA_VERSION;
 pub use db::tx::{Cause, Snapshot, Tx};
 pub use db::wakeup::Listener;
+pub use engine::background::{Background, Pass};
 pub use engine::job::Committed;
 pub use engine::migrate::{GOLDEN, Migrated};
 pub use engine::store::{Reader, Store};

@@ -227,10 +227,8 @@ fn stopped(context: &Context, found: &Found, what: &str) -> Result<()> {
 fn status(context: &Context) -> Result<()> {
     let found = find(context)?;
     if context.is_json {
-        let loops = found.run_file.as_ref().filter(|_| found.state == State::Ready);
-        let loops = loops.and_then(|run_file| ao_daemon::describe(&run_file.socket).ok());
         let mut data = daemon_of(found.state, found.run_file.as_ref());
-        data["loops"] = loops.map_or(Value::Null, |mut described| described["loops"].take());
+        data["loops"] = loops(&found);
         return output::document("daemon.status", &data);
     }
     report(context, "daemon.status", &found, ready)?;
@@ -244,6 +242,13 @@ fn status(context: &Context) -> Result<()> {
         output::line(&output::printable(&format!("{:<10} {:<8} {}", text[0], text[1], text[2])))?;
     }
     Ok(())
+}
+
+/// The loops of a daemon that is ready; null if it does not answer.
+pub(crate) fn loops(found: &Found) -> Value {
+    let ready = found.run_file.as_ref().filter(|_| found.state == State::Ready);
+    let described = ready.and_then(|run_file| ao_daemon::describe(&run_file.socket).ok());
+    described.map_or(Value::Null, |mut described| described["loops"].take())
 }
 
 /// The daemon of the data directory, which need not exist.

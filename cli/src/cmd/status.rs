@@ -31,6 +31,7 @@ pub(crate) fn run(context: &Context) -> Result<()> {
     let readers = wal_readers(context.database());
     let found = daemon::find(context)?;
     let space = Space::of(context.database()).ok();
+    let loops = daemon::loops(&found);
     if context.is_json {
         let status = Status {
             database: context.database(),
@@ -39,12 +40,18 @@ pub(crate) fn run(context: &Context) -> Result<()> {
             readers: &readers,
             observer: &observer.running,
             daemon: (found.state, found.run_file.as_ref()),
+            loops: &loops,
             now,
         };
         return output::document("store.status", &status.document());
     }
     let daemon = daemon::describe(found.state, found.run_file.as_ref());
-    let daemon = output::printable(&context.invocation().complete(&daemon));
+    let mut daemon = output::printable(&context.invocation().complete(&daemon));
+    for failed in loops.as_array().into_iter().flatten().filter(|it| it["state"] == "failed") {
+        let [name, outcome] =
+            ["name", "outcome"].map(|key| failed[key].as_str().unwrap_or_default());
+        daemon += &format!("\n{}", output::printable(&format!("{name} failed: {outcome}")));
+    }
     output::text(&describe(context, (&stats, space), &observer, &daemon, &readers, now))
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{consumer, host, skipped, time, unread};
 use crate::disk::Space;
+use crate::loops::LoopStatus;
 use crate::run_file::RunFile;
 use crate::state::State;
 use crate::wal_reader::WalReader;
@@ -27,6 +28,8 @@ pub struct Status<'a> {
     pub observer: &'a ao_observer::Result<Option<Running>>,
     /// The daemon of the store.
     pub daemon: (State, Option<&'a RunFile>),
+    /// Its loops, as [`loops_of`] describes them; null if it does not answer.
+    pub loops: &'a Value,
     /// The time of the figures.
     pub now: Timestamp,
 }
@@ -35,7 +38,7 @@ impl Status<'_> {
     /// The document.
     #[must_use]
     pub fn document(&self) -> Value {
-        let Status { database, stats, space, readers, observer, daemon, now } = self;
+        let Status { database, stats, space, readers, observer, daemon, loops, now } = self;
         let (Stats { log, .. }, now) = (stats, *now);
         let rows = stats.rows.iter().map(|(table, count)| ((*table).to_owned(), json!(count)));
         let rows: Map<_, _> = rows.collect();
@@ -49,6 +52,8 @@ impl Status<'_> {
         });
         let readers = readers.iter().map(|it| json!({"pid": it.pid, "command": it.command}));
         let hosts = stats.hosts.iter().map(|(state, problems)| host(state, *problems, now));
+        let mut daemon = daemon_of(daemon.0, daemon.1);
+        daemon["loops"] = (*loops).clone();
         json!({
             "path": database.to_string_lossy(),
             "schema_version": SCHEMA_VERSION,
@@ -78,7 +83,7 @@ impl Status<'_> {
             "unread": stats.unread.iter().map(unread).collect::<Vec<_>>(),
             "backup_at": stats.backup_at.map(time),
             "observer": observer_of(observer),
-            "daemon": daemon_of(daemon.0, daemon.1),
+            "daemon": daemon,
         })
     }
 }
@@ -107,4 +112,19 @@ pub fn daemon_of(state: State, run_file: Option<&RunFile>) -> Value {
         "version": run_file.map(|it| &it.version),
         "owner": run_file.and_then(|it| it.owner.as_ref()),
     })
+}
+
+/// The loops of a daemon, and what the writer of its store does.
+#[must_use]
+pub fn loops_of(statuses: &[LoopStatus]) -> Value {
+    let of = |status: &LoopStatus| {
+        json!({
+            "name": status.name,
+            "state": status.state.as_str(),
+            "at": status.at.map(time),
+            "outcome": status.outcome,
+            "restarts": status.restarts,
+        })
+    };
+    statuses.iter().map(of).collect()
 }

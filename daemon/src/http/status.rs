@@ -16,7 +16,7 @@ use super::{reply, work};
 use crate::app::App;
 use crate::disk::Space;
 use crate::document::metrics::{self, OfDaemon};
-use crate::document::status::Status;
+use crate::document::status::{Status, loops_of};
 use crate::wal_reader::wal_readers;
 
 /// The figures of the store.
@@ -35,6 +35,7 @@ pub(crate) async fn get(
             readers: &wal_readers(database),
             observer: &running(database),
             daemon: (crate::State::Ready, Some(&app.run_file)),
+            loops: &loops_of(&app.loops()),
             now: reading.at,
         };
         Ok(reply::document("store.status", status.document()))
@@ -53,7 +54,7 @@ pub(crate) async fn metrics(
         let stats = app.store.stats(ClockReading::now())?;
         let readers = wal_readers(app.store.path()).len();
         let space = Space::of(app.store.path()).ok();
-        let daemon = OfDaemon { loops: app.loops.statuses(), followers: app.streams.count() };
+        let daemon = OfDaemon { loops: app.loops(), followers: app.streams.count() };
         Ok(metrics::render(&stats, space, readers, Some(&daemon)))
     })
     .await?;

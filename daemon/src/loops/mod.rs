@@ -1,9 +1,11 @@
 //! The loops of the daemon, each in a thread of its own: one that fails or panics is started again after a
 //! pause, disturbs no other, and what happened stays visible.
 
+pub(crate) mod deliveries;
 pub(crate) mod observer;
 pub(crate) mod reaper;
 pub(crate) mod reconcile;
+pub(crate) mod writer;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,6 +25,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 const STEADY: Duration = Duration::from_secs(60);
 /// How often a pause looks at whether the daemon stops.
 const TICK: Duration = Duration::from_millis(50);
+
+/// What came of a pass where the sessions are not known to run on this machine.
+pub(crate) const ELSEWHERE: &str =
+    "nothing: it is not confirmed that the sessions run on this machine";
 
 /// What a loop does now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +197,12 @@ impl Reporter {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why something failed, with its causes.
+pub(crate) fn reason(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ao_observer::run::{self, Cycle, Event, Lock, Setup, What};
 
-use super::{LoopState, Reporter};
+use super::{LoopState, Reporter, reason};
 use crate::notice::{Notice, Notify};
 
 /// How often the lock of another observer is tried.
@@ -27,7 +27,7 @@ pub(crate) fn run(
         shown(Notice::Observer(event));
     };
     let ended = run::run(setup, lock, reporter.stop(), show).and_then(run::Ended::outcome);
-    ended.map_err(|error| error.to_string())
+    ended.map_err(|error| reason(&error))
 }
 
 fn describe(host: &str, cycle: &Cycle) -> String {
@@ -56,7 +56,7 @@ fn wait_for_lock(
                 notify(Notice::ObserverElsewhere(run::running(setup.store.path()).ok().flatten()));
             }
             Err(ao_observer::Error::Running) => {}
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(reason(&error)),
         }
         if reporter.pause(RETRY) {
             return Ok(None);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ao_session::{Mode, Sessions};
 
-use super::{LoopState, Reporter};
+use super::{LoopState, Reporter, reason};
 use crate::notice::{Notice, Notify};
 
 /// How often it is looked whether launches have lost their runtime.
@@ -42,12 +42,12 @@ pub(crate) fn run(sessions: &Sessions, notify: &Notify, reporter: &Reporter) -> 
 
 /// What one pass has tried is not tried again.
 fn lost(sessions: &Sessions) -> Result<HashSet<String>, String> {
-    sessions.lost_launches().map_err(|error| error.to_string())
+    sessions.lost_launches().map_err(|error| reason(&error))
 }
 
 /// What fails for one session does not stop the others.
 fn reconcile(sessions: &Sessions, notify: &Notify, reporter: &Reporter) -> Result<(), String> {
-    let report = sessions.reconcile(Mode::Act).map_err(|error| error.to_string())?;
+    let report = sessions.reconcile(Mode::Act).map_err(|error| reason(&error))?;
     let failed = report.actions.iter().filter(|action| action.error.is_some()).count();
     reporter.report(format!("{} sessions looked at, {failed} failed", report.actions.len()));
     notify(Notice::Reconciled(report));

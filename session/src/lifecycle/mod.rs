@@ -54,6 +54,7 @@ pub use restore::Restored;
 pub use send::{MESSAGE_MAX, Message, Sent, start_runner};
 pub use spawn::{SpawnRequest, Spawned};
 pub use terminal::{Piped, Shown, ShownFrom};
+pub use writers::{Due, Writers};
 
 /// How the sessions of a store are run.
 #[derive(Debug, Clone)]

@@ -19,7 +19,6 @@ use ao_store::{Cause, SessionId, Timestamp};
 
 use super::reconcile::is_mass;
 use super::versions::{Asked, Versions};
-use super::writers::Writers;
 use super::{Sessions, new_id};
 use crate::error::Result;
 use crate::harness::{self, Screen, Seen};
@@ -49,6 +48,10 @@ pub struct Probed {
     pub screens: usize,
     /// The observations that were written.
     pub changes: usize,
+    /// The limits of accounts that hold now, each of which ends at its time, or when its screen shows so.
+    pub limits: usize,
+    /// The sessions of the store run on another machine as far as is known, and nothing was looked at.
+    pub is_elsewhere: bool,
 }
 
 /// What probes the launches of a store. It remembers screens from one pass to the next, so that only those are
@@ -110,9 +113,11 @@ impl<'a> Reaper<'a> {
         Reaper { only: Some(session.clone()), ..Reaper::new(sessions) }
     }
 
-    /// Probes again and again, until `wait` says that it is to stop, and has written what waits for nothing. What
-    /// fails is tried again.
-    pub fn run(&mut self, wait: impl FnMut() -> bool) {
+    /// Probes again and again, until `wait`, which gets what each pass found, says that it is to stop.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn run(&mut self, wait: impl FnMut(Probed) -> bool) -> Result<()> {
         // What nobody reads is hinted at.
         let command = instance::SCREEN_READER;
         let reader = Instance::of_this_process(&new_id('i'), command, self.sessions.now());
@@ -120,23 +125,16 @@ impl<'a> Reaper<'a> {
         if let Err(error) = self.write(move |tx| instance::register(tx, &reader)) {
             tracing::debug!(%error, "it cannot be recorded that screens are read");
         }
-        self.run_registered(wait);
+        let ended = self.run_registered(wait);
         if let Err(error) = self.write(move |tx| instance::remove(tx, &id)) {
             tracing::debug!(%error, "it cannot be recorded that screens are not read any more");
         }
+        ended
     }
 
-    fn run_registered(&mut self, mut wait: impl FnMut() -> bool) {
-        let mut writers = Writers::default();
-        loop {
-            let probed = self.probe();
-            if let Err(error) = probed.and_then(|_| writers.start(self.sessions)) {
-                tracing::debug!(%error, "the launches cannot be probed");
-            }
-            if wait() {
-                return;
-            }
-        }
+    fn run_registered(&mut self, mut wait: impl FnMut(Probed) -> bool) -> Result<()> {
+        while !wait(self.probe()?) {}
+        Ok(())
     }
 
     /// Probes all launches once.
@@ -146,9 +144,11 @@ impl<'a> Reaper<'a> {
     pub fn probe(&mut self) -> Result<Probed> {
         let mut probed = Probed::default();
         if !self.sessions.is_machine_confirmed()? {
-            return Ok(probed);
+            return Ok(Probed { is_elsewhere: true, ..probed });
         }
         let Rows { cases, limits } = self.rows()?;
+        let now = self.sessions.now();
+        probed.limits = limits.iter().filter(|limit| limit.holds(now)).count();
         probed.launches = cases.len();
         let ids: HashSet<&str> = cases.iter().map(|case| case.launch.id.as_str()).collect();
         self.known.retain(|id, _| ids.contains(id.as_str()));

@@ -18,22 +18,33 @@ const BETWEEN: Duration = Duration::from_secs(30);
 
 /// What is remembered from one pass to the next: when a process is started for a session.
 #[derive(Debug, Default)]
-pub(super) struct Writers(HashMap<SessionId, Instant>);
+pub struct Writers(HashMap<SessionId, Instant>);
+
+/// What one pass found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Due {
+    /// The sessions for which something is due that no process writes.
+    pub sessions: usize,
+    /// Those for which a process was started now.
+    pub started: usize,
+    /// The sessions of the store run on another machine as far as is known, and nothing was looked at.
+    pub is_elsewhere: bool,
+}
 
 impl Writers {
     /// Starts the processes whose time has come.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(super) fn start(&mut self, sessions: &Sessions) -> Result<()> {
+    pub fn start(&mut self, sessions: &Sessions) -> Result<Due> {
         if !sessions.is_machine_confirmed()? {
-            return Ok(());
+            return Ok(Due { is_elsewhere: true, ..Due::default() });
         }
         let due = sessions.store.read(delivery::unattended)?;
-        for session in self.pass(due, Instant::now()) {
-            sessions.start_runner(&session);
-        }
-        Ok(())
+        let count = due.len();
+        let started = self.pass(due, Instant::now());
+        started.iter().for_each(|session| sessions.start_runner(session));
+        Ok(Due { sessions: count, started: started.len(), is_elsewhere: false })
     }
 
     /// The sessions for which a process is started now, of those for which something is due.

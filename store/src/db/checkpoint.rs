@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
 use crate::db::write_queue::WriteQueue;
 use crate::error::{Context, Result};
@@ -46,13 +46,37 @@ pub(crate) struct Checkpointer {
     /// The size of the WAL at which the next checkpoint waits for readers.
     large: i64,
     wait: Duration,
+    /// What came of the last checkpoint, until it is taken.
+    outcome: Option<std::result::Result<String, String>>,
 }
 
 impl Checkpointer {
     pub(crate) fn new() -> Checkpointer {
         let (last, measured) = (Instant::now(), Instant::now());
         let (is_clean, due, large, wait) = (false, None, LARGE, LARGE_WAIT);
-        Checkpointer { last, measured, is_clean, due, large, wait }
+        Checkpointer { last, measured, is_clean, due, large, wait, outcome: None }
+    }
+
+    /// What came of the last checkpoint, in words, if one has run since this was asked.
+    pub(crate) fn take_outcome(&mut self) -> Option<std::result::Result<String, String>> {
+        self.outcome.take()
+    }
+
+    /// Whether a checkpoint was blocked, if it ran; only a failed write to the file is an error.
+    fn record(&mut self, ran: Result<i64>) -> Result<Option<i64>> {
+        self.outcome = Some(match &ran {
+            Ok(0) => Ok("the write-ahead log was copied".to_owned()),
+            Ok(_) => Ok("a reader or another checkpoint holds it back".to_owned()),
+            Err(error) => Err(error.chain()),
+        });
+        match ran {
+            Ok(blocked) => Ok(Some(blocked)),
+            Err(error) if error.is_failed_write() => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "a checkpoint did not run");
+                Ok(None)
+            }
+        }
     }
 
     /// After a commit: whether a checkpoint is due, which [`Checkpointer::run_due`] then runs, here or in
@@ -93,12 +117,13 @@ impl Checkpointer {
         match self.due.take() {
             Some(Due::Restart(pages)) => {
                 let restart = "PRAGMA wal_checkpoint(RESTART)";
-                let blocked = run_waiting(conn, queue, restart, (self.wait, timeout))?;
+                let ran = run_waiting(conn, queue, restart, (self.wait, timeout));
+                let blocked = self.record(ran)?;
                 self.large = if blocked == Some(0) { LARGE } else { pages.saturating_mul(2) };
             }
             Some(Due::Passive) => {
                 self.last = Instant::now();
-                run(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;
+                self.record(run(conn, "PRAGMA wal_checkpoint(PASSIVE)"))?;
             }
             None => {}
         }
@@ -117,7 +142,8 @@ impl Checkpointer {
             return Ok(());
         }
         let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
-        self.is_clean = run_waiting(conn, queue, truncate, (Duration::ZERO, timeout))? == Some(0);
+        let ran = run_waiting(conn, queue, truncate, (Duration::ZERO, timeout));
+        self.is_clean = self.record(ran)? == Some(0);
         Ok(())
     }
 
@@ -157,7 +183,7 @@ fn run_waiting(
     queue: &WriteQueue,
     sql: &'static str,
     (wait, timeout): (Duration, Duration),
-) -> Result<Option<i64>> {
+) -> Result<i64> {
     let _turn = queue.try_enter();
     let busy = conn.busy_timeout(wait);
     let blocked = run(conn, sql);
@@ -167,19 +193,10 @@ fn run_waiting(
     blocked
 }
 
-/// Runs a checkpoint; the value is 0 when no reader blocked it. Only a failed write to the file is an
-/// error: a second attempt after it could seem to succeed.
-fn run(conn: &Connection, sql: &'static str) -> Result<Option<i64>> {
-    match conn.query_row(sql, [], |row| row.get(0)) {
-        Ok(blocked) => Ok(Some(blocked)),
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
-            Err(error).context(sql)
-        }
-        Err(error) => {
-            tracing::warn!(%error, "a checkpoint did not run");
-            Ok(None)
-        }
-    }
+/// Runs a checkpoint; the value is 0 when no reader blocked it. A failed write to the file must be heeded: a
+/// second attempt after it could seem to succeed.
+fn run(conn: &Connection, sql: &'static str) -> Result<i64> {
+    conn.query_row(sql, [], |row| row.get(0)).context(sql)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::db::options::Options;
 use crate::db::tx::{Snapshot, Tx};
 use crate::db::wakeup::{LocalListeners, Notifier, data_version};
 use crate::db::write_queue::{Turn, WriteQueue};
+use crate::engine::background::Recorder;
 use crate::engine::job::{Done, Job};
 use crate::engine::jobs::Jobs;
 use crate::engine::maintenance::Maintenance;
@@ -72,6 +73,7 @@ pub(crate) struct Committer {
     queue: Arc<WriteQueue>,
     local: Arc<LocalListeners>,
     notifier: Notifier,
+    background: Arc<Recorder>,
     busy: Duration,
     durability: Durability,
     /// Whether the transaction that has begun is synced when it commits.
@@ -93,6 +95,7 @@ impl Committer {
         identity: Identity,
         queue: Arc<WriteQueue>,
         local: Arc<LocalListeners>,
+        background: Arc<Recorder>,
         Options { durability, busy, .. }: Options,
     ) -> Committer {
         let notifier = Notifier::new(identity.path(), &local);
@@ -103,6 +106,7 @@ impl Committer {
             queue,
             local,
             notifier,
+            background,
             busy,
             durability,
             is_synced: true,
@@ -113,6 +117,11 @@ impl Committer {
             recorded: Instant::now(),
             is_recorded: true,
         }
+    }
+
+    /// The record of what happens in the background.
+    pub(crate) fn background(&self) -> Arc<Recorder> {
+        Arc::clone(&self.background)
     }
 
     /// A number that is another one after each commit of another process, if it can be read.
@@ -215,7 +224,7 @@ impl Committer {
         if let Err(error) = undone.and_then(|()| self.execute_in_tx("RELEASE job")) {
             // A part of a job must not be committed with the others.
             if let Err(stuck) = self.execute_in_tx("ROLLBACK") {
-                self.halted = Some(stuck.chain());
+                self.halt(stuck.chain());
             }
             return Err(error);
         }
@@ -278,7 +287,7 @@ impl Committer {
         }
         if self.halted.is_none() {
             let done = self.checkpointer.run_due(&self.conn, &self.queue, self.busy);
-            self.halt_on_failed_write(done);
+            self.checkpointed(done);
         }
     }
 
@@ -323,6 +332,7 @@ impl Committer {
     }
 
     fn postpone_on_error(&mut self, done: Result<()>) -> bool {
+        self.background.retention(done.as_ref().map(|()| self.maintenance.outcome()));
         if let Err(error) = &done {
             tracing::debug!(%error, "maintenance is postponed");
             self.maintenance.reset();
@@ -336,8 +346,15 @@ impl Committer {
         if self.halted.is_some() || self.identity.check_for_write().is_err() {
             return;
         }
-        let checkpointed = self.checkpointer.idle(&self.conn, &self.queue, self.busy);
-        self.halt_on_failed_write(checkpointed);
+        let done = self.checkpointer.idle(&self.conn, &self.queue, self.busy);
+        self.checkpointed(done);
+    }
+
+    fn checkpointed(&mut self, done: Result<()>) {
+        if let Some(outcome) = self.checkpointer.take_outcome() {
+            self.background.checkpoint(outcome);
+        }
+        self.halt_on_failed_write(done);
     }
 
     /// Before the connection is closed.
@@ -387,8 +404,13 @@ impl Committer {
     fn halt_on(&mut self, error: &Error) {
         if error.is_failed_write() {
             tracing::error!(%error, "the writer halts: a write to the database file failed");
-            self.halted = Some(error.chain());
+            self.halt(error.chain());
         }
+    }
+
+    fn halt(&mut self, reason: String) {
+        self.background.end(&format!("the writer halts: {reason}"));
+        self.halted = Some(reason);
     }
 }
 
@@ -400,7 +422,8 @@ fn refuse(jobs: &Jobs, error: impl Fn() -> Error) {
     jobs.rest();
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> String {
+/// The message of a panic.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

@@ -30,6 +30,8 @@ pub(crate) struct Maintenance {
     is_sealing: bool,
     /// When the next step may run.
     next: Instant,
+    /// What came of the last plan or step, in words.
+    outcome: String,
 }
 
 /// The number of free pages from which they are freed without a request: 4 MiB. Fewer are reused.
@@ -39,12 +41,18 @@ impl Maintenance {
     pub(crate) fn new(durability: Durability) -> Maintenance {
         let (rules, target, next) = (Rules::default(), Seq(0), Instant::now());
         let (is_vacuuming, is_sealing) = (false, false);
-        Maintenance { durability, rules, target, is_vacuuming, is_sealing, next }
+        let outcome = String::new();
+        Maintenance { durability, rules, target, is_vacuuming, is_sealing, next, outcome }
     }
 
     /// Drops the pending steps until the next [`Maintenance::plan`].
     pub(crate) fn reset(&mut self) {
         *self = Maintenance::new(self.durability);
+    }
+
+    /// What came of the last plan or step, in words.
+    pub(crate) fn outcome(&self) -> String {
+        self.outcome.clone()
     }
 
     /// How long the writer waits for jobs before it calls [`Maintenance::step`]; `None` when no step is
@@ -60,10 +68,15 @@ impl Maintenance {
         self.is_sealing = seal::sealed(conn)?.seq < snapshot.head()?.seq;
         self.rules = retention::rules(&snapshot)?;
         if self.rules.is_empty() {
+            "no rule of retention is stored".clone_into(&mut self.outcome);
             return Ok(());
         }
         let plan = retention::plan(&snapshot, &self.rules, now)?;
         self.target = if plan.events() > 0 { plan.target } else { Seq(0) };
+        self.outcome = match plan.events() {
+            1.. => format!("{} changes are to be pruned", plan.events()),
+            _ => "nothing to prune".to_owned(),
+        };
         Ok(())
     }
 
@@ -102,12 +115,15 @@ impl Maintenance {
                 // Sealed changes may be pruned.
                 return self.plan(conn, now);
             }
-            // A missing change cannot be sealed; `verify` reports it.
+            // `verify` reports it.
+            "a change is missing, and nothing after it can be sealed".clone_into(&mut self.outcome);
             self.is_sealing = false;
             return Ok(());
         }
         if self.is_vacuuming {
-            self.is_vacuuming = vacuum(conn, PAGES)? > 0;
+            let freed = vacuum(conn, PAGES)?;
+            self.is_vacuuming = freed > 0;
+            self.outcome = format!("freed {freed} pages");
             return transaction.commit(commit);
         }
         let cause = Cause::new("retention", now);
@@ -118,6 +134,7 @@ impl Maintenance {
         let target = if is_current { self.target } else { before };
         let done = pruning::step(&tx, target, BATCH)?;
         transaction.commit(commit)?;
+        self.outcome = format!("pruned up to change {}", done.floor);
         if done.floor >= self.target || done.floor == before {
             tracing::debug!(floor = done.floor.0, "retention has pruned the log");
             self.target = Seq(0);

@@ -1,5 +1,6 @@
 //! The engine: migrations, the writer of a process with its maintenance, and the store handle.
 
+pub(crate) mod background;
 pub(crate) mod committer;
 pub(crate) mod job;
 pub(crate) mod jobs;

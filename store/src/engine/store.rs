@@ -14,6 +14,7 @@ use crate::db::schema;
 use crate::db::tx::{Cause, Snapshot, Tx};
 use crate::db::wakeup::{Listener, LocalListeners};
 use crate::db::write_queue::{WriteQueue, take_turn};
+use crate::engine::background::{Background, Recorder};
 use crate::engine::committer::Committer;
 use crate::engine::job::Committed;
 use crate::engine::migrate::{self, Migrated};
@@ -43,6 +44,7 @@ struct Shared {
     local: Arc<LocalListeners>,
     readers: Mutex<Vec<Connection>>,
     writer: Mutex<Option<Arc<Writer>>>,
+    background: Arc<Recorder>,
 }
 
 impl Store {
@@ -79,6 +81,7 @@ impl Store {
             local: Arc::new(LocalListeners::new()),
             readers: Mutex::new(vec![reader]),
             writer: Mutex::new(None),
+            background: Arc::default(),
         };
         let store = Store { shared: Arc::new(shared) };
         let recorded = Recorded::read(path);
@@ -151,6 +154,12 @@ impl Store {
         self.writer()?.write(cause, false, work)
     }
 
+    /// What the writer of this process last did in the background.
+    #[must_use]
+    pub fn background(&self) -> Background {
+        self.shared.background.read()
+    }
+
     /// A listener that wakes after commits, for callers that follow the log.
     ///
     /// # Errors
@@ -198,6 +207,7 @@ impl Store {
             self.shared.identity.clone(),
             Arc::clone(&queue),
             Arc::clone(&self.shared.local),
+            Arc::clone(&self.shared.background),
             self.shared.options,
         );
         let writer = Arc::new(Writer::new(committer, queue, self.shared.options));

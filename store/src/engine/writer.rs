@@ -17,7 +17,8 @@ use crossbeam_channel::RecvTimeoutError;
 use crate::db::options::Options;
 use crate::db::tx::{Cause, Tx};
 use crate::db::write_queue::{Turn, WriteQueue};
-use crate::engine::committer::{Begun, Committer};
+use crate::engine::background::Recorder;
+use crate::engine::committer::{Begun, Committer, panic_text};
 use crate::engine::job::{Committed, Done, Job, Reply, Value};
 use crate::engine::jobs::{Call, Jobs, Pushed};
 use crate::error::{Error, Result};
@@ -35,6 +36,7 @@ struct Shared {
     /// Who leads has it, except while waiting for another process; none once the writer is closed.
     committer: Mutex<Option<Committer>>,
     queue: Arc<WriteQueue>,
+    background: Arc<Recorder>,
     busy: Duration,
     is_brief: bool,
 }
@@ -48,8 +50,9 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(committer: Committer, queue: Arc<WriteQueue>, options: Options) -> Writer {
         let Options { busy, is_brief, .. } = options;
+        let (jobs, background) = (Jobs::new(), committer.background());
         let committer = Mutex::new(Some(committer));
-        let shared = Shared { jobs: Jobs::new(), committer, queue, busy, is_brief };
+        let shared = Shared { jobs, committer, queue, background, busy, is_brief };
         Writer { shared: Arc::new(shared), thread: Mutex::default() }
     }
 
@@ -216,9 +219,11 @@ impl Shared {
     /// transaction: it is rolled back with its connection, and every caller is answered.
     fn isolate(&self, lead: impl FnOnce()) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(lead)) {
+            let reason = format!("the writer ended after a panic: {}", panic_text(&*panic));
             // Its value might panic when it is dropped.
             mem::forget(panic);
-            tracing::error!("the writer ends after a panic");
+            tracing::error!("{reason}");
+            self.background.end(&reason);
             self.jobs.break_down();
             drop(self.committer().take());
         }
@@ -353,7 +358,8 @@ mod tests {
         let (queue, identity) = (Arc::new(WriteQueue::of(path)), Identity::of(path).unwrap());
         let local = Arc::new(LocalListeners::new());
         let (conn, guard) = (open(path), SchemaGuard::default());
-        let committer = Committer::new(conn, guard, identity, Arc::clone(&queue), local, options);
+        let (turns, record) = (Arc::clone(&queue), Arc::default());
+        let committer = Committer::new(conn, guard, identity, turns, local, record, options);
         Writer::new(committer, queue, options)
     }
 

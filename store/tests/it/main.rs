@@ -8,6 +8,7 @@
 
 mod attention;
 mod attribution;
+mod background;
 mod backup;
 mod capture_complete;
 mod checks;

@@ -305,7 +305,7 @@ fn a_clock_without_evidence_expires_at_most_one_more_day() {
 }
 
 /// Waits until the floor has moved; a bound ends it.
-fn wait_for_floor(store: &Store, wanted: i64) -> Duration {
+pub(crate) fn wait_for_floor(store: &Store, wanted: i64) -> Duration {
     let started = Instant::now();
     while info(store).floor.0 < wanted {
         assert!(started.elapsed() < Duration::from_secs(20), "the floor did not move");
@@ -315,7 +315,7 @@ fn wait_for_floor(store: &Store, wanted: i64) -> Duration {
 }
 
 /// A store with stored rules whose only writer starts with its next write.
-fn with_stored_rules() -> (tempfile::TempDir, Store) {
+pub(crate) fn with_stored_rules() -> (tempfile::TempDir, Store) {
     let fixture = fixture();
     for i in 0..20 {
         rename(&fixture.store, "demo-1", 40, T0 + i);

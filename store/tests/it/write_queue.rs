@@ -322,6 +322,12 @@ fn a_leader_that_panics_ends_the_writer_and_neither_its_callers_nor_other_writer
     assert_eq!(code(bomb), Code::Internal);
     assert_eq!(code(rename(&store, "closed")), Code::Internal);
     assert_eq!(head(&store), start, "it is rolled back, and readers go on");
+    for pass in [store.background().retention, store.background().checkpoint] {
+        assert!(
+            pass.is_failed && pass.outcome.starts_with("the writer ended after a panic"),
+            "{pass:?}"
+        );
+    }
     rename(&open(&dir.path().join("ao.db"), PATIENCE), "by another").unwrap();
     assert_eq!(head(&store), start.next());
 }
