@@ -17,7 +17,7 @@ use ao_daemon::{
 use ao_observer::run::Setup;
 use ao_program::{Environment, start_logged};
 use ao_session::LAUNCH_VARIABLES;
-use ao_store::{Migrated, Store, Timestamp};
+use ao_store::{Migrated, Options, Store, Timestamp};
 use sd_notify::NotifyState;
 use serde_json::Value;
 
@@ -63,7 +63,9 @@ fn serve(context: &Context, args: &Serve) -> Result<Ended> {
 
 /// Opens the store, and creates it if there is none. Warns a person when the disk has little space.
 pub(super) fn create_store(context: &Context) -> Result<(Store, Migrated)> {
-    let created = ao_daemon::create_store(context.database(), context.options())?;
+    // The maintenance goes on however little is written.
+    let options = Options { is_brief: false, ..context.options() };
+    let created = ao_daemon::create_store(context.database(), options)?;
     let low = Space::of(context.database()).ok();
     if let Some(warning) = low.and_then(|space| disk::warning(space, context.database())) {
         context.say(&output::printable(&format!("warning: disk space is low: {warning}")));

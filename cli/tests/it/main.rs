@@ -15,6 +15,7 @@ mod copies;
 mod daemon;
 mod daemon_disk;
 mod daemon_events;
+mod daemon_loops;
 mod deliver;
 mod digest;
 mod documented;
