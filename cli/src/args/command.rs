@@ -162,7 +162,8 @@ pub(crate) enum Command {
   ao-store reconcile --yes      after restore-db, or on another machine
 
 It adopts what runs, starts again what should run and does not, stops what should not run, and
-removes what an interrupted command left. It may run at any time. ao-store up runs it at its start.
+removes what an interrupted command left. It may run at any time. A daemon, as of ao-store up, runs
+it at its start, and again when terminals are lost.
 An agent that ended by itself is not started again: see ao-store session relaunch.")]
     Reconcile(Reconcile),
     /// Show the harnesses: the kinds of agent programs

@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     }
 }
 
-/// What a person should know of a report on the start of the daemon.
+/// What a person should know of a report of the daemon, at its start or after terminals were lost.
 pub(super) fn news(report: &Report) -> Vec<String> {
     let is_news = |action: &&Action| !["left", "adopted"].contains(&action.what);
     let actions = report.actions.iter().filter(is_news).map(|action| line(action, false));
