@@ -31,8 +31,8 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// A page of a list that can be long. `read` gets the key after which it begins and how many items it may
-    /// return, in the order of their keys; `next` beside the data is the key of the last item, or null at the
+    /// A page of a list that can be long. `read` gets the key after which it begins, which is not empty, and how
+    /// many items it may return, in the order of their keys; `next` beside the data is the key of the last item, or null at the
     /// end.
     pub(crate) fn read<T>(
         self,
@@ -47,7 +47,8 @@ impl Page {
         }
         let limit = limit as usize;
         // One more shows whether there is a next page.
-        let mut items = read(self.after.as_deref(), limit + 1)?;
+        let after = self.after.as_deref().filter(|after| !after.is_empty());
+        let mut items = read(after, limit + 1)?;
         let has_more = items.len() > limit;
         items.truncate(limit);
         let next = items.last().filter(|_| has_more).map(key);
