@@ -197,6 +197,9 @@ impl<'r> ChangeRef<'r> {
 
 /// The columns with a text, which are the last ones.
 const TEXTS: usize = column::AFTER + 1 - column::ACTOR;
+/// Their names.
+const NAMES: [&str; TEXTS] =
+    ["actor", "type", "entity", "op", "key", "project", "session", "before", "after"];
 
 /// One change, owned: every text is in one allocation, since a reader of the log makes a copy of each change.
 #[derive(Clone, PartialEq, Eq)]
@@ -313,14 +316,13 @@ impl Change {
 
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let texts: [_; TEXTS] = std::array::from_fn(|index| self.text(column::ACTOR + index));
         let Change { seq, tx, at, .. } = self;
-        f.debug_struct("Change")
-            .field("seq", seq)
-            .field("tx", tx)
-            .field("at", at)
-            .field("texts", &texts)
-            .finish()
+        let mut change = f.debug_struct("Change");
+        change.field("seq", seq).field("tx", tx).field("at", at);
+        for (name, column) in NAMES.iter().zip(column::ACTOR..) {
+            change.field(name, &self.text(column));
+        }
+        change.finish()
     }
 }
 
@@ -391,6 +393,17 @@ pub fn time_of(snapshot: &Snapshot<'_>, seq: Seq) -> Result<Option<Timestamp>> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_change_is_printed_with_the_names_of_its_columns() {
+        let texts = super::NAMES.map(Some);
+        let change = super::Change::new(crate::Seq(1), None, crate::Timestamp(2), texts);
+        let printed = format!("{change:?}");
+        for name in super::NAMES {
+            assert!(printed.contains(&format!(" {name}: Some({name:?})")), "{printed}");
+        }
+        assert_eq!((change.kind(), change.after()), ("type", Some("after")));
+    }
+
     /// Preparing a statement again at every run costs twice as much as the read itself.
     #[test]
     fn the_read_statement_is_prepared_once() {
