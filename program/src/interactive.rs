@@ -106,8 +106,8 @@ fn command_of(argv: &[OsString]) -> Result<Command> {
     Ok(command)
 }
 
-/// Starts a command without input and output, and without what is meant for this process alone. Its end is waited for, so that it does not stay as a zombie
-/// while this process runs.
+/// Starts a command without input and output, and without what is meant for this process alone. Its end is waited
+/// for, so that it does not stay as a zombie while this process runs.
 fn start_alone(mut command: Command) -> Result<u32> {
     for name in PRIVATE {
         command.env_remove(name);

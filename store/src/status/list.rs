@@ -72,7 +72,8 @@ fn operations(snapshot: &Snapshot<'_>) -> Result<HashMap<SessionId, Running>> {
     all.map(|it| Ok((it.session.clone(), running(snapshot, it)?))).collect()
 }
 
-/// Takes the facts of the next row if it is of this session.
+/// Takes the facts of the next row if it is of this session. Of neighbours whose ids are not UTF-8 and are read as
+/// the same one, the first gets the pull requests of both: only a foreign writer makes such rows.
 fn take<T>(
     rows: &mut Peekable<impl Iterator<Item = rusqlite::Result<OfSession<T>>>>,
     id: &SessionId,
