@@ -60,7 +60,7 @@ fn a_pull_request_that_does_not_exist_is_claimed_only_without_asking() {
     assert_eq!(scene.env.head(), head, "nothing is stored");
     let claimed = document(&scene.run(&[&args[..], &["--no-verify"]].concat()));
     assert_eq!(claimed["is_verified"], false);
-    assert_eq!(claimed["reason"], "--no-verify was passed");
+    assert_eq!(claimed["reason"], "verification was turned off");
     assert_eq!(scene.requests(), 1);
 }
 

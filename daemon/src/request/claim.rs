@@ -30,7 +30,7 @@ pub fn verify(
         return Ok(None);
     }
     if no_verify {
-        return Ok(Some(Lookup::NotAsked("--no-verify was passed".to_owned())));
+        return Ok(Some(Lookup::NotAsked("verification was turned off".to_owned())));
     }
     let environment = Environment::of_process();
     let found = look_up(&location, api, &environment, Timestamp::now());

@@ -15,10 +15,10 @@ pub fn policy(name: &str, bounds: Bounds) -> Result<Policy> {
     let invalid = |what: &str| Err(Error::Invalid(what.to_owned()));
     match name {
         "bounded" if !has_bounds => {
-            invalid("the policy bounded needs a bound: --max-events, --max-bytes or --max-age")
+            invalid("the policy bounded needs a bound: a maximum of events, bytes or age")
         }
         "bounded" => Ok(Policy::Bounded(bounds)),
-        _ if has_bounds => invalid("--max-… are the bounds of the policy bounded"),
+        _ if has_bounds => invalid("a maximum of events, bytes or age is for the policy bounded"),
         "none" => Ok(Policy::None),
         "block" => Ok(Policy::Block),
         _ => invalid("the policies are block, bounded and none"),
