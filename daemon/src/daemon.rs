@@ -168,6 +168,7 @@ impl Drop for Daemon {
         if let (Some(runtime), Some(server)) = (self.runtime.take(), self.server.take()) {
             // It ends within a bound; a panic was reported by its hook.
             let _ = runtime.block_on(server);
+            self.app.sessions.stop();
             self.app.loops.finish();
             runtime.shutdown_timeout(END);
         }

@@ -28,7 +28,7 @@ mod writers;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ use ao_store::row::lifecycle::instance::Instance;
 use ao_store::row::lifecycle::{instance, machine};
 use ao_store::row::session::{self, Session};
 use ao_store::{Cause, SessionId, Store, Tx};
+use rustix::process::Signal;
 
 use crate::error::{Error, Result};
 use crate::harness::Harnesses;
@@ -97,6 +98,7 @@ pub struct Sessions {
     /// The id of this process.
     instance: String,
     is_registered: Mutex<bool>,
+    is_stopped: AtomicBool,
     /// The variables of what this process runs and waits for, such as git.
     environment: Environment,
 }
@@ -135,6 +137,7 @@ impl Sessions {
             runtimes,
             instance,
             is_registered,
+            is_stopped: AtomicBool::new(false),
             environment,
         })
     }
@@ -145,14 +148,29 @@ impl Sessions {
         &self.harnesses
     }
 
+    /// Asks the verbs that run to stop, as SIGTERM does.
+    pub fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// The number of the signal that asks to stop; 0 while none does.
+    fn interrupted_by(&self) -> usize {
+        match self.config.interrupted_by.load(Ordering::Relaxed) {
+            0 if self.is_stopped.load(Ordering::Relaxed) => {
+                Signal::TERM.as_raw().unsigned_abs() as usize
+            }
+            signal => signal,
+        }
+    }
+
     /// Whether a signal asks to stop.
     fn is_interrupted(&self) -> bool {
-        self.config.interrupted_by.load(Ordering::Relaxed) != 0
+        self.interrupted_by() != 0
     }
 
     /// Fails when a signal asks to stop.
     fn check_interrupted(&self) -> Result<()> {
-        match self.config.interrupted_by.load(Ordering::Relaxed) {
+        match self.interrupted_by() {
             0 => Ok(()),
             signal => Err(Error::Interrupted { signal: u8::try_from(signal).unwrap_or(u8::MAX) }),
         }

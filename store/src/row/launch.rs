@@ -164,15 +164,17 @@ pub fn all(snapshot: &Snapshot<'_>) -> Result<Vec<Launch>> {
 }
 
 const SELECT_LOST: &str =
-    "SELECT launch.id FROM session JOIN launch ON launch.id = session.launch_id
-     WHERE NOT session.is_terminated AND launch.cause = 'runtime_lost'";
+    "SELECT session.id, launch.id FROM session JOIN launch ON launch.id = session.launch_id
+     WHERE session.is_terminated = 0 AND launch.cause = 'runtime_lost'";
 
-/// The newest launches of sessions that are not terminated, of those that ended with their runtime.
+/// The sessions that are not terminated and whose newest launch, which is returned too, ended with its runtime.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub fn lost(snapshot: &Snapshot<'_>) -> Result<Vec<String>> {
-    snapshot.list("list lost launches", SELECT_LOST, [], |row| text(row, 0))
+pub fn lost(snapshot: &Snapshot<'_>) -> Result<Vec<(SessionId, String)>> {
+    snapshot.list("list lost launches", SELECT_LOST, [], |row| {
+        Ok((SessionId::stored(text(row, 0)?), text(row, 1)?))
+    })
 }
 
 /// What a new launch is.

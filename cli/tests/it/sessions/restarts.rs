@@ -123,7 +123,7 @@ fn each_end_of_a_daemon_leaves_every_session_as_it_is() {
             assert_eq!(lab.env.path("data").join(file).exists(), is_left, "{end}: {file}");
         }
         assert_eq!(traces(lab), before, "{end}");
-        assert_eq!(start(lab), "3 sessions looked at, 0 failed");
+        assert_eq!(start(lab), "looked at: 3, failed: 0");
         let pid = status(lab)["pid"].clone();
         lab.ok(&["start", "--no-observe"]);
         assert_eq!(status(lab)["pid"], pid, "{end}: a second start finds the first daemon");
@@ -144,7 +144,7 @@ fn what_loses_its_tmux_server_is_started_again_while_the_daemon_runs() {
     let lives = lab.spawn(&["--prompt", "process", "--runtime", "process"]);
     let id = lab.spawn(&["--prompt", "pane"]);
     wait_until("the agents", || lab.starts().len() == 2);
-    assert_eq!(start(lab), "0 sessions looked at, 0 failed");
+    assert_eq!(start(lab), "looked at: 0, failed: 0");
     for times in 1..=2 {
         let before = [launch(lab, &lives), launch(lab, &id)];
         lab.kill_servers();
@@ -154,7 +154,7 @@ fn what_loses_its_tmux_server_is_started_again_while_the_daemon_runs() {
         });
         wait_until("its agent", || lab.starts().len() == 2 + times);
         assert_eq!(launch(lab, &lives), before[0]);
-        assert_eq!(start(lab), "2 sessions looked at, 0 failed");
+        wait_until("the end of the pass", || start(lab) == "looked at: 1, failed: 0");
     }
     // What a person ended stays so.
     lab.ok(&["session", "kill", &id]);
@@ -207,6 +207,32 @@ fn what_ends_between_two_daemons_is_found_by_looking() {
 }
 
 #[test]
+fn an_agent_that_ends_its_own_terminal_is_started_three_times_and_delays_no_other() {
+    let served = Served::new();
+    let lab = &served.lab;
+    // It signals its process group, to which its supervisor belongs.
+    let script = "trap 'kill 0' EXIT; exit 0";
+    let args = ["spawn", "--project", "demo", "--harness", "custom", "--prompt", "x"];
+    let bad = lab.ok(&[&args[..], &["--", "sh", "-c", script]].concat()).trim().to_owned();
+    let good = lab.spawn(&["--prompt", "good"]);
+    let launches =
+        |id: &str| lab.sql(&format!("SELECT count(*) FROM launch WHERE session_id = '{id}'"));
+    wait_until("the last of its launches", || {
+        launches(&bad) == "4" && launch(lab, &bad).ends_with("runtime_lost")
+    });
+    for times in 2..=3 {
+        lab.kill_servers();
+        wait_until("the other one", || {
+            launches(&good) == times.to_string() && launch(lab, &good).ends_with(" open")
+        });
+    }
+    start(lab);
+    assert_eq!(launches(&bad), "4");
+    lab.ok(&["session", "kill", &good]);
+    lab.check_no_orphan();
+}
+
+#[test]
 fn a_lost_tmux_server_is_replaced_by_the_next_daemon() {
     let served = Served::new();
     let lab = &served.lab;
@@ -232,7 +258,7 @@ fn a_lost_tmux_server_is_replaced_by_the_next_daemon() {
         wait_until("the end of the agents", || !lost.iter().any(is_open));
         let callers: Vec<_> = (0..4).map(|_| lab.command(&ensuring(lab, &[]))).collect();
         let callers = callers.into_iter().map(|mut it| it.spawn().unwrap()).collect::<Vec<_>>();
-        assert_eq!(start(lab), "4 sessions looked at, 1 failed");
+        assert_eq!(start(lab), "looked at: 4, failed: 1");
         for caller in callers {
             let output = caller.wait_with_output().unwrap();
             let error = String::from_utf8_lossy(&output.stderr);

@@ -3,10 +3,11 @@
 //! The loss of a tmux server, of the machine, or of most sessions at once is one event: it says nothing
 //! about the single programs, and does not count towards the limit of relaunches.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs::{self, DirEntry};
 use std::path::PathBuf;
 
+use ao_store::SessionId;
 use ao_store::row::launch::{self, End, EndCause};
 use ao_store::row::lifecycle::instance;
 
@@ -15,12 +16,13 @@ use super::{Case, Found, Sessions};
 use crate::error::{Error, Result};
 
 impl Sessions {
-    /// The launches that ended with their runtime, and that reconciliation replaces.
+    /// The sessions whose newest launch, which is returned too, ended with its runtime: reconciliation starts
+    /// them again.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn lost_launches(&self) -> Result<HashSet<String>> {
-        Ok(self.store.read(launch::lost)?.into_iter().collect())
+    pub fn lost_launches(&self) -> Result<Vec<(SessionId, String)>> {
+        Ok(self.store.read(launch::lost)?)
     }
 
     /// Records the ends in one transaction, and describes those that are one event.

@@ -64,6 +64,14 @@ pub struct Action {
     pub error: Option<Error>,
 }
 
+impl Action {
+    /// Whether it failed for a reason that may pass, so that it is worth another attempt.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.error.as_ref().is_some_and(Error::may_pass)
+    }
+}
+
 /// One session with what was found of it.
 struct Case {
     session: Session,
@@ -95,6 +103,21 @@ impl Sessions {
         }
         report.actions.extend(self.act_on(cases, acts));
         if acts {
+            self.start_runners();
+        }
+        Ok(report)
+    }
+
+    /// Reconciles these sessions only; on another machine than the recorded one, none.
+    ///
+    /// # Errors
+    /// Those of [`Sessions::reconcile`].
+    pub fn reconcile_only(&self, sessions: &HashSet<SessionId>) -> Result<Report> {
+        let mut report = Report { is_confirmed: self.is_machine_confirmed()?, ..Report::default() };
+        if report.is_confirmed {
+            let mut cases = self.cases()?;
+            cases.retain(|case| sessions.contains(&case.session.id));
+            report.actions = self.act_on(cases, true);
             self.start_runners();
         }
         Ok(report)
