@@ -66,7 +66,8 @@ pub struct Changed {
     pub path: String,
     /// The path that it had.
     pub old_path: Option<String>,
-    /// `added`, `modified`, `deleted`, `renamed`, `type_changed` or `untracked`.
+    /// `added`, `modified`, `deleted`, `renamed`, `type_changed` or `untracked`. A binary or very large file whose
+    /// times alone have changed is `modified`, too.
     pub status: &'static str,
     /// Lines added and removed; `None` for a binary, a very large or an untracked file.
     pub lines: Option<(u64, u64)>,
@@ -123,7 +124,8 @@ impl Diff {
 
     /// Reads `:<modes> <ids> <status>` NUL `<path>` NUL and, if renamed, `<path>` NUL; then of each file
     /// `<added>` TAB `<removed>` TAB `<path>` NUL, where a renamed one has an empty path, and NUL `<old>` NUL `<new>` NUL.
-    /// A file that was only touched is in the first list, because git does not refresh the index, and not in the other.
+    /// A file that was only touched is in the first list, because git does not refresh the index, and not in the other:
+    /// a binary or very large one is there too, for git does not compare it, and is kept as modified.
     fn add_tracked(&mut self, listed: &[u8]) {
         let mut parts = listed.split(|byte| *byte == 0);
         let mut places: HashMap<&[u8], usize> = HashMap::new();

@@ -182,6 +182,23 @@ fn the_index_is_left_alone_also_while_the_agent_locks_it() {
     assert_eq!(fs::read_to_string(&lock).unwrap(), "of the agent");
 }
 
+/// git lists both, and counts no lines of a binary one whether it differs or not.
+#[test]
+fn of_files_that_were_only_touched_a_binary_one_alone_is_listed() {
+    let home = Home::new();
+    home.write("binary", "\0");
+    home.write("text", "1\n");
+    let tree = prepared(&home);
+    assert_eq!(diff(&home, &tree).file_count, 0);
+    for name in ["binary", "text"] {
+        let touched = fs::File::options().write(true).open(tree.0.join(name)).unwrap();
+        touched.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+    let found = diff(&home, &tree);
+    assert_eq!((found.file_count, found.patch.as_str()), (1, ""));
+    assert_eq!(of(file(&found, "binary")), ("modified", None, Some(true)));
+}
+
 #[test]
 fn a_base_that_is_not_here_is_refused() {
     let home = Home::new();
