@@ -1,5 +1,10 @@
 //! Which requests are let in, and the form of every refusal.
 
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
 use ao_daemon::NamedTokens;
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -158,4 +163,34 @@ fn a_browser_is_told_to_guess_nothing() {
             assert!(headers.contains_key("x-request-id"));
         }
     });
+}
+
+/// Only the folder and the mode of the socket keep others from it, and its check where these let them in.
+#[test]
+fn a_process_of_another_user_is_refused_at_the_socket() {
+    const NOBODY: u32 = 65534;
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can start a process of another user");
+        return;
+    }
+    let served = Served::new();
+    let socket = served.run_file().socket;
+    set_permissions(served.dir(), Permissions::from_mode(0o755)).unwrap();
+    set_permissions(&socket, Permissions::from_mode(0o666)).unwrap();
+    let ask = |uid| {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--max-time", "60", "--unix-socket"]).arg(&socket);
+        curl.arg("http://localhost/healthz").uid(uid).current_dir("/").output()
+    };
+    let Ok(own) = ask(0) else {
+        println!("skipped: there is no curl");
+        return;
+    };
+    assert_eq!(own.status.code(), Some(0), "{own:?}");
+    let can_connect = Command::new("test").arg("-w").arg(&socket).uid(NOBODY).status().unwrap();
+    assert!(can_connect.success(), "{} lets others in", socket.display());
+    let other = ask(NOBODY).unwrap();
+    // An empty answer or a reset; it may come before curl sees that it was connected.
+    assert!(matches!(other.status.code(), Some(7 | 52 | 55 | 56)), "{other:?}");
+    assert!(other.stdout.is_empty(), "{other:?}");
 }
