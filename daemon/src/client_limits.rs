@@ -11,6 +11,8 @@ pub struct ClientLimits {
     pub write: Duration,
     /// How long a follower of the changes that fell behind may read the log; then it is told, and closed.
     pub slow: Duration,
+    /// How long requests may take to end once the daemon stops.
+    pub drain: Duration,
     /// The longest silence of a stream.
     pub heartbeat: Duration,
     /// The changes that are kept in memory for all followers, in bytes. Who is further behind reads the log.
@@ -26,6 +28,7 @@ impl Default for ClientLimits {
             head: Duration::from_secs(10),
             write: Duration::from_secs(30),
             slow: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
             ring: 16 << 20,
             send_buffer: 128 << 10,

@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
@@ -29,8 +28,6 @@ const HEAD_MAX: usize = 24 << 10;
 const CONNECTIONS: usize = 16_384;
 /// How many descriptors are left for everything else.
 const RESERVE: usize = 256;
-/// How long requests may take to end once the daemon stops.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +41,7 @@ pub(crate) enum Peer {
     },
 }
 
-/// Serves until `stop` is cancelled, and then until the requests have ended, for ten seconds at most.
+/// Serves until `stop` is cancelled, and then until the requests have ended, if they do within their limit.
 pub(crate) async fn serve(
     tcp: TcpListener,
     socket: Socket,
@@ -72,8 +69,8 @@ pub(crate) async fn serve(
         }
     }
     drop((tcp, socket));
-    if tokio::time::timeout(DRAIN, server.graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests had not ended after 10 s; they were cut off");
+    if tokio::time::timeout(limits.drain, server.graceful.shutdown()).await.is_err() {
+        tracing::warn!(after = ?limits.drain, "requests had not ended; they were cut off");
     }
 }
 
@@ -122,6 +119,7 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;

@@ -1,6 +1,9 @@
 //! Heads and bodies beyond the limits, and requests that two readers could understand differently, as bytes on a
 //! real connection.
 
+use std::time::Duration;
+
+use ao_daemon::ClientLimits;
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -104,4 +107,29 @@ fn no_request_is_smuggled_in_another() {
         }
         assert_eq!(served.ask(get("/readyz")).await.status(), StatusCode::OK, "it still serves");
     });
+}
+
+/// That one which ends in time is answered is a test of the command line.
+#[test]
+fn a_request_that_is_slower_than_the_end_of_the_daemon_is_cut_off() {
+    let drain = Duration::from_millis(200);
+    let mut served = Served::with(ClientLimits { drain, ..ClientLimits::default() });
+    let body = "Expect: 100-continue\r\nContent-Length: 2\r\n";
+    let request = format!("{}{body}\r\n", head(&served, "POST /shutdown HTTP/1.1"));
+    let mut stream = served.runtime.block_on(async {
+        let mut stream = TcpStream::connect(served.host()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut asked_for = [0; 25];
+        stream.read_exact(&mut asked_for).await.unwrap();
+        assert_eq!(&asked_for, b"HTTP/1.1 100 Continue\r\n\r\n");
+        stream
+    });
+    served.stop();
+    let mut answer = Vec::new();
+    served.runtime.block_on(async {
+        let cut = tokio::time::timeout(BOUND, stream.read_to_end(&mut answer)).await;
+        // It may be reset.
+        let _ = cut.expect("its connection is closed");
+    });
+    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
 }
