@@ -59,6 +59,16 @@ fn kill(lab: &Lab) {
     wait_until("the end of the daemon", || state(lab) == "stale");
 }
 
+/// Makes the run-file that a killed daemon left one of another version of the program.
+fn outdate(lab: &Lab) {
+    let path = lab.env.path("data/running.json");
+    let mut left: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    left["version"] = json!("0.0.1");
+    left["of_another_version"] = json!({});
+    fs::write(&path, left.to_string()).unwrap();
+    assert_eq!((state(lab), &status(lab)["version"]), ("stale".to_owned(), &json!("0.0.1")));
+}
+
 /// A command that starts a daemon, and fails at these steps.
 fn starting(lab: &Lab, failpoints: &str) -> Command {
     let mut command = lab.command(&["start", "--no-observe"]);
@@ -121,6 +131,9 @@ fn each_end_of_a_daemon_leaves_every_session_as_it_is() {
         wait_until(wanted, || state(lab) == wanted);
         for file in ["running.json", "daemon.sock"] {
             assert_eq!(lab.env.path("data").join(file).exists(), is_left, "{end}: {file}");
+        }
+        if is_left {
+            outdate(lab);
         }
         assert_eq!(traces(lab), before, "{end}");
         assert_eq!(start(lab), "looked at: 3, failed: 0");
