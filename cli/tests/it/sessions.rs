@@ -25,6 +25,7 @@ mod reboot;
 mod restarts;
 mod routes;
 mod screens;
+mod secrets;
 mod seen;
 mod signals;
 mod statements;
