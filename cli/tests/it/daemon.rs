@@ -118,6 +118,58 @@ fn a_signal_ends_the_daemon_in_order() {
     }
 }
 
+/// Begins a request, and sends its body of two bytes later.
+fn begin_request(env: &TestEnv) -> UnixStream {
+    let mut stream = UnixStream::connect(env.path("data/daemon.sock")).unwrap();
+    stream.set_read_timeout(Some(BOUND)).unwrap();
+    let head = "POST /api/v1/projects HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\
+                Content-Type: application/json\r\nContent-Length: 2\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut asked_for = [0; 25];
+    stream.read_exact(&mut asked_for).unwrap();
+    assert_eq!(&asked_for, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream
+}
+
+/// Sends a daemon a signal, and waits until it accepts nothing more.
+fn begin_end(env: &TestEnv, daemon: &Live, signal: Signal) {
+    daemon.signal(signal);
+    let until = Instant::now() + BOUND;
+    while env.path("data/daemon.sock").exists() {
+        assert!(Instant::now() < until, "it does not begin to end");
+    }
+}
+
+#[test]
+fn a_request_under_way_is_answered_before_the_daemon_ends() {
+    let env = TestEnv::new();
+    let daemon = Live::start(&mut env.command(&["daemon", "--no-observe"]));
+    daemon.until_printed("the daemon is ready");
+    let mut request = begin_request(&env);
+    begin_end(&env, &daemon, Signal::TERM);
+    request.write_all(b"{}").unwrap();
+    let mut answer = String::new();
+    request.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\"INVALID_REQUEST\""), "{answer}");
+    let ended = daemon.end();
+    assert_eq!((ended.code, state(&env).as_str()), (143, "stopped"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_second_signal_ends_a_daemon_at_once_that_waits_for_a_request() {
+    let env = TestEnv::new();
+    let daemon = Live::start(&mut env.command(&["daemon", "--no-observe"]));
+    daemon.until_printed("the daemon is ready");
+    let _request = begin_request(&env);
+    begin_end(&env, &daemon, Signal::TERM);
+    daemon.signal(Signal::INT);
+    let ended = daemon.end();
+    assert_eq!(ended.code, 130, "{}", ended.stderr);
+    // It neither said that it stopped nor removed its run-file.
+    assert!(!ended.stderr.contains("stopped"), "{}", ended.stderr);
+    assert_eq!(state(&env), "stale");
+}
+
 #[test]
 fn without_file_descriptors_it_waits_and_then_serves_again() {
     let env = TestEnv::new();
