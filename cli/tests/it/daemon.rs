@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -147,6 +148,8 @@ fn a_request_under_way_is_answered_before_the_daemon_ends() {
     daemon.until_printed("the daemon is ready");
     let mut request = begin_request(&env);
     begin_end(&env, &daemon, Signal::TERM);
+    // Long enough for a daemon to end that waits for nothing.
+    thread::sleep(Duration::from_millis(500));
     request.write_all(b"{}").unwrap();
     let mut answer = String::new();
     request.read_to_string(&mut answer).unwrap();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Lab;
 use super::lab::wait_until;
-use crate::support::{BOUND, Live};
+use crate::support::{BOUND, Live, finish, text};
 
 /// The secret of the webhook, which is nowhere else.
 const SECRET: &str = "5f0c-a-secret-of-a-webhook-d81e";
@@ -104,20 +104,28 @@ fn no_token_or_secret_is_logged_answered_or_in_a_command_line() {
         let (found, answer) = client.ask(line, &[header], body);
         assert_eq!(found, status, "{line}: {answer}");
     }
-    let command_lines = command_lines(&format!("--webhook-secret-file {file}"));
+    let of_all = command_lines(&format!("--webhook-secret-file {file}"));
     let refused = lab.run(&["token", "create", "--read", "board"]);
     assert_ne!(refused.code, 0);
     lab.ok(&["stop"]);
     let ended = daemon.end();
-    for (place, text) in [
+    // One in the background, which has the secret from its environment.
+    finish(lab.command(&["start", "--no-observe"]).env("AO_WEBHOOK_SECRET", SECRET), b"");
+    lab.spawn(&["--prompt", "q"]);
+    let in_background =
+        command_lines(&format!("--data-dir {} daemon", text(&lab.env.path("data"))));
+    lab.ok(&["stop"]);
+    let log = fs::read_to_string(lab.env.path("data/daemon.log")).unwrap();
+    for (place, found) in [
         ("the log", ended.stderr + &ended.stdout),
+        ("the log of one in the background", log),
         ("a refusal", client.refusals),
-        ("a command line", command_lines),
+        ("a command line", of_all + &in_background),
         ("a message", refused.stdout + &refused.stderr),
     ] {
-        assert!(!text.is_empty(), "{place}");
+        assert!(!found.is_empty(), "{place}");
         for secret in [operator, named, &link, &cookie, SECRET] {
-            assert!(!text.contains(secret), "{secret} is in {place}: {text}");
+            assert!(!found.contains(secret), "{secret} is in {place}: {found}");
         }
     }
 }
