@@ -100,7 +100,7 @@ fn diffs_whose_git_hangs_take_no_more_than_their_places() {
         reply.status == 503 && String::from_utf8_lossy(&reply.body).contains("\"OVERLOADED\"")
     };
     // git is ended after a time, which a slow machine may need for all of this: then it begins again.
-    loop {
+    let is_held = (0..5).any(|_| {
         let before = pids().count();
         let hanging: Vec<_> = (0..8).map(|_| served.send("GET", &path, None)).collect();
         wait_until("all of them", || pids().count() >= before + 8);
@@ -111,10 +111,12 @@ fn diffs_whose_git_hangs_take_no_more_than_their_places() {
         let is_refused = is_refused && refused();
         if running() == 8 {
             assert!(is_refused);
-            break;
+            return true;
         }
         wait_until("their end", || running() == 0);
-    }
+        false
+    });
+    assert!(is_held, "eight at a time");
     fs::write(&go, "").unwrap();
     wait_until("free places", || served.ask("GET", &path, None).status == 200);
 }
