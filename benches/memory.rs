@@ -1,6 +1,8 @@
 //! Claim: processes that run all day stay small. Bounds of their resident sets, of which the pages of the
 //! program itself, which all of them share, are a part: `tail` after it has printed 20,000 changes, `up`
-//! while nothing happens, and, on top of the process that it is in, the observer of 2,000 pull requests.
+//! while nothing happens, and, on top of the process that it is in, the observer of 2,000 pull requests. The bound
+//! of `up` is more than that of `tail` because it serves HTTP: 7 MiB more pages of the program, and as much memory
+//! of its threads.
 //!
 //! The observer runs against the fake GitHub of the benches, in this process: the figure is what its tracking
 //! added, with the answers that the fake made for it, so it is an upper bound.
@@ -76,11 +78,11 @@ pub(crate) fn measure(run: &mut Run) {
     let count = CHANGES.to_string();
     let tail = started(&fixture, &["tail", "-n", &count, "-f", "--format", "ndjson"], CHANGES);
     let line = |work, most| Line::figure("37", work, "MiB", at_most(most));
-    run.limit(line("resident set of `tail` after 20,000 changes", 24.0), vec![ended(tail)]);
+    run.limit(line("resident set of `tail` after 20,000 changes", 16.0), vec![ended(tail)]);
     let path = repository(fixture.path.parent().expect("a folder"));
     let up = started(&fixture, &["up", "--no-observe", &path], 0);
     sleep(IDLE);
-    run.limit(line("resident set of an idle `up`", 24.0), vec![ended(up)]);
+    run.limit(line("resident set of an idle `up`", 28.0), vec![ended(up)]);
     // A single round only tests the bench.
     let prs = if run.rounds(2) == 1 { 10 } else { OBSERVED };
     let scene = Scene::new(prs);
