@@ -23,8 +23,8 @@ use ao_store::{Durability, Options, Seq, Store};
 
 const PRS: usize = 100;
 const THREADS: usize = 20;
-/// How often every thread is changed: 80,000 changes, during whose pruning several hundred commits are made.
-const PASSES: i64 = 40;
+/// How often every thread is changed: 60,000 changes, during whose pruning several hundred commits are made.
+const PASSES: i64 = 30;
 const GAP: Duration = Duration::from_millis(2);
 const ALONE: usize = 500;
 
