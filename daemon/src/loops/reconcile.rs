@@ -27,8 +27,12 @@ pub(crate) fn run(sessions: &Sessions, notify: &Notify, reporter: &Reporter) -> 
     let mut passes = Passes { sessions, notify, reporter, losses: Losses::default() };
     reporter.set(LoopState::Running);
     passes.losses.skip(passes.lost()?);
-    let first = sessions.reconcile(Mode::Act).map_err(|error| reason(&error))?;
-    let mut failed = passes.ended(first)?;
+    let mut failed = match sessions.reconcile(Mode::Act) {
+        Ok(report) => passes.ended(report)?,
+        // The daemon is about to stop.
+        Err(ao_session::Error::Interrupted { .. }) => return Ok(()),
+        Err(error) => return Err(reason(&error)),
+    };
     loop {
         passes.retry(failed)?;
         reporter.set(LoopState::Done);
