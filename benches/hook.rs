@@ -10,7 +10,7 @@
 //! Through a daemon's socket, a hook does not open the store. Budgets: at most 1.3 times the CPU time of a process
 //! that does nothing (this executable, started again to write a line); of 64 at once at least 0.75 times the rate
 //! of such processes, their slowest hundredth at most 2 times the median. The rate is a ratio because starting a
-//! process bounds it: 2,000 per second, the first budget, is more than two processors start of any program.
+//! process bounds it: 2,000 per second, the first budget, is more than two processors can start of any program.
 //!
 //! It needs the program: run `cargo build --release` first.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]

@@ -1,8 +1,8 @@
 //! Claim: processes that run all day stay small. Bounds of their resident sets, of which the pages of the
 //! program itself, which all of them share, are a part: `tail` after it has printed 20,000 changes, `up`
 //! while nothing happens, and, on top of the process that it is in, the observer of 2,000 pull requests. The bound
-//! of `up` is more than that of `tail` because it serves HTTP: 7 MiB more pages of the program, and as much memory
-//! of its threads.
+//! of `up` is more than that of `tail` because it serves HTTP: 7 MiB more pages of the program, and 9 MiB more
+//! memory of its own.
 //!
 //! The observer runs against the fake GitHub of the benches, in this process: the figure is what its tracking
 //! added, with the answers that the fake made for it, so it is an upper bound.

@@ -1,5 +1,5 @@
 //! Claim: proving that the log explains the tables costs little more than SQLite's own check of the file.
-//! Budget: `verify` at most 3 times `PRAGMA quick_check` of the same file.
+//! Budget: `verify` at most 2.5 times `PRAGMA quick_check` of the same file.
 //!
 //! The store contains updates of review threads with both images; nearly all of its bytes are the log, as
 //! in a store that has been used for a while. Both sides read a file in the page cache through a connection

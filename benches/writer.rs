@@ -1,6 +1,6 @@
 //! Claim: a durable write is as fast as the disk allows, and concurrent writes share the wait for the disk.
-//! Budgets: 64 producers at 4 times the rate of the baseline or more, 25 times if a commit of the baseline
-//! takes over 1 ms; one producer at 0.8 times the rate of the disk or more.
+//! Budgets: 64 producers at 4.5 times the rate of the baseline or more; one producer at 0.85 times the rate of one
+//! mutex or more. What the disk alone takes is a figure without a budget.
 //!
 //! The baseline for several producers is the usual alternative: one connection behind one mutex and one
 //! commit (FULL) per write, with the same statement, triggers and change context, but without the checks

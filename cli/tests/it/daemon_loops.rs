@@ -25,10 +25,10 @@ fn start(env: &TestEnv) -> Started<'_> {
     Started(env)
 }
 
-/// A loop as `status` shows it.
+/// A loop as `status` shows it; null while the daemon is too slow to answer.
 fn shown(env: &TestEnv, name: &str) -> Value {
     let status = env.json("store.status", &["status"]);
-    let loops = status["daemon"]["loops"].as_array().expect("it answers");
+    let Some(loops) = status["daemon"]["loops"].as_array() else { return Value::Null };
     loops.iter().find(|it| it["name"] == name).unwrap().clone()
 }
 

@@ -15,7 +15,8 @@ use crate::notice::{Notice, Notify};
 const LOOK: Duration = Duration::from_secs(1);
 /// The pause before a pass: the supervisors record one after the other that their runtime is lost.
 const PAUSE: Duration = Duration::from_secs(2);
-/// The passes for a session that fails for a reason that may pass, such as a tmux server that still ends.
+/// The passes for a session that fails for a reason that may pass, such as a tmux server that still ends, or that
+/// another verb runs on.
 const TRIES: usize = 3;
 /// How many losses of a session in [`WINDOW`] lead to a pass. After one more it stays as it is, until the daemon
 /// starts again or a person does something about it.
@@ -83,8 +84,17 @@ impl Passes<'_> {
     }
 
     fn run(&mut self, wanted: &HashSet<SessionId>) -> Result<HashSet<SessionId>, String> {
+        let before = self.lost()?;
         let report = self.sessions.reconcile_only(wanted).map_err(|error| reason(&error))?;
-        self.ended(report)
+        let failed = |id: &SessionId| {
+            report.actions.iter().any(|it| it.error.is_some() && it.session == *id)
+        };
+        // A verb ran on it, or another process was faster.
+        let mut left = self.lost()?;
+        left.retain(|it| wanted.contains(&it.0) && before.contains(it) && !failed(&it.0));
+        let mut again = self.ended(report)?;
+        again.extend(left.into_iter().map(|(session, _)| session));
+        Ok(again)
     }
 
     /// Tells what a pass did. Returns the sessions that failed and are worth another attempt; no failed one is

@@ -108,16 +108,18 @@ impl Sessions {
         Ok(report)
     }
 
-    /// Reconciles these sessions only; on another machine than the recorded one, none.
+    /// Reconciles these sessions only, after what instances that ended left half-done; on another machine than
+    /// the recorded one, nothing.
     ///
     /// # Errors
     /// Those of [`Sessions::reconcile`].
     pub fn reconcile_only(&self, sessions: &HashSet<SessionId>) -> Result<Report> {
         let mut report = Report { is_confirmed: self.is_machine_confirmed()?, ..Report::default() };
         if report.is_confirmed {
+            self.settle_all(true, &mut report)?;
             let mut cases = self.cases()?;
             cases.retain(|case| sessions.contains(&case.session.id));
-            report.actions = self.act_on(cases, true);
+            report.actions.extend(self.act_on(cases, true));
             self.start_runners();
         }
         Ok(report)
