@@ -104,7 +104,12 @@ fn two_daemons_with_equal_ids_do_not_meet() {
     assert!(Command::new("tmux").args(tmux).status().unwrap().success());
     wait_until("the end of the agents", || lab.processes().is_empty());
     wait_until("the next daemon", || pid(&lab.ok(&start)) != mine);
-    wait_until("its agent again", || lab.get("demo-2")["launch_id"] != launch.as_str());
+    // A daemon that stops before would undo the launch.
+    wait_until("its agent again", || {
+        let first = lab.env.json("daemon.status", &["daemon", "status"])["loops"][0].clone();
+        let is_done = first["name"] == "reconcile" && first["state"] == "done";
+        is_done && lab.get("demo-2")["launch_id"] != launch.as_str()
+    });
     lab.ok(&["stop"]);
 
     assert_eq!(["demo-1", "demo-2"].map(|id| of_other(&lab, id)), before);
