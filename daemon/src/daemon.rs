@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ao_observer::github::host::Endpoints;
 use ao_observer::run::Setup;
-use ao_session::Sessions;
+use ao_session::{Sessions, Writers};
 use ao_store::lease::Owner;
 use ao_store::{Migrated, Options, Store, Timestamp};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -21,7 +21,8 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::listen::{self, Socket};
 use crate::lock::DaemonLock;
-use crate::loops::{deliveries, observer, reaper, reconcile};
+use crate::loops::reconcile::{self, Losses};
+use crate::loops::{deliveries, observer, reaper};
 use crate::notice::Notify;
 use crate::run_file::RunFile;
 use crate::token::Tokens;
@@ -148,11 +149,17 @@ impl Daemon {
     fn start_loops(&self, setup: Option<Setup>, command: String, notify: &Notify) -> Result<()> {
         let loops = &self.app.loops;
         let (sessions, told) = (Arc::clone(&self.app.sessions), Notify::clone(notify));
-        loops.start("reconcile", move |reporter| reconcile::run(&sessions, &told, reporter))?;
+        let mut losses = Losses::default();
+        loops.start("reconcile", move |reporter| {
+            reconcile::run(&sessions, &mut losses, &told, reporter)
+        })?;
         let sessions = Arc::clone(&self.app.sessions);
         loops.start("reaper", move |reporter| reaper::run(&sessions, reporter))?;
         let sessions = Arc::clone(&self.app.sessions);
-        loops.start("deliveries", move |reporter| deliveries::run(&sessions, reporter))?;
+        let mut writers = Writers::default();
+        loops.start("deliveries", move |reporter| {
+            deliveries::run(&sessions, &mut writers, reporter)
+        })?;
         if let Some(setup) = setup {
             let told = Notify::clone(notify);
             let observe = move |reporter: &_| observer::run(&setup, &command, &told, reporter);

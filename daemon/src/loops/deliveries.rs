@@ -9,9 +9,12 @@ use super::{ELSEWHERE, Reporter, reason};
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Starts them until the daemon stops.
-pub(crate) fn run(sessions: &Sessions, reporter: &Reporter) -> Result<(), String> {
-    let mut writers = Writers::default();
+/// Starts them until the daemon stops. `writers` outlives a loop that failed.
+pub(crate) fn run(
+    sessions: &Sessions,
+    writers: &mut Writers,
+    reporter: &Reporter,
+) -> Result<(), String> {
     loop {
         reporter.report(describe(writers.start(sessions).map_err(|error| reason(&error))?));
         if reporter.pause(INTERVAL) {

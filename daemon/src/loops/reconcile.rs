@@ -23,30 +23,39 @@ const TRIES: usize = 3;
 const LOSSES: usize = 3;
 const WINDOW: Duration = Duration::from_secs(600);
 
-/// Reconciles until the daemon stops.
-pub(crate) fn run(sessions: &Sessions, notify: &Notify, reporter: &Reporter) -> Result<(), String> {
-    let mut passes = Passes { sessions, notify, reporter, losses: Losses::default() };
+/// Reconciles until the daemon stops. `losses` outlives a loop that failed.
+pub(crate) fn run(
+    sessions: &Sessions,
+    losses: &mut Losses,
+    notify: &Notify,
+    reporter: &Reporter,
+) -> Result<(), String> {
+    let mut passes = Passes { sessions, notify, reporter, losses };
     reporter.set(LoopState::Running);
-    passes.losses.skip(passes.lost()?);
-    let mut failed = match sessions.reconcile(Mode::Act) {
-        Ok(report) => passes.ended(report)?,
-        // The daemon is about to stop.
-        Err(ao_session::Error::Interrupted { .. }) => return Ok(()),
-        Err(error) => return Err(reason(&error)),
-    };
+    let before = passes.lost()?;
+    passes.losses.skip(before);
+    let failed = passes.ended(sessions.reconcile(Mode::Act))?;
+    let mut again = worth_another(failed);
     loop {
-        passes.retry(failed)?;
+        passes.retry(again)?;
         reporter.set(LoopState::Done);
         let Some(wanted) = passes.wait()? else { return Ok(()) };
-        failed = passes.run(&wanted)?;
+        again = passes.run(&wanted)?;
     }
+}
+
+/// The sessions that failed in a pass, and whether for a reason that may pass.
+type Failed = HashMap<SessionId, bool>;
+
+fn worth_another(failed: Failed) -> HashSet<SessionId> {
+    failed.into_iter().filter(|(_, may_pass)| *may_pass).map(|(session, _)| session).collect()
 }
 
 struct Passes<'a> {
     sessions: &'a Sessions,
     notify: &'a Notify,
     reporter: &'a Reporter,
-    losses: Losses,
+    losses: &'a mut Losses,
 }
 
 impl Passes<'_> {
@@ -73,48 +82,55 @@ impl Passes<'_> {
         }
     }
 
-    fn retry(&mut self, mut failed: HashSet<SessionId>) -> Result<(), String> {
+    fn retry(&mut self, mut again: HashSet<SessionId>) -> Result<(), String> {
         for _ in 1..TRIES {
-            if failed.is_empty() || self.reporter.pause(PAUSE) {
+            if again.is_empty() || self.reporter.pause(PAUSE) {
                 break;
             }
-            failed = self.run(&failed)?;
+            again = self.run(&again)?;
         }
         Ok(())
     }
 
+    /// A pass about these sessions. Returns those that are worth another one.
     fn run(&mut self, wanted: &HashSet<SessionId>) -> Result<HashSet<SessionId>, String> {
         let before = self.lost()?;
-        let report = self.sessions.reconcile_only(wanted).map_err(|error| reason(&error))?;
-        let failed = |id: &SessionId| {
-            report.actions.iter().any(|it| it.error.is_some() && it.session == *id)
-        };
+        let failed = self.ended(self.sessions.reconcile_only(wanted))?;
         // A verb ran on it, or another process was faster.
         let mut left = self.lost()?;
-        left.retain(|it| wanted.contains(&it.0) && before.contains(it) && !failed(&it.0));
-        let mut again = self.ended(report)?;
+        left.retain(|it| {
+            wanted.contains(&it.0) && before.contains(it) && !failed.contains_key(&it.0)
+        });
+        let mut again = worth_another(failed);
         again.extend(left.into_iter().map(|(session, _)| session));
         Ok(again)
     }
 
-    /// Tells what a pass did. Returns the sessions that failed and are worth another attempt; no failed one is
-    /// taken for a new loss.
-    fn ended(&mut self, report: Report) -> Result<HashSet<SessionId>, String> {
-        let failed: Vec<_> = report.actions.iter().filter(|it| it.error.is_some()).collect();
-        let count = failed.len();
-        let again = failed.iter().filter(|it| it.may_pass()).map(|it| it.session.clone()).collect();
+    /// Tells what a pass did. No session that failed is taken for a new loss.
+    fn ended(&mut self, pass: ao_session::Result<Report>) -> Result<Failed, String> {
+        let report = match pass {
+            Ok(report) => report,
+            // The daemon is about to stop.
+            Err(ao_session::Error::Interrupted { .. }) => return Ok(Failed::new()),
+            Err(error) => return Err(reason(&error)),
+        };
+        let mut failed = Failed::new();
+        for action in report.actions.iter().filter(|it| it.error.is_some()) {
+            *failed.entry(action.session.clone()).or_default() |= action.may_pass();
+        }
         let mut lost = self.lost()?;
-        lost.retain(|(session, _)| failed.iter().any(|it| it.session == *session));
+        lost.retain(|(session, _)| failed.contains_key(session));
         self.losses.skip(lost);
-        self.reporter.report(format!("looked at: {}, failed: {count}", report.actions.len()));
+        let (looked_at, count) = (report.actions.len(), failed.len());
+        self.reporter.report(format!("looked at: {looked_at}, failed: {count}"));
         (self.notify)(Notice::Reconciled(report));
-        Ok(again)
+        Ok(failed)
     }
 }
 
 /// The losses that are known.
 #[derive(Debug, Default)]
-struct Losses {
+pub(crate) struct Losses {
     /// The lost launches that are not looked at again.
     known: HashSet<String>,
     /// When each session lost a launch lately.
@@ -141,6 +157,8 @@ impl Losses {
                 times.push(now);
                 if times.len() <= LOSSES {
                     wanted.insert(session);
+                } else {
+                    tracing::warn!(%session, "a session that lost its runtime too often stays as it is");
                 }
             }
             self.known.insert(launch);
