@@ -33,7 +33,7 @@ impl Sessions {
         let project =
             project.ok_or_else(|| ao_store::Error::ProjectNotFound(session.project.clone()))?;
         let at = Path::new(&project.path);
-        let repository = Repository::open_until(&project.id, at, &self.environment, until)?;
+        let repository = Repository::open_until(&project.id, at, &self.environment, Some(until))?;
         repository.diff(path, &session.base_commit)
     }
 }

@@ -123,7 +123,8 @@ impl Diff {
     }
 
     /// Reads `:<modes> <ids> <status>` NUL `<path>` NUL and, if renamed, `<path>` NUL; then of each file
-    /// `<added>` TAB `<removed>` TAB `<path>` NUL, where a renamed one has an empty path, and NUL `<old>` NUL `<new>` NUL.
+    /// `<added>` TAB `<removed>` TAB `<path>` NUL, where a renamed one has an empty path, and NUL `<old>` NUL `<new>`
+    /// NUL.
     /// A file that was only touched is in the first list, because git does not refresh the index, and not in the other:
     /// a binary or very large one is there too, for git does not compare it, and is kept as modified.
     fn add_tracked(&mut self, listed: &[u8]) {

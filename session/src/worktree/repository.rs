@@ -32,23 +32,14 @@ impl Repository {
     /// # Errors
     /// [`Error::ProjectNotResolvable`]: git cannot read it.
     pub fn open(project: &ProjectId, path: &Path, environment: &Environment) -> Result<Repository> {
-        Repository::open_with(project, path, environment, None)
+        Repository::open_until(project, path, environment, None)
     }
 
-    /// The same for runs of git of which all must have ended at some time.
+    /// The same; all of its runs of git must have ended at this time, if there is one.
     ///
     /// # Errors
     /// As [`open`](Repository::open); also [`Error::ProjectNotResolvable`]: it is too late.
     pub fn open_until(
-        project: &ProjectId,
-        path: &Path,
-        environment: &Environment,
-        until: Instant,
-    ) -> Result<Repository> {
-        Repository::open_with(project, path, environment, Some(until))
-    }
-
-    fn open_with(
         project: &ProjectId,
         path: &Path,
         environment: &Environment,

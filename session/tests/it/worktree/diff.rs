@@ -236,7 +236,8 @@ fn all_of_git_ends_in_one_time_and_nothing_begins_after_it() {
     let home = Home::new();
     let (path, base) = prepared(&home);
     let (environment, runs) = hanging(&home);
-    let until = |until| Repository::open_until(&home.project, home.repo(), &environment, until);
+    let until =
+        |until| Repository::open_until(&home.project, home.repo(), &environment, Some(until));
     let end = Instant::now() + Duration::from_secs(4);
     let repository = until(end).unwrap();
     assert_eq!(code(repository.diff(&path, &base)), "GitFailed");
