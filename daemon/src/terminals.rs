@@ -204,9 +204,9 @@ impl Terminals {
 /// Whether a terminal is read further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
-    /// Its launch has ended: what was printed is.
+    /// Its launch has ended: only what it has already printed is read.
     ToItsEnd,
-    /// If it has a client by now; it had none for some time.
+    /// It had no client for some time: it is read further only if it has one by now.
     ByClients,
     /// No.
     No,
@@ -301,6 +301,9 @@ mod tests {
         assert!(all.close("l-1", true).await);
         assert!(matches!(terminal.part(0), Part::End) && all.open.lock().await.is_empty());
         let (_, _news) = terminal.client();
-        assert!(all.close("l-1", false).await, "its output has ended, whoever wants it");
+        assert!(
+            all.close("l-1", false).await,
+            "a terminal whose output has ended is closed, though it has a client"
+        );
     }
 }

@@ -138,6 +138,7 @@ fn begin_end(env: &TestEnv, daemon: &Live, signal: Signal) {
     let until = Instant::now() + BOUND;
     while env.path("data/daemon.sock").exists() {
         assert!(Instant::now() < until, "it does not begin to end");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -238,7 +238,11 @@ fn of_daemon(registry: &mut Registry, daemon: &OfDaemon) {
         }
     }
     registry.register("daemon_loop_state", "Whether a loop of the daemon is in this state", states);
-    registry.register("daemon_loop_restarts", "Starts of a loop after a failure", restarts);
+    registry.register(
+        "daemon_loop_restarts",
+        "Starts of a loop after a failure; failures of retention and checkpoint",
+        restarts,
+    );
     let help = "Time since the last pass of a loop ended";
     registry.register("daemon_loop_outcome_age_seconds", help, ages);
 }

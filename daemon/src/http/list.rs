@@ -32,8 +32,8 @@ pub(crate) struct Page {
 
 impl Page {
     /// A page of a list that can be long. `read` gets the key after which it begins, which is not empty, and how
-    /// many items it may return, in the order of their keys; `next` beside the data is the key of the last item, or null at the
-    /// end.
+    /// many items it may return, in the order of their keys; `next` beside the data is the key of the last item, or
+    /// null at the end.
     pub(crate) fn read<T>(
         self,
         kind: &str,

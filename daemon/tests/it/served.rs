@@ -1,7 +1,8 @@
 //! A daemon in this process, and a client of it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use ao_daemon::{CancellationToken, ClientLimits, Daemon, RunFile, Settings};
@@ -82,7 +83,13 @@ impl Served {
     }
 
     pub(crate) fn stop(&mut self) {
-        self.daemon = None;
+        let (told, ended) = mpsc::channel();
+        let daemon = self.daemon.take();
+        thread::spawn(move || {
+            drop(daemon);
+            let _ = told.send(());
+        });
+        ended.recv_timeout(BOUND).expect("the daemon ends");
     }
 
     pub(crate) fn run_file(&self) -> RunFile {
