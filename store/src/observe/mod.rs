@@ -155,7 +155,7 @@ fn repeated(snapshot: &Snapshot<'_>, observation: &Observation) -> Result<Option
     let is_same = is_owner
         && !is_due(last.seen.as_of, observation.as_of)
         && !(is_newer && has_delivery(observation))
-        && last.seen.digest == Some(digest(observation, last.seed));
+        && last.seen.digest.is_some_and(|stored| stored == digest(observation, last.seed));
     let unchanged = |count: usize| Delta { unchanged: count as u64, ..Delta::default() };
     Ok(is_same.then(|| Applied {
         pr: last.pr,

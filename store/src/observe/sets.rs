@@ -98,7 +98,7 @@ impl State {
             return Ok(Delta { unchanged: facet.items.len() as u64, ..Delta::default() });
         }
         let known = observed::items(tx, pr, R::NAME)?;
-        let delta = if known.iter().all(|(_, stored)| *stored <= as_of) {
+        let delta = if known.iter().all(|(_, stored)| *stored <= Some(as_of)) {
             set::make_equal(tx, pr, &R::settle(&facet.items))?
         } else {
             // Items of a later webhook delivery stay.
@@ -106,7 +106,7 @@ impl State {
             self.after.set_facet(R::NAME, Seen { as_of: Some(as_of), digest: None });
             let is_newer = |item: &R| {
                 let key = item.key();
-                known.iter().any(|(known, stored)| *stored > as_of && *known == key)
+                known.iter().any(|(known, stored)| *stored > Some(as_of) && *known == key)
             };
             let mut items = facet.items.clone();
             items.retain(|item| !is_newer(item));
@@ -114,7 +114,9 @@ impl State {
             set::make_equal(tx, pr, &R::settle(&items))?
         };
         R::keep_extras(tx, pr, &facet.items)?;
-        observed::delete_items(tx, pr, R::NAME, as_of)?;
+        if !known.is_empty() {
+            observed::delete_items(tx, pr, R::NAME, as_of)?;
+        }
         Ok(delta)
     }
 

@@ -203,14 +203,19 @@ pub(crate) fn item(
     tx.one("read an item's time", SELECT_ITEM, params, |row| row.get(0).map(Timestamp))
 }
 
-const SELECT_ITEMS: &str = "SELECT item, as_of FROM pr_item_as_of
-    WHERE pr_id = ?1 AND facet = ?2 AND as_of <= ?3";
+const SELECT_ITEMS: &str = "SELECT item, iif(as_of <= ?3, as_of, NULL) FROM pr_item_as_of
+    WHERE pr_id = ?1 AND facet = ?2";
 
-/// The items that partial observations changed since the last complete one, and how new each is.
-pub(crate) fn items(tx: &Tx<'_>, pr: &PrId, facet: FacetName) -> Result<Vec<(String, Timestamp)>> {
+/// The items that partial observations changed since the last complete one, and how new each is, if its time
+/// counts.
+pub(crate) fn items(
+    tx: &Tx<'_>,
+    pr: &PrId,
+    facet: FacetName,
+) -> Result<Vec<(String, Option<Timestamp>)>> {
     let params = (pr.as_str(), facet.as_str(), latest(tx));
     tx.list("read item times", SELECT_ITEMS, params, |row| {
-        Ok((text(row, 0)?, Timestamp(row.get(1)?)))
+        Ok((text(row, 0)?, row.get::<_, Option<i64>>(1)?.map(Timestamp)))
     })
 }
 
