@@ -2,7 +2,8 @@
 //! whether it has ended. A wrong answer only means that a lease is taken early: writes are fenced.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::sync::OnceLock;
 
 use crate::model::clock::boot_id;
@@ -73,10 +74,17 @@ fn place() -> String {
     if boot.is_empty() || space.is_empty() { place } else { FOUND.get_or_init(|| place).clone() }
 }
 
+/// More than 52 numbers and a name have.
+const STAT_MAX: usize = 2 << 10;
+
 /// The start time of a process: field 22 of its `stat`, counted after the name, which may contain
 /// any character. A zombie has ended.
 fn started(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Room for all of it: the kernel makes it once, for the first read.
+    let mut stat = Vec::with_capacity(STAT_MAX);
+    let file = File::open(format!("/proc/{pid}/stat")).ok()?;
+    file.take(STAT_MAX as u64).read_to_end(&mut stat).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     match fields.next()? {
         "Z" | "X" => None,
