@@ -31,7 +31,7 @@ use tokio::sync::watch;
 const PRS: usize = 1000;
 const THREADS: usize = 20;
 const BURST: u64 = (PRS * THREADS) as u64;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 /// The ring's memory: more than a burst has.
 const MEMORY: usize = 128 << 20;
 /// Up to this number, each subscriber has a thread of its own.

@@ -29,7 +29,7 @@ use ao_store::Durability;
 use ao_store::row::launch::{self, LaunchKind, NewLaunch, PromptStage};
 use ao_store::row::session;
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 /// Processes per round whose CPU time is measured.
 const STARTS: usize = 60;
 const AT_ONCE: usize = 64;
