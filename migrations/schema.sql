@@ -6,6 +6,24 @@ CREATE TABLE account_limit (
   ends_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE agent (
+  org_id TEXT NOT NULL REFERENCES org (id) ON DELETE RESTRICT,
+  id TEXT NOT NULL CHECK (id <> ''),
+  account TEXT NOT NULL DEFAULT '',
+  session_id TEXT NOT NULL DEFAULT '',
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (org_id, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE agent_member (
+  org_id TEXT NOT NULL,
+  agent_id TEXT NOT NULL,
+  platform TEXT NOT NULL CHECK (platform <> ''),
+  user_id TEXT NOT NULL CHECK (user_id <> ''),
+  PRIMARY KEY (org_id, agent_id, platform, user_id),
+  FOREIGN KEY (org_id, agent_id) REFERENCES agent (org_id, id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE capture_displaced (
   entity TEXT NOT NULL,
   key TEXT NOT NULL,
@@ -65,6 +83,47 @@ CREATE TABLE consumer (
   lease_until INTEGER,
   CHECK ((lease_owner IS NULL) = (lease_until IS NULL))
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE conversation (
+  id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
+  org_id TEXT NOT NULL,
+  agent_id TEXT NOT NULL,
+  platform TEXT NOT NULL CHECK (platform <> ''),
+  user_id TEXT NOT NULL CHECK (user_id <> ''),
+  thread TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  last_num INTEGER NOT NULL DEFAULT 0,
+  head_seq INTEGER NOT NULL DEFAULT 0,
+  head_version INTEGER NOT NULL DEFAULT 0,
+  fence INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (org_id, agent_id, platform, user_id, thread),
+  UNIQUE (id, org_id, agent_id),
+  FOREIGN KEY (org_id, agent_id) REFERENCES agent (org_id, id) ON DELETE RESTRICT
+) STRICT;
+
+CREATE TABLE conversation_event (
+  conversation_id TEXT NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
+  seq INTEGER NOT NULL CHECK (seq > 0),
+  turn_id TEXT NOT NULL,
+  kind TEXT NOT NULL
+    CHECK (kind IN ('delta', 'content', 'ephemeral', 'status', 'error', 'complete')),
+  source TEXT,
+  reason TEXT NOT NULL DEFAULT '',
+  text TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (conversation_id, seq)
+) STRICT;
+
+CREATE TABLE conversation_snapshot (
+  conversation_id TEXT NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
+  version INTEGER NOT NULL CHECK (version > 0),
+  turn_id TEXT NOT NULL,
+  bytes INTEGER NOT NULL,
+  digest TEXT NOT NULL,
+  text TEXT,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (conversation_id, version)
+) STRICT;
 
 CREATE TABLE decision (
   id TEXT NOT NULL PRIMARY KEY,
@@ -172,6 +231,12 @@ CREATE TABLE log_seal (
   digest BLOB NOT NULL,
   bytes INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE org (
+  id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
+  provisioned_at INTEGER,
+  created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE pr (
   id TEXT NOT NULL PRIMARY KEY,
@@ -510,6 +575,65 @@ CREATE TABLE session_start (
   is_reported INTEGER NOT NULL DEFAULT 1 CHECK (is_reported IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE turn (
+  id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
+  conversation_id TEXT NOT NULL,
+  org_id TEXT NOT NULL,
+  agent_id TEXT NOT NULL,
+  num INTEGER NOT NULL CHECK (num > 0),
+  key TEXT NOT NULL CHECK (key <> ''),
+  input_bytes INTEGER NOT NULL CHECK (input_bytes >= 0),
+  input_digest TEXT NOT NULL,
+  accepted_at INTEGER NOT NULL,
+  state TEXT NOT NULL
+    CHECK (state IN ('queued', 'running', 'completed', 'failed', 'cancelled', 'expired')),
+  reason TEXT NOT NULL DEFAULT '' CHECK (reason IN ('', 'no_worker', 'not_started', 'exited',
+    'killed', 'worker_died', 'unresponsive', 'interrupted', 'agent_error', 'limited', 'overloaded',
+    'authentication', 'billing', 'context', 'refused', 'too_large', 'diverged')),
+  owner TEXT NOT NULL DEFAULT '',
+  fence INTEGER,
+  base_version INTEGER,
+  cancel_requested_at INTEGER,
+  reply_bytes INTEGER,
+  reply_digest TEXT NOT NULL DEFAULT '',
+  completion_digest TEXT NOT NULL DEFAULT '',
+  usage TEXT NOT NULL DEFAULT '',
+  started_at INTEGER,
+  ended_at INTEGER,
+  UNIQUE (conversation_id, num),
+  UNIQUE (conversation_id, key),
+  CHECK (state <> 'running' OR (owner <> '' AND fence IS NOT NULL)),
+  CHECK ((ended_at IS NULL) = (state IN ('queued', 'running'))),
+  CHECK ((reason <> '') = (state IN ('failed', 'expired'))),
+  FOREIGN KEY (conversation_id, org_id, agent_id)
+    REFERENCES conversation (id, org_id, agent_id) ON DELETE RESTRICT
+) STRICT;
+
+CREATE TABLE turn_clock (
+  turn_id TEXT NOT NULL PRIMARY KEY REFERENCES turn (id) ON DELETE CASCADE,
+  org_id TEXT NOT NULL,
+  agent_id TEXT NOT NULL,
+  ready_at INTEGER,
+  patience_ms INTEGER NOT NULL CHECK (patience_ms > 0),
+  boot INTEGER,
+  deadline_ms INTEGER,
+  is_waiting INTEGER NOT NULL DEFAULT 0 CHECK (is_waiting IN (0, 1)),
+  CHECK ((boot IS NULL) = (deadline_ms IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE turn_input (
+  turn_id TEXT NOT NULL PRIMARY KEY REFERENCES turn (id) ON DELETE CASCADE,
+  text TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE turn_refused_completion (
+  turn_id TEXT NOT NULL REFERENCES turn (id) ON DELETE CASCADE,
+  digest TEXT NOT NULL,
+  text TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (turn_id, digest)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE upkeep (
   id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
   backup_at INTEGER,
@@ -520,6 +644,17 @@ CREATE TABLE webhook_delivery (
   id TEXT NOT NULL PRIMARY KEY,
   at INTEGER NOT NULL
 ) STRICT;
+
+CREATE INDEX conversation_event_delta ON conversation_event (turn_id) WHERE kind = 'delta';
+
+CREATE UNIQUE INDEX conversation_event_last ON conversation_event (turn_id)
+WHERE kind IN ('error', 'complete');
+
+CREATE UNIQUE INDEX conversation_event_source ON conversation_event (turn_id, source)
+WHERE source IS NOT NULL;
+
+CREATE UNIQUE INDEX conversation_snapshot_turn ON conversation_snapshot (turn_id)
+WHERE turn_id <> '';
 
 CREATE UNIQUE INDEX decision_open ON decision (session_id) WHERE resolved_at IS NULL;
 
@@ -553,7 +688,24 @@ CREATE INDEX session_branch ON session (project_id, branch) WHERE branch <> '';
 
 CREATE INDEX session_live ON session (project_id, num) WHERE is_terminated = 0;
 
+CREATE INDEX turn_clock_deadline ON turn_clock (boot, deadline_ms) WHERE boot IS NOT NULL;
+
+CREATE INDEX turn_clock_ready ON turn_clock (org_id, agent_id, ready_at)
+WHERE ready_at IS NOT NULL;
+
+CREATE INDEX turn_open ON turn (conversation_id, num) WHERE ended_at IS NULL;
+
+CREATE UNIQUE INDEX turn_running ON turn (conversation_id) WHERE state = 'running';
+
 CREATE INDEX webhook_delivery_at ON webhook_delivery (at);
+
+CREATE VIEW capture_conversation AS
+SELECT t.agent_id, t.id, t.org_id, t.platform, t.thread, t.user_id,
+  json_array(t.id) AS change_key,
+  NULL AS change_project,
+  NULL AS change_session,
+  json_object('id', t.id, 'org_id', t.org_id, 'agent_id', t.agent_id, 'platform', t.platform, 'user_id', t.user_id, 'thread', t.thread, 'created_at', t.created_at, 'last_num', t.last_num, 'head_seq', t.head_seq, 'head_version', t.head_version, 'fence', t.fence) AS image
+FROM conversation t;
 
 CREATE VIEW capture_decision AS
 SELECT t.id, t.resolved_at, t.session_id,
@@ -634,6 +786,85 @@ SELECT t.id, t.is_terminated, t.kind, t.num, t.project_id,
   t.id AS change_session,
   json_object('id', t.id, 'project_id', t.project_id, 'num', t.num, 'kind', t.kind, 'harness', t.harness, 'model', t.model, 'permission', t.permission, 'parent_id', t.parent_id, 'name', t.name, 'issue', t.issue, 'branch', t.branch, 'base_ref', t.base_ref, 'base_commit', t.base_commit, 'worktree_path', t.worktree_path, 'runtime_kind', t.runtime_kind, 'runtime_socket', t.runtime_socket, 'runtime_pane', t.runtime_pane, 'launch_id', t.launch_id, 'spawner', t.spawner, 'prompt_bytes', t.prompt_bytes, 'prompt_digest', t.prompt_digest, 'activity', t.activity, 'activity_source', t.activity_source, 'activity_cause', t.activity_cause, 'activity_call', t.activity_call, 'limit_ends_at', t.limit_ends_at, 'activity_at', t.activity_at, 'activity_revision', t.activity_revision, 'is_terminated', iif(t.is_terminated, json('true'), json('false')), 'terminated_at', t.terminated_at, 'terminated_reason', t.terminated_reason, 'terminated_by', t.terminated_by, 'spawned_at', t.spawned_at, 'created_at', t.created_at, 'updated_at', t.updated_at) AS image
 FROM session t;
+
+CREATE VIEW capture_turn AS
+SELECT t.conversation_id, t.id, t.key, t.num, t.state,
+  json_array(t.id) AS change_key,
+  NULL AS change_project,
+  NULL AS change_session,
+  json_object('id', t.id, 'conversation_id', t.conversation_id, 'org_id', t.org_id, 'agent_id', t.agent_id, 'num', t.num, 'key', t.key, 'input_bytes', t.input_bytes, 'input_digest', t.input_digest, 'accepted_at', t.accepted_at, 'state', t.state, 'reason', t.reason, 'owner', t.owner, 'fence', t.fence, 'base_version', t.base_version, 'cancel_requested_at', t.cancel_requested_at, 'reply_bytes', t.reply_bytes, 'reply_digest', t.reply_digest, 'completion_digest', t.completion_digest, 'usage', t.usage, 'started_at', t.started_at, 'ended_at', t.ended_at) AS image
+FROM turn t;
+
+CREATE TRIGGER agent_deletes_children BEFORE DELETE ON agent
+BEGIN
+  DELETE FROM agent_member WHERE org_id = OLD.org_id AND agent_id = OLD.id;
+END;
+
+CREATE TRIGGER capture_conversation_delete BEFORE DELETE ON conversation
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  DELETE FROM turn WHERE conversation_id = OLD.id;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'conversation_deleted', 'conversation', 'delete',
+    change_key, change_project, change_session, image, NULL
+  FROM change_context c, capture_conversation v WHERE v.id = OLD.id;
+  DELETE FROM capture_displaced WHERE entity = 'conversation' AND key = json_array(OLD.id);
+END;
+
+CREATE TRIGGER capture_conversation_displace_insert BEFORE INSERT ON conversation
+WHEN EXISTS (SELECT 1 FROM conversation WHERE id = NEW.id) OR EXISTS (SELECT 1 FROM conversation WHERE org_id = NEW.org_id COLLATE BINARY AND agent_id = NEW.agent_id COLLATE BINARY AND platform = NEW.platform COLLATE BINARY AND user_id = NEW.user_id COLLATE BINARY AND thread = NEW.thread COLLATE BINARY) OR EXISTS (SELECT 1 FROM conversation WHERE id = NEW.id COLLATE BINARY AND org_id = NEW.org_id COLLATE BINARY AND agent_id = NEW.agent_id COLLATE BINARY)
+BEGIN
+  DELETE FROM capture_displaced WHERE entity = 'conversation';
+  INSERT INTO capture_displaced
+  SELECT 'conversation', change_key, change_project, change_session, image
+  FROM capture_conversation WHERE (id = NEW.id) OR (org_id = NEW.org_id COLLATE BINARY AND agent_id = NEW.agent_id COLLATE BINARY AND platform = NEW.platform COLLATE BINARY AND user_id = NEW.user_id COLLATE BINARY AND thread = NEW.thread COLLATE BINARY) OR (id = NEW.id COLLATE BINARY AND org_id = NEW.org_id COLLATE BINARY AND agent_id = NEW.agent_id COLLATE BINARY);
+END;
+
+CREATE TRIGGER capture_conversation_displace_update BEFORE UPDATE OF agent_id, id, org_id, platform, thread, user_id ON conversation
+WHEN EXISTS (SELECT 1 FROM conversation WHERE org_id = NEW.org_id COLLATE BINARY AND agent_id = NEW.agent_id COLLATE BINARY AND platform = NEW.platform COLLATE BINARY AND user_id = NEW.user_id COLLATE BINARY AND thread = NEW.thread COLLATE BINARY AND (id IS NOT OLD.id)) OR EXISTS (SELECT 1 FROM conversation WHERE id = NEW.id COLLATE BINARY AND org_id = NEW.org_id COLLATE BINARY AND agent_id = NEW.agent_id COLLATE BINARY AND (id IS NOT OLD.id))
+BEGIN
+  DELETE FROM capture_displaced WHERE entity = 'conversation';
+  INSERT INTO capture_displaced
+  SELECT 'conversation', change_key, change_project, change_session, image
+  FROM capture_conversation WHERE (org_id = NEW.org_id COLLATE BINARY AND agent_id = NEW.agent_id COLLATE BINARY AND platform = NEW.platform COLLATE BINARY AND user_id = NEW.user_id COLLATE BINARY AND thread = NEW.thread COLLATE BINARY AND (id IS NOT OLD.id)) OR (id = NEW.id COLLATE BINARY AND org_id = NEW.org_id COLLATE BINARY AND agent_id = NEW.agent_id COLLATE BINARY AND (id IS NOT OLD.id));
+END;
+
+CREATE TRIGGER capture_conversation_insert AFTER INSERT ON conversation
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'conversation_deleted', 'conversation', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'conversation' AND (key = json_array(NEW.id)
+    OR NOT EXISTS (SELECT 1 FROM conversation WHERE id = json_extract(d.key, '$[0]')));
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'conversation_created', 'conversation', 'insert',
+    change_key, change_project, change_session, NULL, image
+  FROM change_context c, capture_conversation v WHERE v.id = NEW.id;
+  DELETE FROM capture_displaced WHERE entity = 'conversation';
+END;
+
+CREATE TRIGGER capture_conversation_key BEFORE UPDATE OF id ON conversation
+WHEN OLD.id IS NOT NEW.id
+BEGIN
+  SELECT RAISE(ABORT, 'the key of conversation never changes');
+END;
+
+CREATE TRIGGER capture_conversation_update AFTER UPDATE ON conversation
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'conversation_deleted', 'conversation', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'conversation' AND (NOT EXISTS (SELECT 1 FROM conversation WHERE id = json_extract(d.key, '$[0]')));
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'conversation_updated', 'conversation', 'update',
+    change_key, change_project, change_session, before, image
+  FROM change_context c, capture_conversation v, (SELECT json_object('id', OLD.id, 'org_id', OLD.org_id, 'agent_id', OLD.agent_id, 'platform', OLD.platform, 'user_id', OLD.user_id, 'thread', OLD.thread, 'created_at', OLD.created_at, 'last_num', OLD.last_num, 'head_seq', OLD.head_seq, 'head_version', OLD.head_version, 'fence', OLD.fence) AS before)
+  WHERE v.id = NEW.id AND before IS NOT image;
+  DELETE FROM capture_displaced WHERE entity = 'conversation';
+END;
 
 CREATE TRIGGER capture_decision_delete BEFORE DELETE ON decision
 BEGIN
@@ -1248,9 +1479,80 @@ BEGIN
   DELETE FROM capture_displaced WHERE entity = 'session';
 END;
 
+CREATE TRIGGER capture_turn_delete BEFORE DELETE ON turn
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'turn_deleted', 'turn', 'delete',
+    change_key, change_project, change_session, image, NULL
+  FROM change_context c, capture_turn v WHERE v.id = OLD.id;
+  DELETE FROM capture_displaced WHERE entity = 'turn' AND key = json_array(OLD.id);
+END;
+
+CREATE TRIGGER capture_turn_displace_insert BEFORE INSERT ON turn
+WHEN EXISTS (SELECT 1 FROM turn WHERE id = NEW.id) OR EXISTS (SELECT 1 FROM turn WHERE conversation_id = NEW.conversation_id COLLATE BINARY AND num = NEW.num COLLATE BINARY) OR EXISTS (SELECT 1 FROM turn WHERE conversation_id = NEW.conversation_id COLLATE BINARY AND key = NEW.key COLLATE BINARY) OR EXISTS (SELECT 1 FROM turn WHERE conversation_id = NEW.conversation_id COLLATE BINARY AND state = 'running')
+BEGIN
+  DELETE FROM capture_displaced WHERE entity = 'turn';
+  INSERT INTO capture_displaced
+  SELECT 'turn', change_key, change_project, change_session, image
+  FROM capture_turn WHERE (id = NEW.id) OR (conversation_id = NEW.conversation_id COLLATE BINARY AND num = NEW.num COLLATE BINARY) OR (conversation_id = NEW.conversation_id COLLATE BINARY AND key = NEW.key COLLATE BINARY) OR (conversation_id = NEW.conversation_id COLLATE BINARY AND state = 'running');
+END;
+
+CREATE TRIGGER capture_turn_displace_update BEFORE UPDATE OF conversation_id, key, num, state ON turn
+WHEN EXISTS (SELECT 1 FROM turn WHERE conversation_id = NEW.conversation_id COLLATE BINARY AND num = NEW.num COLLATE BINARY AND (id IS NOT OLD.id)) OR EXISTS (SELECT 1 FROM turn WHERE conversation_id = NEW.conversation_id COLLATE BINARY AND key = NEW.key COLLATE BINARY AND (id IS NOT OLD.id)) OR EXISTS (SELECT 1 FROM turn WHERE conversation_id = NEW.conversation_id COLLATE BINARY AND state = 'running' AND (id IS NOT OLD.id))
+BEGIN
+  DELETE FROM capture_displaced WHERE entity = 'turn';
+  INSERT INTO capture_displaced
+  SELECT 'turn', change_key, change_project, change_session, image
+  FROM capture_turn WHERE (conversation_id = NEW.conversation_id COLLATE BINARY AND num = NEW.num COLLATE BINARY AND (id IS NOT OLD.id)) OR (conversation_id = NEW.conversation_id COLLATE BINARY AND key = NEW.key COLLATE BINARY AND (id IS NOT OLD.id)) OR (conversation_id = NEW.conversation_id COLLATE BINARY AND state = 'running' AND (id IS NOT OLD.id));
+END;
+
+CREATE TRIGGER capture_turn_insert AFTER INSERT ON turn
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'turn_deleted', 'turn', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'turn' AND (key = json_array(NEW.id)
+    OR NOT EXISTS (SELECT 1 FROM turn WHERE id = json_extract(d.key, '$[0]')));
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'turn_accepted', 'turn', 'insert',
+    change_key, change_project, change_session, NULL, image
+  FROM change_context c, capture_turn v WHERE v.id = NEW.id;
+  DELETE FROM capture_displaced WHERE entity = 'turn';
+END;
+
+CREATE TRIGGER capture_turn_key BEFORE UPDATE OF id ON turn
+WHEN OLD.id IS NOT NEW.id
+BEGIN
+  SELECT RAISE(ABORT, 'the key of turn never changes');
+END;
+
+CREATE TRIGGER capture_turn_update AFTER UPDATE ON turn
+BEGIN
+  UPDATE change_context SET foreign_writes = foreign_writes + 1,
+    at = max(at, CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER))
+  WHERE tx IS NULL;
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'turn_deleted', 'turn', 'delete',
+    key, project, session, image, NULL
+  FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'turn' AND (NOT EXISTS (SELECT 1 FROM turn WHERE id = json_extract(d.key, '$[0]')));
+  INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.state = NEW.state THEN 'turn_updated' WHEN NEW.state = 'running' THEN 'turn_started' ELSE 'turn_' || NEW.state END, 'turn', 'update',
+    change_key, change_project, change_session, before, image
+  FROM change_context c, capture_turn v, (SELECT json_object('id', OLD.id, 'conversation_id', OLD.conversation_id, 'org_id', OLD.org_id, 'agent_id', OLD.agent_id, 'num', OLD.num, 'key', OLD.key, 'input_bytes', OLD.input_bytes, 'input_digest', OLD.input_digest, 'accepted_at', OLD.accepted_at, 'state', OLD.state, 'reason', OLD.reason, 'owner', OLD.owner, 'fence', OLD.fence, 'base_version', OLD.base_version, 'cancel_requested_at', OLD.cancel_requested_at, 'reply_bytes', OLD.reply_bytes, 'reply_digest', OLD.reply_digest, 'completion_digest', OLD.completion_digest, 'usage', OLD.usage, 'started_at', OLD.started_at, 'ended_at', OLD.ended_at) AS before)
+  WHERE v.id = NEW.id AND before IS NOT image;
+  DELETE FROM capture_displaced WHERE entity = 'turn';
+END;
+
 CREATE TRIGGER change_context_stays BEFORE DELETE ON change_context
 BEGIN
   SELECT RAISE(ABORT, 'the row of change_context is never deleted');
+END;
+
+CREATE TRIGGER conversation_deletes_children BEFORE DELETE ON conversation
+BEGIN
+  DELETE FROM conversation_event WHERE conversation_id = OLD.id;
+  DELETE FROM conversation_snapshot WHERE conversation_id = OLD.id;
 END;
 
 CREATE TRIGGER delivery_deletes_children BEFORE DELETE ON delivery
@@ -1310,4 +1612,18 @@ WHEN NEW.num <= (SELECT last_num FROM session_counter WHERE project_id = NEW.pro
   AND NOT EXISTS (SELECT 1 FROM session WHERE id = NEW.id)
 BEGIN
   SELECT RAISE(ABORT, 'session number was used before');
+END;
+
+CREATE TRIGGER turn_deletes_children BEFORE DELETE ON turn
+BEGIN
+  DELETE FROM turn_input WHERE turn_id = OLD.id;
+  DELETE FROM turn_clock WHERE turn_id = OLD.id;
+  DELETE FROM turn_refused_completion WHERE turn_id = OLD.id;
+END;
+
+CREATE TRIGGER turn_never_goes_back BEFORE UPDATE OF state ON turn
+WHEN (OLD.ended_at IS NOT NULL AND NEW.state <> OLD.state)
+  OR (OLD.state = 'running' AND NEW.state = 'queued')
+BEGIN
+  SELECT RAISE(ABORT, 'a turn never goes back to an earlier state');
 END;

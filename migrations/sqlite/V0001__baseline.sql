@@ -1,5 +1,5 @@
--- The schema: the change log, projects and sessions, pull requests, and the bookkeeping of
--- observers. Capture triggers and views are generated from it: see store/src/log/capture.rs.
+-- The schema: the change log, projects and sessions, conversations and turns, pull requests, and
+-- the bookkeeping of observers. Capture triggers and views are generated from it: see store/src/log/capture.rs.
 
 -- == The change log ===============================================================================
 
@@ -426,6 +426,197 @@ BEGIN
   DELETE FROM session_start WHERE session_id = OLD.id;
   DELETE FROM session_operation WHERE session_id = OLD.id;
   DELETE FROM session_cleanup WHERE session_id = OLD.id;
+END;
+
+-- == Conversations and turns ======================================================================
+-- Of these tables, only conversation and turn are captured. What agents stream is not: it can be
+-- thousands of rows per second.
+
+-- Organisations: they own agents and conversations. provisioned_at is when it was decided whether
+-- the organisation gets a default agent, NULL before.
+CREATE TABLE org (
+  id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
+  provisioned_at INTEGER,
+  created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Agents: identities of an organisation to which turns are sent. session_id is the session that
+-- answers, empty where workers do. account is the account that its program uses, empty if it has
+-- none: while that has reached a limit, no turn is claimed.
+CREATE TABLE agent (
+  org_id TEXT NOT NULL REFERENCES org (id) ON DELETE RESTRICT,
+  id TEXT NOT NULL CHECK (id <> ''),
+  account TEXT NOT NULL DEFAULT '',
+  session_id TEXT NOT NULL DEFAULT '',
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (org_id, id)
+) STRICT, WITHOUT ROWID;
+
+-- The users, named by their platform, who may send turns to an agent.
+CREATE TABLE agent_member (
+  org_id TEXT NOT NULL,
+  agent_id TEXT NOT NULL,
+  platform TEXT NOT NULL CHECK (platform <> ''),
+  user_id TEXT NOT NULL CHECK (user_id <> ''),
+  PRIMARY KEY (org_id, agent_id, platform, user_id),
+  FOREIGN KEY (org_id, agent_id) REFERENCES agent (org_id, id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+-- Conversations, identified by a tuple. last_num is the number of its newest turn, head_seq the
+-- newest event of its stream when a turn was last accepted, started or ended, head_version its newest
+-- snapshot (0: none), and fence that of its newest claim.
+CREATE TABLE conversation (
+  id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
+  org_id TEXT NOT NULL,
+  agent_id TEXT NOT NULL,
+  platform TEXT NOT NULL CHECK (platform <> ''),
+  user_id TEXT NOT NULL CHECK (user_id <> ''),
+  thread TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  last_num INTEGER NOT NULL DEFAULT 0,
+  head_seq INTEGER NOT NULL DEFAULT 0,
+  head_version INTEGER NOT NULL DEFAULT 0,
+  fence INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (org_id, agent_id, platform, user_id, thread),
+  UNIQUE (id, org_id, agent_id),
+  FOREIGN KEY (org_id, agent_id) REFERENCES agent (org_id, id) ON DELETE RESTRICT
+) STRICT;
+
+-- Turns: one message to an agent and the obligation to answer it. key makes a repeated message the
+-- same turn, for ever. owner is the instance that runs it, fence the claim under which alone it may
+-- be written, and base_version the snapshot that it began with. completion_digest is that of the
+-- completion which ended it, empty if something else did. usage is a JSON object, empty if nothing
+-- was reported. The texts are in turn_input and conversation_event.
+CREATE TABLE turn (
+  id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
+  conversation_id TEXT NOT NULL,
+  org_id TEXT NOT NULL,
+  agent_id TEXT NOT NULL,
+  num INTEGER NOT NULL CHECK (num > 0),
+  key TEXT NOT NULL CHECK (key <> ''),
+  input_bytes INTEGER NOT NULL CHECK (input_bytes >= 0),
+  input_digest TEXT NOT NULL,
+  accepted_at INTEGER NOT NULL,
+  state TEXT NOT NULL
+    CHECK (state IN ('queued', 'running', 'completed', 'failed', 'cancelled', 'expired')),
+  reason TEXT NOT NULL DEFAULT '' CHECK (reason IN ('', 'no_worker', 'not_started', 'exited',
+    'killed', 'worker_died', 'unresponsive', 'interrupted', 'agent_error', 'limited', 'overloaded',
+    'authentication', 'billing', 'context', 'refused', 'too_large', 'diverged')),
+  owner TEXT NOT NULL DEFAULT '',
+  fence INTEGER,
+  base_version INTEGER,
+  cancel_requested_at INTEGER,
+  reply_bytes INTEGER,
+  reply_digest TEXT NOT NULL DEFAULT '',
+  completion_digest TEXT NOT NULL DEFAULT '',
+  usage TEXT NOT NULL DEFAULT '',
+  started_at INTEGER,
+  ended_at INTEGER,
+  UNIQUE (conversation_id, num),
+  UNIQUE (conversation_id, key),
+  CHECK (state <> 'running' OR (owner <> '' AND fence IS NOT NULL)),
+  CHECK ((ended_at IS NULL) = (state IN ('queued', 'running'))),
+  CHECK ((reason <> '') = (state IN ('failed', 'expired'))),
+  FOREIGN KEY (conversation_id, org_id, agent_id)
+    REFERENCES conversation (id, org_id, agent_id) ON DELETE RESTRICT
+) STRICT;
+CREATE UNIQUE INDEX turn_running ON turn (conversation_id) WHERE state = 'running';
+CREATE INDEX turn_open ON turn (conversation_id, num) WHERE ended_at IS NULL;
+
+-- A turn is executed at most once, and what it ended with stays.
+CREATE TRIGGER turn_never_goes_back BEFORE UPDATE OF state ON turn
+WHEN (OLD.ended_at IS NOT NULL AND NEW.state <> OLD.state)
+  OR (OLD.state = 'running' AND NEW.state = 'queued')
+BEGIN
+  SELECT RAISE(ABORT, 'a turn never goes back to an earlier state');
+END;
+
+-- The texts of the messages; not captured, because they can be large.
+CREATE TABLE turn_input (
+  turn_id TEXT NOT NULL PRIMARY KEY REFERENCES turn (id) ON DELETE CASCADE,
+  text TEXT NOT NULL
+) STRICT;
+
+-- The one clock of each turn that has not ended; not captured, because it changes with every sign of
+-- progress. ready_at is since when a queued turn is the next one of its conversation, otherwise NULL.
+-- patience_ms is how long it may wait for a worker, and while it runs, how long it may make no
+-- progress. deadline_ms is a time on the clock of this boot that stands still while the machine
+-- sleeps; NULL while an earlier turn of the conversation has not ended.
+CREATE TABLE turn_clock (
+  turn_id TEXT NOT NULL PRIMARY KEY REFERENCES turn (id) ON DELETE CASCADE,
+  org_id TEXT NOT NULL,
+  agent_id TEXT NOT NULL,
+  ready_at INTEGER,
+  patience_ms INTEGER NOT NULL CHECK (patience_ms > 0),
+  boot INTEGER,
+  deadline_ms INTEGER,
+  is_waiting INTEGER NOT NULL DEFAULT 0 CHECK (is_waiting IN (0, 1)),
+  CHECK ((boot IS NULL) = (deadline_ms IS NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX turn_clock_ready ON turn_clock (org_id, agent_id, ready_at)
+WHERE ready_at IS NOT NULL;
+CREATE INDEX turn_clock_deadline ON turn_clock (boot, deadline_ms) WHERE boot IS NOT NULL;
+
+-- A completion that came after another one of the same claim, with another content.
+CREATE TABLE turn_refused_completion (
+  turn_id TEXT NOT NULL REFERENCES turn (id) ON DELETE CASCADE,
+  digest TEXT NOT NULL,
+  text TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (turn_id, digest)
+) STRICT, WITHOUT ROWID;
+
+-- The stream of each conversation: seq is dense when an event is stored. Deltas are deleted some time
+-- after the last event of their turn, which has the whole text. source is the sender's own name of
+-- an event, so that a repeated one is recognised. reason is that of a turn that failed.
+CREATE TABLE conversation_event (
+  conversation_id TEXT NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
+  seq INTEGER NOT NULL CHECK (seq > 0),
+  turn_id TEXT NOT NULL,
+  kind TEXT NOT NULL
+    CHECK (kind IN ('delta', 'content', 'ephemeral', 'status', 'error', 'complete')),
+  source TEXT,
+  reason TEXT NOT NULL DEFAULT '',
+  text TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (conversation_id, seq)
+) STRICT;
+CREATE UNIQUE INDEX conversation_event_last ON conversation_event (turn_id)
+WHERE kind IN ('error', 'complete');
+CREATE UNIQUE INDEX conversation_event_source ON conversation_event (turn_id, source)
+WHERE source IS NOT NULL;
+CREATE INDEX conversation_event_delta ON conversation_event (turn_id) WHERE kind = 'delta';
+
+-- What an agent remembers of a conversation. The snapshot of a version continues that of the version
+-- before, so there is one line of them. turn_id is empty for a reset. Only the newest has its text.
+CREATE TABLE conversation_snapshot (
+  conversation_id TEXT NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
+  version INTEGER NOT NULL CHECK (version > 0),
+  turn_id TEXT NOT NULL,
+  bytes INTEGER NOT NULL,
+  digest TEXT NOT NULL,
+  text TEXT,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (conversation_id, version)
+) STRICT;
+CREATE UNIQUE INDEX conversation_snapshot_turn ON conversation_snapshot (turn_id)
+WHERE turn_id <> '';
+
+-- A writer with foreign keys off leaves no orphan.
+CREATE TRIGGER agent_deletes_children BEFORE DELETE ON agent
+BEGIN
+  DELETE FROM agent_member WHERE org_id = OLD.org_id AND agent_id = OLD.id;
+END;
+CREATE TRIGGER conversation_deletes_children BEFORE DELETE ON conversation
+BEGIN
+  DELETE FROM conversation_event WHERE conversation_id = OLD.id;
+  DELETE FROM conversation_snapshot WHERE conversation_id = OLD.id;
+END;
+CREATE TRIGGER turn_deletes_children BEFORE DELETE ON turn
+BEGIN
+  DELETE FROM turn_input WHERE turn_id = OLD.id;
+  DELETE FROM turn_clock WHERE turn_id = OLD.id;
+  DELETE FROM turn_refused_completion WHERE turn_id = OLD.id;
 END;
 
 -- == Pull requests ================================================================================

@@ -102,6 +102,10 @@ codes! {
     SessionNotFound "SESSION_NOT_FOUND" NotFound 404 3 "No session has this id.";
     PrNotFound "PR_NOT_FOUND" NotFound 404 3 "No tracked pull request has this reference.";
     DeliveryNotFound "DELIVERY_NOT_FOUND" NotFound 404 3 "No delivery has this id.";
+    OrgNotFound "ORG_NOT_FOUND" NotFound 404 3 "No organisation has this name.";
+    AgentUnknown "AGENT_NOT_FOUND" NotFound 404 3 "The organisation has no agent of this name, or the caller may not use it.";
+    ConversationNotFound "CONVERSATION_NOT_FOUND" NotFound 404 3 "No conversation has this id, or the caller may not see it.";
+    TurnNotFound "TURN_NOT_FOUND" NotFound 404 3 "No turn has this id, or the caller may not see it.";
     ConsumerNotFound "CONSUMER_NOT_FOUND" NotFound 404 3 "No consumer has this name.";
     TokenNotFound "TOKEN_NOT_FOUND" NotFound 404 3 "No token of the daemon has this name.";
     CredentialsMissing "CREDENTIALS_MISSING" Credentials 401 4 "No source has a token for the host.";
@@ -114,7 +118,7 @@ codes! {
     ScmThrottled "SCM_THROTTLED" Busy 503 9 "The host or its remaining rate limit forbids requests for now.";
     ScmUnavailable "SCM_UNAVAILABLE" External 502 1 "The host cannot be reached, or answers with errors.";
     WebhookSignature "WEBHOOK_SIGNATURE" Credentials 401 4 "The signature of a webhook delivery is missing or wrong; nothing was applied.";
-    IdAlreadyRegistered "ID_ALREADY_REGISTERED" Conflict 409 5 "Another project has this id.";
+    IdAlreadyRegistered "ID_ALREADY_REGISTERED" Conflict 409 5 "Another project, organisation or agent has this id.";
     PathAlreadyRegistered "PATH_ALREADY_REGISTERED" Conflict 409 5 "Another active project has this path.";
     ProjectArchived "PROJECT_ARCHIVED" Conflict 409 5 "The project is archived.";
     ProjectHasLiveSessions "PROJECT_HAS_LIVE_SESSIONS" Conflict 409 5 "The project has sessions that are not terminated.";
@@ -138,6 +142,8 @@ codes! {
     SessionIncomplete "SESSION_INCOMPLETE_HANDLE" Conflict 409 5 "The session has no worktree or branch to be restored from, or no worktree or base to be compared.";
     SessionNotResumable "SESSION_NOT_RESUMABLE" Conflict 409 5 "The session has neither a conversation nor a prompt to continue from.";
     DeliveryKeyUsed "DELIVERY_KEY_USED" Conflict 409 5 "The key belongs to a delivery of another text.";
+    TurnKeyUsed "TURN_KEY_USED" Conflict 409 5 "The key belongs to a turn of another text.";
+    ConversationBusy "CONVERSATION_BUSY" Busy 409 9 "A turn of the conversation has not ended.";
     NotResendable "DELIVERY_NOT_RESENDABLE" Conflict 409 5 "The delivery is neither ambiguous nor failed, so it is not written again.";
     DeliveryAmbiguous "DELIVERY_AMBIGUOUS" Conflict 409 5 "It is not known whether the agent got the message.";
     DeliveryFailed "DELIVERY_FAILED" External 502 1 "The message was not written, or its turn ended by a failure.";
@@ -204,6 +210,7 @@ impl Code {
                 | Code::Busy
                 | Code::LeaseHeld
                 | Code::SessionBusy
+                | Code::ConversationBusy
                 | Code::AdmissionLimit
                 | Code::AccountLimited
                 | Code::RuntimeFailed

@@ -2,6 +2,7 @@
 //!
 //! `Display` is a lower-case fragment without the cause in `source()`. Only `sqlite.rs` translates SQLite's codes.
 
+mod codes;
 mod details;
 mod sqlite;
 
@@ -109,6 +110,55 @@ pub enum Error {
         live: i64,
         /// The limit.
         limit: i64,
+    },
+    /// No organisation has this name.
+    #[error("there is no organisation {0}")]
+    OrgNotFound(String),
+    /// No agent has this name, or it is not the caller's. Which, is not told.
+    #[error("there is no agent {agent} of organisation {org}, or it may not be used")]
+    AgentUnknown {
+        /// The organisation.
+        org: String,
+        /// The agent.
+        agent: String,
+    },
+    /// No conversation has this id, or it is not the caller's.
+    #[error("there is no conversation {0}, or it may not be seen")]
+    ConversationNotFound(String),
+    /// No turn has this id, or it is not the caller's.
+    #[error("there is no turn {0}, or it may not be seen")]
+    TurnNotFound(String),
+    /// Another organisation or agent has this name.
+    #[error("{what} {name} exists")]
+    NameTaken {
+        /// What exists.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The turn that has this key has another text.
+    #[error("turn {0} has this key and another text")]
+    TurnKeyUsed(String),
+    /// A turn of the conversation has not ended.
+    #[error("turn {turn} of conversation {conversation} has not ended")]
+    ConversationBusy {
+        /// The conversation.
+        conversation: String,
+        /// The turn.
+        turn: String,
+    },
+    /// A text is empty.
+    #[error("{0} is empty")]
+    EmptyText(&'static str),
+    /// A text is larger than its bound.
+    #[error("{what} has {bytes} bytes, and its limit is {limit}")]
+    TextTooLarge {
+        /// What it is.
+        what: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The largest size.
+        limit: usize,
     },
     /// Orchestrators own no pull requests; `None` for one that is not created yet.
     #[error("{}", not_claimable(.0.as_ref()))]
@@ -297,6 +347,14 @@ pub enum Error {
         /// The newest change.
         head: Cursor,
     },
+    /// The position is beyond the newest event of the stream.
+    #[error("position {asked} is beyond the newest event {head} of the conversation")]
+    EventFuture {
+        /// The position given.
+        asked: i64,
+        /// The newest event.
+        head: i64,
+    },
     /// Another writer held the database longer than the bound.
     #[error("the database was busy for {waited_ms} ms")]
     Busy {
@@ -361,69 +419,6 @@ impl Error {
     /// A refused id or label; a long value is shortened.
     pub(crate) fn invalid_id(what: &'static str, value: &str, reason: &'static str) -> Error {
         Error::InvalidId { what, value: value.chars().take(80).collect(), reason }
-    }
-
-    /// The code of this error in the registry.
-    #[must_use]
-    pub fn code(&self) -> Code {
-        match self {
-            Error::InvalidId { .. } => Code::InvalidId,
-            Error::InvalidPrRef(_) => Code::InvalidPrRef,
-            Error::InvalidCursor(_) => Code::InvalidCursor,
-            Error::InvalidObservation(_) => Code::InvalidObservation,
-            Error::StoreNotFound(_) => Code::StoreNotFound,
-            Error::ProjectNotFound(_) => Code::ProjectNotFound,
-            Error::SessionNotFound(_) => Code::SessionNotFound,
-            Error::PrNotFound(_) => Code::PrNotFound,
-            Error::IdAlreadyRegistered(_) => Code::IdAlreadyRegistered,
-            Error::PathAlreadyRegistered { .. } => Code::PathAlreadyRegistered,
-            Error::ProjectArchived(_) => Code::ProjectArchived,
-            Error::ProjectHasLiveSessions { .. } => Code::ProjectHasLiveSessions,
-            Error::OrchestratorActive { .. } => Code::OrchestratorActive,
-            Error::SessionNotSeed(_) => Code::SessionNotSeed,
-            Error::SessionTerminated(_) => Code::SessionTerminated,
-            Error::SessionBusy { .. } => Code::SessionBusy,
-            Error::DeliveryNotFound(_) => Code::DeliveryNotFound,
-            Error::DeliveryKeyUsed(_) => Code::DeliveryKeyUsed,
-            Error::AdmissionLimit { .. } => Code::AdmissionLimit,
-            Error::SessionNotClaimable(_) => Code::SessionNotClaimable,
-            Error::PrClaimed { .. } => Code::PrClaimed,
-            Error::PrNotOpen { .. } => Code::PrNotOpen,
-            Error::PrProjectMismatch { .. } => Code::PrProjectMismatch,
-            Error::PrOwnedByOther { .. } => Code::PrOwnedByOther,
-            Error::ConsumerNotFound { .. } => Code::ConsumerNotFound,
-            Error::ConsumerExists(..) => Code::ConsumerExists,
-            Error::ConsumerFilter { .. } => Code::ConsumerFilter,
-            Error::LeaseHeld { .. } => Code::LeaseHeld,
-            Error::LeaseLost { .. } => Code::LeaseLost,
-            Error::TargetExists(_) => Code::TargetExists,
-            Error::StoreInUse(_) => Code::StoreInUse,
-            Error::StoreReplaced(_) => Code::StoreReplaced,
-            Error::StoreHardLinked(_) => Code::StoreHardLinked,
-            Error::ReservedName(_) => Code::InvalidPath,
-            Error::Damaged { .. } | Error::Emptied(_) => Code::Corrupt,
-            Error::InvalidExport { .. } => Code::InvalidExport,
-            Error::Output(source) | Error::Input(source) => io_code(source),
-            Error::NotAStore(_) => Code::NotAStore,
-            Error::SourceNotFound(_) => Code::InvalidPath,
-            Error::NotUpstream(_) | Error::SourceUnsettled(_) => Code::InvalidSource,
-            Error::StoreNotEmpty(_) => Code::StoreNotEmpty,
-            Error::SchemaTooNew { .. } => Code::SchemaTooNew,
-            Error::SchemaOutdated { .. } => Code::SchemaOutdated,
-            Error::SchemaDraft(_) => Code::SchemaDraft,
-            Error::SchemaMismatch(_) => Code::SchemaMismatch,
-            Error::LogHole { .. } => Code::LogHole,
-            Error::CursorExpired { .. } => Code::CursorExpired,
-            Error::CursorEpoch { .. } => Code::CursorEpoch,
-            Error::CursorFuture { .. } => Code::CursorFuture,
-            Error::Busy { .. } => Code::Busy,
-            Error::Halted(_) | Error::Unsynced => Code::Io,
-            Error::BatchLost { code, .. } => *code,
-            Error::Panicked(_) | Error::GivenUp | Error::Nested | Error::Closed => Code::Internal,
-            Error::File { source, .. } => io_code(source),
-            Error::Sqlite(_, source) => sqlite::code(source),
-            Error::Migration(source) => sqlite::migration_code(source),
-        }
     }
 
     /// The same failure for another job of the same batch.

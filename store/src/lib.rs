@@ -44,6 +44,7 @@ mod model;
 mod observe;
 pub mod row;
 pub mod status;
+pub mod turn;
 mod upstream;
 
 pub use admin::backup::{Receipt, last_backup};
@@ -72,7 +73,7 @@ pub use log::pruning::Step;
 pub use model::branch::check_branch;
 pub use model::clock::{BootTime, ClockReading};
 pub use model::cursor::{Cursor, Epoch, Seq};
-pub use model::id::{ConsumerName, PrId, PrName, PrRef, ProjectId, SessionId};
+pub use model::id::{AgentId, ConsumerName, OrgId, PrId, PrName, PrRef, ProjectId, SessionId};
 pub use model::label::is_hidden;
 pub use model::time::Timestamp;
 pub use model::{activity, attribution, git_url, observation, text_input};

@@ -46,7 +46,7 @@ fn is_due(last: ClockReading, now: ClockReading) -> bool {
 
 fn read(row: &Row<'_>) -> rusqlite::Result<(Seq, ClockReading)> {
     let (boot, ms): (Option<i64>, Option<i64>) = (row.get(2)?, row.get(3)?);
-    let boot = boot.zip(ms).map(|(boot, ms)| BootTime { boot, ms });
+    let boot = boot.zip(ms).map(|(boot, ms)| BootTime { boot, ms, awake_ms: ms });
     Ok((Seq(row.get(0)?), ClockReading { at: Timestamp(row.get(1)?), boot }))
 }
 

@@ -19,6 +19,9 @@ impl Error {
             Error::CursorFuture { asked, head } => {
                 json!({"asked": asked.to_string(), "head": head.to_string()})
             }
+            Error::EventFuture { asked, head } => {
+                json!({"asked": asked.to_string(), "head": head.to_string()})
+            }
             Error::PrClaimed { owner: session, .. }
             | Error::PrOwnedByOther { owner: session, .. }
             | Error::OrchestratorActive { session, .. } => json!({"session_id": session.as_str()}),
@@ -32,6 +35,11 @@ impl Error {
                 json!({"session_id": session.as_str(), "operation": verb})
             }
             Error::DeliveryKeyUsed(delivery) => json!({"delivery_id": delivery}),
+            Error::TurnKeyUsed(turn) => json!({"turn_id": turn}),
+            Error::ConversationBusy { conversation, turn } => {
+                json!({"conversation_id": conversation, "turn_id": turn})
+            }
+            Error::TextTooLarge { bytes, limit, .. } => json!({"bytes": bytes, "limit": limit}),
             Error::AdmissionLimit { live, limit, .. } => json!({"live": live, "limit": limit}),
             Error::Busy { waited_ms } => json!({"waited_ms": waited_ms}),
             _ => json!({}),

@@ -121,6 +121,7 @@ impl<'a> Table<'a> {
             Owner::Project => ("t.id".to_owned(), "NULL".to_owned(), ""),
             Owner::Session => ("t.project_id".to_owned(), "t.id".to_owned(), ""),
             Owner::Named => ("t.project_id".to_owned(), "t.session_id".to_owned(), ""),
+            Owner::Org => ("NULL".to_owned(), "NULL".to_owned(), ""),
             // A displaced pull request no longer exists when the delete of its children cascades.
             Owner::OfPr => {
                 (displaced("project"), displaced("session"), " LEFT JOIN pr p ON p.id = t.pr_id")
@@ -166,7 +167,7 @@ impl<'a> Table<'a> {
         };
         let (when, values) = match self.captured.owner {
             Owner::OfPr => self.update_by_columns(),
-            Owner::Project | Owner::Session | Owner::Named => self.update_by_image(),
+            Owner::Project | Owner::Session | Owner::Named | Owner::Org => self.update_by_image(),
         };
         format!(
             "CREATE TRIGGER capture_{table}_update AFTER UPDATE ON {table}{when}\nBEGIN\n\

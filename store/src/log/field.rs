@@ -111,6 +111,22 @@ const FIELDS: &[(&str, &[Field])] = fields! {
         reason: text, runner: text, launch_id: text, accepted_at: time, written_at: time or_null,
         submitted_at: time or_null, started_at: time or_null, finished_at: time or_null,
     }
+    "conversation" {
+        id: text, org_id: text, agent_id: text, platform: text, user_id: text, thread: text,
+        created_at: time, last_num: integer, head_seq: integer, head_version: integer,
+        fence: integer,
+    }
+    "turn" {
+        id: text, conversation_id: text, org_id: text, agent_id: text, num: integer, key: text,
+        input_bytes: integer, input_digest: text, accepted_at: time,
+        state: ["queued" "running" "completed" "failed" "cancelled" "expired"],
+        reason: ["" "no_worker" "not_started" "exited" "killed" "worker_died" "unresponsive"
+            "interrupted" "agent_error" "limited" "overloaded" "authentication" "billing" "context"
+            "refused" "too_large" "diverged"],
+        owner: text, fence: integer or_null, base_version: integer or_null,
+        cancel_requested_at: time or_null, reply_bytes: integer or_null, reply_digest: text,
+        completion_digest: text, usage: text, started_at: time or_null, ended_at: time or_null,
+    }
     "pr" {
         id: text, node_id: text, session_id: text, project_id: text, host: text, repo: text,
         number: integer, url: text, title: text, author: text, is_author_bot: boolean,

@@ -35,6 +35,8 @@ pub struct BootTime {
     pub boot: i64,
     /// Milliseconds since then.
     pub ms: i64,
+    /// The same without the time for which the machine slept.
+    pub awake_ms: i64,
 }
 
 impl BootTime {
@@ -45,9 +47,28 @@ impl BootTime {
             let digits: String = boot_id().chars().filter(|digit| *digit != '-').take(16).collect();
             u64::from_str_radix(&digits, 16).ok().map(u64::cast_signed)
         }))?;
-        let time = clock_gettime(ClockId::Boottime);
-        let ms = time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000);
-        Some(BootTime { boot, ms })
+        Some(BootTime { boot, ms: ms(ClockId::Boottime), awake_ms: ms(ClockId::Monotonic) })
+    }
+}
+
+fn ms(clock: ClockId) -> i64 {
+    let time = clock_gettime(clock);
+    time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000)
+}
+
+/// A time on the clock by which deadlines are kept: it runs while the machine is awake, and cannot be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AwakeTime {
+    /// Identifies the boot of the machine.
+    pub(crate) boot: i64,
+    /// Milliseconds since then.
+    pub(crate) ms: i64,
+}
+
+impl AwakeTime {
+    /// The time this long after `self`.
+    pub(crate) fn after(self, ms: i64) -> AwakeTime {
+        AwakeTime { ms: self.ms.saturating_add(ms), ..self }
     }
 }
 
@@ -73,6 +94,13 @@ impl ClockReading {
         ClockReading { at: Timestamp::now(), boot: BootTime::now() }
     }
 
+    /// The time by which deadlines are kept; the wall clock where no other is known.
+    pub(crate) fn awake(self) -> AwakeTime {
+        let BootTime { boot, awake_ms: ms, .. } =
+            self.boot.unwrap_or(BootTime { boot: 0, ms: self.at.0, awake_ms: self.at.0 });
+        AwakeTime { boot, ms }
+    }
+
     /// By how many milliseconds the wall clock was set forward since an earlier reading. `None` without
     /// evidence: a reading of another boot, or of a machine whose saved state was resumed.
     pub(crate) fn jump_since(self, earlier: ClockReading) -> Option<i64> {
@@ -90,7 +118,7 @@ mod tests {
     use super::*;
 
     fn reading(at: i64, boot: i64, ms: i64) -> ClockReading {
-        ClockReading { at: Timestamp(at), boot: Some(BootTime { boot, ms }) }
+        ClockReading { at: Timestamp(at), boot: Some(BootTime { boot, ms, awake_ms: ms }) }
     }
 
     #[test]

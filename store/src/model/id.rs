@@ -65,6 +65,18 @@ id!(
     check_consumer_name
 );
 
+id!(
+    /// The name of an organisation: `[A-Za-z0-9][A-Za-z0-9._-]*`, at most 200 bytes.
+    OrgId,
+    check_org_id
+);
+
+id!(
+    /// The name of an agent in its organisation, of the same form.
+    AgentId,
+    check_agent_id
+);
+
 impl SessionId {
     /// The id of session `num` of `project`.
     #[must_use]
@@ -102,6 +114,16 @@ fn check_project_id(text: &str) -> Result<()> {
 fn check_consumer_name(text: &str) -> Result<()> {
     reason_against(text)
         .map_or(Ok(()), |reason| Err(Error::invalid_id("consumer name", text, reason)))
+}
+
+fn check_org_id(text: &str) -> Result<()> {
+    reason_against(text)
+        .map_or(Ok(()), |reason| Err(Error::invalid_id("name of an organisation", text, reason)))
+}
+
+fn check_agent_id(text: &str) -> Result<()> {
+    reason_against(text)
+        .map_or(Ok(()), |reason| Err(Error::invalid_id("name of an agent", text, reason)))
 }
 
 fn check_session_id(text: &str) -> Result<()> {

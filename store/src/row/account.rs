@@ -68,6 +68,24 @@ pub fn limit_of(snapshot: &Snapshot<'_>, harness: &str, now: Timestamp) -> Resul
     Ok(limits(snapshot)?.into_iter().find(|limit| limit.is_of(harness) && limit.holds(now)))
 }
 
+/// The limit that holds for an account: its own, or one of its harness whose account is not known. An agent
+/// without an account has none.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn limit_of_account(
+    snapshot: &Snapshot<'_>,
+    account: &str,
+    now: Timestamp,
+) -> Result<Option<Limit>> {
+    if account.is_empty() {
+        return Ok(None);
+    }
+    let harness = account.split('/').next().unwrap_or(account);
+    let is_its = |limit: &Limit| limit.account == account || limit.account == harness;
+    Ok(limits(snapshot)?.into_iter().find(|limit| is_its(limit) && limit.holds(now)))
+}
+
 const STORE: &str = "INSERT INTO account_limit (account, session_id, message, reported_at, ends_at)
     VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT DO UPDATE SET session_id = excluded.session_id, message = excluded.message,

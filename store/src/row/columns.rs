@@ -10,7 +10,7 @@ use rusqlite::{Params, Row, params_from_iter};
 use crate::db::text;
 use crate::db::tx::Tx;
 use crate::error::Result;
-use crate::model::id::{PrId, ProjectId, SessionId};
+use crate::model::id::{AgentId, OrgId, PrId, ProjectId, SessionId};
 use crate::model::observation::{
     CheckKind, CheckStatus, Ci, CommentKind, Completeness, Mergeability, Mergeable, PrState,
     ReviewDecision, ReviewState,
@@ -129,6 +129,8 @@ column!(String, |row, index| text::text(row, index), |value| text(value));
 column!(Vec<u8>, |row, index| row.get(index), |value| ValueRef::Blob(value));
 column!(Timestamp, |row, index| row.get(index).map(Timestamp), |value| ValueRef::Integer(value.0));
 column!(PrId, |row, index| text::text(row, index).map(PrId::stored), |value| text(value.as_str()));
+column!(OrgId, |row, index| text::text(row, index).map(OrgId::stored), |id| text(id.as_str()));
+column!(AgentId, |row, index| text::text(row, index).map(AgentId::stored), |id| text(id.as_str()));
 column!(ProjectId, |row, index| text::text(row, index).map(ProjectId::stored), |id| text(
     id.as_str()
 ));

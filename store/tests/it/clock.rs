@@ -60,7 +60,8 @@ impl Machine {
     }
 
     fn now(&self) -> ClockReading {
-        let boot = Some(BootTime { boot: self.boot, ms: self.time - self.booted });
+        let ms = self.time - self.booted;
+        let boot = Some(BootTime { boot: self.boot, ms, awake_ms: ms });
         ClockReading { at: Timestamp(self.time + self.error), boot }
     }
 

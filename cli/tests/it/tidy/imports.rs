@@ -40,6 +40,7 @@ const FOLDERS: &[&str] = &[
     "log",
     "engine",
     "row",
+    "turn",
     "observe",
     "status",
     "attention",

@@ -10,6 +10,8 @@ pub(super) enum Owner {
     Named,
     /// The row belongs to a pull request.
     OfPr,
+    /// The row belongs to no project.
+    Org,
 }
 
 /// The change types of one captured table.
@@ -77,6 +79,24 @@ pub(super) const CAPTURED: &[Captured] = &[
         updated: "CASE WHEN OLD.stage <> NEW.stage THEN 'delivery_' || NEW.stage \
                   ELSE 'delivery_updated' END",
         deleted: "delivery_deleted",
+        children: &[],
+    },
+    Captured {
+        table: "conversation",
+        owner: Owner::Org,
+        inserted: "conversation_created",
+        updated: "'conversation_updated'",
+        deleted: "conversation_deleted",
+        children: &[("turn", "conversation_id")],
+    },
+    Captured {
+        table: "turn",
+        owner: Owner::Org,
+        inserted: "turn_accepted",
+        updated: "CASE WHEN OLD.state = NEW.state THEN 'turn_updated' \
+                  WHEN NEW.state = 'running' THEN 'turn_started' \
+                  ELSE 'turn_' || NEW.state END",
+        deleted: "turn_deleted",
         children: &[],
     },
     Captured {
@@ -165,6 +185,17 @@ pub const CHANGE_TYPES: &[&str] = &[
     "delivery_failed",
     "delivery_updated",
     "delivery_deleted",
+    "conversation_created",
+    "conversation_updated",
+    "conversation_deleted",
+    "turn_accepted",
+    "turn_started",
+    "turn_completed",
+    "turn_failed",
+    "turn_cancelled",
+    "turn_expired",
+    "turn_updated",
+    "turn_deleted",
     "pr_created",
     "pr_updated",
     "pr_merged",

@@ -1,0 +1,85 @@
+//! The backstop: any process ends what no worker will end, one turn per transaction, so that one row which
+//! cannot be written keeps no other from it.
+
+use std::time::Duration;
+
+use crate::db::tx::{Cause, Snapshot};
+use crate::engine::store::Store;
+use crate::error::Result;
+use crate::model::clock::ClockReading;
+use crate::model::time::Timestamp;
+use crate::row::lifecycle::instance;
+use crate::turn::event;
+use crate::turn::fail::{Failed, Guard, fail};
+use crate::turn::{clock, row};
+
+/// How often a process that sweeps does so.
+pub const EVERY: Duration = Duration::from_secs(5);
+
+/// How long the deltas of a turn are kept after its end, in milliseconds.
+const KEEP_DELTAS_MS: i64 = 5 * 60_000;
+
+/// The most turns of one pass, and the most deltas of one transaction.
+const LIMIT: usize = 200;
+
+/// What a pass did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// The turns that it ended.
+    pub ended: Vec<String>,
+    /// The number of deltas that it deleted.
+    pub deltas: usize,
+    /// What failed, for people.
+    pub failures: Vec<String>,
+}
+
+/// Ends the running turns whose worker has ended and the turns whose time is over, and deletes old deltas.
+/// Turns are looked for without a transaction that writes.
+///
+/// # Errors
+/// When the database cannot be read. A turn that cannot be ended is one of the failures.
+pub fn sweep(store: &Store, cause: &Cause) -> Result<Swept> {
+    let reading = cause.reading();
+    let found = store.read(|snapshot| due(snapshot, reading))?;
+    let mut swept = Swept::default();
+    for (id, guard) in found {
+        let name = id.clone();
+        match store.write(cause.clone(), move |tx| fail(tx, &id, guard)) {
+            Ok(done) if done.value == Failed::Won => swept.ended.push(name),
+            Ok(_) => {}
+            Err(error) => swept.failures.push(format!("{name}: {}", error.chain())),
+        }
+    }
+    swept.deltas = prune(store, cause)?;
+    Ok(swept)
+}
+
+/// At most 200 turns that may have to be ended, and why. The processes are looked up here.
+fn due(snapshot: &Snapshot<'_>, reading: ClockReading) -> Result<Vec<(String, Guard)>> {
+    let overdue = clock::due(snapshot, reading.awake(), LIMIT)?;
+    let mut found: Vec<_> = overdue.into_iter().map(|id| (id, Guard::Overdue)).collect();
+    for turn in row::running(snapshot)? {
+        if instance::get(snapshot, &turn.owner)?.is_none_or(|owner| owner.is_dead()) {
+            found.push((turn.id, Guard::OwnerDead));
+        }
+    }
+    found.truncate(LIMIT);
+    Ok(found)
+}
+
+fn prune(store: &Store, cause: &Cause) -> Result<usize> {
+    let before = Timestamp(cause.at.0.saturating_sub(KEEP_DELTAS_MS));
+    let turns = store.read(|snapshot| event::with_old_deltas(snapshot, before, LIMIT))?;
+    let mut deleted = 0;
+    for turn in turns {
+        loop {
+            let (id, limit) = (turn.clone(), i64::try_from(LIMIT).unwrap_or(i64::MAX));
+            let done = store.write(cause.clone(), move |tx| event::prune_deltas(tx, &id, limit))?;
+            deleted += done.value;
+            if done.value < LIMIT {
+                break;
+            }
+        }
+    }
+    Ok(deleted)
+}
