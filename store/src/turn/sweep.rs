@@ -34,16 +34,18 @@ pub struct Swept {
 }
 
 /// Ends the running turns whose worker has ended and the turns whose time is over, and deletes old deltas.
-/// Turns are looked for without a transaction that writes.
+/// Turns are looked for without a transaction that writes. Before a turn is ended, `stop` is called with its
+/// id: nothing that its worker started may run beside the next turn.
 ///
 /// # Errors
 /// When the database cannot be read. A turn that cannot be ended is one of the failures.
-pub fn sweep(store: &Store, cause: &Cause) -> Result<Swept> {
+pub fn sweep(store: &Store, cause: &Cause, mut stop: impl FnMut(&str)) -> Result<Swept> {
     let reading = cause.reading();
     let found = store.read(|snapshot| due(snapshot, reading))?;
     let mut swept = Swept::default();
     for (id, guard) in found {
         let name = id.clone();
+        stop(&id);
         match store.write(cause.clone(), move |tx| fail(tx, &id, guard)) {
             Ok(done) if done.value == Failed::Won => swept.ended.push(name),
             Ok(_) => {}
