@@ -2,7 +2,7 @@
 
 /// A turn that a claim gave to a worker. Nothing else makes one, and every write of a worker names it: under
 /// any other fence than that of the newest claim, the write is refused as lost.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     turn: String,
     fence: i64,

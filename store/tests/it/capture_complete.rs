@@ -15,6 +15,14 @@ use crate::support::{
 /// Tables whose changes are not facts about sessions.
 const BOOKKEEPING: &[&str] = &[
     "account_limit",
+    "agent",
+    "agent_member",
+    "conversation_event",
+    "conversation_snapshot",
+    "org",
+    "turn_clock",
+    "turn_input",
+    "turn_refused_completion",
     "delivery_text",
     "capture_displaced",
     "change_context",
@@ -70,6 +78,12 @@ fn distinctive(table: &str, column: &str, kind: &str, round: i64) -> String {
         ("pr" | "launch" | "decision" | "delivery", "session_id") => {
             ["'demo-1'", "'demo-2'"][round as usize]
         }
+        ("conversation" | "turn", "org_id") => ["'o1'", "'o2'"][round as usize],
+        ("conversation" | "turn", "agent_id") => ["'a1'", "'a2'"][round as usize],
+        ("turn", "conversation_id") => ["'c1'", "'c2'"][round as usize],
+        ("turn", "state") => ["'running'", "'failed'"][round as usize],
+        ("turn", "reason") => ["''", "'exited'"][round as usize],
+        ("turn", "ended_at") => ["NULL", "7"][round as usize],
         ("pr", "state") => ["'open'", "'merged'"][round as usize],
         ("pr", "ci") => ["'passing'", "'failing'"][round as usize],
         ("pr", "review_decision") => ["'approved'", "'none'"][round as usize],
@@ -117,7 +131,11 @@ fn the_images_contain_every_column_of_every_captured_table() {
     let conn = raw(&dir.path().join("ao.db"));
     conn.execute_batch(
         "INSERT INTO launch (id, session_id, project_id, num, kind, instance, boot_id, created_at)
-         VALUES ('l1', 'demo-1', 'demo', 50, 'fresh', 'i', 'b', 1), ('l2', 'demo-1', 'demo', 51, 'fresh', 'i', 'b', 1)",
+         VALUES ('l1', 'demo-1', 'demo', 50, 'fresh', 'i', 'b', 1), ('l2', 'demo-1', 'demo', 51, 'fresh', 'i', 'b', 1);
+         INSERT INTO org (id, created_at) VALUES ('o1', 1), ('o2', 1);
+         INSERT INTO agent (org_id, id, created_at) VALUES ('o1', 'a1', 1), ('o2', 'a2', 1);
+         INSERT INTO conversation (id, org_id, agent_id, platform, user_id, thread, created_at)
+         VALUES ('c1', 'o1', 'a1', 'p', 'u', '', 1), ('c2', 'o2', 'a2', 'p', 'u', '', 1)",
     )
     .unwrap();
     for table in captured_tables(&conn) {
@@ -219,7 +237,7 @@ fn a_table_is_captured_or_listed_as_bookkeeping() {
             assert!(!key.is_empty(), "{table} has no key");
         }
     }
-    assert_eq!(captured.len(), 10);
+    assert_eq!(captured.len(), 12);
 }
 
 #[test]
@@ -247,6 +265,21 @@ fn exactly_the_declared_change_types_can_be_produced() {
          UPDATE delivery SET stage = 'finished'; UPDATE delivery SET stage = 'ambiguous';
          UPDATE delivery SET stage = 'failed'; UPDATE delivery SET reason = 'x';
          UPDATE launch SET ended_at = 3, cause = 'exited';
+         INSERT INTO org (id, created_at) VALUES ('o', 1);
+         INSERT INTO agent (org_id, id, created_at) VALUES ('o', 'a', 1);
+         INSERT INTO conversation (id, org_id, agent_id, platform, user_id, thread, created_at)
+         VALUES ('c', 'o', 'a', 'p', 'u', '', 1);
+         INSERT INTO turn (id, conversation_id, org_id, agent_id, num, key, input_bytes, input_digest,
+            accepted_at, state, owner, fence)
+         SELECT 't' || value, 'c', 'o', 'a', value, value, 1, '', 1, 'queued', 'i', 1
+         FROM json_each('[1,2,3,4]');
+         UPDATE turn SET state = 'running' WHERE id = 't1';
+         UPDATE turn SET cancel_requested_at = 1 WHERE id = 't1';
+         UPDATE turn SET state = 'completed', ended_at = 2 WHERE id = 't1';
+         UPDATE turn SET state = 'failed', reason = 'exited', ended_at = 2 WHERE id = 't2';
+         UPDATE turn SET state = 'cancelled', ended_at = 2 WHERE id = 't3';
+         UPDATE turn SET state = 'expired', reason = 'no_worker', ended_at = 2 WHERE id = 't4';
+         UPDATE conversation SET head_seq = 7; DELETE FROM conversation;
          UPDATE pr SET title = 'x'; UPDATE pr SET session_id = 'demo-2';
          UPDATE pr SET state = 'closed'; UPDATE pr SET state = 'open'; UPDATE pr SET state = 'merged';",
         &child("pr_check", "'s', 'run', '', '', '', 'n', '', '', 'queued', '', NULL, '', NULL, NULL"),

@@ -11,6 +11,7 @@ use ao_store::row::{
     account, decision, delivery, facet, launch, pr, project, scm, session, shared_branch,
 };
 use ao_store::status;
+use ao_store::turn::{self, conversation::Caller};
 use ao_store::verify::Depth;
 use ao_store::{Error, LogInfo, Options, Snapshot, Store, Timestamp, last_backup};
 use rusqlite::Connection;
@@ -48,6 +49,20 @@ const ROWS_OF_LIFECYCLES: &str = "
     VALUES ('demo-1', 'kill', 'i1', 1);
     INSERT INTO session_cleanup VALUES ('demo-1', 'kept', 'x', 'kept', 'x', 'x', 1);
     INSERT INTO session_machine VALUES (1, 'x', 1);";
+
+const ROWS_OF_TURNS: &str = "
+    INSERT INTO org (id, created_at) VALUES ('o', 1);
+    INSERT INTO agent VALUES ('o', 'a', 'x', 'x', 1);
+    INSERT INTO agent_member VALUES ('o', 'a', 'p', 'u');
+    INSERT INTO conversation (id, org_id, agent_id, platform, user_id, thread, created_at)
+    VALUES ('c', 'o', 'a', 'p', 'u', '', 1);
+    INSERT INTO turn (id, conversation_id, org_id, agent_id, num, key, input_bytes, input_digest,
+        accepted_at, state) VALUES ('t', 'c', 'o', 'a', 1, 'k', 1, 'd', 1, 'queued');
+    INSERT INTO turn_input VALUES ('t', 'x');
+    INSERT INTO turn_clock (turn_id, org_id, agent_id, ready_at, patience_ms) VALUES ('t', 'o', 'a', 1, 1);
+    INSERT INTO turn_refused_completion VALUES ('t', 'd', 'x', 1);
+    INSERT INTO conversation_event VALUES ('c', 1, 't', 'delta', 'x', '', 'x', 1);
+    INSERT INTO conversation_snapshot VALUES ('c', 1, 't', 1, 'd', 'x', 1);";
 
 /// Appends bytes to the text of a column, past every trigger and constraint if need be.
 fn damage(conn: &Connection, table: &str, column: &str, bytes: &str) {
@@ -122,9 +137,30 @@ fn read_all(snapshot: &Snapshot<'_>, now: Timestamp) -> Result<(), Error> {
     delivery::all(snapshot)?;
     delivery::text_of(snapshot, "m1")?;
     account::limits(snapshot)?;
+    turns(snapshot)?;
     change::scan(snapshot, info.floor, 10_000, |change| change.to_owned().map(|_| ()))?;
     pages(snapshot)?;
     snapshots(snapshot, &info)
+}
+
+fn turns(snapshot: &Snapshot<'_>) -> Result<(), Error> {
+    turn::org::list(snapshot)?;
+    for agent in turn::agent::list(snapshot, None)? {
+        turn::agent::get(snapshot, &agent.org, &agent.id)?;
+        turn::agent::members(snapshot, &agent.org, &agent.id)?;
+        turn::claim::is_ready(snapshot, &agent.org, &agent.id)?;
+    }
+    for found in turn::conversation::page(snapshot, &Caller::Operator, "", 9)? {
+        turn::of_conversation(snapshot, &found.id)?;
+        turn::event::after(snapshot, &found.id, 0, 9)?;
+    }
+    for found in turn::list(snapshot, 9, |_| true)? {
+        turn::input_of(snapshot, &found.id)?;
+        let _ = turn::usage::Usage::parse(&found.usage);
+        turn::finish::refused(snapshot, &found.id)?;
+        turn::event::last_of(snapshot, &found.id)?;
+    }
+    Ok(())
 }
 
 /// Every list of which there are pages, one row by one.
@@ -185,6 +221,7 @@ fn no_text_in_any_column_makes_anything_unreadable() {
     let path = fixture.path();
     raw(&path).execute_batch(ROWS_OF_OBSERVERS).unwrap();
     raw(&path).execute_batch(ROWS_OF_LIFECYCLES).unwrap();
+    raw(&path).execute_batch(ROWS_OF_TURNS).unwrap();
     drop(fixture.store);
     raw(&path).execute_batch("PRAGMA journal_mode = DELETE").unwrap();
     let bytes = std::fs::read(&path).unwrap();

@@ -43,6 +43,8 @@ mod status;
 mod status_property;
 mod support;
 mod transfer;
+mod turn_races;
+mod turns;
 mod upstream;
 mod upstream_file;
 mod upstream_random;

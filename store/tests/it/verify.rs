@@ -59,7 +59,7 @@ fn a_sound_store_has_no_findings() {
         assert_eq!(messages(&report), [""; 0]);
         assert_eq!(report.unsealed, 0, "each commit seals its changes");
         assert!(report.changes > 32, "some blocks: {}", report.changes);
-        assert_eq!(report.tables.len(), 10);
+        assert_eq!(report.tables.len(), 12);
     }
 }
 
