@@ -18,6 +18,7 @@ mod snapshot;
 mod start;
 mod supervisor;
 mod tail;
+mod turns;
 mod verify;
 mod writer;
 
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 
 use ao_benches::{File, suite};
 
-const FILES: [File; 19] = [
+const FILES: [File; 20] = [
     File { name: "set_diff", numbers: &["1", "1b", "2", "3"], measure: set_diff::measure },
     File { name: "capture", numbers: &["4"], measure: capture::measure },
     File { name: "writer", numbers: &["5", "5b"], measure: writer::measure },
@@ -39,6 +40,7 @@ const FILES: [File; 19] = [
     File { name: "session_list", numbers: &["20", "20b"], measure: session_list::measure },
     File { name: "events", numbers: &["21", "21b", "21d"], measure: events::measure },
     File { name: "requests", numbers: &["21c", "21e"], measure: requests::measure },
+    File { name: "turns", numbers: &["18", "18b", "19"], measure: turns::measure },
     File { name: "consumer", numbers: &["30"], measure: consumer::measure },
     File { name: "snapshot", numbers: &["31"], measure: snapshot::measure },
     File { name: "start", numbers: &["12", "33"], measure: start::measure },
@@ -51,6 +53,7 @@ const FILES: [File; 19] = [
 fn play(role: &str) {
     match role {
         role if latency::ROLES.contains(&role) => latency::play(role),
+        role if turns::ROLES.contains(&role) => turns::play(role),
         "nothing" | "library" => start::play(role),
         _ => session_list::play(role),
     }
