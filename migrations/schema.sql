@@ -112,7 +112,7 @@ CREATE TABLE conversation_event (
   text TEXT NOT NULL,
   at INTEGER NOT NULL,
   PRIMARY KEY (conversation_id, seq)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE conversation_snapshot (
   conversation_id TEXT NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
@@ -123,7 +123,7 @@ CREATE TABLE conversation_snapshot (
   text TEXT,
   created_at INTEGER NOT NULL,
   PRIMARY KEY (conversation_id, version)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE decision (
   id TEXT NOT NULL PRIMARY KEY,
@@ -624,7 +624,7 @@ CREATE TABLE turn_clock (
 CREATE TABLE turn_input (
   turn_id TEXT NOT NULL PRIMARY KEY REFERENCES turn (id) ON DELETE CASCADE,
   text TEXT NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE turn_refused_completion (
   turn_id TEXT NOT NULL REFERENCES turn (id) ON DELETE CASCADE,
@@ -652,9 +652,6 @@ WHERE kind IN ('error', 'complete');
 
 CREATE UNIQUE INDEX conversation_event_source ON conversation_event (turn_id, source)
 WHERE source IS NOT NULL;
-
-CREATE UNIQUE INDEX conversation_snapshot_turn ON conversation_snapshot (turn_id)
-WHERE turn_id <> '';
 
 CREATE UNIQUE INDEX decision_open ON decision (session_id) WHERE resolved_at IS NULL;
 

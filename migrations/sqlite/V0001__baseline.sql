@@ -535,7 +535,7 @@ END;
 CREATE TABLE turn_input (
   turn_id TEXT NOT NULL PRIMARY KEY REFERENCES turn (id) ON DELETE CASCADE,
   text TEXT NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- The one clock of each turn that has not ended; not captured, because it changes with every sign of
 -- progress. ready_at is since when a queued turn is the next one of its conversation, otherwise NULL.
@@ -580,7 +580,7 @@ CREATE TABLE conversation_event (
   text TEXT NOT NULL,
   at INTEGER NOT NULL,
   PRIMARY KEY (conversation_id, seq)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX conversation_event_last ON conversation_event (turn_id)
 WHERE kind IN ('error', 'complete');
 CREATE UNIQUE INDEX conversation_event_source ON conversation_event (turn_id, source)
@@ -598,9 +598,7 @@ CREATE TABLE conversation_snapshot (
   text TEXT,
   created_at INTEGER NOT NULL,
   PRIMARY KEY (conversation_id, version)
-) STRICT;
-CREATE UNIQUE INDEX conversation_snapshot_turn ON conversation_snapshot (turn_id)
-WHERE turn_id <> '';
+) STRICT, WITHOUT ROWID;
 
 -- A writer with foreign keys off leaves no orphan.
 CREATE TRIGGER agent_deletes_children BEFORE DELETE ON agent

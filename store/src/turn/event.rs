@@ -187,8 +187,8 @@ pub(super) fn with_old_deltas(
     Ok(found)
 }
 
-const PRUNE: &str = "DELETE FROM conversation_event WHERE rowid IN
-    (SELECT rowid FROM conversation_event WHERE turn_id = ?1 AND kind = 'delta' LIMIT ?2)";
+const PRUNE: &str = "DELETE FROM conversation_event WHERE (conversation_id, seq) IN
+    (SELECT conversation_id, seq FROM conversation_event WHERE turn_id = ?1 AND kind = 'delta' LIMIT ?2)";
 
 /// Deletes at most `limit` deltas of a turn; returns how many.
 pub(super) fn prune_deltas(tx: &Tx<'_>, turn: &str, limit: i64) -> Result<usize> {
