@@ -11,7 +11,7 @@ use crate::model::time::Timestamp;
 pub struct Limit {
     /// The account: the name of the harness, followed by `/` and the name of the account where it is known.
     pub account: String,
-    /// The session that reported it.
+    /// The session that reported it; empty if a turn did.
     pub session: SessionId,
     /// What its program printed.
     pub message: String,

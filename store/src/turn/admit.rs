@@ -18,6 +18,9 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest time that can be asked for.
 pub const PATIENCE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// The most turns of a conversation that have not ended, counted from the oldest one.
+pub const OPEN_MAX: i64 = 1000;
+
 /// A message to an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTurn {
@@ -56,8 +59,9 @@ impl Admitted {
 /// Accepts a message, or finds the turn that has its key, whatever became of it.
 ///
 /// # Errors
-/// `ORG_NOT_FOUND`, `AGENT_NOT_FOUND`; `TURN_KEY_USED` for another text; `INVALID_PROMPT`,
-/// `INPUT_TOO_LARGE`, `INVALID_ID` for a key or thread that is no plain text.
+/// `AGENT_NOT_FOUND`, also for one of an organisation that does not exist; `TURN_KEY_USED` for another text;
+/// `CONVERSATION_BUSY` when [`OPEN_MAX`] turns wait; `INVALID_PROMPT`, `INPUT_TOO_LARGE`, `INVALID_ID` for a key
+/// or thread that is no plain text.
 pub fn admit(tx: &Tx<'_>, caller: &Caller, new: &NewTurn) -> Result<Admitted> {
     check_text("the message", &new.input, INPUT_MAX)?;
     check_label("key", &new.key)?;
@@ -71,7 +75,11 @@ pub fn admit(tx: &Tx<'_>, caller: &Caller, new: &NewTurn) -> Result<Admitted> {
         }
         return Ok(Admitted::Known(known));
     }
-    let is_next = row::first_open(tx, &found.id)?.is_none();
+    let first = row::first_open(tx, &found.id)?;
+    let is_next = first.is_none();
+    if let Some(first) = first.filter(|first| found.last_num - first.num >= OPEN_MAX) {
+        return Err(Error::ConversationBusy { conversation: found.id, turn: first.id });
+    }
     found.last_num += 1;
     found.head_seq = event::head(tx, &found.id)? + 1;
     conversation::store(tx, (&found, is_new))?;

@@ -67,16 +67,32 @@ pub fn is_ready(snapshot: &Snapshot<'_>, org: &OrgId, agent: &AgentId) -> Result
 /// `AGENT_NOT_FOUND`.
 pub fn claim(tx: &Tx<'_>, claim: &Claim) -> Result<Claimed> {
     let agent = agent::require(tx, &claim.org, &claim.agent)?;
-    let Some(id) = clock::next(tx, &claim.org, &claim.agent)? else {
-        return Ok(Claimed::Nothing);
-    };
+    let Some(turn) = next(tx, claim)? else { return Ok(Claimed::Nothing) };
     if let Some(limit) = account::limit_of_account(tx, &agent.account, tx.now())? {
         return Ok(Claimed::Limited(limit));
     }
     if instance::get(tx, &claim.worker.id)?.is_none() {
         instance::register(tx, &claim.worker)?;
     }
-    start(tx, claim, row::require(tx, &id)?).map(|work| Claimed::Got(Box::new(work)))
+    start(tx, claim, turn).map(|work| Claimed::Got(Box::new(work)))
+}
+
+/// The next turn. One that is not the next of its conversation, as another program may have left it, waits
+/// until the turn before it ends.
+fn next(tx: &Tx<'_>, claim: &Claim) -> Result<Option<Turn>> {
+    while let Some(id) = clock::next(tx, &claim.org, &claim.agent)? {
+        let turn = row::require(tx, &id)?;
+        if turn.state.has_ended() {
+            clock::delete(tx, &id)?;
+            continue;
+        }
+        let first = row::first_open(tx, &turn.conversation)?;
+        if turn.state == State::Queued && first.is_some_and(|first| first.id == id) {
+            return Ok(Some(turn));
+        }
+        clock::set_aside(tx, &id)?;
+    }
+    Ok(None)
 }
 
 fn start(tx: &Tx<'_>, claim: &Claim, mut turn: Turn) -> Result<Work> {

@@ -72,6 +72,14 @@ pub(crate) fn set_ready(tx: &Tx<'_>, turn: &str) -> Result<()> {
     tx.execute_uncaptured("make a turn ready", SET_READY, params).map(|_| ())
 }
 
+const SET_ASIDE: &str = "UPDATE turn_clock SET ready_at = NULL, boot = NULL, deadline_ms = NULL
+    WHERE turn_id = ?1";
+
+/// Stops the clock of a turn that is not the next one of its conversation.
+pub(crate) fn set_aside(tx: &Tx<'_>, turn: &str) -> Result<()> {
+    tx.execute_uncaptured("set a turn aside", SET_ASIDE, [turn]).map(|_| ())
+}
+
 const SET_RUNNING: &str = "UPDATE turn_clock
     SET ready_at = NULL, patience_ms = ?2, boot = ?3, deadline_ms = ?4 + ?2 WHERE turn_id = ?1";
 

@@ -1,5 +1,7 @@
 //! Conversations: identified by a tuple, never by a text that is made of it. Who may see one is decided here.
 
+use std::cell::Cell;
+
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
 use crate::model::id::{AgentId, OrgId};
@@ -157,8 +159,17 @@ pub fn page(
     limit: usize,
 ) -> Result<Vec<Conversation>> {
     let sql = select!("WHERE id > ?1 ORDER BY id");
-    let is_seen = |found: &Conversation| caller.may_see(snapshot, found).unwrap_or(false);
-    snapshot.first("list conversations", sql, [after], (limit, is_seen), Conversation::read)
+    let failed = Cell::new(None);
+    let is_seen = |found: &Conversation| match caller.may_see(snapshot, found) {
+        Ok(is_seen) => is_seen,
+        Err(error) => {
+            failed.set(Some(error));
+            false
+        }
+    };
+    let found =
+        snapshot.first("list conversations", sql, [after], (limit, is_seen), Conversation::read)?;
+    failed.take().map_or(Ok(found), Err)
 }
 
 /// The conversation at a place, which is made with this id if it is new; and whether it is.

@@ -380,6 +380,32 @@ fn b6_one_turn_of_a_conversation_runs_and_other_conversations_go_on() {
 }
 
 #[test]
+fn a_turn_that_another_program_made_ready_too_early_waits_for_the_one_before_it() {
+    let Fixture { store, dir } = world();
+    let ids = ["1", "2", "3"].map(|key| send(&store, "", key).id);
+    let work = take(&store);
+    let sql = "UPDATE turn_clock SET ready_at = 1, boot = 0, deadline_ms = 9000000000000 WHERE turn_id = 't--2';
+        UPDATE turn SET state = 'cancelled', ended_at = 1 WHERE id = 't--3';
+        UPDATE turn_clock SET ready_at = 2 WHERE turn_id = 't--3'";
+    raw(&dir.path().join("ao.db")).execute_batch(sql).unwrap();
+    assert!(matches!(claim_at(&store, 1, worker("w2")), Claimed::Nothing));
+    finish_at(&store, 2, &work.held, &reply("done", None));
+    assert_eq!(take(&store).turn.id, ids[1]);
+}
+
+#[test]
+fn a_conversation_whose_turns_nobody_answers_takes_no_more_at_a_bound() {
+    let Fixture { store, dir } = world();
+    send(&store, "", "1");
+    raw(&dir.path().join("ao.db"))
+        .execute_batch("UPDATE conversation SET last_num = 1000")
+        .unwrap();
+    send(&store, "", "2");
+    assert_eq!(code(admit_at(&store, 0, message("", "3"))), Code::ConversationBusy);
+    send(&store, "other", "1");
+}
+
+#[test]
 fn b13_the_turns_of_a_conversation_are_taken_in_their_order() {
     let Fixture { store, dir: _dir } = world();
     let ids: Vec<_> = (1..=5).map(|num| send(&store, "", &num.to_string()).id).collect();
