@@ -41,6 +41,7 @@ mod git;
 mod git_config;
 mod git_write;
 mod interactive;
+mod piped;
 mod program;
 mod ssh;
 mod tail;
@@ -54,6 +55,7 @@ pub use git_write::{GitCommand, GuardedGit};
 pub use interactive::{
     Interactive, replace_process, run_apart, start_apart, start_background, start_logged,
 };
+pub use piped::Piped;
 pub use program::{Output, Program};
 pub use ssh::host_of_alias;
 pub use tail::Tail;
