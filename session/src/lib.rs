@@ -6,6 +6,7 @@
 //!   behind is finished or undone by the next verb or by `reconcile`, from rows alone.
 //! * User work is never destroyed: what is dirty or not reachable elsewhere is captured or kept.
 //! * Nothing is touched that is not recorded in the store.
+//! * A turn that a worker has claimed ends in one outcome, whatever its program does.
 
 mod error;
 mod exclusive;
@@ -15,6 +16,8 @@ pub mod hook;
 mod lifecycle;
 pub mod runtime;
 mod supervisor;
+#[expect(dead_code, reason = "programs that stay for several turns follow")]
+pub mod worker;
 pub mod worktree;
 
 pub use error::{Error, Result};

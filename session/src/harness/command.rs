@@ -23,8 +23,8 @@ const VARIABLE_MAX: usize = 100 << 10;
 const NESTED: [&str; 3] = ["CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_MESSAGING_TOKEN"];
 const NESTED_PREFIXES: [&str; 2] = ["QWEN_CODE_", "GEMINI_CLI_"];
 
-/// Of the tmux session and of the session of ao-store in which the caller runs.
-const OUTER: [&str; 8] = [
+/// Of the tmux session, of the session of ao-store and of the turn in which the caller runs.
+const OUTER: [&str; 13] = [
     "TMUX",
     "TMUX_PANE",
     "AO_SESSION_ID",
@@ -33,6 +33,11 @@ const OUTER: [&str; 8] = [
     "AO_ISSUE",
     "AO_PROMPT",
     "AO_INSTANCE_ID",
+    "AO_TURN_ID",
+    "AO_WORKER_ID",
+    "AO_CONVERSATION_ID",
+    "AO_ORG_ID",
+    "AO_AGENT_ID",
 ];
 
 /// What a program is started with.

@@ -247,7 +247,7 @@ impl std::fmt::Debug for Sessions {
 }
 
 /// A new id of this kind: its letter and 16 hexadecimal digits.
-fn new_id(letter: char) -> String {
+pub(crate) fn new_id(letter: char) -> String {
     format!("{letter}{:016x}", fastrand::u64(..))
 }
 

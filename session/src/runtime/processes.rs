@@ -1,6 +1,7 @@
 //! The processes of a launch, also those that left its terminal and its process group: each inherits the
 //! variable `AO_LAUNCH_ID`. The same for what an instance runs and waits for, such as git, by the variable
-//! `AO_INSTANCE_ID`.
+//! `AO_INSTANCE_ID`, and for what a worker starts: by `AO_TURN_ID` what runs for one turn, by `AO_WORKER_ID`
+//! what it keeps for the turns after it.
 //!
 //! A process is signalled through a descriptor of it that was opened before it was looked at, so that no
 //! other process that got its id since is ever meant.
@@ -25,9 +26,15 @@ pub const VARIABLE: &str = "AO_LAUNCH_ID";
 /// The variable by which the processes are known that an instance runs and waits for.
 pub(crate) const INSTANCE: &str = "AO_INSTANCE_ID";
 
-/// The variables by which the processes of a launch and of an instance are found and ended. What outlives them
-/// is started without these.
-pub const LAUNCH_VARIABLES: [&str; 2] = [VARIABLE, INSTANCE];
+/// The variable by which the processes are known that run for one turn.
+pub(crate) const TURN: &str = "AO_TURN_ID";
+
+/// The variable by which the processes are known that a worker keeps from one turn to the next.
+pub(crate) const WORKER: &str = "AO_WORKER_ID";
+
+/// The variables by which the processes of a launch, of an instance and of a turn are found and ended. What
+/// outlives them is started without these.
+pub const LAUNCH_VARIABLES: [&str; 4] = [VARIABLE, INSTANCE, TURN, WORKER];
 
 /// How many times in a row, a millisecond apart, a process has no variables before it is believed to have none.
 const BARE: u32 = 50;
@@ -187,6 +194,22 @@ pub(crate) fn end_of_instance(instance: &str, grace: Duration) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Kills what runs for a turn.
+///
+/// # Errors
+/// The processes cannot be listed.
+pub(crate) fn kill_of_turn(turn: &str) -> Result<Ended> {
+    end_all(TURN, turn, Duration::ZERO)
+}
+
+/// Kills what a worker keeps from one turn to the next.
+///
+/// # Errors
+/// The processes cannot be listed.
+pub(crate) fn kill_of_worker(instance: &str) -> Result<Ended> {
+    end_all(WORKER, instance, Duration::ZERO)
 }
 
 fn end_all(variable: &str, value: &str, grace: Duration) -> Result<Ended> {
