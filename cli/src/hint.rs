@@ -257,6 +257,12 @@ hints! {
     PrNotFound "list the tracked pull requests: `ao-store pr ls`";
     DeliveryNotFound "list the deliveries: `ao-store delivery ls`";
     DeliveryKeyUsed "use another key, or send the same text";
+    OrgNotFound "list them: `ao-store org ls`; or make it: `ao-store org add NAME`";
+    AgentUnknown "list them: `ao-store agent ls`; or make it: `ao-store agent add NAME`";
+    ConversationNotFound "list them: `ao-store conversation ls`";
+    TurnNotFound "list them: `ao-store turn ls`";
+    TurnKeyUsed "use another key, or send the same text";
+    ConversationBusy "wait for it, or cancel it: `ao-store turn cancel TURN`";
     ConsumerNotFound "list the consumers: `ao-store consumer ls`";
     TokenNotFound "list the tokens: `ao-store token ls`";
     CredentialsMissing "log in with `gh auth login`, or set GH_TOKEN";

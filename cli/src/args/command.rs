@@ -20,6 +20,7 @@ use super::project::Project;
 use super::session::{Decision, Session};
 use super::spawn::{self, Harness, Orchestrator, Reconcile, Spawn};
 use super::stream::{self, Consumer, Tail};
+use super::worker::Worker;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Up {
@@ -147,6 +148,14 @@ pub(crate) enum Command {
   ao-store delivery get m0f3c5a7be1d24968"
     )]
     Delivery(Delivery),
+    /// Run a worker: a process that answers the turns of an agent by a program
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store worker run --agent echo -- cat
+  ao-store worker run --agent claude --silence 30m -- claude -p"
+    )]
+    Worker(Worker),
     /// Manage the orchestrator of a project, of which at most one is active
     #[command(
         subcommand,

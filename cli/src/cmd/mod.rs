@@ -36,6 +36,7 @@ mod tail;
 mod token;
 mod unknown;
 mod up;
+mod worker;
 
 use crate::apart;
 use crate::args::Command;
@@ -62,6 +63,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
         Command::Send(args) => return send::run(context, &args),
         Command::Verify(args) => return admin::verify(context, &args),
         Command::Attention(args) => return attention::run(context, &args),
+        Command::Worker(command) => return worker::run(context, command),
         Command::Doctor => return doctor::run(context),
         Command::Service(command) => service::run(context, command),
         Command::Config(command) => config::run(context, &command),

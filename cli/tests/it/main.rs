@@ -53,3 +53,4 @@ mod terminal;
 mod tidy;
 mod tour;
 mod usage;
+mod worker;

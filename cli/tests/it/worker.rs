@@ -1,0 +1,4 @@
+//! Workers, with real programs that answer, fail, hang, flood, and are killed.
+
+mod lab;
+mod plain;
