@@ -7,6 +7,7 @@
 //! The latency is that from before the append to the client, another process; it contains the commit. Wall
 //! time.
 #![expect(clippy::expect_used, reason = "a bench stops at the first failure")]
+#![expect(clippy::print_stdout, reason = "the process that started this one reads it")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
