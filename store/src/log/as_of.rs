@@ -22,6 +22,8 @@ pub const ENTITIES: &[&str] = &[
     "launch",
     "decision",
     "delivery",
+    "conversation",
+    "turn",
     "pr",
     "pr_check",
     "pr_review_thread",

@@ -108,12 +108,15 @@ pub fn list(snapshot: &Snapshot<'_>, org: Option<&OrgId>) -> Result<Vec<Agent>> 
 const INSERT: &str = "INSERT INTO agent (org_id, id, account, session_id, created_at)
     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
 
+const ORG: &str = "SELECT 1 FROM org WHERE id = ?1";
+
 /// Adds an agent.
 ///
 /// # Errors
 /// `ORG_NOT_FOUND`, `ID_ALREADY_REGISTERED`, `INVALID_ID` for an account that is no plain text.
 pub fn add(tx: &Tx<'_>, new: &Agent) -> Result<()> {
-    crate::turn::org::require(tx, &new.org)?;
+    let is_there = tx.one("find an organisation", ORG, [new.org.as_str()], |_| Ok(()))?;
+    is_there.ok_or_else(|| Error::OrgNotFound(new.org.to_string()))?;
     if !new.account.is_empty() {
         check_label("account", &new.account)?;
     }
