@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ao_store::row::delivery::{Delivery, Stage};
+use ao_store::turn::{State, Turn};
 use ao_store::{Code, ConsumerName, Cursor, SessionId, io_code};
 use serde_json::{Value, json};
 
@@ -85,6 +86,15 @@ pub(crate) enum Error {
     /// The agent ended before a delivery was written.
     #[error("the agent of session {} has ended; delivery {} is written when it runs again", .0.session, .0.id)]
     DeliveryWaits(Box<Delivery>),
+    /// A turn ended without an answer.
+    #[error("{}", unanswered(turn, text))]
+    TurnEnded { turn: Box<Turn>, text: String },
+    /// It was waited for as long as the user wanted to.
+    #[error("turn {} has not ended in time", .0.turn)]
+    TurnNotEnded(At),
+    /// What a turn sends could not be read or printed any more; the turn goes on.
+    #[error("{source}")]
+    TurnLost { at: At, source: Box<Error> },
     /// A command of `tail --exec` failed.
     #[error("the command {} at change {cursor} ({kind}), which is not acknowledged", outcome(*status, *signal))]
     CommandFailed {
@@ -103,6 +113,40 @@ pub(crate) enum Error {
     /// The reader of the output closed it: the command ends without a message.
     #[error("the output was closed")]
     BrokenPipe,
+}
+
+/// Where the answer of a turn was left.
+#[derive(Debug, Clone)]
+pub(crate) struct At {
+    pub(crate) turn: String,
+    pub(crate) conversation: String,
+    /// The position up to which it was printed.
+    pub(crate) position: i64,
+}
+
+impl At {
+    /// How to continue from there.
+    pub(crate) fn hint(&self) -> String {
+        let At { turn, conversation, position } = self;
+        format!(
+            "turn {turn} goes on; to continue from here: `ao-store conversation tail {conversation} \
+                --from {position} -f`"
+        )
+    }
+
+    fn details(&self) -> Value {
+        let At { turn, conversation, position } = self;
+        json!({"turn_id": turn, "conversation_id": conversation, "position": position})
+    }
+}
+
+/// How a turn ended without an answer.
+fn unanswered(turn: &Turn, text: &str) -> String {
+    match turn.state {
+        State::Cancelled => format!("turn {} was cancelled", turn.id),
+        State::Expired => format!("no worker took turn {} in time", turn.id),
+        _ => format!("Agent error: {text}"),
+    }
 }
 
 impl From<ao_daemon::request::Error> for Error {
@@ -164,7 +208,14 @@ impl Error {
             Error::DaemonFailed { .. } => Code::DaemonFailed,
             Error::DaemonNotReady { .. } | Error::DaemonNotStopped { .. } => Code::DaemonUnanswered,
             Error::ProjectRequired => Code::ProjectRequired,
-            Error::Document { source, .. } | Error::Stranded { source, .. } => source.code(),
+            Error::Document { source, .. }
+            | Error::Stranded { source, .. }
+            | Error::TurnLost { source, .. } => source.code(),
+            Error::TurnEnded { turn, .. } => match turn.state {
+                State::Cancelled => Code::TurnCancelled,
+                State::Expired => Code::TurnExpired,
+                _ => Code::TurnFailed,
+            },
             Error::Usage(_) | Error::Unconfirmed(_) => Code::Usage,
             Error::NoTerminal(_) => Code::NoTerminal,
             Error::Delivery { source, .. } | Error::NotVerified(source) => source.code(),
@@ -176,7 +227,8 @@ impl Error {
             Error::MigrationPending { .. } => Code::MigrationPending,
             Error::TimedOut { .. }
             | Error::WaitTimedOut { .. }
-            | Error::DeliveryNotReached { .. } => Code::TimedOut,
+            | Error::DeliveryNotReached { .. }
+            | Error::TurnNotEnded(_) => Code::TimedOut,
             Error::ConditionLost { .. } => Code::ConditionLost,
             Error::DeliveryWaits(_) => Code::SessionNotRunning,
             Error::DeliveryEnded(delivery) if delivery.stage == Stage::Ambiguous => {
@@ -202,7 +254,10 @@ impl Error {
 
     /// The causes of the error, outermost first, without those that repeat the message.
     pub(crate) fn causes(&self) -> Vec<String> {
-        if let Error::Document { source, .. } | Error::Stranded { source, .. } = self {
+        if let Error::Document { source, .. }
+        | Error::Stranded { source, .. }
+        | Error::TurnLost { source, .. } = self
+        {
             return source.causes();
         }
         let mut shown = vec![self.to_string()];
@@ -249,6 +304,19 @@ impl Error {
                 "delivery_id": delivery.id, "stage": delivery.stage.as_str(),
                 "reason": delivery.reason, "cursor": delivery.cursor,
             }),
+            Error::TurnEnded { turn, .. } => json!({
+                "turn_id": turn.id, "conversation_id": turn.conversation,
+                "reason": turn.reason.as_str(),
+            }),
+            Error::TurnNotEnded(at) => at.details(),
+            Error::TurnLost { at, source } => {
+                let mut details = source.details();
+                if let (Value::Object(details), Value::Object(more)) = (&mut details, at.details())
+                {
+                    details.extend(more);
+                }
+                details
+            }
             Error::TimedOut { seen, wanted } => json!({"seen": seen, "wanted": wanted}),
             Error::WaitTimedOut { sessions, .. } => json!({"session_ids": sessions}),
             Error::ConditionLost { session, .. } => json!({"session_id": session.as_str()}),

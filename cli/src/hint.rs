@@ -2,6 +2,7 @@
 
 use ao_store::log::as_of::ENTITIES;
 use ao_store::text_input::NOT_UTF8;
+use ao_store::turn::State;
 use ao_store::{CHANGE_TYPES, Code, ConsumerName};
 
 use crate::error::Error;
@@ -50,6 +51,7 @@ pub(crate) fn of(error: &Error, invocation: &Invocation) -> String {
         Error::DeliveryEnded(delivery) | Error::DeliveryNotReached { delivery, .. } => {
             Some(format!("show it: `ao-store delivery get {}`", delivery.id))
         }
+        Error::TurnEnded { .. } | Error::TurnNotEnded(_) | Error::TurnLost { .. } => of_turn(error),
         Error::RepoMoved { .. } => Some(
             "if that repository was moved, run `git worktree repair` in it; otherwise pass another path"
                 .to_owned(),
@@ -107,6 +109,27 @@ fn of_session(error: &ao_session::Error, invocation: &Invocation) -> Option<Stri
         E::AnswerNotPossible { session, .. } | E::AnswerNotTaken(session) => {
             Some(format!("answer it in its terminal: `ao-store session attach {session}`"))
         }
+        _ => None,
+    }
+}
+
+/// What to do about a turn that was not answered, or whose answer was not waited for.
+fn of_turn(error: &Error) -> Option<String> {
+    let turn = match error {
+        Error::TurnNotEnded(at) | Error::TurnLost { at, .. } => return Some(at.hint()),
+        Error::TurnEnded { turn, .. } => turn,
+        _ => return None,
+    };
+    match turn.state {
+        State::Failed if turn.reason.can_be_sent_again() => Some(format!(
+            "the message may be sent again, under another key; all of it: `ao-store turn get {}`",
+            turn.id
+        )),
+        State::Failed => Some(format!("show it: `ao-store turn get {}`", turn.id)),
+        State::Expired => Some(format!(
+            "start a worker: `ao-store worker run --agent {} --org {} -- COMMAND`, then send it again",
+            turn.agent, turn.org
+        )),
         _ => None,
     }
 }
@@ -173,6 +196,25 @@ fn of_store(error: &ao_store::Error) -> Option<String> {
         }
         E::InvalidExport { reason, .. } if reason == NOT_UTF8 => CONVERT.to_owned(),
         E::InvalidId { what, .. } => of_id(what).to_owned(),
+        _ => return of_stored_turn(error),
+    })
+}
+
+/// A hint about turns with the names that the error carries.
+fn of_stored_turn(error: &ao_store::Error) -> Option<String> {
+    use ao_store::Error as E;
+    Some(match error {
+        E::NameTaken { what: "agent", .. } => "list them: `ao-store agent ls`".to_owned(),
+        E::NameTaken { .. } => "list them: `ao-store org ls`".to_owned(),
+        E::TurnKeyUsed(turn) => {
+            format!("use another key, or send the same text; show it: `ao-store turn get {turn}`")
+        }
+        E::ConversationBusy { turn, .. } => {
+            format!("wait for it, or cancel it: `ao-store turn cancel {turn}`")
+        }
+        E::EventFuture { head, .. } => format!("the newest position is {head}: pass at most that"),
+        E::EmptyText(_) => "pass a text".to_owned(),
+        E::TextTooLarge { limit, .. } => format!("pass at most {limit} bytes"),
         _ => return None,
     })
 }
@@ -210,7 +252,11 @@ fn of_stream(error: &ao_cdc::Error) -> Option<String> {
 /// The form of an id, name or branch.
 fn of_id(what: &str) -> &'static str {
     match what {
-        "project id" | "consumer name" | "token name" => of_code(Code::InvalidId),
+        "project id"
+        | "consumer name"
+        | "token name"
+        | "name of an organisation"
+        | "name of an agent" => of_code(Code::InvalidId),
         "session id" => "list the sessions: `ao-store session ls --all`",
         "branch" => "use a name that git accepts, such as feature/fix-1",
         "pattern" => "write it relative to the repository, such as .env or config/*.local",
@@ -263,6 +309,9 @@ hints! {
     TurnNotFound "list them: `ao-store turn ls`";
     TurnKeyUsed "use another key, or send the same text";
     ConversationBusy "wait for it, or cancel it: `ao-store turn cancel TURN`";
+    TurnFailed "show why: `ao-store turn get TURN`; to send the message again, use another key";
+    TurnCancelled "to send the message again, use another key: `ao-store turn send TEXT`";
+    TurnExpired "start a worker for the agent, then send the message again: `ao-store turn send TEXT`";
     ConsumerNotFound "list the consumers: `ao-store consumer ls`";
     TokenNotFound "list the tokens: `ao-store token ls`";
     CredentialsMissing "log in with `gh auth login`, or set GH_TOKEN";

@@ -99,6 +99,18 @@ pub(crate) fn text(lines: &str) -> Result<()> {
     raw_bytes(printable_lines(lines).as_bytes())
 }
 
+/// Prints a part of an answer of an agent: as it is for programs, without what controls a terminal on one.
+pub(crate) fn answer(text: &str) -> Result<()> {
+    if !is_terminal() {
+        return raw_bytes(text.as_bytes());
+    }
+    let shown = text.split_inclusive(['\n', '\t']).map(|part| {
+        let end = part.len() - usize::from(part.ends_with(['\n', '\t']));
+        printable(&part[..end]) + &part[end..]
+    });
+    raw_bytes(shown.collect::<String>().as_bytes())
+}
+
 /// Prints lines with colours. The caller has passed each value through [`printable`].
 pub(crate) fn styled(lines: &[u8]) -> Result<()> {
     let mut stdout = anstream::stdout().lock();

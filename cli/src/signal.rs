@@ -16,6 +16,11 @@ impl Signal {
     pub(crate) fn exit_code(self) -> u8 {
         u8::try_from(128 + self.0).unwrap_or(u8::MAX)
     }
+
+    /// Whether it is that of Ctrl-C.
+    pub(crate) fn is_interrupt(self) -> bool {
+        self.0 == SIGINT.unsigned_abs() as usize
+    }
 }
 
 /// Records the received signal.

@@ -26,14 +26,16 @@ pub(crate) fn weight(state: &str) -> Weight {
         "failing" | "failed" | "ci_failed" | "lost" | "changes_requested" | "conflicting"
         | "stranded" | "dead" | "invalid" | "missing" | "forbidden" | "incomplete"
         | "ci_failing" | "session_exited" | "observer_disabled" | "host_unreachable"
-        | "repo_unreadable" | "pr_unreadable" | "consumer_stranded" | "ambiguous" => Weight::Bad,
+        | "repo_unreadable" | "pr_unreadable" | "consumer_stranded" | "ambiguous" | "expired" => {
+            Weight::Bad
+        }
         "pending" | "queued" | "in_progress" | "review_required" | "blocked" | "unstable"
         | "waiting" | "limited" | "needs_input" | "review_pending" | "starting" | "stopping"
         | "stale" | "threads_unresolved" | "session_blocked" | "session_waiting"
         | "facts_stale" | "pr_skipped" | "accepted" | "writing" => Weight::Waiting,
         "passing" | "passed" | "approved" | "mergeable" | "open" | "pr_open" | "working"
-        | "active" | "ok" | "in use" | "submitted" | "started" => Weight::Good,
-        "merged" | "finished" => Weight::Done,
+        | "active" | "ok" | "in use" | "submitted" | "started" | "running" => Weight::Good,
+        "merged" | "finished" | "completed" => Weight::Done,
         "unknown" | "none" | "draft" | "closed" | "ended" | "terminated" | "archived"
         | "cancelled" | "skipped" | "dismissed" | "exited" | "idle" | "not in use" | "-" => {
             Weight::Faint

@@ -16,6 +16,7 @@ pub mod hook;
 mod lifecycle;
 pub mod runtime;
 mod supervisor;
+mod turns;
 #[expect(dead_code, reason = "programs that stay for several turns follow")]
 pub mod worker;
 pub mod worktree;
@@ -28,3 +29,4 @@ pub use lifecycle::{
 };
 pub use runtime::processes::LAUNCH_VARIABLES;
 pub use supervisor::{Spec, supervise};
+pub use turns::{SentTurn, TurnRequest, ensure_org, local_member, send_turn};

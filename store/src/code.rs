@@ -143,6 +143,9 @@ codes! {
     SessionNotResumable "SESSION_NOT_RESUMABLE" Conflict 409 5 "The session has neither a conversation nor a prompt to continue from.";
     DeliveryKeyUsed "DELIVERY_KEY_USED" Conflict 409 5 "The key belongs to a delivery of another text.";
     TurnKeyUsed "TURN_KEY_USED" Conflict 409 5 "The key belongs to a turn of another text.";
+    TurnFailed "TURN_FAILED" External 502 1 "The turn ended without an answer.";
+    TurnCancelled "TURN_CANCELLED" Conflict 409 5 "The turn was cancelled.";
+    TurnExpired "TURN_EXPIRED" TimedOut 504 8 "No worker took the turn in time.";
     ConversationBusy "CONVERSATION_BUSY" Busy 409 9 "A turn of the conversation has not ended.";
     NotResendable "DELIVERY_NOT_RESENDABLE" Conflict 409 5 "The delivery is neither ambiguous nor failed, so it is not written again.";
     DeliveryAmbiguous "DELIVERY_AMBIGUOUS" Conflict 409 5 "It is not known whether the agent got the message.";

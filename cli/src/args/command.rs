@@ -20,6 +20,7 @@ use super::project::Project;
 use super::session::{Decision, Session};
 use super::spawn::{self, Harness, Orchestrator, Reconcile, Spawn};
 use super::stream::{self, Consumer, Tail};
+use super::turn::{Agent, Conversation, Lease, Org, Turn, TurnFilter};
 use super::worker::Worker;
 
 #[derive(Debug, ClapArgs)]
@@ -148,6 +149,45 @@ pub(crate) enum Command {
   ao-store delivery get m0f3c5a7be1d24968"
     )]
     Delivery(Delivery),
+    /// Send messages to agents, and show what became of them
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store turn send 'Which tests fail on main?'
+  ao-store turn ls"
+    )]
+    Turn(Turn),
+    /// Show the conversations with agents, and follow them
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store conversation ls
+  ao-store conversation tail c0f3c5a7be1d24968 -f"
+    )]
+    Conversation(Conversation),
+    /// Manage agents: identities to which turns are sent
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store agent add reviewer
+  ao-store agent ls"
+    )]
+    Agent(Agent),
+    /// Manage organisations, which own agents and conversations
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store org add acme
+  ao-store org ls"
+    )]
+    Org(Org),
+    /// Show the leases that processes have
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store lease ls"
+    )]
+    Lease(Lease),
     /// Run a worker: a process that answers the turns of an agent by a program
     #[command(
         subcommand,
@@ -341,10 +381,12 @@ The file is TOML. A flag or an environment variable takes precedence over it. It
   ao-store schema > observation.schema.json
   ao-store schema event          a line of tail and of consumer pull
   ao-store schema cloudevent     a line of tail --format cloudevents
+  ao-store schema conversation.event    a line of conversation tail
   ao-store schema pr.list        the document of this kind; document has those of all kinds
   ao-store schema error          the line on standard error of a command with --json")]
     Schema {
-        /// Print this one: observation, event, cloudevent, error, document, or the kind of a document
+        /// Print this one: observation, event, cloudevent, conversation.event, error, document, or the kind
+        /// of a document
         #[arg(default_value = "observation")]
         name: String,
     },
@@ -387,6 +429,11 @@ impl Command {
             | Command::Orchestrator(Orchestrator::Ls { list, .. })
             | Command::Harness(Harness::Ls { list, .. } | Harness::Limits { list, .. })
             | Command::Delivery(Delivery::Ls { list, .. })
+            | Command::Org(Org::Ls { list })
+            | Command::Agent(Agent::Ls { list, .. } | Agent::Members { list, .. })
+            | Command::Turn(Turn::Ls(TurnFilter { list, .. }))
+            | Command::Conversation(Conversation::Ls { list, .. })
+            | Command::Lease(Lease::Ls { list })
             | Command::Attention(Attention { list, .. }) => Some(list),
             _ => None,
         }

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 
 use clap::{Args as _, Command as Line, FromArgMatches, Subcommand};
 
-use super::{Args, Delivery, Global, Hook, Send, Session, Tail};
+use super::{Args, Delivery, Global, Hook, Send, Session, Tail, Turn};
 
 /// The part of a frequent command.
 fn part(name: &str) -> Option<Line> {
@@ -17,6 +17,7 @@ fn part(name: &str) -> Option<Line> {
         "hook" => Some(Hook::augment_args(Line::new("hook"))),
         "send" => Some(Send::augment_args(Line::new("send"))),
         "session" => Some(Session::augment_subcommands(Line::new("session"))),
+        "turn" => Some(Turn::augment_subcommands(Line::new("turn"))),
         "tail" => Some(Tail::augment_args(Line::new("tail"))),
         _ => None,
     }
@@ -53,6 +54,8 @@ mod tests {
             "ao-store session wait demo-1 --for idle -vv",
             "ao-store delivery run demo-1",
             "ao-store send demo-1 text --wait written",
+            "ao-store turn send hello --key k --no-wait",
+            "ao-store turn ls --state queued,running",
             "ao-store tail -c 1 --no-follow --durability relaxed",
         ] {
             let (short, complete) = of(line);

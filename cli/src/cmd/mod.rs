@@ -1,10 +1,12 @@
 //! One file a noun; each command calls the libraries and renders what they return.
 
 mod admin;
+mod agent;
 mod attention;
 mod backup;
 mod config;
 mod consumer;
+mod conversation;
 mod daemon;
 mod decision;
 mod deliver;
@@ -12,12 +14,15 @@ mod delivery;
 mod digest;
 mod doctor;
 mod exec;
+mod follow;
 mod harness;
 mod history;
 mod hook;
+mod lease;
 mod manual;
 mod observe;
 mod orchestrator;
+mod org;
 mod poll;
 mod pr;
 mod project;
@@ -34,6 +39,7 @@ mod store;
 mod supervise;
 mod tail;
 mod token;
+mod turn;
 mod unknown;
 mod up;
 mod worker;
@@ -61,6 +67,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
         Command::Tail(args) if args.exec.is_some() => return exec::run(context, &args),
         Command::Tail(tail) => return tail::run(context, &tail),
         Command::Send(args) => return send::run(context, &args),
+        Command::Turn(command) => return turn::run(context, command),
+        Command::Conversation(command) => return conversation::run(context, command),
         Command::Verify(args) => return admin::verify(context, &args),
         Command::Attention(args) => return attention::run(context, &args),
         Command::Worker(command) => return worker::run(context, command),
@@ -85,6 +93,9 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Ended> {
         Command::Session(command) => session::run(context, command),
         Command::Decision(command) => decision::run(context, &command),
         Command::Spawn(args) => spawn::run(context, *args),
+        Command::Org(command) => org::run(context, &command),
+        Command::Agent(command) => agent::run(context, command),
+        Command::Lease(command) => lease::run(context, &command),
         Command::Delivery(command) => delivery::run(context, command),
         Command::Orchestrator(command) => orchestrator::run(context, command),
         Command::Reconcile(args) => reconcile::run(context, &args),

@@ -66,7 +66,8 @@ fn stage(name: StageName) -> Stage {
     }
 }
 
-fn read(path: &Path) -> Result<String> {
+/// The text of a message in a file, or on standard input with `-`.
+pub(super) fn read(path: &Path) -> Result<String> {
     // One more byte than a message may have, and a byte order mark, so that a longer one is refused.
     let most = MESSAGE_MAX as u64 + 4;
     let mut text = Vec::new();

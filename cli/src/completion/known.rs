@@ -4,11 +4,16 @@ use ao_store::log::as_of::ENTITIES;
 use ao_store::log::consumer;
 use ao_store::log::field::{FieldKind, fields};
 use ao_store::row::{delivery, pr, project, session};
+use ao_store::turn::conversation::{self, Caller};
+use ao_store::turn::{self, agent, org};
 use ao_store::{CHANGE_TYPES, Result, Snapshot};
 use clap::Arg;
 use clap_complete::engine::CompletionCandidate;
 
 use crate::context::Context;
+
+/// The most turns and conversations that are offered.
+const TURNS: usize = 200;
 
 /// A kind of value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +23,10 @@ pub(super) enum Known {
     Pr,
     Consumer,
     Delivery,
+    Org,
+    Agent,
+    Turn,
+    Conversation,
     Repo,
     Type,
     Entity,
@@ -34,6 +43,10 @@ impl Known {
             (_, "pr", _) => Known::Pr,
             (_, "consumer", _) | ("consumer", "name", true) => Known::Consumer,
             ("delivery", "id", true) => Known::Delivery,
+            (_, "org", _) => Known::Org,
+            (_, "agent", _) | ("agent", "name", true) => Known::Agent,
+            ("turn", "id", true) => Known::Turn,
+            (_, "conversation", _) | ("conversation", "id", true) => Known::Conversation,
             (_, "repo", _) => Known::Repo,
             (_, "types", _) => Known::Type,
             (_, "entities", _) => Known::Entity,
@@ -82,6 +95,21 @@ impl Known {
                 let deliveries = delivery::all(snapshot)?;
                 let shown = |it: &delivery::Delivery| candidate(&it.id, it.stage.as_str());
                 deliveries.iter().map(shown).collect()
+            }
+            Known::Org => {
+                org::list(snapshot)?.iter().map(|it| candidate(it.id.as_str(), "")).collect()
+            }
+            Known::Agent => {
+                let agents = agent::list(snapshot, None)?;
+                agents.iter().map(|it| candidate(it.id.as_str(), it.org.as_str())).collect()
+            }
+            Known::Turn => {
+                let turns = turn::list(snapshot, TURNS, |_| true)?;
+                turns.iter().map(|it| candidate(&it.id, it.state.as_str())).collect()
+            }
+            Known::Conversation => {
+                let found = conversation::page(snapshot, &Caller::Operator, "", TURNS)?;
+                found.iter().map(|it| candidate(&it.id, it.agent.as_str())).collect()
             }
             Known::Repo => {
                 let projects = project::list(snapshot, false)?;

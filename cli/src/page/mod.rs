@@ -4,6 +4,7 @@
 pub(crate) mod delivery;
 pub(crate) mod pr;
 pub(crate) mod session;
+pub(crate) mod turn;
 
 use anstyle::Style;
 use ao_store::Timestamp;

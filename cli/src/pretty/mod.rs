@@ -8,6 +8,7 @@ mod full;
 mod items;
 mod launch;
 mod piece;
+mod turn;
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -41,7 +42,8 @@ pub(crate) struct Pretty {
     widths: [usize; 2],
 }
 
-/// What a transaction changed of one project, session, launch, delivery, decision or pull request.
+/// What a transaction changed of one project, session, launch, delivery, decision, conversation, turn or pull
+/// request.
 #[derive(Debug)]
 struct Thing {
     at: Timestamp,
@@ -194,7 +196,7 @@ impl Thing {
         let items = self.items.pieces();
         if let Some(Own { verb, op, before, after }) = self.own {
             // The words of these say what was done to them.
-            let has_words = matches!(self.entity, "launch" | "delivery" | "decision");
+            let has_words = matches!(self.entity, "launch" | "delivery" | "decision" | "turn");
             let is_said = has_words && (op == "update" || verb == "accepted");
             if verb != "updated" && verb != "session_changed" && !is_said {
                 pieces.push(of_op(op, verb.replace('_', " ")));
@@ -205,6 +207,7 @@ impl Thing {
                 (_, "launch") => launch::changed(&before, &after),
                 (_, "delivery") => delivery::changed(&before, &after),
                 (_, "decision") => decision::changed(&before, &after),
+                (_, "turn") => turn::changed(&before, &after),
                 _ => fields::changed(&before, &after, &verb),
             });
             if pieces.is_empty() && items.is_empty() {
@@ -226,6 +229,7 @@ fn identifying(entity: &str, image: &Image) -> Vec<Piece> {
         "launch" => launch::identifying(image),
         "delivery" => delivery::identifying(image),
         "decision" => decision::identifying(image),
+        "turn" | "conversation" => turn::identifying(image),
         _ => fields::identifying(image),
     }
 }
@@ -238,6 +242,8 @@ fn root(entity: &str) -> &'static str {
         "launch" => "launch",
         "delivery" => "delivery",
         "decision" => "decision",
+        "turn" => "turn",
+        "conversation" => "conversation",
         _ => "pr",
     }
 }

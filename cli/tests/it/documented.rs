@@ -46,6 +46,8 @@ pub(crate) fn check(kind: &str, data: &Value) {
 pub(crate) fn check_line(line: &Value) {
     if line.get("specversion").is_some() {
         assert_valid("cloudevent", line);
+    } else if line["v"] == 1 && line.get("conversation_id").is_some() {
+        assert_valid("conversation.event", line);
     } else if line["v"] == 1 && (line.get("seq").is_some() || line.get("control").is_some()) {
         assert_valid("event", line);
     }
@@ -74,6 +76,7 @@ fn the_images_of_every_captured_table_are_documented() {
         VALUES ('l1.1', 'demo-1', 'demo', 'l1', 'permission', 'Bash', 'c', 'touch x', '[]', 'hook', 1);
         INSERT INTO delivery (id, session_id, project_id, key, sender, bytes, digest, stage, accepted_at)
         VALUES ('m1', 'demo-1', 'demo', 'k', '', 1, 'd', 'accepted', 1)";
+    env.ok(&["turn", "send", "hello", "--no-wait"]);
     if env.sqlite(launch).is_none() {
         return;
     }
@@ -122,7 +125,9 @@ fn every_schema_is_valid_and_an_unknown_one_is_refused() {
     let kinds: Vec<_> =
         kinds.map(|it| it["properties"]["kind"]["const"].as_str().unwrap()).collect();
     assert!(kinds.len() > 30 && kinds.contains(&"pr.get"), "{kinds:?}");
-    for name in ["observation", "event", "cloudevent", "error", "document", "pr.get"] {
+    for name in
+        ["observation", "event", "cloudevent", "conversation.event", "error", "document", "pr.get"]
+    {
         let schema = schema(name);
         assert!(jsonschema::meta::is_valid(&schema), "{name}");
         let definitions = schema["$defs"].as_object().unwrap();

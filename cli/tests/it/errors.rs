@@ -8,6 +8,7 @@ mod git;
 mod messages;
 mod observing;
 mod sessions;
+mod turns;
 
 use std::any::Any;
 use std::fs;
@@ -58,6 +59,7 @@ const GROUPS: &[Group] = &[
     sessions::spawning,
     sessions::existing,
     messages::messages,
+    turns::turns,
     sessions::agents,
 ];
 

@@ -52,5 +52,6 @@ mod tail_times;
 mod terminal;
 mod tidy;
 mod tour;
+mod turns;
 mod usage;
 mod worker;

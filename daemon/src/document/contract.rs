@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 const PAGE: &str = include_str!("../../../docs/json.md");
 
 /// The schemas that have a name of their own besides the kinds of documents.
-const NAMES: &[&str] = &["observation", "event", "cloudevent", "error", "document"];
+const NAMES: &[&str] =
+    &["observation", "event", "cloudevent", "conversation.event", "error", "document"];
 
 /// The sections whose fields are those of row images.
 const ENTITIES: &[&str] = ao_store::log::as_of::ENTITIES;
@@ -54,6 +55,10 @@ pub fn schema(name: &str) -> Option<Value> {
             json!({ "anyOf": lines })
         }
         "cloudevent" => definitions.link("cloudevent"),
+        "conversation.event" => {
+            let lines = ["conversation-event", "conversation-control-line"];
+            json!({ "anyOf": lines.map(|line| definitions.link(line)) })
+        }
         "error" => definitions.link("error"),
         "document" => {
             let kinds = page.documents.keys().map(|kind| definitions.document(kind));

@@ -11,7 +11,8 @@ use ao_store::row::delivery::{DeliveryKind, Stage};
 use ao_store::row::launch::{LaunchKind, PromptStage};
 use ao_store::row::scm::{Credential, Problem};
 use ao_store::row::session::SessionKind;
-use ao_store::{Delta, PrId, ProjectId, SessionId, Timestamp};
+use ao_store::turn::{self, event};
+use ao_store::{AgentId, Delta, OrgId, PrId, ProjectId, SessionId, Timestamp};
 use jiff::fmt::temporal::DateTimePrinter;
 use serde_json::Value;
 
@@ -35,7 +36,7 @@ fields! { bool i64 u64: value => *value }
 fields! { String: value => value.as_str() }
 fields! { Timestamp: value => time(*value) }
 fields! {
-    ProjectId SessionId PrId SessionKind Activity Source DecisionKind Resolution DeliveryKind Stage LaunchKind PromptStage PrState Ci ReviewDecision Mergeable Mergeability Completeness
+    ProjectId SessionId PrId OrgId AgentId turn::State turn::Reason event::Kind SessionKind Activity Source DecisionKind Resolution DeliveryKind Stage LaunchKind PromptStage PrState Ci ReviewDecision Mergeable Mergeability Completeness
     CheckKind CheckStatus ReviewState CommentKind Credential Problem attention::Kind: value => value.as_str()
 }
 

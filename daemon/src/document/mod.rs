@@ -11,6 +11,7 @@ pub mod project;
 pub mod pull;
 pub mod session;
 pub mod status;
+pub mod turn;
 
 mod consumer;
 mod field;

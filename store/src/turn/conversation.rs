@@ -50,6 +50,19 @@ table! {
     }
 }
 
+impl Conversation {
+    /// What identifies it.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place {
+            org: self.org.clone(),
+            agent: self.agent.clone(),
+            member: Member { platform: self.platform.clone(), user: self.user.clone() },
+            thread: self.thread.clone(),
+        }
+    }
+}
+
 macro_rules! select {
     ($tail:literal) => {
         concat!("SELECT ", names!(), " FROM conversation ", $tail)

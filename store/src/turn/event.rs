@@ -147,6 +147,18 @@ pub fn last_of(snapshot: &Snapshot<'_>, turn: &str) -> Result<Option<Event>> {
 const SELECT_SOURCE: &str = "SELECT kind, text FROM conversation_event
     WHERE turn_id = ?1 AND source = ?2";
 
+const FIRST_DELTA: &str =
+    "SELECT min(seq) FROM conversation_event WHERE turn_id = ?1 AND kind = 'delta'";
+
+/// The position of the first delta of a turn; `None` if it has none.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn first_delta(snapshot: &Snapshot<'_>, turn: &str) -> Result<Option<i64>> {
+    let found = snapshot.one("find the first delta", FIRST_DELTA, [turn], |row| row.get(0))?;
+    Ok(found.flatten())
+}
+
 /// The event of a turn to which its sender gave this name.
 pub(super) fn of_source(
     snapshot: &Snapshot<'_>,

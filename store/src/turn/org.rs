@@ -15,6 +15,18 @@ pub const LOCAL: &str = "local";
 /// The name of the agent that an organisation gets when it is made.
 pub const DEFAULT_AGENT: &str = "default";
 
+/// The id of [`LOCAL`].
+#[must_use]
+pub fn local() -> OrgId {
+    OrgId::stored(LOCAL.to_owned())
+}
+
+/// The id of [`DEFAULT_AGENT`].
+#[must_use]
+pub fn default_agent() -> AgentId {
+    AgentId::stored(DEFAULT_AGENT.to_owned())
+}
+
 /// An organisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Org {
@@ -108,7 +120,7 @@ const SET_PROVISIONED: &str = "UPDATE org SET provisioned_at = ?2 WHERE id = ?1"
 /// `ORG_NOT_FOUND`.
 pub fn ensure_default_agent(tx: &Tx<'_>, id: &OrgId, member: &Member) -> Result<Provisioned> {
     let org = require(tx, id)?;
-    let name = AgentId::stored(DEFAULT_AGENT.to_owned());
+    let name = default_agent();
     if agent::get(tx, id, &name)?.is_some() && agent::members(tx, id, &name)?.is_empty() {
         agent::add_member(tx, id, &name, member)?;
         return Ok(Provisioned::Healed);

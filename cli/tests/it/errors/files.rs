@@ -39,8 +39,8 @@ pub(super) fn file_on_disk(
         Code::SchemaMismatch => after("DROP TRIGGER capture_pr_update;", &["migrate"]),
         Code::Corrupt => {
             let mut bytes = fs::read(env.database()).unwrap();
-            let (from, to) = (bytes.len() / 4, bytes.len() * 3 / 4);
-            bytes[from..to].fill(0xaa);
+            let from = bytes.len() / 4;
+            bytes[from..].fill(0xaa);
             fs::write(env.database(), bytes).unwrap();
             Ok(Provoked::by(&["tail", "--from", "beginning", "--no-follow"]))
         }

@@ -1,0 +1,144 @@
+//! Sending a message to an agent: what the command line and HTTP do before the transaction that accepts it, and
+//! in it. Everything that a message needs on first use is made in the transaction that accepts it.
+
+use std::time::Duration;
+
+use ao_store::turn::admit::{self, Admitted, NewTurn, PATIENCE};
+use ao_store::turn::agent::Member;
+use ao_store::turn::conversation::{self, Caller, Place};
+use ao_store::turn::org::{self, LOCAL};
+use ao_store::turn::{Turn, event};
+use ao_store::{AgentId, Cause, OrgId, Store, Tx};
+
+use crate::error::{Error, Result};
+use crate::lifecycle::new_id;
+
+/// A message to an agent.
+#[derive(Debug, Clone)]
+pub struct TurnRequest {
+    /// Who asks.
+    pub caller: Caller,
+    /// The organisation; `None` for that of the conversation, or that of this machine.
+    pub org: Option<OrgId>,
+    /// The agent; `None` for that of the conversation, or the default one.
+    pub agent: Option<AgentId>,
+    /// The id of a conversation, or its thread; `None` for the first one of the agent and the user.
+    pub conversation: Option<String>,
+    /// The user, where a conversation is not named by its id.
+    pub member: Member,
+    /// The key that makes a repeated message the same turn; `None` for one that is never repeated.
+    pub key: Option<String>,
+    /// The message.
+    pub input: String,
+    /// How long the turn waits for a worker; `None` for the usual time.
+    pub expires: Option<Duration>,
+}
+
+/// A message that was accepted.
+#[derive(Debug, Clone)]
+pub struct SentTurn {
+    /// Its turn.
+    pub turn: Turn,
+    /// Whether it was not accepted before.
+    pub is_new: bool,
+    /// The position in its conversation after which its answer comes.
+    pub position: i64,
+}
+
+/// Accepts a message, or finds the turn that has its key.
+///
+/// # Errors
+/// `INVALID_PROMPT`, `INPUT_TOO_LARGE`, `INVALID_ID`, `ORG_NOT_FOUND`, `AGENT_NOT_FOUND`,
+/// `CONVERSATION_NOT_FOUND`, also for one of another agent than the named one; `TURN_KEY_USED`.
+pub fn send_turn(store: &Store, cause: Cause, request: TurnRequest) -> Result<SentTurn> {
+    if request.input.contains('\0') {
+        return Err(Error::InvalidMessage("it contains a NUL character"));
+    }
+    let id = new_id('t');
+    let (key, conversation) = (request.key.clone().unwrap_or_else(|| id.clone()), new_id('c'));
+    let sent = store.write(cause, move |tx| {
+        let TurnRequest { caller, input, expires, .. } = &request;
+        let place = place(tx, &request)?;
+        let patience = expires.unwrap_or(PATIENCE);
+        let new = NewTurn { id, place, conversation, key, input: input.clone(), patience };
+        let (turn, is_new) = match admit::admit(tx, caller, &new)? {
+            Admitted::New(turn) => (turn, true),
+            Admitted::Known(turn) => (turn, false),
+        };
+        // What came before is printed again only of a turn that has not ended: the last event has all of it.
+        let first = if is_new { None } else { event::first_delta(tx, &turn.id)? };
+        let position = match first {
+            Some(first) => first - 1,
+            None => event::head(tx, &turn.conversation)?,
+        };
+        Ok(SentTurn { turn, is_new, position })
+    })?;
+    Ok(sent.value)
+}
+
+/// The user who runs this process, as a member.
+#[must_use]
+pub fn local_member() -> Member {
+    Member { platform: LOCAL.to_owned(), user: rustix::process::getuid().as_raw().to_string() }
+}
+
+/// Makes the organisation of this machine with its default agent on its first use; others stay as they are.
+///
+/// # Errors
+/// When the database cannot be written.
+pub fn ensure_org(tx: &Tx<'_>, id: &OrgId) -> ao_store::Result<()> {
+    if id.as_str() == LOCAL {
+        org::ensure(tx, id)?;
+        org::ensure_default_agent(tx, id, &local_member())?;
+    }
+    Ok(())
+}
+
+/// The conversation that is meant. An id is never a thread.
+fn place(tx: &Tx<'_>, request: &TurnRequest) -> ao_store::Result<Place> {
+    let TurnRequest { caller, org: wanted, agent, conversation, member, .. } = request;
+    if let Some(id) = conversation.as_deref().filter(|name| is_conversation_id(name)) {
+        let found = conversation::require(tx, id)?;
+        conversation::authorize(tx, caller, &found)?;
+        let is_other = wanted.as_ref().is_some_and(|org| *org != found.org)
+            || agent.as_ref().is_some_and(|agent| *agent != found.agent);
+        if is_other {
+            return Err(ao_store::Error::ConversationNotFound(found.id));
+        }
+        return Ok(found.place());
+    }
+    let org = wanted.clone().unwrap_or_else(org::local);
+    if *caller == Caller::Operator {
+        ensure_org(tx, &org)?;
+        org::require(tx, &org)?;
+    }
+    Ok(Place {
+        org,
+        agent: agent.clone().unwrap_or_else(org::default_agent),
+        member: member.clone(),
+        thread: conversation.clone().unwrap_or_default(),
+    })
+}
+
+/// Whether a text has the form of the id of a conversation.
+fn is_conversation_id(text: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.strip_prefix('c').is_some_and(|rest| rest.len() == 16 && rest.bytes().all(is_digit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_id_of_a_conversation_has_the_form_of_one() {
+        for _ in 0..100 {
+            assert!(is_conversation_id(&new_id('c')));
+        }
+        for other in
+            ["", "c", "release-2", "t0f3c5a7be1d24968", "c0f3c5a7be1d2496", "C0f3c5a7be1d24968"]
+        {
+            assert!(!is_conversation_id(other), "{other}");
+        }
+    }
+}
