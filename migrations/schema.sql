@@ -95,7 +95,6 @@ CREATE TABLE conversation (
   last_num INTEGER NOT NULL DEFAULT 0,
   head_seq INTEGER NOT NULL DEFAULT 0,
   head_version INTEGER NOT NULL DEFAULT 0,
-  fence INTEGER NOT NULL DEFAULT 0,
   UNIQUE (org_id, agent_id, platform, user_id, thread),
   UNIQUE (id, org_id, agent_id),
   FOREIGN KEY (org_id, agent_id) REFERENCES agent (org_id, id) ON DELETE RESTRICT
@@ -591,7 +590,6 @@ CREATE TABLE turn (
     'killed', 'worker_died', 'unresponsive', 'interrupted', 'agent_error', 'limited', 'overloaded',
     'authentication', 'billing', 'context', 'refused', 'too_large', 'diverged')),
   owner TEXT NOT NULL DEFAULT '',
-  fence INTEGER,
   base_version INTEGER,
   cancel_requested_at INTEGER,
   reply_bytes INTEGER,
@@ -602,7 +600,7 @@ CREATE TABLE turn (
   ended_at INTEGER,
   UNIQUE (conversation_id, num),
   UNIQUE (conversation_id, key),
-  CHECK (state <> 'running' OR (owner <> '' AND fence IS NOT NULL)),
+  CHECK (state <> 'running' OR (owner <> '' AND base_version IS NOT NULL)),
   CHECK ((ended_at IS NULL) = (state IN ('queued', 'running'))),
   CHECK ((reason <> '') = (state IN ('failed', 'expired'))),
   FOREIGN KEY (conversation_id, org_id, agent_id)
@@ -701,7 +699,7 @@ SELECT t.agent_id, t.id, t.org_id, t.platform, t.thread, t.user_id,
   json_array(t.id) AS change_key,
   NULL AS change_project,
   NULL AS change_session,
-  json_object('id', t.id, 'org_id', t.org_id, 'agent_id', t.agent_id, 'platform', t.platform, 'user_id', t.user_id, 'thread', t.thread, 'created_at', t.created_at, 'last_num', t.last_num, 'head_seq', t.head_seq, 'head_version', t.head_version, 'fence', t.fence) AS image
+  json_object('id', t.id, 'org_id', t.org_id, 'agent_id', t.agent_id, 'platform', t.platform, 'user_id', t.user_id, 'thread', t.thread, 'created_at', t.created_at, 'last_num', t.last_num, 'head_seq', t.head_seq, 'head_version', t.head_version) AS image
 FROM conversation t;
 
 CREATE VIEW capture_decision AS
@@ -789,7 +787,7 @@ SELECT t.conversation_id, t.id, t.key, t.num, t.state,
   json_array(t.id) AS change_key,
   NULL AS change_project,
   NULL AS change_session,
-  json_object('id', t.id, 'conversation_id', t.conversation_id, 'org_id', t.org_id, 'agent_id', t.agent_id, 'num', t.num, 'key', t.key, 'input_bytes', t.input_bytes, 'input_digest', t.input_digest, 'accepted_at', t.accepted_at, 'state', t.state, 'reason', t.reason, 'owner', t.owner, 'fence', t.fence, 'base_version', t.base_version, 'cancel_requested_at', t.cancel_requested_at, 'reply_bytes', t.reply_bytes, 'reply_digest', t.reply_digest, 'completion_digest', t.completion_digest, 'usage', t.usage, 'started_at', t.started_at, 'ended_at', t.ended_at) AS image
+  json_object('id', t.id, 'conversation_id', t.conversation_id, 'org_id', t.org_id, 'agent_id', t.agent_id, 'num', t.num, 'key', t.key, 'input_bytes', t.input_bytes, 'input_digest', t.input_digest, 'accepted_at', t.accepted_at, 'state', t.state, 'reason', t.reason, 'owner', t.owner, 'base_version', t.base_version, 'cancel_requested_at', t.cancel_requested_at, 'reply_bytes', t.reply_bytes, 'reply_digest', t.reply_digest, 'completion_digest', t.completion_digest, 'usage', t.usage, 'started_at', t.started_at, 'ended_at', t.ended_at) AS image
 FROM turn t;
 
 CREATE TRIGGER agent_deletes_children BEFORE DELETE ON agent
@@ -858,7 +856,7 @@ BEGIN
   FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'conversation' AND (NOT EXISTS (SELECT 1 FROM conversation WHERE id = json_extract(d.key, '$[0]')));
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, 'conversation_updated', 'conversation', 'update',
     change_key, change_project, change_session, before, image
-  FROM change_context c, capture_conversation v, (SELECT json_object('id', OLD.id, 'org_id', OLD.org_id, 'agent_id', OLD.agent_id, 'platform', OLD.platform, 'user_id', OLD.user_id, 'thread', OLD.thread, 'created_at', OLD.created_at, 'last_num', OLD.last_num, 'head_seq', OLD.head_seq, 'head_version', OLD.head_version, 'fence', OLD.fence) AS before)
+  FROM change_context c, capture_conversation v, (SELECT json_object('id', OLD.id, 'org_id', OLD.org_id, 'agent_id', OLD.agent_id, 'platform', OLD.platform, 'user_id', OLD.user_id, 'thread', OLD.thread, 'created_at', OLD.created_at, 'last_num', OLD.last_num, 'head_seq', OLD.head_seq, 'head_version', OLD.head_version) AS before)
   WHERE v.id = NEW.id AND before IS NOT image;
   DELETE FROM capture_displaced WHERE entity = 'conversation';
 END;
@@ -1536,7 +1534,7 @@ BEGIN
   FROM capture_displaced d CROSS JOIN change_context c WHERE entity = 'turn' AND (NOT EXISTS (SELECT 1 FROM turn WHERE id = json_extract(d.key, '$[0]')));
   INSERT INTO change_log SELECT NULL, c.tx, c.at, c.actor, CASE WHEN OLD.state = NEW.state THEN 'turn_updated' WHEN NEW.state = 'running' THEN 'turn_started' ELSE 'turn_' || NEW.state END, 'turn', 'update',
     change_key, change_project, change_session, before, image
-  FROM change_context c, capture_turn v, (SELECT json_object('id', OLD.id, 'conversation_id', OLD.conversation_id, 'org_id', OLD.org_id, 'agent_id', OLD.agent_id, 'num', OLD.num, 'key', OLD.key, 'input_bytes', OLD.input_bytes, 'input_digest', OLD.input_digest, 'accepted_at', OLD.accepted_at, 'state', OLD.state, 'reason', OLD.reason, 'owner', OLD.owner, 'fence', OLD.fence, 'base_version', OLD.base_version, 'cancel_requested_at', OLD.cancel_requested_at, 'reply_bytes', OLD.reply_bytes, 'reply_digest', OLD.reply_digest, 'completion_digest', OLD.completion_digest, 'usage', OLD.usage, 'started_at', OLD.started_at, 'ended_at', OLD.ended_at) AS before)
+  FROM change_context c, capture_turn v, (SELECT json_object('id', OLD.id, 'conversation_id', OLD.conversation_id, 'org_id', OLD.org_id, 'agent_id', OLD.agent_id, 'num', OLD.num, 'key', OLD.key, 'input_bytes', OLD.input_bytes, 'input_digest', OLD.input_digest, 'accepted_at', OLD.accepted_at, 'state', OLD.state, 'reason', OLD.reason, 'owner', OLD.owner, 'base_version', OLD.base_version, 'cancel_requested_at', OLD.cancel_requested_at, 'reply_bytes', OLD.reply_bytes, 'reply_digest', OLD.reply_digest, 'completion_digest', OLD.completion_digest, 'usage', OLD.usage, 'started_at', OLD.started_at, 'ended_at', OLD.ended_at) AS before)
   WHERE v.id = NEW.id AND before IS NOT image;
   DELETE FROM capture_displaced WHERE entity = 'turn';
 END;

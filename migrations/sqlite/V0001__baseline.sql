@@ -463,8 +463,8 @@ CREATE TABLE agent_member (
 ) STRICT, WITHOUT ROWID;
 
 -- Conversations, identified by a tuple. last_num is the number of its newest turn, head_seq the
--- newest event of its stream when a turn was last accepted, started or ended, head_version its newest
--- snapshot (0: none), and fence that of its newest claim.
+-- newest event of its stream when a turn was last accepted or ended, head_version its newest snapshot
+-- (0: none).
 CREATE TABLE conversation (
   id TEXT NOT NULL PRIMARY KEY CHECK (id <> ''),
   org_id TEXT NOT NULL,
@@ -476,15 +476,14 @@ CREATE TABLE conversation (
   last_num INTEGER NOT NULL DEFAULT 0,
   head_seq INTEGER NOT NULL DEFAULT 0,
   head_version INTEGER NOT NULL DEFAULT 0,
-  fence INTEGER NOT NULL DEFAULT 0,
   UNIQUE (org_id, agent_id, platform, user_id, thread),
   UNIQUE (id, org_id, agent_id),
   FOREIGN KEY (org_id, agent_id) REFERENCES agent (org_id, id) ON DELETE RESTRICT
 ) STRICT;
 
 -- Turns: one message to an agent and the obligation to answer it. key makes a repeated message the
--- same turn, for ever. owner is the instance that runs it, fence the claim under which alone it may
--- be written, and base_version the snapshot that it began with. completion_digest is that of the
+-- same turn, for ever. owner is the instance that runs it, which alone may write it, and base_version
+-- the snapshot that it began with. completion_digest is that of the
 -- completion which ended it, empty if something else did. usage is a JSON object, empty if nothing
 -- was reported. The texts are in turn_input and conversation_event.
 CREATE TABLE turn (
@@ -503,7 +502,6 @@ CREATE TABLE turn (
     'killed', 'worker_died', 'unresponsive', 'interrupted', 'agent_error', 'limited', 'overloaded',
     'authentication', 'billing', 'context', 'refused', 'too_large', 'diverged')),
   owner TEXT NOT NULL DEFAULT '',
-  fence INTEGER,
   base_version INTEGER,
   cancel_requested_at INTEGER,
   reply_bytes INTEGER,
@@ -514,7 +512,7 @@ CREATE TABLE turn (
   ended_at INTEGER,
   UNIQUE (conversation_id, num),
   UNIQUE (conversation_id, key),
-  CHECK (state <> 'running' OR (owner <> '' AND fence IS NOT NULL)),
+  CHECK (state <> 'running' OR (owner <> '' AND base_version IS NOT NULL)),
   CHECK ((ended_at IS NULL) = (state IN ('queued', 'running'))),
   CHECK ((reason <> '') = (state IN ('failed', 'expired'))),
   FOREIGN KEY (conversation_id, org_id, agent_id)
@@ -523,7 +521,7 @@ CREATE TABLE turn (
 CREATE UNIQUE INDEX turn_running ON turn (conversation_id) WHERE state = 'running';
 CREATE INDEX turn_open ON turn (conversation_id, num) WHERE ended_at IS NULL;
 
--- A turn is executed at most once, and what it ended with stays.
+-- A turn is executed at most once, so its one claim is its fence, and what it ended with stays.
 CREATE TRIGGER turn_never_goes_back BEFORE UPDATE OF state ON turn
 WHEN (OLD.ended_at IS NOT NULL AND NEW.state <> OLD.state)
   OR (OLD.state = 'running' AND NEW.state = 'queued')

@@ -43,14 +43,14 @@ pub fn member(member: &Member) -> Value {
 #[must_use]
 pub fn conversation(conversation: &Conversation) -> Value {
     object!(conversation => id, org_id = org, agent_id = agent, platform, user_id = user, thread, created_at,
-        last_num, head_seq, head_version, fence)
+        last_num, head_seq, head_version)
 }
 
 /// A turn, as a row of a list.
 #[must_use]
 pub fn listed(turn: &Turn) -> Value {
     let mut data = object!(turn => id, conversation_id = conversation, org_id = org, agent_id = agent, num,
-        key, input_bytes, input_digest, accepted_at, state, reason, owner, fence, base_version,
+        key, input_bytes, input_digest, accepted_at, state, reason, owner, base_version,
         cancel_requested_at, reply_bytes, reply_digest, completion_digest, started_at, ended_at);
     data["usage"] = Usage::parse(&turn.usage).json();
     data

@@ -114,7 +114,6 @@ const FIELDS: &[(&str, &[Field])] = fields! {
     "conversation" {
         id: text, org_id: text, agent_id: text, platform: text, user_id: text, thread: text,
         created_at: time, last_num: integer, head_seq: integer, head_version: integer,
-        fence: integer,
     }
     "turn" {
         id: text, conversation_id: text, org_id: text, agent_id: text, num: integer, key: text,
@@ -123,7 +122,7 @@ const FIELDS: &[(&str, &[Field])] = fields! {
         reason: ["" "no_worker" "not_started" "exited" "killed" "worker_died" "unresponsive"
             "interrupted" "agent_error" "limited" "overloaded" "authentication" "billing" "context"
             "refused" "too_large" "diverged"],
-        owner: text, fence: integer or_null, base_version: integer or_null,
+        owner: text, base_version: integer or_null,
         cancel_requested_at: time or_null, reply_bytes: integer or_null, reply_digest: text,
         completion_digest: text, usage: text, started_at: time or_null, ended_at: time or_null,
     }

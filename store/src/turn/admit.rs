@@ -96,7 +96,6 @@ pub fn admit(tx: &Tx<'_>, caller: &Caller, new: &NewTurn) -> Result<Admitted> {
         state: State::Queued,
         reason: Reason::None,
         owner: String::new(),
-        fence: None,
         base_version: None,
         cancel_requested_at: None,
         reply_bytes: None,

@@ -34,7 +34,7 @@ pub enum Activity {
 /// The running turn that is held; `None` if it was lost.
 pub(super) fn running(snapshot: &Snapshot<'_>, held: &Held) -> Result<Option<Turn>> {
     let turn = row::require(snapshot, held.turn())?;
-    let is_held = turn.state == State::Running && turn.fence == Some(held.fence());
+    let is_held = turn.state == State::Running && turn.owner == held.owner();
     Ok(is_held.then_some(turn))
 }
 

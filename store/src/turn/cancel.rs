@@ -30,7 +30,7 @@ pub enum Cancelled {
 /// `TURN_NOT_FOUND`, also for one that the caller may not see.
 pub fn cancel(tx: &Tx<'_>, caller: &Caller, id: &str) -> Result<Cancelled> {
     let mut turn = row::require(tx, id)?;
-    let mut found = conversation::require(tx, &turn.conversation)?;
+    let found = conversation::require(tx, &turn.conversation)?;
     conversation::authorize(tx, caller, &found).map_err(|_| Error::TurnNotFound(id.to_owned()))?;
     match turn.state {
         State::Queued => {
@@ -41,8 +41,7 @@ pub fn cancel(tx: &Tx<'_>, caller: &Caller, id: &str) -> Result<Cancelled> {
         State::Running => {
             turn.cancel_requested_at = Some(tx.now());
             row::update(tx, &turn)?;
-            found.head_seq = event::push(tx, &found.id, &New::status(id, "cancelling"))?;
-            conversation::store(tx, (&found, false))?;
+            event::push(tx, &found.id, &New::status(id, "cancelling"))?;
             clock::shorten(tx, id, i64::try_from(GRACE.as_millis()).unwrap_or(i64::MAX))?;
             Ok(Cancelled::Requested)
         }

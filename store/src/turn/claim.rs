@@ -96,13 +96,10 @@ fn next(tx: &Tx<'_>, claim: &Claim) -> Result<Option<Turn>> {
 }
 
 fn start(tx: &Tx<'_>, claim: &Claim, mut turn: Turn) -> Result<Work> {
-    let mut found = conversation::require(tx, &turn.conversation)?;
-    found.fence += 1;
-    found.head_seq = event::push(tx, &found.id, &New::status(&turn.id, "running"))?;
-    conversation::store(tx, (&found, false))?;
+    let found = conversation::require(tx, &turn.conversation)?;
+    event::push(tx, &found.id, &New::status(&turn.id, "running"))?;
     turn.state = State::Running;
     turn.owner.clone_from(&claim.worker.id);
-    turn.fence = Some(found.fence);
     turn.base_version = Some(found.head_version);
     turn.started_at = Some(tx.now());
     row::update(tx, &turn)?;
@@ -110,7 +107,7 @@ fn start(tx: &Tx<'_>, claim: &Claim, mut turn: Turn) -> Result<Work> {
     clock::set_running(tx, &turn.id, i64::try_from(silence).unwrap_or(i64::MAX))?;
     let text = snapshot::text_of(tx, &found.id, found.head_version)?;
     Ok(Work {
-        held: Held::new(turn.id.clone(), found.fence),
+        held: Held::new(turn.id.clone(), claim.worker.id.clone()),
         input: row::input_of(tx, &turn.id)?,
         // An empty one is that of a reset.
         snapshot: text.filter(|text| !text.is_empty()),

@@ -35,18 +35,16 @@ pub struct Conversation {
     pub thread: String,
     pub created_at: Timestamp,
     pub last_num: i64,
-    /// The newest event of its stream when a turn was last accepted, started or ended.
+    /// The newest event of its stream when a turn was last accepted or ended.
     pub head_seq: i64,
     /// Its newest snapshot; 0 if there is none.
     pub head_version: i64,
-    /// That of its newest claim.
-    pub fence: i64,
 }
 
 table! {
     Conversation in "conversation" {
         id, org = org_id, agent = agent_id, platform, user = user_id, thread, created_at;
-        last_num, head_seq, head_version, fence,
+        last_num, head_seq, head_version,
     }
 }
 
@@ -208,7 +206,6 @@ pub(crate) fn open(tx: &Tx<'_>, place: &Place, id: &str) -> Result<(Conversation
         last_num: 0,
         head_seq: 0,
         head_version: 0,
-        fence: 0,
     };
     Ok((new, true))
 }

@@ -137,7 +137,7 @@ const REFUSE: &str = "INSERT INTO turn_refused_completion (turn_id, digest, text
 /// A completion of a turn that is not held any more.
 fn late(tx: &Tx<'_>, held: &Held, completion: &Completion, digest: &str) -> Result<Finished> {
     let turn = row::require(tx, held.turn())?;
-    if turn.fence != Some(held.fence()) || turn.completion_digest.is_empty() {
+    if turn.owner != held.owner() || turn.completion_digest.is_empty() {
         return Ok(Finished::Lost);
     }
     if turn.completion_digest == digest {

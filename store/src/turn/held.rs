@@ -1,17 +1,18 @@
 //! The right to write a turn.
 
-/// A turn that a claim gave to a worker. Nothing else makes one, and every write of a worker names it: under
-/// any other fence than that of the newest claim, the write is refused as lost.
+/// A turn that a claim gave to a worker. Nothing else makes one, and every write of a worker names it: once
+/// the turn has ended, the write is refused as lost. A turn is claimed at most once, so its claim is its fence.
+/// Outside the store, the number of the turn fences: it increases in a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     turn: String,
-    fence: i64,
+    owner: String,
 }
 
 impl Held {
     /// Only for a claim.
-    pub(super) fn new(turn: String, fence: i64) -> Held {
-        Held { turn, fence }
+    pub(super) fn new(turn: String, owner: String) -> Held {
+        Held { turn, owner }
     }
 
     /// The turn.
@@ -20,9 +21,9 @@ impl Held {
         &self.turn
     }
 
-    /// The fence of the claim. It increases with every claim in a conversation.
+    /// The instance that claimed it.
     #[must_use]
-    pub fn fence(&self) -> i64 {
-        self.fence
+    pub fn owner(&self) -> &str {
+        &self.owner
     }
 }

@@ -101,8 +101,6 @@ pub struct Turn {
     pub reason: Reason,
     /// The instance that runs it, or ran it.
     pub owner: String,
-    /// The claim under which alone it may be written.
-    pub fence: Option<i64>,
     /// The snapshot that it began with.
     pub base_version: Option<i64>,
     pub cancel_requested_at: Option<Timestamp>,
@@ -119,7 +117,7 @@ table! {
     Turn in "turn" {
         id, conversation = conversation_id, org = org_id, agent = agent_id, num, key, input_bytes,
         input_digest, accepted_at;
-        state, reason, owner, fence, base_version, cancel_requested_at, reply_bytes, reply_digest,
+        state, reason, owner, base_version, cancel_requested_at, reply_bytes, reply_digest,
         completion_digest, usage, started_at, ended_at,
     }
 }

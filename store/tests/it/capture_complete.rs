@@ -270,7 +270,7 @@ fn exactly_the_declared_change_types_can_be_produced() {
          INSERT INTO conversation (id, org_id, agent_id, platform, user_id, thread, created_at)
          VALUES ('c', 'o', 'a', 'p', 'u', '', 1);
          INSERT INTO turn (id, conversation_id, org_id, agent_id, num, key, input_bytes, input_digest,
-            accepted_at, state, owner, fence)
+            accepted_at, state, owner, base_version)
          SELECT 't' || value, 'c', 'o', 'a', value, value, 1, '', 1, 'queued', 'i', 1
          FROM json_each('[1,2,3,4]');
          UPDATE turn SET state = 'running' WHERE id = 't1';

@@ -325,13 +325,13 @@ impl History {
         for fact in self.facts.iter().filter(|fact| fact.entity == "conversation") {
             let (id, row) = (text(&fact.row, "id"), &fact.row);
             let number = |name: &str| row[name].as_i64().unwrap();
-            let now = (fact.tx, number("head_seq"), number("fence"), number("head_version"));
+            let now = (fact.tx, number("head_seq"), number("head_version"));
             if let Some(last) = heads.insert(id.clone(), now) {
-                let (tx, seq, fence, version) = last;
+                let (tx, seq, version) = last;
                 if tx == now.0 {
                     found.push(format!("{id}: two changes in one commit"));
                 }
-                if now.1 <= seq || now.2 < fence || !(version..=version + 1).contains(&now.3) {
+                if now.1 <= seq || !(version..=version + 1).contains(&now.2) {
                     found.push(format!("{id}: {now:?} follows {last:?}"));
                 }
             }
