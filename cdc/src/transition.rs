@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_value_selects_the_entities_that_accept_it() {
-        assert_eq!(parse("state").unwrap().entities, ["pr", "pr_review"]);
+        assert_eq!(parse("state").unwrap().entities, ["turn", "pr", "pr_review"]);
         assert_eq!(parse("state=merged").unwrap().entities, ["pr"]);
         assert_eq!(parse("state=unknown").unwrap().entities, ["pr", "pr_review"]);
         let found = Transition::parse("state=approved", &["pr"]);

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::browser::Browsers;
 use crate::client_limits::ClientLimits;
+use crate::commits::Commits;
 use crate::error::Result;
 use crate::loops::{LoopStatus, Loops, writer};
 use crate::run_file::RunFile;
@@ -72,6 +73,8 @@ pub(crate) struct App {
     /// The API of the default host, where the user set one.
     pub(crate) api: Option<Endpoints>,
     pub(crate) streams: Streams,
+    /// What wakes the followers of conversations.
+    pub(crate) commits: Commits,
     pub(crate) terminals: Arc<Terminals>,
     /// A place for each answer of lines.
     pub(crate) lines: Arc<Semaphore>,
@@ -96,11 +99,13 @@ impl App {
         stop: CancellationToken,
     ) -> App {
         let loops = Loops::new(stop.clone());
+        let commits = Commits::new(&store, stop.clone());
         App {
             store,
             sessions,
             api,
             streams,
+            commits,
             terminals: Arc::new(Terminals::new()),
             lines: Arc::new(Semaphore::new(LINES)),
             diffs: Arc::new(Semaphore::new(DIFFS)),

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::listen::{self, Socket};
 use crate::lock::DaemonLock;
 use crate::loops::reconcile::{self, Losses};
-use crate::loops::{deliveries, observer, reaper};
+use crate::loops::{deliveries, observer, reaper, turns};
 use crate::notice::Notify;
 use crate::run_file::RunFile;
 use crate::token::Tokens;
@@ -160,6 +160,8 @@ impl Daemon {
         loops.start("deliveries", move |reporter| {
             deliveries::run(&sessions, &mut writers, reporter)
         })?;
+        let store = self.app.store.clone();
+        loops.start("turns", move |reporter| turns::run(&store, reporter))?;
         if let Some(setup) = setup {
             let told = Notify::clone(notify);
             let observe = move |reporter: &_| observer::run(&setup, &command, &told, reporter);

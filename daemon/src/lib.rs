@@ -1,4 +1,4 @@
-//! The daemon of ao-store: one process per data directory that runs the loops (observer, reaper, reconcile) and
+//! The daemon of ao-store: one process per data directory that runs the loops (observer, reaper, deliveries, turns, reconcile) and
 //! serves the store to programs over HTTP.
 //!
 //! What this crate guarantees:
@@ -12,6 +12,7 @@ mod app;
 mod browser;
 mod client;
 mod client_limits;
+mod commits;
 mod daemon;
 pub mod disk;
 pub mod document;

@@ -1,5 +1,6 @@
-//! Named tokens for programs that only read: one file each, `tokens/read/NAME`, with the digest of the token and
-//! never the token. The folder is read at every check, so that a revoked one is refused at once.
+//! Named tokens: those of programs that only read, `tokens/read/NAME`, and those of organisations,
+//! `tokens/org/ORG/NAME`. Each file has the digest of the token and never the token. The folders are read at every
+//! check, so that a revoked one is refused at once.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, Permissions};
@@ -8,10 +9,13 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use ao_store::Timestamp;
+use ao_store::{OrgId, Timestamp};
 
 use crate::error::{Error, Result};
 use crate::secret::{digest, random};
+
+/// The folder of the tokens of organisations.
+const ORGS: &str = "tokens/org";
 
 /// The longest name.
 const NAME_MAX: usize = 64;
@@ -61,17 +65,31 @@ pub struct NamedToken {
     pub created_at: Timestamp,
 }
 
-/// The named tokens of a data directory.
+/// The named tokens of one kind.
 #[derive(Debug)]
 pub struct NamedTokens {
     dir: PathBuf,
 }
 
 impl NamedTokens {
-    /// The named tokens of a data directory.
+    /// Those of a data directory that only read.
     #[must_use]
     pub fn of(data_dir: &Path) -> NamedTokens {
         NamedTokens { dir: data_dir.join("tokens/read") }
+    }
+
+    /// Those of an organisation, whose name is the name of a folder, too.
+    #[must_use]
+    pub fn of_org(data_dir: &Path, org: &OrgId) -> NamedTokens {
+        NamedTokens { dir: data_dir.join(ORGS).join(org.as_str()) }
+    }
+
+    /// The organisation whose token has this digest.
+    pub(crate) fn org_of(data_dir: &Path, wanted: &[u8; 32]) -> Option<OrgId> {
+        let folders = fs::read_dir(data_dir.join(ORGS)).ok()?;
+        let names = folders.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut orgs = names.filter_map(|name| name.parse::<OrgId>().ok());
+        orgs.find(|org| NamedTokens::of_org(data_dir, org).contains(wanted))
     }
 
     /// Creates a token, and returns it: nothing shows it again.

@@ -1,10 +1,12 @@
 //! The tokens that programs show to the HTTP server: the operator's, which may do everything, and named ones,
-//! which may only read.
+//! which may only read, or are an organisation.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use ao_store::OrgId;
 
 use crate::browser::Browsers;
 use crate::error::{Error, Result};
@@ -12,19 +14,21 @@ use crate::named_token::NamedTokens;
 use crate::secret::{digest, random};
 
 /// What a request may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// Everything.
     Operator,
     /// Only read.
     Read,
+    /// What an organisation may do with its own conversations.
+    Org(OrgId),
 }
 
 /// The tokens of a data directory.
 #[derive(Debug)]
 pub struct Tokens {
     operator: [u8; 32],
-    named: NamedTokens,
+    data_dir: PathBuf,
 }
 
 impl Tokens {
@@ -48,7 +52,7 @@ impl Tokens {
             }
             read => read.map_err(|source| failed("use", &path, source))?,
         };
-        Ok(Tokens { operator: digest(&token), named: NamedTokens::of(data_dir) })
+        Ok(Tokens { operator: digest(&token), data_dir: data_dir.to_owned() })
     }
 
     /// What sessions of browsers are made with.
@@ -63,7 +67,10 @@ impl Tokens {
         if digest == self.operator {
             return Some(Scope::Operator);
         }
-        self.named.contains(&digest).then_some(Scope::Read)
+        if NamedTokens::of(&self.data_dir).contains(&digest) {
+            return Some(Scope::Read);
+        }
+        NamedTokens::org_of(&self.data_dir, &digest).map(Scope::Org)
     }
 }
 

@@ -20,7 +20,7 @@ use super::project::Project;
 use super::session::{Decision, Session};
 use super::spawn::{self, Harness, Orchestrator, Reconcile, Spawn};
 use super::stream::{self, Consumer, Tail};
-use super::turn::{Agent, Conversation, Lease, Org, Turn, TurnFilter};
+use super::turn::{Agent, Conversation, Lease, Org, OrgToken, Turn, TurnFilter};
 use super::worker::Worker;
 
 #[derive(Debug, ClapArgs)]
@@ -429,7 +429,7 @@ impl Command {
             | Command::Orchestrator(Orchestrator::Ls { list, .. })
             | Command::Harness(Harness::Ls { list, .. } | Harness::Limits { list, .. })
             | Command::Delivery(Delivery::Ls { list, .. })
-            | Command::Org(Org::Ls { list })
+            | Command::Org(Org::Ls { list } | Org::Token(OrgToken::Ls { list, .. }))
             | Command::Agent(Agent::Ls { list, .. } | Agent::Members { list, .. })
             | Command::Turn(Turn::Ls(TurnFilter { list, .. }))
             | Command::Conversation(Conversation::Ls { list, .. })

@@ -39,7 +39,9 @@ pub(crate) use project::{Project, Set};
 pub(crate) use session::{Answer, Condition, Decision, Session, SessionKind, Wait};
 pub(crate) use spawn::{Common, Grace, Harness, Orchestrator, Reconcile, Spawn};
 pub(crate) use stream::{Consumer, FilterArgs, Format, Images, PolicyName, Tail};
-pub(crate) use turn::{Agent, Conversation, Lease, Org, OrgArg, SendTurn, Turn, TurnFilter};
+pub(crate) use turn::{
+    Agent, Conversation, Lease, Org, OrgArg, OrgToken, SendTurn, Turn, TurnFilter,
+};
 pub(crate) use worker::{Run as WorkerRun, Worker};
 
 /// Every fact about your coding-agent sessions in one SQLite file, and every change of a fact as an

@@ -10,6 +10,14 @@ use super::ListArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Org {
+    /// Manage the tokens of programs that act for an organisation over HTTP
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  ao-store org token create acme web > web.token
+  ao-store org token ls acme"
+    )]
+    Token(OrgToken),
     /// Add an organisation, with an agent named default
     #[command(after_help = "Examples:
   ao-store org add acme")]
@@ -27,6 +35,47 @@ pub(crate) enum Org {
 Columns: id, created"
     )]
     Ls {
+        #[command(flatten)]
+        list: ListArgs,
+    },
+}
+
+/// The tokens of programs that act for an organisation over HTTP.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrgToken {
+    /// Create a token of an organisation and print it, this once
+    #[command(after_help = "Examples:
+  ao-store org token create acme web > web.token
+
+A program sends it to the daemon as the header `Authorization: Bearer TOKEN`. It is that organisation
+and nothing else: its turns, its conversations, and its agents, which it only reads. The daemon
+knows it at once, and refuses it at once when it is revoked.")]
+    Create {
+        /// The organisation
+        org: String,
+        /// Its name
+        name: String,
+    },
+    /// Revoke a token of an organisation: from now on it is refused
+    #[command(after_help = "Examples:
+  ao-store org token revoke acme web")]
+    Revoke {
+        /// The organisation
+        org: String,
+        /// Its name
+        name: String,
+    },
+    /// List the tokens of an organisation
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:
+  ao-store org token ls acme
+
+Columns: name, scope, created"
+    )]
+    Ls {
+        /// The organisation
+        org: String,
         #[command(flatten)]
         list: ListArgs,
     },

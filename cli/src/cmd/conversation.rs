@@ -41,14 +41,14 @@ fn list(
     (org, agent): (Option<&OrgId>, Option<&AgentId>),
     args: &ListArgs,
 ) -> Result<()> {
-    let mut found = context.open()?.read(|snapshot| {
+    let found = context.open()?.read(|snapshot| {
         if let Some(org) = org {
             org::require(snapshot, org)?;
         }
-        conversation::page(snapshot, &Caller::Operator, "", usize::MAX)
+        conversation::page(snapshot, &Caller::Operator, ("", usize::MAX), |it| {
+            org.is_none_or(|org| *org == it.org) && agent.is_none_or(|agent| *agent == it.agent)
+        })
     })?;
-    found.retain(|it| org.is_none_or(|org| *org == it.org));
-    found.retain(|it| agent.is_none_or(|agent| *agent == it.agent));
     let number = |number: i64| Cell::number(number.unsigned_abs(), number.to_string());
     type Of = Column<'static, Conversation>;
     Listing {

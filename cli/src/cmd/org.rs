@@ -7,6 +7,7 @@ use ao_store::turn::agent;
 use ao_store::turn::org::{self, Org};
 
 use crate::args::{ListArgs, Org as Command};
+use crate::cmd::token;
 use crate::context::{Context, cause};
 use crate::error::Result;
 use crate::listing::Listing;
@@ -17,6 +18,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<()> {
     match command {
         Command::Add { name } => add(context, name.parse()?),
         Command::Ls { list: args } => list(context, args),
+        Command::Token(command) => token::of_org(context, command),
     }
 }
 

@@ -44,7 +44,7 @@ fn list(context: &Context, filter: &TurnFilter) -> Result<()> {
         if let Some(id) = &filter.conversation {
             conversation::require(snapshot, id)?;
         }
-        turn::list(snapshot, limit.saturating_add(1), |turn| {
+        turn::list(snapshot, None, limit.saturating_add(1), |turn| {
             org.as_ref().is_none_or(|org| *org == turn.org)
                 && agent.as_ref().is_none_or(|agent| *agent == turn.agent)
                 && filter.conversation.as_ref().is_none_or(|id| *id == turn.conversation)

@@ -104,11 +104,11 @@ impl Known {
                 agents.iter().map(|it| candidate(it.id.as_str(), it.org.as_str())).collect()
             }
             Known::Turn => {
-                let turns = turn::list(snapshot, TURNS, |_| true)?;
+                let turns = turn::list(snapshot, None, TURNS, |_| true)?;
                 turns.iter().map(|it| candidate(&it.id, it.state.as_str())).collect()
             }
             Known::Conversation => {
-                let found = conversation::page(snapshot, &Caller::Operator, "", TURNS)?;
+                let found = conversation::page(snapshot, &Caller::Operator, ("", TURNS), |_| true)?;
                 found.iter().map(|it| candidate(&it.id, it.agent.as_str())).collect()
             }
             Known::Repo => {

@@ -46,7 +46,7 @@ fn start_and_stop_can_be_repeated_and_status_tells_the_state() {
     let status = env.json("daemon.status", &["daemon", "status"]);
     assert_eq!((&status["state"], &status["url"]), (&Value::from("ready"), &first["url"]));
     let names: Vec<_> = status["loops"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
-    assert_eq!(names, ["reconcile", "reaper", "deliveries", "retention", "checkpoint"]);
+    assert_eq!(names, ["reconcile", "reaper", "deliveries", "turns", "retention", "checkpoint"]);
     assert_eq!(env.json("store.status", &["status"])["daemon"]["pid"], first["pid"]);
     env.refused(&["daemon"], 9, "DAEMON_RUNNING");
     drop(daemon);

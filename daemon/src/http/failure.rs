@@ -87,6 +87,12 @@ impl From<ao_store::Error> for Failure {
     }
 }
 
+impl From<crate::Error> for Failure {
+    fn from(error: crate::Error) -> Failure {
+        Failure::of(error.code(), crate::loops::reason(&error), Value::Null)
+    }
+}
+
 impl From<ao_session::Error> for Failure {
     fn from(error: ao_session::Error) -> Failure {
         Failure::of(error.code(), error.to_string(), error.details())

@@ -5,12 +5,14 @@
 use std::sync::Arc;
 
 use ao_store::Timestamp;
+use ao_store::turn::conversation::Caller;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, StatusCode, header};
 
+use super::caller::Asked;
 use super::failure::Failure;
 use super::{login, webhook};
 use crate::app::App;
@@ -25,25 +27,42 @@ const OPEN: [&str; 4] = ["/healthz", "/readyz", login::PATH, webhook::PATH];
 pub(crate) async fn check(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     match check_request(&app, peer, &request) {
-        Ok(()) => next.run(request).await,
+        Ok(caller) => {
+            request.extensions_mut().insert(Asked(caller));
+            next.run(request).await
+        }
         Err(failure) => failure.into_response(),
     }
 }
 
-fn check_request(app: &App, peer: Peer, request: &Request) -> Result<(), Failure> {
+fn check_request(app: &App, peer: Peer, request: &Request) -> Result<Caller, Failure> {
     let headers = request.headers();
+    let mut caller = Caller::Operator;
     if let Peer::Tcp { local } = peer {
         check_host(request, local.port())?;
         check_origin(headers, local.port())?;
         if !OPEN.contains(&request.uri().path()) {
-            check_token(app, request, local.port())?;
+            caller = check_token(app, request, local.port())?;
         }
     }
-    check_content(request.method(), headers)
+    check_content(request.method(), headers)?;
+    Ok(caller)
+}
+
+/// Whether a route is for tokens of organisations: it answers for the caller alone. What is changed there are
+/// turns and conversations.
+fn is_of_orgs(path: &str, reads: bool) -> bool {
+    let Some(path) = path.strip_prefix("/api/v1/") else { return false };
+    let parts: Vec<_> = path.split('/').collect();
+    match parts[..] {
+        ["turns" | "conversations", ..] => true,
+        ["orgs", _, "agents", ..] => reads,
+        _ => false,
+    }
 }
 
 /// The names under which a local program reaches the port. Any other means that a name of a web site was made
@@ -82,19 +101,25 @@ fn check_origin(headers: &HeaderMap, port: u16) -> Result<(), Failure> {
     }
 }
 
-fn check_token(app: &App, request: &Request, port: u16) -> Result<(), Failure> {
+fn check_token(app: &App, request: &Request, port: u16) -> Result<Caller, Failure> {
     let (headers, reads) =
         (request.headers(), matches!(*request.method(), Method::GET | Method::HEAD));
     let Some(shown) = headers.get(header::AUTHORIZATION) else {
-        return check_session(app, headers, port, reads);
+        return check_session(app, headers, port, reads).map(|()| Caller::Operator);
     };
     let token = shown.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
     let scope =
         token.and_then(|token| app.access.tokens.scope(token.trim())).ok_or_else(token_required)?;
-    match scope == Scope::Operator || reads {
-        true => Ok(()),
-        false => {
+    match scope {
+        Scope::Operator => Ok(Caller::Operator),
+        Scope::Read if reads => Ok(Caller::Operator),
+        Scope::Read => {
             Err(Failure::new(StatusCode::FORBIDDEN, "TOKEN_READ_ONLY", "this token may only read"))
+        }
+        Scope::Org(org) if is_of_orgs(request.uri().path(), reads) => Ok(Caller::Org(org)),
+        Scope::Org(_) => {
+            let what = "the token of an organisation is for its turns, conversations and agents";
+            Err(Failure::new(StatusCode::FORBIDDEN, "TOKEN_OF_ORG", what))
         }
     }
 }

@@ -3,7 +3,9 @@
 
 mod agents;
 mod attention;
+mod caller;
 mod consumers;
+mod conversations;
 mod daemon;
 mod decisions;
 mod deliveries;
@@ -13,11 +15,13 @@ mod failure;
 mod guard;
 mod history;
 mod launches;
+mod leases;
 mod limit;
 mod list;
 mod login;
 mod openapi;
 mod orchestrators;
+mod orgs;
 mod probes;
 mod projects;
 mod prs;
@@ -26,6 +30,7 @@ mod sessions;
 mod spawn;
 mod status;
 mod terminal;
+mod turns;
 mod verbs;
 mod webhook;
 mod work;
@@ -96,10 +101,28 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(consumers::get, consumers::remove))
         .routes(routes!(agents::list))
         .merge(of_sessions())
+        .merge(of_turns())
         .routes(routes!(events::follow))
         .routes(routes!(login::link))
         .routes(routes!(login::login))
         .routes(routes!(webhook::github))
+}
+
+fn of_turns() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(turns::list, turns::send))
+        .routes(routes!(turns::get))
+        .routes(routes!(turns::cancel))
+        .routes(routes!(conversations::list))
+        .routes(routes!(conversations::get))
+        .routes(routes!(conversations::reset))
+        .routes(routes!(conversations::history))
+        .routes(routes!(conversations::follow))
+        .routes(routes!(orgs::list, orgs::create))
+        .routes(routes!(orgs::agents, orgs::add_agent))
+        .routes(routes!(orgs::get_agent))
+        .routes(routes!(orgs::change_members))
+        .routes(routes!(leases::list))
 }
 
 fn of_sessions() -> OpenApiRouter<Arc<App>> {

@@ -5,6 +5,7 @@ pub(crate) mod deliveries;
 pub(crate) mod observer;
 pub(crate) mod reaper;
 pub(crate) mod reconcile;
+pub(crate) mod turns;
 pub(crate) mod writer;
 
 use std::any::Any;

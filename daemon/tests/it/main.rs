@@ -8,4 +8,5 @@ mod lists;
 mod login;
 mod served;
 mod slow;
+mod turns;
 mod webhook;

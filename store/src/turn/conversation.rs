@@ -158,26 +158,26 @@ pub fn find(snapshot: &Snapshot<'_>, place: &Place) -> Result<Option<Conversatio
     snapshot.one("find a conversation", sql, key, Conversation::read)
 }
 
-/// The first `limit` conversations after an id that a caller may see, in the order of ids, which never
-/// change.
+/// The first `limit` wanted conversations after an id that a caller may see, in the order of ids, which
+/// never change.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn page(
     snapshot: &Snapshot<'_>,
     caller: &Caller,
-    after: &str,
-    limit: usize,
+    (after, limit): (&str, usize),
+    is_wanted: impl Fn(&Conversation) -> bool,
 ) -> Result<Vec<Conversation>> {
     let sql = select!("WHERE id > ?1 ORDER BY id");
     let failed = Cell::new(None);
-    let is_seen = |found: &Conversation| match caller.may_see(snapshot, found) {
-        Ok(is_seen) => is_seen,
-        Err(error) => {
+    let may_see = |found: &Conversation| {
+        caller.may_see(snapshot, found).unwrap_or_else(|error| {
             failed.set(Some(error));
             false
-        }
+        })
     };
+    let is_seen = |found: &Conversation| is_wanted(found) && may_see(found);
     let found =
         snapshot.first("list conversations", sql, [after], (limit, is_seen), Conversation::read)?;
     failed.take().map_or(Ok(found), Err)

@@ -137,17 +137,27 @@ pub fn require(snapshot: &Snapshot<'_>, id: &str) -> Result<Turn> {
     found.ok_or_else(|| Error::TurnNotFound(id.to_owned()))
 }
 
-/// The newest `limit` turns that are wanted, newest first.
+/// The newest `limit` turns that are wanted, of those that were accepted before one; newest first.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn list(
     snapshot: &Snapshot<'_>,
+    before: Option<&Turn>,
     limit: usize,
     is_wanted: impl Fn(&Turn) -> bool,
 ) -> Result<Vec<Turn>> {
-    let sql = select!("ORDER BY rowid DESC");
-    snapshot.first("list turns", sql, [], (limit, is_wanted), Turn::read)
+    let step = "list turns";
+    match before {
+        None => {
+            snapshot.first(step, select!("ORDER BY rowid DESC"), [], (limit, is_wanted), Turn::read)
+        }
+        Some(turn) => {
+            let sql =
+                select!("WHERE rowid < (SELECT rowid FROM turn WHERE id = ?1) ORDER BY rowid DESC");
+            snapshot.first(step, sql, [&turn.id], (limit, is_wanted), Turn::read)
+        }
+    }
 }
 
 /// The turns of a conversation, oldest first.

@@ -150,11 +150,11 @@ fn turns(snapshot: &Snapshot<'_>) -> Result<(), Error> {
         turn::agent::members(snapshot, &agent.org, &agent.id)?;
         turn::claim::is_ready(snapshot, &agent.org, &agent.id)?;
     }
-    for found in turn::conversation::page(snapshot, &Caller::Operator, "", 9)? {
+    for found in turn::conversation::page(snapshot, &Caller::Operator, ("", 9), |_| true)? {
         turn::of_conversation(snapshot, &found.id)?;
         turn::event::after(snapshot, &found.id, 0, 9)?;
     }
-    for found in turn::list(snapshot, 9, |_| true)? {
+    for found in turn::list(snapshot, None, 9, |_| true)? {
         turn::input_of(snapshot, &found.id)?;
         let _ = turn::usage::Usage::parse(&found.usage);
         turn::finish::refused(snapshot, &found.id)?;

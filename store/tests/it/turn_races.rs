@@ -111,7 +111,8 @@ impl Process<'_> {
     }
 
     fn cancel_one(&self, random: &mut Random) {
-        let open = self.store.read(|s| turn::list(s, 20, |turn| !turn.state.has_ended())).unwrap();
+        let open =
+            self.store.read(|s| turn::list(s, None, 20, |turn| !turn.state.has_ended())).unwrap();
         let Some(turn) = open.get(random.below(20) as usize) else { return };
         let id = turn.id.clone();
         let stopped = move |tx: &ao_store::Tx<'_>| cancel(tx, &Caller::Operator, &id);

@@ -774,7 +774,7 @@ fn d5_and_d6_who_may_not_see_something_is_told_what_is_told_of_nothing() {
                 assert_eq!(error.code(), missing.code());
             }
         }
-        let listed = store.read(|s| conversation::page(s, &caller, "", 10)).unwrap();
+        let listed = store.read(|s| conversation::page(s, &caller, ("", 10), |_| true)).unwrap();
         assert_eq!(!listed.is_empty(), is_allowed, "{caller:?}");
         let by = caller.clone();
         let sent = do_at(&store, 2, move |tx| admit(tx, &by, &message("", "1")));

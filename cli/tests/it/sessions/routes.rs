@@ -216,6 +216,7 @@ fn every_operation_answers_as_its_document_says() {
     of_prs(&mut it);
     of_reads(&mut it, &id);
     of_consumers(&mut it);
+    of_turns(&mut it);
     let link = it.call("POST /api/v1/login-links", &[], None, 201);
     let secret = json!({"secret": link["secret"]});
     it.call_bare("/api/v1/login", "", &secret, (204, None));
@@ -329,6 +330,48 @@ fn of_consumers(it: &mut Contract<'_>) {
     it.call("GET /api/v1/consumers", &[], None, 200);
     it.call("GET /api/v1/consumers/{name}", &["c"], None, 200);
     it.call("DELETE /api/v1/consumers/{name}", &["c"], None, 200);
+}
+
+fn of_turns(it: &mut Contract<'_>) {
+    it.call("POST /api/v1/orgs", &[], Some(json!({"id": "acme"})), 201);
+    it.call("POST /api/v1/orgs", &[], Some(json!({"id": "acme"})), 409);
+    assert_eq!(it.call("GET /api/v1/orgs", &[], None, 200)[0]["id"], "acme");
+    let agents = "/api/v1/orgs/{org}/agents";
+    let new = json!({"id": "writer", "account": "codex/work"});
+    it.call(&format!("POST {agents}"), &["acme"], Some(new), 201);
+    let listed = it.call(&format!("GET {agents}"), &["acme"], None, 200);
+    assert_eq!((&listed[0]["id"], &listed[1]["id"]), (&json!("default"), &json!("writer")));
+    let alice = json!({"platform": "slack", "user_id": "alice"});
+    let change = json!({"add": [alice], "remove": [{"platform": "x", "user_id": "y"}]});
+    let path = format!("PATCH {agents}/{{agent}}/members");
+    assert_eq!(it.call(&path, &["acme", "writer"], Some(change), 200), json!([alice]));
+    let agent = it.call(&format!("GET {agents}/{{agent}}"), &["acme", "writer"], None, 200);
+    assert_eq!(agent["members"], json!([alice]));
+
+    let new = json!({"text": "hello", "org": "acme", "agent": "writer", "user": alice, "key": "k"});
+    let sent = it.call("POST /api/v1/turns", &[], Some(new.clone()), 202);
+    assert_eq!((&sent["is_new"], &sent["state"]), (&json!(true), &json!("queued")));
+    assert_eq!(it.call("POST /api/v1/turns", &[], Some(new), 202)["is_new"], false);
+    let listed = it.call("GET /api/v1/turns", &[], None, 200);
+    let id = sent["id"].as_str().unwrap();
+    assert_eq!(listed[0]["id"], id);
+    assert_eq!(it.call("GET /api/v1/turns/{id}", &[id], None, 200)["input"], "hello");
+    let conversation = sent["conversation_id"].as_str().unwrap();
+    let path = "/api/v1/conversations";
+    it.call(&format!("POST {path}/{{id}}/reset"), &[conversation], None, 409);
+    it.call("POST /api/v1/turns/{id}/cancel", &[id], None, 200);
+    it.call(&format!("POST {path}/{{id}}/reset"), &[conversation], None, 200);
+    assert_eq!(it.call(&format!("GET {path}"), &[], None, 200)[0]["id"], conversation);
+    let found = it.call(&format!("GET {path}/{{id}}"), &[conversation], None, 200);
+    assert_eq!(found["user_id"], "alice");
+    let events = it.call(&format!("GET {path}/{{id}}/history"), &[conversation], None, 200);
+    assert_eq!(events.as_array().unwrap().len(), 3);
+    it.follow(&format!("{path}/{{id}}/events"), conversation);
+    it.call("GET /api/v1/leases", &[], None, 200);
+    // The command line prints the same.
+    let lab = &it.served.lab;
+    let turn = lab.env.json("turn.get", &["turn", "get", id]);
+    assert_eq!(it.served.get(&format!("/api/v1/turns/{id}")), turn);
 }
 
 #[test]

@@ -110,7 +110,7 @@ impl Client {
     }
 
     fn hello(&mut self, log: &LogInfo) -> Bytes {
-        let mut out = self.renderer.preface().to_vec();
+        let mut out = self.renderer.preface().into_bytes();
         let (cursor, lease) = (self.start, None);
         self.renderer.control(&Control::Hello { cursor, log, lease }, &mut out);
         if matches!(self.phase, Phase::Rows(_)) {

@@ -6,6 +6,7 @@ use ao_store::log::change::{Change, ChangeRef};
 use axum::body::Bytes;
 use http::HeaderMap;
 use http::header::ACCEPT;
+use serde_json::Value;
 
 /// How items are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,30 @@ impl Format {
         match self {
             Format::Sse => "text/event-stream",
             Format::Ndjson => "application/x-ndjson",
+        }
+    }
+
+    /// What comes before everything else.
+    pub(crate) fn preface(self) -> String {
+        match self {
+            Format::Sse => "retry: 2000\n\n".to_owned(),
+            Format::Ndjson => String::new(),
+        }
+    }
+
+    /// An item that moves the position of a client. The name has no line end.
+    pub(crate) fn numbered(self, id: i64, name: &str, line: &Value) -> String {
+        match self {
+            Format::Sse => format!("id: {id}\n{}", self.unnumbered(name, line)),
+            Format::Ndjson => self.unnumbered(name, line),
+        }
+    }
+
+    /// An item that moves none.
+    pub(crate) fn unnumbered(self, name: &str, line: &Value) -> String {
+        match self {
+            Format::Sse => format!("event: {name}\ndata: {line}\n\n"),
+            Format::Ndjson => format!("{line}\n"),
         }
     }
 }
@@ -55,11 +80,8 @@ impl Renderer {
     }
 
     /// What comes before everything else.
-    pub(crate) fn preface(&self) -> &'static [u8] {
-        match self.format {
-            Format::Sse => b"retry: 2000\n\n",
-            Format::Ndjson => b"",
-        }
+    pub(crate) fn preface(&self) -> String {
+        self.format.preface()
     }
 
     /// What shows that the connection lives.

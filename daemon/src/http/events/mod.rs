@@ -20,7 +20,8 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 
 use self::client::{Client, Phase};
-use self::frame::{Format, Renderer};
+pub(crate) use self::frame::Format;
+use self::frame::Renderer;
 use self::query::Query;
 use super::failure::Failure;
 use super::work::blocking;
