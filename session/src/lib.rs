@@ -17,7 +17,6 @@ mod lifecycle;
 pub mod runtime;
 mod supervisor;
 mod turns;
-#[expect(dead_code, reason = "programs that stay for several turns follow")]
 pub mod worker;
 pub mod worktree;
 

@@ -26,7 +26,7 @@ fn answer(context: &Context, args: WorkerRun) -> Result<Ended> {
         org: args.org.parse()?,
         agent: args.agent.parse()?,
         argv: args.argv,
-        mode: Mode::Plain,
+        mode: if args.jsonl { Mode::JsonLines } else { Mode::Plain },
         silence: args.silence,
         environment: Environment::of_process(),
         interrupted_by: signals.number(),

@@ -14,6 +14,8 @@ use ao_store::{AgentId, OrgId, Store};
 pub enum Mode {
     /// Once for each turn: its output is the reply.
     Plain,
+    /// It stays, and talks to the worker in lines of JSON.
+    JsonLines,
 }
 
 /// What a worker runs, and for whom.

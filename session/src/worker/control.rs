@@ -61,7 +61,7 @@ impl Control {
     pub(super) fn start(
         store: &Store,
         held: &Arc<Held>,
-        process: &Arc<Process>,
+        process: Arc<Process>,
         by: CancelBy,
         (at, silence): (Instant, Duration),
     ) -> (Arc<Control>, Sender<()>) {
@@ -69,7 +69,7 @@ impl Control {
         let control = Arc::new(Control {
             store: store.clone(),
             held: Arc::clone(held),
-            process: Arc::clone(process),
+            process,
             by,
             asked: OnceLock::new(),
             answered: Mutex::new(Instant::now()),

@@ -10,10 +10,14 @@
 mod config;
 mod control;
 mod decoder;
+mod dialogue;
+mod lines;
 mod outcome;
 mod pipes;
 mod plain;
 mod process;
+mod protocol;
+mod resident;
 mod stop;
 mod writes;
 
@@ -31,6 +35,7 @@ use ao_store::{Cause, Listener, Store};
 pub use config::{Config, Mode};
 pub use stop::sweep_turns;
 
+use self::resident::Resident;
 use self::writes::{ACTOR, persist};
 use crate::error::Result;
 use crate::failpoint::{self, step};
@@ -79,7 +84,8 @@ pub fn run(config: &Config, report: &(dyn Fn(Event<'_>) + Sync)) -> Result<()> {
         // What a killed worker left is ended before the first claim.
         sweep(store, report);
         scope.spawn(move || sweep_again(store, &ended, report));
-        let worked = Worker { config, worker: &worker, report }.work();
+        let resident = Resident::new(config, &worker.id);
+        let worked = Worker { config, worker: &worker, report, resident }.work();
         drop(running);
         worked
     });
@@ -111,10 +117,12 @@ struct Worker<'a> {
     config: &'a Config,
     worker: &'a Instance,
     report: &'a (dyn Fn(Event<'_>) + Sync),
+    /// The program that stays, if it does.
+    resident: Resident<'a>,
 }
 
 impl Worker<'_> {
-    fn work(&self) -> Result<()> {
+    fn work(mut self) -> Result<()> {
         // Before the first look, so that no wake-up is missed.
         let mut listener = self.config.store.listen()?;
         (self.report)(Event::Ready(&self.worker.id));
@@ -130,6 +138,7 @@ impl Worker<'_> {
                 Err(error) => return Err(error),
             }
         }
+        self.resident.end();
         Ok(())
     }
 
@@ -160,11 +169,12 @@ impl Worker<'_> {
         })
     }
 
-    fn run(&self, work: Work, at: Instant) -> Result<()> {
+    fn run(&mut self, work: Work, at: Instant) -> Result<()> {
         let id = work.turn.id.clone();
         (self.report)(Event::Began(&id));
         let finished = match self.config.mode {
             Mode::Plain => plain::run(self.config, work, at)?,
+            Mode::JsonLines => self.resident.run(work, at)?,
         };
         (self.report)(Event::Ended(&id, finished));
         Ok(())

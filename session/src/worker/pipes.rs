@@ -1,12 +1,16 @@
 //! The pipes of a program: each has a thread of its own, so that a program that does not read, or that prints
 //! without end, blocks nothing but itself.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, ChildStdin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use rustix::io::ioctl_fionread;
 
 /// How much is read at once.
 const CHUNK: usize = 64 << 10;
@@ -30,13 +34,30 @@ pub(super) struct Pipes {
 
 /// The standard input of a program. It is closed when this is dropped and everything is written.
 #[derive(Debug, Clone)]
-pub(super) struct Input(Sender<Vec<u8>>);
+pub(super) struct Input {
+    to_write: Sender<Vec<u8>>,
+    /// The number of bytes that were written.
+    written: Arc<AtomicUsize>,
+    pipe: Option<Arc<OwnedFd>>,
+}
 
 impl Input {
     /// Writes something when the program reads it, which it need not do.
     pub(super) fn write(&self, bytes: Vec<u8>) {
         // A program that has closed its input does not want it.
-        let _ = self.0.send(bytes);
+        let _ = self.to_write.send(bytes);
+    }
+
+    /// The number of bytes that were written until now.
+    pub(super) fn written(&self) -> usize {
+        self.written.load(Ordering::SeqCst)
+    }
+
+    /// Whether a program that has ended has read nothing of what was written after these bytes.
+    pub(super) fn is_unread_after(&self, bytes: usize) -> bool {
+        let unread = self.pipe.as_ref().map_or(Ok(0), ioctl_fionread).unwrap_or(0);
+        let since = self.written().saturating_sub(bytes);
+        usize::try_from(unread).is_ok_and(|unread| unread >= since)
     }
 }
 
@@ -68,9 +89,13 @@ impl Messages {
 impl Pipes {
     /// Those of a child that has all three.
     pub(super) fn of(child: &mut Child) -> Pipes {
-        let (input, to_write) = channel();
+        let (send, to_write) = channel();
+        let mut input = Input { to_write: send, written: Arc::default(), pipe: None };
         if let Some(stdin) = child.stdin.take() {
-            thread::spawn(move || feed(stdin, &to_write));
+            // Without it, what was read is not known.
+            input.pipe = stdin.as_fd().try_clone_to_owned().ok().map(Arc::new);
+            let written = Arc::clone(&input.written);
+            thread::spawn(move || feed(stdin, &to_write, &written));
         }
         let (chunks, output) = sync_channel(CHUNKS);
         if let Some(stdout) = child.stdout.take() {
@@ -82,15 +107,23 @@ impl Pipes {
             let kept = Arc::clone(&kept);
             thread::spawn(move || keep(stderr, &kept, end));
         }
-        Pipes { input: Input(input), output, messages: Messages { kept, ended } }
+        Pipes { input, output, messages: Messages { kept, ended } }
     }
 }
 
 /// The pipe is closed at the end.
-fn feed(mut stdin: ChildStdin, to_write: &Receiver<Vec<u8>>) {
+fn feed(mut stdin: ChildStdin, to_write: &Receiver<Vec<u8>>, written: &AtomicUsize) {
     while let Ok(bytes) = to_write.recv() {
-        if stdin.write_all(&bytes).is_err() {
-            return;
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            match stdin.write(rest) {
+                Ok(count @ 1..) => {
+                    written.fetch_add(count, Ordering::SeqCst);
+                    rest = &rest[count..];
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => return,
+            }
         }
     }
 }

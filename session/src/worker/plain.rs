@@ -15,7 +15,7 @@ use super::config::Config;
 use super::control::{CancelBy, Control};
 use super::decoder::Decoder;
 use super::outcome;
-use super::process::{End, Process, Stop};
+use super::process::{End, Owned, Process, Stop};
 use super::stop;
 use super::writes::Responses;
 use crate::error::Result;
@@ -39,14 +39,19 @@ pub(super) fn run(config: &Config, work: Work, at: Instant) -> Result<Finished> 
     let responses = Responses::new(&config.store, &held);
     let variables = [(processes::TURN, turn.id.as_str()), ("AO_CONVERSATION_ID", &conversation.id)];
     let (process, pipes) = match Process::start(&config.argv, &config.variables(&variables)) {
-        Ok((process, pipes)) => (Arc::new(process), pipes),
+        Ok((process, pipes)) => (Owned::new(process), pipes),
         Err(error) => return responses.finish(outcome::not_started(&config.argv, &error)),
     };
     step!("worker.started");
     pipes.input.write(input.into_bytes());
     drop(pipes.input);
-    let (control, beats) =
-        Control::start(&config.store, &held, &process, CancelBy::Signal, (at, config.silence));
+    let (control, beats) = Control::start(
+        &config.store,
+        &held,
+        process.share(),
+        CancelBy::Signal,
+        (at, config.silence),
+    );
     let mut run = Run { config, process: &process, control: &control, responses };
     let (end, text) = run.read(&pipes.output)?;
     drop(beats);

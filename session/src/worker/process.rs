@@ -5,9 +5,10 @@
 //! that of another one: until it is reaped.
 
 use std::ffi::OsString;
+use std::ops::Deref;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -157,8 +158,30 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    /// After an error of the worker, too, nothing runs on.
+/// A program whose processes end when this is dropped, also after an error of the worker.
+#[derive(Debug)]
+pub(super) struct Owned(Arc<Process>);
+
+impl Owned {
+    pub(super) fn new(process: Process) -> Owned {
+        Owned(Arc::new(process))
+    }
+
+    /// For a thread that may outlive this.
+    pub(super) fn share(&self) -> Arc<Process> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Deref for Owned {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.0
+    }
+}
+
+impl Drop for Owned {
     fn drop(&mut self) {
         self.finish();
     }

@@ -21,7 +21,7 @@ fn of_swept(store: &Store, id: &str) {
     // It may have been finished meanwhile, and its worker may have begun another one.
     match store.read(|snapshot| turn::require(snapshot, id)) {
         Ok(turn) if turn.state == State::Running => {
-            report(id, processes::kill_of_worker(&turn.owner));
+            of_worker(&turn.owner);
         }
         Ok(_) => {}
         Err(error) => tracing::debug!(turn = id, %error, "the turn cannot be read"),
@@ -33,12 +33,17 @@ pub(super) fn of_turn(id: &str) {
     report(id, processes::kill_of_turn(id));
 }
 
-fn report(turn: &str, ended: Result<Ended>) {
+/// Stops what a worker keeps from one turn to the next.
+pub(super) fn of_worker(instance: &str) {
+    report(instance, processes::kill_of_worker(instance));
+}
+
+fn report(of: &str, ended: Result<Ended>) {
     match ended {
         Ok(Ended::Remaining(pids)) => {
-            tracing::warn!(turn, ?pids, "processes of the turn could not be killed");
+            tracing::warn!(of, ?pids, "processes could not be killed");
         }
         Ok(_) => {}
-        Err(error) => tracing::warn!(turn, %error, "the processes of the turn cannot be found"),
+        Err(error) => tracing::warn!(of, %error, "the processes cannot be found"),
     }
 }

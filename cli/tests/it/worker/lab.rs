@@ -152,7 +152,7 @@ impl Lab {
     }
 }
 
-fn ready(command: &mut Command) -> Live {
+pub(super) fn ready(command: &mut Command) -> Live {
     let live = Live::start(command);
     live.until_printed("ready: worker ");
     live
