@@ -205,3 +205,35 @@ pub(super) fn how(status: Option<ExitStatus>) -> String {
         (None, None) => "ended".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(script: &str) -> (Owned, Pipes) {
+        let argv = ["sh", "-c", script].map(OsString::from);
+        let (process, pipes) = Process::start(&argv, &Environment::of_process()).unwrap();
+        (Owned::new(process), pipes)
+    }
+
+    #[test]
+    fn c13_a_crash_before_a_stop_is_a_crash_and_a_stop_before_the_end_is_a_stop() {
+        let (process, _pipes) = start("exit 3");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !has_exited(process.pid) {
+            assert!(Instant::now() < deadline, "the program did not end");
+            sleep(POLL);
+        }
+        process.stop(Stop::Interrupted);
+        assert_eq!(process.end(), Some(End::Exited));
+        assert_eq!(how(process.finish()), "ended with exit status 3");
+
+        let (process, _pipes) = start("exec sleep 1000");
+        process.stop(Stop::Cancelled);
+        process.stop(Stop::Interrupted);
+        assert_eq!(process.end(), Some(End::Stopped(Stop::Cancelled)));
+        assert!(how(process.finish()).starts_with("was ended by signal"));
+        process.stop(Stop::Lost);
+        assert_eq!(process.end(), Some(End::Stopped(Stop::Cancelled)));
+    }
+}
