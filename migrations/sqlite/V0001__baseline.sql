@@ -565,8 +565,9 @@ CREATE TABLE turn_refused_completion (
 ) STRICT, WITHOUT ROWID;
 
 -- The stream of each conversation: seq is dense when an event is stored. Deltas are deleted some time
--- after the last event of their turn, which has the whole text. source is the sender's own name of
--- an event, so that a repeated one is recognised. reason is that of a turn that failed.
+-- after their turn was answered: its last event has the whole text. Those of another turn stay longer.
+-- source is the sender's own name of an event, so that a repeated one is recognised. reason is that of
+-- a turn that failed.
 CREATE TABLE conversation_event (
   conversation_id TEXT NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
   seq INTEGER NOT NULL CHECK (seq > 0),

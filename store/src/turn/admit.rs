@@ -10,7 +10,7 @@ use crate::row::columns;
 use crate::turn::conversation::{self, Caller, Place};
 use crate::turn::event::{self, New};
 use crate::turn::row::{self, Reason, State, Turn};
-use crate::turn::{INPUT_MAX, check_text, clock};
+use crate::turn::{INPUT_MAX, check_text, clock, end};
 
 /// How long a turn waits for a worker unless another time is asked for.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -76,7 +76,6 @@ pub fn admit(tx: &Tx<'_>, caller: &Caller, new: &NewTurn) -> Result<Admitted> {
         return Ok(Admitted::Known(known));
     }
     let first = row::first_open(tx, &found.id)?;
-    let is_next = first.is_none();
     if let Some(first) = first.filter(|first| found.last_num - first.num >= OPEN_MAX) {
         return Err(Error::ConversationBusy { conversation: found.id, turn: first.id });
     }
@@ -106,9 +105,8 @@ pub fn admit(tx: &Tx<'_>, caller: &Caller, new: &NewTurn) -> Result<Admitted> {
         ended_at: None,
     };
     store(tx, &turn, new)?;
-    if is_next {
-        clock::set_ready(tx, &turn.id)?;
-    }
+    // Also if another program has removed the turn before.
+    end::release(tx, &turn.conversation)?;
     Ok(Admitted::New(turn))
 }
 

@@ -33,9 +33,8 @@ pub enum Activity {
 
 /// The running turn that is held; `None` if it was lost.
 pub(super) fn running(snapshot: &Snapshot<'_>, held: &Held) -> Result<Option<Turn>> {
-    let turn = row::require(snapshot, held.turn())?;
-    let is_held = turn.state == State::Running && turn.owner == held.owner();
-    Ok(is_held.then_some(turn))
+    let turn = row::get(snapshot, held.turn())?;
+    Ok(turn.filter(|turn| turn.state == State::Running && turn.owner == held.owner()))
 }
 
 fn next(turn: Option<&Turn>) -> Beat {

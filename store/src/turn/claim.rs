@@ -7,11 +7,12 @@ use crate::error::Result;
 use crate::model::id::{AgentId, OrgId};
 use crate::row::account::{self, Limit};
 use crate::row::lifecycle::instance::{self, Instance};
+use crate::turn::admit::PATIENCE_MAX;
 use crate::turn::conversation::{self, Conversation};
 use crate::turn::event::{self, New};
 use crate::turn::held::Held;
 use crate::turn::row::{self, State, Turn};
-use crate::turn::{agent, clock, snapshot};
+use crate::turn::{agent, clock, end, snapshot};
 
 /// What a worker asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct Claim {
     pub agent: AgentId,
     /// The process of the worker.
     pub worker: Instance,
-    /// How long a turn may make no progress before it fails.
+    /// How long a turn may make no progress before it fails; at most [`PATIENCE_MAX`].
     pub silence: Duration,
 }
 
@@ -84,6 +85,7 @@ fn next(tx: &Tx<'_>, claim: &Claim) -> Result<Option<Turn>> {
         let turn = row::require(tx, &id)?;
         if turn.state.has_ended() {
             clock::delete(tx, &id)?;
+            end::release(tx, &turn.conversation)?;
             continue;
         }
         let first = row::first_open(tx, &turn.conversation)?;
@@ -103,7 +105,7 @@ fn start(tx: &Tx<'_>, claim: &Claim, mut turn: Turn) -> Result<Work> {
     turn.base_version = Some(found.head_version);
     turn.started_at = Some(tx.now());
     row::update(tx, &turn)?;
-    let silence = claim.silence.max(Duration::from_millis(1)).as_millis();
+    let silence = claim.silence.clamp(Duration::from_millis(1), PATIENCE_MAX).as_millis();
     clock::set_running(tx, &turn.id, i64::try_from(silence).unwrap_or(i64::MAX))?;
     let text = snapshot::text_of(tx, &found.id, found.head_version)?;
     Ok(Work {

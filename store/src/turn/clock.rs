@@ -13,8 +13,8 @@ use crate::turn::row::Turn;
 /// The clock of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Clock {
-    pub(crate) boot: Option<i64>,
-    pub(crate) deadline_ms: Option<i64>,
+    boot: Option<i64>,
+    deadline_ms: Option<i64>,
 }
 
 /// What a clock shows.
@@ -72,6 +72,17 @@ pub(crate) fn set_ready(tx: &Tx<'_>, turn: &str) -> Result<()> {
     tx.execute_uncaptured("make a turn ready", SET_READY, params).map(|_| ())
 }
 
+const RELEASE: &str = "UPDATE turn_clock
+    SET ready_at = ?2, boot = ?3, deadline_ms = ?4 + patience_ms
+    WHERE turn_id = ?1 AND boot IS NULL";
+
+/// The same, unless its clock runs.
+pub(crate) fn release(tx: &Tx<'_>, turn: &str) -> Result<()> {
+    let now = tx.reading().awake();
+    let params = (turn, tx.now().0, now.boot, now.ms);
+    tx.execute_uncaptured("release a turn", RELEASE, params).map(|_| ())
+}
+
 const SET_ASIDE: &str = "UPDATE turn_clock SET ready_at = NULL, boot = NULL, deadline_ms = NULL
     WHERE turn_id = ?1";
 
@@ -91,7 +102,8 @@ pub(crate) fn set_running(tx: &Tx<'_>, turn: &str, patience_ms: i64) -> Result<(
 }
 
 const EXTEND: &str = "UPDATE turn_clock
-    SET boot = ?2, deadline_ms = ?3 + patience_ms, is_waiting = 0 WHERE turn_id = ?1";
+    SET boot = ?2, deadline_ms = ?3 + patience_ms, is_waiting = 0
+    WHERE turn_id = ?1 AND deadline_ms > 0";
 
 /// Progress: the time begins anew.
 pub(crate) fn extend(tx: &Tx<'_>, turn: &str) -> Result<()> {
@@ -100,7 +112,7 @@ pub(crate) fn extend(tx: &Tx<'_>, turn: &str) -> Result<()> {
 }
 
 const WAIT: &str = "UPDATE turn_clock SET boot = ?2, deadline_ms = ?3, is_waiting = 1
-    WHERE turn_id = ?1 AND is_waiting = 0";
+    WHERE turn_id = ?1 AND is_waiting = 0 AND deadline_ms > 0";
 
 /// The turn waits for something outside: from the first report on, for at most `horizon_ms`.
 pub(crate) fn wait(tx: &Tx<'_>, turn: &str, horizon_ms: i64) -> Result<()> {
@@ -115,6 +127,13 @@ const SHORTEN: &str = "UPDATE turn_clock SET deadline_ms = min(deadline_ms, ?3)
 pub(crate) fn shorten(tx: &Tx<'_>, turn: &str, grace_ms: i64) -> Result<()> {
     let until = tx.reading().awake().after(grace_ms);
     tx.execute_uncaptured("shorten a turn", SHORTEN, (turn, until.boot, until.ms)).map(|_| ())
+}
+
+const CONDEMN: &str = "UPDATE turn_clock SET deadline_ms = 0 WHERE turn_id = ?1";
+
+/// Ends the time of a turn for good: no progress extends it any more.
+pub(crate) fn condemn(tx: &Tx<'_>, turn: &str) -> Result<()> {
+    tx.execute_uncaptured("end the time of a turn", CONDEMN, [turn]).map(|_| ())
 }
 
 const DELETE: &str = "DELETE FROM turn_clock WHERE turn_id = ?1";

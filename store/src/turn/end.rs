@@ -58,7 +58,7 @@ pub(super) fn end(tx: &Tx<'_>, mut turn: Turn, ending: &Ending<'_>) -> Result<()
 /// Makes the next turn of a conversation ready, unless one runs.
 pub(super) fn release(tx: &Tx<'_>, conversation: &str) -> Result<()> {
     match row::first_open(tx, conversation)? {
-        Some(next) if next.state == State::Queued => clock::set_ready(tx, &next.id),
+        Some(next) if next.state == State::Queued => clock::release(tx, &next.id),
         _ => Ok(()),
     }
 }
@@ -71,7 +71,7 @@ fn record_account(tx: &Tx<'_>, turn: &Turn, ending: &Ending<'_>) -> Result<()> {
     }
     match (ending.state, turn.started_at) {
         (State::Completed, Some(began_at)) => account::works(tx, &account, began_at),
-        (State::Failed, _) if ending.reason == Reason::Limited => account::store(
+        (State::Failed, Some(_)) if ending.reason == Reason::Limited => account::store(
             tx,
             &Limit {
                 account,

@@ -2,13 +2,14 @@
 //! what follows the last event that it has, in whichever process.
 //!
 //! Every turn has an event when it is accepted, one when it starts, and one last event with its whole reply
-//! or its failure. Its deltas are deleted some time later: the last event has what they said.
+//! or its failure. The deltas of a turn that was answered are deleted some minutes later: its last event has what
+//! they said. Those of another turn are kept for a day.
 
 use rusqlite::Row;
 
 use crate::db::text::{optional_text, text, with};
 use crate::db::tx::{Snapshot, Tx};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
 use crate::turn::row::Reason;
@@ -117,7 +118,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
     })
 }
 
-/// At most `limit` events after a position, in their order.
+/// The most text of one read, in bytes, unless the first event has more.
+const READ_MAX: usize = 1 << 20;
+
+/// At most `limit` events after a position, in their order: fewer if they are large, at least one if there is one.
 ///
 /// # Errors
 /// `CURSOR_IN_FUTURE` for a position beyond the newest event.
@@ -131,8 +135,18 @@ pub fn after(
     if seq > head {
         return Err(Error::EventFuture { asked: seq, head });
     }
-    let sql = select!("WHERE conversation_id = ?1 AND seq > ?2 ORDER BY seq");
-    snapshot.first("read events", sql, (conversation, seq), (limit, |_: &Event| true), read)
+    let (step, sql) =
+        ("read events", select!("WHERE conversation_id = ?1 AND seq > ?2 ORDER BY seq"));
+    let mut statement = snapshot.prepare(step, sql)?;
+    let mut rows = statement.query((conversation, seq)).context(step)?;
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    while found.len() < limit && bytes < READ_MAX {
+        let Some(row) = rows.next().context(step)? else { break };
+        let event = read(row).context(step)?;
+        bytes += event.text.len();
+        found.push(event);
+    }
+    Ok(found)
 }
 
 /// The last event of a turn that has ended.
@@ -173,15 +187,17 @@ pub(super) fn of_source(
 const NEXT_WITH_DELTAS: &str = "SELECT min(turn_id) FROM conversation_event
     WHERE kind = 'delta' AND turn_id > ?1";
 
-const ENDED: &str = "SELECT 1 FROM turn WHERE id = ?1 AND ended_at <= ?2";
+const ENDED: &str = "SELECT 1 FROM turn
+    WHERE id = ?1 AND ended_at <= CASE state WHEN 'completed' THEN ?2 ELSE ?3 END";
 
-/// At most `limit` turns that ended before a time and still have deltas.
+/// At most `limit` turns that still have deltas and were answered before the first time, or ended otherwise
+/// before the second one.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub(super) fn with_old_deltas(
     snapshot: &Snapshot<'_>,
-    before: Timestamp,
+    before: [Timestamp; 2],
     limit: usize,
 ) -> Result<Vec<String>> {
     let (mut found, mut last) = (Vec::new(), String::new());
@@ -190,7 +206,8 @@ pub(super) fn with_old_deltas(
             .one("find deltas", NEXT_WITH_DELTAS, [&last], |row| optional_text(row, 0))?
             .flatten();
         let Some(next) = next else { break };
-        let has_ended = snapshot.one("find a turn", ENDED, (&next, before.0), |_| Ok(()))?;
+        let has_ended =
+            snapshot.one("find a turn", ENDED, (&next, before[0].0, before[1].0), |_| Ok(()))?;
         if has_ended.is_some() {
             found.push(next.clone());
         }

@@ -5,9 +5,11 @@
 
 use crate::db::tx::Tx;
 use crate::error::Result;
+use crate::row::account;
 use crate::row::lifecycle::instance;
+use crate::turn::agent;
 use crate::turn::clock::{self, Shows};
-use crate::turn::end::{CANCELLED, Ending, end};
+use crate::turn::end::{self, CANCELLED, Ending, end};
 use crate::turn::row::{self, Reason, State, Turn};
 
 /// Why a turn may be ended by another process than its worker.
@@ -37,52 +39,86 @@ pub fn fail(tx: &Tx<'_>, id: &str, guard: Guard) -> Result<Failed> {
     if turn.state.has_ended() {
         // Another program ended it by hand.
         clock::delete(tx, id)?;
+        end::release(tx, &turn.conversation)?;
         return Ok(Failed::Lost);
     }
-    let ending = match guard {
+    let found = match guard {
         Guard::OwnerDead if turn.state == State::Running && is_dead(tx, &turn)? => {
-            Some(failure(Reason::WorkerDied, "the worker of the turn ended"))
+            Some(Found::Died("the worker of the turn ended"))
         }
         Guard::OwnerDead => None,
         Guard::Overdue => overdue(tx, &turn)?,
     };
-    let Some(ending) = ending else { return Ok(Failed::Lost) };
-    end(tx, turn, &ending)?;
+    let Some(found) = found else { return Ok(Failed::Lost) };
+    match &found {
+        Found::Died(text) => end(tx, turn, &failure(Reason::WorkerDied, text))?,
+        Found::Unresponsive => end(tx, turn, &failure(Reason::Unresponsive, UNRESPONSIVE))?,
+        Found::Limited(text) => end(tx, turn, &failure(Reason::Limited, text))?,
+        Found::Cancelled => {
+            end(tx, turn, &Ending::failure(State::Cancelled, Reason::None, CANCELLED))?;
+        }
+        Found::NoWorker => {
+            end(tx, turn, &Ending::failure(State::Expired, Reason::NoWorker, NO_WORKER))?;
+        }
+    }
     Ok(Failed::Won)
+}
+
+const UNRESPONSIVE: &str = "the worker of the turn made no progress in time";
+const NO_WORKER: &str = "no worker took the turn in time";
+
+/// Why a turn ends.
+enum Found {
+    Died(&'static str),
+    Unresponsive,
+    Cancelled,
+    NoWorker,
+    /// No worker could take it: this limit of the account holds.
+    Limited(String),
+}
+
+/// Ends the time of a running turn whose time is over; returns whether it is. From then on, nothing that it does
+/// keeps it from being failed, so that its processes can be stopped first.
+pub(super) fn condemn(tx: &Tx<'_>, id: &str) -> Result<bool> {
+    let turn = row::require(tx, id)?;
+    let is_late = turn.state == State::Running && overdue(tx, &turn)?.is_some();
+    if is_late {
+        clock::condemn(tx, id)?;
+    }
+    Ok(is_late)
 }
 
 fn is_dead(tx: &Tx<'_>, turn: &Turn) -> Result<bool> {
     Ok(instance::get(tx, &turn.owner)?.is_none_or(|owner| owner.is_dead()))
 }
 
-/// What a turn ends with whose time is over, if it is. After a start of the machine, a turn that waits for a
-/// worker waits anew, and one that ran has lost its worker.
-fn overdue(tx: &Tx<'_>, turn: &Turn) -> Result<Option<Ending<'static>>> {
-    let shows = match clock::get(tx, &turn.id)? {
-        Some(clock) => clock.shows(tx.reading().awake()),
-        None => Shows::Nothing,
-    };
+/// Why a turn ends whose time is over, if it is. After a start of the machine, a turn that waits for a worker
+/// waits anew, and one that ran has lost its worker.
+fn overdue(tx: &Tx<'_>, turn: &Turn) -> Result<Option<Found>> {
+    let Some(clock) = clock::get(tx, &turn.id)? else { return Ok(None) };
     let is_running = turn.state == State::Running;
-    Ok(match shows {
+    Ok(match clock.shows(tx.reading().awake()) {
         Shows::Nothing | Shows::TimeLeft => None,
         Shows::OtherBoot if is_running => {
-            Some(failure(Reason::WorkerDied, "the machine was started anew while the turn ran"))
+            Some(Found::Died("the machine was started anew while the turn ran"))
         }
         Shows::OtherBoot => {
             clock::set_ready(tx, &turn.id)?;
             None
         }
-        Shows::Overdue if turn.cancel_requested_at.is_some() => {
-            Some(Ending::failure(State::Cancelled, Reason::None, CANCELLED))
-        }
-        Shows::Overdue if is_running => {
-            Some(failure(Reason::Unresponsive, "the worker of the turn made no progress in time"))
-        }
-        Shows::Overdue => {
-            let text = "no worker took the turn in time";
-            Some(Ending::failure(State::Expired, Reason::NoWorker, text))
-        }
+        Shows::Overdue if turn.cancel_requested_at.is_some() => Some(Found::Cancelled),
+        Shows::Overdue if is_running => Some(Found::Unresponsive),
+        Shows::Overdue => Some(not_taken(tx, turn)?),
     })
+}
+
+/// Why no worker has taken a turn in time.
+fn not_taken(tx: &Tx<'_>, turn: &Turn) -> Result<Found> {
+    let account = agent::require(tx, &turn.org, &turn.agent)?.account;
+    let limit = account::limit_of_account(tx, &account, tx.now())?;
+    Ok(limit.map_or(Found::NoWorker, |limit| {
+        Found::Limited(format!("account {account} has reached a limit: {}", limit.message))
+    }))
 }
 
 fn failure(reason: Reason, text: &str) -> Ending<'_> {

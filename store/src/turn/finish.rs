@@ -136,7 +136,8 @@ const REFUSE: &str = "INSERT INTO turn_refused_completion (turn_id, digest, text
 
 /// A completion of a turn that is not held any more.
 fn late(tx: &Tx<'_>, held: &Held, completion: &Completion, digest: &str) -> Result<Finished> {
-    let turn = row::require(tx, held.turn())?;
+    // Another program may have deleted it.
+    let Some(turn) = row::get(tx, held.turn())? else { return Ok(Finished::Lost) };
     if turn.owner != held.owner() || turn.completion_digest.is_empty() {
         return Ok(Finished::Lost);
     }

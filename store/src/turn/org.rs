@@ -105,7 +105,7 @@ pub enum Provisioned {
     Inserted,
     /// The organisation has agents, so it gets none.
     HasAgents,
-    /// It was decided before. An agent that was deleted since is not made again.
+    /// It was decided before. An agent or a member that was removed since is not made again.
     Done,
     /// It was there without a member, and has one now.
     Healed,
@@ -119,14 +119,14 @@ const SET_PROVISIONED: &str = "UPDATE org SET provisioned_at = ?2 WHERE id = ?1"
 /// # Errors
 /// `ORG_NOT_FOUND`.
 pub fn ensure_default_agent(tx: &Tx<'_>, id: &OrgId, member: &Member) -> Result<Provisioned> {
-    let org = require(tx, id)?;
+    if require(tx, id)?.provisioned_at.is_some() {
+        return Ok(Provisioned::Done);
+    }
     let name = default_agent();
     if agent::get(tx, id, &name)?.is_some() && agent::members(tx, id, &name)?.is_empty() {
         agent::add_member(tx, id, &name, member)?;
+        tx.execute_uncaptured("record a decision", SET_PROVISIONED, (id.as_str(), tx.now().0))?;
         return Ok(Provisioned::Healed);
-    }
-    if org.provisioned_at.is_some() {
-        return Ok(Provisioned::Done);
     }
     let is_first = agent::list(tx, Some(id))?.is_empty();
     if is_first {

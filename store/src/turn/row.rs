@@ -129,12 +129,16 @@ macro_rules! select {
 }
 
 /// The turn of this id.
+pub(crate) fn get(snapshot: &Snapshot<'_>, id: &str) -> Result<Option<Turn>> {
+    snapshot.one("read a turn", select!("WHERE id = ?1"), [id], Turn::read)
+}
+
+/// The turn of this id.
 ///
 /// # Errors
 /// `TURN_NOT_FOUND`.
 pub fn require(snapshot: &Snapshot<'_>, id: &str) -> Result<Turn> {
-    let found = snapshot.one("read a turn", select!("WHERE id = ?1"), [id], Turn::read)?;
-    found.ok_or_else(|| Error::TurnNotFound(id.to_owned()))
+    get(snapshot, id)?.ok_or_else(|| Error::TurnNotFound(id.to_owned()))
 }
 
 /// The newest `limit` turns that are wanted, of those that were accepted before one; newest first.

@@ -9,15 +9,20 @@ use crate::error::Result;
 use crate::model::clock::ClockReading;
 use crate::model::time::Timestamp;
 use crate::row::lifecycle::instance;
+use crate::turn::clock;
 use crate::turn::event;
-use crate::turn::fail::{Failed, Guard, fail};
-use crate::turn::{clock, row};
+use crate::turn::fail::{Failed, Guard, condemn, fail};
+use crate::turn::row::{self, State};
 
 /// How often a process that sweeps does so.
 pub const EVERY: Duration = Duration::from_secs(5);
 
-/// How long the deltas of a turn are kept after its end, in milliseconds.
+/// How long the deltas of a turn that was answered are kept after its end, in milliseconds: its last event has
+/// the whole reply.
 const KEEP_DELTAS_MS: i64 = 5 * 60_000;
+
+/// The same of a turn that was not answered, of which nothing else has what it said.
+const KEEP_PARTS_MS: i64 = 24 * 3_600_000;
 
 /// The most turns of one pass, and the most deltas of one transaction.
 const LIMIT: usize = 200;
@@ -34,8 +39,8 @@ pub struct Swept {
 }
 
 /// Ends the running turns whose worker has ended and the turns whose time is over, and deletes old deltas.
-/// Turns are looked for without a transaction that writes. Before a turn is ended, `stop` is called with its
-/// id: nothing that its worker started may run beside the next turn.
+/// Turns are looked for without a transaction that writes. Before a running turn is ended, `stop` is called
+/// with its id: nothing that its worker started may run beside the next turn.
 ///
 /// # Errors
 /// When the database cannot be read. A turn that cannot be ended is one of the failures.
@@ -45,7 +50,14 @@ pub fn sweep(store: &Store, cause: &Cause, mut stop: impl FnMut(&str)) -> Result
     let mut swept = Swept::default();
     for (id, guard) in found {
         let name = id.clone();
-        stop(&id);
+        match may_stop(store, cause, &id, guard) {
+            Ok(true) => stop(&id),
+            Ok(false) => {}
+            Err(error) => {
+                swept.failures.push(format!("{name}: {}", error.chain()));
+                continue;
+            }
+        }
         match store.write(cause.clone(), move |tx| fail(tx, &id, guard)) {
             Ok(done) if done.value == Failed::Won => swept.ended.push(name),
             Ok(_) => {}
@@ -54,6 +66,17 @@ pub fn sweep(store: &Store, cause: &Cause, mut stop: impl FnMut(&str)) -> Result
     }
     swept.deltas = prune(store, cause)?;
     Ok(swept)
+}
+
+/// Whether the processes of a turn are to be stopped, which then fails for certain. Nothing was started for a
+/// turn that waits, and a worker that is alive may have made progress meanwhile.
+fn may_stop(store: &Store, cause: &Cause, id: &str, guard: Guard) -> Result<bool> {
+    if guard == Guard::OwnerDead {
+        return Ok(true);
+    }
+    let is_running = store.read(|s| Ok(row::require(s, id)?.state == State::Running))?;
+    let id = id.to_owned();
+    Ok(is_running && store.write(cause.clone(), move |tx| condemn(tx, &id))?.value)
 }
 
 /// At most 200 turns that may have to be ended, and why. The processes are looked up here.
@@ -70,7 +93,7 @@ fn due(snapshot: &Snapshot<'_>, reading: ClockReading) -> Result<Vec<(String, Gu
 }
 
 fn prune(store: &Store, cause: &Cause) -> Result<usize> {
-    let before = Timestamp(cause.at.0.saturating_sub(KEEP_DELTAS_MS));
+    let before = [KEEP_DELTAS_MS, KEEP_PARTS_MS].map(|ms| Timestamp(cause.at.0.saturating_sub(ms)));
     let turns = store.read(|snapshot| event::with_old_deltas(snapshot, before, LIMIT))?;
     let mut deleted = 0;
     for turn in turns {

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,13 +42,15 @@ fn a_process_of_the_race() {
     let number = |at: usize| parts[at].parse::<u64>().unwrap();
     let (first, last, mut random) = (number(1), number(2), Random(number(3).max(1)));
     let process = Process { store: &store, name: format!("w{}", number(3)) };
-    let mut next = first;
+    // Each begins elsewhere in its share, so that none has to live long.
+    let mut next = random.below(last - first);
     // It ends by itself should its parent be gone.
-    let end = Instant::now() + Duration::from_secs(120);
+    let end = Instant::now() + Duration::from_secs(300);
     while Instant::now() < end {
+        println!("goes on");
         match random.below(8) {
-            0..3 if next < last => {
-                process.send(next);
+            0..3 => {
+                process.send(first + next % (last - first));
                 next += 1;
             }
             3 => {
@@ -137,6 +141,8 @@ fn outcome_of(work: &Work, random: &mut Random) -> Completion {
 
 struct Racer {
     child: Child,
+    /// What it has printed so far, in lines.
+    printed: Arc<AtomicU64>,
     lines: thread::JoinHandle<Vec<String>>,
 }
 
@@ -148,8 +154,22 @@ impl Racer {
             .spawn()
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let lines = thread::spawn(move || output.lines().map_while(Result::ok).collect());
-        Racer { child, lines }
+        let printed = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&printed);
+        let lines = output.lines().map_while(Result::ok);
+        let lines = lines.inspect(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        Racer { child, printed, lines: thread::spawn(move || lines.collect()) }
+    }
+
+    /// Waits until it has printed so many lines.
+    fn wait(&self, lines: u64) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.printed.load(Ordering::Relaxed) < lines {
+            assert!(Instant::now() < end, "a process does nothing");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Kills it, and returns the turns and keys that it was told of.
@@ -184,11 +204,11 @@ fn every_accepted_message_has_one_outcome_whatever_is_killed() {
     };
     let mut racers: Vec<_> = (0..PROCESSES as u64).map(&mut start).collect();
     let (mut told, mut kills) = (Vec::new(), 0);
-    let end = Instant::now() + Duration::from_secs(110 + turns / 10);
+    let end = Instant::now() + Duration::from_secs(300 + turns);
     while count(&conn, "1") < turns / 4 * 4 || count(&conn, "ended_at IS NULL") > 0 {
         assert!(Instant::now() < end, "{} turns are open", count(&conn, "ended_at IS NULL"));
-        thread::sleep(Duration::from_millis(20 + random.below(150)));
         let victim = random.below(PROCESSES as u64);
+        racers[victim as usize].wait(4 + random.below(60));
         told.extend(std::mem::replace(&mut racers[victim as usize], start(victim)).kill());
         kills += 1;
     }

@@ -272,7 +272,7 @@ fn an_answer_that_fails_leaves_the_session_to_the_next_one() {
 /// Every step of the sources is in a sweep.
 #[test]
 fn no_step_is_left_out() {
-    let tests = include_str!("failpoints.rs");
+    let tests = [include_str!("failpoints.rs"), include_str!("../worker/kills.rs")].concat();
     let root = crate::tidy::root().join("session/src");
     let mut folders = vec![root];
     let mut found = 0;

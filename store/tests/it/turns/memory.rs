@@ -1,0 +1,131 @@
+//! What an agent remembers, and completions: together or not at all, once, and within their limits.
+
+use super::*;
+
+#[test]
+fn a10_nothing_of_a_completion_that_fails_half_way_is_stored() {
+    let Fixture { store, dir: _dir } = world();
+    send(&store, "", "1");
+    let next = send(&store, "", "2");
+    let work = take(&store);
+    let before = head(&store);
+    let held = work.held.clone();
+    let failed = do_at(&store, 1, move |tx| {
+        assert_eq!(finish(tx, &held, &reply("done", Some("memory")))?, Finished::Won);
+        Err::<(), _>(Error::Closed)
+    });
+    assert!(failed.is_err());
+    assert_eq!((head(&store), get(&store, &work.turn.id)), (before, work.turn.clone()), "f13");
+    assert_eq!(last_events(&store, ""), 0);
+    assert!(matches!(claim_at(&store, 2, worker("w1")), Claimed::Nothing));
+    assert_eq!(finish_at(&store, 3, &work.held, &reply("done", Some("memory"))), Finished::Won);
+    let after = take(&store);
+    assert_eq!((after.turn.id, after.snapshot.as_deref()), (next.id, Some("memory")), "f11");
+}
+
+#[test]
+fn f1_and_f2_only_answers_are_remembered() {
+    let Fixture { store, dir: _dir } = world();
+    let large = "\u{1F600}".repeat(150_000);
+    let outcomes = [
+        (reply("one", Some("first")), None),
+        (failure(Reason::AgentError, "no"), Some("first")),
+        (reply("two", Some(large.as_str())), Some("first")),
+        (reply("three", None), Some(large.as_str())),
+        (reply("four", Some("")), Some(large.as_str())),
+        (reply("five", None), None),
+    ];
+    for (number, (completion, remembered)) in outcomes.iter().enumerate() {
+        send(&store, "", &number.to_string());
+        let work = take(&store);
+        assert_eq!(work.snapshot.as_deref(), *remembered, "{number}");
+        assert_eq!(finish_at(&store, 1, &work.held, completion), Finished::Won);
+    }
+}
+
+#[test]
+fn f4_and_i10_a_repeated_completion_is_known_and_another_one_kept_as_evidence() {
+    let Fixture { store, dir: _dir } = world();
+    send(&store, "", "1");
+    let work = take(&store);
+    let mut first = reply("done", Some("s"));
+    first.usage.input = Count::Reported(7);
+    assert_eq!(finish_at(&store, 1, &work.held, &first), Finished::Won);
+    let before = head(&store);
+    assert_eq!(finish_at(&store, 2, &work.held, &first), Finished::Known);
+    for other in [reply("done", None), reply("other", Some("s")), reply("done", Some("s"))] {
+        assert_eq!(finish_at(&store, 3, &work.held, &other), Finished::Conflict);
+        assert_eq!(finish_at(&store, 4, &work.held, &other), Finished::Conflict);
+    }
+    assert_eq!(head(&store), before);
+    assert_eq!(store.read(|snapshot| refused(snapshot, &work.turn.id)).unwrap().len(), 3);
+    assert_eq!(Usage::parse(&get(&store, &work.turn.id).usage).input, Count::Reported(7));
+}
+
+#[test]
+fn f10_a_snapshot_that_does_not_continue_the_newest_one_is_refused() {
+    let Fixture { store, dir } = world();
+    send(&store, "", "1");
+    let work = take(&store);
+    let db = raw(&dir.path().join("ao.db"));
+    db.execute_batch("UPDATE conversation SET head_version = 1").unwrap();
+    let completion = reply("done", Some("s"));
+    assert_eq!(finish_at(&store, 1, &work.held, &completion), Finished::Diverged);
+    assert_eq!(get(&store, &work.turn.id).state, State::Running, "nothing was stored");
+    let failed = failure(Reason::Diverged, "the snapshot does not continue the newest one");
+    assert_eq!(finish_at(&store, 2, &work.held, &failed), Finished::Won);
+    let insert = "INSERT INTO conversation_snapshot VALUES ('c-', 1, 'other', 1, 'd', 'x', 1)";
+    db.execute_batch(insert).unwrap();
+    assert!(db.execute_batch(&insert.replace("other", "third")).is_err(), "one child per parent");
+}
+
+#[test]
+fn a_text_over_its_limit_is_refused_with_the_limit_and_nothing_ends() {
+    let Fixture { store, dir: _dir } = world();
+    let long = |limit: usize| "x".repeat(limit + 1);
+    let new = NewTurn { input: long(INPUT_MAX), ..message("", "1") };
+    let refused = admit_at(&store, 0, new);
+    assert_eq!(refused.as_ref().unwrap_err().details()["limit"], INPUT_MAX);
+    assert_eq!(code(refused), Code::InputTooLarge);
+    for input in ["", "\0"] {
+        let new = NewTurn { input: input.to_owned(), ..message("", "1") };
+        assert_eq!(admit_at(&store, 0, new).is_ok(), !input.is_empty(), "{input:?}");
+    }
+    let work = take(&store);
+    let held = work.held.clone();
+    for completion in [
+        reply(&long(REPLY_MAX), None),
+        reply("x", Some(&long(SNAPSHOT_MAX))),
+        failure(Reason::AgentError, ""),
+        failure(Reason::None, "x"),
+    ] {
+        let held = held.clone();
+        assert!(do_at(&store, 1, move |tx| finish(tx, &held, &completion)).is_err());
+        assert_eq!(get(&store, &work.turn.id).state, State::Running);
+    }
+    for response in [Response::Delta(String::new()), Response::Status(long(REPLY_MAX))] {
+        let held = held.clone();
+        assert!(do_at(&store, 1, move |tx| append(tx, &held, "d", &response)).is_err());
+    }
+    let largest = failure(Reason::AgentError, &"\u{e9}".repeat(10_000));
+    assert_eq!(finish_at(&store, 2, &held, &largest), Finished::Won);
+    assert!(events(&store, "").last().unwrap().text.len() <= turn::FAILURE_MAX);
+}
+
+#[test]
+fn a_reset_begins_without_memory_and_deletes_nothing() {
+    let Fixture { store, dir: _dir } = world();
+    send(&store, "", "1");
+    let work = take(&store);
+    let do_reset = |ms| do_at(&store, ms, |tx| reset(tx, &Caller::Operator, "c-"));
+    assert_eq!(code(do_reset(1)), Code::ConversationBusy);
+    finish_at(&store, 2, &work.held, &reply("done", Some("s")));
+    assert_eq!(do_reset(3).unwrap(), 2);
+    send(&store, "", "2");
+    let next = take(&store);
+    assert_eq!((next.snapshot, next.turn.base_version), (None, Some(2)));
+    assert_eq!(finish_at(&store, 4, &next.held, &reply("done", Some("t"))), Finished::Won);
+    let versions =
+        crate::support::number(&raw(store.path()), "SELECT count(*) FROM conversation_snapshot");
+    assert_eq!(versions, 3);
+}
