@@ -12,6 +12,7 @@ fn prepared() -> TestEnv {
     let pr = r#"{"pr": "octo/hello#7", "session": "demo-1", "facts": {"title": "Fix: it"}}"#;
     env.ok(&["observe", "apply", &env.file("pr.json", pr)]);
     env.ok(&["consumer", "create", "indexer"]);
+    env.ok(&["turn", "send", "hello", "--no-wait"]);
     env
 }
 
@@ -26,6 +27,10 @@ const LINES: &[(&[&str], &[&str])] = &[
     (&["pr", "get", "oct"], &["octo/hello#7"]),
     (&["pr", "claim", "demo-1", ""], &["octo/hello#7"]),
     (&["consumer", "ack", ""], &["indexer"]),
+    (&["agent", "get", ""], &["default"]),
+    (&["turn", "send", "--agent", "d"], &["default"]),
+    (&["turn", "ls", "--org", ""], &["local"]),
+    (&["org", "token", "ls", ""], &["local"]),
     (&["tail", "--consumer", "i"], &["indexer"]),
     (&["tail", "--type", "pr_c"], &["pr_check_recorded", "pr_comment_added", "pr_created"]),
     (&["tail", "--entity", "proj"], &["project"]),

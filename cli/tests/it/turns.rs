@@ -433,6 +433,29 @@ fn organisations_have_agents_and_agents_have_members() {
 }
 
 #[test]
+fn the_tokens_of_an_organisation_are_its_own() {
+    let env = TestEnv::new();
+    fn token<'a>(verb: &'a str, args: &[&'a str]) -> Vec<&'a str> {
+        [&["org", "token", verb], args].concat()
+    }
+    env.refused(&token("ls", &["acme"]), 3, "ORG_NOT_FOUND");
+    env.ok(&["org", "add", "acme"]);
+    env.ok(&["org", "add", "other"]);
+    let made = env.json("token.create", &token("create", &["acme", "web"]));
+    assert_eq!((&made["scope"], &made["org_id"]), (&json!("org"), &json!("acme")));
+    assert_eq!(made["token"].as_str().unwrap().len(), 64);
+    env.refused(&token("create", &["acme", "web"]), 5, "TOKEN_EXISTS");
+    env.ok(&token("create", &["other", "web"]));
+    let listed = env.json("token.list", &token("ls", &["acme"]));
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["name"]), (1, &json!("web")));
+    // They are none of those that only read.
+    assert_eq!(env.json("token.list", &["token", "ls"]), json!([]));
+    env.json("token.revoke", &token("revoke", &["acme", "web"]));
+    env.refused(&token("revoke", &["acme", "web"]), 3, "TOKEN_NOT_FOUND");
+    assert_eq!(env.json("token.list", &token("ls", &["other"])).as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn the_leases_of_consumers_are_listed() {
     let env = TestEnv::new();
     assert_eq!(env.json("lease.list", &["lease", "ls"]), json!([]));
