@@ -10,7 +10,6 @@ CREATE TABLE agent (
   org_id TEXT NOT NULL REFERENCES org (id) ON DELETE RESTRICT,
   id TEXT NOT NULL CHECK (id <> ''),
   account TEXT NOT NULL DEFAULT '',
-  session_id TEXT NOT NULL DEFAULT '',
   created_at INTEGER NOT NULL,
   PRIMARY KEY (org_id, id)
 ) STRICT, WITHOUT ROWID;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// A signal that ended a command, by its number.
@@ -48,6 +48,10 @@ impl Signals {
             flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&again))?;
             flag::register(number, Arc::clone(&again))?;
             flag::register_usize(number, Arc::clone(&received), number.unsigned_abs() as usize)?;
+        }
+        if is_ignored(SIGCHLD) {
+            // Then the kernel would not keep how a child ended.
+            flag::register(SIGCHLD, Arc::default())?;
         }
         Ok(listening.insert(Signals { received }).clone())
     }

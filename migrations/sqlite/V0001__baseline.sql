@@ -440,14 +440,12 @@ CREATE TABLE org (
   created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Agents: identities of an organisation to which turns are sent. session_id is the session that
--- answers, empty where workers do. account is the account that its program uses, empty if it has
--- none: while that has reached a limit, no turn is claimed.
+-- Agents: identities of an organisation to which turns are sent. account is the account that its
+-- program uses, empty if it has none: while that has reached a limit, no turn is claimed.
 CREATE TABLE agent (
   org_id TEXT NOT NULL REFERENCES org (id) ON DELETE RESTRICT,
   id TEXT NOT NULL CHECK (id <> ''),
   account TEXT NOT NULL DEFAULT '',
-  session_id TEXT NOT NULL DEFAULT '',
   created_at INTEGER NOT NULL,
   PRIMARY KEY (org_id, id)
 ) STRICT, WITHOUT ROWID;

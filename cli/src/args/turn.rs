@@ -100,9 +100,6 @@ has reached a limit: see ao-store harness limits.")]
         /// The account that its program uses
         #[arg(long, value_name = "ACCOUNT")]
         account: Option<String>,
-        /// The session that answers instead of workers
-        #[arg(long, value_name = "ID")]
-        session: Option<String>,
     },
     /// List agents
     #[command(
@@ -111,7 +108,7 @@ has reached a limit: see ao-store harness limits.")]
   ao-store agent ls
   ao-store agent ls --org acme -o name
 
-Columns: id, org, account, session, created"
+Columns: id, org, account, created"
     )]
     Ls {
         #[command(flatten)]

@@ -2,10 +2,9 @@
 
 use ao_daemon::document::turn as document;
 use ao_session::ensure_org;
-use ao_store::row::session;
 use ao_store::turn::agent::{self, Agent, Member};
 use ao_store::turn::org;
-use ao_store::{AgentId, OrgId, SessionId, Timestamp};
+use ao_store::{AgentId, OrgId, Timestamp};
 
 use crate::args::{Agent as Command, ListArgs, OrgArg};
 use crate::context::{Context, cause};
@@ -16,11 +15,9 @@ use crate::{output, view};
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
-        Command::Add { name, org, account, session } => {
-            let session = session.map(|id| id.parse::<SessionId>()).transpose()?;
+        Command::Add { name, org, account } => {
             let agent = Agent {
                 account: account.unwrap_or_default(),
-                session: session.map(|id| id.to_string()).unwrap_or_default(),
                 ..Agent::new(of(&org)?, name.parse()?, Timestamp::now())
             };
             add(context, agent)
@@ -51,9 +48,6 @@ pub(super) fn of(args: &OrgArg) -> Result<OrgId> {
 fn add(context: &Context, new: Agent) -> Result<()> {
     let added = context.open()?.write(cause(), move |tx| {
         ensure_org(tx, &new.org)?;
-        if !new.session.is_empty() {
-            session::require(tx, &new.session.parse()?)?;
-        }
         agent::add(tx, &new)?;
         Ok((agent::require(tx, &new.org, &new.id)?, agent::members(tx, &new.org, &new.id)?))
     })?;
@@ -79,7 +73,6 @@ fn list(context: &Context, org: Option<&OrgId>, args: &ListArgs) -> Result<()> {
             Of::new("id", |agent| Cell::text(agent.id.as_str())),
             Of::new("org", |agent| Cell::text(agent.org.as_str())),
             Of::text("account", |agent| agent.account.clone()).rank(1),
-            Of::new("session", |agent| Cell::text(agent.session.as_str())).rank(2),
             Of::new("created", |agent| Cell::age(agent.created_at)).rank(3),
         ],
         id: &|agent: &Agent| agent.id.to_string(),

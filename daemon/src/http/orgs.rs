@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ao_session::{ensure_org, local_member};
 use ao_store::turn::agent::{self, Agent, Member};
 use ao_store::turn::org;
-use ao_store::{AgentId, Cause, OrgId, SessionId, Timestamp, row::session};
+use ao_store::{AgentId, Cause, OrgId, Timestamp};
 use axum::extract::{Path, Query, State};
 use axum::{Extension, Json};
 use http::StatusCode;
@@ -93,8 +93,6 @@ pub(crate) struct NewAgent {
     /// The account that its program uses.
     #[serde(default)]
     account: String,
-    /// The session that answers instead of workers.
-    session: Option<String>,
 }
 
 /// Adds an agent to an organisation.
@@ -108,17 +106,12 @@ pub(crate) async fn add_agent(
     Json(new): Json<NewAgent>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     work::run(&app, move |app| {
-        let session: Option<SessionId> = new.session.map(|id| id.parse()).transpose()?;
         let agent = Agent {
             account: new.account,
-            session: session.as_ref().map(ToString::to_string).unwrap_or_default(),
             ..Agent::new(org.parse()?, new.id.parse()?, Timestamp::now())
         };
         let added = app.store.write(Cause::now(ACTOR), move |tx| {
             ensure_org(tx, &agent.org)?;
-            if let Some(session) = &session {
-                session::require(tx, session)?;
-            }
             agent::add(tx, &agent)?;
             let (org, id) = (&agent.org, &agent.id);
             Ok((agent::require(tx, org, id)?, agent::members(tx, org, id)?))

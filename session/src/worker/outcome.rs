@@ -35,11 +35,11 @@ pub(super) fn reply(text: String) -> Completion {
 }
 
 /// What a turn ends with whose program was stopped; `None` if nothing is to be written.
-pub(super) fn of_stop(stop: &Stop, text: String) -> Option<Completion> {
+pub(super) fn of_stop(stop: &Stop) -> Option<Completion> {
     match stop {
         Stop::Lost => None,
-        // The store makes it cancelled.
-        Stop::Cancelled => Some(reply(text)),
+        // The store makes it cancelled, and keeps no reply.
+        Stop::Cancelled => Some(reply(String::new())),
         Stop::Interrupted => {
             Some(failure(Reason::Interrupted, "the worker was stopped".to_owned()))
         }
@@ -64,7 +64,7 @@ pub(super) fn of_program(
     messages: &str,
 ) -> Option<Completion> {
     match end {
-        End::Stopped(stop) => of_stop(stop, text),
+        End::Stopped(stop) => of_stop(stop),
         End::Exited if status.is_some_and(|status| status.success()) => Some(reply(text)),
         End::Exited => Some(of_exit(status, messages)),
     }

@@ -120,9 +120,11 @@ impl Run<'_> {
         let (mut reply, mut is_open) = (Reply::default(), true);
         let mut ended = None;
         loop {
+            let mut is_read = false;
             match output.recv_timeout(BATCH) {
                 Ok(chunk) if !reply.is_too_large() => reply.push(&chunk),
-                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => is_read = true,
                 Err(RecvTimeoutError::Disconnected) => {
                     is_open = false;
                     sleep(POLL);
@@ -138,8 +140,12 @@ impl Run<'_> {
             }
             self.control.check();
             if self.process.is_over() {
-                let at = *ended.get_or_insert_with(Instant::now);
-                if !is_open || self.is_stopped() || at.elapsed() > DRAIN {
+                let is_late = ended.get_or_insert_with(Instant::now).elapsed() > DRAIN;
+                if is_late {
+                    self.process.kill_rest();
+                }
+                // What it printed is read to its end, however long it takes to store it.
+                if !is_open || self.is_stopped() || (is_late && is_read) {
                     break;
                 }
             }

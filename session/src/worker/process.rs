@@ -141,6 +141,12 @@ impl Process {
         }
     }
 
+    /// Kills what is left of the process group of a program that has ended.
+    pub(super) fn kill_rest(&self) {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        self.signal(child.as_ref(), Signal::KILL);
+    }
+
     /// Kills what is left of its process group, and returns how the program ended; `None` if it does not even
     /// end then.
     pub(super) fn finish(&self) -> Option<ExitStatus> {

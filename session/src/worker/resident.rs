@@ -158,11 +158,9 @@ impl<'a> Resident<'a> {
         stop::of_worker(self.worker);
         let messages = kept.messages.read(DRAIN);
         match end {
-            End::Stopped(stop) => outcome::of_stop(stop, String::new()),
+            End::Stopped(stop) => outcome::of_stop(stop),
             // Another process that found the time over has stopped it.
-            End::Exited if control.is_overdue() => {
-                outcome::of_stop(&Stop::Unresponsive, String::new())
-            }
+            End::Exited if control.is_overdue() => outcome::of_stop(&Stop::Unresponsive),
             End::Exited => Some(outcome::of_exit(status, &messages)),
         }
     }

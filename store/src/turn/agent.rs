@@ -18,17 +18,15 @@ pub struct Agent {
     pub id: AgentId,
     /// The account that its program uses; empty if it has none.
     pub account: String,
-    /// The session that answers; empty where workers do.
-    pub session: String,
     /// When it was made.
     pub created_at: Timestamp,
 }
 
 impl Agent {
-    /// An agent for which workers answer, without an account.
+    /// An agent without an account.
     #[must_use]
     pub fn new(org: OrgId, id: AgentId, created_at: Timestamp) -> Agent {
-        Agent { org, id, account: String::new(), session: String::new(), created_at }
+        Agent { org, id, account: String::new(), created_at }
     }
 }
 
@@ -55,7 +53,7 @@ impl Member {
 
 macro_rules! select {
     ($tail:literal) => {
-        concat!("SELECT org_id, id, account, session_id, created_at FROM agent ", $tail)
+        concat!("SELECT org_id, id, account, created_at FROM agent ", $tail)
     };
 }
 
@@ -64,8 +62,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Agent> {
         org: OrgId::stored(text(row, 0)?),
         id: AgentId::stored(text(row, 1)?),
         account: text(row, 2)?,
-        session: text(row, 3)?,
-        created_at: Timestamp(row.get(4)?),
+        created_at: Timestamp(row.get(3)?),
     })
 }
 
@@ -105,8 +102,8 @@ pub fn list(snapshot: &Snapshot<'_>, org: Option<&OrgId>) -> Result<Vec<Agent>> 
     }
 }
 
-const INSERT: &str = "INSERT INTO agent (org_id, id, account, session_id, created_at)
-    VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+const INSERT: &str = "INSERT INTO agent (org_id, id, account, created_at)
+    VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
 
 const ORG: &str = "SELECT 1 FROM org WHERE id = ?1";
 
@@ -120,8 +117,8 @@ pub fn add(tx: &Tx<'_>, new: &Agent) -> Result<()> {
     if !new.account.is_empty() {
         check_label("account", &new.account)?;
     }
-    let Agent { org, id, account, session, created_at } = new;
-    let params = (org.as_str(), id.as_str(), account, session, created_at.0);
+    let Agent { org, id, account, created_at } = new;
+    let params = (org.as_str(), id.as_str(), account, created_at.0);
     if tx.execute_uncaptured("add an agent", INSERT, params)? == 0 {
         return Err(Error::NameTaken { what: "agent", name: id.to_string() });
     }

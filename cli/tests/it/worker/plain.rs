@@ -7,6 +7,7 @@ use ao_store::turn::{REPLY_MAX, Reason, State};
 use rustix::process::Signal;
 
 use super::lab::{Lab, runs, wait_for};
+use crate::support::Live;
 
 #[test]
 fn the_output_of_a_program_is_the_reply() {
@@ -273,4 +274,26 @@ fn while_an_account_is_limited_no_program_is_started() {
     assert!(!lab.env.path("log").exists());
     lab.env.sqlite("DELETE FROM account_limit").unwrap();
     ids.iter().for_each(|id| assert_eq!(lab.reply(id), ""));
+}
+
+#[test]
+fn a_reply_is_whole_however_long_it_takes_to_store_it() {
+    let lab = Lab::new();
+    let id = lab.send("", &"a line of text\n".repeat(20_000));
+    let mut command = lab.command(&[], &["cat"]);
+    let _worker = Live::start(command.env("FAILPOINTS", "worker.appended=sleep(600)"));
+    assert_eq!(lab.reply(&id).len(), 300_000);
+}
+
+#[test]
+fn a_program_that_floods_when_it_is_cancelled_does_not_end_the_worker() {
+    let lab = Lab::new();
+    let script = "test $(cat) = other && exec echo done
+        trap 'yes | head -c 9000000; sleep 60' TERM; echo $$ > $D/$AO_TURN_ID; while :; do sleep 0.1; done";
+    let _worker = lab.shell(&[], script);
+    let id = lab.send("", "flood");
+    lab.file(&id);
+    lab.cancel(&id);
+    assert_eq!(lab.ended(&id).state, State::Cancelled);
+    assert_eq!(lab.reply(&lab.send("", "other")), "done\n");
 }
