@@ -308,8 +308,8 @@ Columns: id, agent, org, thread, user, turns, head, created"
   ao-store conversation tail c0f3c5a7be1d24968 --from 12 -f
   ao-store conversation tail c0f3c5a7be1d24968 -f --json | jq -r .text
 
-Each event has a position, without gaps. Some minutes after a turn has ended, the parts of its answer
-are deleted; its last event has the whole answer.")]
+Each event has a position, without gaps. Some minutes after a turn was answered, the parts of its
+answer are deleted; its last event has the whole answer.")]
     Tail {
         /// The conversation
         #[arg(allow_hyphen_values = true)]

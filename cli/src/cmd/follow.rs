@@ -34,7 +34,7 @@ impl<'a> Follower<'a> {
     pub(super) fn next(&mut self) -> Result<Vec<Event>> {
         let (conversation, position) = (self.conversation, self.position);
         let events =
-            self.store.read(|snapshot| event::after(snapshot, conversation, position, READ))?;
+            self.store.read(|snapshot| event::batch(snapshot, conversation, position, READ))?;
         self.position = events.last().map_or(self.position, |event| event.seq);
         Ok(events)
     }

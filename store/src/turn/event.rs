@@ -118,10 +118,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
     })
 }
 
-/// The most text of one read, in bytes, unless the first event has more.
-const READ_MAX: usize = 1 << 20;
+/// The most text of one batch, in bytes, unless the first event has more.
+const BATCH_MAX: usize = 1 << 20;
 
-/// At most `limit` events after a position, in their order: fewer if they are large, at least one if there is one.
+/// At most `limit` events after a position, in their order.
 ///
 /// # Errors
 /// `CURSOR_IN_FUTURE` for a position beyond the newest event.
@@ -130,6 +130,28 @@ pub fn after(
     conversation: &str,
     seq: i64,
     limit: usize,
+) -> Result<Vec<Event>> {
+    read_after(snapshot, conversation, seq, (limit, usize::MAX))
+}
+
+/// The same for a reader that goes on: fewer if they are large, at least one if there is one.
+///
+/// # Errors
+/// `CURSOR_IN_FUTURE` for a position beyond the newest event.
+pub fn batch(
+    snapshot: &Snapshot<'_>,
+    conversation: &str,
+    seq: i64,
+    limit: usize,
+) -> Result<Vec<Event>> {
+    read_after(snapshot, conversation, seq, (limit, BATCH_MAX))
+}
+
+fn read_after(
+    snapshot: &Snapshot<'_>,
+    conversation: &str,
+    seq: i64,
+    (limit, size): (usize, usize),
 ) -> Result<Vec<Event>> {
     let head = head(snapshot, conversation)?;
     if seq > head {
@@ -140,7 +162,7 @@ pub fn after(
     let mut statement = snapshot.prepare(step, sql)?;
     let mut rows = statement.query((conversation, seq)).context(step)?;
     let (mut found, mut bytes) = (Vec::new(), 0);
-    while found.len() < limit && bytes < READ_MAX {
+    while found.len() < limit && bytes < size {
         let Some(row) = rows.next().context(step)? else { break };
         let event = read(row).context(step)?;
         bytes += event.text.len();

@@ -179,7 +179,7 @@ impl Client {
         blocking(move || {
             Ok(store.read(|snapshot| {
                 let head = event::head(snapshot, &id)?;
-                Ok((event::after(snapshot, &id, position, READ)?, head))
+                Ok((event::batch(snapshot, &id, position, READ)?, head))
             })?)
         })
         .await

@@ -366,24 +366,24 @@ impl<'c> Import<'c> {
     /// Deletes rows that refer to skipped ones, and reports them.
     fn drop_orphans(&mut self) -> Result<()> {
         let step = "drop rows whose owner was skipped";
-        let sql = "SELECT DISTINCT \"table\", parent FROM pragma_foreign_key_check";
+        let sql = "SELECT DISTINCT \"table\", parent, fkid FROM pragma_foreign_key_check";
+        let columns_of_key = "SELECT group_concat(\"from\"), group_concat(\"to\")
+            FROM (SELECT * FROM pragma_foreign_key_list(?1) WHERE id = ?2 ORDER BY seq)";
         loop {
             let orphans = Snapshot::new(self.conn).list(step, sql, [], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
             })?;
             if orphans.is_empty() {
                 return Ok(());
             }
-            for (table, parent) in orphans {
-                let key = match parent.as_str() {
-                    "project" => "project_id",
-                    "session" => "session_id",
-                    "launch" => "launch_id",
-                    "delivery" => "delivery_id",
-                    _ => "pr_id",
-                };
-                let sql =
-                    format!("DELETE FROM {table} WHERE {key} NOT IN (SELECT id FROM {parent})");
+            for (table, parent, number) in orphans {
+                let columns = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+                let key: (String, String) =
+                    self.conn.query_row(columns_of_key, (&table, number), columns).context(step)?;
+                let (own, parents) = key;
+                let sql = format!(
+                    "DELETE FROM {table} WHERE ({own}) NOT IN (SELECT {parents} FROM {parent})"
+                );
                 let deleted = self.conn.execute(&sql, []).context(step)?;
                 self.rows = self.rows.saturating_sub(deleted as u64);
                 let reason = format!("{deleted} row(s) of {table}: their {parent} was skipped");

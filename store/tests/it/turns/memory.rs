@@ -1,5 +1,8 @@
 //! What an agent remembers, and completions: together or not at all, once, and within their limits.
 
+use ao_store::Options;
+use ao_store::transfer::{OnBad, import};
+
 use super::*;
 
 #[test]
@@ -128,4 +131,32 @@ fn a_reset_begins_without_memory_and_deletes_nothing() {
     let versions =
         crate::support::number(&raw(store.path()), "SELECT count(*) FROM conversation_snapshot");
     assert_eq!(versions, 3);
+}
+
+#[test]
+fn turns_survive_an_export_and_go_with_what_they_belong_to() {
+    let Fixture { store, dir } = world();
+    send(&store, "", "1");
+    finish_at(&store, 1, &take(&store).held, &reply("done", Some("s")));
+    send(&store, "", "2");
+    let mut text = Vec::new();
+    store.export(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let whole = dir.path().join("whole.db");
+    import(&whole, &mut text.as_bytes(), OnBad::Refuse).unwrap();
+    let other = Store::open(&whole, Options::default()).unwrap();
+    assert_eq!(events(&other, "").len(), events(&store, "").len());
+    assert_eq!(take(&other).snapshot.as_deref(), Some("s"));
+    let tables = [("org", 1, 0), ("agent\"", 1, 0), ("conversation\"", 2, 0), ("turn\"", 2, 1)];
+    for (number, (table, agents, turns)) in tables.into_iter().enumerate() {
+        let line = format!("{{\"table\":\"{table}");
+        let bad = text.replacen(&line, &format!("#{line}"), 1);
+        assert_ne!(bad, text, "{table}");
+        let target = dir.path().join(format!("{number}.db"));
+        import(&target, &mut bad.as_bytes(), OnBad::Skip).unwrap();
+        let count = |sql: &str| crate::support::number(&raw(&target), sql);
+        assert_eq!(count("SELECT count(*) FROM agent"), agents, "{table}");
+        assert_eq!(count("SELECT count(*) FROM turn"), turns, "{table}");
+        assert_eq!(count("SELECT count(*) FROM turn_clock"), turns, "{table}");
+    }
 }

@@ -96,7 +96,7 @@ fn a_read_of_large_events_is_bounded_and_goes_on() {
     let mut seqs = Vec::new();
     while let Some(last) = {
         let after = seqs.last().copied().unwrap_or(0);
-        let found = store.read(|s| event::after(s, &turn.conversation, after, 100)).unwrap();
+        let found = store.read(|s| event::batch(s, &turn.conversation, after, 100)).unwrap();
         assert!(found.iter().map(|event| event.text.len()).sum::<usize>() <= REPLY_MAX + 100);
         seqs.extend(found.iter().map(|event| event.seq));
         found.last().map(|event| event.seq)
