@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::sessions::Lab;
 use crate::sessions::hooks::{calling, hook};
+use crate::sessions::lab::wait_until;
 use crate::support::{Live, can_trace, finish, text, under_strace};
 
 /// A daemon that ends with this value.
@@ -26,6 +27,14 @@ impl Started<'_> {
         let started = lab.ok(&["start", "--no-observe", "--json"]);
         let started: Value = serde_json::from_str(&started).unwrap();
         let pid = started["data"]["pid"].as_i64().unwrap();
+        // One that is stopped in a transaction of its first passes would keep all others waiting.
+        wait_until("the first passes of the loops", || {
+            let status = lab.env.json("daemon.status", &["daemon", "status"]);
+            let loops = status["loops"].as_array().unwrap().clone();
+            let names = ["reconcile", "reaper", "deliveries", "turns"];
+            let mut first = loops.iter().filter(|it| names.iter().any(|name| it["name"] == *name));
+            first.all(|it| it["outcome"].as_str().is_some_and(|outcome| !outcome.is_empty()))
+        });
         Started { lab, pid: Pid::from_raw(i32::try_from(pid).unwrap()).unwrap() }
     }
 
