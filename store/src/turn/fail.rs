@@ -1,6 +1,6 @@
 //! Failing turns that their worker cannot finish: it ended, or it makes no progress.
 //!
-//! Whoever finds that may fail the turn; what it found is checked again in the transaction, so that a turn
+//! Any process that finds that may fail the turn; what it found is checked again in the transaction, so that a turn
 //! that was finished or went on meanwhile is not failed.
 
 use crate::db::tx::Tx;

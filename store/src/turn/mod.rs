@@ -4,7 +4,8 @@
 //! short transaction with a predicate, and what became of it is a value; an error means that the store
 //! failed, never that a turn was lost to another process. That one turn of a conversation runs, that a
 //! turn ends once, that a snapshot has one successor and that a key names one turn, are constraints of
-//! the database. A turn is written only by who holds it ([`Held`]), which a claim alone gives.
+//! the database. A turn is written only by the worker that holds it ([`Held`]), which
+//! a claim alone gives.
 
 pub mod admit;
 pub mod agent;

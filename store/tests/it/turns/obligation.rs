@@ -1,4 +1,4 @@
-//! Each accepted message has one outcome, whoever ends it: the worker, or the process that finds it dead or late.
+//! Each accepted message has one outcome, from the worker or from a process that finds it dead or late.
 
 use super::*;
 
