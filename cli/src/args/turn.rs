@@ -200,7 +200,7 @@ pub(crate) struct SendTurn {
     #[arg(long, value_name = "K", allow_hyphen_values = true)]
     pub(crate) key: Option<String>,
     /// Give the turn up when no worker has taken it for this long [default: 2m]
-    #[arg(long, value_name = "D", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "D", value_parser = super::positive)]
     pub(crate) expires: Option<Duration>,
     /// Stop waiting after this long, with exit status 8; the turn goes on [default: never]
     #[arg(long, value_name = "D", conflicts_with = "no_wait", value_parser = humantime::parse_duration)]

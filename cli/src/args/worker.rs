@@ -36,7 +36,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) jsonl: bool,
     /// Fail a turn that makes no progress for this long
-    #[arg(long, value_name = "D", default_value = "10m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "D", default_value = "10m", value_parser = super::positive)]
     pub(crate) silence: Duration,
     /// The program of the agent, and its arguments
     #[arg(last = true, required = true, value_name = "ARGV")]

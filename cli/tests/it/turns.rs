@@ -293,6 +293,8 @@ fn a_conversation_is_named_by_its_id_or_by_a_thread() {
     let unknown = ["turn", "send", "x", "--conversation", "c0000000000000000"];
     env.refused(&unknown, 3, "CONVERSATION_NOT_FOUND");
     env.refused(&["turn", "send", "x", "--org", "acme"], 3, "ORG_NOT_FOUND");
+    env.refused(&["turn", "send", "x", "--expires", "0s"], 2, "USAGE");
+    env.refused(&["worker", "run", "--agent", "a", "--silence", "0s", "--", "cat"], 2, "USAGE");
     env.refused(&["turn", "send", "x", "--agent", "nope"], 3, "AGENT_NOT_FOUND");
 }
 

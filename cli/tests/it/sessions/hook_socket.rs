@@ -32,8 +32,11 @@ impl Started<'_> {
             let status = lab.env.json("daemon.status", &["daemon", "status"]);
             let loops = status["loops"].as_array().unwrap().clone();
             let names = ["reconcile", "reaper", "deliveries", "turns"];
-            let mut first = loops.iter().filter(|it| names.iter().any(|name| it["name"] == *name));
-            first.all(|it| it["outcome"].as_str().is_some_and(|outcome| !outcome.is_empty()))
+            let has_passed = |name: &&str| {
+                let found = loops.iter().find(|it| it["name"] == **name).unwrap();
+                found["outcome"].as_str().is_some_and(|outcome| !outcome.is_empty())
+            };
+            names.iter().all(has_passed)
         });
         Started { lab, pid: Pid::from_raw(i32::try_from(pid).unwrap()).unwrap() }
     }
