@@ -17,7 +17,7 @@ fn stops(fixture: &Fixture, receiver: ChangeReceiver) {
     assert_eq!(fixture.sockets().len(), 1);
     let started = Instant::now();
     drop(receiver);
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     assert_eq!(fixture.sockets().len(), 0, "the thread has ended and dropped its tail");
 }
 

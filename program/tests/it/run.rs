@@ -109,8 +109,8 @@ fn a_program_that_prints_too_much_is_killed() {
 #[test]
 fn a_process_that_is_left_behind_is_not_waited_for() {
     let started = Instant::now();
-    assert_eq!(sh("sleep 5 & echo done").unwrap().stdout, b"done\n");
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert_eq!(sh("sleep 60 & echo done").unwrap().stdout, b"done\n");
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
 #[test]
