@@ -3,6 +3,10 @@
 /// A turn that a claim gave to a worker. Nothing else makes one, and every write of a worker names it: once
 /// the turn has ended, the write is refused as lost. A turn is claimed at most once, so its claim is its fence.
 /// Outside the store, the number of the turn fences: it increases in a conversation.
+///
+/// ```compile_fail,E0624
+/// ao_store::turn::Held::new("t1".to_owned(), "w1".to_owned());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     turn: String,

@@ -27,7 +27,7 @@ use ao_store::turn::reset::reset;
 use ao_store::turn::sweep::sweep;
 use ao_store::turn::usage::{Count, Usage};
 use ao_store::turn::{self, Held, INPUT_MAX, REPLY_MAX, Reason, SNAPSHOT_MAX, State, Turn};
-use ao_store::{BootTime, Cause, ClockReading, Code, Error, Store, Timestamp, Tx};
+use ao_store::{BootTime, Cause, ClockReading, Code, Error, OrgId, Store, Timestamp, Tx};
 
 use crate::support::{Fixture, T0, assert_sound, changes_after, code, empty, head, raw};
 

@@ -40,7 +40,7 @@ fn a1_a_reply_ends_a_turn_with_one_last_event() {
 }
 
 #[test]
-fn a2_all_turns_of_a_dead_worker_fail_once() {
+fn a2_a15_and_a16_all_turns_of_a_dead_worker_fail_once_and_no_other() {
     let Fixture { store, dir: _dir } = world();
     let ids = [send(&store, "x", "1").id, send(&store, "y", "1").id];
     let queued = send(&store, "x", "2");
@@ -54,8 +54,9 @@ fn a2_all_turns_of_a_dead_worker_fail_once() {
         assert_eq!((turn.state, turn.reason), (State::Failed, Reason::WorkerDied));
         assert_eq!(last_events(&store, thread), 1);
     }
-    assert_eq!(get(&store, &queued.id).state, State::Queued, "a15: it is not the worker's");
+    assert_eq!(get(&store, &queued.id).state, State::Queued, "it is not the worker's");
     assert_eq!(take(&store).turn.id, queued.id, "the next worker takes it");
+    assert!(matches!(claim_at(&store, 2, worker("w2")), Claimed::Nothing), "what failed is over");
 }
 
 #[test]
@@ -72,7 +73,7 @@ fn a3_and_a6_a_turn_whose_time_is_over_fails_once() {
 }
 
 #[test]
-fn a4_a_turn_that_was_answered_does_not_fail_any_more() {
+fn a4_and_a20_a_turn_that_was_answered_does_not_fail_any_more() {
     let Fixture { store, dir: _dir } = world();
     let turn = send(&store, "", "1");
     let work = take(&store);
@@ -80,10 +81,11 @@ fn a4_a_turn_that_was_answered_does_not_fail_any_more() {
     for guard in [Guard::Overdue, Guard::OwnerDead] {
         assert_eq!(fail_at(&store, 200 * SECOND, &turn.id, guard), Failed::Lost);
     }
+    assert_eq!(sweep_at(&store, 200 * SECOND), [""; 0]);
     let late = failure(Reason::NotStarted, "it could not be started");
     assert_eq!(finish_at(&store, 201 * SECOND, &work.held, &late), Finished::Conflict);
     assert_eq!(get(&store, &turn.id).state, State::Completed);
-    assert_eq!(last_events(&store, ""), 1, "a20");
+    assert_eq!(last_events(&store, ""), 1);
     let kept = store.read(|snapshot| refused(snapshot, &turn.id)).unwrap();
     assert_eq!(kept.len(), 1);
     assert!(kept[0].text.contains("not_started"), "{kept:?}");
@@ -116,6 +118,51 @@ fn a7_progress_before_the_sweep_saves_a_turn_that_was_late() {
 }
 
 #[test]
+fn a9_a_message_that_cannot_be_stored_is_seen_by_no_worker_and_may_be_sent_again() {
+    for row in [
+        "turn_input VALUES ('t--1', '')",
+        "turn_clock (turn_id, org_id, agent_id, patience_ms) VALUES ('t--1', 'acme', 'a', 1)",
+    ] {
+        let Fixture { store, dir: _dir } = world();
+        let db = raw(store.path());
+        // What is in the way of one of its rows.
+        let foreign = format!("PRAGMA foreign_keys = OFF; INSERT INTO {row}");
+        db.execute_batch(&foreign).unwrap();
+        assert!(admit_at(&store, 0, message("", "1")).is_err(), "{row}");
+        assert!(matches!(claim_at(&store, 1, worker("w1")), Claimed::Nothing), "{row}");
+        assert_eq!(store.read(|s| turn::list(s, None, 10, |_| true)).unwrap(), [], "{row}");
+        let table = row.split(' ').next().unwrap();
+        db.execute_batch(&format!("DELETE FROM {table}")).unwrap();
+        assert_eq!(send(&store, "", "1").num, 1);
+        assert_eq!(take(&store).turn.id, "t--1");
+    }
+}
+
+#[test]
+fn a11_an_error_of_the_store_is_never_taken_for_a_turn_that_was_lost() {
+    let Fixture { store, dir: _dir } = world();
+    let (turn, other) = (send(&store, "x", "1"), send(&store, "y", "1"));
+    let (work, _other) = (take(&store), take(&store));
+    let db = raw(store.path());
+    // The turn can have no other last event.
+    let foreign = "INSERT INTO conversation_event
+        VALUES ('c-x', 99, 't-x-1', 'error', NULL, 'exited', 'x', 1)";
+    db.execute_batch(foreign).unwrap();
+    let (held, completion) = (work.held.clone(), reply("done", Some("s")));
+    let finished = do_at(&store, 1, move |tx| finish(tx, &held, &completion));
+    assert!(finished.is_err(), "{finished:?}");
+    let id = turn.id.clone();
+    let failed = do_at(&store, 60 * SECOND, move |tx| fail(tx, &id, Guard::Overdue));
+    assert!(failed.is_err(), "{failed:?}");
+    let swept = sweep(&store, &cause(60 * SECOND), |_| ()).unwrap();
+    assert_eq!((swept.ended, swept.failures.len()), (vec![other.id], 1), "the other one is ended");
+    assert_eq!(get(&store, &turn.id).state, State::Running);
+    db.execute_batch("DELETE FROM conversation_event WHERE seq = 99").unwrap();
+    let again = finish_at(&store, 61 * SECOND, &work.held, &reply("done", Some("s")));
+    assert_eq!((again, last_events(&store, "x")), (Finished::Won, 1));
+}
+
+#[test]
 fn a12_a_turn_that_another_program_ended_leaves_no_clock() {
     let Fixture { store, dir } = world();
     let turn = send(&store, "", "1");
@@ -124,6 +171,53 @@ fn a12_a_turn_that_another_program_ended_leaves_no_clock() {
     assert_eq!(sweep_at(&store, 120 * SECOND), [""; 0]);
     assert_eq!(sweep_at(&store, 120 * SECOND), [""; 0]);
     assert!(!store.read(|snapshot| is_ready(snapshot, &turn.org, &turn.agent)).unwrap());
+}
+
+#[test]
+fn a18_a_turn_whose_provider_refused_gets_no_time_until_a_retry_makes_progress() {
+    let Fixture { store, dir: _dir } = world();
+    let held = ["refused", "retried", "silent"].map(|thread| {
+        send(&store, thread, "1");
+        take(&store).held
+    });
+    // Each worker lives, and says so.
+    let look_all = || held.iter().map(|held| store.read(|s| look(s, held)).unwrap());
+    assert!(look_all().all(|beat| beat == Beat::Continue));
+    let said = failure(Reason::Limited, "try again at noon");
+    assert_eq!(finish_at(&store, 59 * SECOND, &held[0], &said), Finished::Won);
+    assert_eq!(beat_at(&store, 59 * SECOND, &held[1], Activity::Working), Beat::Continue);
+    assert!(look_all().eq([Beat::Lost, Beat::Continue, Beat::Continue]));
+    assert_eq!(sweep_at(&store, 60 * SECOND), ["t-silent-1"]);
+    let ends = ["refused", "silent"].map(|thread| get(&store, &format!("t-{thread}-1")).reason);
+    assert_eq!(ends, [Reason::Limited, Reason::Unresponsive]);
+    assert_eq!(finish_at(&store, 118 * SECOND, &held[1], &reply("done", None)), Finished::Won);
+}
+
+#[test]
+fn a21_a_turn_that_still_streams_is_open_until_its_last_event() {
+    let Fixture { store, dir: _dir } = world();
+    let (turn, next) = (send(&store, "", "1"), send(&store, "", "2"));
+    let work = take(&store);
+    let responses = [
+        Response::Delta("a".into()),
+        Response::Content("done".into()),
+        Response::Ephemeral("done".into()),
+        Response::Status("completed".into()),
+        Response::Delta("b".into()),
+    ];
+    let mut ms = 0;
+    for (number, response) in responses.into_iter().enumerate() {
+        ms += 59 * SECOND;
+        let (held, name) = (work.held.clone(), number.to_string());
+        let appended = do_at(&store, ms, move |tx| append(tx, &held, &name, &response)).unwrap();
+        assert!(matches!(appended, Appended::Stored(_)), "{appended:?}");
+        assert_eq!(sweep_at(&store, ms + 59 * SECOND), [""; 0], "{number}");
+        assert_eq!(get(&store, &turn.id).state, State::Running);
+        assert!(matches!(claim_at(&store, ms, worker("w2")), Claimed::Nothing));
+        assert_eq!(last_events(&store, ""), 0);
+    }
+    assert_eq!(finish_at(&store, ms, &work.held, &reply("ab", None)), Finished::Won);
+    assert_eq!(take(&store).turn.id, next.id);
 }
 
 #[test]
@@ -215,4 +309,28 @@ fn any_length_of_silence_can_be_asked_for() {
     };
     let claimed = do_at(&store, 0, move |tx| claim(tx, &wanted)).unwrap();
     assert!(matches!(claimed, Claimed::Got(_)));
+}
+
+#[test]
+fn c18_a_message_that_is_refused_is_seen_by_no_worker() {
+    let Fixture { store, dir: _dir } = world();
+    let mut foreign = message("", "1");
+    foreign.place.org = "other".parse().unwrap();
+    let of_acme = Caller::Org("acme".parse().unwrap());
+    let empty = NewTurn { input: String::new(), ..message("", "1") };
+    let large = NewTurn { input: "x".repeat(INPUT_MAX + 1), ..message("", "1") };
+    let unnamed = NewTurn { key: "a\nb".to_owned(), ..message("", "1") };
+    for new in [foreign, empty, large, unnamed] {
+        // Sent again, it is refused again.
+        for ms in [1, 2] {
+            let (caller, new) = (of_acme.clone(), new.clone());
+            assert!(do_at(&store, ms, move |tx| admit(tx, &caller, &new)).is_err());
+        }
+    }
+    for org in ["acme", "other"] {
+        let is_ready = store.read(|s| is_ready(s, &org.parse()?, &"a".parse()?)).unwrap();
+        assert!(!is_ready, "{org}");
+    }
+    let stored = "SELECT count(*) FROM (SELECT id FROM turn UNION ALL SELECT id FROM conversation)";
+    assert_eq!(crate::support::number(&raw(store.path()), stored), 0);
 }

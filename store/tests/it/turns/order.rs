@@ -46,12 +46,28 @@ fn a19_a_turn_waits_for_a_worker_only_when_it_is_the_next_one() {
 }
 
 #[test]
+fn b1_b2_and_b5_a_turn_without_its_organisation_or_conversation_cannot_be_stored() {
+    let Fixture { store, dir: _dir } = world();
+    assert_eq!(code("".parse::<OrgId>()), Code::InvalidId);
+    send(&store, "", "1");
+    // No process can, whatever it does not check.
+    let db = raw(store.path());
+    for column in ["org_id", "agent_id", "conversation_id"] {
+        for value in ["NULL", "''", "'other'"] {
+            let sql = format!("UPDATE turn SET {column} = {value}");
+            assert!(db.execute_batch(&sql).is_err(), "{sql}");
+        }
+    }
+    assert_eq!(take(&store).turn.id, "t--1");
+}
+
+#[test]
 fn b6_one_turn_of_a_conversation_runs_and_other_conversations_go_on() {
     let Fixture { store, dir: _dir } = world();
     let ids =
         [("x", "1"), ("x", "2"), ("y", "1")].map(|(thread, key)| send(&store, thread, key).id);
     let (first, second) = (take(&store), take(&store));
-    assert_eq!([&first.turn.id, &second.turn.id], [&ids[0], &ids[2]], "b14");
+    assert_eq!([&first.turn.id, &second.turn.id], [&ids[0], &ids[2]]);
     assert!(matches!(claim_at(&store, 1, worker("w2")), Claimed::Nothing), "no failure, no event");
     assert_eq!(get(&store, &ids[1]).state, State::Queued);
     let db = raw(store.path());
@@ -67,7 +83,7 @@ fn b6_one_turn_of_a_conversation_runs_and_other_conversations_go_on() {
 }
 
 #[test]
-fn a_turn_that_another_program_made_ready_too_early_waits_for_the_one_before_it() {
+fn b13_a_turn_that_another_program_made_ready_too_early_waits_for_the_one_before_it() {
     let Fixture { store, dir } = world();
     let ids = ["1", "2", "3"].map(|key| send(&store, "", key).id);
     let work = take(&store);
@@ -105,6 +121,33 @@ fn b13_the_turns_of_a_conversation_are_taken_in_their_order() {
             _ => failure(Reason::AgentError, "failed"),
         };
         assert_eq!(finish_at(&store, 1, &work.held, &completion), Finished::Won);
+    }
+    let (expired, next) = (send(&store, "x", "1"), send(&store, "x", "2"));
+    assert_eq!(sweep_at(&store, 120 * SECOND), [expired.id]);
+    assert_eq!(take(&store).turn.id, next.id);
+}
+
+#[test]
+fn b14_turns_of_other_organisations_agents_and_conversations_run_beside_each_other() {
+    let Fixture { store, dir: _dir } = world();
+    let add = |tx: &Tx<'_>| agent::add(tx, &Agent::new("acme".parse()?, "b".parse()?, tx.now()));
+    do_at(&store, 0, add).unwrap();
+    let places = [("acme", "a", "x"), ("acme", "a", "y"), ("acme", "b", "x"), ("other", "a", "x")];
+    let ids = ["t1", "t2", "t3", "t4"];
+    for ((org, agent, thread), id) in places.into_iter().zip(ids) {
+        let conversation = format!("c-{id}");
+        let mut new = NewTurn { id: id.to_owned(), conversation, ..message(thread, "1") };
+        new.place.org = org.parse().unwrap();
+        new.place.agent = agent.parse().unwrap();
+        assert!(matches!(admit_at(&store, 0, new).unwrap(), Admitted::New(_)), "{id}");
+    }
+    // The claim of an agent gets none of another one that waits longer.
+    for at in [3, 2, 0, 1] {
+        let ((org, agent, _), id) = (places[at], ids[at]);
+        let (org, agent) = (org.parse().unwrap(), agent.parse().unwrap());
+        let wanted = Claim { org, agent, worker: worker("w1"), silence: SILENCE };
+        let claimed = do_at(&store, 1, move |tx| claim(tx, &wanted)).unwrap();
+        assert!(matches!(&claimed, Claimed::Got(work) if work.turn.id == id), "{claimed:?}");
     }
 }
 
