@@ -120,6 +120,19 @@ impl Lab {
         (turn.reason, texts.concat())
     }
 
+    /// Sends a message by `turn send`, which must report a failure that begins so; what it prints of a reply.
+    pub(super) fn refused(&self, failure: &str) -> String {
+        let sent = self.env.run(&["turn", "send", "--agent", AGENT, "x"]);
+        let expected = format!("error[TURN_FAILED]: Agent error: {failure}");
+        assert!(
+            sent.code == 1 && sent.stderr.starts_with(&expected),
+            "{}: {}",
+            sent.code,
+            sent.stderr
+        );
+        sent.stdout
+    }
+
     /// The command of a worker with these options, which runs a program.
     pub(super) fn command(&self, options: &[&str], argv: &[&str]) -> Command {
         let args = [&["worker", "run", "--agent", AGENT], options, &["--"], argv].concat();

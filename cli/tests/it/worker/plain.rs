@@ -34,7 +34,7 @@ fn a_part_of_the_reply_is_there_before_the_rest() {
 }
 
 #[test]
-fn c1_and_c9_a_program_that_cannot_be_started_is_one_failure() {
+fn b7_c1_and_c9_a_program_that_cannot_be_started_is_one_failure() {
     let lab = Lab::new();
     for program in ["ao-no-such-program", "/no/such/program"] {
         let id = lab.send("", "x");
@@ -42,6 +42,7 @@ fn c1_and_c9_a_program_that_cannot_be_started_is_one_failure() {
         let (reason, text) = lab.failure(&id);
         assert_eq!(reason, Reason::NotStarted);
         assert!(text.starts_with(&format!("{program} could not be started: ")), "{text}");
+        assert_eq!(lab.refused(&format!("{program} could not be started: ")), "");
         drop(worker);
     }
 }
@@ -55,6 +56,7 @@ fn c6_an_exit_status_is_a_failure_with_what_the_program_printed_last() {
     assert_eq!(reason, Reason::Exited);
     assert!(text.starts_with("the program ended with exit status 3: "), "{text}");
     assert!(text.ends_with("no\nwhy it failed") && text.len() > 8_000, "{text}");
+    assert_eq!(lab.refused("the program ended with exit status 3: "), "");
 }
 
 #[test]
@@ -145,7 +147,7 @@ fn c17_a_program_that_makes_progress_goes_on() {
 }
 
 #[test]
-fn a_worker_that_was_suspended_past_its_deadline_has_lost_its_turn() {
+fn c17_a_worker_that_was_suspended_past_its_deadline_has_lost_its_turn() {
     let lab = Lab::new();
     let (first, second) = (lab.send("", "x"), lab.send("", "y"));
     let script = "echo $$ > $D/$AO_TURN_ID; while ! test -e $D/go; do sleep 0.02; done; cat";

@@ -51,7 +51,7 @@ fn a_program_remembers_what_is_in_the_snapshot_of_its_conversation() {
 }
 
 #[test]
-fn the_program_stays_for_the_next_turn() {
+fn b12_the_program_stays_for_the_next_turn() {
     let lab = Lab::new();
     let _worker = agent(&lab, &[]);
     for count in 1..=3 {
@@ -113,7 +113,7 @@ fn c10_a_crash_fails_the_turn_that_runs_and_no_other() {
 }
 
 #[test]
-fn c12_an_exit_between_turns_is_silent() {
+fn b12_and_c12_an_exit_between_turns_is_silent() {
     let lab = Lab::new();
     let _worker = agent(&lab, &[]);
     for status in [0, 7] {
