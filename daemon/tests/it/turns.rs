@@ -4,11 +4,11 @@
 use ao_daemon::NamedTokens;
 use ao_store::row::lifecycle::instance::Instance;
 use ao_store::turn::append::{Response, append};
-use ao_store::turn::claim::{Claim, Claimed, claim};
+use ao_store::turn::claim::{Claim, Claimed, Work, claim};
 use ao_store::turn::finish::{Completion, Finished, Outcome, finish};
 use ao_store::turn::usage::Usage;
 use ao_store::turn::{agent, org};
-use ao_store::{Cause, OrgId};
+use ao_store::{Cause, OrgId, Store};
 use axum::body::Body;
 use http::Request;
 use http_body_util::BodyExt;
@@ -253,16 +253,80 @@ impl Client {
         }
     }
 
-    /// The next event.
-    async fn event(&mut self) -> (i64, String, String) {
+    /// The position, the name and the data of the next event.
+    async fn item(&mut self) -> (i64, String, Value) {
         loop {
             let (id, name, data) = self.next().await.expect("an event");
             if let Some(id) = id {
                 assert_eq!((&data["seq"], &data["kind"]), (&json!(id), &json!(name)));
-                return (id, name, data["text"].as_str().unwrap().to_owned());
+                return (id, name, data);
             }
         }
     }
+
+    /// The position, the name and the text of the next event.
+    async fn event(&mut self) -> (i64, String, String) {
+        let (id, name, data) = self.item().await;
+        (id, name, data["text"].as_str().unwrap().to_owned())
+    }
+}
+
+/// Claims the turn of the agent.
+fn take(store: &Store) -> Box<Work> {
+    let cause = Cause::now("test");
+    let wanted = Claim {
+        org: "acme".parse().unwrap(),
+        agent: "writer".parse().unwrap(),
+        worker: Instance::of_this_process("w1", "test", cause.at),
+        silence: BOUND,
+    };
+    match store.write(cause, move |tx| claim(tx, &wanted)).unwrap().value {
+        Claimed::Got(work) => work,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Answers a turn by these responses and a reply.
+fn answer<const N: usize>(store: &Store, work: Box<Work>, all: [Response; N], text: &str) {
+    let outcome = Outcome::Reply { text: text.to_owned(), snapshot: None };
+    let done = store.write(Cause::now("test"), move |tx| {
+        for (number, response) in all.iter().enumerate() {
+            append(tx, &work.held, &number.to_string(), response)?;
+        }
+        finish(tx, &work.held, &Completion { outcome, usage: Usage::default() })
+    });
+    assert_eq!(done.unwrap().value, Finished::Won);
+}
+
+#[test]
+fn c2_to_c4_a_response_is_one_event_of_its_kind_in_its_conversation() {
+    let world = World::new();
+    let (turn, conversation) = world.send("acme");
+    let text = |text: &str| text.to_owned();
+    let all = [
+        Response::Content(text("a card")),
+        Response::Delta(text("a")),
+        Response::Ephemeral(text("a hint")),
+        Response::Status(text("it thinks")),
+    ];
+    let store = &world.served.store;
+    answer(store, take(store), all, "a");
+    let path = format!("/api/v1/conversations/{conversation}/events?from=2");
+    let expected = [
+        ("content", "a card"),
+        ("delta", "a"),
+        ("ephemeral", "a hint"),
+        ("status", "it thinks"),
+        ("complete", "a"),
+    ];
+    world.served.runtime.block_on(async {
+        let mut client = Client::open(&world, &path, None).await;
+        for (name, text) in expected {
+            let (_, kind, data) = client.item().await;
+            assert_eq!((kind.as_str(), &data["text"]), (name, &json!(text)));
+            assert_eq!(data["turn_id"], json!(turn));
+        }
+    });
 }
 
 #[test]
@@ -276,22 +340,9 @@ fn events_come_as_they_are_stored_and_continue_after_any_position() {
         let (id, name, hello) = live.next().await.unwrap();
         assert_eq!((id, name.as_str(), &hello["position"]), (None, "hello", &json!(0)));
         assert_eq!(live.event().await, (1, "status".to_owned(), "accepted".to_owned()));
-        let cause = Cause::now("test");
-        let wanted = Claim {
-            org: "acme".parse().unwrap(),
-            agent: "writer".parse().unwrap(),
-            worker: Instance::of_this_process("w1", "test", cause.at),
-            silence: BOUND,
-        };
-        let claimed = store.write(cause.clone(), move |tx| claim(tx, &wanted)).unwrap().value;
-        let Claimed::Got(work) = claimed else { panic!("{claimed:?}") };
+        let work = take(&store);
         assert_eq!(live.event().await, (2, "status".to_owned(), "running".to_owned()));
-        let done = store.write(cause, move |tx| {
-            append(tx, &work.held, "1", &Response::Delta("a\nb".to_owned()))?;
-            let outcome = Outcome::Reply { text: "a\nbc".to_owned(), snapshot: None };
-            finish(tx, &work.held, &Completion { outcome, usage: Usage::default() })
-        });
-        assert_eq!(done.unwrap().value, Finished::Won);
+        answer(&store, work, [Response::Delta("a\nb".to_owned())], "a\nbc");
         assert_eq!(live.event().await, (3, "delta".to_owned(), "a\nb".to_owned()));
         assert_eq!(live.event().await, (4, "complete".to_owned(), "a\nbc".to_owned()));
         for (query, last, first) in [
