@@ -76,7 +76,7 @@ impl World {
 }
 
 #[test]
-fn what_belongs_to_another_organisation_is_answered_as_what_does_not_exist() {
+fn d4_d11_and_d13_what_belongs_to_another_organisation_is_answered_as_what_does_not_exist() {
     let world = World::new();
     let (turn, conversation) = world.send("other");
     let (no_turn, no_conversation) = ("t0000000000000000", "c0000000000000000");
@@ -330,7 +330,7 @@ fn c2_to_c4_a_response_is_one_event_of_its_kind_in_its_conversation() {
 }
 
 #[test]
-fn events_come_as_they_are_stored_and_continue_after_any_position() {
+fn e8_events_come_as_they_are_stored_and_continue_after_any_position() {
     let world = World::new();
     let (_, conversation) = world.send("acme");
     let path = format!("/api/v1/conversations/{conversation}/events");
@@ -394,4 +394,88 @@ fn lines_are_sent_to_who_asks_for_them_and_end_with_the_daemon() {
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let names: Vec<_> = controls.iter().map(|it| it["control"].as_str().unwrap()).collect();
     assert_eq!(names, ["hello", "bye"]);
+}
+
+#[test]
+fn d1_d3_and_d4_a_message_goes_to_the_agent_of_its_organisation_and_to_none_of_another() {
+    let world = World::new();
+    let body = json!({"id": "default"});
+    let add = |org: &str| {
+        let path = format!("/api/v1/orgs/{org}/agents");
+        let (status, made) = world.ask(&world.served.token(), "POST", &path, Some(&body));
+        assert_eq!(status, 201, "{made}");
+    };
+    add("other");
+    let bodies = [json!({"text": "x"}), json!({"text": "x", "agent": "default"})];
+    for body in &bodies {
+        let (status, refused) = world.own("POST", "/api/v1/turns", Some(body));
+        assert_eq!((status, &refused["code"]), (404, &json!("AGENT_NOT_FOUND")), "{refused}");
+        assert!(!refused.to_string().contains("other"), "{refused}");
+    }
+    let (_, all) = world.ask(&world.served.token(), "GET", "/api/v1/turns", None);
+    assert_eq!(all["data"], json!([]));
+    add("acme");
+    let (status, sent) = world.own("POST", "/api/v1/turns", Some(&bodies[0]));
+    assert_eq!(status, 202, "{sent}");
+    assert_eq!(
+        (&sent["data"]["org_id"], &sent["data"]["agent_id"]),
+        (&json!("acme"), &json!("default"))
+    );
+}
+
+#[test]
+fn e1_and_e2_a_turn_that_no_client_follows_is_delivered_to_who_comes_later() {
+    let mut world = World::new();
+    let (_, conversation) = world.send("acme");
+    let (store, path) =
+        (world.served.store.clone(), format!("/api/v1/conversations/{conversation}/events"));
+    // No client is needed for it, nor the daemon that ran then.
+    let work = take(&store);
+    answer(&store, work, [], "done");
+    world.served.stop();
+    world.served.start();
+    world.served.runtime.block_on(async {
+        let mut late = Client::open(&world, &path, None).await;
+        for expected in
+            [(1, "status", "accepted"), (2, "status", "running"), (3, "complete", "done")]
+        {
+            let (seq, kind, text) = late.event().await;
+            assert_eq!((seq, kind.as_str(), text.as_str()), expected);
+        }
+    });
+}
+
+#[test]
+fn e10_a_client_that_goes_away_at_any_time_leaves_nothing() {
+    let world = World::new();
+    let (_, conversation) = world.send("acme");
+    let path = format!("/api/v1/conversations/{conversation}/events");
+    let has_followers = || {
+        let read = async {
+            let answer = world.served.ask(crate::served::get("/metrics")).await;
+            String::from_utf8(whole(answer).await.2.to_vec()).unwrap()
+        };
+        let text = world.served.runtime.block_on(read);
+        let count = text.lines().find_map(|line| line.strip_prefix("ao_store_daemon_followers "));
+        count.unwrap() != "0"
+    };
+    world.served.runtime.block_on(async {
+        for number in 0..30 {
+            let request = Request::get(&path).header("host", "localhost");
+            let asked = world.served.ask(request.body(Body::empty()).unwrap());
+            // Before it is answered, after the head, and after the first item.
+            match number % 3 {
+                0 => drop(timeout(std::time::Duration::from_micros(number * 50), asked).await),
+                1 => drop(asked.await),
+                _ => {
+                    let mut client = Client { body: asked.await.into_body(), text: String::new() };
+                    assert!(client.next().await.is_some());
+                }
+            }
+        }
+    });
+    let deadline = std::time::Instant::now() + BOUND;
+    while has_followers() {
+        assert!(std::time::Instant::now() < deadline, "a follower is left");
+    }
 }

@@ -89,6 +89,20 @@ for line in sys.stdin:
         say(turn, "waiting")
         time.sleep(float(rest))
         say(turn, "complete", reply="asked")
+    elif does == "learn":
+        say(turn, "delta", text="begun ")
+        wait("go")
+        known = json.loads(told["snapshot"] or "[]") + [rest]
+        say(turn, "content", text="a card")
+        say(turn, "delta", text=rest * 10000)
+        reply = "begun " + rest * 10000
+        say(turn, "complete", reply=reply, snapshot=json.dumps(known))
+    elif does == "tell":
+        own = {key: value for key, value in os.environ.items() if key.startswith("AO_")}
+        say(turn, "complete", reply=json.dumps([told, own]))
+    elif does == "other":
+        text = "of another turn"
+        say(rest, "complete", reply=text, snapshot=json.dumps([text]))
     elif does == "hang":
         say(turn, "delta", text="begun")
         wait("never")

@@ -18,6 +18,9 @@ use crate::support::{BOUND, Live, TestEnv};
 /// The agent of these tests.
 pub(super) const AGENT: &str = "coder";
 
+/// A program that stays: what it does with a turn is the text of the message.
+pub(super) const PROGRAM: &str = include_str!("agent.py");
+
 pub(super) struct Lab {
     pub(super) env: TestEnv,
     pub(super) store: Store,
@@ -163,6 +166,13 @@ impl Lab {
     pub(super) fn instances(&self) -> String {
         self.env.sqlite("SELECT count(*) FROM instance WHERE command = 'worker'").unwrap()
     }
+}
+
+/// A worker whose agent is [`PROGRAM`]. In it `D` is the directory of this test.
+pub(super) fn agent(lab: &Lab, options: &[&str]) -> Live {
+    let script = lab.env.file("agent.py", PROGRAM);
+    let options = [&["--jsonl"], options].concat();
+    ready(lab.command(&options, &["python3", &script]).env("D", lab.env.path("")))
 }
 
 pub(super) fn ready(command: &mut Command) -> Live {

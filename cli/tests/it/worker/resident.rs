@@ -9,17 +9,7 @@ use ao_store::turn::usage::{Count, Usage};
 use ao_store::turn::{REPLY_MAX, Reason, SNAPSHOT_MAX, State};
 use rustix::process::Signal;
 
-use super::lab::{Lab, ready, runs, wait_for};
-use crate::support::Live;
-
-const PROGRAM: &str = include_str!("agent.py");
-
-/// A worker whose agent is `agent.py`.
-fn agent(lab: &Lab, options: &[&str]) -> Live {
-    let script = lab.env.file("agent.py", PROGRAM);
-    let options = [&["--jsonl"], options].concat();
-    ready(lab.command(&options, &["python3", &script]).env("D", lab.env.path("")))
-}
+use super::lab::{Lab, PROGRAM, agent, ready, runs, wait_for};
 
 #[test]
 fn a_program_remembers_what_is_in_the_snapshot_of_its_conversation() {

@@ -116,8 +116,10 @@ fn a_text_over_its_limit_is_refused_with_the_limit_and_nothing_ends() {
 }
 
 #[test]
-fn a_reset_begins_without_memory_and_deletes_nothing() {
+fn f8_a_reset_begins_one_conversation_without_memory_and_deletes_nothing() {
     let Fixture { store, dir: _dir } = world();
+    send(&store, "x", "1");
+    finish_at(&store, 0, &take(&store).held, &reply("done", Some("of x")));
     send(&store, "", "1");
     let work = take(&store);
     let do_reset = |ms| do_at(&store, ms, |tx| reset(tx, &Caller::Operator, "c-"));
@@ -130,7 +132,73 @@ fn a_reset_begins_without_memory_and_deletes_nothing() {
     assert_eq!(finish_at(&store, 4, &next.held, &reply("done", Some("t"))), Finished::Won);
     let versions =
         crate::support::number(&raw(store.path()), "SELECT count(*) FROM conversation_snapshot");
-    assert_eq!(versions, 3);
+    assert_eq!(versions, 4);
+    send(&store, "x", "2");
+    assert_eq!(take(&store).snapshot.as_deref(), Some("of x"));
+}
+
+#[test]
+fn f7_a_snapshot_belongs_to_its_turn_whatever_was_sent_meanwhile() {
+    let Fixture { store, dir: _dir } = world();
+    let first = send(&store, "", "1");
+    let work = take(&store);
+    let second = send(&store, "", "2");
+    assert_eq!(finish_at(&store, 1, &work.held, &reply("done", Some("s"))), Finished::Won);
+    let of = "SELECT turn_id FROM conversation_snapshot";
+    assert_eq!(crate::support::strings(&raw(store.path()), of), [first.id]);
+    let next = take(&store);
+    assert_eq!((next.turn.id, next.snapshot.as_deref()), (second.id, Some("s")));
+}
+
+#[test]
+fn f9_a_claim_that_fails_leaves_the_turn_as_it_was() {
+    let Fixture { store, dir: _dir } = world();
+    send(&store, "", "1");
+    finish_at(&store, 1, &take(&store).held, &reply("done", Some("s")));
+    let turn = send(&store, "", "2");
+    let before = head(&store);
+    let wanted = Claim {
+        org: "acme".parse().unwrap(),
+        agent: "a".parse().unwrap(),
+        worker: worker("w1"),
+        silence: SILENCE,
+    };
+    let try_claim = |fails: bool| {
+        let wanted = wanted.clone();
+        do_at(&store, 2, move |tx| match claim(tx, &wanted)? {
+            Claimed::Got(work) if fails => {
+                assert_eq!(work.snapshot.as_deref(), Some("s"));
+                Err(Error::Closed)
+            }
+            claimed => Ok(claimed),
+        })
+    };
+    assert!(try_claim(true).is_err());
+    assert_eq!((head(&store), get(&store, &turn.id)), (before, turn.clone()));
+    let Claimed::Got(work) = try_claim(false).unwrap() else { panic!("it is ready") };
+    assert_eq!((work.turn.id, work.snapshot.as_deref()), (turn.id, Some("s")));
+}
+
+#[test]
+fn f12_a_completion_of_a_turn_that_was_ended_changes_nothing_of_the_next_one() {
+    let Fixture { store, dir: _dir } = world();
+    send(&store, "", "1");
+    let late = take(&store);
+    sweep_at(&store, 60 * SECOND);
+    send(&store, "", "2");
+    let Claimed::Got(next) = claim_at(&store, 61 * SECOND, worker("w2")) else { panic!("ready") };
+    let before = head(&store);
+    let completion = reply("late", Some("late"));
+    for _ in 0..2 {
+        assert_eq!(finish_at(&store, 62 * SECOND, &late.held, &completion), Finished::Lost);
+    }
+    assert_eq!((head(&store), get(&store, &next.turn.id)), (before, next.turn.clone()));
+    assert_eq!(
+        finish_at(&store, 63 * SECOND, &next.held, &reply("done", Some("s"))),
+        Finished::Won
+    );
+    send(&store, "", "3");
+    assert_eq!(take(&store).snapshot.as_deref(), Some("s"));
 }
 
 #[test]

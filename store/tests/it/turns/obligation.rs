@@ -234,6 +234,23 @@ fn waiting_has_a_time_of_its_own_which_repeating_does_not_extend() {
 }
 
 #[test]
+fn g1_progress_extends_the_turn_that_made_it_while_it_runs_and_no_other() {
+    let Fixture { store, dir: _dir } = world();
+    let ids = [send(&store, "x", "1").id, send(&store, "y", "1").id];
+    let (one, two) = (take(&store), take(&store));
+    assert_eq!(beat_at(&store, 50 * SECOND, &one.held, Activity::Working), Beat::Continue);
+    assert_eq!(sweep_at(&store, 60 * SECOND), [ids[1].as_str()], "of the same worker");
+    for (ms, held) in [(61, &two.held), (61, &one.held)] {
+        let expected = if held.turn() == ids[0] { Beat::Continue } else { Beat::Lost };
+        assert_eq!(beat_at(&store, ms * SECOND, held, Activity::Working), expected);
+    }
+    assert_eq!(finish_at(&store, 62 * SECOND, &one.held, &reply("done", None)), Finished::Won);
+    for activity in [Activity::Working, Activity::Waiting] {
+        assert_eq!(beat_at(&store, 63 * SECOND, &one.held, activity), Beat::Lost);
+    }
+}
+
+#[test]
 fn that_a_worker_lives_extends_nothing() {
     let Fixture { store, dir: _dir } = world();
     send(&store, "", "1");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_repeated_response_is_stored_once_and_another_one_under_its_name_refused() {
+fn e5_a_repeated_response_is_stored_once_and_another_one_under_its_name_refused() {
     let Fixture { store, dir: _dir } = world();
     send(&store, "", "1");
     let work = take(&store);
@@ -24,7 +24,7 @@ fn a_repeated_response_is_stored_once_and_another_one_under_its_name_refused() {
 }
 
 #[test]
-fn a_thousand_deltas_leave_the_log_alone_and_go_when_their_turn_has_ended() {
+fn e6_and_e7_deltas_leave_the_log_alone_and_go_and_what_they_said_stays() {
     let Fixture { store, dir: _dir } = world();
     send(&store, "", "1");
     let work = take(&store);
@@ -37,6 +37,7 @@ fn a_thousand_deltas_leave_the_log_alone_and_go_when_their_turn_has_ended() {
         Ok(())
     })
     .unwrap();
+    append_as(&store, &work.held, "card", Response::Content("a card".into()));
     assert_eq!(head(&store), before);
     finish_at(&store, SECOND, &work.held, &reply(&"word ".repeat(1000), None));
     let kept = |ms| {
@@ -45,9 +46,11 @@ fn a_thousand_deltas_leave_the_log_alone_and_go_when_their_turn_has_ended() {
         crate::support::number(&raw(store.path()), deltas)
     };
     assert_eq!((kept(200 * SECOND), kept(400 * SECOND)), (1000, 0));
-    assert_eq!(events(&store, "").last().unwrap().seq, 1003, "the positions stay");
+    let left: Vec<_> = events(&store, "").into_iter().map(|it| (it.seq, it.text)).collect();
+    let card = (1003, "a card".to_owned());
+    assert_eq!(left[2..], [card, (1004, "word ".repeat(1000))], "the positions stay");
     send(&store, "", "2");
-    assert_eq!(events(&store, "").last().unwrap().seq, 1004);
+    assert_eq!(events(&store, "").last().unwrap().seq, 1005);
 }
 
 #[test]

@@ -83,6 +83,8 @@ fn d16_to_d21_a_default_agent_is_made_once_and_never_again() {
     assert_eq!(ensure("fresh").unwrap(), Provisioned::Healed, "d19");
     do_at(&store, 1, |tx| org::add(tx, &"new".parse()?)).unwrap();
     assert_eq!(ensure("new").unwrap(), Provisioned::Inserted);
+    let made = store.read(|s| agent::members(s, &"new".parse()?, &org::default_agent()));
+    assert_eq!(made.unwrap(), [member("ann")], "d18");
     let db = raw(store.path());
     db.execute_batch("DELETE FROM agent_member WHERE org_id = 'new'").unwrap();
     assert_eq!(ensure("new").unwrap(), Provisioned::Done, "a member who was removed stays so");
@@ -92,4 +94,114 @@ fn d16_to_d21_a_default_agent_is_made_once_and_never_again() {
     db.execute_batch("DELETE FROM agent WHERE org_id = 'fresh'").unwrap();
     assert_eq!(ensure("fresh").unwrap(), Provisioned::Done, "d16: it is not made again");
     assert_eq!(code(ensure("none")), Code::OrgNotFound);
+}
+
+#[test]
+fn d21_of_processes_that_make_a_default_agent_at_once_one_does() {
+    let fixture = empty();
+    do_at(&fixture.store, 0, |tx| org::add(tx, &"acme".parse()?)).unwrap();
+    let path = fixture.path();
+    let start = std::sync::Barrier::new(8);
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let ensure = |name: String| {
+            let store = Store::open(&path, ao_store::Options::default()).unwrap();
+            start.wait();
+            let name = member(&name);
+            let work = move |tx: &Tx<'_>| org::ensure_default_agent(tx, &"acme".parse()?, &name);
+            do_at(&store, 1, work).unwrap()
+        };
+        let all: Vec<_> = (0..8).map(|n| scope.spawn(move || ensure(format!("u{n}")))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let count = |wanted| made.iter().filter(|one| **one == wanted).count();
+    assert_eq!((count(Provisioned::Inserted), count(Provisioned::Done)), (1, 7));
+    let members =
+        fixture.store.read(|s| agent::members(s, &"acme".parse()?, &org::default_agent())).unwrap();
+    assert_eq!(members.len(), 1, "{members:?}");
+}
+
+fn user(name: &str, org: Option<&str>) -> Caller {
+    Caller::User { org: org.map(|org| org.parse().unwrap()), member: member(name) }
+}
+
+/// Sends a message of a user to the agent `a` of an organisation.
+fn ask(store: &Store, caller: Caller, org: &str, name: &str) -> Result<Turn, Error> {
+    let id = format!("t-{org}-{name}");
+    let conversation = format!("c-{org}-{name}");
+    let mut new = NewTurn { id, conversation, ..message("", "1") };
+    new.place.org = org.parse().unwrap();
+    new.place.member = member(name);
+    do_at(store, 1, move |tx| admit(tx, &caller, &new)).map(|admitted| admitted.turn().clone())
+}
+
+#[test]
+fn d7_d8_and_d15_a_user_without_an_organisation_sees_where_the_user_belongs() {
+    let Fixture { store, dir: _dir } = world();
+    send(&store, "", "1");
+    do_at(&store, 1, |tx| agent::add_member(tx, &"other".parse()?, &"a".parse()?, &member("bob")))
+        .unwrap();
+    let bob = || user("bob", None);
+    let own = ask(&store, bob(), "other", "bob").unwrap();
+    assert_eq!(own.org.as_str(), "other", "that of the agent");
+    assert_eq!(code(ask(&store, bob(), "acme", "bob")), Code::AgentUnknown);
+    let stop = |id: &str| {
+        let id = id.to_owned();
+        do_at(&store, 2, move |tx| cancel(tx, &bob(), &id))
+    };
+    assert_eq!(code(stop("t--1")), Code::TurnNotFound);
+    let listed = store.read(|s| conversation::page(s, &bob(), ("", 10), |_| true)).unwrap();
+    assert_eq!(listed.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["c-other-bob"]);
+    assert_eq!(stop(&own.id).unwrap(), Cancelled::Now);
+}
+
+#[test]
+fn d10_the_same_user_in_two_organisations_has_two_conversations() {
+    let Fixture { store, dir: _dir } = world();
+    let first = ask(&store, Caller::Operator, "acme", "ann").unwrap();
+    let second = ask(&store, Caller::Operator, "other", "ann").unwrap();
+    assert_ne!(first.conversation, second.conversation);
+    // Nor does one take the id of the other.
+    let mut new = NewTurn { id: "t-x".to_owned(), ..message("x", "1") };
+    new.place.org = "other".parse().unwrap();
+    new.conversation.clone_from(&first.conversation);
+    let refused = admit_at(&store, 2, new);
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(get(&store, &first.id), first);
+}
+
+#[test]
+fn d14_a_user_of_two_organisations_writes_to_the_one_that_is_named() {
+    let Fixture { store, dir: _dir } = world();
+    for org in ["acme", "other"] {
+        let turn = ask(&store, user("ann", None), org, "ann").unwrap();
+        assert_eq!(turn.org.as_str(), org);
+    }
+    let bound = || user("ann", Some("acme"));
+    let thread = NewTurn { conversation: "c-new".to_owned(), ..message("new", "2") };
+    let mut elsewhere = NewTurn { id: "t-new".to_owned(), ..thread };
+    elsewhere.place.org = "other".parse().unwrap();
+    let refused = do_at(&store, 2, move |tx| admit(tx, &bound(), &elsewhere));
+    assert_eq!(code(refused), Code::AgentUnknown);
+    let all = store.read(|s| conversation::page(s, &Caller::Operator, ("", 10), |_| true)).unwrap();
+    assert_eq!(all.len(), 2, "nothing was stored");
+    let listed = store.read(|s| conversation::page(s, &bound(), ("", 10), |_| true)).unwrap();
+    assert_eq!(listed.iter().map(|it| it.org.as_str()).collect::<Vec<_>>(), ["acme"]);
+}
+
+#[test]
+fn d23_what_an_agent_remembers_is_never_that_of_another_organisation() {
+    let Fixture { store, dir: _dir } = world();
+    ask(&store, Caller::Operator, "acme", "ann").unwrap();
+    finish_at(&store, 1, &take(&store).held, &reply("done", Some("secret")));
+    ask(&store, Caller::Operator, "other", "ann").unwrap();
+    assert!(matches!(claim_at(&store, 2, worker("w1")), Claimed::Nothing), "not of acme");
+    let wanted = Claim {
+        org: "other".parse().unwrap(),
+        agent: "a".parse().unwrap(),
+        worker: worker("w2"),
+        silence: SILENCE,
+    };
+    let claimed = do_at(&store, 2, move |tx| claim(tx, &wanted)).unwrap();
+    let Claimed::Got(work) = claimed else { panic!("{claimed:?}") };
+    assert_eq!((work.turn.org.as_str(), work.snapshot), ("other", None));
 }
