@@ -1,5 +1,6 @@
 //! Workers, with real programs that answer, fail, hang, flood, and are killed.
 
+mod busy;
 mod delivery;
 mod examples;
 mod held;
