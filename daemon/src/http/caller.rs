@@ -36,8 +36,7 @@ impl Asked {
     /// The turn of this id.
     pub(crate) fn turn(&self, snapshot: &Snapshot<'_>, id: &str) -> Result<Turn> {
         let turn = turn::require(snapshot, id)?;
-        let seen = self.conversation(snapshot, &turn.conversation);
-        seen.map_err(|_| ao_store::Error::TurnNotFound(id.to_owned()))?;
+        conversation::of_turn(snapshot, &self.0, &turn)?;
         Ok(turn)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::db::tx::Tx;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::turn::clock;
 use crate::turn::conversation::{self, Caller};
 use crate::turn::end::{CANCELLED, Ending, end};
@@ -30,8 +30,7 @@ pub enum Cancelled {
 /// `TURN_NOT_FOUND`, also for one that the caller may not see.
 pub fn cancel(tx: &Tx<'_>, caller: &Caller, id: &str) -> Result<Cancelled> {
     let mut turn = row::require(tx, id)?;
-    let found = conversation::require(tx, &turn.conversation)?;
-    conversation::authorize(tx, caller, &found).map_err(|_| Error::TurnNotFound(id.to_owned()))?;
+    let found = conversation::of_turn(tx, caller, &turn)?;
     match turn.state {
         State::Queued => {
             end(tx, turn, &Ending::failure(State::Cancelled, Reason::None, CANCELLED))?;

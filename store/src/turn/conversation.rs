@@ -9,6 +9,7 @@ use crate::model::label::check_label;
 use crate::model::time::Timestamp;
 use crate::row::columns::{self, Columns, table};
 use crate::turn::agent::{self, Member};
+use crate::turn::row::Turn;
 
 /// What identifies a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +117,19 @@ pub fn authorize(snapshot: &Snapshot<'_>, caller: &Caller, found: &Conversation)
         return Ok(());
     }
     Err(Error::ConversationNotFound(found.id.clone()))
+}
+
+/// The conversation of a turn; the turn does not exist for who may not see it. That it cannot be read is another
+/// error.
+///
+/// # Errors
+/// `TURN_NOT_FOUND`.
+pub fn of_turn(snapshot: &Snapshot<'_>, caller: &Caller, turn: &Turn) -> Result<Conversation> {
+    let found = require(snapshot, &turn.conversation)?;
+    if caller.may_see(snapshot, &found)? {
+        return Ok(found);
+    }
+    Err(Error::TurnNotFound(turn.id.clone()))
 }
 
 /// Refuses an agent that the caller may not use, as if it did not exist.

@@ -155,6 +155,17 @@ fn d7_d8_and_d15_a_user_without_an_organisation_sees_where_the_user_belongs() {
 }
 
 #[test]
+fn a_database_that_cannot_be_read_is_not_told_as_a_turn_that_does_not_exist() {
+    let Fixture { store, dir } = world();
+    let turn = send(&store, "", "1");
+    let see = || store.read(|s| conversation::of_turn(s, &user("ann", None), &turn));
+    assert_eq!(see().unwrap().id, turn.conversation);
+    let db = raw(&dir.path().join("ao.db"));
+    db.execute_batch("ALTER TABLE agent_member RENAME TO gone").unwrap();
+    assert_ne!(code(see()), Code::TurnNotFound);
+}
+
+#[test]
 fn d10_the_same_user_in_two_organisations_has_two_conversations() {
     let Fixture { store, dir: _dir } = world();
     let first = ask(&store, Caller::Operator, "acme", "ann").unwrap();
