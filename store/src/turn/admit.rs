@@ -69,7 +69,9 @@ pub fn admit(tx: &Tx<'_>, caller: &Caller, new: &NewTurn) -> Result<Admitted> {
     let (mut found, is_new) = conversation::open(tx, &new.place, &new.conversation)?;
     conversation::authorize(tx, caller, &found)?;
     let (bytes, digest) = summary(&new.input);
-    if let Some(known) = row::of_key(tx, &found.id, &new.key)? {
+    // The id of a new one may be that of another conversation by mistake: it then cannot be stored.
+    let known = if is_new { None } else { row::of_key(tx, &found.id, &new.key)? };
+    if let Some(known) = known {
         if known.input_digest != digest {
             return Err(Error::TurnKeyUsed(known.id));
         }
