@@ -202,17 +202,29 @@ fn d14_a_user_of_two_organisations_writes_to_the_one_that_is_named() {
 #[test]
 fn d23_what_an_agent_remembers_is_never_that_of_another_organisation() {
     let Fixture { store, dir: _dir } = world();
-    ask(&store, Caller::Operator, "acme", "ann").unwrap();
-    finish_at(&store, 1, &take(&store).held, &reply("done", Some("secret")));
-    ask(&store, Caller::Operator, "other", "ann").unwrap();
-    assert!(matches!(claim_at(&store, 2, worker("w1")), Claimed::Nothing), "not of acme");
-    let wanted = Claim {
-        org: "other".parse().unwrap(),
-        agent: "a".parse().unwrap(),
-        worker: worker("w2"),
-        silence: SILENCE,
+    let begin = |org: &str, key: &str| {
+        let (id, conversation) = (format!("t-{org}-{key}"), format!("c-{org}"));
+        let mut new = NewTurn { id, conversation, ..message("", key) };
+        new.place.org = org.parse().unwrap();
+        admit_at(&store, 1, new).unwrap();
+        let wanted = Claim {
+            org: org.parse().unwrap(),
+            agent: "a".parse().unwrap(),
+            worker: worker("w1"),
+            silence: SILENCE,
+        };
+        match do_at(&store, 2, move |tx| claim(tx, &wanted)).unwrap() {
+            Claimed::Got(work) => *work,
+            other => panic!("{other:?}"),
+        }
     };
-    let claimed = do_at(&store, 2, move |tx| claim(tx, &wanted)).unwrap();
-    let Claimed::Got(work) = claimed else { panic!("{claimed:?}") };
-    assert_eq!((work.turn.org.as_str(), work.snapshot), ("other", None));
+    // The same agent, user, thread and version in both.
+    let orgs = ["acme", "other"];
+    for (key, known) in [("1", [None, None]), ("2", orgs.map(Some))] {
+        let begun = orgs.map(|org| begin(org, key));
+        for ((work, org), known) in begun.iter().zip(orgs).zip(known) {
+            assert_eq!((work.turn.org.as_str(), work.snapshot.as_deref()), (org, known));
+            finish_at(&store, 3, &work.held, &reply("done", Some(org)));
+        }
+    }
 }
