@@ -154,7 +154,9 @@ impl Lab {
                 .output()
                 .unwrap();
             let error = String::from_utf8_lossy(&listed.stderr);
-            let is_gone = error.contains("no server running") || error.contains("connecting to");
+            // Also one that ends just now.
+            let gone = ["no server running", "connecting to", "server exited", "lost server"];
+            let is_gone = gone.iter().any(|it| error.contains(it));
             assert!(listed.status.success() || is_gone, "{error}");
             found.extend(String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned));
         }
