@@ -10,6 +10,7 @@ CREATE TABLE agent (
   org_id TEXT NOT NULL REFERENCES org (id) ON DELETE RESTRICT,
   id TEXT NOT NULL CHECK (id <> ''),
   account TEXT NOT NULL DEFAULT '',
+  session_id TEXT REFERENCES session (id) ON DELETE RESTRICT,
   created_at INTEGER NOT NULL,
   PRIMARY KEY (org_id, id)
 ) STRICT, WITHOUT ROWID;
@@ -147,7 +148,7 @@ CREATE TABLE delivery (
   id TEXT NOT NULL PRIMARY KEY,
   session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
   project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
-  kind TEXT NOT NULL DEFAULT 'message' CHECK (kind IN ('message', 'report', 'prompt')),
+  kind TEXT NOT NULL DEFAULT 'message' CHECK (kind IN ('message', 'report', 'prompt', 'turn')),
   key TEXT NOT NULL,
   sender TEXT NOT NULL,
   last_stage TEXT NOT NULL DEFAULT 'finished' CHECK (last_stage IN ('written', 'finished')),
@@ -587,7 +588,8 @@ CREATE TABLE turn (
     CHECK (state IN ('queued', 'running', 'completed', 'failed', 'cancelled', 'expired')),
   reason TEXT NOT NULL DEFAULT '' CHECK (reason IN ('', 'no_worker', 'not_started', 'exited',
     'killed', 'worker_died', 'unresponsive', 'interrupted', 'agent_error', 'limited', 'overloaded',
-    'authentication', 'billing', 'context', 'refused', 'too_large', 'diverged')),
+    'authentication', 'billing', 'context', 'refused', 'too_large', 'diverged',
+    'ambiguous')),
   owner TEXT NOT NULL DEFAULT '',
   base_version INTEGER,
   cancel_requested_at INTEGER,
@@ -641,6 +643,8 @@ CREATE TABLE webhook_delivery (
   id TEXT NOT NULL PRIMARY KEY,
   at INTEGER NOT NULL
 ) STRICT;
+
+CREATE INDEX agent_session ON agent (session_id) WHERE session_id IS NOT NULL;
 
 CREATE INDEX conversation_event_delta ON conversation_event (turn_id) WHERE kind = 'delta';
 

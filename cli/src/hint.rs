@@ -304,6 +304,7 @@ hints! {
     DeliveryNotFound "list the deliveries: `ao-store delivery ls`";
     DeliveryKeyUsed "use another key, or send the same text";
     OrgNotFound "list them: `ao-store org ls`; or make it: `ao-store org add NAME`";
+    AgentIsSession "send it turns: `ao-store turn send --agent AGENT TEXT`; workers need another agent: `ao-store agent add NAME`";
     AgentUnknown "list them: `ao-store agent ls`; or make it: `ao-store agent add NAME`";
     ConversationNotFound "list them: `ao-store conversation ls`";
     TurnNotFound "list them: `ao-store turn ls`";

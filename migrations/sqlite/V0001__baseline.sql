@@ -310,7 +310,8 @@ CREATE TABLE decision (
 ) STRICT;
 CREATE UNIQUE INDEX decision_open ON decision (session_id) WHERE resolved_at IS NULL;
 
--- Messages to sessions, and the reports of their children. key makes a repeated request the same delivery.
+-- Messages to sessions, the reports of their children, and turns. key makes a repeated request the same
+-- delivery: of a turn it is turn/ and the id of the turn.
 -- sender is the session that sends, or empty. cursor is the head of the log before it was accepted.
 -- last_stage is the last one that the harness can prove. runner is the instance that writes it, and
 -- launch_id the launch to which it is or was written. One delivery of a session is written at a time.
@@ -318,7 +319,7 @@ CREATE TABLE delivery (
   id TEXT NOT NULL PRIMARY KEY,
   session_id TEXT NOT NULL REFERENCES session (id) ON DELETE RESTRICT,
   project_id TEXT NOT NULL REFERENCES project (id) ON DELETE RESTRICT,
-  kind TEXT NOT NULL DEFAULT 'message' CHECK (kind IN ('message', 'report', 'prompt')),
+  kind TEXT NOT NULL DEFAULT 'message' CHECK (kind IN ('message', 'report', 'prompt', 'turn')),
   key TEXT NOT NULL,
   sender TEXT NOT NULL,
   last_stage TEXT NOT NULL DEFAULT 'finished' CHECK (last_stage IN ('written', 'finished')),
@@ -441,14 +442,17 @@ CREATE TABLE org (
 ) STRICT, WITHOUT ROWID;
 
 -- Agents: identities of an organisation to which turns are sent. account is the account that its
--- program uses, empty if it has none: while that has reached a limit, no turn is claimed.
+-- program uses, empty if it has none: while that has reached a limit, no turn is claimed. session_id is
+-- the session that answers, each turn being a delivery to it; NULL if workers answer.
 CREATE TABLE agent (
   org_id TEXT NOT NULL REFERENCES org (id) ON DELETE RESTRICT,
   id TEXT NOT NULL CHECK (id <> ''),
   account TEXT NOT NULL DEFAULT '',
+  session_id TEXT REFERENCES session (id) ON DELETE RESTRICT,
   created_at INTEGER NOT NULL,
   PRIMARY KEY (org_id, id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX agent_session ON agent (session_id) WHERE session_id IS NOT NULL;
 
 -- The users, named by their platform, who may send turns to an agent.
 CREATE TABLE agent_member (
@@ -480,8 +484,8 @@ CREATE TABLE conversation (
 ) STRICT;
 
 -- Turns: one message to an agent and the obligation to answer it. key makes a repeated message the
--- same turn, for ever. owner is the instance that runs it, which alone may write it, and base_version
--- the snapshot that it began with. completion_digest is that of the
+-- same turn, for ever. owner is the instance that runs it, which alone may write it, or the delivery
+-- that it is, and base_version the snapshot that it began with. completion_digest is that of the
 -- completion which ended it, empty if something else did. usage is a JSON object, empty if nothing
 -- was reported. The texts are in turn_input and conversation_event.
 CREATE TABLE turn (
@@ -498,7 +502,8 @@ CREATE TABLE turn (
     CHECK (state IN ('queued', 'running', 'completed', 'failed', 'cancelled', 'expired')),
   reason TEXT NOT NULL DEFAULT '' CHECK (reason IN ('', 'no_worker', 'not_started', 'exited',
     'killed', 'worker_died', 'unresponsive', 'interrupted', 'agent_error', 'limited', 'overloaded',
-    'authentication', 'billing', 'context', 'refused', 'too_large', 'diverged')),
+    'authentication', 'billing', 'context', 'refused', 'too_large', 'diverged',
+    'ambiguous')),
   owner TEXT NOT NULL DEFAULT '',
   base_version INTEGER,
   cancel_requested_at INTEGER,

@@ -3,15 +3,17 @@
 
 use std::time::Duration;
 
+use ao_store::row::delivery::Stage;
 use ao_store::turn::admit::{self, Admitted, NewTurn, PATIENCE};
-use ao_store::turn::agent::Member;
+use ao_store::turn::agent::{self, Agent, Member};
 use ao_store::turn::conversation::{self, Caller, Place};
 use ao_store::turn::org::{self, LOCAL};
 use ao_store::turn::{Turn, event};
-use ao_store::{AgentId, Cause, OrgId, Store, Tx};
+use ao_store::{AgentId, Cause, OrgId, SessionId, Store, Tx};
 
 use crate::error::{Error, Result};
-use crate::lifecycle::new_id;
+use crate::lifecycle::send::{clean, refused};
+use crate::lifecycle::{Sessions, new_id};
 
 /// A message to an agent.
 #[derive(Debug, Clone)]
@@ -43,13 +45,16 @@ pub struct SentTurn {
     pub is_new: bool,
     /// The position in its conversation after which its answer comes.
     pub position: i64,
+    /// The session that is its agent: a runner must be started for it.
+    pub session: Option<SessionId>,
 }
 
 /// Accepts a message, or finds the turn that has its key.
 ///
 /// # Errors
 /// `INVALID_PROMPT`, `INPUT_TOO_LARGE`, `INVALID_ID`, `ORG_NOT_FOUND`, `AGENT_NOT_FOUND`,
-/// `CONVERSATION_NOT_FOUND`, also for one of another agent than the named one; `TURN_KEY_USED`.
+/// `CONVERSATION_NOT_FOUND`, also for one of another agent than the named one; `TURN_KEY_USED`; of an agent that
+/// is a session the refusals of [`Sessions::send`].
 pub fn send_turn(store: &Store, cause: Cause, request: TurnRequest) -> Result<SentTurn> {
     if request.input.contains('\0') {
         return Err(Error::InvalidMessage("it contains a NUL character"));
@@ -60,10 +65,17 @@ pub fn send_turn(store: &Store, cause: Cause, request: TurnRequest) -> Result<Se
         let TurnRequest { caller, input, expires, .. } = &request;
         let place = place(tx, &request)?;
         let patience = expires.unwrap_or(PATIENCE);
-        let new = NewTurn { id, place, conversation, key, input: input.clone(), patience };
+        let session = agent::get(tx, &place.org, &place.agent)?.and_then(|agent| agent.session);
+        let input = match &session {
+            // It is typed.
+            Some(_) => clean(input).map_err(|_| ao_store::Error::EmptyText("the message"))?,
+            None => input.clone(),
+        };
+        let new = NewTurn { id, place, conversation, key, input, patience };
         let (turn, is_new) = match admit::admit(tx, caller, &new)? {
             Admitted::New(turn) => (turn, true),
             Admitted::Known(turn) => (turn, false),
+            Admitted::Refused(session, refusal) => return Ok(Err(refused(session, refusal))),
         };
         // What came before is printed again only of a turn that has not ended: the last event has all of it.
         let first = if is_new { None } else { event::first_delta(tx, &turn.id)? };
@@ -71,9 +83,27 @@ pub fn send_turn(store: &Store, cause: Cause, request: TurnRequest) -> Result<Se
             Some(first) => first - 1,
             None => event::head(tx, &turn.conversation)?,
         };
-        Ok(SentTurn { turn, is_new, position })
+        Ok(Ok(SentTurn { turn, is_new, position, session }))
     })?;
-    Ok(sent.value)
+    sent.value
+}
+
+impl Sessions {
+    /// Makes a session the one that answers for a new agent, whose account is that of its harness unless it has
+    /// one.
+    ///
+    /// # Errors
+    /// `SESSION_NOT_FOUND`; `STAGE_NOT_REPORTED` if its harness does not report the end of a turn.
+    pub fn answers_for(&self, agent: Agent, session: &SessionId) -> Result<Agent> {
+        let session = self.session(session)?;
+        let stage = Stage::Finished;
+        if self.last_stage(&session) != stage {
+            return Err(Error::StageNotReported { harness: session.harness, stage });
+        }
+        let account =
+            if agent.account.is_empty() { session.harness } else { agent.account.clone() };
+        Ok(Agent { account, session: Some(session.id), ..agent })
+    }
 }
 
 /// The user who runs this process, as a member.

@@ -147,6 +147,7 @@ codes! {
     TurnCancelled "TURN_CANCELLED" Conflict 409 5 "The turn was cancelled.";
     TurnExpired "TURN_EXPIRED" TimedOut 504 8 "No worker took the turn in time.";
     ConversationBusy "CONVERSATION_BUSY" Busy 409 9 "A turn of the conversation has not ended.";
+    AgentIsSession "AGENT_IS_SESSION" Conflict 409 5 "The agent is a session, so no worker answers for it.";
     NotResendable "DELIVERY_NOT_RESENDABLE" Conflict 409 5 "The delivery is neither ambiguous nor failed, so it is not written again.";
     DeliveryAmbiguous "DELIVERY_AMBIGUOUS" Conflict 409 5 "It is not known whether the agent got the message.";
     DeliveryFailed "DELIVERY_FAILED" External 502 1 "The message was not written, or its turn ended by a failure.";

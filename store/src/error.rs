@@ -122,6 +122,14 @@ pub enum Error {
         /// The agent.
         agent: String,
     },
+    /// The agent is a session, so no worker answers for it.
+    #[error("agent {agent} is session {session}, which takes its turns itself")]
+    AgentIsSession {
+        /// The agent.
+        agent: String,
+        /// The session.
+        session: SessionId,
+    },
     /// No conversation has this id, or it is not the caller's.
     #[error("there is no conversation {0}, or it may not be seen")]
     ConversationNotFound(String),

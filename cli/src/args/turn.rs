@@ -100,6 +100,10 @@ has reached a limit: see ao-store harness limits.")]
         /// The account that its program uses
         #[arg(long, value_name = "ACCOUNT")]
         account: Option<String>,
+        /// The session that answers: each turn is written to its agent, and ends with the agent's turn.
+        /// Without it, workers answer
+        #[arg(long, value_name = "SESSION")]
+        session: Option<String>,
     },
     /// List agents
     #[command(
@@ -108,7 +112,7 @@ has reached a limit: see ao-store harness limits.")]
   ao-store agent ls
   ao-store agent ls --org acme -o name
 
-Columns: id, org, account, created"
+Columns: id, org, account, session, created"
     )]
     Ls {
         #[command(flatten)]

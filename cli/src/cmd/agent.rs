@@ -15,10 +15,14 @@ use crate::{output, view};
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<()> {
     match command {
-        Command::Add { name, org, account } => {
+        Command::Add { name, org, account, session } => {
             let agent = Agent {
                 account: account.unwrap_or_default(),
                 ..Agent::new(of(&org)?, name.parse()?, Timestamp::now())
+            };
+            let agent = match session {
+                Some(session) => context.sessions()?.answers_for(agent, &session.parse()?)?,
+                None => agent,
             };
             add(context, agent)
         }
@@ -73,6 +77,10 @@ fn list(context: &Context, org: Option<&OrgId>, args: &ListArgs) -> Result<()> {
             Of::new("id", |agent| Cell::text(agent.id.as_str())),
             Of::new("org", |agent| Cell::text(agent.org.as_str())),
             Of::text("account", |agent| agent.account.clone()).rank(1),
+            Of::new("session", |agent| {
+                agent.session.as_ref().map_or(Cell::absent(), |id| Cell::text(id.as_str()))
+            })
+            .rank(2),
             Of::new("created", |agent| Cell::age(agent.created_at)).rank(3),
         ],
         id: &|agent: &Agent| agent.id.to_string(),

@@ -22,7 +22,7 @@ pub fn org(org: &Org) -> Value {
 /// An agent.
 #[must_use]
 pub fn agent(agent: &Agent) -> Value {
-    object!(agent => id, org_id = org, account, created_at)
+    object!(agent => id, org_id = org, account, session_id = session, created_at)
 }
 
 /// An agent with its members.

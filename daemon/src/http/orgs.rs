@@ -93,6 +93,8 @@ pub(crate) struct NewAgent {
     /// The account that its program uses.
     #[serde(default)]
     account: String,
+    /// The session that answers; workers answer if it is absent.
+    session: Option<String>,
 }
 
 /// Adds an agent to an organisation.
@@ -109,6 +111,10 @@ pub(crate) async fn add_agent(
         let agent = Agent {
             account: new.account,
             ..Agent::new(org.parse()?, new.id.parse()?, Timestamp::now())
+        };
+        let agent = match new.session {
+            Some(session) => app.sessions.answers_for(agent, &session.parse()?)?,
+            None => agent,
         };
         let added = app.store.write(Cause::now(ACTOR), move |tx| {
             ensure_org(tx, &agent.org)?;

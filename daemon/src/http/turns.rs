@@ -81,7 +81,11 @@ pub(crate) async fn send(
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     work::run(&app, move |app| {
         let request = new.request(asked)?;
-        let SentTurn { turn, is_new, .. } = send_turn(&app.store, Cause::now(ACTOR), request)?;
+        let sent = send_turn(&app.store, Cause::now(ACTOR), request)?;
+        let SentTurn { turn, is_new, session, .. } = sent;
+        if let Some(session) = session {
+            app.sessions.start_runner(&session);
+        }
         let mut data = app.store.read(|snapshot| document::answered(snapshot, &turn))?;
         data["is_new"] = is_new.into();
         Ok((StatusCode::ACCEPTED, reply::document("turn.send", data)))

@@ -18,7 +18,7 @@ mod reaper;
 mod reconcile;
 mod recording;
 mod restore;
-mod send;
+pub(crate) mod send;
 mod settle;
 mod spawn;
 mod terminal;
@@ -193,7 +193,7 @@ impl Sessions {
         Ok(self.store.read(|snapshot| ao_store::row::launch::of_session(snapshot, id))?)
     }
 
-    fn session(&self, id: &SessionId) -> Result<Session> {
+    pub(crate) fn session(&self, id: &SessionId) -> Result<Session> {
         Ok(self.store.read(|snapshot| session::require(snapshot, id))?)
     }
 

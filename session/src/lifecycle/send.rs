@@ -22,6 +22,9 @@ pub const MESSAGE_MAX: usize = 1 << 20;
 /// The longest key of a message, in bytes.
 const KEY_MAX: usize = 512;
 
+/// The beginnings of the keys of deliveries that nobody has sent: reports, turns and prompts.
+const OWN_KEYS: [&str; 2] = ["turn/", "prompt/"];
+
 /// A message to the agent of a session.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -109,7 +112,7 @@ impl Sessions {
     }
 
     /// The last stage of a delivery to a session that its harness can prove.
-    pub(super) fn last_stage(&self, session: &Session) -> Stage {
+    pub(crate) fn last_stage(&self, session: &Session) -> Stage {
         let harness = self.harnesses.get(&session.harness).ok();
         let hooks = harness.and_then(|harness| harness.hooks());
         let is_reported = hooks.is_some_and(|hooks| hooks.reports_prompts());
@@ -160,7 +163,7 @@ pub fn start_runner(command: &[OsString], data_dir: &Path, session: &SessionId) 
 }
 
 /// The error of a refusal.
-pub(super) fn refused(session: SessionId, refusal: Refusal) -> Error {
+pub(crate) fn refused(session: SessionId, refusal: Refusal) -> Error {
     match refusal {
         Refusal::Terminated => ao_store::Error::SessionTerminated(session).into(),
         Refusal::External => Error::External(session),
@@ -175,7 +178,7 @@ pub(super) fn refused(session: SessionId, refusal: Refusal) -> Error {
 
 /// A message as its agent gets it: without control characters except tabs and line feeds, and without line
 /// ends at its end.
-fn clean(text: &str) -> Result<String> {
+pub(crate) fn clean(text: &str) -> Result<String> {
     if text.len() > MESSAGE_MAX {
         return Err(Error::InvalidMessage("it is longer than 1 MiB"));
     }
@@ -194,6 +197,9 @@ fn check_key(key: &str) -> Result<()> {
         "" => "it is empty",
         key if key.len() > KEY_MAX => "it is longer than 512 bytes",
         key if key.chars().any(char::is_control) => "it may not contain control characters",
+        key if OWN_KEYS.iter().any(|own| key.starts_with(own)) => {
+            "keys that begin with turn/ and prompt/ are made by ao-store"
+        }
         _ => return Ok(()),
     };
     let value = key.chars().take(80).collect();

@@ -147,7 +147,7 @@ impl Worker<'_> {
         let Config { store, org, agent, silence, .. } = self.config;
         let now = Cause::now(ACTOR).at;
         let can_claim = store.read(|snapshot| {
-            let account = agent::require(snapshot, org, agent)?.account;
+            let account = agent::require_for_worker(snapshot, org, agent)?.account;
             let limit = account::limit_of_account(snapshot, &account, now)?;
             Ok(limit.is_none() && is_ready(snapshot, org, agent)?)
         })?;

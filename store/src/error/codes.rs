@@ -28,6 +28,7 @@ impl Error {
             Error::DeliveryKeyUsed(_) => Code::DeliveryKeyUsed,
             Error::OrgNotFound(_) => Code::OrgNotFound,
             Error::AgentUnknown { .. } => Code::AgentUnknown,
+            Error::AgentIsSession { .. } => Code::AgentIsSession,
             Error::ConversationNotFound(_) => Code::ConversationNotFound,
             Error::TurnNotFound(_) => Code::TurnNotFound,
             Error::NameTaken { .. } => Code::IdAlreadyRegistered,

@@ -105,7 +105,7 @@ const FIELDS: &[(&str, &[Field])] = fields! {
         hook_ends_at: time or_null,
     }
     "delivery" {
-        id: text, session_id: text, project_id: text, kind: ["message" "report" "prompt"], key: text,
+        id: text, session_id: text, project_id: text, kind: ["message" "report" "prompt" "turn"], key: text,
         sender: text, last_stage: ["written" "finished"], cursor: text, bytes: integer, digest: text,
         stage: ["accepted" "writing" "written" "submitted" "started" "finished" "ambiguous" "failed"],
         reason: text, runner: text, launch_id: text, accepted_at: time, written_at: time or_null,
@@ -121,7 +121,7 @@ const FIELDS: &[(&str, &[Field])] = fields! {
         state: ["queued" "running" "completed" "failed" "cancelled" "expired"],
         reason: ["" "no_worker" "not_started" "exited" "killed" "worker_died" "unresponsive"
             "interrupted" "agent_error" "limited" "overloaded" "authentication" "billing" "context"
-            "refused" "too_large" "diverged"],
+            "refused" "too_large" "diverged" "ambiguous"],
         owner: text, base_version: integer or_null,
         cancel_requested_at: time or_null, reply_bytes: integer or_null, reply_digest: text,
         completion_digest: text, usage: text, started_at: time or_null, ended_at: time or_null,

@@ -27,7 +27,7 @@ pub struct Report {
     pub question: Question,
     /// The account that has reached a limit, where it is known.
     pub account: String,
-    /// What the program printed about the limit.
+    /// What the program said about the limit or the failure, or at the end of a turn.
     pub message: String,
 }
 
@@ -108,7 +108,7 @@ fn deliveries_due(tx: &Tx<'_>, before: &Session, signal: &Signal) -> Result<Vec<
         // Of a program without hooks only its screen shows it, and of one with hooks an interrupted or a
         // failed turn, and one that was ended by the answer in its terminal.
         Signal::Shown(Activity::Idle, _) => {
-            delivery::finished(tx, &session, delivery::END_NOT_REPORTED)?;
+            delivery::finished(tx, &session, delivery::END_NOT_REPORTED, "")?;
             match before.activity {
                 Activity::Active | Activity::Waiting => delivery::turn_ended(tx, &session, "")?,
                 _ => None,
@@ -139,8 +139,9 @@ fn record_deliveries(
         Signal::TurnStarted | Signal::ToolStarted(_) | Signal::ToolEnded(_) => {
             delivery::started(tx, session)?;
         }
-        Signal::TurnEnded => delivery::finished(tx, session, "")?,
-        Signal::TurnFailed(cause) => delivery::finished(tx, session, cause)?,
+        Signal::TurnEnded => delivery::finished(tx, session, "", &report.message)?,
+        Signal::TurnFailed(cause) => delivery::finished(tx, session, cause, &report.message)?,
+        Signal::Limited(until) => delivery::limited(tx, session, &report.message, *until)?,
         _ => {}
     }
     match &report.prompt {

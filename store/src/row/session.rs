@@ -359,17 +359,18 @@ pub fn set_branch(tx: &Tx<'_>, id: &SessionId, branch: &str) -> Result<Session> 
     require(tx, id)
 }
 
-/// Whether [`delete`] would delete it: it has produced nothing and owns no pull request.
+/// Whether [`delete`] would delete it: it has produced nothing, owns no pull request, and is no agent.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn is_seed(snapshot: &Snapshot<'_>, session: &Session) -> Result<bool> {
     let owned =
-        snapshot.one("find its pull requests", SELECT_OWNED, [session.id.as_str()], |_| Ok(()));
+        snapshot.one("find what belongs to it", SELECT_OWNED, [session.id.as_str()], |_| Ok(()));
     Ok(session.is_empty() && owned?.is_none())
 }
 
-const SELECT_OWNED: &str = "SELECT 1 FROM pr WHERE session_id = ?1 LIMIT 1";
+const SELECT_OWNED: &str = "SELECT 1 FROM pr WHERE session_id = ?1
+    UNION ALL SELECT 1 FROM agent WHERE session_id = ?1 LIMIT 1";
 
 /// What [`delete`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -384,9 +385,10 @@ pub enum Deleted {
 
 const DELETE_SEED: &str = "DELETE FROM session
     WHERE id = ?1 AND is_terminated = 0 AND spawned_at IS NULL
-    AND NOT EXISTS (SELECT 1 FROM pr WHERE session_id = ?1)";
+    AND NOT EXISTS (SELECT 1 FROM pr WHERE session_id = ?1)
+    AND NOT EXISTS (SELECT 1 FROM agent WHERE session_id = ?1)";
 
-/// Deletes a seed session: not terminated, never marked as spawned, and without a pull request. Check and deletion are one statement, so that no race can lose a session.
+/// Deletes a seed session: not terminated, never marked as spawned, without a pull request, and no agent. Check and deletion are one statement, so that no race can lose a session.
 ///
 /// # Errors
 /// When the database cannot be written.

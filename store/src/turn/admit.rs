@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use crate::db::tx::Tx;
 use crate::error::{Error, Result};
+use crate::model::id::SessionId;
 use crate::model::label::check_label;
 use crate::model::text_digest::summary;
 use crate::row::columns;
+use crate::row::delivery::{self, Refusal};
+use crate::row::session;
 use crate::turn::conversation::{self, Caller, Place};
 use crate::turn::event::{self, New};
+use crate::turn::hand_over::obstacle;
 use crate::turn::row::{self, Reason, State, Turn};
-use crate::turn::{INPUT_MAX, check_text, clock, end};
+use crate::turn::{INPUT_MAX, agent, check_text, clock, end};
 
 /// How long a turn waits for a worker unless another time is asked for.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -45,15 +49,8 @@ pub enum Admitted {
     New(Turn),
     /// It was accepted before.
     Known(Turn),
-}
-
-impl Admitted {
-    /// The turn.
-    #[must_use]
-    pub fn turn(&self) -> &Turn {
-        let (Admitted::New(turn) | Admitted::Known(turn)) = self;
-        turn
-    }
+    /// It was refused: the session that is the agent cannot take it.
+    Refused(SessionId, Refusal),
 }
 
 /// Accepts a message, or finds the turn that has its key, whatever became of it.
@@ -78,8 +75,11 @@ pub fn admit(tx: &Tx<'_>, caller: &Caller, new: &NewTurn) -> Result<Admitted> {
         return Ok(Admitted::Known(known));
     }
     let first = row::first_open(tx, &found.id)?;
-    if let Some(first) = first.filter(|first| found.last_num - first.num >= OPEN_MAX) {
-        return Err(Error::ConversationBusy { conversation: found.id, turn: first.id });
+    if let Some(first) = first.as_ref().filter(|first| found.last_num - first.num >= OPEN_MAX) {
+        return Err(Error::ConversationBusy { conversation: found.id, turn: first.id.clone() });
+    }
+    if let Some((session, refusal)) = refusal_of(tx, &new.place, first.is_none())? {
+        return Ok(Admitted::Refused(session, refusal));
     }
     found.last_num += 1;
     found.head_seq = event::head(tx, &found.id)? + 1;
@@ -110,6 +110,16 @@ pub fn admit(tx: &Tx<'_>, caller: &Caller, new: &NewTurn) -> Result<Admitted> {
     // Also if another program has removed the turn before.
     end::release(tx, &turn.conversation)?;
     Ok(Admitted::New(turn))
+}
+
+/// Why a message is refused whose agent is a session. Behind others it waits, and a decision may be made meanwhile.
+fn refusal_of(tx: &Tx<'_>, place: &Place, is_next: bool) -> Result<Option<(SessionId, Refusal)>> {
+    let Some(id) = agent::require(tx, &place.org, &place.agent)?.session else { return Ok(None) };
+    let found = match is_next {
+        true => delivery::refusal(tx, &session::require(tx, &id)?)?,
+        false => obstacle(tx, &id)?,
+    };
+    Ok(found.map(|refusal| (id, refusal)))
 }
 
 const INSERT_INPUT: &str = "INSERT INTO turn_input (turn_id, text) VALUES (?1, ?2)";

@@ -2,12 +2,13 @@
 
 use rusqlite::Row;
 
-use crate::db::text::text;
+use crate::db::text::{optional_text, text};
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
-use crate::model::id::{AgentId, OrgId};
+use crate::model::id::{AgentId, OrgId, SessionId};
 use crate::model::label::check_label;
 use crate::model::time::Timestamp;
+use crate::row::session;
 
 /// An agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,15 +19,17 @@ pub struct Agent {
     pub id: AgentId,
     /// The account that its program uses; empty if it has none.
     pub account: String,
+    /// The session that answers; `None` if workers do.
+    pub session: Option<SessionId>,
     /// When it was made.
     pub created_at: Timestamp,
 }
 
 impl Agent {
-    /// An agent without an account.
+    /// An agent without an account, for which workers answer.
     #[must_use]
     pub fn new(org: OrgId, id: AgentId, created_at: Timestamp) -> Agent {
-        Agent { org, id, account: String::new(), created_at }
+        Agent { org, id, account: String::new(), session: None, created_at }
     }
 }
 
@@ -53,7 +56,7 @@ impl Member {
 
 macro_rules! select {
     ($tail:literal) => {
-        concat!("SELECT org_id, id, account, created_at FROM agent ", $tail)
+        concat!("SELECT org_id, id, account, session_id, created_at FROM agent ", $tail)
     };
 }
 
@@ -62,7 +65,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Agent> {
         org: OrgId::stored(text(row, 0)?),
         id: AgentId::stored(text(row, 1)?),
         account: text(row, 2)?,
-        created_at: Timestamp(row.get(3)?),
+        session: optional_text(row, 3)?.map(SessionId::stored),
+        created_at: Timestamp(row.get(4)?),
     })
 }
 
@@ -81,6 +85,18 @@ pub fn get(snapshot: &Snapshot<'_>, org: &OrgId, id: &AgentId) -> Result<Option<
 /// `AGENT_NOT_FOUND`.
 pub fn require(snapshot: &Snapshot<'_>, org: &OrgId, id: &AgentId) -> Result<Agent> {
     get(snapshot, org, id)?.ok_or_else(|| unknown(org, id))
+}
+
+/// The agent of this name, for a worker.
+///
+/// # Errors
+/// `AGENT_NOT_FOUND`; `AGENT_IS_SESSION` for one that is a session, which takes its turns itself.
+pub fn require_for_worker(snapshot: &Snapshot<'_>, org: &OrgId, id: &AgentId) -> Result<Agent> {
+    let agent = require(snapshot, org, id)?;
+    match agent.session {
+        Some(session) => Err(Error::AgentIsSession { agent: agent.id.to_string(), session }),
+        None => Ok(agent),
+    }
 }
 
 /// The one error for an agent that does not exist and for one that may not be used.
@@ -102,23 +118,27 @@ pub fn list(snapshot: &Snapshot<'_>, org: Option<&OrgId>) -> Result<Vec<Agent>> 
     }
 }
 
-const INSERT: &str = "INSERT INTO agent (org_id, id, account, created_at)
-    VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+const INSERT: &str = "INSERT INTO agent (org_id, id, account, session_id, created_at)
+    VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
 
 const ORG: &str = "SELECT 1 FROM org WHERE id = ?1";
 
 /// Adds an agent.
 ///
 /// # Errors
-/// `ORG_NOT_FOUND`, `ID_ALREADY_REGISTERED`, `INVALID_ID` for an account that is no plain text.
+/// `ORG_NOT_FOUND`, `SESSION_NOT_FOUND`, `ID_ALREADY_REGISTERED`, `INVALID_ID` for an account that is no plain text.
 pub fn add(tx: &Tx<'_>, new: &Agent) -> Result<()> {
     let is_there = tx.one("find an organisation", ORG, [new.org.as_str()], |_| Ok(()))?;
     is_there.ok_or_else(|| Error::OrgNotFound(new.org.to_string()))?;
     if !new.account.is_empty() {
         check_label("account", &new.account)?;
     }
-    let Agent { org, id, account, created_at } = new;
-    let params = (org.as_str(), id.as_str(), account, created_at.0);
+    if let Some(session) = &new.session {
+        session::require(tx, session)?;
+    }
+    let Agent { org, id, account, session, created_at } = new;
+    let session = session.as_ref().map(SessionId::as_str);
+    let params = (org.as_str(), id.as_str(), account, session, created_at.0);
     if tx.execute_uncaptured("add an agent", INSERT, params)? == 0 {
         return Err(Error::NameTaken { what: "agent", name: id.to_string() });
     }

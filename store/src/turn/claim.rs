@@ -65,9 +65,9 @@ pub fn is_ready(snapshot: &Snapshot<'_>, org: &OrgId, agent: &AgentId) -> Result
 /// taken in their order, one at a time. Together with the turn, the snapshot is read with which it begins.
 ///
 /// # Errors
-/// `AGENT_NOT_FOUND`.
+/// `AGENT_NOT_FOUND`; `AGENT_IS_SESSION` for one that is a session, which takes its turns itself.
 pub fn claim(tx: &Tx<'_>, claim: &Claim) -> Result<Claimed> {
-    let agent = agent::require(tx, &claim.org, &claim.agent)?;
+    let agent = agent::require_for_worker(tx, &claim.org, &claim.agent)?;
     let Some(turn) = next(tx, claim)? else { return Ok(Claimed::Nothing) };
     if let Some(limit) = account::limit_of_account(tx, &agent.account, tx.now())? {
         return Ok(Claimed::Limited(limit));

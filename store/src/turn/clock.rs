@@ -83,6 +83,16 @@ pub(crate) fn release(tx: &Tx<'_>, turn: &str) -> Result<()> {
     tx.execute_uncaptured("release a turn", RELEASE, params).map(|_| ())
 }
 
+const BEGIN: &str = "UPDATE turn_clock SET boot = ?2, deadline_ms = ?3 + patience_ms
+    WHERE turn_id = ?1 AND boot IS NULL";
+
+/// Starts the clock of a turn that no worker is to take; returns whether it did not run.
+pub(crate) fn begin(tx: &Tx<'_>, turn: &str) -> Result<bool> {
+    let now = tx.reading().awake();
+    let changed = tx.execute_uncaptured("release a turn", BEGIN, (turn, now.boot, now.ms))?;
+    Ok(changed > 0)
+}
+
 const SET_ASIDE: &str = "UPDATE turn_clock SET ready_at = NULL, boot = NULL, deadline_ms = NULL
     WHERE turn_id = ?1";
 
@@ -109,6 +119,15 @@ const EXTEND: &str = "UPDATE turn_clock
 pub(crate) fn extend(tx: &Tx<'_>, turn: &str) -> Result<()> {
     let now = tx.reading().awake();
     tx.execute_uncaptured("extend a turn", EXTEND, (turn, now.boot, now.ms)).map(|_| ())
+}
+
+const REFRESH: &str = "UPDATE turn_clock SET deadline_ms = ?3 + patience_ms
+    WHERE turn_id = ?1 AND boot = ?2 AND deadline_ms > 0 AND deadline_ms < ?3 + patience_ms / 2";
+
+/// The same where progress comes often, and a write for each is not worth it: only once half of the time is over.
+pub(crate) fn refresh(tx: &Tx<'_>, turn: &str) -> Result<()> {
+    let now = tx.reading().awake();
+    tx.execute_uncaptured("extend a turn", REFRESH, (turn, now.boot, now.ms)).map(|_| ())
 }
 
 const WAIT: &str = "UPDATE turn_clock SET boot = ?2, deadline_ms = ?3, is_waiting = 1

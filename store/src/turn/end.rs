@@ -6,8 +6,10 @@ use crate::model::id::SessionId;
 use crate::model::text_digest::summary;
 use crate::model::time::Timestamp;
 use crate::row::account::{self, Limit};
+use crate::row::delivery;
 use crate::turn::conversation;
 use crate::turn::event::{self, Kind, New};
+use crate::turn::hand_over::hand_over;
 use crate::turn::row::{self, Reason, State, Turn};
 use crate::turn::{FAILURE_MAX, agent, clock};
 
@@ -27,6 +29,11 @@ pub(super) struct Ending<'a> {
 }
 
 impl<'a> Ending<'a> {
+    /// An answer that leaves what the agent remembers as it is.
+    pub(super) fn reply(text: &'a str) -> Ending<'a> {
+        Ending::failure(State::Completed, Reason::None, text)
+    }
+
     /// A failure; or a turn that expired or was cancelled, which has no reason.
     pub(super) fn failure(state: State, reason: Reason, text: &'a str) -> Ending<'a> {
         Ending { state, reason, text, limit_ends_at: None, version: None }
@@ -51,21 +58,24 @@ pub(super) fn end(tx: &Tx<'_>, mut turn: Turn, ending: &Ending<'_>) -> Result<()
     found.head_seq = event::push(tx, &found.id, &new)?;
     found.head_version = ending.version.unwrap_or(found.head_version);
     conversation::store(tx, (&found, false))?;
-    record_account(tx, &turn, ending)?;
+    let agent = agent::require(tx, &turn.org, &turn.agent)?;
+    if agent.session.is_some() {
+        delivery::withdraw(tx, &turn.id)?;
+    }
+    record_account(tx, &turn, agent.account, ending)?;
     release(tx, &turn.conversation)
 }
 
-/// Makes the next turn of a conversation ready, unless one runs.
+/// Makes the next turn of a conversation ready or hands it to its session, unless one runs.
 pub(super) fn release(tx: &Tx<'_>, conversation: &str) -> Result<()> {
     match row::first_open(tx, conversation)? {
-        Some(next) if next.state == State::Queued => clock::release(tx, &next.id),
+        Some(next) if next.state == State::Queued => hand_over(tx, &next),
         _ => Ok(()),
     }
 }
 
 /// A turn that met a limit stops the claims of its account, one that was answered ends that.
-fn record_account(tx: &Tx<'_>, turn: &Turn, ending: &Ending<'_>) -> Result<()> {
-    let account = agent::require(tx, &turn.org, &turn.agent)?.account;
+fn record_account(tx: &Tx<'_>, turn: &Turn, account: String, ending: &Ending<'_>) -> Result<()> {
     if account.is_empty() {
         return Ok(());
     }

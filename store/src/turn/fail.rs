@@ -6,10 +6,12 @@
 use crate::db::tx::Tx;
 use crate::error::Result;
 use crate::row::account;
+use crate::row::delivery::Refusal;
 use crate::row::lifecycle::instance;
-use crate::turn::agent;
+use crate::turn::agent::{self, Agent};
 use crate::turn::clock::{self, Shows};
 use crate::turn::end::{self, CANCELLED, Ending, end};
+use crate::turn::hand_over::obstacle;
 use crate::turn::row::{self, Reason, State, Turn};
 
 /// Why a turn may be ended by another process than its worker.
@@ -53,6 +55,7 @@ pub fn fail(tx: &Tx<'_>, id: &str, guard: Guard) -> Result<Failed> {
     match &found {
         Found::Died(text) => end(tx, turn, &failure(Reason::WorkerDied, text))?,
         Found::Unresponsive => end(tx, turn, &failure(Reason::Unresponsive, UNRESPONSIVE))?,
+        Found::NotStarted(text) => end(tx, turn, &failure(Reason::NotStarted, text))?,
         Found::Limited(text) => end(tx, turn, &failure(Reason::Limited, text))?,
         Found::Cancelled => {
             end(tx, turn, &Ending::failure(State::Cancelled, Reason::None, CANCELLED))?;
@@ -73,6 +76,8 @@ enum Found {
     Unresponsive,
     Cancelled,
     NoWorker,
+    /// Its session cannot take it.
+    NotStarted(String),
     /// No worker could take it: this limit of the account holds.
     Limited(String),
 }
@@ -89,7 +94,7 @@ pub(super) fn condemn(tx: &Tx<'_>, id: &str) -> Result<bool> {
 }
 
 fn is_dead(tx: &Tx<'_>, turn: &Turn) -> Result<bool> {
-    Ok(instance::get(tx, &turn.owner)?.is_none_or(|owner| owner.is_dead()))
+    Ok(!turn.is_delivery() && instance::get(tx, &turn.owner)?.is_none_or(|owner| owner.is_dead()))
 }
 
 /// Why a turn ends whose time is over, if it is. After a start of the machine, a turn that waits for a worker
@@ -103,7 +108,7 @@ fn overdue(tx: &Tx<'_>, turn: &Turn) -> Result<Option<Found>> {
             Some(Found::Died("the machine was started anew while the turn ran"))
         }
         Shows::OtherBoot => {
-            clock::set_ready(tx, &turn.id)?;
+            wait_anew(tx, turn)?;
             None
         }
         Shows::Overdue if turn.cancel_requested_at.is_some() => Some(Found::Cancelled),
@@ -112,12 +117,28 @@ fn overdue(tx: &Tx<'_>, turn: &Turn) -> Result<Option<Found>> {
     })
 }
 
+/// After a start of the machine, a turn that waited has all of its time again.
+fn wait_anew(tx: &Tx<'_>, turn: &Turn) -> Result<()> {
+    match agent::require(tx, &turn.org, &turn.agent)?.session {
+        None => clock::set_ready(tx, &turn.id),
+        Some(_) => clock::begin(tx, &turn.id).map(|_| ()),
+    }
+}
+
 /// Why no worker has taken a turn in time.
 fn not_taken(tx: &Tx<'_>, turn: &Turn) -> Result<Found> {
-    let account = agent::require(tx, &turn.org, &turn.agent)?.account;
-    let limit = account::limit_of_account(tx, &account, tx.now())?;
-    Ok(limit.map_or(Found::NoWorker, |limit| {
-        Found::Limited(format!("account {account} has reached a limit: {}", limit.message))
+    let Agent { account, session, .. } = agent::require(tx, &turn.org, &turn.agent)?;
+    if let Some(limit) = account::limit_of_account(tx, &account, tx.now())? {
+        let text = format!("account {account} has reached a limit: {}", limit.message);
+        return Ok(Found::Limited(text));
+    }
+    let Some(session) = session else { return Ok(Found::NoWorker) };
+    Ok(Found::NotStarted(match obstacle(tx, &session)? {
+        Some(Refusal::Terminated) => format!("session {session} is terminated"),
+        Some(Refusal::External) => format!("session {session} is run by another program"),
+        Some(Refusal::NoTerminal) => format!("session {session} has no terminal"),
+        Some(_) => format!("the agent of session {session} has ended"),
+        None => format!("the message could not be written to session {session} in time"),
     }))
 }
 

@@ -19,6 +19,8 @@ mod end;
 pub mod event;
 pub mod fail;
 pub mod finish;
+pub(crate) mod follow;
+mod hand_over;
 mod held;
 pub mod org;
 pub mod reset;

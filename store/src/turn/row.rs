@@ -7,6 +7,7 @@ use crate::model::id::{AgentId, OrgId};
 use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
 use crate::row::columns::{self, Columns, enum_columns, table};
+use crate::row::delivery;
 
 text_enum! {
     /// Where a turn is. Nothing leaves one of the last four.
@@ -41,9 +42,9 @@ text_enum! {
         None = "",
         /// No worker took it in time.
         NoWorker = "no_worker",
-        /// The program of the worker could not be started.
+        /// The program of the worker could not be started, or the message not be written to the session.
         NotStarted = "not_started",
-        /// The program of the worker ended without an answer.
+        /// The program of the worker, or the agent of the session, ended without an answer.
         Exited = "exited",
         /// A signal ended the program of the worker.
         Killed = "killed",
@@ -71,6 +72,8 @@ text_enum! {
         TooLarge = "too_large",
         /// The snapshot does not continue the newest one.
         Diverged = "diverged",
+        /// Whether the session got the message, or has answered it, is not known.
+        Ambiguous = "ambiguous",
     } else AgentError
 }
 
@@ -99,7 +102,7 @@ pub struct Turn {
     pub accepted_at: Timestamp,
     pub state: State,
     pub reason: Reason,
-    /// The instance that runs it, or ran it.
+    /// The instance that runs it or ran it; of a session the delivery that it is.
     pub owner: String,
     /// The snapshot that it began with.
     pub base_version: Option<i64>,
@@ -193,6 +196,13 @@ pub(crate) fn first_open(snapshot: &Snapshot<'_>, conversation: &str) -> Result<
 pub(crate) fn running(snapshot: &Snapshot<'_>) -> Result<Vec<Turn>> {
     let sql = select!("INDEXED BY turn_running WHERE state = 'running'");
     snapshot.list("list running turns", sql, [], Turn::read)
+}
+
+impl Turn {
+    /// Whether the session that is its agent runs it: no process owns it then.
+    pub(super) fn is_delivery(&self) -> bool {
+        self.owner == delivery::id_of_turn(&self.id)
+    }
 }
 
 const SELECT_INPUT: &str = "SELECT text FROM turn_input WHERE turn_id = ?1";

@@ -84,7 +84,9 @@ fn due(snapshot: &Snapshot<'_>, reading: ClockReading) -> Result<Vec<(String, Gu
     let overdue = clock::due(snapshot, reading.awake(), LIMIT)?;
     let mut found: Vec<_> = overdue.into_iter().map(|id| (id, Guard::Overdue)).collect();
     for turn in row::running(snapshot)? {
-        if instance::get(snapshot, &turn.owner)?.is_none_or(|owner| owner.is_dead()) {
+        if !turn.is_delivery()
+            && instance::get(snapshot, &turn.owner)?.is_none_or(|owner| owner.is_dead())
+        {
             found.push((turn.id, Guard::OwnerDead));
         }
     }

@@ -11,7 +11,7 @@ use crate::lifecycle::{begin, end, seed, write};
 use crate::support::{Fixture, fixture};
 
 /// A session that runs in tmux, of which no launch has begun.
-fn spawned(store: &Store) -> SessionId {
+pub(crate) fn spawned(store: &Store) -> SessionId {
     let id = seed(store).id;
     let of = id.clone();
     write(store, move |tx| {

@@ -52,7 +52,7 @@ const ROWS_OF_LIFECYCLES: &str = "
 
 const ROWS_OF_TURNS: &str = "
     INSERT INTO org (id, created_at) VALUES ('o', 1);
-    INSERT INTO agent VALUES ('o', 'a', 'x', 1);
+    INSERT INTO agent VALUES ('o', 'a', 'x', NULL, 1);
     INSERT INTO agent_member VALUES ('o', 'a', 'p', 'u');
     INSERT INTO conversation (id, org_id, agent_id, platform, user_id, thread, created_at)
     VALUES ('c', 'o', 'a', 'p', 'u', '', 1);

@@ -76,7 +76,9 @@ impl Process<'_> {
         let new = NewTurn { id, ..message(&thread, &key) };
         let done =
             self.store.write(Cause::now("race"), move |tx| admit(tx, &Caller::Operator, &new));
-        let (Admitted::New(turn) | Admitted::Known(turn)) = done.unwrap().value;
+        let (Admitted::New(turn) | Admitted::Known(turn)) = done.unwrap().value else {
+            panic!("no agent is a session")
+        };
         println!("accepted {} {}", turn.id, turn.key);
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ao_daemon::document::turn as document;
 use ao_session::worker::sweep_turns;
-use ao_session::{SentTurn, TurnRequest, local_member, send_turn};
+use ao_session::{SentTurn, Sessions, TurnRequest, Writers, local_member, send_turn};
 use ao_store::Store;
 use ao_store::turn::conversation::Caller;
 use ao_store::turn::event::{self, Event, Kind};
@@ -29,6 +29,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Ended> {
     let signals = Signals::listen().map_err(Error::Stdout)?;
     let store = context.open()?;
     let sent = send_turn(&store, cause(), request)?;
+    if let Some(session) = &sent.session {
+        context.start_runner(session)?;
+    }
     if args.no_wait {
         return print_accepted(context, &store, &sent);
     }
@@ -104,7 +107,7 @@ fn wait(
     (answer, by, signals): (&mut Answer<'_>, Option<Instant>, &Signals),
 ) -> Result<Outcome> {
     let mut follower = Follower::new(store, &sent.turn.conversation, sent.position)?;
-    let (mut printed, mut sweeper) = (sent.position, Sweeper::new(store));
+    let (mut printed, mut sweeper) = (sent.position, Sweeper::new(context, store, sent)?);
     loop {
         let step = step(&mut follower, &sent.turn.id, answer, &mut printed);
         let lost = |source| match source {
@@ -153,15 +156,21 @@ fn step(
     }
 }
 
-/// Ends, every few seconds, turns that no worker will end.
+/// Ends, every few seconds, turns that no worker will end, and has written what waits for the session that is the
+/// agent.
 struct Sweeper<'a> {
     store: &'a Store,
     at: Instant,
+    writers: Option<(Writers, Sessions)>,
 }
 
 impl<'a> Sweeper<'a> {
-    fn new(store: &'a Store) -> Sweeper<'a> {
-        Sweeper { store, at: Instant::now() }
+    fn new(context: &Context, store: &'a Store, sent: &SentTurn) -> Result<Sweeper<'a>> {
+        let writers = match sent.session {
+            Some(_) => Some((Writers::default(), context.sessions()?)),
+            None => None,
+        };
+        Ok(Sweeper { store, at: Instant::now(), writers })
     }
 
     /// Its own failure is no reason to stop waiting: a later pass, or another process, does the same.
@@ -172,6 +181,11 @@ impl<'a> Sweeper<'a> {
         match sweep_turns(self.store, &cause()) {
             Ok(swept) => swept.failures.iter().for_each(|what| context.say(what)),
             Err(error) => context.say(&format!("cannot look for turns without a worker: {error}")),
+        }
+        if let Some((writers, sessions)) = &mut self.writers
+            && let Err(error) = writers.start(sessions)
+        {
+            context.say(&format!("cannot look for what a session has to get: {error}"));
         }
         self.at = Instant::now();
     }

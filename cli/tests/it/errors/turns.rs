@@ -1,8 +1,10 @@
 //! Provoking what the commands about turns refuse, and how a turn ends without an answer.
 
+use ao_store::turn::agent::{self, Agent};
 use ao_store::turn::finish::Outcome;
+use ao_store::turn::org;
 use ao_store::turn::{Reason, sweep};
-use ao_store::{Cause, Code};
+use ao_store::{Cause, Code, Tx};
 
 use super::{Provoked, World};
 use crate::support::TestEnv;
@@ -13,6 +15,16 @@ pub(super) fn turns(code: Code, _: &World, env: &TestEnv) -> Option<Result<Provo
     let accept = |more: &[&str]| env.ok(&[&send[..], &["--no-wait"], more].concat());
     Some(Ok(match code {
         Code::OrgNotFound => Provoked::by(&["agent", "ls", "--org", "nope"]),
+        Code::AgentIsSession => {
+            let session = "demo-1".parse().unwrap();
+            let add = move |tx: &Tx<'_>| {
+                org::ensure(tx, &org::local())?;
+                let new = Agent::new(org::local(), "writer".parse()?, tx.now());
+                agent::add(tx, &Agent { session: Some(session), ..new })
+            };
+            stored(env).write(Cause::now("test"), add).unwrap();
+            Provoked::by(&["worker", "run", "--agent", "writer", "--", "true"])
+        }
         Code::AgentUnknown => Provoked::by(&["agent", "get", "nope"]),
         Code::ConversationNotFound => Provoked::by(&["conversation", "get", "c0"]),
         Code::TurnNotFound => Provoked::by(&["turn", "get", "t0"]),

@@ -5,6 +5,7 @@ mod feedback;
 mod late;
 mod refused;
 mod reports;
+mod turns;
 
 use std::fs;
 use std::path::PathBuf;
@@ -44,8 +45,8 @@ events = [
   { on = "Tool", says = "tool_started" },
   { on = "Ask", says = "permission", tool = "tool", text = ["text"] },
   { on = "Decided", says = "decided" },
-  { on = "Stop", says = "turn_ended" },
-  { on = "Fail", says = "turn_failed" },
+  { on = "Stop", says = "turn_ended", text = ["said"] },
+  { on = "Fail", says = "turn_failed", text = ["said"] },
 ]
 "#;
 

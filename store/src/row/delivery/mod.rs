@@ -21,8 +21,9 @@ use crate::row::session::{self, Session};
 
 pub use prompt::owe_prompt;
 pub use proof::session_ended;
-pub(crate) use proof::{finished, launch_ended, started, submitted};
+pub(crate) use proof::{finished, launch_ended, limited, started, submitted};
 pub(crate) use report::turn_ended;
+pub use stage::{Resent, Turn, give_up, resend, take, written};
 
 text_enum! {
     /// How far a delivery got.
@@ -55,6 +56,8 @@ text_enum! {
         Report = "report",
         /// The prompt of a launch whose program gets it typed.
         Prompt = "prompt",
+        /// A turn of an agent that is the session. It ends with the turn of the session.
+        Turn = "turn",
     } else Message
 }
 
@@ -115,10 +118,17 @@ impl Delivery {
         self.stage == Stage::Writing && self.runner == taken.runner && self.launch == taken.launch
     }
 
-    /// Whether a person may have it written again.
+    /// Whether a person may have it written again. What it is the turn of has ended with it.
     #[must_use]
     pub fn can_be_resent(&self) -> bool {
-        matches!(self.stage, Stage::Ambiguous | Stage::Failed)
+        let is_turn = self.kind == DeliveryKind::Turn;
+        !is_turn && matches!(self.stage, Stage::Ambiguous | Stage::Failed)
+    }
+
+    /// The turn that it is.
+    #[must_use]
+    pub fn turn(&self) -> Option<&str> {
+        self.key.strip_prefix(TURN_KEY).filter(|_| self.kind == DeliveryKind::Turn)
     }
 }
 
@@ -139,9 +149,42 @@ macro_rules! select {
 mod prompt;
 mod proof;
 mod report;
+mod stage;
+
+/// The reason of a delivery with whose turn the agent has ended.
+pub(crate) const AGENT_ENDED: &str = "agent_ended";
 
 /// The reason of a delivery whose turn has ended, as the screen shows, without a report of it.
 pub const END_NOT_REPORTED: &str = "end_not_reported";
+
+/// What the key of a delivery begins with that is a turn; the rest is the id of the turn.
+const TURN_KEY: &str = "turn/";
+
+/// The delivery of a turn to a session that is not written yet.
+pub(crate) fn of_turn(turn: &str, text: String) -> NewDelivery {
+    NewDelivery {
+        id: id_of_turn(turn),
+        kind: DeliveryKind::Turn,
+        key: format!("{TURN_KEY}{turn}"),
+        sender: String::new(),
+        // What the harness can prove is recorded when it is written.
+        last_stage: Stage::Finished,
+        text,
+    }
+}
+
+/// The id of the delivery that is a turn.
+pub(crate) fn id_of_turn(turn: &str) -> String {
+    format!("m-{turn}")
+}
+
+const WITHDRAW: &str = "UPDATE delivery SET stage = 'failed', reason = 'its turn has ended'
+    WHERE id = ?1 AND stage = 'accepted'";
+
+/// What is not written of a turn that has ended is not written any more.
+pub(crate) fn withdraw(tx: &Tx<'_>, turn: &str) -> Result<()> {
+    tx.execute_captured("withdraw a delivery", WITHDRAW, [id_of_turn(turn)]).map(|_| ())
+}
 
 /// What is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -314,7 +357,7 @@ pub fn accept(tx: &Tx<'_>, session: &Session, new: &NewDelivery) -> Result<Accep
 }
 
 /// Stores a new delivery.
-fn store(tx: &Tx<'_>, session: &Session, new: &NewDelivery) -> Result<Delivery> {
+pub(crate) fn store(tx: &Tx<'_>, session: &Session, new: &NewDelivery) -> Result<Delivery> {
     let (bytes, digest) = summary(&new.text);
     let delivery = Delivery {
         id: new.id.clone(),
@@ -342,46 +385,6 @@ fn store(tx: &Tx<'_>, session: &Session, new: &NewDelivery) -> Result<Delivery> 
     Ok(delivery)
 }
 
-/// What became of the request to write a delivery again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resent {
-    /// It waits for its turn again.
-    Accepted(Delivery),
-    /// It is neither ambiguous nor failed.
-    NotEnded(Delivery),
-    /// Nothing can be written to the session for now.
-    Refused(SessionId, Refusal),
-}
-
-/// Lets a delivery be written again that is ambiguous or failed, as a person decided.
-///
-/// # Errors
-/// `DELIVERY_NOT_FOUND`.
-pub fn resend(tx: &Tx<'_>, id: &str) -> Result<Resent> {
-    let found = require(tx, id)?;
-    if !found.can_be_resent() {
-        return Ok(Resent::NotEnded(found));
-    }
-    let session = session::require(tx, &found.session)?;
-    if let Some(refusal) = refusal(tx, &session)? {
-        return Ok(Resent::Refused(session.id, refusal));
-    }
-    update(tx, found.again()).map(Resent::Accepted)
-}
-
-/// What a runner may do next for a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
-    /// To write this delivery, which is recorded as being written.
-    Write(Box<Delivery>),
-    /// To look at the screen first, and to ask again: what is due now was not when the runner looked.
-    Look,
-    /// To wait: another runner writes.
-    Wait,
-    /// Nothing is to be written.
-    Nothing,
-}
-
 /// What is written to a session, perhaps by a process that ended.
 fn being_written(snapshot: &Snapshot<'_>, id: &SessionId) -> Result<Option<(Delivery, bool)>> {
     let sql = select!("WHERE session_id = ?1 AND stage = 'writing'");
@@ -389,37 +392,6 @@ fn being_written(snapshot: &Snapshot<'_>, id: &SessionId) -> Result<Option<(Deli
     let Some(found) = found else { return Ok(None) };
     let is_dead = instance::get(snapshot, &found.runner)?.is_none_or(|runner| runner.is_dead());
     Ok(Some((found, is_dead)))
-}
-
-/// Takes the oldest accepted delivery of a session that can be written now for a runner, before its first
-/// byte is written. What a runner that ended was writing becomes ambiguous. `last_stage` is the last one
-/// that the harness of the session can prove, and `seen` the launch whose screen the runner has looked at
-/// while something was due.
-///
-/// # Errors
-/// When the database cannot be written.
-pub fn take(
-    tx: &Tx<'_>,
-    id: &SessionId,
-    runner: &str,
-    last_stage: Stage,
-    seen: Option<&str>,
-) -> Result<Turn> {
-    if let Some((other, is_dead)) = being_written(tx, id)? {
-        if !is_dead {
-            return Ok(Turn::Wait);
-        }
-        let reason = "the process that wrote it ended".to_owned();
-        update(tx, Delivery { stage: Stage::Ambiguous, reason, ..other })?;
-    }
-    let session = session::require(tx, id)?;
-    let Some(found) = due(tx, &session)? else { return Ok(Turn::Nothing) };
-    if seen != Some(session.launch.as_str()) {
-        return Ok(Turn::Look);
-    }
-    let (runner, launch) = (runner.to_owned(), session.launch);
-    update(tx, Delivery { stage: Stage::Writing, last_stage, runner, launch, ..found })
-        .map(|it| Turn::Write(Box::new(it)))
 }
 
 /// The oldest accepted delivery of a session that can be written now. Reports wait until the agent has
@@ -460,35 +432,4 @@ pub fn unattended(snapshot: &Snapshot<'_>) -> Result<Vec<SessionId>> {
         }
     }
     Ok(found)
-}
-
-/// Records that a runner has written a delivery that it had taken, whose stage may have been passed by the
-/// agent's report already.
-///
-/// # Errors
-/// `DELIVERY_NOT_FOUND`.
-pub fn written(tx: &Tx<'_>, taken: &Delivery) -> Result<Delivery> {
-    let found = require(tx, &taken.id)?;
-    if !found.is_written_as(taken) {
-        return Ok(found);
-    }
-    update(tx, Delivery { stage: Stage::Written, written_at: Some(tx.now()), ..found })
-}
-
-/// Ends a delivery that a runner had taken and that was not written, or of which that is not known. One that
-/// has ended, or is to be written again, stays as it is.
-///
-/// # Errors
-/// `DELIVERY_NOT_FOUND`.
-pub fn give_up(tx: &Tx<'_>, taken: &Delivery, stage: Stage, reason: &str) -> Result<Delivery> {
-    let found = require(tx, &taken.id)?;
-    if !found.is_written_as(taken) {
-        return Ok(found);
-    }
-    update(tx, Delivery { stage, reason: reason.to_owned(), ..found })
-}
-
-fn update(tx: &Tx<'_>, delivery: Delivery) -> Result<Delivery> {
-    columns::update(tx, "record the stage of a delivery", &delivery)?;
-    Ok(delivery)
 }

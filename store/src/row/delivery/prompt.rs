@@ -1,7 +1,8 @@
 //! The prompt of a session, as a delivery, where its program gets it typed. A session has one: each launch that
 //! is to get the prompt makes it due again.
 
-use super::{Delivery, DeliveryKind, NewDelivery, Stage, store, update};
+use super::stage::update;
+use super::{Delivery, DeliveryKind, NewDelivery, Stage, store};
 use crate::db::tx::Tx;
 use crate::error::Result;
 use crate::row::columns::Columns;

@@ -1,11 +1,14 @@
 //! What the reports of an agent, and the end of its launch, prove about deliveries.
 
-use super::{Delivery, Stage, text_of, update};
+use super::stage::{finish, update};
+use super::{AGENT_ENDED, Delivery, Stage, text_of};
 use crate::db::tx::Tx;
 use crate::error::Result;
 use crate::model::id::SessionId;
+use crate::model::time::Timestamp;
 use crate::row::columns::Columns;
 use crate::row::session::Session;
+use crate::turn::follow;
 
 const OPEN: &str = select!(
     "WHERE session_id = ?1 AND launch_id = ?2
@@ -64,25 +67,46 @@ fn after<'a>(text: &'a str, words: &str) -> Option<&'a str> {
 /// # Errors
 /// When the database cannot be written.
 pub(crate) fn started(tx: &Tx<'_>, session: &Session) -> Result<()> {
-    let taken = open(tx, session)?.into_iter().filter(|it| it.stage == Stage::Submitted);
-    for delivery in taken {
-        update(tx, Delivery { stage: Stage::Started, started_at: Some(tx.now()), ..delivery })?;
+    for delivery in open(tx, session)? {
+        match delivery.stage {
+            Stage::Submitted => {
+                let (stage, started_at) = (Stage::Started, Some(tx.now()));
+                update(tx, Delivery { stage, started_at, ..delivery })?;
+            }
+            Stage::Started => follow::works(tx, &delivery)?,
+            _ => {}
+        }
     }
     Ok(())
 }
 
-/// The turn of the agent ended, perhaps by a failure: what it had taken is finished.
+/// The turn of the agent ended, perhaps by a failure: what it had taken is finished. `reply` is what the agent
+/// said at its end, or why it failed, as far as that was reported.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub(crate) fn finished(tx: &Tx<'_>, session: &Session, failure: &str) -> Result<()> {
+pub(crate) fn finished(tx: &Tx<'_>, session: &Session, failure: &str, reply: &str) -> Result<()> {
     let is_taken = |it: &Delivery| matches!(it.stage, Stage::Submitted | Stage::Started);
     for delivery in open(tx, session)?.into_iter().filter(is_taken) {
         let (started_at, finished_at) = (delivery.started_at.or(Some(tx.now())), Some(tx.now()));
         let (stage, reason) = (Stage::Finished, failure.to_owned());
-        update(tx, Delivery { stage, reason, started_at, finished_at, ..delivery })?;
+        finish(tx, Delivery { stage, reason, started_at, finished_at, ..delivery }, reply)?;
     }
     Ok(())
+}
+
+/// The account of the agent has reached a limit. What it had taken may go on when that ends, but the turns that
+/// are among it have failed.
+///
+/// # Errors
+/// When the database cannot be written.
+pub(crate) fn limited(
+    tx: &Tx<'_>,
+    session: &Session,
+    message: &str,
+    until: Option<Timestamp>,
+) -> Result<()> {
+    open(tx, session)?.iter().try_for_each(|it| follow::limited(tx, it, message, until))
 }
 
 /// The launch of a session ended, and with it the turn of what it had taken. Of what was only written it
@@ -91,7 +115,7 @@ pub(crate) fn finished(tx: &Tx<'_>, session: &Session, failure: &str) -> Result<
 /// # Errors
 /// When the database cannot be written.
 pub(crate) fn launch_ended(tx: &Tx<'_>, session: &Session) -> Result<()> {
-    finished(tx, session, "agent_ended")?;
+    finished(tx, session, AGENT_ENDED, "")?;
     for delivery in open(tx, session)?.into_iter().filter(|it| !it.has_ended()) {
         let reason = "the agent ended before it reported that it took it".to_owned();
         update(tx, Delivery { stage: Stage::Ambiguous, reason, ..delivery })?;
@@ -99,16 +123,20 @@ pub(crate) fn launch_ended(tx: &Tx<'_>, session: &Session) -> Result<()> {
     Ok(())
 }
 
-const FAIL_ACCEPTED: &str = "UPDATE delivery
-    SET stage = 'failed', reason = 'the session was terminated'
-    WHERE session_id = ?1 AND stage = 'accepted'";
+const ACCEPTED: &str = select!("WHERE session_id = ?1 AND stage = 'accepted' ORDER BY rowid");
 
 /// A session was terminated: what waits for it is not written.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub fn session_ended(tx: &Tx<'_>, session: &SessionId) -> Result<()> {
-    tx.execute_captured("fail deliveries", FAIL_ACCEPTED, [session.as_str()]).map(|_| ())
+    for delivery in
+        tx.list("list accepted deliveries", ACCEPTED, [session.as_str()], Delivery::read)?
+    {
+        let reason = "the session was terminated".to_owned();
+        update(tx, Delivery { stage: Stage::Failed, reason, ..delivery })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Reports to the sessions that spawned others: each end of a turn of a child, once. Those that come while
 //! the parent is busy are one delivery.
 
-use super::{Delivery, DeliveryKind, NewDelivery, Stage, has_terminal, store, text_of, update};
+use super::stage::update;
+use super::{Delivery, DeliveryKind, NewDelivery, Stage, has_terminal, store, text_of};
 use crate::db::tx::Tx;
 use crate::error::Result;
 use crate::model::id::SessionId;

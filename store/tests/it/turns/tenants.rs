@@ -58,7 +58,10 @@ fn p39_a_conversation_is_a_tuple_and_not_a_text_made_of_it() {
             NewTurn { id: id.to_owned(), conversation: id.to_owned(), ..message("", "1") };
         new.place.member = member(user);
         new.place.thread = thread.to_owned();
-        admit_at(&store, 0, new).unwrap().turn().conversation.clone()
+        match admit_at(&store, 0, new).unwrap() {
+            Admitted::New(turn) | Admitted::Known(turn) => turn.conversation,
+            other => panic!("{other:?}"),
+        }
     };
     let made = [("1", "a_b", "c"), ("2", "a", "b_c"), ("3", "a_b_c", ""), ("4", "a", "b_c")];
     let made = made.map(|(id, user, thread)| open(id, user, thread));
@@ -131,7 +134,10 @@ fn ask(store: &Store, caller: Caller, org: &str, name: &str) -> Result<Turn, Err
     let mut new = NewTurn { id, conversation, ..message("", "1") };
     new.place.org = org.parse().unwrap();
     new.place.member = member(name);
-    do_at(store, 1, move |tx| admit(tx, &caller, &new)).map(|admitted| admitted.turn().clone())
+    match do_at(store, 1, move |tx| admit(tx, &caller, &new))? {
+        Admitted::New(turn) | Admitted::Known(turn) => Ok(turn),
+        refused @ Admitted::Refused(..) => panic!("no session is the agent: {refused:?}"),
+    }
 }
 
 #[test]
