@@ -7,6 +7,7 @@ use ao_observer::github::host::Endpoints;
 use ao_observer::run::Setup;
 use ao_session::{Sessions, Writers};
 use ao_store::lease::Owner;
+use ao_store::turn::sweep;
 use ao_store::{Migrated, Options, Store, Timestamp};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
@@ -161,7 +162,7 @@ impl Daemon {
             deliveries::run(&sessions, &mut writers, reporter)
         })?;
         let store = self.app.store.clone();
-        loops.start("turns", move |reporter| turns::run(&store, reporter))?;
+        loops.start("turns", move |reporter| turns::run(&store, sweep::EVERY, reporter))?;
         if let Some(setup) = setup {
             let told = Notify::clone(notify);
             let observe = move |reporter: &_| observer::run(&setup, &command, &told, reporter);

@@ -3,6 +3,7 @@
 
 pub(crate) mod deliveries;
 pub(crate) mod observer;
+mod owners;
 pub(crate) mod reaper;
 pub(crate) mod reconcile;
 pub(crate) mod turns;

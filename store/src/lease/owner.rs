@@ -4,7 +4,10 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::model::clock::boot_id;
 
@@ -24,6 +27,23 @@ impl Owner {
     pub fn this_process() -> Owner {
         let pid = std::process::id();
         Owner { pid, started: started(pid).unwrap_or(0), place: place() }
+    }
+
+    /// Another process of this machine; `None` if it has ended.
+    #[must_use]
+    pub fn of_process(pid: u32) -> Option<Owner> {
+        Some(Owner { pid, started: started(pid)?, place: place() })
+    }
+
+    /// A descriptor of the process that this text names, which becomes readable when the process ends. `None`
+    /// if it has ended, runs elsewhere, or none can be opened.
+    #[must_use]
+    pub fn descriptor(text: &str) -> Option<OwnedFd> {
+        let owner = Owner::parse(text).filter(|owner| owner.place == place())?;
+        let pid = i32::try_from(owner.pid).ok().and_then(Pid::from_raw)?;
+        let descriptor = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        // Only now it is certain that it is not one of another process that got the id.
+        (started(owner.pid) == Some(owner.started)).then_some(descriptor)
     }
 
     /// Whether the process that this text names is known to have ended: it ran on this boot of this
@@ -94,6 +114,10 @@ fn started(pid: u32) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Stdio;
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
     use super::*;
 
     #[test]
@@ -110,5 +134,24 @@ mod tests {
         child.wait().unwrap();
         assert!(Owner::is_gone(&ended.to_string()));
         assert!(!Owner::is_gone("no owner"));
+    }
+
+    #[test]
+    fn a_descriptor_is_that_of_the_same_process_and_readable_from_its_end_on() {
+        let mut child = std::process::Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let owner = Owner::of_process(child.id()).unwrap();
+        let reused = Owner { started: owner.started + 1, ..owner.clone() };
+        let elsewhere = Owner { place: "other/1".to_owned(), ..owner.clone() };
+        for other in [reused.to_string(), elsewhere.to_string(), "no owner".to_owned()] {
+            assert!(Owner::descriptor(&other).is_none(), "{other}");
+        }
+        let descriptor = Owner::descriptor(&owner.to_string()).unwrap();
+        let mut fds = [PollFd::new(&descriptor, PollFlags::IN)];
+        assert_eq!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap(), 0);
+        child.kill().unwrap();
+        assert_eq!(poll(&mut fds, Some(&Timespec { tv_sec: 60, tv_nsec: 0 })).unwrap(), 1);
+        child.wait().unwrap();
+        assert!(Owner::descriptor(&owner.to_string()).is_none());
+        assert_eq!(Owner::of_process(child.id()), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The backstop: any process ends what no worker will end, one turn per transaction, so that one row which
 //! cannot be written keeps no other from it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::db::tx::{Cause, Snapshot};
@@ -8,7 +9,7 @@ use crate::engine::store::Store;
 use crate::error::Result;
 use crate::model::clock::ClockReading;
 use crate::model::time::Timestamp;
-use crate::row::lifecycle::instance;
+use crate::row::lifecycle::instance::{self, Instance};
 use crate::turn::clock;
 use crate::turn::event;
 use crate::turn::fail::{Failed, Guard, condemn, fail};
@@ -77,6 +78,16 @@ fn may_stop(store: &Store, cause: &Cause, id: &str, guard: Guard) -> Result<bool
     let is_running = store.read(|s| Ok(row::require(s, id)?.state == State::Running))?;
     let id = id.to_owned();
     Ok(is_running && store.write(cause.clone(), move |tx| condemn(tx, &id))?.value)
+}
+
+/// The instances that run turns. One that is not registered has ended.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn owners(snapshot: &Snapshot<'_>) -> Result<Vec<Instance>> {
+    let ids: BTreeSet<_> = row::running(snapshot)?.into_iter().map(|turn| turn.owner).collect();
+    let found: Result<Vec<_>> = ids.iter().map(|id| instance::get(snapshot, id)).collect();
+    Ok(found?.into_iter().flatten().collect())
 }
 
 /// At most 200 turns that may have to be ended, and why. The processes are looked up here.
