@@ -617,6 +617,7 @@ CREATE TABLE turn_clock (
   boot INTEGER,
   deadline_ms INTEGER,
   is_waiting INTEGER NOT NULL DEFAULT 0 CHECK (is_waiting IN (0, 1)),
+  program TEXT NOT NULL DEFAULT '',
   CHECK ((boot IS NULL) = (deadline_ms IS NULL))
 ) STRICT, WITHOUT ROWID;
 

@@ -542,7 +542,8 @@ CREATE TABLE turn_input (
 -- progress. ready_at is since when a queued turn is the next one of its conversation, otherwise NULL.
 -- patience_ms is how long it may wait for a worker, and while it runs, how long it may make no
 -- progress. deadline_ms is a time on the clock of this boot that stands still while the machine
--- sleeps; NULL while an earlier turn of the conversation has not ended.
+-- sleeps; NULL while an earlier turn of the conversation has not ended. program names the process that
+-- leads the process group of what runs the turn; empty until it is started.
 CREATE TABLE turn_clock (
   turn_id TEXT NOT NULL PRIMARY KEY REFERENCES turn (id) ON DELETE CASCADE,
   org_id TEXT NOT NULL,
@@ -552,6 +553,7 @@ CREATE TABLE turn_clock (
   boot INTEGER,
   deadline_ms INTEGER,
   is_waiting INTEGER NOT NULL DEFAULT 0 CHECK (is_waiting IN (0, 1)),
+  program TEXT NOT NULL DEFAULT '',
   CHECK ((boot IS NULL) = (deadline_ms IS NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX turn_clock_ready ON turn_clock (org_id, agent_id, ready_at)

@@ -1,7 +1,8 @@
 //! The processes of a launch, also those that left its terminal and its process group: each inherits the
 //! variable `AO_LAUNCH_ID`. The same for what an instance runs and waits for, such as git, by the variable
 //! `AO_INSTANCE_ID`, and for what a worker starts: by `AO_TURN_ID` what runs for one turn, by `AO_WORKER_ID`
-//! what it keeps for the turns after it.
+//! what it keeps for the turns after it. The process group of the program of a turn is ended, too, which may have
+//! deleted its variables.
 //!
 //! A process is signalled through a descriptor of it that was opened before it was looked at, so that no
 //! other process that got its id since is ever meant.
@@ -14,9 +15,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ao_program::Environment;
+use ao_store::lease::Owner;
 use ao_store::row::launch::Launch;
 use ao_store::row::lifecycle::instance;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
 use crate::error::{Error, Result};
 
@@ -69,15 +71,18 @@ pub fn by_launch() -> Result<ByLaunch> {
     by_value(VARIABLE)
 }
 
-/// The same by another variable.
-fn by_value(variable: &str) -> Result<ByLaunch> {
+/// All processes.
+fn all() -> Result<impl Iterator<Item = u32>> {
     let path = "/proc";
     let failed = |source| Error::File { action: "list", path: path.into(), source };
+    let entries = fs::read_dir(path).map_err(failed)?.filter_map(Result::ok);
+    Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
+}
+
+/// The same by another variable.
+fn by_value(variable: &str) -> Result<ByLaunch> {
     let mut found = ByLaunch::new();
-    for entry in fs::read_dir(path).map_err(failed)?.filter_map(Result::ok) {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
+    for pid in all()? {
         if let Some(launch) = value_of(pid, variable) {
             found.entry(launch).or_default().push(pid);
         }
@@ -212,6 +217,33 @@ pub(crate) fn kill_of_worker(instance: &str) -> Result<Ended> {
     end_all(WORKER, instance, Duration::ZERO)
 }
 
+/// Kills the process group that a process leads, which this text names as an [`Owner`]. After its leader has ended
+/// and was waited for, its id may be that of another one, and nothing is done.
+///
+/// # Errors
+/// The processes cannot be listed.
+pub(crate) fn kill_of_group(leader: &str) -> Result<Ended> {
+    // All processes are meant by the group of the first one.
+    let Some(id) = Owner::present(leader).filter(|id| *id > 1) else { return Ok(Ended::Absent) };
+    let Some(group) = i32::try_from(id).ok().and_then(Pid::from_raw) else {
+        return Ok(Ended::Absent);
+    };
+    // It may have just ended.
+    let _ = kill_process_group(group, Signal::KILL);
+    let members = || Ok(all()?.filter(|pid| is_member(*pid, id)).collect());
+    let left = wait(&members, AFTER_KILL)?;
+    Ok(if left.is_empty() { Ended::Killed } else { Ended::Remaining(left) })
+}
+
+/// Whether a process is in a process group. A zombie is in none.
+fn is_member(pid: u32, group: u32) -> bool {
+    let status = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let mut fields = status.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let is_alive = fields.next().is_some_and(|state| !matches!(state, "Z" | "X"));
+    is_alive && fields.nth(1).is_some_and(|found| found == group.to_string())
+}
+
 fn end_all(variable: &str, value: &str, grace: Duration) -> Result<Ended> {
     // An agent that terminates its own session runs this: it must not end before the others.
     let own = std::process::id();
@@ -289,6 +321,7 @@ pub(crate) fn forward(launch: &str, number: i32) {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
     use std::process::Command;
 
     use super::*;
@@ -305,5 +338,32 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(missed, 0);
+    }
+
+    #[test]
+    fn a_process_group_is_killed_while_its_leader_is_there_and_no_other_one_with_its_id() {
+        let start = || {
+            let mut command = Command::new("sh");
+            command.args(["-c", "sleep 1000 & exec env -i sleep 1000"]).process_group(0);
+            let child = command.spawn().unwrap();
+            let leader = Owner::of_process(child.id()).unwrap().to_string();
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while all().unwrap().filter(|pid| is_member(*pid, child.id())).count() < 2 {
+                assert!(Instant::now() < deadline, "its processes were not started");
+                sleep(Duration::from_millis(1));
+            }
+            (child, leader)
+        };
+        let (mut child, leader) = start();
+        let (before, rest) = leader.split_once(" started:").unwrap();
+        let (time, place) = rest.split_once(' ').unwrap();
+        let time: u64 = time.parse().unwrap();
+        let reused = format!("{before} started:{} {place}", time - 1);
+        assert_eq!(kill_of_group(&reused).unwrap(), Ended::Absent);
+        assert_eq!(child.try_wait().unwrap(), None, "it is not the one that was meant");
+        assert_eq!(kill_of_group(&leader).unwrap(), Ended::Killed);
+        assert_eq!(all().unwrap().filter(|pid| is_member(*pid, child.id())).count(), 0);
+        child.wait().unwrap();
+        assert_eq!(kill_of_group(&leader).unwrap(), Ended::Absent);
     }
 }

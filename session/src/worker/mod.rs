@@ -29,7 +29,7 @@ use ao_store::row::account;
 use ao_store::row::lifecycle::instance::{self, Instance};
 use ao_store::turn::claim::{Claim, Claimed, Work, claim, is_ready};
 use ao_store::turn::finish::Finished;
-use ao_store::turn::{agent, sweep};
+use ao_store::turn::{agent, program, sweep};
 use ao_store::{Cause, Listener, Store};
 
 pub use config::{Config, Mode};
@@ -161,7 +161,15 @@ impl Worker<'_> {
             worker: self.worker.clone(),
             silence: *silence,
         };
-        let claimed = store.write(Cause::now(ACTOR), move |tx| claim(tx, &wanted))?.value;
+        let leader = self.resident.leader().cloned();
+        let claimed = store.write(Cause::now(ACTOR), move |tx| {
+            let claimed = claim(tx, &wanted)?;
+            if let (Claimed::Got(work), Some(leader)) = (&claimed, &leader) {
+                program::record(tx, &work.held, leader)?;
+            }
+            Ok(claimed)
+        });
+        let claimed = claimed?.value;
         step!("worker.claimed");
         Ok(match claimed {
             Claimed::Got(work) => Some(work),

@@ -43,6 +43,7 @@ pub(super) fn run(config: &Config, work: Work, at: Instant) -> Result<Finished> 
         Err(error) => return responses.finish(outcome::not_started(&config.argv, &error)),
     };
     step!("worker.started");
+    responses.record(process.leader());
     pipes.input.write(input.into_bytes());
     drop(pipes.input);
     let (control, beats) = Control::start(

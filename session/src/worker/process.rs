@@ -13,6 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ao_program::{Environment, Piped};
+use ao_store::lease::Owner;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::pipes::Pipes;
@@ -69,6 +70,8 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Process {
     pid: Pid,
+    /// The same for other processes; `None` if it cannot be looked up.
+    leader: Option<Owner>,
     child: Mutex<Option<Child>>,
     end: OnceLock<(End, Instant)>,
 }
@@ -81,8 +84,14 @@ impl Process {
     ) -> ao_program::Result<(Process, Pipes)> {
         let mut child = Piped { argv, environment }.start()?;
         let pipes = Pipes::of(&mut child);
-        let pid = Pid::from_child(&child);
-        Ok((Process { pid, child: Mutex::new(Some(child)), end: OnceLock::new() }, pipes))
+        let (pid, leader) = (Pid::from_child(&child), Owner::of_process(child.id()));
+        let child = Mutex::new(Some(child));
+        Ok((Process { pid, leader, child, end: OnceLock::new() }, pipes))
+    }
+
+    /// The leader of its process group, which it is.
+    pub(super) fn leader(&self) -> Option<&Owner> {
+        self.leader.as_ref()
     }
 
     /// What ended it, or was to end it; `None` while it runs.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use ao_store::lease::Owner;
 use ao_store::turn::Reason;
 use ao_store::turn::claim::Work;
 use ao_store::turn::finish::{Completion, Finished};
@@ -82,6 +83,11 @@ impl<'a> Resident<'a> {
         Resident { config, worker, kept: None }
     }
 
+    /// The program that runs the next turn, unless it has to be started.
+    pub(super) fn leader(&self) -> Option<&Owner> {
+        self.kept.as_ref()?.process.leader()
+    }
+
     /// Runs a turn to its end that was claimed after this time.
     pub(super) fn run(&mut self, work: Work, at: Instant) -> Result<Finished> {
         let (begin, id) = (protocol::begin(&work), work.turn.id);
@@ -93,6 +99,10 @@ impl<'a> Resident<'a> {
                 Err(error) => break Some(outcome::not_started(&self.config.argv, &error)),
             };
             step!("worker.started");
+            if kept.turns.is_empty() {
+                // That of another one was recorded with the claim.
+                responses.record(kept.process.leader());
+            }
             kept.messages.clear();
             let written = kept.input.written();
             kept.input.write(begin.clone().into_bytes());

@@ -1,7 +1,7 @@
 //! Stops what was started for a turn, whichever process started it: nothing may run beside the next turn.
 
 use ao_store::turn::sweep::{self, Swept};
-use ao_store::turn::{self, State};
+use ao_store::turn::{self, State, program};
 use ao_store::{Cause, Store};
 
 use crate::error::Result;
@@ -17,6 +17,12 @@ pub fn sweep_turns(store: &Store, cause: &Cause) -> Result<Swept> {
 }
 
 fn of_swept(store: &Store, id: &str) {
+    match store.read(|snapshot| program::of(snapshot, id)) {
+        Ok(Some(leader)) => report(id, processes::kill_of_group(&leader)),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(turn = id, %error, "the program of the turn cannot be read"),
+    }
+    // What left that process group, and what was started and not recorded.
     of_turn(id);
     // It may have been finished meanwhile, and its worker may have begun another one.
     match store.read(|snapshot| turn::require(snapshot, id)) {

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use ao_store::lease::Owner;
 use ao_store::turn::append::{Appended, Response, append};
 use ao_store::turn::beat::{Activity, Beat, beat};
 use ao_store::turn::finish::{Completion, Finished, finish};
-use ao_store::turn::{Held, REPLY_MAX};
+use ao_store::turn::{Held, REPLY_MAX, program};
 use ao_store::{Cause, Store, Tx};
 
 use super::outcome;
@@ -60,6 +61,18 @@ pub(super) struct Responses {
 impl Responses {
     pub(super) fn new(store: &Store, held: &Arc<Held>) -> Responses {
         Responses { store: store.clone(), held: Arc::clone(held), count: 0, bytes: 0 }
+    }
+
+    /// Records the program that was started for the turn, so that any process can stop it. If that is not possible
+    /// now, it is found by its variables.
+    pub(super) fn record(&self, leader: Option<&Owner>) {
+        let Some(leader) = leader.cloned() else { return };
+        let held = Arc::clone(&self.held);
+        let recorded =
+            self.store.write(Cause::now(ACTOR), move |tx| program::record(tx, &held, &leader));
+        if let Err(error) = recorded {
+            tracing::warn!(%error, "the program of a turn was not recorded");
+        }
     }
 
     /// Counts a response that is to be stored; an error, as the end of a sentence, if the turn has then more

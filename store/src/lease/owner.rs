@@ -29,10 +29,18 @@ impl Owner {
         Owner { pid, started: started(pid).unwrap_or(0), place: place() }
     }
 
-    /// Another process of this machine; `None` if it has ended.
+    /// Another process of this machine, also one that has ended and was not waited for.
     #[must_use]
     pub fn of_process(pid: u32) -> Option<Owner> {
-        Some(Owner { pid, started: started(pid)?, place: place() })
+        Some(Owner { pid, started: look(pid)?.started, place: place() })
+    }
+
+    /// The id of the process that this text names, while it cannot be that of another one: it runs, or was not
+    /// waited for.
+    #[must_use]
+    pub fn present(text: &str) -> Option<u32> {
+        let owner = Owner::parse(text).filter(|owner| owner.place == place())?;
+        (look(owner.pid)?.started == owner.started).then_some(owner.pid)
     }
 
     /// A descriptor of the process that this text names, which becomes readable when the process ends. `None`
@@ -97,19 +105,28 @@ fn place() -> String {
 /// More than 52 numbers and a name have.
 const STAT_MAX: usize = 2 << 10;
 
-/// The start time of a process: field 22 of its `stat`, counted after the name, which may contain
-/// any character. A zombie has ended.
+/// The start time of a process. A zombie has ended.
 fn started(pid: u32) -> Option<u64> {
+    look(pid).filter(|found| !found.is_zombie).map(|found| found.started)
+}
+
+/// A process.
+struct Found {
+    is_zombie: bool,
+    started: u64,
+}
+
+/// A process by its `stat`: the state, and the start time in field 22, counted after the name, which may contain
+/// any character.
+fn look(pid: u32) -> Option<Found> {
     // Room for all of it: the kernel makes it once, for the first read.
     let mut stat = Vec::with_capacity(STAT_MAX);
     let file = File::open(format!("/proc/{pid}/stat")).ok()?;
     file.take(STAT_MAX as u64).read_to_end(&mut stat).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    match fields.next()? {
-        "Z" | "X" => None,
-        _ => fields.nth(18)?.parse().ok(),
-    }
+    let is_zombie = matches!(fields.next()?, "Z" | "X");
+    Some(Found { is_zombie, started: fields.nth(18)?.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -150,8 +167,10 @@ mod tests {
         assert_eq!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap(), 0);
         child.kill().unwrap();
         assert_eq!(poll(&mut fds, Some(&Timespec { tv_sec: 60, tv_nsec: 0 })).unwrap(), 1);
+        let text = owner.to_string();
+        assert_eq!(Owner::present(&text), Some(child.id()), "it was not waited for");
         child.wait().unwrap();
-        assert!(Owner::descriptor(&owner.to_string()).is_none());
-        assert_eq!(Owner::of_process(child.id()), None);
+        assert!(Owner::descriptor(&text).is_none());
+        assert_eq!((Owner::of_process(child.id()), Owner::present(&text)), (None, None));
     }
 }

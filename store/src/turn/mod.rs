@@ -23,6 +23,7 @@ pub(crate) mod follow;
 mod hand_over;
 mod held;
 pub mod org;
+pub mod program;
 pub mod reset;
 mod row;
 pub mod snapshot;

@@ -4,9 +4,11 @@
 use std::fs;
 
 use ao_store::turn::event::Kind;
-use ao_store::turn::{Reason, State};
+use ao_store::turn::{self, Reason, State};
 
-use super::lab::{Lab, PROGRAM, runs};
+use rustix::process::Signal;
+
+use super::lab::{Lab, PROGRAM, ready, runs, wait_for};
 use crate::support::Live;
 
 /// The steps before a turn is claimed, between the claim and the end, and after the end. The end of a program that
@@ -76,4 +78,58 @@ fn f3_a_worker_that_is_killed_at_any_step_leaves_what_its_agent_last_remembered(
         assert_eq!(lab.reply(&ids[1]), format!("I know {}", known.join(" and ")), "{step}");
         assert!(!pids.lines().any(runs), "{step}: a program of the killed worker runs");
     }
+}
+
+/// Waits until a process has no variables.
+fn until_bare(pid: &str) {
+    wait_for(&format!("the end of the variables of {pid}"), || {
+        let program = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        (program.trim() == "sleep").then_some(())
+    });
+}
+
+fn program_of(lab: &Lab, id: &str) -> Option<String> {
+    lab.store.read(|snapshot| turn::program::of(snapshot, id)).unwrap()
+}
+
+/// Kills a worker whose program has deleted its variables: the successor stops it before the next turn.
+fn kill_and_succeed(lab: &Lab, worker: Live, (id, pid): (&str, &str)) {
+    worker.signal(Signal::KILL);
+    worker.status();
+    assert!(runs(pid), "nothing has stopped it yet");
+    let next = lab.send("", "next");
+    let _successor = lab.shell(&[], "cat");
+    assert_eq!(lab.failure(id).0, Reason::WorkerDied);
+    assert_eq!(lab.reply(&next), "next");
+    assert!(!runs(pid), "it ran beside the next turn");
+}
+
+#[test]
+fn the_program_of_a_killed_worker_is_stopped_also_without_its_variables() {
+    let lab = Lab::new();
+    let id = lab.send("", "x");
+    let worker = lab.shell(&[], "echo $$ > $D/pid; exec env -i sleep 600");
+    let pid = lab.file("pid");
+    until_bare(&pid);
+    wait_for("the record of the program", || program_of(&lab, &id));
+    kill_and_succeed(&lab, worker, (&id, &pid));
+}
+
+/// Answers one turn, and becomes another program in the next.
+const RESIDENT: &str = r#"read line; id=${line#*\"turn_id\":\"}; id=${id%%\"*}
+echo "{\"type\":\"complete\",\"turn_id\":\"$id\",\"reply\":\"done\"}"
+read line; echo $$ > $D/pid; exec env -i sleep 600"#;
+
+#[test]
+fn the_same_of_a_program_that_stays_which_is_recorded_with_each_claim() {
+    let lab = Lab::new();
+    let argv = ["sh", "-c", RESIDENT];
+    let worker = ready(lab.command(&["--jsonl"], &argv).env("D", lab.env.path("")));
+    assert_eq!(lab.reply(&lab.send("", "x")), "done");
+    let id = lab.send("", "y");
+    wait_for("the claim", || Some(()).filter(|()| lab.turn(&id).state == State::Running));
+    assert!(program_of(&lab, &id).is_some(), "it was not recorded with the claim");
+    let pid = lab.file("pid");
+    until_bare(&pid);
+    kill_and_succeed(&lab, worker, (&id, &pid));
 }
