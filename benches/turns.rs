@@ -95,8 +95,9 @@ fn claim_one(store: &Store, worker: &Instance) -> Box<Work> {
 fn finish_one(store: &Store, work: &Work) {
     let text = "It keeps every fact about agent sessions in one file.".to_owned();
     let outcome = Outcome::Reply { text, snapshot: Some("{\"turns\":1}".to_owned()) };
-    let (held, completion) = (work.held.clone(), Completion { outcome, usage: Usage::default() });
-    let done = store.write(cause(), move |tx| finish(tx, &held, &completion)).expect("finish");
+    let completion = Completion { outcome, usage: Usage::default() };
+    let (held, prepared) = (work.held.clone(), completion.prepare().expect("a completion"));
+    let done = store.write(cause(), move |tx| finish(tx, &held, &prepared)).expect("finish");
     assert_eq!(done.value, Finished::Won);
 }
 

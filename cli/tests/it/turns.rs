@@ -76,9 +76,9 @@ impl Turn {
 
     pub(crate) fn finish(self, outcome: Outcome) {
         let usage = Usage { input: Count::Reported(7), ..Usage::default() };
-        let completion = Completion { outcome, usage };
+        let prepared = Completion { outcome, usage }.prepare().unwrap();
         let (held, cause) = (self.held, Cause::now("test"));
-        let done = self.store.write(cause, move |tx| finish(tx, &held, &completion)).unwrap();
+        let done = self.store.write(cause, move |tx| finish(tx, &held, &prepared)).unwrap();
         assert_eq!(done.value, Finished::Won);
     }
 

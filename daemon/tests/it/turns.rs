@@ -289,11 +289,12 @@ fn take(store: &Store) -> Box<Work> {
 /// Answers a turn by these responses and a reply.
 fn answer<const N: usize>(store: &Store, work: Box<Work>, all: [Response; N], text: &str) {
     let outcome = Outcome::Reply { text: text.to_owned(), snapshot: None };
+    let prepared = Completion { outcome, usage: Usage::default() }.prepare().unwrap();
     let done = store.write(Cause::now("test"), move |tx| {
         for (number, response) in all.iter().enumerate() {
             append(tx, &work.held, &number.to_string(), response)?;
         }
-        finish(tx, &work.held, &Completion { outcome, usage: Usage::default() })
+        finish(tx, &work.held, &prepared)
     });
     assert_eq!(done.unwrap().value, Finished::Won);
 }

@@ -202,7 +202,8 @@ impl Sessions {
         let mut is_registered = self.is_registered.lock().unwrap_or_else(PoisonError::into_inner);
         if !*is_registered {
             let new = Instance::of_this_process(&self.instance, self.config.actor, self.now());
-            self.write(move |tx| instance::register(tx, &new))?;
+            let dead = self.store.read(instance::dead)?;
+            self.write(move |tx| instance::register(tx, &new, &dead))?;
             *is_registered = true;
         }
         Ok(self.instance.clone())

@@ -122,7 +122,7 @@ impl<'a> Reaper<'a> {
         let command = instance::SCREEN_READER;
         let reader = Instance::of_this_process(&new_id('i'), command, self.sessions.now());
         let id = reader.id.clone();
-        if let Err(error) = self.write(move |tx| instance::register(tx, &reader)) {
+        if let Err(error) = self.write(move |tx| instance::register(tx, &reader, &[])) {
             tracing::debug!(%error, "it cannot be recorded that screens are read");
         }
         let ended = self.run_registered(wait);

@@ -76,8 +76,8 @@ pub fn run(config: &Config, report: &(dyn Fn(Event<'_>) + Sync)) -> Result<()> {
     store.read(|snapshot| agent::require(snapshot, org, agent))?;
     let cause = Cause::now(ACTOR);
     let worker = Instance::of_this_process(&new_id('i'), ACTOR, cause.at);
-    let new = worker.clone();
-    persist(store, &|| true, move |tx| instance::register(tx, &new))?;
+    let (new, dead) = (worker.clone(), store.read(instance::dead)?);
+    persist(store, &|| true, move |tx| instance::register(tx, &new, &dead))?;
     step!("worker.registered");
     let (running, ended) = channel();
     let worked = thread::scope(|scope| {

@@ -127,8 +127,8 @@ impl Responses {
     /// Ends the turn.
     pub(super) fn finish(&self, completion: Completion) -> Result<Finished> {
         step!("worker.finishing");
-        let held = Arc::clone(&self.held);
-        let finished = persist(&self.store, &|| true, move |tx| finish(tx, &held, &completion))?;
+        let (held, prepared) = (Arc::clone(&self.held), Arc::new(completion.prepare()?));
+        let finished = persist(&self.store, &|| true, move |tx| finish(tx, &held, &prepared))?;
         step!("worker.finished");
         Ok(finished)
     }

@@ -3,7 +3,10 @@
 use sha2::{Digest, Sha256};
 
 /// The length in bytes, and the digest with its algorithm; of an empty text 0 and nothing.
-pub(crate) fn summary(text: &str) -> (i64, String) {
+pub(crate) type Summary = (i64, String);
+
+/// Those of a text.
+pub(crate) fn summary(text: &str) -> Summary {
     if text.is_empty() {
         return (0, String::new());
     }

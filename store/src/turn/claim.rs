@@ -73,7 +73,7 @@ pub fn claim(tx: &Tx<'_>, claim: &Claim) -> Result<Claimed> {
         return Ok(Claimed::Limited(limit));
     }
     if instance::get(tx, &claim.worker.id)?.is_none() {
-        instance::register(tx, &claim.worker)?;
+        instance::register(tx, &claim.worker, &[])?;
     }
     start(tx, claim, turn).map(|work| Claimed::Got(Box::new(work)))
 }

@@ -3,7 +3,7 @@
 use crate::db::tx::Tx;
 use crate::error::Result;
 use crate::model::id::SessionId;
-use crate::model::text_digest::summary;
+use crate::model::text_digest::Summary;
 use crate::model::time::Timestamp;
 use crate::row::account::{self, Limit};
 use crate::row::delivery;
@@ -22,6 +22,8 @@ pub(super) struct Ending<'a> {
     pub(super) reason: Reason,
     /// The reply, or what failed.
     pub(super) text: &'a str,
+    /// What is stored of the reply in its captured row; `None` if there is none.
+    pub(super) reply: Option<&'a Summary>,
     /// When the limit of the account ends, if that is known.
     pub(super) limit_ends_at: Option<Timestamp>,
     /// The version of a new snapshot.
@@ -30,26 +32,27 @@ pub(super) struct Ending<'a> {
 
 impl<'a> Ending<'a> {
     /// An answer that leaves what the agent remembers as it is.
-    pub(super) fn reply(text: &'a str) -> Ending<'a> {
-        Ending::failure(State::Completed, Reason::None, text)
+    pub(super) fn reply(text: &'a str, summary: &'a Summary) -> Ending<'a> {
+        let reply = Some(summary);
+        Ending { reply, ..Ending::failure(State::Completed, Reason::None, text) }
     }
 
     /// A failure; or a turn that expired or was cancelled, which has no reason.
     pub(super) fn failure(state: State, reason: Reason, text: &'a str) -> Ending<'a> {
-        Ending { state, reason, text, limit_ends_at: None, version: None }
+        Ending { state, reason, text, reply: None, limit_ends_at: None, version: None }
     }
 }
 
 /// Ends a turn that has not ended. The caller has checked that it may.
 pub(super) fn end(tx: &Tx<'_>, mut turn: Turn, ending: &Ending<'_>) -> Result<()> {
     let Ending { state, reason, .. } = *ending;
-    let is_answered = state == State::Completed;
-    let text = if is_answered { ending.text } else { cut(ending.text) };
-    let kind = if is_answered { Kind::Complete } else { Kind::Error };
-    if is_answered {
-        let (bytes, digest) = summary(text);
-        (turn.reply_bytes, turn.reply_digest) = (Some(bytes), digest);
-    }
+    let (kind, text) = match ending.reply {
+        Some((bytes, digest)) => {
+            (turn.reply_bytes, turn.reply_digest) = (Some(*bytes), digest.clone());
+            (Kind::Complete, ending.text)
+        }
+        None => (Kind::Error, cut(ending.text)),
+    };
     (turn.state, turn.reason, turn.ended_at) = (state, reason, Some(tx.now()));
     row::update(tx, &turn)?;
     clock::delete(tx, &turn.id)?;

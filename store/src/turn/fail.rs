@@ -3,11 +3,11 @@
 //! Any process that finds that may fail the turn; what it found is checked again in the transaction, so that a turn
 //! that was finished or went on meanwhile is not failed.
 
-use crate::db::tx::Tx;
+use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::row::account;
 use crate::row::delivery::Refusal;
-use crate::row::lifecycle::instance;
+use crate::row::lifecycle::instance::{self, Instance};
 use crate::turn::agent::{self, Agent};
 use crate::turn::clock::{self, Shows};
 use crate::turn::end::{self, CANCELLED, Ending, end};
@@ -15,12 +15,37 @@ use crate::turn::hand_over::obstacle;
 use crate::turn::row::{self, Reason, State, Turn};
 
 /// Why a turn may be ended by another process than its worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Guard {
     /// The process of its worker has ended.
-    OwnerDead,
+    OwnerDead(Dead),
     /// Its time is over.
     Overdue,
+}
+
+/// A worker whose process was found to have ended, as it was registered. That can be found only before a transaction
+/// that writes, and stays so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dead(Option<Instance>);
+
+impl Dead {
+    /// Looks for the process that runs a turn; `None` while it is not known to have ended, and for a turn that a
+    /// session runs. One that is not registered has ended.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn find(snapshot: &Snapshot<'_>, turn: &Turn) -> Result<Option<Dead>> {
+        if turn.state != State::Running || turn.is_delivery() {
+            return Ok(None);
+        }
+        let owner = instance::get(snapshot, &turn.owner)?;
+        Ok(owner.as_ref().is_none_or(Instance::is_dead).then_some(Dead(owner)))
+    }
+
+    /// Whether it is the one that runs a turn. It may not be registered any more.
+    fn is_still(&self, tx: &Tx<'_>, turn: &Turn) -> Result<bool> {
+        Ok(instance::get(tx, &turn.owner)?.is_none_or(|now| self.0 == Some(now)))
+    }
 }
 
 /// What became of it.
@@ -36,7 +61,7 @@ pub enum Failed {
 ///
 /// # Errors
 /// `TURN_NOT_FOUND`.
-pub fn fail(tx: &Tx<'_>, id: &str, guard: Guard) -> Result<Failed> {
+pub fn fail(tx: &Tx<'_>, id: &str, guard: &Guard) -> Result<Failed> {
     let turn = row::require(tx, id)?;
     if turn.state.has_ended() {
         // Another program ended it by hand.
@@ -45,10 +70,10 @@ pub fn fail(tx: &Tx<'_>, id: &str, guard: Guard) -> Result<Failed> {
         return Ok(Failed::Lost);
     }
     let found = match guard {
-        Guard::OwnerDead if turn.state == State::Running && is_dead(tx, &turn)? => {
+        Guard::OwnerDead(dead) if turn.state == State::Running && dead.is_still(tx, &turn)? => {
             Some(Found::Died("the worker of the turn ended"))
         }
-        Guard::OwnerDead => None,
+        Guard::OwnerDead(_) => None,
         Guard::Overdue => overdue(tx, &turn)?,
     };
     let Some(found) = found else { return Ok(Failed::Lost) };
@@ -91,10 +116,6 @@ pub(super) fn condemn(tx: &Tx<'_>, id: &str) -> Result<bool> {
         clock::condemn(tx, id)?;
     }
     Ok(is_late)
-}
-
-fn is_dead(tx: &Tx<'_>, turn: &Turn) -> Result<bool> {
-    Ok(!turn.is_delivery() && instance::get(tx, &turn.owner)?.is_none_or(|owner| owner.is_dead()))
 }
 
 /// Why a turn ends whose time is over, if it is. After a start of the machine, a turn that waits for a worker

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
-use crate::model::text_digest::summary;
+use crate::model::text_digest::{Summary, summary};
 use crate::model::time::Timestamp;
 use crate::turn::beat;
 use crate::turn::conversation;
@@ -59,10 +59,33 @@ impl Completion {
         }
     }
 
-    /// Tells one completion from another.
-    fn digest(&self) -> String {
-        summary(&self.json().to_string()).1
+    /// Checks it, and computes what is stored with it: before the transaction, since that takes the longer the
+    /// larger it is.
+    ///
+    /// # Errors
+    /// `INPUT_TOO_LARGE` for a reply or a snapshot over its limit, and `INVALID_PROMPT` for a failure without a
+    /// reason or a text.
+    pub fn prepare(self) -> Result<Prepared> {
+        check(&self.outcome)?;
+        let json = self.json().to_string();
+        let (reply, snapshot) = match &self.outcome {
+            Outcome::Reply { text, snapshot } => (Some(summary(text)), snapshot.as_deref()),
+            Outcome::Failure { .. } => (None, None),
+        };
+        let (snapshot, digest) = (snapshot.map(summary), summary(&json).1);
+        Ok(Prepared { completion: self, json, digest, reply, snapshot })
     }
+}
+
+/// A completion that can be stored: see [`Completion::prepare`].
+#[derive(Debug)]
+pub struct Prepared {
+    completion: Completion,
+    json: String,
+    /// Tells one completion from another.
+    digest: String,
+    reply: Option<Summary>,
+    snapshot: Option<Summary>,
 }
 
 /// What became of a completion.
@@ -83,15 +106,13 @@ pub enum Finished {
 /// Ends a turn that is held. One that was to be cancelled ends as cancelled, unless it failed.
 ///
 /// # Errors
-/// `INPUT_TOO_LARGE` for a reply or a snapshot over its limit, and `INVALID_PROMPT` for a failure without a
-/// reason or a text; the turn then goes on.
-pub fn finish(tx: &Tx<'_>, held: &Held, completion: &Completion) -> Result<Finished> {
-    check(&completion.outcome)?;
-    let digest = completion.digest();
+/// When the database cannot be written; the turn then goes on.
+pub fn finish(tx: &Tx<'_>, held: &Held, prepared: &Prepared) -> Result<Finished> {
     let Some(mut turn) = beat::running(tx, held)? else {
-        return late(tx, held, completion, &digest);
+        return late(tx, held, prepared);
     };
-    turn.completion_digest = digest;
+    let completion = &prepared.completion;
+    turn.completion_digest.clone_from(&prepared.digest);
     turn.usage = completion.usage.stored();
     let base = turn.base_version.unwrap_or(0);
     let is_cancelled = turn.cancel_requested_at.is_some();
@@ -105,12 +126,13 @@ pub fn finish(tx: &Tx<'_>, held: &Held, completion: &Completion) -> Result<Finis
             end(tx, turn, &Ending::failure(State::Cancelled, Reason::None, CANCELLED))?;
         }
         Outcome::Reply { text, snapshot } => {
-            if let Some(remembered) = snapshot {
+            if let Some(remembered) = snapshot.as_deref().zip(prepared.snapshot.as_ref()) {
                 snapshot::push(tx, &turn.conversation, base + 1, &turn.id, remembered)?;
             }
             let version = snapshot.as_ref().map(|_| base + 1);
             let (state, reason) = (State::Completed, Reason::None);
-            end(tx, turn, &Ending { state, reason, text, limit_ends_at: None, version })?;
+            let reply = prepared.reply.as_ref();
+            end(tx, turn, &Ending { state, reason, text, reply, limit_ends_at: None, version })?;
         }
         Outcome::Failure { reason, text, limit_ends_at } => {
             let failure = Ending::failure(State::Failed, *reason, text);
@@ -135,16 +157,17 @@ const REFUSE: &str = "INSERT INTO turn_refused_completion (turn_id, digest, text
     VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
 
 /// A completion of a turn that is not held any more.
-fn late(tx: &Tx<'_>, held: &Held, completion: &Completion, digest: &str) -> Result<Finished> {
+fn late(tx: &Tx<'_>, held: &Held, prepared: &Prepared) -> Result<Finished> {
+    let Prepared { json, digest, .. } = prepared;
     // Another program may have deleted it.
     let Some(turn) = row::get(tx, held.turn())? else { return Ok(Finished::Lost) };
     if turn.owner != held.owner() || turn.completion_digest.is_empty() {
         return Ok(Finished::Lost);
     }
-    if turn.completion_digest == digest {
+    if turn.completion_digest == *digest {
         return Ok(Finished::Known);
     }
-    let params = (&turn.id, digest, completion.json().to_string(), tx.now().0);
+    let params = (&turn.id, digest, json, tx.now().0);
     tx.execute_uncaptured("keep a refused completion", REFUSE, params)?;
     Ok(Finished::Conflict)
 }

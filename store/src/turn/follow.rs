@@ -3,6 +3,7 @@
 
 use crate::db::tx::Tx;
 use crate::error::Result;
+use crate::model::text_digest::summary;
 use crate::model::time::Timestamp;
 use crate::row::delivery::{AGENT_ENDED, Delivery, END_NOT_REPORTED, Stage};
 use crate::turn::end::{CANCELLED, Ending, end};
@@ -83,7 +84,8 @@ fn finish(tx: &Tx<'_>, turn: Turn, failure: &str, reply: &str) -> Result<()> {
         "" | END_NOT_REPORTED if reply.len() > REPLY_MAX => {
             fail(tx, turn, Reason::TooLarge, "the answer is larger than a reply may be")
         }
-        "" | END_NOT_REPORTED => end(tx, turn, &Ending::reply(reply)),
+        // It is no more than a report of a hook has.
+        "" | END_NOT_REPORTED => end(tx, turn, &Ending::reply(reply, &summary(reply))),
         AGENT_ENDED => fail(tx, turn, Reason::Exited, "the agent of the session ended"),
         failure => fail(tx, turn, Reason::AgentError, or(reply, failure)),
     }

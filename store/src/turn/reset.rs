@@ -2,6 +2,7 @@
 
 use crate::db::tx::Tx;
 use crate::error::{Error, Result};
+use crate::model::text_digest::summary;
 use crate::turn::conversation::{self, Caller};
 use crate::turn::event::{self, New};
 use crate::turn::{row, snapshot};
@@ -17,7 +18,7 @@ pub fn reset(tx: &Tx<'_>, caller: &Caller, id: &str) -> Result<i64> {
         return Err(Error::ConversationBusy { conversation: found.id, turn: open.id });
     }
     found.head_version += 1;
-    snapshot::push(tx, id, found.head_version, "", "")?;
+    snapshot::push(tx, id, found.head_version, "", ("", &summary("")))?;
     found.head_seq = event::push(tx, id, &New::status("", "reset"))?;
     conversation::store(tx, (&found, false))?;
     Ok(found.head_version)

@@ -3,7 +3,7 @@
 use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
-use crate::model::text_digest::summary;
+use crate::model::text_digest::Summary;
 
 const SELECT_HEAD: &str = "SELECT text FROM conversation_snapshot
     WHERE conversation_id = ?1 AND version = ?2 AND text IS NOT NULL";
@@ -32,9 +32,8 @@ pub(super) fn push(
     conversation: &str,
     version: i64,
     turn: &str,
-    text: &str,
+    (text, (bytes, digest)): (&str, &Summary),
 ) -> Result<()> {
-    let (bytes, digest) = summary(text);
     let params = (conversation, version, turn, bytes, digest, text, tx.now().0);
     tx.execute_uncaptured("store a snapshot", INSERT, params)?;
     tx.execute_uncaptured("forget a snapshot", FORGET, (conversation, version - 1)).map(|_| ())

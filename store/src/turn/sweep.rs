@@ -12,7 +12,7 @@ use crate::model::time::Timestamp;
 use crate::row::lifecycle::instance::{self, Instance};
 use crate::turn::clock;
 use crate::turn::event;
-use crate::turn::fail::{Failed, Guard, condemn, fail};
+use crate::turn::fail::{Dead, Failed, Guard, condemn, fail};
 use crate::turn::row::{self, State};
 
 /// How often a process that sweeps does so.
@@ -51,7 +51,7 @@ pub fn sweep(store: &Store, cause: &Cause, mut stop: impl FnMut(&str)) -> Result
     let mut swept = Swept::default();
     for (id, guard) in found {
         let name = id.clone();
-        match may_stop(store, cause, &id, guard) {
+        match may_stop(store, cause, &id, &guard) {
             Ok(true) => stop(&id),
             Ok(false) => {}
             Err(error) => {
@@ -59,7 +59,7 @@ pub fn sweep(store: &Store, cause: &Cause, mut stop: impl FnMut(&str)) -> Result
                 continue;
             }
         }
-        match store.write(cause.clone(), move |tx| fail(tx, &id, guard)) {
+        match store.write(cause.clone(), move |tx| fail(tx, &id, &guard)) {
             Ok(done) if done.value == Failed::Won => swept.ended.push(name),
             Ok(_) => {}
             Err(error) => swept.failures.push(format!("{name}: {}", error.chain())),
@@ -71,8 +71,8 @@ pub fn sweep(store: &Store, cause: &Cause, mut stop: impl FnMut(&str)) -> Result
 
 /// Whether the processes of a turn are to be stopped, which then fails for certain. Nothing was started for a
 /// turn that waits, and a worker that is alive may have made progress meanwhile.
-fn may_stop(store: &Store, cause: &Cause, id: &str, guard: Guard) -> Result<bool> {
-    if guard == Guard::OwnerDead {
+fn may_stop(store: &Store, cause: &Cause, id: &str, guard: &Guard) -> Result<bool> {
+    if matches!(guard, Guard::OwnerDead(_)) {
         return Ok(true);
     }
     let is_running = store.read(|s| Ok(row::require(s, id)?.state == State::Running))?;
@@ -95,10 +95,8 @@ fn due(snapshot: &Snapshot<'_>, reading: ClockReading) -> Result<Vec<(String, Gu
     let overdue = clock::due(snapshot, reading.awake(), LIMIT)?;
     let mut found: Vec<_> = overdue.into_iter().map(|id| (id, Guard::Overdue)).collect();
     for turn in row::running(snapshot)? {
-        if !turn.is_delivery()
-            && instance::get(snapshot, &turn.owner)?.is_none_or(|owner| owner.is_dead())
-        {
-            found.push((turn.id, Guard::OwnerDead));
+        if let Some(dead) = Dead::find(snapshot, &turn)? {
+            found.push((turn.id, Guard::OwnerDead(dead)));
         }
     }
     found.truncate(LIMIT);

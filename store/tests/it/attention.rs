@@ -257,7 +257,7 @@ fn an_agent_that_starts_for_long_is_listed_while_nobody_reads_its_screen() {
     assert_eq!(after(59), []);
     assert_eq!(after(60), [(Kind::SessionUnread, "demo-1".to_owned())]);
     let reader = Instance::of_this_process("r", instance::SCREEN_READER, Timestamp(T0));
-    write(store, move |tx| instance::register(tx, &reader));
+    write(store, move |tx| instance::register(tx, &reader, &[]));
     assert_eq!(after(60), []);
 }
 
@@ -270,7 +270,7 @@ fn a_session_on_which_a_verb_runs_needs_nobody() {
     write(store, |tx| operation::begin(tx, &"demo-1".parse()?, Verb::Reconcile, "i").map(|_| ()));
     assert_eq!(all(store).len(), 1, "the process that ran it has ended");
     let owner = Instance::of_this_process("i", "test", Timestamp(T0));
-    write(store, move |tx| instance::register(tx, &owner));
+    write(store, move |tx| instance::register(tx, &owner, &[]));
     assert_eq!(all(store), []);
 }
 

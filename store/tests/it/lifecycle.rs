@@ -87,7 +87,8 @@ pub(crate) fn end(
 fn register(store: &Store, id: &str, change: impl FnOnce(&mut Instance)) {
     let mut new = Instance::of_this_process(id, "test", Timestamp(T0));
     change(&mut new);
-    write(store, move |tx| instance::register(tx, &new));
+    let dead = store.read(instance::dead).unwrap();
+    write(store, move |tx| instance::register(tx, &new, &dead));
 }
 
 /// The identity of a process that had the id of this one before it.

@@ -94,7 +94,7 @@ fn the_end_of_a_launch_says_how_its_agent_ended() {
     let interrupted = "relaunch was interrupted; `reconcile` finishes or undoes it".to_owned();
     assert_eq!(status_of(&store, id.as_str()), (Status::Lost, interrupted));
     let owner = Instance::of_this_process("i", "test", Timestamp(T0));
-    store.write(cause(), move |tx| instance::register(tx, &owner)).unwrap();
+    store.write(cause(), move |tx| instance::register(tx, &owner, &[])).unwrap();
     assert_eq!(status_of(&store, id.as_str()).0, Status::Starting);
     let late = store.write(cause(), |tx| {
         launch::ended(

@@ -108,9 +108,8 @@ impl Process<'_> {
         }
         let (held, completion) = (work.held.clone(), outcome_of(&work, random));
         for _ in 0..=random.below(2) {
-            let (held, completion) = (held.clone(), completion.clone());
-            let done =
-                self.store.write(Cause::now("race"), move |tx| finish(tx, &held, &completion));
+            let (held, prepared) = (held.clone(), completion.clone().prepare().unwrap());
+            let done = self.store.write(Cause::now("race"), move |tx| finish(tx, &held, &prepared));
             let done = done.unwrap().value;
             assert!(!matches!(done, Finished::Conflict | Finished::Diverged), "{done:?}");
         }

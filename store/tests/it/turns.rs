@@ -21,7 +21,7 @@ use ao_store::turn::cancel::{Cancelled, cancel};
 use ao_store::turn::claim::{Claim, Claimed, Work, claim, is_ready};
 use ao_store::turn::conversation::{self, Caller, Place};
 use ao_store::turn::event::{self, Event, Kind};
-use ao_store::turn::fail::{Failed, Guard, fail, fail_instance};
+use ao_store::turn::fail::{Dead, Failed, Guard, fail, fail_instance};
 use ao_store::turn::finish::{Completion, Finished, Outcome, finish, refused};
 use ao_store::turn::org::{self, Provisioned};
 use ao_store::turn::reset::reset;
@@ -136,8 +136,8 @@ fn failure(reason: Reason, text: &str) -> Completion {
 }
 
 fn finish_at(store: &Store, ms: i64, held: &Held, completion: &Completion) -> Finished {
-    let (held, completion) = (held.clone(), completion.clone());
-    do_at(store, ms, move |tx| finish(tx, &held, &completion)).unwrap()
+    let (held, prepared) = (held.clone(), completion.clone().prepare().unwrap());
+    do_at(store, ms, move |tx| finish(tx, &held, &prepared)).unwrap()
 }
 
 fn append_as(store: &Store, held: &Held, source: &str, response: Response) -> Appended {
@@ -152,7 +152,7 @@ fn beat_at(store: &Store, ms: i64, held: &Held, activity: Activity) -> Beat {
 
 fn fail_at(store: &Store, ms: i64, id: &str, guard: Guard) -> Failed {
     let id = id.to_owned();
-    do_at(store, ms, move |tx| fail(tx, &id, guard)).unwrap()
+    do_at(store, ms, move |tx| fail(tx, &id, &guard)).unwrap()
 }
 
 fn sweep_at(store: &Store, ms: i64) -> Vec<String> {

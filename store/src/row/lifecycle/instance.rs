@@ -92,14 +92,25 @@ const INSERT: &str = "INSERT INTO instance (id, owner, boot_id, command, started
 
 const DELETE: &str = "DELETE FROM instance WHERE id = ?1";
 
-/// Registers an instance, and deletes those that have ended.
+/// The instances that have ended. Their processes are looked up, so not within a transaction that writes.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn dead(snapshot: &Snapshot<'_>) -> Result<Vec<Instance>> {
+    let mut all = snapshot.list("list instances", select!(""), [], read)?;
+    all.retain(Instance::is_dead);
+    Ok(all)
+}
+
+/// Registers an instance, and deletes those that were found to have ended: see [`dead`].
 ///
 /// # Errors
 /// When the database cannot be written.
-pub fn register(tx: &Tx<'_>, new: &Instance) -> Result<()> {
-    let all = tx.list("list instances", select!(""), [], read)?;
-    for instance in all.iter().filter(|instance| instance.is_dead()) {
-        remove(tx, &instance.id)?;
+pub fn register(tx: &Tx<'_>, new: &Instance, dead: &[Instance]) -> Result<()> {
+    for instance in dead {
+        if get(tx, &instance.id)?.as_ref() == Some(instance) {
+            remove(tx, &instance.id)?;
+        }
     }
     let params = (&new.id, &new.owner, &new.boot_id, &new.command, new.started_at.0);
     tx.execute_uncaptured("register an instance", INSERT, params).map(|_| ())

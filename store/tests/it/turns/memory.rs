@@ -13,8 +13,9 @@ fn a10_nothing_of_a_completion_that_fails_half_way_is_stored() {
     let work = take(&store);
     let before = head(&store);
     let held = work.held.clone();
+    let prepared = reply("done", Some("memory")).prepare().unwrap();
     let failed = do_at(&store, 1, move |tx| {
-        assert_eq!(finish(tx, &held, &reply("done", Some("memory")))?, Finished::Won);
+        assert_eq!(finish(tx, &held, &prepared)?, Finished::Won);
         Err::<(), _>(Error::Closed)
     });
     assert!(failed.is_err());
@@ -102,8 +103,7 @@ fn a_text_over_its_limit_is_refused_with_the_limit_and_nothing_ends() {
         failure(Reason::AgentError, ""),
         failure(Reason::None, "x"),
     ] {
-        let held = held.clone();
-        assert!(do_at(&store, 1, move |tx| finish(tx, &held, &completion)).is_err());
+        assert!(completion.prepare().is_err());
         assert_eq!(get(&store, &work.turn.id).state, State::Running);
     }
     for response in [Response::Delta(String::new()), Response::Status(long(REPLY_MAX))] {

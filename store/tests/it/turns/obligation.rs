@@ -74,11 +74,15 @@ fn a3_and_a6_a_turn_whose_time_is_over_fails_once() {
 
 #[test]
 fn a4_and_a20_a_turn_that_was_answered_does_not_fail_any_more() {
-    let Fixture { store, dir: _dir } = world();
+    let Fixture { store, dir } = world();
     let turn = send(&store, "", "1");
     let work = take(&store);
+    let sql = "DELETE FROM instance";
+    raw(&dir.path().join("ao.db")).execute_batch(sql).unwrap();
+    let running = get(&store, &turn.id);
+    let dead = store.read(|snapshot| Dead::find(snapshot, &running)).unwrap().unwrap();
     finish_at(&store, 1, &work.held, &reply("done", None));
-    for guard in [Guard::Overdue, Guard::OwnerDead] {
+    for guard in [Guard::Overdue, Guard::OwnerDead(dead)] {
         assert_eq!(fail_at(&store, 200 * SECOND, &turn.id, guard), Failed::Lost);
     }
     assert_eq!(sweep_at(&store, 200 * SECOND), [""; 0]);
@@ -105,6 +109,23 @@ fn a5_a_reply_after_the_failure_is_lost() {
     assert_eq!(beat_at(&store, 61 * SECOND, &work.held, Activity::Working), Beat::Lost);
     assert_eq!(get(&store, &turn.id).state, State::Failed);
     assert_eq!(last_events(&store, ""), 1);
+}
+
+#[test]
+fn a_worker_that_is_not_the_one_that_was_found_dead_keeps_its_turn() {
+    let Fixture { store, dir } = world();
+    let turn = send(&store, "", "1");
+    let work = take(&store);
+    assert_eq!(store.read(|snapshot| Dead::find(snapshot, &work.turn)).unwrap(), None);
+    let db = raw(&dir.path().join("ao.db"));
+    db.execute_batch("CREATE TEMP TABLE kept AS SELECT * FROM instance; DELETE FROM instance")
+        .unwrap();
+    let find = || store.read(|snapshot| Dead::find(snapshot, &work.turn)).unwrap().unwrap();
+    let before = Guard::OwnerDead(find());
+    db.execute_batch("INSERT INTO instance SELECT * FROM kept").unwrap();
+    assert_eq!(fail_at(&store, 1, &turn.id, before), Failed::Lost);
+    db.execute_batch("DELETE FROM instance").unwrap();
+    assert_eq!(fail_at(&store, 2, &turn.id, Guard::OwnerDead(find())), Failed::Won);
 }
 
 #[test]
@@ -148,11 +169,11 @@ fn a11_an_error_of_the_store_is_never_taken_for_a_turn_that_was_lost() {
     let foreign = "INSERT INTO conversation_event
         VALUES ('c-x', 99, 't-x-1', 'error', NULL, 'exited', 'x', 1)";
     db.execute_batch(foreign).unwrap();
-    let (held, completion) = (work.held.clone(), reply("done", Some("s")));
-    let finished = do_at(&store, 1, move |tx| finish(tx, &held, &completion));
+    let (held, prepared) = (work.held.clone(), reply("done", Some("s")).prepare().unwrap());
+    let finished = do_at(&store, 1, move |tx| finish(tx, &held, &prepared));
     assert!(finished.is_err(), "{finished:?}");
     let id = turn.id.clone();
-    let failed = do_at(&store, 60 * SECOND, move |tx| fail(tx, &id, Guard::Overdue));
+    let failed = do_at(&store, 60 * SECOND, move |tx| fail(tx, &id, &Guard::Overdue));
     assert!(failed.is_err(), "{failed:?}");
     let swept = sweep(&store, &cause(60 * SECOND), |_| ()).unwrap();
     assert_eq!((swept.ended, swept.failures.len()), (vec![other.id], 1), "the other one is ended");
