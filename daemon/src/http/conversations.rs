@@ -4,10 +4,10 @@ mod follow;
 
 use std::sync::Arc;
 
+use ao_store::Cause;
 use ao_store::turn::conversation::{self, Conversation};
 use ao_store::turn::event::{self, Event};
-use ao_store::turn::{org, reset};
-use ao_store::{AgentId, Cause, OrgId};
+use ao_store::turn::reset;
 use axum::extract::{Path, Query, State};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -19,6 +19,7 @@ pub(super) use follow::{__path_follow, follow};
 use super::caller::Asked;
 use super::failure::Failure;
 use super::list::{Nothing, Page, key};
+use super::scope::Scope;
 use super::{ACTOR, reply, work};
 use crate::app::App;
 use crate::document::turn as document;
@@ -49,24 +50,13 @@ pub(crate) async fn list(
 ) -> Result<Json<Value>, Failure> {
     work::run(&app, move |app| {
         let Which { org, agent, limit, after } = which;
-        let org: Option<OrgId> = org.as_deref().map(str::parse).transpose()?;
-        let agent: Option<AgentId> = agent.as_deref().map(str::parse).transpose()?;
-        let is_wanted = |found: &Conversation| {
-            org.as_ref().is_none_or(|org| *org == found.org)
-                && agent.as_ref().is_none_or(|agent| *agent == found.agent)
-        };
+        let scope = Scope::parse(org.as_deref(), agent.as_deref())?;
+        let is_wanted = |found: &Conversation| scope.has(&found.org, &found.agent);
         let read = |after: Option<&str>, limit| {
             let found = app.store.read(|snapshot| {
-                if let Some(org) = &org {
-                    asked.check(org)?;
-                    org::require(snapshot, org)?;
-                }
-                conversation::page(
-                    snapshot,
-                    &asked.0,
-                    (after.unwrap_or_default(), limit),
-                    is_wanted,
-                )
+                scope.check(snapshot, &asked)?;
+                let part = (after.unwrap_or_default(), limit);
+                conversation::page(snapshot, &asked.0, part, is_wanted)
             });
             Ok(found?)
         };
@@ -114,6 +104,8 @@ pub(crate) async fn reset(
 }
 
 /// The events of a conversation that there are, in pages. `after` is a position.
+///
+/// A page has at most 1 MiB of texts, but at least one event: `next` says whether more follow.
 #[utoipa::path(get, path = "/api/v1/conversations/{id}/history", tag = "conversations",
     params(("id" = String, Path, description = "The conversation"), Page),
     responses((status = 200, description = "A page of events", body = ref("#/components/schemas/document.conversation.event.list"))))]
@@ -129,12 +121,14 @@ pub(crate) async fn history(
                 key(after, 0, |text| text.parse().ok().filter(|position| *position >= 0))?;
             let found = app.store.read(|snapshot| {
                 asked.conversation(snapshot, &id)?;
-                event::after(snapshot, &id, position, limit)
+                let events = event::batch(snapshot, &id, position, limit)?;
+                let last = events.last().map_or(position, |event| event.seq);
+                Ok((events, last < event::head(snapshot, &id)?))
             });
             Ok(found?)
         };
         let position = |event: &Event| event.seq.to_string();
-        page.read("conversation.event.list", read, position, |event| {
+        page.read_part("conversation.event.list", read, position, |event| {
             document::event_line(&id, event)
         })
     })

@@ -41,16 +41,31 @@ impl Page {
         key: impl Fn(&T) -> String,
         document: impl Fn(&T) -> Value,
     ) -> Result<Json<Value>, Failure> {
+        // One more shows whether there is a next page.
+        let part = |after: Option<&str>, limit| {
+            let mut items = read(after, limit + 1)?;
+            let has_more = items.len() > limit;
+            items.truncate(limit);
+            Ok((items, has_more))
+        };
+        self.read_part(kind, part, key, document)
+    }
+
+    /// The same of a list whose pages are bounded by more than the number of items: `read` returns also whether
+    /// more follow.
+    pub(crate) fn read_part<T>(
+        self,
+        kind: &str,
+        read: impl FnOnce(Option<&str>, usize) -> Result<(Vec<T>, bool), Failure>,
+        key: impl Fn(&T) -> String,
+        document: impl Fn(&T) -> Value,
+    ) -> Result<Json<Value>, Failure> {
         let limit = self.limit.unwrap_or(LIMIT);
         if limit == 0 || limit > LIMIT_MAX {
             return Err(Failure::invalid_request(format!("limit is from 1 to {LIMIT_MAX}")));
         }
-        let limit = limit as usize;
-        // One more shows whether there is a next page.
         let after = self.after.as_deref().filter(|after| !after.is_empty());
-        let mut items = read(after, limit + 1)?;
-        let has_more = items.len() > limit;
-        items.truncate(limit);
+        let (items, has_more) = read(after, limit as usize)?;
         let next = items.last().filter(|_| has_more).map(key);
         let data: Vec<_> = items.iter().map(document).collect();
         let Json(mut document) = reply::document(kind, data.into());

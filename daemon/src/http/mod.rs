@@ -26,6 +26,7 @@ mod probes;
 mod projects;
 mod prs;
 mod reply;
+mod scope;
 mod sessions;
 mod spawn;
 mod status;

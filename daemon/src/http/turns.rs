@@ -7,8 +7,8 @@ use ao_session::{SentTurn, TurnRequest, local_member, send_turn};
 use ao_store::turn::agent::Member;
 use ao_store::turn::cancel;
 use ao_store::turn::conversation::Caller;
-use ao_store::turn::{self, State as TurnState, Turn, org};
-use ao_store::{AgentId, Cause, OrgId};
+use ao_store::turn::{self, State as TurnState, Turn};
+use ao_store::{Cause, OrgId};
 use axum::extract::{Path, Query, State};
 use axum::{Extension, Json};
 use http::StatusCode;
@@ -20,6 +20,7 @@ use super::caller::Asked;
 use super::failure::Failure;
 use super::list::{Nothing, Page, chosen};
 use super::orgs::User;
+use super::scope::Scope;
 use super::{ACTOR, reply, work};
 use crate::app::App;
 use crate::document::turn as document;
@@ -123,23 +124,18 @@ pub(crate) async fn list(
 ) -> Result<Json<Value>, Failure> {
     work::run(&app, move |app| {
         let Which { limit, after, .. } = which;
-        let org: Option<OrgId> = which.org.as_deref().map(str::parse).transpose()?;
-        let agent: Option<AgentId> = which.agent.as_deref().map(str::parse).transpose()?;
+        let scope = Scope::parse(which.org.as_deref(), which.agent.as_deref())?;
         let known: Vec<_> = TurnState::ALL.iter().map(|state| state.as_str()).collect();
         let states = chosen("state", which.state.as_deref(), &known)?;
         let is_wanted = |turn: &Turn| {
             asked.own().is_none_or(|own| *own == turn.org)
-                && org.as_ref().is_none_or(|org| *org == turn.org)
-                && agent.as_ref().is_none_or(|agent| *agent == turn.agent)
+                && scope.has(&turn.org, &turn.agent)
                 && which.conversation.as_ref().is_none_or(|id| *id == turn.conversation)
                 && (states.is_empty() || states.iter().any(|state| state == turn.state.as_str()))
         };
         let read = |after: Option<&str>, limit| {
             let found = app.store.read(|snapshot| {
-                if let Some(org) = &org {
-                    asked.check(org)?;
-                    org::require(snapshot, org)?;
-                }
+                scope.check(snapshot, &asked)?;
                 if let Some(id) = &which.conversation {
                     asked.conversation(snapshot, id)?;
                 }

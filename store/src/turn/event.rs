@@ -119,7 +119,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
 }
 
 /// The most text of one batch, in bytes, unless the first event has more.
-const BATCH_MAX: usize = 1 << 20;
+pub const BATCH_MAX: usize = 1 << 20;
 
 /// At most `limit` events after a position, in their order.
 ///
@@ -134,7 +134,7 @@ pub fn after(
     read_after(snapshot, conversation, seq, (limit, usize::MAX))
 }
 
-/// The same for a reader that goes on: fewer if they are large, at least one if there is one.
+/// The same for a reader that goes on: fewer if they have more than [`BATCH_MAX`], at least one if there is one.
 ///
 /// # Errors
 /// `CURSOR_IN_FUTURE` for a position beyond the newest event.
@@ -162,10 +162,13 @@ fn read_after(
     let mut statement = snapshot.prepare(step, sql)?;
     let mut rows = statement.query((conversation, seq)).context(step)?;
     let (mut found, mut bytes) = (Vec::new(), 0);
-    while found.len() < limit && bytes < size {
+    while found.len() < limit {
         let Some(row) = rows.next().context(step)? else { break };
         let event = read(row).context(step)?;
         bytes += event.text.len();
+        if bytes > size && !found.is_empty() {
+            break;
+        }
         found.push(event);
     }
     Ok(found)
