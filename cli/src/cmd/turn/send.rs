@@ -2,6 +2,8 @@
 //! last event that it printed. While it waits, it also ends turns whose worker has ended, as a daemon does.
 
 use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
 use std::time::Instant;
 
 use ao_daemon::document::turn as document;
@@ -107,7 +109,7 @@ fn wait(
     (answer, by, signals): (&mut Answer<'_>, Option<Instant>, &Signals),
 ) -> Result<Outcome> {
     let mut follower = Follower::new(store, &sent.turn.conversation, sent.position)?;
-    let (mut printed, mut sweeper) = (sent.position, Sweeper::new(context, store, sent)?);
+    let (mut printed, sweeper) = (sent.position, Sweeper::start(context, store, sent)?);
     loop {
         let step = step(&mut follower, &sent.turn.id, answer, &mut printed);
         let lost = |source| match source {
@@ -127,7 +129,7 @@ fn wait(
         if is_output_closed() {
             return Err(Error::BrokenPipe);
         }
-        sweeper.sweep_when_due(context);
+        sweeper.failures.try_iter().for_each(|what| context.say(&what));
         follower.wait(left.min(TICK)).map_err(lost)?;
     }
 }
@@ -156,38 +158,54 @@ fn step(
     }
 }
 
-/// Ends, every few seconds, turns that no worker will end, and has written what waits for the session that is the
-/// agent.
-struct Sweeper<'a> {
-    store: &'a Store,
-    at: Instant,
-    writers: Option<(Writers, Sessions)>,
+/// Does what a daemon does every few seconds: in a thread of its own, since that may take longer than there is time
+/// to wait.
+struct Sweeper {
+    failures: Receiver<String>,
+    /// The thread ends when this is dropped, or with the process: another process goes on where it was.
+    _running: Sender<()>,
 }
 
-impl<'a> Sweeper<'a> {
-    fn new(context: &Context, store: &'a Store, sent: &SentTurn) -> Result<Sweeper<'a>> {
+impl Sweeper {
+    fn start(context: &Context, store: &Store, sent: &SentTurn) -> Result<Sweeper> {
+        let (running, ended) = channel();
+        let (failed, failures) = channel();
         let writers = match sent.session {
             Some(_) => Some((Writers::default(), context.sessions()?)),
             None => None,
         };
-        Ok(Sweeper { store, at: Instant::now(), writers })
+        let mut pass = Pass { store: store.clone(), writers };
+        thread::spawn(move || {
+            while ended.recv_timeout(sweep::EVERY) == Err(RecvTimeoutError::Timeout) {
+                for failure in pass.run() {
+                    // Nobody may read them any more.
+                    let _ = failed.send(failure);
+                }
+            }
+        });
+        Ok(Sweeper { failures, _running: running })
     }
+}
 
-    /// Its own failure is no reason to stop waiting: a later pass, or another process, does the same.
-    fn sweep_when_due(&mut self, context: &Context) {
-        if self.at.elapsed() < sweep::EVERY {
-            return;
-        }
-        match sweep_turns(self.store, &cause()) {
-            Ok(swept) => swept.failures.iter().for_each(|what| context.say(what)),
-            Err(error) => context.say(&format!("cannot look for turns without a worker: {error}")),
-        }
+/// Ends turns that no worker will end, and has written what waits for the session that is the agent.
+struct Pass {
+    store: Store,
+    writers: Option<(Writers, Sessions)>,
+}
+
+impl Pass {
+    /// What failed. That is no reason to stop waiting: a later pass, or another process, does the same.
+    fn run(&mut self) -> Vec<String> {
+        let mut failures = match sweep_turns(&self.store, &cause()) {
+            Ok(swept) => swept.failures,
+            Err(error) => vec![format!("cannot look for turns without a worker: {error}")],
+        };
         if let Some((writers, sessions)) = &mut self.writers
             && let Err(error) = writers.start(sessions)
         {
-            context.say(&format!("cannot look for what a session has to get: {error}"));
+            failures.push(format!("cannot look for what a session has to get: {error}"));
         }
-        self.at = Instant::now();
+        failures
     }
 }
 
