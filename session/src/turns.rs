@@ -77,15 +77,12 @@ pub fn send_turn(store: &Store, cause: Cause, request: TurnRequest) -> Result<Se
             Admitted::Known(turn) => (turn, false),
             Admitted::Refused(session, refusal) => return Ok(Err(refused(session, refusal))),
         };
-        // What came before is printed again only of a turn that has not ended: the last event has all of it.
-        let first = if is_new { None } else { event::first_delta(tx, &turn.id)? };
-        let position = match first {
-            Some(first) => first - 1,
-            None => event::head(tx, &turn.conversation)?,
-        };
-        Ok(Ok(SentTurn { turn, is_new, position, session }))
+        Ok(Ok((turn, is_new, session)))
     })?;
-    sent.value
+    let (turn, is_new, session) = sent.value?;
+    // Of one that was accepted before, the answer may have begun.
+    let position = store.read(|snapshot| event::before_answer(snapshot, &turn))?;
+    Ok(SentTurn { turn, is_new, position, session })
 }
 
 impl Sessions {

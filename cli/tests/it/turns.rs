@@ -140,15 +140,26 @@ fn a_repeated_key_prints_the_stored_outcome_whatever_it_is() {
     let env = TestEnv::new();
     let send = |text, key| env.run(&["turn", "send", text, "--key", key]);
     env.ok(&["turn", "send", "a", "--key", "1", "--no-wait"]);
-    Worker::of(&env).claim().answer("An answer\n");
+    let turn = Worker::of(&env).claim();
+    for (name, response) in [
+        ("1", Response::Content("a card".to_owned())),
+        ("2", delta("An ")),
+        ("3", Response::Ephemeral("soon".to_owned())),
+        ("4", Response::Content("a picture".to_owned())),
+        ("5", delta("answer")),
+    ] {
+        turn.say(name, response);
+    }
+    turn.answer("An answer\n");
     for _ in 0..2 {
         let output = send("a", "1");
         assert_eq!(
             (output.code, output.stdout.as_str(), output.stderr.as_str()),
-            (0, "An answer\n", "")
+            (0, "An answer\n", "a card\na picture\n")
         );
     }
     let data = env.json("turn.send", &["turn", "send", "a", "--key", "1"]);
+    assert_eq!(data["content"], json!(["a card", "a picture"]));
     assert_eq!(
         (&data["text"], &data["is_new"], &data["state"]),
         (&json!("An answer\n"), &json!(false), &json!("completed"))
@@ -176,11 +187,14 @@ fn one_that_joins_a_running_turn_gets_all_of_its_answer() {
     let send = ["turn", "send", "x", "--key", "k"];
     env.ok(&[&send[..], &["--no-wait"]].concat());
     let turn = Worker::of(&env).claim();
-    turn.say("1", delta("early\n"));
+    turn.say("1", Response::Content("a card".to_owned()));
+    turn.say("2", delta("early\n"));
+    turn.say("3", Response::Content("a picture".to_owned()));
     let live = env.spawn(&send);
     assert_eq!(live.line(), "early");
     turn.answer("early\nlate");
-    assert_eq!(live.end().stdout, "late\n");
+    let output = live.end();
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("late\n", "a card\na picture\n"));
 }
 
 #[test]

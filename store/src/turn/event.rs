@@ -12,7 +12,7 @@ use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Context, Error, Result};
 use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
-use crate::turn::row::Reason;
+use crate::turn::row::{Reason, Turn};
 
 text_enum! {
     /// What an event is.
@@ -186,16 +186,20 @@ pub fn last_of(snapshot: &Snapshot<'_>, turn: &str) -> Result<Option<Event>> {
 const SELECT_SOURCE: &str = "SELECT kind, text FROM conversation_event
     WHERE turn_id = ?1 AND source = ?2";
 
-const FIRST_DELTA: &str =
-    "SELECT min(seq) FROM conversation_event WHERE turn_id = ?1 AND kind = 'delta'";
+const FIRST: &str = "SELECT min(seq) FROM (
+    SELECT seq FROM conversation_event WHERE turn_id = ?1 AND source IS NOT NULL
+    UNION ALL SELECT seq FROM conversation_event WHERE turn_id = ?1 AND kind IN ('error', 'complete'))";
 
-/// The position of the first delta of a turn; `None` if it has none.
+/// The position after which the answer of a turn comes: all that its worker said, and its last event.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub fn first_delta(snapshot: &Snapshot<'_>, turn: &str) -> Result<Option<i64>> {
-    let found = snapshot.one("find the first delta", FIRST_DELTA, [turn], |row| row.get(0))?;
-    Ok(found.flatten())
+pub fn before_answer(snapshot: &Snapshot<'_>, turn: &Turn) -> Result<i64> {
+    let first = snapshot.one("find the first event", FIRST, [&turn.id], |row| row.get(0))?;
+    match first.flatten() {
+        Some(first) => Ok(i64::saturating_sub(first, 1)),
+        None => head(snapshot, &turn.conversation),
+    }
 }
 
 /// The event of a turn to which its sender gave this name.

@@ -1,6 +1,7 @@
 //! The answer of a turn on standard output: its parts as they come, and what is missing of them from its last
 //! event. What is beside the answer goes to standard error.
 
+use ao_store::turn::State;
 use ao_store::turn::event::{Event, Kind};
 
 use crate::context::Context;
@@ -10,19 +11,26 @@ use crate::output::{self, printable_lines, say_always};
 /// What was printed of an answer.
 pub(super) struct Answer<'a> {
     context: &'a Context,
+    /// Where the turn was when waiting began.
+    state: State,
     printed: String,
     /// The texts beside the answer.
     pub(super) content: Vec<String>,
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn new(context: &'a Context) -> Answer<'a> {
-        Answer { context, printed: String::new(), content: Vec::new() }
+    /// Of a turn that was in this state when the message was sent.
+    pub(super) fn new(context: &'a Context, state: State) -> Answer<'a> {
+        Answer { context, state, printed: String::new(), content: Vec::new() }
     }
 
     /// Prints an event of the turn. With `--json`, the document at the end has it.
     pub(super) fn event(&mut self, event: &Event) -> Result<()> {
         match event.kind {
+            // Its last event has all of them, and some may be deleted.
+            Kind::Delta if self.state == State::Completed => {}
+            // What was of use while the turn ran.
+            Kind::Ephemeral | Kind::Status if self.state.has_ended() => {}
             Kind::Delta => self.print(&event.text)?,
             Kind::Content => {
                 if !self.context.is_json {

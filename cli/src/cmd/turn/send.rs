@@ -11,7 +11,7 @@ use ao_session::worker::sweep_turns;
 use ao_session::{SentTurn, Sessions, TurnRequest, Writers, local_member, send_turn};
 use ao_store::Store;
 use ao_store::turn::conversation::Caller;
-use ao_store::turn::event::{self, Event, Kind};
+use ao_store::turn::event::{Event, Kind};
 use ao_store::turn::{self, State, Turn, cancel, sweep};
 
 use super::answer::Answer;
@@ -37,19 +37,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Ended> {
     if args.no_wait {
         return print_accepted(context, &store, &sent);
     }
-    let mut answer = Answer::new(context);
-    let last = match store.read(|snapshot| event::last_of(snapshot, &sent.turn.id))? {
-        Some(last) => {
-            answer.event(&last)?;
-            Outcome::Last(last)
-        }
-        None => {
-            // A time that the clock cannot represent never comes.
-            let by = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-            wait(context, &store, &sent, (&mut answer, by, &signals))?
-        }
-    };
-    match last {
+    let mut answer = Answer::new(context, sent.turn.state);
+    // A time that the clock cannot represent never comes.
+    let by = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    match wait(context, &store, &sent, (&mut answer, by, &signals))? {
         Outcome::Last(last) => finish(context, &store, &sent, last, &answer),
         Outcome::Signal(signal, position) => {
             interrupted(context, &store, (signal, at(&sent, position)))
