@@ -257,6 +257,8 @@ fn of_id(what: &str) -> &'static str {
         | "token name"
         | "name of an organisation"
         | "name of an agent" => of_code(Code::InvalidId),
+        "id of a turn" => of_code(Code::TurnNotFound),
+        "id of a conversation" => of_code(Code::ConversationNotFound),
         "session id" => "list the sessions: `ao-store session ls --all`",
         "branch" => "use a name that git accepts, such as feature/fix-1",
         "pattern" => "write it relative to the repository, such as .env or config/*.local",

@@ -134,6 +134,10 @@ fn place(tx: &Tx<'_>, request: &TurnRequest) -> ao_store::Result<Place> {
         }
         return Ok(found.place());
     }
+    if conversation.as_deref() == Some("") {
+        let (what, value) = ("name of a conversation", String::new());
+        return Err(ao_store::Error::InvalidId { what, value, reason: "it is empty" });
+    }
     let org = wanted.clone().unwrap_or_else(org::local);
     if *caller == Caller::Operator {
         ensure_org(tx, &org)?;

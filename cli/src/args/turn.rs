@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ao_store::turn::State;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::ListArgs;
@@ -98,7 +98,7 @@ has reached a limit: see ao-store harness limits.")]
         #[command(flatten)]
         org: OrgArg,
         /// The account that its program uses
-        #[arg(long, value_name = "ACCOUNT")]
+        #[arg(long, value_name = "ACCOUNT", value_parser = NonEmptyStringValueParser::new())]
         account: Option<String>,
         /// The session that answers: each turn is written to its agent, and ends with the agent's turn.
         /// Without it, workers answer

@@ -1,6 +1,8 @@
 //! Turns on the command line: what is sent, how it is answered and printed, and how waiting ends.
 
-use std::process::Stdio;
+mod refused;
+mod waiting;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::pty;
-use crate::support::{BOUND, Live, TestEnv, parsed};
+use crate::support::{BOUND, TestEnv, parsed};
 
 /// The store of an environment, opened by the test itself.
 pub(crate) fn stored(env: &TestEnv) -> Store {
@@ -251,27 +253,6 @@ fn waiting_ends_after_its_time_and_says_where_to_continue() {
     let lines = parsed(&env.ok(&["conversation", "tail", &conversation(&env), "--from", &from]));
     let texts: Vec<_> = lines.iter().map(|line| line["text"].as_str().unwrap()).collect();
     assert_eq!(texts, ["running", "there"]);
-}
-
-#[test]
-fn a_sweep_that_cannot_go_on_does_not_delay_the_end_of_waiting() {
-    let env = TestEnv::new();
-    env.ok(&["turn", "send", "x", "--no-wait"]);
-    let mut worker = Worker::of(&env);
-    worker.claim.worker.boot_id = "another".to_owned();
-    let abandoned = worker.claim();
-    // Long enough for a sweep, which then waits for the lock until after the end of the test.
-    let send = ["turn", "send", "y", "--timeout", "7s", "--busy-timeout", "1h"];
-    let live = env.spawn(&send);
-    let deadline = std::time::Instant::now() + BOUND;
-    while env.ok(&["turn", "ls", "-o", "name"]).lines().count() < 2 {
-        assert!(std::time::Instant::now() < deadline, "the turn is not accepted");
-    }
-    let mut shell = Live::start(env.sqlite_shell().stdin(Stdio::piped()));
-    shell.say("BEGIN IMMEDIATE;\n.print locked\n");
-    assert_eq!(shell.line(), "locked");
-    assert_eq!(live.end().code, 8);
-    drop((shell, abandoned));
 }
 
 #[test]

@@ -152,11 +152,14 @@ pub fn authorize_agent(
 /// The conversation of this id.
 ///
 /// # Errors
-/// `CONVERSATION_NOT_FOUND`.
+/// `CONVERSATION_NOT_FOUND`; `INVALID_ID` for what cannot be an id.
 pub fn require(snapshot: &Snapshot<'_>, id: &str) -> Result<Conversation> {
     let sql = select!("WHERE id = ?1");
-    let found = snapshot.one("read a conversation", sql, [id], Conversation::read)?;
-    found.ok_or_else(|| Error::ConversationNotFound(id.to_owned()))
+    if let Some(found) = snapshot.one("read a conversation", sql, [id], Conversation::read)? {
+        return Ok(found);
+    }
+    check_label("id of a conversation", id)?;
+    Err(Error::ConversationNotFound(id.to_owned()))
 }
 
 /// The conversation at a place.
@@ -207,7 +210,7 @@ pub(crate) fn open(tx: &Tx<'_>, place: &Place, id: &str) -> Result<(Conversation
     }
     agent::require(tx, &place.org, &place.agent)?;
     if !place.thread.is_empty() {
-        check_label("thread", &place.thread)?;
+        check_label("name of a conversation", &place.thread)?;
     }
     let new = Conversation {
         id: id.to_owned(),

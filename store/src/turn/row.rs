@@ -4,6 +4,7 @@ use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
 use crate::model::id::{AgentId, OrgId};
+use crate::model::label::check_label;
 use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
 use crate::row::columns::{self, Columns, enum_columns, table};
@@ -139,9 +140,13 @@ pub(crate) fn get(snapshot: &Snapshot<'_>, id: &str) -> Result<Option<Turn>> {
 /// The turn of this id.
 ///
 /// # Errors
-/// `TURN_NOT_FOUND`.
+/// `TURN_NOT_FOUND`; `INVALID_ID` for what cannot be an id.
 pub fn require(snapshot: &Snapshot<'_>, id: &str) -> Result<Turn> {
-    get(snapshot, id)?.ok_or_else(|| Error::TurnNotFound(id.to_owned()))
+    if let Some(found) = get(snapshot, id)? {
+        return Ok(found);
+    }
+    check_label("id of a turn", id)?;
+    Err(Error::TurnNotFound(id.to_owned()))
 }
 
 /// The newest `limit` turns that are wanted, of those that were accepted before one; newest first.
