@@ -442,11 +442,8 @@ impl Error {
 
     /// Whether a write to the database file failed, after which nothing is known to be on disk.
     pub(crate) fn is_failed_write(&self) -> bool {
-        match self {
-            Error::Unsynced => true,
-            Error::Sqlite(_, source) => sqlite::is_failed_write(source),
-            _ => false,
-        }
+        matches!(self, Error::Unsynced)
+            || matches!(self, Error::Sqlite(_, source) if sqlite::is_failed_write(source))
     }
 
     /// Whether SQLite cannot read the file, so that only a backup helps.

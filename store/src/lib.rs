@@ -44,7 +44,6 @@ mod model;
 mod observe;
 pub mod row;
 pub mod status;
-pub mod turn;
 mod upstream;
 
 pub use admin::backup::{Receipt, last_backup};
@@ -80,6 +79,7 @@ pub use model::{activity, attribution, git_url, observation, text_input};
 pub use observe::claim::{Claim, PrClaim, Takeover, check_claim, claim_observed, claim_pr};
 pub use observe::{Applied, Outcome, apply_observation};
 pub use row::set::Delta;
+pub use row::turn;
 pub use upstream::{Cleaned, Ignored, Imported, Remark, Taken, Upstream, import_upstream};
 
 /// The version of the bundled SQLite.

@@ -18,6 +18,8 @@ use tokio::time::timeout;
 
 use crate::served::{BOUND, Served, json as read, whole};
 
+mod pages;
+
 /// A daemon with two organisations, each with one turn, and the token of the first.
 struct World {
     served: Served,
@@ -214,37 +216,6 @@ fn a_bad_message_is_refused_by_its_code() {
     send(json!({"text": "x", "key": "k"}));
     let (status, answer) = send(json!({"text": "y", "key": "k"}));
     assert_eq!((status, &answer["code"]), (409, &json!("TURN_KEY_USED")));
-}
-
-#[test]
-fn a_page_of_events_is_bounded_by_their_size_and_has_at_least_one() {
-    let world = World::new();
-    let (_, conversation) = world.send("acme");
-    let work = take(&world.served.store);
-    let stored = world.served.store.write(Cause::now("test"), move |tx| {
-        for (number, kib) in [600, 400, 1, 3000, 24].into_iter().enumerate() {
-            let part = Response::Delta("x".repeat(kib << 10));
-            append(tx, &work.held, &number.to_string(), &part)?;
-        }
-        Ok(())
-    });
-    stored.unwrap();
-    let page = |query: &str| {
-        let path = format!("/api/v1/conversations/{conversation}/history{query}");
-        let (status, page) = world.own("GET", &path, None);
-        assert_eq!(status, 200, "{page}");
-        let events = page["data"].as_array().unwrap().iter();
-        (
-            events.map(|event| event["seq"].as_i64().unwrap()).collect::<Vec<_>>(),
-            page["next"].clone(),
-        )
-    };
-    assert_eq!(page(""), (vec![1, 2, 3, 4, 5], json!("5")));
-    assert_eq!(page("?after=5"), (vec![6], json!("6")));
-    assert_eq!(page("?after=6"), (vec![7], Value::Null));
-    assert_eq!(page("?after=7"), (vec![], Value::Null));
-    assert_eq!(page("?limit=2"), (vec![1, 2], json!("2")));
-    assert_eq!(page("?after=2&limit=1"), (vec![3], json!("3")));
 }
 
 /// A client that follows a conversation.

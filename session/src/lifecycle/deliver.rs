@@ -4,7 +4,8 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ao_store::row::delivery::{self, Delivery, DeliveryKind, Stage, Turn};
+use ao_store::row::delivery::stage::{self, Turn};
+use ao_store::row::delivery::{self, Delivery, DeliveryKind, Stage};
 use ao_store::row::launch::{self, PromptStage};
 use ao_store::row::session::{self, Session};
 use ao_store::{SessionId, Timestamp, Tx};
@@ -51,8 +52,8 @@ impl Sessions {
             step!("deliver.seen");
             let last_stage = self.last_stage(&session);
             let (to, runner) = (id.clone(), runner.clone());
-            let turn = self
-                .persist(move |tx| delivery::take(tx, &to, &runner, last_stage, seen.as_deref()))?;
+            let turn =
+                self.persist(move |tx| stage::take(tx, &to, &runner, last_stage, seen.as_deref()))?;
             match turn {
                 Turn::Write(delivery) => self.write_to_agent(&session, &delivery)?,
                 Turn::Look => {}
@@ -108,7 +109,7 @@ impl Sessions {
         step!("deliver.submitted");
         let taken = delivery.clone();
         self.persist(move |tx| {
-            let written = delivery::written(tx, &taken)?;
+            let written = stage::written(tx, &taken)?;
             // The report of the agent may have come before.
             if written.kind == DeliveryKind::Prompt
                 && launch::get(tx, &written.launch)?
@@ -123,7 +124,7 @@ impl Sessions {
     fn give_up(&self, delivery: &Delivery, stage: Stage, error: &Error) -> Result<()> {
         let (taken, reason) = (delivery.clone(), error.to_string());
         let reason = reason[..reason.floor_char_boundary(REASON_MAX)].to_owned();
-        self.persist(move |tx| delivery::give_up(tx, &taken, stage, &reason)).map(|_| ())
+        self.persist(move |tx| stage::give_up(tx, &taken, stage, &reason)).map(|_| ())
     }
 
     /// Writes to the store, again and again while that may help.

@@ -100,7 +100,9 @@ impl Sessions {
             rows::set_place(tx, &session.id, &place)?;
             launch::begin(tx, &session, &new)?;
             match typed {
-                Some((id, stage, text)) => delivery::owe_prompt(tx, &session, &id, stage, &text),
+                Some((id, stage, text)) => {
+                    delivery::prompt::owe_prompt(tx, &session, &id, stage, &text)
+                }
                 None => Ok(()),
             }
         })

@@ -94,7 +94,7 @@ impl Sessions {
         let released = self.release_worktree(&session)?;
         running.end(move |tx, id| {
             // Such as its prompt.
-            delivery::session_ended(tx, id)?;
+            delivery::proof::session_ended(tx, id)?;
             cleanup::set(tx, id, &released)
         })
     }

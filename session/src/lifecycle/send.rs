@@ -5,8 +5,9 @@ use std::path::Path;
 
 use ao_program::start_apart;
 use ao_store::SessionId;
+use ao_store::row::delivery::stage::Resent;
 use ao_store::row::delivery::{
-    self, Accepted, Delivery, DeliveryKind, NewDelivery, Refusal, Resent, Stage,
+    self, Accepted, Delivery, DeliveryKind, NewDelivery, Refusal, Stage,
 };
 use ao_store::row::lifecycle::operation;
 use ao_store::row::session::{self, Session};
@@ -101,7 +102,7 @@ impl Sessions {
     pub fn resend(&self, id: &str) -> Result<Delivery> {
         let found = self.store.read(|snapshot| delivery::require(snapshot, id))?;
         self.settle_abandoned(&found.session)?;
-        match self.write(move |tx| delivery::resend(tx, &found.id))? {
+        match self.write(move |tx| delivery::stage::resend(tx, &found.id))? {
             Resent::Accepted(delivery) => {
                 self.start_runner(&delivery.session);
                 Ok(delivery)

@@ -104,17 +104,19 @@ fn deliveries_due(tx: &Tx<'_>, before: &Session, signal: &Signal) -> Result<Vec<
     let has_failed = before.activity == Activity::Blocked && before.state().decision().is_none();
     let parent = match signal {
         Signal::TurnEnded if has_failed => None,
-        Signal::TurnEnded => delivery::turn_ended(tx, &session, "")?,
+        Signal::TurnEnded => delivery::report::turn_ended(tx, &session, "")?,
         // Of a program without hooks only its screen shows it, and of one with hooks an interrupted or a
         // failed turn, and one that was ended by the answer in its terminal.
         Signal::Shown(Activity::Idle, _) => {
-            delivery::finished(tx, &session, delivery::END_NOT_REPORTED, "")?;
+            delivery::proof::finished(tx, &session, delivery::END_NOT_REPORTED, "")?;
             match before.activity {
-                Activity::Active | Activity::Waiting => delivery::turn_ended(tx, &session, "")?,
+                Activity::Active | Activity::Waiting => {
+                    delivery::report::turn_ended(tx, &session, "")?
+                }
                 _ => None,
             }
         }
-        Signal::TurnFailed(cause) => delivery::turn_ended(tx, &session, cause)?,
+        Signal::TurnFailed(cause) => delivery::report::turn_ended(tx, &session, cause)?,
         _ => None,
     };
     let mut found = Vec::new();
@@ -137,15 +139,17 @@ fn record_deliveries(
 ) -> Result<()> {
     match signal {
         Signal::TurnStarted | Signal::ToolStarted(_) | Signal::ToolEnded(_) => {
-            delivery::started(tx, session)?;
+            delivery::proof::started(tx, session)?;
         }
-        Signal::TurnEnded => delivery::finished(tx, session, "", &report.message)?,
-        Signal::TurnFailed(cause) => delivery::finished(tx, session, cause, &report.message)?,
-        Signal::Limited(until) => delivery::limited(tx, session, &report.message, *until)?,
+        Signal::TurnEnded => delivery::proof::finished(tx, session, "", &report.message)?,
+        Signal::TurnFailed(cause) => {
+            delivery::proof::finished(tx, session, cause, &report.message)?
+        }
+        Signal::Limited(until) => delivery::proof::limited(tx, session, &report.message, *until)?,
         _ => {}
     }
     match &report.prompt {
-        Some(prompt) => delivery::submitted(tx, session, prompt),
+        Some(prompt) => delivery::proof::submitted(tx, session, prompt),
         None => Ok(()),
     }
 }

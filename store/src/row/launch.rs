@@ -317,7 +317,7 @@ fn end_of_session(tx: &Tx<'_>, session: &Session, cause: EndCause) -> Result<()>
         session::set_state(tx, &session.id, &session.launch, &state)?;
     }
     decision::resolve(tx, &session.id, Resolution::Ended, "")?;
-    delivery::launch_ended(tx, session)
+    delivery::proof::launch_ended(tx, session)
 }
 
 const SELECT_OUTPUT: &str = "SELECT tail FROM launch_output WHERE launch_id = ?1";

@@ -15,3 +15,4 @@ pub mod scm;
 pub mod session;
 pub(crate) mod set;
 pub mod shared_branch;
+pub mod turn;

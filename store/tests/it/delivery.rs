@@ -1,6 +1,7 @@
 //! The deliveries of a session: which one a runner may take, and that a prompt is one of them.
 
-use ao_store::row::delivery::{self, Accepted, Delivery, DeliveryKind, NewDelivery, Stage, Turn};
+use ao_store::row::delivery::stage::Turn;
+use ao_store::row::delivery::{self, Accepted, Delivery, DeliveryKind, NewDelivery, Stage};
 use ao_store::row::launch::EndCause;
 use ao_store::row::lifecycle::operation;
 use ao_store::row::lifecycle::spawn::{self, Place};
@@ -41,7 +42,7 @@ fn send(store: &Store, to: &SessionId, text: &str) -> Delivery {
 
 fn take(store: &Store, of: &SessionId, seen: Option<&str>) -> Turn {
     let (of, seen) = (of.clone(), seen.map(str::to_owned));
-    write(store, move |tx| delivery::take(tx, &of, "i", Stage::Written, seen.as_deref()))
+    write(store, move |tx| delivery::stage::take(tx, &of, "i", Stage::Written, seen.as_deref()))
 }
 
 fn taken(store: &Store, of: &SessionId, seen: &str) -> Delivery {
@@ -83,7 +84,7 @@ fn the_prompt_is_one_delivery_that_each_launch_makes_due_again() {
         let (id, delivery) = (id.clone(), delivery.to_owned());
         write(&store, move |tx| {
             let session = session::require(tx, &id)?;
-            delivery::owe_prompt(tx, &session, &delivery, Stage::Written, "fix")
+            delivery::prompt::owe_prompt(tx, &session, &delivery, Stage::Written, "fix")
         });
     };
     begin(&store, &id, "l1");
@@ -96,14 +97,14 @@ fn the_prompt_is_one_delivery_that_each_launch_makes_due_again() {
     begin(&store, &id, "l2");
     owe("m2");
     let (late, again) = (first.clone(), first.clone());
-    write(&store, move |tx| delivery::give_up(tx, &late, Stage::Failed, "its pane is gone"));
-    write(&store, move |tx| delivery::written(tx, &again));
+    write(&store, move |tx| delivery::stage::give_up(tx, &late, Stage::Failed, "its pane is gone"));
+    write(&store, move |tx| delivery::stage::written(tx, &again));
     let waiting =
         [(DeliveryKind::Prompt, Stage::Accepted), (DeliveryKind::Message, Stage::Accepted)];
     assert_eq!(of(&store, &id), waiting);
     let second = taken(&store, &id, "l2");
     assert_eq!((second.id.as_str(), second.launch.as_str()), ("m1", "l2"));
-    write(&store, move |tx| delivery::written(tx, &second));
+    write(&store, move |tx| delivery::stage::written(tx, &second));
     assert_eq!(of(&store, &id)[0], (DeliveryKind::Prompt, Stage::Written));
     assert_eq!(taken(&store, &id, "l2").key, "later");
 }

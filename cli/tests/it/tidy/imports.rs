@@ -40,7 +40,6 @@ const FOLDERS: &[&str] = &[
     "log",
     "engine",
     "row",
-    "turn",
     "observe",
     "status",
     "attention",

@@ -19,12 +19,6 @@ use crate::row::lifecycle::instance;
 use crate::row::lifecycle::operation::{self, Operation};
 use crate::row::session::{self, Session};
 
-pub use prompt::owe_prompt;
-pub use proof::session_ended;
-pub(crate) use proof::{finished, launch_ended, limited, started, submitted};
-pub(crate) use report::turn_ended;
-pub use stage::{Resent, Turn, give_up, resend, take, written};
-
 text_enum! {
     /// How far a delivery got.
     Stage {
@@ -146,10 +140,10 @@ macro_rules! select {
 }
 
 // Below the macro, which they use.
-mod prompt;
-mod proof;
-mod report;
-mod stage;
+pub mod prompt;
+pub mod proof;
+pub(crate) mod report;
+pub mod stage;
 
 /// The reason of a delivery with whose turn the agent has ended.
 pub(crate) const AGENT_ENDED: &str = "agent_ended";

@@ -8,7 +8,7 @@ use crate::model::id::SessionId;
 use crate::model::time::Timestamp;
 use crate::row::columns::Columns;
 use crate::row::session::Session;
-use crate::turn::follow;
+use crate::row::turn::follow;
 
 const OPEN: &str = select!(
     "WHERE session_id = ?1 AND launch_id = ?2

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::model::id::SessionId;
 use crate::row::columns;
 use crate::row::session;
-use crate::turn::follow::follow;
+use crate::row::turn::follow::follow;
 
 /// What became of the request to write a delivery again.
 #[derive(Debug, Clone, PartialEq, Eq)]

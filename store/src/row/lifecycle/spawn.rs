@@ -178,7 +178,7 @@ const TERMINATE: &str = "UPDATE session SET is_terminated = 1, terminated_at = ?
 pub fn terminate(tx: &Tx<'_>, session: &SessionId, reason: &str, by: &str) -> Result<bool> {
     let params = (session.as_str(), tx.now().0, reason, by);
     let is_news = tx.execute_captured("terminate a session", TERMINATE, params)? > 0;
-    delivery::session_ended(tx, session)?;
+    delivery::proof::session_ended(tx, session)?;
     Ok(is_news)
 }
 

@@ -64,17 +64,17 @@ impl Room {
     fn take(&self) -> Delivery {
         let id = self.session.clone();
         let next = do_at(self.store(), 1, move |tx| {
-            delivery::take(tx, &id, "i", Stage::Finished, Some("l1"))
+            delivery::stage::take(tx, &id, "i", Stage::Finished, Some("l1"))
         });
         match next.unwrap() {
-            delivery::Turn::Write(delivery) => *delivery,
+            delivery::stage::Turn::Write(delivery) => *delivery,
             other => panic!("{other:?}"),
         }
     }
 
     fn write(&self) {
         let taken = self.take();
-        do_at(self.store(), 1, move |tx| delivery::written(tx, &taken)).unwrap();
+        do_at(self.store(), 1, move |tx| delivery::stage::written(tx, &taken)).unwrap();
     }
 
     /// A hook of the agent reports something at a time, with a text.
@@ -137,8 +137,10 @@ fn each_way_a_delivery_fails_ends_its_turn_with_its_reason() {
     let give_up = |stage: Stage| {
         move |room: &Room| {
             let taken = room.take();
-            do_at(room.store(), 1, move |tx| delivery::give_up(tx, &taken, stage, "no pane"))
-                .unwrap();
+            do_at(room.store(), 1, move |tx| {
+                delivery::stage::give_up(tx, &taken, stage, "no pane")
+            })
+            .unwrap();
         }
     };
     let failed_turn = |signal: Signal, message: &'static str| {

@@ -7,13 +7,13 @@ use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
 use crate::model::text_digest::{Summary, summary};
 use crate::model::time::Timestamp;
-use crate::turn::beat;
-use crate::turn::conversation;
-use crate::turn::end::{CANCELLED, Ending, end};
-use crate::turn::held::Held;
-use crate::turn::row::{self, Reason, State};
-use crate::turn::usage::Usage;
-use crate::turn::{REPLY_MAX, SNAPSHOT_MAX, check_size, check_text, snapshot};
+use crate::row::turn::beat;
+use crate::row::turn::conversation;
+use crate::row::turn::end::{CANCELLED, Ending, end};
+use crate::row::turn::held::Held;
+use crate::row::turn::row::{self, Reason, State};
+use crate::row::turn::usage::Usage;
+use crate::row::turn::{REPLY_MAX, SNAPSHOT_MAX, check_size, check_text, snapshot};
 
 /// What a turn ends with.
 #[derive(Debug, Clone, PartialEq, Eq)]

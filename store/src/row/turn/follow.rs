@@ -6,10 +6,10 @@ use crate::error::Result;
 use crate::model::text_digest::summary;
 use crate::model::time::Timestamp;
 use crate::row::delivery::{AGENT_ENDED, Delivery, END_NOT_REPORTED, Stage};
-use crate::turn::end::{CANCELLED, Ending, end};
-use crate::turn::event::{self, New};
-use crate::turn::row::{self, Reason, State, Turn};
-use crate::turn::{REPLY_MAX, clock, conversation};
+use crate::row::turn::end::{CANCELLED, Ending, end};
+use crate::row::turn::event::{self, New};
+use crate::row::turn::row::{self, Reason, State, Turn};
+use crate::row::turn::{REPLY_MAX, clock, conversation};
 
 /// How long the session of a turn may do nothing, in milliseconds; as its reports extend that only once half of it
 /// is over, it is at least an hour, for which a tool of its agent may run.

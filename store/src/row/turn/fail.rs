@@ -8,11 +8,11 @@ use crate::error::Result;
 use crate::row::account;
 use crate::row::delivery::Refusal;
 use crate::row::lifecycle::instance::{self, Instance};
-use crate::turn::agent::{self, Agent};
-use crate::turn::clock::{self, Shows};
-use crate::turn::end::{self, CANCELLED, Ending, end};
-use crate::turn::hand_over::obstacle;
-use crate::turn::row::{self, Reason, State, Turn};
+use crate::row::turn::agent::{self, Agent};
+use crate::row::turn::clock::{self, Shows};
+use crate::row::turn::end::{self, CANCELLED, Ending, end};
+use crate::row::turn::hand_over::obstacle;
+use crate::row::turn::row::{self, Reason, State, Turn};
 
 /// Why a turn may be ended by another process than its worker.
 #[derive(Debug, Clone, PartialEq, Eq)]

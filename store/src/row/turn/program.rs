@@ -5,7 +5,7 @@ use crate::db::text::text;
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::lease::Owner;
-use crate::turn::held::Held;
+use crate::row::turn::held::Held;
 
 const RECORD: &str = "UPDATE turn_clock SET program = ?2 WHERE turn_id = ?1";
 

@@ -8,7 +8,7 @@ use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::model::clock::AwakeTime;
 use crate::model::id::{AgentId, OrgId};
-use crate::turn::row::Turn;
+use crate::row::turn::row::Turn;
 
 /// The clock of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::db::tx::Tx;
 use crate::error::Result;
-use crate::turn::clock;
-use crate::turn::conversation::{self, Caller};
-use crate::turn::end::{CANCELLED, Ending, end};
-use crate::turn::event::{self, New};
-use crate::turn::row::{self, Reason, State};
+use crate::row::turn::clock;
+use crate::row::turn::conversation::{self, Caller};
+use crate::row::turn::end::{CANCELLED, Ending, end};
+use crate::row::turn::event::{self, New};
+use crate::row::turn::row::{self, Reason, State};
 
 /// How long the worker of a turn has to finish it after it was asked to cancel it.
 pub const GRACE: Duration = Duration::from_secs(10);

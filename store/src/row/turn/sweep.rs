@@ -10,10 +10,10 @@ use crate::error::Result;
 use crate::model::clock::ClockReading;
 use crate::model::time::Timestamp;
 use crate::row::lifecycle::instance::{self, Instance};
-use crate::turn::clock;
-use crate::turn::event;
-use crate::turn::fail::{Dead, Failed, Guard, condemn, fail};
-use crate::turn::row::{self, State};
+use crate::row::turn::clock;
+use crate::row::turn::event;
+use crate::row::turn::fail::{Dead, Failed, Guard, condemn, fail};
+use crate::row::turn::row::{self, State};
 
 /// How often a process that sweeps does so.
 pub const EVERY: Duration = Duration::from_secs(5);

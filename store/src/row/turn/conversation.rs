@@ -8,8 +8,8 @@ use crate::model::id::{AgentId, OrgId};
 use crate::model::label::check_label;
 use crate::model::time::Timestamp;
 use crate::row::columns::{self, Columns, table};
-use crate::turn::agent::{self, Member};
-use crate::turn::row::Turn;
+use crate::row::turn::agent::{self, Member};
+use crate::row::turn::row::Turn;
 
 /// What identifies a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]

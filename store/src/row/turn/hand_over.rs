@@ -6,8 +6,8 @@ use crate::model::id::SessionId;
 use crate::row::account;
 use crate::row::delivery::{self, Refusal, refusal};
 use crate::row::session;
-use crate::turn::row::{self, Turn};
-use crate::turn::{agent, clock};
+use crate::row::turn::row::{self, Turn};
+use crate::row::turn::{agent, clock};
 
 /// Makes a turn that is the next one of its conversation ready for a worker, or hands it to the session that is
 /// its agent. What cannot be handed over now is not kept waiting: its time is over, so that it ends with the

@@ -12,7 +12,7 @@ use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Context, Error, Result};
 use crate::model::text_enum::text_enum;
 use crate::model::time::Timestamp;
-use crate::turn::row::{Reason, Turn};
+use crate::row::turn::row::{Reason, Turn};
 
 text_enum! {
     /// What an event is.

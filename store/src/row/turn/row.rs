@@ -111,7 +111,7 @@ pub struct Turn {
     pub reply_bytes: Option<i64>,
     pub reply_digest: String,
     pub completion_digest: String,
-    /// What it used: see [`Usage::parse`](crate::turn::usage::Usage::parse).
+    /// What it used: see [`Usage::parse`](crate::row::turn::usage::Usage::parse).
     pub usage: String,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,

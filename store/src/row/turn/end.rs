@@ -7,11 +7,11 @@ use crate::model::text_digest::Summary;
 use crate::model::time::Timestamp;
 use crate::row::account::{self, Limit};
 use crate::row::delivery;
-use crate::turn::conversation;
-use crate::turn::event::{self, Kind, New};
-use crate::turn::hand_over::hand_over;
-use crate::turn::row::{self, Reason, State, Turn};
-use crate::turn::{FAILURE_MAX, agent, clock};
+use crate::row::turn::conversation;
+use crate::row::turn::event::{self, Kind, New};
+use crate::row::turn::hand_over::hand_over;
+use crate::row::turn::row::{self, Reason, State, Turn};
+use crate::row::turn::{FAILURE_MAX, agent, clock};
 
 /// The text of the last event of a turn that was cancelled.
 pub(super) const CANCELLED: &str = "the turn was cancelled";

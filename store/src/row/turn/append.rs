@@ -3,10 +3,10 @@
 use crate::db::tx::Tx;
 use crate::error::Result;
 use crate::model::label::check_label;
-use crate::turn::event::{self, Kind, New};
-use crate::turn::held::Held;
-use crate::turn::row::Reason;
-use crate::turn::{REPLY_MAX, beat, check_text, clock};
+use crate::row::turn::event::{self, Kind, New};
+use crate::row::turn::held::Held;
+use crate::row::turn::row::Reason;
+use crate::row::turn::{REPLY_MAX, beat, check_text, clock};
 
 /// What a worker sends before the last event. Each has a text that is not empty.
 #[derive(Debug, Clone, PartialEq, Eq)]

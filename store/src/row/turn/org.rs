@@ -7,7 +7,7 @@ use crate::db::tx::{Snapshot, Tx};
 use crate::error::{Error, Result};
 use crate::model::id::{AgentId, OrgId};
 use crate::model::time::Timestamp;
-use crate::turn::agent::{self, Agent, Member};
+use crate::row::turn::agent::{self, Agent, Member};
 
 /// The name of the organisation of who works on this machine.
 pub const LOCAL: &str = "local";

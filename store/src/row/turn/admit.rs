@@ -10,11 +10,11 @@ use crate::model::text_digest::summary;
 use crate::row::columns;
 use crate::row::delivery::{self, Refusal};
 use crate::row::session;
-use crate::turn::conversation::{self, Caller, Place};
-use crate::turn::event::{self, New};
-use crate::turn::hand_over::obstacle;
-use crate::turn::row::{self, Reason, State, Turn};
-use crate::turn::{INPUT_MAX, agent, check_text, clock, end};
+use crate::row::turn::conversation::{self, Caller, Place};
+use crate::row::turn::event::{self, New};
+use crate::row::turn::hand_over::obstacle;
+use crate::row::turn::row::{self, Reason, State, Turn};
+use crate::row::turn::{INPUT_MAX, agent, check_text, clock, end};
 
 /// How long a turn waits for a worker unless another time is asked for.
 pub const PATIENCE: Duration = Duration::from_secs(120);

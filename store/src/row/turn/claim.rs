@@ -7,12 +7,12 @@ use crate::error::Result;
 use crate::model::id::{AgentId, OrgId};
 use crate::row::account::{self, Limit};
 use crate::row::lifecycle::instance::{self, Instance};
-use crate::turn::admit::PATIENCE_MAX;
-use crate::turn::conversation::{self, Conversation};
-use crate::turn::event::{self, New};
-use crate::turn::held::Held;
-use crate::turn::row::{self, State, Turn};
-use crate::turn::{agent, clock, end, snapshot};
+use crate::row::turn::admit::PATIENCE_MAX;
+use crate::row::turn::conversation::{self, Conversation};
+use crate::row::turn::event::{self, New};
+use crate::row::turn::held::Held;
+use crate::row::turn::row::{self, State, Turn};
+use crate::row::turn::{agent, clock, end, snapshot};
 
 /// What a worker asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

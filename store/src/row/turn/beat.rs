@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
-use crate::turn::clock;
-use crate::turn::held::Held;
-use crate::turn::row::{self, State, Turn};
+use crate::row::turn::clock;
+use crate::row::turn::held::Held;
+use crate::row::turn::row::{self, State, Turn};
 
 /// How long a turn may wait for something outside, from when it first reported so.
 pub const WAITING_MAX: Duration = Duration::from_secs(3600);

@@ -3,9 +3,9 @@
 use crate::db::tx::Tx;
 use crate::error::{Error, Result};
 use crate::model::text_digest::summary;
-use crate::turn::conversation::{self, Caller};
-use crate::turn::event::{self, New};
-use crate::turn::{row, snapshot};
+use crate::row::turn::conversation::{self, Caller};
+use crate::row::turn::event::{self, New};
+use crate::row::turn::{row, snapshot};
 
 /// Adds an empty snapshot to a conversation; returns its version.
 ///
