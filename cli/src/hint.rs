@@ -353,7 +353,7 @@ hints! {
     NotResendable "show it: `ao-store delivery get ID`; to send the text anew: `ao-store send SESSION TEXT`";
     DeliveryAmbiguous "look at the terminal of the agent; to write it again: `ao-store delivery resend ID`";
     DeliveryFailed "show why: `ao-store delivery ls`; what was not written can be written again: `ao-store delivery resend ID`";
-    StageNotReported "wait for written, the last stage that is known of this harness";
+    StageNotReported "choose another harness, or wait for written, the last stage that is known of this one";
     DecisionPending "answer it: `ao-store session answer SESSION --allow` or --deny, or in its terminal: `ao-store session attach SESSION`; then send again";
     AgentNotExited "nothing is needed; to start it anew: `ao-store session kill SESSION`, then `ao-store session restore SESSION`";
     SessionNotRunning "start it: `ao-store session relaunch SESSION`, after a kill `ao-store session restore SESSION`; what it printed: `ao-store session log SESSION`";

@@ -166,6 +166,9 @@ pub enum Error {
     /// What is written to the agent now would answer its question.
     #[error("session {} waits for a decision ({}){}", .0.session, .0.kind, asked(.0))]
     DecisionPending(Box<Decision>),
+    /// Nothing reports what the agent of this harness answers.
+    #[error("the harness {0} does not report what its agent answers")]
+    AnswerNotReported(String),
     /// Nothing reports a stage of a delivery.
     #[error("the harness {harness} does not report that a message is {stage}")]
     StageNotReported {
@@ -285,7 +288,7 @@ impl Error {
             Error::NotResumable(_) => Code::SessionNotResumable,
             Error::AgentNotExited(_) => Code::AgentNotExited,
             Error::DecisionPending(_) => Code::DecisionPending,
-            Error::StageNotReported { .. } => Code::StageNotReported,
+            Error::AnswerNotReported(_) | Error::StageNotReported { .. } => Code::StageNotReported,
             Error::NotResendable { .. } => Code::NotResendable,
             Error::External(_) => Code::SessionExternal,
             Error::NotRunning { .. } => Code::SessionNotRunning,

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use ao_store::row::delivery::Stage;
+use ao_store::row::decision::Decision;
+use ao_store::row::delivery::Refusal;
 use ao_store::turn::admit::{self, Admitted, NewTurn, PATIENCE};
 use ao_store::turn::agent::{self, Agent, Member};
 use ao_store::turn::conversation::{self, Caller, Place};
@@ -65,6 +66,7 @@ pub fn send_turn(store: &Store, cause: Cause, request: TurnRequest) -> Result<Se
         let TurnRequest { caller, input, expires, .. } = &request;
         let place = place(tx, &request)?;
         let patience = expires.unwrap_or(PATIENCE);
+        conversation::authorize_agent(tx, caller, &place.org, &place.agent)?;
         let session = agent::get(tx, &place.org, &place.agent)?.and_then(|agent| agent.session);
         let input = match &session {
             // It is typed.
@@ -75,7 +77,9 @@ pub fn send_turn(store: &Store, cause: Cause, request: TurnRequest) -> Result<Se
         let (turn, is_new) = match admit::admit(tx, caller, &new)? {
             Admitted::New(turn) => (turn, true),
             Admitted::Known(turn) => (turn, false),
-            Admitted::Refused(session, refusal) => return Ok(Err(refused(session, refusal))),
+            Admitted::Refused(session, refusal) => {
+                return Ok(Err(refused(session, without_question(caller, refusal))));
+            }
         };
         Ok(Ok((turn, is_new, session)))
     })?;
@@ -85,21 +89,34 @@ pub fn send_turn(store: &Store, cause: Cause, request: TurnRequest) -> Result<Se
     Ok(SentTurn { turn, is_new, position, session })
 }
 
+/// What an agent asks is for the operator.
+fn without_question(caller: &Caller, refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Decision(asked) if *caller != Caller::Operator => {
+            let (tool, text) = (String::new(), String::new());
+            Refusal::Decision(Box::new(Decision { tool, text, ..*asked }))
+        }
+        refusal => refusal,
+    }
+}
+
 impl Sessions {
-    /// Makes a session the one that answers for a new agent, whose account is that of its harness unless it has
-    /// one.
+    /// Makes a session the one that answers for a new agent, whose account is that of its harness.
     ///
     /// # Errors
-    /// `SESSION_NOT_FOUND`; `STAGE_NOT_REPORTED` if its harness does not report the end of a turn.
+    /// `SESSION_NOT_FOUND`; `STAGE_NOT_REPORTED` if its harness does not report what its agent answers;
+    /// `INVALID_ID` for an account of its own.
     pub fn answers_for(&self, agent: Agent, session: &SessionId) -> Result<Agent> {
         let session = self.session(session)?;
-        let stage = Stage::Finished;
-        if self.last_stage(&session) != stage {
-            return Err(Error::StageNotReported { harness: session.harness, stage });
+        if !self.reports_answers(&session) {
+            return Err(Error::AnswerNotReported(session.harness));
         }
-        let account =
-            if agent.account.is_empty() { session.harness } else { agent.account.clone() };
-        Ok(Agent { account, session: Some(session.id), ..agent })
+        if !agent.account.is_empty() {
+            let reason = "an agent that is a session has the account of its harness";
+            let what = "account";
+            return Err(ao_store::Error::InvalidId { what, value: agent.account, reason }.into());
+        }
+        Ok(Agent { account: session.harness, session: Some(session.id), ..agent })
     }
 }
 

@@ -98,7 +98,8 @@ has reached a limit: see ao-store harness limits.")]
         #[command(flatten)]
         org: OrgArg,
         /// The account that its program uses
-        #[arg(long, value_name = "ACCOUNT", value_parser = NonEmptyStringValueParser::new())]
+        #[arg(long, value_name = "ACCOUNT", value_parser = NonEmptyStringValueParser::new(),
+            conflicts_with = "session")]
         account: Option<String>,
         /// The session that answers: each turn is written to its agent, and ends with the agent's turn.
         /// Without it, workers answer

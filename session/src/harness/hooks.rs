@@ -194,6 +194,12 @@ impl Hooks {
         self.events.iter().any(|rule| rule.prompt.is_some())
     }
 
+    /// Whether the event that says that a turn has ended has what the agent said last.
+    #[must_use]
+    pub fn reports_answers(&self) -> bool {
+        self.events.iter().any(|rule| rule.says == Says::TurnEnded && !rule.text.is_empty())
+    }
+
     /// Whether the hook of this event can wait for an answer.
     #[must_use]
     pub fn takes_answers(&self, event: &str) -> bool {

@@ -120,6 +120,13 @@ impl Sessions {
         if is_reported { Stage::Finished } else { Stage::Written }
     }
 
+    /// Whether the harness of a session reports what its agent said last.
+    pub(crate) fn reports_answers(&self, session: &Session) -> bool {
+        let harness = self.harnesses.get(&session.harness).ok();
+        let hooks = harness.and_then(|harness| harness.hooks());
+        hooks.is_some_and(|hooks| hooks.reports_prompts() && hooks.reports_answers())
+    }
+
     /// Finishes or undoes what a process that ended was doing with a session.
     fn settle_abandoned(&self, id: &SessionId) -> Result<()> {
         let abandoned = self.store.read(|snapshot| match operation::get(snapshot, id)? {

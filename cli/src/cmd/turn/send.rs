@@ -31,8 +31,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Ended> {
     let signals = Signals::listen().map_err(Error::Stdout)?;
     let store = context.open()?;
     let sent = send_turn(&store, cause(), request)?;
-    if let Some(session) = &sent.session {
-        context.start_runner(session)?;
+    if let Some(session) = &sent.session
+        && let Err(error) = context.start_runner(session)
+    {
+        context.say(&format!("cannot start the process that writes messages: {error}"));
     }
     if args.no_wait {
         return print_accepted(context, &store, &sent);
@@ -100,7 +102,7 @@ fn wait(
     (answer, by, signals): (&mut Answer<'_>, Option<Instant>, &Signals),
 ) -> Result<Outcome> {
     let mut follower = Follower::new(store, &sent.turn.conversation, sent.position)?;
-    let (mut printed, sweeper) = (sent.position, Sweeper::start(context, store, sent)?);
+    let (mut printed, sweeper) = (sent.position, Sweeper::start(context, store, sent));
     loop {
         let step = step(&mut follower, &sent.turn.id, answer, &mut printed);
         let lost = |source| match source {
@@ -158,13 +160,16 @@ struct Sweeper {
 }
 
 impl Sweeper {
-    fn start(context: &Context, store: &Store, sent: &SentTurn) -> Result<Sweeper> {
+    fn start(context: &Context, store: &Store, sent: &SentTurn) -> Sweeper {
         let (running, ended) = channel();
         let (failed, failures) = channel();
-        let writers = match sent.session {
-            Some(_) => Some((Writers::default(), context.sessions()?)),
-            None => None,
-        };
+        let sessions = sent.session.as_ref().map(|_| context.sessions()).transpose();
+        // The turn is accepted: whatever fails now is no failure of it.
+        let sessions = sessions.unwrap_or_else(|error| {
+            context.say(&format!("cannot look for what a session has to get: {error}"));
+            None
+        });
+        let writers = sessions.map(|sessions| (Writers::default(), sessions));
         let mut pass = Pass { store: store.clone(), writers };
         thread::spawn(move || {
             while ended.recv_timeout(sweep::EVERY) == Err(RecvTimeoutError::Timeout) {
@@ -174,7 +179,7 @@ impl Sweeper {
                 }
             }
         });
-        Ok(Sweeper { failures, _running: running })
+        Sweeper { failures, _running: running }
     }
 }
 

@@ -264,8 +264,15 @@ pub fn refusal(snapshot: &Snapshot<'_>, session: &Session) -> Result<Option<Refu
 /// # Errors
 /// `DELIVERY_NOT_FOUND`.
 pub fn require(snapshot: &Snapshot<'_>, id: &str) -> Result<Delivery> {
-    let found = snapshot.one("read a delivery", select!("WHERE id = ?1"), [id], Delivery::read)?;
-    found.ok_or_else(|| Error::DeliveryNotFound(id.to_owned()))
+    get(snapshot, id)?.ok_or_else(|| Error::DeliveryNotFound(id.to_owned()))
+}
+
+/// The same; `None` if there is none.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(crate) fn get(snapshot: &Snapshot<'_>, id: &str) -> Result<Option<Delivery>> {
+    snapshot.one("read a delivery", select!("WHERE id = ?1"), [id], Delivery::read)
 }
 
 /// The deliveries of a session, oldest first.
@@ -388,8 +395,23 @@ fn being_written(snapshot: &Snapshot<'_>, id: &SessionId) -> Result<Option<(Deli
     Ok(Some((found, is_dead)))
 }
 
+const SELECT_RUNS_TURN: &str = "SELECT EXISTS (SELECT 1 FROM turn
+    JOIN delivery ON delivery.id = turn.owner
+    WHERE turn.state = 'running' AND delivery.session_id = ?1)";
+
+/// Whether a session runs a turn, of any conversation.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(crate) fn runs_turn(snapshot: &Snapshot<'_>, session: &SessionId) -> Result<bool> {
+    let step = "find the turn of a session";
+    let found = snapshot.one(step, SELECT_RUNS_TURN, [session.as_str()], |row| row.get(0))?;
+    Ok(found.unwrap_or(false))
+}
+
 /// The oldest accepted delivery of a session that can be written now. Reports wait until the agent has
-/// nothing to do, and delay no message.
+/// nothing to do, and delay no message; the turn of a conversation waits for that of another one, since an
+/// answer says only of which session it is.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -401,7 +423,13 @@ pub fn due(snapshot: &Snapshot<'_>, session: &Session) -> Result<Option<Delivery
         return Ok(None);
     }
     let is_free = matches!(session.activity, Activity::Idle | Activity::Unknown);
-    Ok(accepted.into_iter().find(|it| is_free || it.kind != DeliveryKind::Report))
+    let has_turn = accepted.iter().any(|it| it.kind == DeliveryKind::Turn);
+    let is_taken = has_turn && runs_turn(snapshot, &session.id)?;
+    Ok(accepted.into_iter().find(|it| match it.kind {
+        DeliveryKind::Report => is_free,
+        DeliveryKind::Turn => !is_taken,
+        DeliveryKind::Message | DeliveryKind::Prompt => true,
+    }))
 }
 
 const SELECT_WAITING: &str =

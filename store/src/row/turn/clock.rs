@@ -93,6 +93,16 @@ pub(crate) fn begin(tx: &Tx<'_>, turn: &str) -> Result<bool> {
     Ok(changed > 0)
 }
 
+const RESTART: &str =
+    "UPDATE turn_clock SET boot = ?2, deadline_ms = ?3 + patience_ms WHERE turn_id = ?1";
+
+/// The same, whether its clock runs or not.
+pub(crate) fn restart(tx: &Tx<'_>, turn: &str) -> Result<()> {
+    let now = tx.reading().awake();
+    let params = (turn, now.boot, now.ms);
+    tx.execute_uncaptured("let a turn wait anew", RESTART, params).map(|_| ())
+}
+
 const SET_ASIDE: &str = "UPDATE turn_clock SET ready_at = NULL, boot = NULL, deadline_ms = NULL
     WHERE turn_id = ?1";
 

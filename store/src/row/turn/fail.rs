@@ -6,12 +6,12 @@
 use crate::db::tx::{Snapshot, Tx};
 use crate::error::Result;
 use crate::row::account;
-use crate::row::delivery::Refusal;
+use crate::row::delivery::{self, Refusal};
 use crate::row::lifecycle::instance::{self, Instance};
 use crate::row::turn::agent::{self, Agent};
 use crate::row::turn::clock::{self, Shows};
 use crate::row::turn::end::{self, CANCELLED, Ending, end};
-use crate::row::turn::hand_over::obstacle;
+use crate::row::turn::hand_over::{deliver, obstacle};
 use crate::row::turn::row::{self, Reason, State, Turn};
 
 /// Why a turn may be ended by another process than its worker.
@@ -79,7 +79,10 @@ pub fn fail(tx: &Tx<'_>, id: &str, guard: &Guard) -> Result<Failed> {
     let Some(found) = found else { return Ok(Failed::Lost) };
     match &found {
         Found::Died(text) => end(tx, turn, &failure(Reason::WorkerDied, text))?,
-        Found::Unresponsive => end(tx, turn, &failure(Reason::Unresponsive, UNRESPONSIVE))?,
+        Found::Unresponsive => {
+            let text = if turn.is_delivery() { SILENT } else { UNRESPONSIVE };
+            end(tx, turn, &failure(Reason::Unresponsive, text))?;
+        }
         Found::NotStarted(text) => end(tx, turn, &failure(Reason::NotStarted, text))?,
         Found::Limited(text) => end(tx, turn, &failure(Reason::Limited, text))?,
         Found::Cancelled => {
@@ -93,6 +96,7 @@ pub fn fail(tx: &Tx<'_>, id: &str, guard: &Guard) -> Result<Failed> {
 }
 
 const UNRESPONSIVE: &str = "the worker of the turn made no progress in time";
+const SILENT: &str = "the agent of the session reported nothing in time";
 const NO_WORKER: &str = "no worker took the turn in time";
 
 /// Why a turn ends.
@@ -134,33 +138,39 @@ fn overdue(tx: &Tx<'_>, turn: &Turn) -> Result<Option<Found>> {
         }
         Shows::Overdue if turn.cancel_requested_at.is_some() => Some(Found::Cancelled),
         Shows::Overdue if is_running => Some(Found::Unresponsive),
-        Shows::Overdue => Some(not_taken(tx, turn)?),
+        Shows::Overdue => not_taken(tx, turn)?,
     })
 }
 
-/// After a start of the machine, a turn that waited has all of its time again.
+/// A turn that waits has all of its time again.
 fn wait_anew(tx: &Tx<'_>, turn: &Turn) -> Result<()> {
-    match agent::require(tx, &turn.org, &turn.agent)?.session {
-        None => clock::set_ready(tx, &turn.id),
-        Some(_) => clock::begin(tx, &turn.id).map(|_| ()),
-    }
+    let Agent { account, session, .. } = agent::require(tx, &turn.org, &turn.agent)?;
+    let Some(session) = session else { return clock::set_ready(tx, &turn.id) };
+    clock::restart(tx, &turn.id)?;
+    deliver(tx, turn, &account, &session)
 }
 
-/// Why no worker has taken a turn in time.
-fn not_taken(tx: &Tx<'_>, turn: &Turn) -> Result<Found> {
+/// Why no worker has taken a turn in time, or no session. One that waits for the turn of another conversation in its
+/// session waits on.
+fn not_taken(tx: &Tx<'_>, turn: &Turn) -> Result<Option<Found>> {
     let Agent { account, session, .. } = agent::require(tx, &turn.org, &turn.agent)?;
     if let Some(limit) = account::limit_of_account(tx, &account, tx.now())? {
         let text = format!("account {account} has reached a limit: {}", limit.message);
-        return Ok(Found::Limited(text));
+        return Ok(Some(Found::Limited(text)));
     }
-    let Some(session) = session else { return Ok(Found::NoWorker) };
-    Ok(Found::NotStarted(match obstacle(tx, &session)? {
+    let Some(session) = session else { return Ok(Some(Found::NoWorker)) };
+    let obstacle = obstacle(tx, &session)?;
+    if obstacle.is_none() && delivery::runs_turn(tx, &session)? {
+        wait_anew(tx, turn)?;
+        return Ok(None);
+    }
+    Ok(Some(Found::NotStarted(match obstacle {
         Some(Refusal::Terminated) => format!("session {session} is terminated"),
         Some(Refusal::External) => format!("session {session} is run by another program"),
         Some(Refusal::NoTerminal) => format!("session {session} has no terminal"),
         Some(_) => format!("the agent of session {session} has ended"),
         None => format!("the message could not be written to session {session} in time"),
-    }))
+    })))
 }
 
 fn failure(reason: Reason, text: &str) -> Ending<'_> {

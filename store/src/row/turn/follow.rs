@@ -51,6 +51,8 @@ pub(crate) fn limited(
     end(tx, turn, &Ending { limit_ends_at: until, ..failure })
 }
 
+const NO_ANSWER: &str =
+    "the agent of the session ended its turn without an answer, as when it is interrupted";
 const NO_REPORTS: &str = "the agent of the session does not report what becomes of a message";
 
 fn open(tx: &Tx<'_>, delivery: &Delivery) -> Result<Option<Turn>> {
@@ -81,11 +83,12 @@ fn finish(tx: &Tx<'_>, turn: Turn, failure: &str, reply: &str) -> Result<()> {
         return end(tx, turn, &Ending::failure(State::Cancelled, Reason::None, CANCELLED));
     }
     match failure {
-        "" | END_NOT_REPORTED if reply.len() > REPLY_MAX => {
+        "" if reply.len() > REPLY_MAX => {
             fail(tx, turn, Reason::TooLarge, "the answer is larger than a reply may be")
         }
+        "" | END_NOT_REPORTED if reply.is_empty() => fail(tx, turn, Reason::Interrupted, NO_ANSWER),
         // It is no more than a report of a hook has.
-        "" | END_NOT_REPORTED => end(tx, turn, &Ending::reply(reply, &summary(reply))),
+        "" => end(tx, turn, &Ending::reply(reply, &summary(reply))),
         AGENT_ENDED => fail(tx, turn, Reason::Exited, "the agent of the session ended"),
         failure => fail(tx, turn, Reason::AgentError, or(reply, failure)),
     }

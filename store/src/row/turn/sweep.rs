@@ -46,10 +46,22 @@ pub struct Swept {
 /// # Errors
 /// When the database cannot be read. A turn that cannot be ended is one of the failures.
 pub fn sweep(store: &Store, cause: &Cause, mut stop: impl FnMut(&str)) -> Result<Swept> {
-    let reading = cause.reading();
-    let found = store.read(|snapshot| due(snapshot, reading))?;
     let mut swept = Swept::default();
-    for (id, guard) in found {
+    // The end of one may show that the next one of its conversation cannot begin.
+    while pass(store, cause, &mut stop, &mut swept)? && swept.ended.len() < LIMIT {}
+    swept.deltas = prune(store, cause)?;
+    Ok(swept)
+}
+
+/// Looks once; returns whether it ended a turn, and nothing failed.
+fn pass(
+    store: &Store,
+    cause: &Cause,
+    stop: &mut impl FnMut(&str),
+    swept: &mut Swept,
+) -> Result<bool> {
+    let (reading, before) = (cause.reading(), swept.ended.len());
+    for (id, guard) in store.read(|snapshot| due(snapshot, reading))? {
         let name = id.clone();
         match may_stop(store, cause, &id, &guard) {
             Ok(true) => stop(&id),
@@ -65,8 +77,7 @@ pub fn sweep(store: &Store, cause: &Cause, mut stop: impl FnMut(&str)) -> Result
             Err(error) => swept.failures.push(format!("{name}: {}", error.chain())),
         }
     }
-    swept.deltas = prune(store, cause)?;
-    Ok(swept)
+    Ok(swept.ended.len() > before && swept.failures.is_empty())
 }
 
 /// Whether the processes of a turn are to be stopped, which then fails for certain. Nothing was started for a
@@ -90,16 +101,18 @@ pub fn owners(snapshot: &Snapshot<'_>) -> Result<Vec<Instance>> {
     Ok(found?.into_iter().flatten().collect())
 }
 
-/// At most 200 turns that may have to be ended, and why. The processes are looked up here.
+/// At most 200 turns of each kind that may have to be ended, and why. The processes are looked up here.
 fn due(snapshot: &Snapshot<'_>, reading: ClockReading) -> Result<Vec<(String, Guard)>> {
-    let overdue = clock::due(snapshot, reading.awake(), LIMIT)?;
-    let mut found: Vec<_> = overdue.into_iter().map(|id| (id, Guard::Overdue)).collect();
+    let mut found = Vec::new();
     for turn in row::running(snapshot)? {
         if let Some(dead) = Dead::find(snapshot, &turn)? {
             found.push((turn.id, Guard::OwnerDead(dead)));
         }
     }
+    // Some are found again and again, as those whose time is over while they cannot be ended.
     found.truncate(LIMIT);
+    let overdue = clock::due(snapshot, reading.awake(), LIMIT)?;
+    found.extend(overdue.into_iter().map(|id| (id, Guard::Overdue)));
     Ok(found)
 }
 

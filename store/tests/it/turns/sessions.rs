@@ -1,7 +1,7 @@
 //! Turns to an agent that is a session: each is a delivery, and what becomes of the delivery becomes of the turn.
 
 use ao_store::SessionId;
-use ao_store::activity::{Evidence, Signal, Source};
+use ao_store::activity::{Activity as Shown, Evidence, Signal, Source};
 use ao_store::row::delivery::{self, Delivery, DeliveryKind, Refusal, Stage};
 use ao_store::row::evidence::{self, Report};
 use ao_store::row::launch::EndCause;
@@ -11,6 +11,8 @@ use ao_store::row::session::{self, Deleted};
 use super::*;
 use crate::delivery::spawned;
 use crate::lifecycle::{begin, end, seed};
+
+const MINUTE: i64 = 60_000;
 
 /// A session that runs the launch `l1` and is agent `a` of `acme`.
 struct Room {
@@ -60,13 +62,17 @@ impl Room {
         self.deliveries().iter().map(|it| it.stage).collect()
     }
 
-    /// A runner takes what is next.
-    fn take(&self) -> Delivery {
+    /// A runner asks what is next.
+    fn next(&self) -> delivery::stage::Turn {
         let id = self.session.clone();
         let next = do_at(self.store(), 1, move |tx| {
             delivery::stage::take(tx, &id, "i", Stage::Finished, Some("l1"))
         });
-        match next.unwrap() {
+        next.unwrap()
+    }
+
+    fn take(&self) -> Delivery {
+        match self.next() {
             delivery::stage::Turn::Write(delivery) => *delivery,
             other => panic!("{other:?}"),
         }
@@ -88,9 +94,14 @@ impl Room {
 
     /// The agent takes the message of a turn that was written.
     fn begun(&self, key: &str) {
+        self.begun_at(2, &format!("t--{key}"), key);
+    }
+
+    fn begun_at(&self, ms: i64, id: &str, key: &str) {
         self.write();
-        self.report(2, Signal::TurnStarted, Some(&format!("message {key}")), "");
-        assert_eq!(self.turn(key).state, State::Running);
+        self.report(ms, Signal::TurnStarted, Some(&format!("message {key}")), "");
+        let turn = self.store().read(|snapshot| turn::require(snapshot, id)).unwrap();
+        assert_eq!(turn.state, State::Running);
     }
 }
 
@@ -112,7 +123,7 @@ fn a_turn_is_a_delivery_whose_end_is_its_own() {
 }
 
 #[test]
-fn the_messages_of_a_conversation_are_handed_over_one_by_one_and_of_several_at_once() {
+fn the_messages_of_a_conversation_are_handed_over_one_by_one() {
     let room = Room::new();
     for key in ["1", "2", "3"] {
         send(room.store(), "", key);
@@ -126,10 +137,43 @@ fn the_messages_of_a_conversation_are_handed_over_one_by_one_and_of_several_at_o
     assert_eq!(room.ended("2"), (State::Cancelled, Reason::None));
     assert_eq!(room.stages(), [Stage::Finished, Stage::Failed, Stage::Accepted]);
     room.begun("3");
-    let other = admit_at(room.store(), 5, message("other", "1")).unwrap();
-    assert!(matches!(other, Admitted::New(_)));
-    assert_eq!(room.stages().last(), Some(&Stage::Accepted), "beside the one that runs");
     assert_sound(room.store());
+}
+
+#[test]
+fn the_turn_of_another_conversation_waits_until_the_session_has_answered() {
+    let room = Room::new();
+    send(room.store(), "", "1");
+    room.begun("1");
+    send(room.store(), "other", "2");
+    assert_eq!(room.next(), delivery::stage::Turn::Nothing, "the answer would be that of both");
+    // However long that takes.
+    for minutes in [20, 40] {
+        room.report(minutes * MINUTE, Signal::ToolStarted(minutes.to_string()), None, "");
+        assert_eq!(sweep(room.store(), &cause(minutes * MINUTE), |_| {}).unwrap().ended.len(), 0);
+    }
+    room.report(41 * MINUTE, Signal::TurnEnded, None, "first");
+    room.begun_at(41 * MINUTE, "t-other-2", "2");
+    room.report(42 * MINUTE, Signal::TurnEnded, None, "second");
+    let last = |id: &str| room.store().read(|s| event::last_of(s, id)).unwrap().unwrap().text;
+    assert_eq!((last("t--1"), last("t-other-2")), ("first".to_owned(), "second".to_owned()));
+    assert_sound(room.store());
+}
+
+#[test]
+fn after_a_start_of_the_machine_what_waits_for_a_session_has_all_of_its_time_again() {
+    let room = Room::new();
+    send(room.store(), "", "1");
+    let sweep_at = |ms: i64| {
+        let boot = Some(BootTime { boot: 2, ms, awake_ms: ms });
+        sweep(room.store(), &Cause { boot, ..cause(MINUTE) }, |_| {}).unwrap().ended
+    };
+    assert!(sweep_at(0).is_empty());
+    assert!(sweep_at(SECOND).is_empty());
+    assert_eq!(room.deliveries().len(), 1);
+    assert_eq!(sweep_at(30 * MINUTE), ["t--1"]);
+    assert_eq!(room.ended("1"), (State::Failed, Reason::NotStarted));
+    assert_eq!(room.stages(), [Stage::Failed], "it is not written later");
 }
 
 #[test]
@@ -159,6 +203,24 @@ fn each_way_a_delivery_fails_ends_its_turn_with_its_reason() {
             "no network",
         ),
         (Box::new(failed_turn(Signal::Limited(None), "5 h")), Reason::Limited, "5 h"),
+        (
+            Box::new(failed_turn(Signal::TurnEnded, "")),
+            Reason::Interrupted,
+            "the agent of the session ended its turn without an answer, as when it is interrupted",
+        ),
+        (
+            Box::new(|room| {
+                room.begun("1");
+                let shown = Signal::Shown(Shown::Idle, String::new());
+                let at = Timestamp(T0 + MINUTE);
+                let evidence = Evidence { source: Source::Screen, at, seen: None, signal: shown };
+                let report = Report::of("l1", Some(evidence));
+                let record = move |tx: &Tx<'_>| evidence::record(tx, &report).map(|_| ());
+                do_at(room.store(), MINUTE, record).unwrap();
+            }),
+            Reason::Interrupted,
+            "the agent of the session ended its turn without an answer, as when it is interrupted",
+        ),
         (
             Box::new(|room| {
                 room.begun("1");
@@ -197,7 +259,13 @@ fn what_a_session_cannot_take_is_refused_and_what_waits_for_it_fails() {
     assert_eq!(refused, Admitted::Refused(room.session.clone(), Refusal::AgentEnded));
     // What a repeated message became is told also then.
     assert!(matches!(admit_at(room.store(), 3, message("", "1")).unwrap(), Admitted::Known(_)));
+    // Another launch of the session takes what waits.
     sweep(room.store(), &cause(4), |id| panic!("{id} has no process")).unwrap();
+    assert_eq!(
+        (room.turn("2").state, room.next()),
+        (State::Queued, delivery::stage::Turn::Nothing)
+    );
+    sweep(room.store(), &cause(20 * MINUTE), |id| panic!("{id} has no process")).unwrap();
     assert_eq!(room.ended("2"), (State::Failed, Reason::NotStarted));
     assert_eq!(room.text("2"), format!("the agent of session {} has ended", room.session));
 }
@@ -216,7 +284,6 @@ fn a_limit_of_the_account_stops_what_waits() {
 
 #[test]
 fn only_a_session_that_does_nothing_for_long_loses_its_turn() {
-    const MINUTE: i64 = 60_000;
     let room = Room::new();
     send(room.store(), "", "1");
     room.begun("1");

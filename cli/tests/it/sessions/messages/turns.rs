@@ -67,10 +67,10 @@ fn each_later_message_is_written_when_the_turn_before_it_has_ended() {
     post.until_heard(&id, &pasted("one"));
     post.hook(&id, "Prompt", r#"{"prompt": "one"}"#);
     assert_eq!(post.states(), "running,queued");
-    post.hook(&id, "Stop", "{}");
+    post.hook(&id, "Stop", r#"{"said": "1"}"#);
     // The hook that reports the end starts the process that writes.
     post.until_heard(&id, &(pasted("one") + &pasted("two")));
-    post.answer_turn(&id, "two", ("Stop", ""));
+    post.answer_turn(&id, "two", ("Stop", "2"));
     assert_eq!(post.states(), "completed,completed");
 }
 
