@@ -1,4 +1,4 @@
-//! The stages of a delivery, of which each is recorded by [`update`]: with the delivery, the turn changes that it
+//! The stages of a delivery, of which each is recorded by `update`: with the delivery, the turn changes that it
 //! is.
 
 use super::{Delivery, DeliveryKind, Refusal, Stage, being_written, due, refusal, require};
