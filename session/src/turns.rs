@@ -9,7 +9,7 @@ use ao_store::turn::admit::{self, Admitted, NewTurn, PATIENCE};
 use ao_store::turn::agent::{self, Agent, Member};
 use ao_store::turn::conversation::{self, Caller, Place};
 use ao_store::turn::org::{self, LOCAL};
-use ao_store::turn::{Turn, event};
+use ao_store::turn::{INPUT_MAX, Turn, event};
 use ao_store::{AgentId, Cause, OrgId, SessionId, Store, Tx};
 
 use crate::error::{Error, Result};
@@ -62,6 +62,8 @@ pub fn send_turn(store: &Store, cause: Cause, request: TurnRequest) -> Result<Se
     }
     let id = new_id('t');
     let (key, conversation) = (request.key.clone().unwrap_or_else(|| id.clone()), new_id('c'));
+    // What a session gets is typed.
+    let typed = clean(&request.input).ok();
     let sent = store.write(cause, move |tx| {
         let TurnRequest { caller, input, expires, .. } = &request;
         let place = place(tx, &request)?;
@@ -69,9 +71,11 @@ pub fn send_turn(store: &Store, cause: Cause, request: TurnRequest) -> Result<Se
         conversation::authorize_agent(tx, caller, &place.org, &place.agent)?;
         let session = agent::get(tx, &place.org, &place.agent)?.and_then(|agent| agent.session);
         let input = match &session {
-            // It is typed.
-            Some(_) => clean(input).map_err(|_| ao_store::Error::EmptyText("the message"))?,
-            None => input.clone(),
+            // One that is too long is refused as for any other agent.
+            Some(_) if input.len() <= INPUT_MAX => {
+                typed.ok_or(ao_store::Error::EmptyText("the message"))?
+            }
+            _ => input.clone(),
         };
         let new = NewTurn { id, place, conversation, key, input, patience };
         let (turn, is_new) = match admit::admit(tx, caller, &new)? {

@@ -88,6 +88,7 @@ pub(crate) enum Agent {
   ao-store agent add reviewer
   ao-store agent add reviewer --account claude-code/work
   ao-store agent add writer --org acme
+  ao-store agent add fixer --session demo-1
 
 A worker answers for it: ao-store worker run --agent NAME -- COMMAND. Claims stop while its account
 has reached a limit: see ao-store harness limits.")]

@@ -90,7 +90,7 @@ pub(crate) async fn agents(
 pub(crate) struct NewAgent {
     /// Its name.
     id: String,
-    /// The account that its program uses.
+    /// The account that its program uses; a session has that of its harness.
     #[serde(default)]
     account: String,
     /// The session that answers; workers answer if it is absent.

@@ -23,7 +23,7 @@ pub const MESSAGE_MAX: usize = 1 << 20;
 /// The longest key of a message, in bytes.
 const KEY_MAX: usize = 512;
 
-/// The beginnings of the keys of deliveries that nobody has sent: reports, turns and prompts.
+/// How the keys of turns and prompts begin, which are deliveries that ao-store makes.
 const OWN_KEYS: [&str; 2] = ["turn/", "prompt/"];
 
 /// A message to the agent of a session.
@@ -113,7 +113,7 @@ impl Sessions {
     }
 
     /// The last stage of a delivery to a session that its harness can prove.
-    pub(crate) fn last_stage(&self, session: &Session) -> Stage {
+    pub(super) fn last_stage(&self, session: &Session) -> Stage {
         let harness = self.harnesses.get(&session.harness).ok();
         let hooks = harness.and_then(|harness| harness.hooks());
         let is_reported = hooks.is_some_and(|hooks| hooks.reports_prompts());

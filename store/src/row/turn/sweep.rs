@@ -109,7 +109,7 @@ fn due(snapshot: &Snapshot<'_>, reading: ClockReading) -> Result<Vec<(String, Gu
             found.push((turn.id, Guard::OwnerDead(dead)));
         }
     }
-    // Some are found again and again, as those whose time is over while they cannot be ended.
+    // Each kind has its own bound: many of one kind that cannot be ended must not hide the other one.
     found.truncate(LIMIT);
     let overdue = clock::due(snapshot, reading.awake(), LIMIT)?;
     found.extend(overdue.into_iter().map(|id| (id, Guard::Overdue)));
