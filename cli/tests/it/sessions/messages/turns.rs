@@ -98,14 +98,10 @@ fn what_is_no_agent_for_a_session_or_no_session_for_an_agent_is_refused() {
     let id = post.writer();
     let worker = ["worker", "run", "--agent", "writer", "--", "cat"];
     post.lab.refused(&worker, 5, "AGENT_IS_SESSION");
-    // The shortest message that is too long, and one without a character that can be typed.
-    for (text, code) in
-        [("x".repeat((1 << 20) + 1), "INPUT_TOO_LARGE"), ("\u{7}\n".to_owned(), "INVALID_PROMPT")]
-    {
-        let refused = finish(post.turn(&["-"]).stdin(Stdio::piped()), text.as_bytes());
-        assert_eq!(refused.code, 2);
-        assert!(refused.stderr.contains(code), "{}", refused.stderr);
-    }
+    // Nothing of it can be typed.
+    let refused = finish(post.turn(&["-"]).stdin(Stdio::piped()), b"\x07\n");
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("INVALID_PROMPT"), "{}", refused.stderr);
     let own = ["send", &id, "--key", "turn/t1", "x"];
     post.lab.refused(&own, 2, "INVALID_ID");
     post.lab.ok(&["session", "kill", &id]);
